@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# dr_common: flags of everything, third-party code included. dr_own: what our own code adds.
+add_library(dr_common INTERFACE)
+add_library(dr_own INTERFACE)
+
+# Paths in the binary are relative to the source tree, so where it was built does not show.
+target_compile_options(dr_common INTERFACE
+	-fno-strict-aliasing -fstack-protector-strong -ffunction-sections -fdata-sections
+	-ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+target_link_options(dr_common INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack)
+target_compile_definitions(dr_common INTERFACE _GNU_SOURCE)
+
+if(DR_SANITIZE)
+	set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	if(DR_FUZZ)
+		target_compile_options(dr_common INTERFACE -fsanitize=fuzzer-no-link)
+	endif()
+	target_compile_options(dr_common INTERFACE ${sanitize})
+	target_link_options(dr_common INTERFACE ${sanitize})
+endif()
+
+if(DR_LTO)
+	target_compile_options(dr_common INTERFACE -flto=auto)
+	target_link_options(dr_common INTERFACE -flto=auto)
+endif()
+
+if(DR_STATIC)
+	target_compile_options(dr_common INTERFACE -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables)
+	target_link_options(dr_common INTERFACE -static -no-pie -s -Wl,--build-id=none)
+endif()
+
+# musl's own headers stand alone; the kernel's come from the system, reached through links so that
+# nothing of glibc's is seen beside them.
+if(CMAKE_C_COMPILER MATCHES "musl")
+	execute_process(COMMAND ${CMAKE_C_COMPILER} -print-multiarch
+		OUTPUT_VARIABLE multiarch OUTPUT_STRIP_TRAILING_WHITESPACE)
+	set(kernel ${CMAKE_BINARY_DIR}/kernel-headers)
+	file(MAKE_DIRECTORY ${kernel})
+	foreach(dir linux asm-generic mtd ${multiarch}/asm)
+		cmake_path(GET dir FILENAME name)
+		file(CREATE_LINK /usr/include/${dir} ${kernel}/${name} SYMBOLIC)
+	endforeach()
+	target_include_directories(dr_common SYSTEM INTERFACE ${kernel})
+endif()
+
+target_include_directories(dr_own INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(dr_own INTERFACE DR_VERSION="${PROJECT_VERSION}")
+target_compile_options(dr_own INTERFACE
+	-include ${CMAKE_SOURCE_DIR}/src/base/banned.h
+	-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
+	-Wvla -Wundef -Wold-style-definition -Wwrite-strings -Wcast-qual -Wpointer-arith
+	-Wimplicit-fallthrough)
+if(DR_WERROR)
+	target_compile_options(dr_own INTERFACE -Werror)
+endif()

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# C files made at build time: CA roots, licence texts, build id.
+set(out ${CMAKE_BINARY_DIR}/generated)
+file(MAKE_DIRECTORY ${out})
+
+file(GLOB certificates CONFIGURE_DEPENDS ${DR_CA_DIR}/*.crt)
+if(NOT certificates)
+	message(FATAL_ERROR "${DR_CA_DIR}: no *.crt: install ca-certificates, or set DR_CA_DIR")
+endif()
+set(script ${CMAKE_SOURCE_DIR}/scripts/gen-ca-roots)
+add_custom_command(OUTPUT ${out}/ca_roots.c
+	COMMAND ${Python3_EXECUTABLE} ${script} ${DR_CA_DIR} ${out}/ca_roots.c
+	DEPENDS ${script} ${certificates} COMMENT "Generating ca_roots.c" VERBATIM)
+set(DR_GENERATED_net ${out}/ca_roots.c)
+
+set(script ${CMAKE_SOURCE_DIR}/scripts/gen-licenses)
+set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt)
+add_custom_command(OUTPUT ${out}/licenses.c
+	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
+	DEPENDS ${script} ${texts} third_party/mbedtls/VERSION third_party/jsmn/VERSION third_party/inih/VERSION
+	COMMENT "Generating licenses.c" VERBATIM)
+
+# The id is the commit's, so one commit always gives the same bytes; a new commit reconfigures.
+set(build_id ${DR_BUILD_ID})
+if(NOT build_id)
+	execute_process(COMMAND git -c safe.directory=* -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD
+		OUTPUT_VARIABLE build_id OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+	if(EXISTS ${CMAKE_SOURCE_DIR}/.git/logs/HEAD)
+		set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/.git/logs/HEAD)
+	endif()
+endif()
+if(NOT build_id)
+	set(build_id unknown)
+endif()
+file(CONFIGURE OUTPUT ${out}/build_id.c CONTENT [[
+#include "base/version.h"
+
+const char dr_build_id[] = "@build_id@";
+]] @ONLY)
+set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)

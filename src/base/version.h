@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which build this is. The version itself is the macro DR_VERSION ("1.2.3"), set by CMake from
+ * project(VERSION); the id is apart so that a new commit recompiles one file.
+ */
+#ifndef BASE_VERSION_H
+#define BASE_VERSION_H
+
+/* Short commit hash, or "unknown". */
+extern const char dr_build_id[];
+
+#endif
