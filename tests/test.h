@@ -30,16 +30,19 @@ static inline bool test_check(bool ok, const char *file, int line, const char *w
 	return false;
 }
 
-static inline bool test_str(const char *have, const char *want, const char *file, int line, const char *what)
+static inline bool test_str(const char *have, const char *want, const char *file, int line,
+                            const char *what)
 {
 	bool ok = have && want ? strcmp(have, want) == 0 : have == want;
 
 	if (!test_check(ok, file, line, what))
-		fprintf(stderr, "  have: %s\n  want: %s\n", have ? have : "(null)", want ? want : "(null)");
+		fprintf(stderr, "  have: %s\n  want: %s\n", have ? have : "(null)",
+		        want ? want : "(null)");
 	return ok;
 }
 
-static inline bool test_int(long long have, long long want, const char *file, int line, const char *what)
+static inline bool test_int(long long have, long long want, const char *file, int line,
+                            const char *what)
 {
 	if (!test_check(have == want, file, line, what))
 		fprintf(stderr, "  have: %lld\n  want: %lld\n", have, want);
@@ -70,7 +73,9 @@ static inline int test_run(const struct test_case *t, size_t n)
 #define TEST_ROW(i) (test_row = (long)(i))
 #define TEST_N(array) (sizeof(array) / sizeof((array)[0]))
 
+/* clang-format off */
 #define TEST(f) { #f, f }
+/* clang-format on */
 #define TEST_MAIN(...) \
 	int main(void) \
 	{ \

@@ -10,9 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* subject_hash: the first 4 bytes, big endian, of SHA-256 over the raw DER of the subject Name. */
 struct ca_root_ref {
-	uint32_t subject_hash; /* first 4 bytes, big endian, of SHA-256 over the raw DER subject Name */
-	uint32_t offset;       /* into ca_roots_der */
+	uint32_t subject_hash;
+	uint32_t offset; /* into ca_roots_der */
 	uint16_t len;
 };
 

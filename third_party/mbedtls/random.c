@@ -9,7 +9,8 @@
 #include <psa/crypto.h>
 
 psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context,
-					     uint8_t *output, size_t output_size, size_t *output_length)
+                                             uint8_t *output, size_t output_size,
+                                             size_t *output_length)
 {
 	size_t n = 0;
 
