@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of applets: one line here and one file each; nothing else to change. */
+#ifndef APPLETS_APPLETS_H
+#define APPLETS_APPLETS_H
+
+struct applet {
+	const char *name;
+	const char *summary;               /* one line for the list in help */
+	int (*run)(int argc, char **argv); /* argv[0] is the applet's name; returns the exit status */
+	const char *aliases;               /* comma separated, or NULL */
+	int hidden;
+};
+
+#define APPLET_LIST(X) \
+	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
+	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
+	X(askpass) X(help)
+
+#define APPLET_DECLARE(name) extern const struct applet name##_applet;
+APPLET_LIST(APPLET_DECLARE)
+
+/* Prints "daytona-runner <applet>: <message>" to stderr; returns the exit status for e: 2 for ERR_USAGE, else 1. */
+struct err;
+int applet_fail(const char *applet, const struct err *e);
+const struct applet *applet_find(const char *name); /* main.c */
+void applet_list(void (*each)(void *arg, const struct applet *a), void *arg);
+const char *applet_self_exe(void); /* /proc/self/exe resolved, or argv[0]; borrowed */
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See file.h. */
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_fd(int fd, const char *path, size_t max, struct buf *b, struct err *e)
+{
+	char chunk[4096];
+
+	for (;;) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "read %s", path);
+		if (n == 0)
+			return 0;
+		if (buf_add_max(b, chunk, (size_t)n, max, e) < 0) {
+			mem_wipe(chunk, sizeof(chunk));
+			return err_wrap(e, "read %s", path);
+		}
+		mem_wipe(chunk, (size_t)n);
+	}
+}
+
+int file_read(const char *path, size_t max, struct buf *b, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int rc;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	rc = read_fd(fd, path, max, b, e);
+	close(fd);
+	return rc;
+}
+
+static int check_private(int fd, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "stat %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_CONFIG, 0, "%s is not a regular file", path);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_set(e, ERR_CONFIG, 0, "%s belongs to user id %u, not to us or root", path,
+			       (unsigned)st.st_uid);
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
+		return err_set(e, ERR_CONFIG, 0,
+			       "%s has mode %04o and holds a secret; run: chmod 600 %s", path,
+			       (unsigned)(st.st_mode & 07777), path);
+	return 0;
+}
+
+int file_read_private(const char *path, size_t max, struct buf *b, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int rc;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	rc = check_private(fd, path, e);
+	if (rc == 0)
+		rc = read_fd(fd, path, max, b, e);
+	close(fd);
+	return rc;
+}
+
+int file_write_all(int fd, struct str data, const char *name, struct err *e)
+{
+	while (data.n) {
+		ssize_t n = write(fd, data.p, data.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "write %s", name);
+		data.p += n;
+		data.n -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_fsync_dir(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open directory %s", path);
+	/* Some file systems cannot sync a directory; that is no reason to refuse the write. */
+	if (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)
+		rc = err_sys(e, errno, "sync directory %s", path);
+	close(fd);
+	return rc;
+}
+
+static char *dir_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return mem_dup(".");
+	return slash == path ? mem_dup("/") : mem_dupn(path, (size_t)(slash - path));
+}
+
+static int write_temp(const char *tmp, mode_t mode, struct str data, struct err *e)
+{
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+
+	if (fd < 0 && errno == EEXIST && unlink(tmp) == 0)
+		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return err_sys(e, errno, "create %s", tmp);
+	if (fchmod(fd, mode) < 0)
+		err_sys(e, errno, "set mode of %s", tmp);
+	else if (file_write_all(fd, data, tmp, e) < 0)
+		;
+	else if (fsync(fd) < 0)
+		err_sys(e, errno, "sync %s", tmp);
+	else if (close(fd) < 0)
+		return err_sys(e, errno, "close %s", tmp);
+	else
+		return 0;
+	close(fd);
+	return -1;
+}
+
+int file_replace(const char *path, mode_t mode, struct str data, struct err *e)
+{
+	char *real = realpath(path, NULL);
+	const char *to = real ? real : path;
+	struct buf tmp = { 0 };
+	char *dir = dir_of(to);
+	int rc = -1;
+
+	buf_addf(&tmp, "%s.tmp-%ld", to, (long)getpid());
+	if (write_temp(buf_cstr(&tmp), mode, data, e) < 0)
+		unlink(buf_cstr(&tmp));
+	else if (rename(buf_cstr(&tmp), to) < 0) {
+		err_sys(e, errno, "rename %s to %s", buf_cstr(&tmp), to);
+		unlink(buf_cstr(&tmp));
+	} else
+		rc = file_fsync_dir(dir, e);
+	buf_free(&tmp);
+	free(dir);
+	free(real);
+	return rc;
+}
+
+int file_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+	char *p = mem_dup(path);
+	int rc = 0;
+
+	for (char *s = p + 1; *p && rc == 0; s++) {
+		char c = *s;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*s = '\0';
+		if (mkdir(p, c ? 0755 : mode) < 0) {
+			int code = errno;
+
+			if (!file_is_dir(p))
+				rc = err_sys(e, code == EEXIST ? ENOTDIR : code, "create directory %s", p);
+		} else if (!c && chmod(p, mode) < 0) { /* whatever the umask is */
+			rc = err_sys(e, errno, "set mode of %s", p);
+		}
+		*s = c;
+		if (!c)
+			break;
+	}
+	free(p);
+	return rc;
+}
+
+struct removal {
+	dev_t dev;
+	unsigned failed;
+	struct err first;
+};
+
+static void removal_failed(struct removal *r, int code, const char *what, const char *name)
+{
+	if (r->failed++ == 0)
+		err_sys(&r->first, code, "%s %s", what, name);
+}
+
+/* Depth is bounded by the descriptors that we may open; a deeper tree fails with EMFILE, and is
+ * then removed from below by the next attempt of the caller. */
+static void remove_below(int dirfd, struct removal *r);
+
+static void remove_entry(int dirfd, const char *name, struct removal *r)
+{
+	struct stat st;
+	int fd;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			removal_failed(r, errno, "stat", name);
+		return;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+			removal_failed(r, errno, "remove", name);
+		return;
+	}
+	if (st.st_dev != r->dev) {
+		removal_failed(r, EBUSY, "mount point", name);
+		return;
+	}
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		removal_failed(r, errno, "open", name);
+		return;
+	}
+	if ((st.st_mode & 0700) != 0700)
+		(void)!fchmod(fd, 0700); /* read-only directories such as a module cache */
+	remove_below(fd, r);
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		removal_failed(r, errno, "remove directory", name);
+}
+
+static void remove_below(int dirfd, struct removal *r)
+{
+	DIR *d = fdopendir(dirfd);
+	struct dirent *ent;
+
+	if (!d) {
+		removal_failed(r, errno, "list", "directory");
+		close(dirfd);
+		return;
+	}
+	while ((ent = readdir(d)) != NULL) {
+		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
+			remove_entry(dirfd, ent->d_name, r);
+	}
+	closedir(d);
+}
+
+int file_remove_tree(const char *path, struct err *e)
+{
+	struct removal r = { 0 };
+	struct stat st;
+	char *dir;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	int fd;
+
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return err_set(e, ERR_OTHER, 0, "refuse to remove \"%s\"", path);
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "stat %s", path);
+	dir = dir_of(path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		err_sys(e, errno, "open directory %s", dir);
+		free(dir);
+		return -1;
+	}
+	free(dir);
+	r.dev = st.st_dev;
+	remove_entry(fd, name, &r);
+	close(fd);
+	if (r.failed == 0)
+		return 0;
+	*e = r.first;
+	if (r.failed > 1)
+		return err_wrap(e, "remove %s (%u entries are left)", path, r.failed);
+	return err_wrap(e, "remove %s", path);
+}
+
+bool file_exists(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+bool file_is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+char *path_join(const char *dir, const char *name)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, dir);
+	if (b.n == 0 || b.p[b.n - 1] != '/')
+		buf_addc(&b, '/');
+	buf_adds(&b, name);
+	return buf_take(&b);
+}
+
+int wait_fd(int fd, short events, struct deadline d, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	for (;;) {
+		int n = poll(&p, 1, deadline_poll_ms(d));
+
+		if (n > 0)
+			return p.revents;
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, errno, "poll");
+		if (deadline_passed(d))
+			return err_set(e, ERR_TIMEOUT, 0, "timed out");
+	}
+}
+
+int fd_set_nonblock(int fd, struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_sys(e, errno, "set descriptor non-blocking");
+	return 0;
+}
+
+void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program's own log: one line and one write(2) each, to stderr. Control bytes are escaped.
+ * State is process-wide on purpose (level, masked secrets), set once at start.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/attr.h"
+#include "base/str.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Level from logrus names: panic fatal error → error, warn(ing), info, debug trace. */
+bool log_level_parse(struct str s, enum log_level *out);
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+/* Called for each line after masking (without the newline), besides the write to stderr; used to
+ * send the runner's log to the Server and the local log file. NULL removes it. */
+void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg);
+/* When false nothing goes to stderr (the sink alone). */
+void log_to_stderr(bool on);
+
+/* For applets: "daytona-runner <who>: <text>" (who may be NULL) to stderr, masked, one write. No stamp, no sink. */
+void log_say(const char *who, const char *text);
+
+void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job does (protocol 8.3 to 8.6). Runs in the job's own process; returns when the job is
+ * done. The supervisor knows nothing of resources, this layer nothing of processes.
+ */
+#ifndef JOBS_JOBS_H
+#define JOBS_JOBS_H
+
+#include "api/server.h"
+#include "providers/provider.h"
+
+struct jobs_env {
+	const char *state_dir;
+	const char *runner_id, *runner_name;
+	const char *self_exe;
+	const char *env_allow;
+	const struct api_settings *api;
+	/* Options of [provider "<name>"]; NULL if there is no section. */
+	const struct kv *(*provider_options)(void *arg, const char *name);
+	/* False with a reason in why when the provider is disabled here or its requirements are not met. */
+	bool (*provider_usable)(void *arg, const char *name, struct buf *why);
+	void *arg;
+	const volatile int *stop;
+	int64_t timeout_ms; /* job_timeout */
+};
+
+/* 0: success. -1: e is the job's error text (step, provider, cause). warnings: appended lines for the job's log. */
+int job_run(const struct jobs_env *env, const struct job *j, struct err *e);
+
+/* Decides what a claimed but unfinished job of an earlier process has come to (design 4): *state = JOB_SUCCESS or JOB_ERROR,
+ * text = the error. Never fails: what cannot be found out is an error with that text. */
+void job_reconcile(const struct jobs_env *env, const struct job *j, enum job_state *state, struct buf *text);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One non-blocking byte stream to a peer: Unix socket, TCP (every address of the name, families
+ * alternating, a short limit for each: field case 82), optional proxy (CONNECT, basic auth),
+ * optional TLS, or the standard streams of a child process (ssh). Names are resolved in a child
+ * process, so a dead name server cannot block the caller; the last good address is remembered.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "base/deadline.h"
+#include "base/err.h"
+#include "net/pollset.h"
+#include "net/tls.h"
+#include "net/url.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How to reach a peer. All borrowed for the life of the conn (or http client). */
+struct conn_target {
+	const struct url *url;       /* scheme decides: unix://, http(s)://, ws(s)://, tcp:// */
+	struct tls_ctx *tls;         /* needed when the scheme is https or wss; also makes tcp:// TLS */
+	const struct url *proxy;     /* NULL: direct. http:// only; user part → Proxy-Authorization */
+	const char *const *command;  /* not NULL: run this argv and talk to its stdin/stdout (ssh … socat-like) */
+};
+
+struct conn;
+
+enum conn_status { CONN_PENDING, CONN_READY, CONN_FAILED };
+
+/* Begins. Never blocks. The deadline covers everything until CONN_READY. */
+struct conn *conn_open(const struct conn_target *t, struct deadline d);
+/* Adopts an accepted descriptor (server side); tls NULL for plain. */
+struct conn *conn_accept(int fd, struct tls_ctx *tls, struct deadline d);
+void conn_free(struct conn *c); /* NULL is fine */
+/* Drives the set-up. On CONN_FAILED e lists each address tried with its cause. */
+enum conn_status conn_step(struct conn *c, struct err *e);
+/* Adds what the conn waits for. want: POLLIN and/or POLLOUT of the user's interest (ready state). */
+void conn_poll(const struct conn *c, struct pollset *ps, short want);
+
+#define CONN_AGAIN (-1)
+#define CONN_ERROR (-2)
+/* > 0 bytes, 0 end of stream (*truncated when TLS ended without close_notify), CONN_AGAIN, CONN_ERROR. */
+long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e);
+long conn_write(struct conn *c, const void *p, size_t n, struct err *e); /* > 0, CONN_AGAIN, CONN_ERROR */
+int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
+bool conn_is_stale(struct conn *c); /* readable or closed while it should be idle: do not reuse */
+int conn_fd(const struct conn *c); /* -1 while resolving */
+const char *conn_peer(const struct conn *c); /* "127.0.0.1:3986", for messages; borrowed */
+
+/* The proxy that the environment or configuration gives for u: NULL = direct. proxy_url/no_proxy
+ * from configuration win over http_proxy/https_proxy/no_proxy (and upper-case HTTPS_PROXY, NO_PROXY). no_proxy:
+ * exact hosts, ".suffix" or "suffix", IPs, CIDR, host:port, "*". Loopback is always direct. Returned string borrowed. */
+const char *proxy_for(const struct url *u, const char *proxy_url, const char *no_proxy);
+
+#endif

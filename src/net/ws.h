@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WebSocket (RFC 6455): handshake values, frames both ways, and a client for the log endpoints. */
+#ifndef NET_WS_H
+#define NET_WS_H
+
+#include "base/buf.h"
+#include "base/deadline.h"
+#include "net/conn.h"
+#include "net/http.h"
+
+#include <stdbool.h>
+
+#define WS_FRAME_MAX (1u << 20)
+
+enum ws_opcode { WS_CONT = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+
+void ws_accept_value(struct str key, char out[29]); /* base64(SHA-1(key + GUID)) */
+/* Appends one frame; masked (with a random mask) as clients must. */
+void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool masked);
+
+/* Incremental reader of frames; joins fragments. Zero to start. require_mask: server side. */
+struct ws_reader {
+	bool require_mask;
+	struct buf raw;      /* bytes not yet a whole frame */
+	struct buf message;  /* fragments so far */
+	int op;              /* of the fragmented message */
+};
+/* 1: a message or control frame is in *op and *payload (borrowed until the next call); 0: need more; -1: protocol
+ * error or over WS_FRAME_MAX. Feed bytes by ws_reader_feed first. */
+void ws_reader_feed(struct ws_reader *r, struct str bytes);
+int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload, struct err *e);
+void ws_reader_free(struct ws_reader *r);
+
+/* Client. Non-blocking: ws_step drives handshake, sending, pings answered. */
+struct ws_client;
+enum ws_status { WS_CONNECTING, WS_OPEN, WS_CLOSED };
+
+struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
+				const struct http_field *fields, size_t n_fields, struct deadline d);
+void ws_client_free(struct ws_client *w);
+/* WS_CLOSED: e says why; close code in *code when the peer sent one (1000 is a clean end). on_message may be NULL. */
+enum ws_status ws_client_step(struct ws_client *w, void (*on_message)(void *arg, struct str payload),
+			      void *arg, struct err *e);
+void ws_client_poll(const struct ws_client *w, struct pollset *ps);
+/* Queues a text frame; false when more than max_queued bytes would wait (nothing is queued). */
+bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued);
+size_t ws_client_queued(const struct ws_client *w);
+void ws_client_close(struct ws_client *w); /* queues a close frame 1000 */
+int ws_client_close_code(const struct ws_client *w);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The serve loop (design 4, style 2): one thread, one poll(2). */
+#ifndef RUNNER_SUPERVISOR_H
+#define RUNNER_SUPERVISOR_H
+
+#include "base/err.h"
+#include "runner/config.h"
+
+struct serve_options {
+	const char *config_dir;  /* for SIGHUP; or NULL */
+	const struct kv *flags;  /* command line values, for SIGHUP */
+	const char *self_exe;
+	int ready_fd;            /* -1, or written to: "ready\n" after the first accepted heartbeat, "failed: …\n" */
+};
+
+/* Runs until told to stop. 0: clean end. */
+int supervisor_run(struct config *c, const struct serve_options *o, struct err *e);
+
+#endif
