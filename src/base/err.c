@@ -28,6 +28,7 @@ static void tidy(char *s)
 	}
 }
 
+PRINTF_LIKE(4, 0)
 static void vset(struct err *e, enum err_kind kind, int code, const char *fmt, va_list ap)
 {
 	e->kind = kind;
