@@ -50,6 +50,9 @@ target_compile_options(dr_own INTERFACE
 	-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
 	-Wvla -Wundef -Wold-style-definition -Wwrite-strings -Wcast-qual -Wpointer-arith
 	-Wimplicit-fallthrough)
+if(DR_ANALYZER)
+	target_compile_options(dr_own INTERFACE -fanalyzer)
+endif()
 if(DR_WERROR)
 	target_compile_options(dr_own INTERFACE -Werror)
 endif()
