@@ -52,8 +52,11 @@ int main(int argc, char **argv)
 	uint8_t *room = malloc(FILE_MAX_BYTES);
 	unsigned passed = 0, failed = 0;
 
-	if (!dir || !room) {
+	if (!room)
+		abort();
+	if (!dir) {
 		fprintf(stderr, "%s: no corpus\n", argc == 2 ? argv[1] : "usage: replay FOLDER");
+		free(room);
 		return 2;
 	}
 	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
