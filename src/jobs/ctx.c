@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See ctx.h. */
+#include "jobs/ctx.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_MS 30000
+#define TRIES_MAX 7 /* about half a minute with the waits below */
+
+static void to_log(void *arg, struct str bytes)
+{
+	struct ctx *c = arg;
+
+	if (c->log)
+		joblog_output(c->log, bytes);
+}
+
+void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j)
+{
+	struct buf url = { 0 };
+
+	*c = (struct ctx){ .env = env, .job = j };
+	c->d = deadline_in_ms(env->timeout_ms);
+	c->api = api_new(env->api);
+	url_origin(env->api->url, &url);
+	buf_adds(&url, env->api->url->path);
+	c->url = buf_take(&url);
+}
+
+void ctx_close(struct ctx *c)
+{
+	provider_close(&c->provider);
+	joblog_close(c->log, 3000);
+	c->log = NULL;
+	if (c->have_server)
+		server_config_free(&c->server);
+	api_free(c->api);
+	free(c->url);
+}
+
+struct deadline ctx_call(const struct ctx *c)
+{
+	return deadline_min(c->d, deadline_in_ms(CALL_MS));
+}
+
+static bool may_pass(const struct err *e)
+{
+	switch (e->kind) {
+	case ERR_RESOLVE:
+	case ERR_CONNECT:
+	case ERR_CLOSED:
+	case ERR_TIMEOUT:
+		return true;
+	case ERR_HTTP:
+		return e->code == 429 || e->code == 502 || e->code == 503 || e->code == 504;
+	default:
+		return false;
+	}
+}
+
+bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e)
+{
+	int wait_ms = 500 << *tries;
+
+	if (*c->env->stop || !may_pass(e) || ++*tries >= TRIES_MAX || deadline_passed(c->d))
+		return false;
+	log_debug("job %s: %s; trying again", c->job->id, e->msg);
+	poll(NULL, 0, wait_ms > 8000 ? 8000 : wait_ms); /* a signal ends the wait, and *stop then the loop */
+	return !*c->env->stop;
+}
+
+void ctx_server_config(struct ctx *c)
+{
+	struct err e = { 0 };
+	unsigned tries = 0;
+	int rc;
+
+	if (c->have_server)
+		return;
+	do
+		rc = api_server_config(c->api, &c->server, ctx_call(c), &e);
+	while (rc < 0 && ctx_again(c, &tries, &e));
+	c->have_server = rc == 0;
+	if (rc < 0 && c->log)
+		joblog_say(c->log, "The Server's configuration could not be read (%s); going on without.", e.msg);
+}
+
+int ctx_provider(struct ctx *c, const char *name, struct err *e)
+{
+	const struct provider *p = provider_find(name);
+	const struct jobs_env *env = c->env;
+	struct buf why = { 0 };
+	int rc;
+
+	if (!p) {
+		provider_names(&why);
+		err_set(e, ERR_NOT_FOUND, 0, "provider not found: \"%s\"; this runner has %s", name, buf_cstr(&why));
+		buf_free(&why);
+		return -1;
+	}
+	if (!env->provider_usable(env->arg, p->name, &why)) {
+		err_set(e, ERR_UNSUPPORTED, 0, "provider %s cannot be used on this runner: %s", p->name,
+			buf_cstr(&why));
+		buf_free(&why);
+		return -1;
+	}
+	buf_free(&why);
+	c->penv = (struct provider_env){
+		.state_dir = env->state_dir,
+		.runner_id = env->runner_id,
+		.runner_name = env->runner_name,
+		.options = env->provider_options(env->arg, p->name),
+		.api = c->api,
+		.api_url = c->url,
+		.server = c->have_server ? &c->server : NULL,
+		.self_exe = env->self_exe,
+		.env_allow = env->env_allow,
+		.log = to_log,
+		.log_arg = c,
+		.stop = env->stop,
+	};
+	rc = provider_open(&c->provider, p, &c->penv, e);
+	return rc < 0 ? err_wrap(e, "open %s", p->name) : 0;
+}
+
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have, struct err *e)
+{
+	unsigned tries = 0;
+	int rc;
+
+	*have = false;
+	if (!id || !*id)
+		return 0;
+	do
+		rc = api_git_provider(c->api, id, g, ctx_call(c), e);
+	while (rc < 0 && ctx_again(c, &tries, e));
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		joblog_say(c->log, "The Server has no Git provider configuration %s any more; going on without credentials.",
+			   id);
+		return 0;
+	}
+	*have = rc == 0;
+	return rc < 0 ? err_wrap(e, "read Git credentials") : 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the functions of one job share. Internal to jobs/. */
+#ifndef JOBS_CTX_H
+#define JOBS_CTX_H
+
+#include "jobs/joblog.h"
+#include "jobs/jobs.h"
+
+struct ctx {
+	const struct jobs_env *env;
+	const struct job *job;
+	struct api *api;
+	struct joblog *log;       /* NULL before the resource is known */
+	struct deadline d;        /* of the whole job */
+	struct server_config server;
+	bool have_server;
+	char *url;                /* the Server's, for agents */
+	struct provider_env penv; /* borrowed by the handle */
+	struct provider_handle provider;
+};
+
+void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j);
+void ctx_close(struct ctx *c);
+/* GET /server/config, once; a failure is only told in the log. */
+void ctx_server_config(struct ctx *c);
+/* Opens the provider of that name: ERR_NOT_FOUND "provider not found: …" lists what this binary has; ERR_UNSUPPORTED when it
+ * is disabled or its requirements are not met. */
+int ctx_provider(struct ctx *c, const char *name, struct err *e);
+/* Of one call to the Server. */
+struct deadline ctx_call(const struct ctx *c);
+/* For do … while (rc < 0 && ctx_again(c, &tries, &e)): waits and says true when the call may work later. Only for calls
+ * that may be repeated. */
+bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e);
+/* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have, struct err *e);
+
+int job_workspace(struct ctx *c, struct err *e);
+int job_target(struct ctx *c, struct err *e);
+int job_build(struct ctx *c, struct err *e);
+int job_runner(struct ctx *c, struct err *e);
+
+#endif

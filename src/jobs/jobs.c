@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See jobs.h: dispatch, and what became of jobs of an earlier process. */
+#include "jobs/jobs.h"
+
+#include "base/jsonw.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "jobs/ctx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *jobs_provider_version(void)
+{
+	return "v" DR_VERSION;
+}
+
+static bool action_fits(enum resource_type t, enum job_action a)
+{
+	switch (t) {
+	case RES_WORKSPACE:
+	case RES_TARGET:
+		return a >= ACT_CREATE && a <= ACT_FORCE_DELETE;
+	case RES_BUILD:
+		return a == ACT_RUN || a == ACT_DELETE || a == ACT_FORCE_DELETE;
+	case RES_RUNNER:
+		return a >= ACT_INSTALL_PROVIDER;
+	default:
+		return false;
+	}
+}
+
+int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
+{
+	struct ctx c;
+	int rc;
+
+	if (j->type == RES_UNKNOWN)
+		return err_set(e, ERR_UNSUPPORTED, 0, "invalid resource type for job: \"%s\"", j->type_text);
+	if (!action_fits(j->type, j->action))
+		return err_set(e, ERR_UNSUPPORTED, 0, "invalid job action: \"%s\" for a %s", j->action_text,
+			       j->type_text);
+	if (!str_is_id(str_of(j->resource_id)))
+		return err_set(e, ERR_PARSE, 0, "the job's resource id is not usable: only letters, digits and . _ - are");
+	ctx_open(&c, env, j);
+	switch (j->type) {
+	case RES_WORKSPACE:
+		rc = job_workspace(&c, e);
+		break;
+	case RES_TARGET:
+		rc = job_target(&c, e);
+		break;
+	case RES_BUILD:
+		rc = job_build(&c, e);
+		break;
+	default:
+		rc = job_runner(&c, e);
+		break;
+	}
+	if (rc < 0 && c.log)
+		joblog_say(c.log, "%s %s failed: %s", resource_type_name(j->type), job_action_name(j->action), e->msg);
+	ctx_close(&c);
+	return rc;
+}
+
+/* ---- reconciliation ---- */
+
+/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed. */
+static int state_on_server(struct ctx *c, enum job_state *state, struct err *e)
+{
+	struct buf path = { 0 };
+	struct json_doc *doc = NULL;
+	int rc;
+
+	buf_adds(&path, "/job?resourceId=");
+	buf_add_urlenc(&path, str_of(c->job->resource_id));
+	buf_addf(&path, "&resourceType=%s", resource_type_name(c->job->type));
+	rc = api_call(c->api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, ctx_call(c), e);
+	*state = JOB_STATE_UNKNOWN;
+	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+		char *text = json_dup_or_empty(json_get(m, "state"));
+
+		if (json_str_is(json_get(m, "id"), c->job->id))
+			*state = job_state_of(text);
+		free(text);
+	}
+	json_doc_free(doc);
+	buf_free(&path);
+	return rc;
+}
+
+static bool finished(enum job_action a, enum resource_condition is)
+{
+	switch (a) {
+	case ACT_CREATE:
+	case ACT_START:
+	case ACT_RESTART:
+		return is == COND_RUNNING;
+	case ACT_STOP:
+		return is == COND_STOPPED || is == COND_MISSING;
+	case ACT_DELETE:
+	case ACT_FORCE_DELETE:
+		return is == COND_MISSING;
+	default:
+		return false;
+	}
+}
+
+static const char *condition_text(enum resource_condition is)
+{
+	static const char *const texts[] = { "in an unknown state", "not there", "incomplete", "stopped", "running" };
+
+	return texts[is];
+}
+
+/* True when the workspace is what the job was to make of it. Where it was not found out, text says what is known. */
+static bool workspace_finished(struct ctx *c, struct buf *text)
+{
+	struct workspace ws = { 0 };
+	struct buf info = { 0 };
+	struct err e = { 0 };
+	enum resource_condition is = COND_UNKNOWN;
+	struct registries none = { 0 };
+	struct workspace_job w = { .ws = &ws, .env = &ws.env, .registries = &none, .builder_image = "" };
+	const struct provider *p;
+	bool done = false;
+
+	if (api_workspace(c->api, c->job->resource_id, &ws, ctx_call(c), &e) < 0)
+		goto out;
+	if (ctx_provider(c, ws.target.config.provider.name, &e) < 0)
+		goto out;
+	p = c->provider.p;
+	if (!p->workspace_condition || p->workspace_condition(c->provider.self, &ws, &is, ctx_call(c), &e) < 0)
+		goto out;
+	done = finished(c->job->action, is);
+	buf_addf(text, "; the workspace is %s", condition_text(is));
+	if (done && is == COND_RUNNING) { /* what the job would have reported last */
+		done = provider_workspace_info(&c->provider, &w, &info, ctx_call(c), &e) == 0 &&
+		       (info.n == 0 ||
+			api_workspace_provider_metadata(c->api, ws.id, buf_str(&info), ctx_call(c), &e) == 0);
+	}
+out:
+	if (e.kind)
+		buf_addf(text, "; %s", e.msg);
+	buf_free(&info);
+	workspace_free(&ws);
+	return done;
+}
+
+int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_state *state,
+		  struct buf *text, struct err *e)
+{
+	enum job_state server = JOB_STATE_UNKNOWN;
+	struct ctx c;
+	int rc;
+
+	ctx_open(&c, env, j);
+	rc = state_on_server(&c, &server, e);
+	if (rc < 0) {
+		ctx_close(&c);
+		return err_wrap(e, "find out what became of job %s", j->id);
+	}
+	*state = server == JOB_RUNNING ? JOB_ERROR : server == JOB_PENDING ? JOB_PENDING : JOB_STATE_UNKNOWN;
+	if (server == JOB_RUNNING) {
+		buf_addf(text, "the runner was restarted while the job ran (%s %s)", resource_type_name(j->type),
+			 job_action_name(j->action));
+		if (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) && workspace_finished(&c, text))
+			*state = JOB_SUCCESS;
+		else
+			buf_adds(text, "; please repeat the action");
+	}
+	ctx_close(&c);
+	return 0;
+}
+
+/* ---- presets ---- */
+
+int job_register_preset(const struct jobs_env *env, const struct provider *p, const char *version,
+			struct err *e)
+{
+	struct buf name = { 0 }, info = { 0 };
+	struct job none = { 0 };
+	struct target_config *list = NULL;
+	struct ctx c;
+	size_t n = 0;
+	bool there = false;
+	int rc;
+
+	if (!p->preset_name)
+		return 0;
+	ctx_open(&c, env, &none);
+	buf_addf(&name, "%s-runner-%s", p->preset_name, env->runner_id);
+	rc = api_target_configs(c.api, &list, &n, ctx_call(&c), e);
+	for (size_t i = 0; i < n; i++) {
+		there = there || strcmp(list[i].name, buf_cstr(&name)) == 0;
+		target_config_free(&list[i]);
+	}
+	free(list);
+	if (rc == 0 && !there) {
+		provider_info_json(p, version, env->runner_id, env->runner_name, &info);
+		rc = api_target_config_create(c.api, buf_cstr(&name), p->preset_options, buf_str(&info),
+					      ctx_call(&c), e);
+	}
+	if (rc < 0)
+		err_wrap(e, "register target config %s", buf_cstr(&name));
+	ctx_close(&c);
+	buf_free(&info);
+	buf_free(&name);
+	return rc;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See journal.h. A record is "crc32 length json\n"; the first NUL at a record's place ends the file. */
+#include "runner/journal.h"
+
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SPACE_STEP 65536    /* zeros written ahead */
+#define SPACE_MIN 16384     /* extend when less is left */
+#define RECORD_MAX (1 << 20)
+#define FILE_MAX_BYTES (64 << 20)
+#define TIDY_BYTES 262144
+#define TEXT_MAX 8192
+#define PREFIX 18 /* "xxxxxxxx nnnnnnnn " */
+
+struct journal {
+	char *path;
+	int fd;          /* -1: memory only */
+	off_t end;       /* where the next record goes */
+	off_t size;      /* allocated with zeros */
+	char boot[64];   /* of this boot */
+	struct journal_entry *entries;
+	size_t n;
+	off_t rewritten; /* where the records ended after the last rewrite */
+};
+
+static uint32_t crc32(struct str s)
+{
+	uint32_t crc = 0xFFFFFFFFu;
+
+	for (size_t i = 0; i < s.n; i++) {
+		crc ^= (unsigned char)s.p[i];
+		for (int k = 0; k < 8; k++)
+			crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1)));
+	}
+	return ~crc;
+}
+
+static void read_boot_id(char *out, size_t size)
+{
+	struct buf b = { 0 };
+	struct err e;
+
+	out[0] = '\0';
+	if (file_read("/proc/sys/kernel/random/boot_id", 128, &b, &e) == 0)
+		snprintf(out, size, "%.*s", STR_ARG(str_trim(buf_str(&b))));
+	buf_free(&b);
+}
+
+static void entry_free(struct journal_entry *en)
+{
+	job_free(&en->job);
+	free(en->text);
+	*en = (struct journal_entry){ 0 };
+}
+
+/* ---- reading ---- */
+
+static struct journal_entry *find(struct journal *j, struct json rec)
+{
+	char *id = json_dup(json_get(rec, "id"));
+	struct journal_entry *found = NULL;
+
+	for (size_t i = 0; id && i < j->n; i++) {
+		if (strcmp(j->entries[i].job.id, id) == 0)
+			found = &j->entries[i];
+	}
+	free(id);
+	return found;
+}
+
+static void replay_claim(struct journal *j, struct json rec)
+{
+	struct job job = { 0 };
+	struct err e;
+
+	if (job_parse(json_get(rec, "job"), &job, &e) < 0)
+		return;
+	for (size_t i = 0; i < j->n; i++) {
+		if (strcmp(j->entries[i].job.id, job.id) == 0) { /* claimed again */
+			job_free(&job);
+			return;
+		}
+	}
+	j->entries = mem_realloc(j->entries, (j->n + 1) * sizeof(*j->entries));
+	j->entries[j->n] = (struct journal_entry){ .job = job };
+	j->n++;
+}
+
+static void replay_result(struct journal_entry *en, struct json rec)
+{
+	char *state = json_dup_or_empty(json_get(rec, "state"));
+
+	en->result = job_state_of(state);
+	if (en->result != JOB_SUCCESS)
+		en->result = JOB_ERROR;
+	en->has_result = true;
+	free(en->text);
+	en->text = json_dup(json_get(rec, "text"));
+	free(state);
+}
+
+static void replay_run(struct journal *j, struct journal_entry *en, struct json rec)
+{
+	int64_t pid, start;
+
+	if (!json_str_is(json_get(rec, "boot"), j->boot) ||
+	    !json_i64(json_get(rec, "pid"), 2, INT32_MAX, &pid) ||
+	    !json_i64(json_get(rec, "start"), 0, INT64_MAX, &start))
+		return;
+	en->process = (struct proc_id){ (pid_t)pid, (uint64_t)start };
+}
+
+static void replay_done(struct journal *j, struct journal_entry *en)
+{
+	size_t at = (size_t)(en - j->entries);
+
+	entry_free(en);
+	memmove(en, en + 1, (j->n - at - 1) * sizeof(*en));
+	j->n--;
+}
+
+static bool replay_record(struct journal *j, struct str json)
+{
+	struct err e;
+	struct json_doc *doc = json_parse(json, RECORD_MAX, &e);
+	struct json rec = json_root(doc);
+	struct json type = json_get(rec, "t");
+	struct journal_entry *en = find(j, rec);
+	bool ok = json_is_object(rec);
+
+	if (json_str_is(type, "claim"))
+		replay_claim(j, rec);
+	else if (en && json_str_is(type, "run"))
+		replay_run(j, en, rec);
+	else if (en && json_str_is(type, "result"))
+		replay_result(en, rec);
+	else if (en && json_str_is(type, "done"))
+		replay_done(j, en);
+	json_doc_free(doc);
+	return ok;
+}
+
+/* The record at the start of s: its whole length, or 0 if there is no valid one. */
+static size_t record_at(struct str s, struct str *json)
+{
+	char head[PREFIX + 1];
+	unsigned long crc, len;
+	char *end;
+
+	if (s.n < PREFIX + 1)
+		return 0;
+	memcpy(head, s.p, PREFIX);
+	head[PREFIX] = '\0';
+	if (head[8] != ' ' || head[17] != ' ')
+		return 0;
+	crc = strtoul(head, &end, 16);
+	if (end != head + 8)
+		return 0;
+	len = strtoul(head + 9, &end, 16);
+	if (end != head + 17 || len > RECORD_MAX || s.n - PREFIX < len + 1 || s.p[PREFIX + len] != '\n')
+		return 0;
+	*json = (struct str){ s.p + PREFIX, len };
+	return crc32(*json) == crc ? PREFIX + len + 1 : 0;
+}
+
+struct replay {
+	off_t good;       /* end of the last valid record that follows others without a gap */
+	unsigned skipped; /* damaged places with valid records behind them */
+	bool torn;        /* something behind the last valid record */
+};
+
+static void replay(struct journal *j, struct str all, struct replay *r)
+{
+	size_t at = 0;
+	bool damaged = false;
+
+	while (at < all.n) {
+		struct str rest = { all.p + at, all.n - at };
+		struct str json = { 0 };
+		size_t len = record_at(rest, &json);
+		const char *nl;
+
+		if (len && replay_record(j, json)) {
+			r->skipped += damaged;
+			damaged = false;
+			at += len;
+			r->good = (off_t)at;
+			continue;
+		}
+		if (rest.p[0] == '\0') { /* zeros: the end, unless a power cut left a hole */
+			size_t zeros = 0;
+
+			while (zeros < rest.n && rest.p[zeros] == '\0')
+				zeros++;
+			at += zeros;
+			if (at < all.n)
+				damaged = true;
+			continue;
+		}
+		damaged = true;
+		nl = memchr(rest.p, '\n', rest.n);
+		at = nl ? at + (size_t)(nl - rest.p) + 1 : all.n;
+	}
+	r->torn = damaged;
+}
+
+/* ---- writing ---- */
+
+static int write_at(int fd, struct str s, off_t at, const char *path, struct err *e)
+{
+	while (s.n) {
+		ssize_t n = pwrite(fd, s.p, s.n, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "write %s", path);
+		s.p += n;
+		s.n -= (size_t)n;
+		at += n;
+	}
+	return 0;
+}
+
+/* Zeros from the end of the allocated space on, so that need bytes fit behind the records. */
+static int extend(struct journal *j, off_t need, struct err *e)
+{
+	static const char zeros[4096];
+
+	while (j->size < j->end + need) {
+		if (write_at(j->fd, (struct str){ zeros, sizeof(zeros) }, j->size, j->path, e) < 0) {
+			/* Give back what a partial write took: the space must stay a multiple of whole steps. */
+			if (ftruncate(j->fd, j->size) < 0)
+				return -1;
+			return -1;
+		}
+		j->size += (off_t)sizeof(zeros);
+	}
+	return 0;
+}
+
+static void record_add(struct buf *out, struct str json)
+{
+	buf_addf(out, "%08x %08zx ", (unsigned)crc32(json), json.n);
+	buf_add_str(out, json);
+	buf_addc(out, '\n');
+}
+
+static int append(struct journal *j, struct str json, bool sync, struct err *e)
+{
+	struct buf rec = { 0 };
+	int rc = -1;
+
+	if (j->fd < 0) {
+		replay_record(j, json);
+		return 0;
+	}
+	record_add(&rec, json);
+	if (extend(j, (off_t)rec.n, e) < 0)
+		;
+	else if (write_at(j->fd, buf_str(&rec), j->end, j->path, e) < 0)
+		;
+	else if (sync && fdatasync(j->fd) < 0)
+		err_sys(e, errno, "sync %s", j->path);
+	else
+		rc = 0;
+	if (rc == 0) {
+		j->end += (off_t)rec.n;
+		replay_record(j, json);
+	} else {
+		struct err ignored;
+
+		/* The record did not happen: no later replay may find it. */
+		memset(rec.p, 0, rec.n);
+		if (j->size >= j->end + (off_t)rec.n)
+			write_at(j->fd, buf_str(&rec), j->end, j->path, &ignored);
+	}
+	buf_wipe(&rec);
+	return rc;
+}
+
+int journal_claim(struct journal *j, const struct job *job, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	if (j->fd >= 0 && extend(j, SPACE_MIN, e) < 0)
+		return err_wrap(e, "record the claim of job %s", job->id);
+	jw_obj(&b);
+	jw_kstr(&b, "t", "claim");
+	jw_key(&b, "job");
+	job_write(job, &b);
+	jw_obj_end(&b);
+	rc = append(j, buf_str(&b), true, e);
+	buf_free(&b);
+	return rc;
+}
+
+int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	jw_obj(&b);
+	jw_kstr(&b, "t", "run");
+	jw_kstr(&b, "id", job_id);
+	jw_kint(&b, "pid", process.pid);
+	jw_kint(&b, "start", (int64_t)process.start);
+	jw_kstr(&b, "boot", j->boot);
+	jw_obj_end(&b);
+	rc = append(j, buf_str(&b), false, e);
+	buf_free(&b);
+	return rc;
+}
+
+int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
+		   struct err *e)
+{
+	struct buf b = { 0 };
+	size_t n = text ? strlen(text) : 0;
+	int rc;
+
+	jw_obj(&b);
+	jw_kstr(&b, "t", "result");
+	jw_kstr(&b, "id", job_id);
+	jw_kstr(&b, "state", job_state_name(state));
+	if (text) {
+		jw_key(&b, "text");
+		jw_str(&b, (struct str){ text, n < TEXT_MAX ? n : TEXT_MAX });
+	}
+	jw_obj_end(&b);
+	rc = append(j, buf_str(&b), true, e);
+	buf_free(&b);
+	return rc;
+}
+
+int journal_done(struct journal *j, const char *job_id, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	jw_obj(&b);
+	jw_kstr(&b, "t", "done");
+	jw_kstr(&b, "id", job_id);
+	jw_obj_end(&b);
+	/* Not synced: after a power cut the result is sent once more and the Server says that it has it. */
+	rc = append(j, buf_str(&b), false, e);
+	buf_free(&b);
+	return rc;
+}
+
+/* ---- opening ---- */
+
+static void entry_records(const struct journal *j, const struct journal_entry *en, struct buf *out)
+{
+	struct buf b = { 0 };
+
+	jw_obj(&b);
+	jw_kstr(&b, "t", "claim");
+	jw_key(&b, "job");
+	job_write(&en->job, &b);
+	jw_obj_end(&b);
+	record_add(out, buf_str(&b));
+	buf_reset(&b);
+	if (en->process.pid) {
+		jw_obj(&b);
+		jw_kstr(&b, "t", "run");
+		jw_kstr(&b, "id", en->job.id);
+		jw_kint(&b, "pid", en->process.pid);
+		jw_kint(&b, "start", (int64_t)en->process.start);
+		jw_kstr(&b, "boot", j->boot);
+		jw_obj_end(&b);
+		record_add(out, buf_str(&b));
+		buf_reset(&b);
+	}
+	if (en->has_result) {
+		jw_obj(&b);
+		jw_kstr(&b, "t", "result");
+		jw_kstr(&b, "id", en->job.id);
+		jw_kstr(&b, "state", job_state_name(en->result));
+		jw_kstr(&b, "text", en->text);
+		jw_obj_end(&b);
+		record_add(out, buf_str(&b));
+	}
+	buf_free(&b);
+}
+
+/* Replaces the file by one that holds the unfinished entries alone, and opens it. */
+static int rewrite(struct journal *j, struct err *e)
+{
+	struct buf b = { 0 };
+	size_t used;
+	int fd;
+
+	for (size_t i = 0; i < j->n; i++)
+		entry_records(j, &j->entries[i], &b);
+	used = b.n;
+	memset(buf_reserve(&b, SPACE_STEP), 0, SPACE_STEP);
+	b.n += SPACE_STEP;
+	if (file_replace(j->path, 0600, buf_str(&b), e) < 0) {
+		buf_wipe(&b);
+		return -1;
+	}
+	fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		buf_wipe(&b);
+		return err_sys(e, errno, "open %s", j->path);
+	}
+	fd_close(&j->fd);
+	j->fd = fd;
+	j->end = (off_t)used;
+	j->rewritten = (off_t)used;
+	j->size = (off_t)b.n;
+	buf_wipe(&b);
+	return 0;
+}
+
+/* Keeps a damaged file under the first free name path.bad-N (N up to 9, then the last is replaced). */
+static void set_aside(const char *path, struct str all, struct buf *name)
+{
+	struct err e;
+
+	for (int i = 1; i <= 9; i++) {
+		buf_reset(name);
+		buf_addf(name, "%s.bad-%d", path, i);
+		if (!file_exists(buf_cstr(name)))
+			break;
+	}
+	if (file_replace(buf_cstr(name), 0600, all, &e) < 0)
+		buf_addf(name, " (which failed: %s)", e.msg);
+}
+
+static bool all_zero(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i])
+			return false;
+	}
+	return true;
+}
+
+static int load(struct journal *j, void (*note)(void *arg, const char *text), void *arg, struct err *e)
+{
+	struct buf all = { 0 }, text = { 0 }, name = { 0 };
+	struct replay r = { 0 };
+	int rc = file_read(j->path, FILE_MAX_BYTES, &all, e);
+
+	if (rc < 0 && e->kind == ERR_NOT_FOUND)
+		rc = 0;
+	else if (rc < 0 && e->kind == ERR_LIMIT)
+		rc = 0; /* what was read still counts; the rest is set aside with it */
+	if (rc == 0) {
+		replay(j, buf_str(&all), &r);
+		if (r.skipped || (r.torn && all.n && r.good == 0 && !all_zero(buf_str(&all)))) {
+			set_aside(j->path, buf_str(&all), &name);
+			buf_addf(&text, "journal %s is damaged; the readable records are kept, a copy is in %s",
+				 j->path, buf_cstr(&name));
+		} else if (r.torn) {
+			buf_addf(&text, "journal %s ends in an incomplete record, which is dropped", j->path);
+		}
+		if (text.n)
+			note(arg, buf_cstr(&text));
+	}
+	buf_wipe(&all);
+	buf_free(&text);
+	buf_free(&name);
+	return rc;
+}
+
+struct journal *journal_open(const char *path, void (*note)(void *arg, const char *text), void *arg,
+			     struct err *e)
+{
+	struct journal *j = mem_alloc(sizeof(*j));
+
+	j->fd = -1;
+	j->path = mem_dup(path);
+	read_boot_id(j->boot, sizeof(j->boot));
+	if (load(j, note, arg, e) < 0 || rewrite(j, e) < 0) {
+		journal_close(j);
+		return NULL;
+	}
+	return j;
+}
+
+struct journal *journal_memory(void)
+{
+	struct journal *j = mem_alloc(sizeof(*j));
+
+	j->fd = -1;
+	return j;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	for (size_t i = 0; i < j->n; i++)
+		entry_free(&j->entries[i]);
+	free(j->entries);
+	fd_close(&j->fd);
+	free(j->path);
+	free(j);
+}
+
+bool journal_is_durable(const struct journal *j)
+{
+	return j->fd >= 0;
+}
+
+const struct journal_entry *journal_entries(const struct journal *j, size_t *n)
+{
+	*n = j->n;
+	return j->entries;
+}
+
+void journal_tidy(struct journal *j)
+{
+	struct err e;
+
+	/* A rewrite that fails leaves the old file in place, which is as good. */
+	if (j->fd >= 0 && j->end > 2 * j->rewritten + TIDY_BYTES && rewrite(j, &e) < 0)
+		j->rewritten = j->end;
+}

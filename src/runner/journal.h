@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must survive a crash (design 4, protocol 12.1, 12.3): the jobs that we claimed and the
+ * results that the Server does not have yet. One append-only file of checksummed lines inside
+ * zero-filled space that was allocated beforehand, so that a result can be written when the disk
+ * is full and a sync does not wait for file size changes.
+ *
+ *   claim  before the claim is sent (synced)     result  before a result counts as done (synced)
+ *   run    pid of the job's process              done    the Server has the result
+ */
+#ifndef RUNNER_JOURNAL_H
+#define RUNNER_JOURNAL_H
+
+#include "api/model.h"
+#include "base/proc.h"
+
+struct journal_entry { /* one unfinished job */
+	struct job job;
+	bool has_result;
+	enum job_state result;
+	char *text;             /* of an error; or NULL */
+	struct proc_id process; /* pid 0: none recorded, or of an earlier boot */
+};
+
+struct journal;
+
+/* Opens or creates path and replays it. A torn tail is cut; damage before valid records is kept aside as
+ * path.bad-N; both are told through note(arg, text). Never fails because of content. NULL with e only when the file cannot be
+ * created or written; journal_memory then stands in. */
+struct journal *journal_open(const char *path, void (*note)(void *arg, const char *text), void *arg,
+			     struct err *e);
+struct journal *journal_memory(void); /* keeps nothing; every append succeeds */
+void journal_close(struct journal *j);
+bool journal_is_durable(const struct journal *j);
+
+/* What is unfinished. Borrowed until the next append. */
+const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
+
+/* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
+int journal_claim(struct journal *j, const struct job *job, struct err *e);
+int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e);
+int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
+		   struct err *e);
+int journal_done(struct journal *j, const char *job_id, struct err *e);
+
+/* Rewrites the file without what is done, when that is worth it. */
+void journal_tidy(struct journal *j);
+
+#endif

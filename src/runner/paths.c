@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See paths.h. */
+#include "runner/paths.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool dir_is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *ent;
+	bool empty = true;
+
+	if (!d)
+		return false;
+	while (empty && (ent = readdir(d)) != NULL)
+		empty = strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0;
+	closedir(d);
+	return empty;
+}
+
+/* Somebody else's directory is never taken over: its content could be removed by purge later. */
+static int check_ours(const char *dir, const char *marker, struct err *e)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return err_sys(e, errno, "state directory %s", dir);
+	if (st.st_uid != geteuid())
+		return err_set(e, ERR_CONFIG, 0,
+			       "state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
+			       dir, (unsigned)st.st_uid, (unsigned)geteuid());
+	if (!file_exists(marker) && !dir_is_empty(dir))
+		return err_set(e, ERR_CONFIG, 0,
+			       "state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
+			       dir, STATE_MARKER);
+	if ((st.st_mode & 0077) && chmod(dir, 0700) < 0)
+		return err_sys(e, errno, "make state directory %s private", dir);
+	return 0;
+}
+
+int paths_prepare(const char *state_dir, struct err *e)
+{
+	static const char *const subs[] = { "logs", "workspaces", "targets", "builds", "agents" };
+	char *marker = path_join(state_dir, STATE_MARKER);
+	int rc = -1;
+	int fd;
+
+	if (file_mkdirs(state_dir, 0700, e) < 0 || check_ours(state_dir, marker, e) < 0)
+		goto out;
+	fd = open(marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		err_sys(e, errno, "create %s", marker);
+		goto out;
+	}
+	close(fd);
+	rc = 0;
+	for (size_t i = 0; i < sizeof(subs) / sizeof(subs[0]) && rc == 0; i++) {
+		char *sub = path_join(state_dir, subs[i]);
+
+		rc = file_mkdirs(sub, 0700, e);
+		free(sub);
+	}
+out:
+	free(marker);
+	return rc;
+}
+
+char *paths_lock(const char *state_dir)
+{
+	return path_join(state_dir, "lock");
+}
+
+char *paths_journal(const char *state_dir)
+{
+	return path_join(state_dir, "journal");
+}
+
+char *paths_status(const char *state_dir)
+{
+	return path_join(state_dir, "status.json");
+}
+
+char *paths_providers(const char *state_dir)
+{
+	return path_join(state_dir, "providers.json");
+}
