@@ -73,16 +73,18 @@ run()
 	return "$status"
 }
 
-download()	# URL, to standard output
+download()	# URL, to standard output; in a process of its own, which becomes the program
 {
 	case $1 in
 	https://*) redirects='=https' ;;
 	*) redirects='=http,https' ;;
 	esac
 	if have curl; then
-		curl -fsSL --proto-redir "$redirects" --connect-timeout 20 --max-time 900 "$1"
+		exec curl -fsSL --proto-redir "$redirects" --connect-timeout 20 --max-time 900 "$1"
+	elif have timeout; then
+		exec timeout 900 wget -q -O - "$1"
 	else
-		wget -q -T 60 -O - "$1"
+		exec wget -q -O - "$1"
 	fi
 }
 
