@@ -449,6 +449,21 @@ static bool all_zero(struct str s)
 	return true;
 }
 
+/* An undamaged file is gone on with: a rewrite would cost two syncs at each start. */
+static int keep(struct journal *j, off_t good, struct err *e)
+{
+	struct stat st;
+
+	j->fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (j->fd < 0)
+		return err_sys(e, errno, "open %s", j->path);
+	if (fstat(j->fd, &st) < 0)
+		return err_sys(e, errno, "stat %s", j->path);
+	j->end = j->rewritten = good;
+	j->size = st.st_size;
+	return 0;
+}
+
 static int load(struct journal *j, void (*note)(void *arg, const char *text), void *arg, struct err *e)
 {
 	struct buf all = { 0 }, text = { 0 }, name = { 0 };
@@ -470,6 +485,8 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 		}
 		if (text.n)
 			note(arg, buf_cstr(&text));
+		else if (r.good && r.good < TIDY_BYTES)
+			rc = keep(j, r.good, e);
 	}
 	buf_wipe(&all);
 	buf_free(&text);
@@ -485,7 +502,7 @@ struct journal *journal_open(const char *path, void (*note)(void *arg, const cha
 	j->fd = -1;
 	j->path = mem_dup(path);
 	read_boot_id(j->boot, sizeof(j->boot));
-	if (load(j, note, arg, e) < 0 || rewrite(j, e) < 0) {
+	if (load(j, note, arg, e) < 0 || (j->fd < 0 && rewrite(j, e) < 0)) {
 		journal_close(j);
 		return NULL;
 	}

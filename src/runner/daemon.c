@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See daemon.h. */
+#include "runner/daemon.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "runner/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ERR_FILE_MAX (1 << 20)
+#define TAIL_BYTES 2048
+
+static void boot_id(struct buf *b)
+{
+	struct err e;
+	struct buf raw = { 0 };
+
+	if (file_read("/proc/sys/kernel/random/boot_id", 128, &raw, &e) == 0)
+		buf_add_str(b, str_trim(buf_str(&raw)));
+	buf_free(&raw);
+}
+
+/* "pid start boot-id": read back only to name and signal the holder, never to decide whether there is one. */
+static void read_holder(const char *path, struct proc_id *who)
+{
+	struct buf b = { 0 }, boot = { 0 };
+	struct str rest, piece[3] = { { 0 } };
+	struct err e;
+	int64_t pid, start;
+
+	*who = (struct proc_id){ 0 };
+	if (file_read(path, 256, &b, &e) == 0) {
+		rest = str_trim(buf_str(&b));
+		for (int i = 0; i < 3 && str_next(&rest, ' ', &piece[i]); i++)
+			;
+		boot_id(&boot);
+		if (str_to_i64(piece[0], 1, INT32_MAX, &pid) && str_to_i64(piece[1], 0, INT64_MAX, &start) &&
+		    piece[2].p && str_eq(piece[2], buf_cstr(&boot)))
+			*who = (struct proc_id){ (pid_t)pid, (uint64_t)start };
+		if (who->pid && !proc_alive(*who))
+			*who = (struct proc_id){ 0 };
+	}
+	buf_free(&boot);
+	buf_free(&b);
+}
+
+int daemon_lock_take(struct daemon_lock *l, const char *state_dir, struct err *e)
+{
+	char *path = paths_lock(state_dir);
+	struct buf text = { 0 };
+	struct proc_id me = { 0 }, who;
+	int rc = -1;
+
+	l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (l->fd < 0) {
+		err_sys(e, errno, "open %s", path);
+	} else if (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
+		int code = errno;
+
+		read_holder(path, &who);
+		if (code != EWOULDBLOCK)
+			err_sys(e, code, "lock %s", path);
+		else if (who.pid)
+			err_set(e, ERR_BUSY, 0, "a runner is running already with state directory %s: process %ld",
+				state_dir, (long)who.pid);
+		else
+			err_set(e, ERR_BUSY, 0, "a runner is running already with state directory %s", state_dir);
+		fd_close(&l->fd);
+	} else {
+		/* A failing write (full disk) costs `stop` the holder's name, not us the start. */
+		proc_identify(getpid(), &me);
+		buf_addf(&text, "%ld %llu ", (long)me.pid, (unsigned long long)me.start);
+		boot_id(&text);
+		buf_addc(&text, '\n');
+		if (ftruncate(l->fd, 0) < 0 || pwrite(l->fd, text.p, text.n, 0) < 0)
+			err_sys(e, errno, "write %s", path);
+		rc = 0;
+	}
+	buf_free(&text);
+	free(path);
+	return rc;
+}
+
+void daemon_lock_drop(struct daemon_lock *l)
+{
+	/* Stale text would do no harm either: it is judged by start time and boot id. */
+	if (l->fd >= 0)
+		(void)!ftruncate(l->fd, 0);
+	fd_close(&l->fd);
+}
+
+int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e)
+{
+	char *path = paths_lock(state_dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int rc = 0;
+
+	*who = (struct proc_id){ 0 };
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			rc = err_sys(e, errno, "open %s", path);
+		free(path);
+		return rc;
+	}
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK) {
+			read_holder(path, who);
+			rc = 1;
+		} else {
+			rc = err_sys(e, errno, "lock %s", path);
+		}
+	}
+	close(fd);
+	free(path);
+	return rc;
+}
+
+static char *err_path(const char *state_dir)
+{
+	return path_join(state_dir, "daemon.err");
+}
+
+/* The last lines that the runner wrote to stderr in this start, as one line. */
+static void add_tail(const char *path, off_t from, struct buf *out)
+{
+	char chunk[TAIL_BYTES];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0) {
+		off_t at = st.st_size - TAIL_BYTES > from ? st.st_size - TAIL_BYTES : from;
+
+		n = pread(fd, chunk, sizeof(chunk), at);
+		if (n > 0)
+			buf_add_str(out, str_trim((struct str){ chunk, (size_t)n }));
+	}
+	close(fd);
+}
+
+static void exec_child(const char *self_exe, const char *const *argv, int err_fd, int ready_fd)
+{
+	char number[16];
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	if (chdir("/") < 0 || null < 0)
+		_exit(126);
+	dup2(null, 0);
+	dup2(err_fd, 1);
+	dup2(err_fd, 2);
+	snprintf(number, sizeof(number), "%d", ready_fd);
+	setenv("DAYTONA_RUNNER_READY_FD", number, 1);
+	proc_reset_signals();
+	proc_close_fds(&ready_fd, 1);
+	fcntl(ready_fd, F_SETFD, 0);
+	execv(self_exe, (char *const *)(uintptr_t)argv);
+	_exit(127);
+}
+
+/* Reads "step: …", "ready", "failed: …" lines until the matter is decided. */
+static int await_ready(int fd, struct deadline d, struct buf *last, struct err *e)
+{
+	struct buf in = { 0 };
+	char chunk[512];
+	int rc = 1; /* undecided: the process ended */
+
+	while (rc == 1) {
+		const char *nl = in.n ? memchr(in.p, '\n', in.n) : NULL;
+		ssize_t n;
+
+		if (nl) {
+			struct str line = { in.p, (size_t)(nl - in.p) };
+
+			if (str_eq(line, "ready")) {
+				rc = 0;
+			} else {
+				buf_reset(last);
+				buf_add_str(last, line);
+			}
+			buf_drop(&in, line.n + 1);
+			continue;
+		}
+		if (wait_fd(fd, POLLIN, d, e) < 0) {
+			rc = -1;
+			break;
+		}
+		n = read(fd, chunk, sizeof(chunk));
+		if (n == 0)
+			break;
+		if (n > 0)
+			buf_add(&in, chunk, (size_t)n);
+		if (in.n > 4096)
+			buf_reset(&in);
+	}
+	buf_free(&in);
+	return rc;
+}
+
+int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv, struct deadline d,
+		 bool *already, struct err *e)
+{
+	struct buf last = { 0 }, tail = { 0 };
+	struct proc_id who;
+	struct stat st = { 0 };
+	char *errs;
+	int p[2], err_fd, status = 0, rc;
+	pid_t pid;
+
+	*already = false;
+	rc = daemon_lock_probe(state_dir, &who, e);
+	if (rc != 0) {
+		*already = rc > 0;
+		return rc > 0 ? 0 : -1;
+	}
+	if (paths_prepare(state_dir, e) < 0)
+		return -1;
+	errs = err_path(state_dir);
+	err_fd = open(errs, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (err_fd < 0) {
+		err_sys(e, errno, "open %s", errs);
+		free(errs);
+		return -1;
+	}
+	if (fstat(err_fd, &st) == 0 && st.st_size > ERR_FILE_MAX && ftruncate(err_fd, 0) == 0)
+		st.st_size = 0;
+	if (pipe2(p, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		err_sys(e, errno, "start the runner");
+		close(err_fd);
+		free(errs);
+		return -1;
+	}
+	if (pid == 0)
+		exec_child(self_exe, argv, err_fd, p[1]);
+	close(p[1]);
+	close(err_fd);
+	rc = await_ready(p[0], d, &last, e);
+	close(p[0]);
+	if (rc == 1) { /* the pipe closed before it was ready: it ends, or has ended */
+		waitpid(pid, &status, 0);
+		add_tail(errs, st.st_size, &tail);
+		if (tail.n == 0)
+			proc_describe_status(status, &tail);
+		rc = err_set(e, ERR_OTHER, 0, "the runner ended at once: %s", buf_cstr(&tail));
+	} else if (rc < 0 && e->kind == ERR_TIMEOUT) {
+		err_set(e, ERR_TIMEOUT, 0,
+			"the runner runs (process %ld) but the Server does not call it responsive yet: %s; see daytona-runner logs",
+			(long)pid, last.n ? buf_cstr(&last) : "it is still starting");
+	}
+	buf_free(&tail);
+	buf_free(&last);
+	free(errs);
+	return rc;
+}
+
+static bool wait_unlocked(const char *state_dir, struct deadline d, struct err *e)
+{
+	struct proc_id who;
+
+	for (int pause_ms = 5;; pause_ms = pause_ms < 100 ? pause_ms * 2 : 100) {
+		int rc = daemon_lock_probe(state_dir, &who, e);
+
+		if (rc <= 0)
+			return rc == 0;
+		if (deadline_passed(d))
+			return false;
+		poll(NULL, 0, pause_ms);
+	}
+}
+
+int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, struct err *e)
+{
+	struct proc_id who;
+	int rc = daemon_lock_probe(state_dir, &who, e);
+
+	*was_running = rc > 0;
+	if (rc <= 0)
+		return rc;
+	if (!who.pid)
+		return err_set(e, ERR_OTHER, 0, "a runner holds the lock in %s but its process id cannot be read; end it by hand",
+			       state_dir);
+	if (!proc_signal(who, SIGTERM) && proc_alive(who))
+		return err_sys(e, EPERM, "stop process %ld", (long)who.pid);
+	if (wait_unlocked(state_dir, deadline_in_ms(grace_ms), e))
+		return 0;
+	proc_signal(who, SIGKILL); /* its jobs' processes die with it; workspaces go on */
+	if (wait_unlocked(state_dir, deadline_in_ms(5000), e))
+		return 0;
+	return err_set(e, ERR_TIMEOUT, 0, "process %ld does not end, not even by SIGKILL", (long)who.pid);
+}

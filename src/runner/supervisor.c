@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See supervisor.h: start, loop, signals, reload, drain, end. */
+#include "runner/supervisor.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "runner/paths.h"
+#include "runner/sdnotify.h"
+#include "runner/sup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STOP_GRACE_MS 5000   /* job processes between SIGTERM and SIGKILL at the end of the drain */
+#define HURRY_GRACE_MS 1000  /* … after a second signal */
+#define FLUSH_MS 4000        /* for the last reports */
+#define SUSPEND_MS 5000
+
+struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
+{
+	return (struct jobs_env){
+		.state_dir = s->c->state_dir,
+		.runner_id = s->c->id,
+		.runner_name = s->c->name,
+		.self_exe = s->o->self_exe,
+		.env_allow = s->c->env_allow,
+		.api = s->link->settings,
+		.provider_options = provset_options,
+		.provider_usable = provset_usable,
+		.arg = s,
+		.stop = stop,
+		.timeout_ms = s->c->job_timeout_ms,
+	};
+}
+
+/* ---- readiness, for `start` and systemd ---- */
+
+static void ready_line(struct sup *s, const char *line)
+{
+	struct buf b = { 0 };
+	struct err e;
+
+	if (s->ready_fd < 0)
+		return;
+	buf_addf(&b, "%s\n", line);
+	if (file_write_all(s->ready_fd, buf_str(&b), "readiness", &e) < 0)
+		fd_close(&s->ready_fd); /* whoever waited has gone */
+	buf_free(&b);
+}
+
+void sup_ready_say(struct sup *s, const char *fmt, ...)
+{
+	char line[sizeof(s->ready_said)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (s->ready_fd < 0 || strcmp(line, s->ready_said) == 0)
+		return;
+	memcpy(s->ready_said, line, sizeof(line));
+	ready_line(s, line);
+}
+
+static void check_ready(struct sup *s)
+{
+	if (s->ready_fd >= 0 && s->health.ok && provset_all_checked(s)) {
+		ready_line(s, "ready");
+		fd_close(&s->ready_fd);
+	} else if (s->ready_fd >= 0 && s->health.ok) {
+		sup_ready_say(s, "waiting for the providers' checks");
+	}
+}
+
+static int inherited_ready_fd(const struct serve_options *o)
+{
+	const char *text = getenv("DAYTONA_RUNNER_READY_FD");
+	int64_t fd;
+
+	if (o->ready_fd >= 0)
+		return o->ready_fd;
+	if (!text || !str_to_i64(str_of(text), 3, 1 << 20, &fd) || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		fd = -1;
+	unsetenv("DAYTONA_RUNNER_READY_FD");
+	return (int)fd;
+}
+
+/* ---- signals ---- */
+
+static int open_signals(struct sup *s, struct err *e)
+{
+	static const int ours[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGQUIT };
+	sigset_t set;
+
+	/* Whatever was inherited (SIGCHLD ignored, signals blocked) is replaced (field case 117). */
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		signal(ours[i], SIG_DFL);
+		sigaddset(&set, ours[i]);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return err_sys(e, errno, "block signals");
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signal_fd < 0 ? err_sys(e, errno, "open signalfd") : 0;
+}
+
+static void reap(struct sup *s)
+{
+	int status;
+	pid_t pid;
+
+	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (!tasks_reaped(s, pid, status))
+			provset_reaped(s, pid);
+	}
+}
+
+static void drop_unclaimed(struct sup *s)
+{
+	struct task *t = s->tasks.first;
+
+	while (t) {
+		struct task *next = t->next;
+
+		if (t->stage == TASK_CLAIM && !t->ambiguous)
+			tasks_claim_lost(s, t, "the runner stops; the job stays pending");
+		t = next;
+	}
+}
+
+static void next_phase(struct sup *s)
+{
+	switch (s->phase) {
+	case PHASE_RUN:
+		s->phase = PHASE_DRAIN;
+		s->phase_ends = deadline_in_ms(s->c->drain_timeout_ms);
+		log_info("stopping: no new jobs; %zu running get up to %lld s", s->tasks.running,
+			 (long long)(s->c->drain_timeout_ms / 1000));
+		sdnotify("STOPPING=1");
+		if (s->poll.use == CHAN_POLL) {
+			http_abort(api_http(s->poll.api));
+			s->poll.use = CHAN_IDLE;
+		}
+		drop_unclaimed(s);
+		break;
+	case PHASE_DRAIN:
+		s->phase = PHASE_STOP;
+		s->phase_ends = deadline_in_ms(STOP_GRACE_MS + 1000);
+		tasks_stop_all(s, STOP_GRACE_MS);
+		break;
+	default:
+		break;
+	}
+	s->status_dirty = true;
+}
+
+static void hurry(struct sup *s)
+{
+	if (s->phase == PHASE_RUN)
+		next_phase(s);
+	if (s->phase == PHASE_DRAIN)
+		s->phase = PHASE_STOP;
+	s->phase_ends = deadline_in_ms(HURRY_GRACE_MS + 500);
+	tasks_stop_all(s, HURRY_GRACE_MS);
+}
+
+static void reload(struct sup *s);
+
+static void read_signals(struct sup *s)
+{
+	struct signalfd_siginfo si;
+
+	while (read(s->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		switch (si.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+		case SIGQUIT:
+			if (s->phase == PHASE_RUN)
+				next_phase(s);
+			else
+				hurry(s);
+			break;
+		case SIGHUP:
+			reload(s);
+			break;
+		case SIGUSR1:
+			health_dump(s);
+			break;
+		default:
+			break;
+		}
+	}
+	reap(s); /* signals merge: look each time */
+}
+
+/* ---- configuration, again ---- */
+
+static void reload(struct sup *s)
+{
+	struct config *fresh = mem_alloc(sizeof(*fresh));
+	struct server_link *link = mem_alloc(sizeof(*link));
+	struct err e = { 0 };
+	enum log_level level;
+
+	log_info("reading the configuration again");
+	if (config_load(fresh, s->o->config_dir, s->o->flags, &e) < 0 || config_require(fresh, &e) < 0 ||
+	    (strcmp(fresh->id, s->c->id) != 0 &&
+	     err_set(&e, ERR_CONFIG, 0, "the runner id changed to %s; restart for that", fresh->id) < 0) ||
+	    (strcmp(fresh->state_dir, s->c->state_dir) != 0 &&
+	     err_set(&e, ERR_CONFIG, 0, "state_dir changed; restart for that") < 0) ||
+	    server_link_open(link, fresh, &e) < 0) {
+		log_error("the old configuration stays in use: %s", e.msg);
+		config_free(fresh);
+		free(fresh);
+		free(link);
+		return;
+	}
+	if (log_level_parse(str_of(fresh->log_level), &level))
+		log_set_level(level);
+	channels_close(s);
+	server_link_close(s->link);
+	free(s->link);
+	s->link = link;
+	config_free(s->c);
+	*s->c = *fresh;
+	free(fresh);
+	channels_open(s);
+	channels_drop(s);
+	s->health.key_refused = false;
+	health_close(s);
+	health_open(s);
+	provset_load(s);
+	runlog_reopen(s);
+}
+
+/* ---- the loop ---- */
+
+static int64_t suspend_clock_ms(void)
+{
+	struct timespec ts = { 0 };
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 - clock_mono_ms();
+}
+
+/* After a suspend the connections are dead without knowing it. */
+static void notice_suspend(struct sup *s)
+{
+	int64_t now = suspend_clock_ms();
+
+	if (now - s->suspend_ms > SUSPEND_MS) {
+		log_info("the machine slept for %lld s; connecting anew", (long long)(now - s->suspend_ms) / 1000);
+		channels_drop(s);
+	}
+	s->suspend_ms = now;
+}
+
+static bool reports_wait(const struct sup *s)
+{
+	for (const struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_REPORT || t->stage == TASK_REPORTING)
+			return true;
+	}
+	return false;
+}
+
+/* True when all is over. */
+static bool advance_phase(struct sup *s)
+{
+	if (s->phase == PHASE_RUN)
+		return false;
+	if (s->phase == PHASE_DRAIN && tasks_any_running(s) && deadline_passed(s->phase_ends))
+		next_phase(s);
+	if ((s->phase == PHASE_DRAIN || s->phase == PHASE_STOP) &&
+	    (!tasks_any_running(s) || (s->phase == PHASE_STOP && deadline_passed(s->phase_ends)))) {
+		s->phase_ends = deadline_in_ms(s->phase == PHASE_STOP && s->phase_ends.at_ms - clock_mono_ms() < 2000
+						       ? FLUSH_MS / 2
+						       : FLUSH_MS);
+		s->phase = PHASE_FLUSH;
+	}
+	if (s->phase != PHASE_FLUSH)
+		return false;
+	return (!reports_wait(s) && !channels_busy(s)) || deadline_passed(s->phase_ends);
+}
+
+static int loop(struct sup *s, struct err *e)
+{
+	struct pollset ps = { 0 };
+	struct deadline watchdog = DEADLINE_NEVER;
+	int64_t watchdog_ms = sdnotify_watchdog_ms();
+	bool notified = false;
+	int rc = 0;
+
+	if (watchdog_ms > 0)
+		watchdog = (struct deadline){ 0 };
+	for (;;) {
+		provset_step(s);
+		tasks_step(s);
+		channels_step(s);
+		runlog_step(s);
+		health_step(s);
+		check_ready(s);
+		if (s->health.ok && !notified) {
+			sdnotify("READY=1\nSTATUS=Running");
+			notified = true;
+		}
+		if (deadline_passed(watchdog)) {
+			sdnotify("WATCHDOG=1");
+			watchdog = deadline_in_ms(watchdog_ms);
+		}
+		if (advance_phase(s))
+			break;
+		pollset_reset(&ps);
+		pollset_add(&ps, s->signal_fd, POLLIN);
+		pollset_until(&ps, watchdog);
+		if (s->phase != PHASE_RUN)
+			pollset_until(&ps, s->phase_ends);
+		provset_poll(s, &ps);
+		tasks_poll(s, &ps);
+		channels_poll(s, &ps);
+		runlog_poll(s, &ps);
+		health_poll(s, &ps);
+		if (pollset_wait(&ps, e) < 0) {
+			rc = -1;
+			break;
+		}
+		read_signals(s);
+		notice_suspend(s);
+	}
+	pollset_free(&ps);
+	return rc;
+}
+
+static void journal_note(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
+/* State that cannot be written costs durability, not the service (field case 110); another runner in it, or
+ * a directory that is not ours, ends the start. */
+static int open_state(struct sup *s, struct err *e)
+{
+	char *path;
+
+	if (paths_prepare(s->c->state_dir, e) < 0) {
+		if (e->kind != ERR_SYS || (e->code != EROFS && e->code != ENOSPC && e->code != EACCES && e->code != EPERM))
+			return -1;
+		log_warn("%s; running without a state directory: jobs are not safe against a crash", e->msg);
+		s->journal = journal_memory();
+		err_clear(e);
+		return 0;
+	}
+	if (daemon_lock_take(&s->lock, s->c->state_dir, e) < 0)
+		return -1;
+	s->state_ok = true;
+	path = paths_journal(s->c->state_dir);
+	s->journal = journal_open(path, journal_note, NULL, e);
+	free(path);
+	if (!s->journal) {
+		log_warn("%s; claims are kept in memory only", e->msg);
+		s->journal = journal_memory();
+		err_clear(e);
+	}
+	return 0;
+}
+
+static void close_all(struct sup *s)
+{
+	runlog_close(s, 500);
+	health_close(s);
+	if (s->poll.api || s->aux.api)
+		channels_close(s);
+	tasks_free(s);
+	provset_free(&s->provs);
+	child_free(&s->presets);
+	journal_close(s->journal);
+	server_link_close(s->link);
+	free(s->link);
+	fd_close(&s->signal_fd);
+	fd_close(&s->ready_fd);
+	daemon_lock_drop(&s->lock);
+}
+
+int supervisor_run(struct config *c, const struct serve_options *o, struct err *e)
+{
+	struct sup *s = mem_alloc(sizeof(*s));
+	enum log_level level;
+	int rc = -1;
+
+	*s = (struct sup){ .link = mem_alloc(sizeof(*s->link)), .c = c, .o = o, .signal_fd = -1, .lock = { -1 }, .presets = { .fd = -1 } };
+	s->ready_fd = inherited_ready_fd(o);
+	s->start_ms = clock_mono_ms();
+	s->start_wall_ms = clock_wall_ms();
+	s->suspend_ms = suspend_clock_ms();
+	prctl(PR_SET_DUMPABLE, 0); /* the key is in memory */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (log_level_parse(str_of(c->log_level), &level))
+		log_set_level(level);
+	if (config_require(c, e) == 0 && open_signals(s, e) == 0 && open_state(s, e) == 0 &&
+	    server_link_open(s->link, c, e) == 0) {
+		channels_open(s);
+		runlog_open(s);
+		log_info("starting runner %s (%s), version %s, Server %s", c->name, c->id, DR_VERSION, c->url);
+		if (c->insecure)
+			log_warn("TLS certificates are NOT verified ([server] insecure)");
+		provset_load(s);
+		tasks_replay(s);
+		health_open(s);
+		rc = loop(s, e);
+		log_info("runner stopped");
+	}
+	close_all(s);
+	free(s);
+	prctl(PR_SET_DUMPABLE, 1);
+	return rc;
+}

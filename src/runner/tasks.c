@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sup.h: jobs from the claim to the accepted report, and what the journal says of earlier ones. */
+#include "runner/sup.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mask.h"
+#include "base/mem.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FIND_MS 60000
+#define ERROR_TEXT_MAX 4000
+
+static struct task *find(struct sup *s, const char *id)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		if (strcmp(t->job.id, id) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+void tasks_log(const struct task *t, const char *phrase, const char *text)
+{
+	if (text)
+		log_info("job %-9s %s %s %s: %s", phrase, t->job.id, t->job.type_text, t->job.action_text, text);
+	else
+		log_info("job %-9s %s %s %s", phrase, t->job.id, t->job.type_text, t->job.action_text);
+}
+
+static struct task *add(struct sup *s, struct job *j)
+{
+	struct task *t = mem_alloc(sizeof(*t));
+	struct task **at = &s->tasks.first;
+
+	t->job = *j;
+	*j = (struct job){ 0 };
+	t->child.fd = -1;
+	while (*at)
+		at = &(*at)->next;
+	*at = t;
+	s->tasks.n++;
+	s->status_dirty = true;
+	return t;
+}
+
+static void drop(struct sup *s, struct task *t)
+{
+	struct task **at = &s->tasks.first;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	s->tasks.n--;
+	s->status_dirty = true;
+	job_free(&t->job);
+	free(t->text);
+	child_free(&t->child);
+	free(t);
+	s->poll_held = false; /* there is room again */
+}
+
+static void remember(struct sup *s, const struct task *t)
+{
+	struct done_job *d = &s->tasks.done[s->tasks.done_next++ % DONE_KEPT];
+
+	free(d->id);
+	free(d->text);
+	*d = (struct done_job){ mem_dup(t->job.id), t->result, mem_dup(t->text) };
+}
+
+static const struct done_job *remembered(const struct sup *s, const char *id)
+{
+	for (size_t i = 0; i < DONE_KEPT; i++) {
+		if (s->tasks.done[i].id && strcmp(s->tasks.done[i].id, id) == 0)
+			return &s->tasks.done[i];
+	}
+	return NULL;
+}
+
+static bool is_active(const struct task *t)
+{
+	return t->stage == TASK_CLAIM || t->stage == TASK_CLAIMING || t->stage == TASK_RUNNING;
+}
+
+size_t tasks_room(const struct sup *s)
+{
+	size_t active = 0;
+	size_t max = s->c->max_jobs > 0 ? (size_t)s->c->max_jobs : SIZE_MAX;
+
+	for (const struct task *t = s->tasks.first; t; t = t->next)
+		active += is_active(t);
+	return active < max ? max - active : 0;
+}
+
+/* ---- results ---- */
+
+static void set_result(struct sup *s, struct task *t, enum job_state state, struct str text)
+{
+	struct buf masked = { 0 };
+	struct err e = { 0 };
+
+	if (text.n > ERROR_TEXT_MAX)
+		text.n = ERROR_TEXT_MAX;
+	mask_text(&masked, text);
+	t->result = state;
+	free(t->text);
+	t->text = state == JOB_ERROR ? buf_take(&masked) : NULL;
+	buf_free(&masked);
+	t->stage = TASK_REPORT;
+	t->tries = 0;
+	t->next_try = (struct deadline){ 0 };
+	if (state == JOB_SUCCESS)
+		s->tasks.succeeded++;
+	else
+		s->tasks.failed++;
+	/* What cannot be written now is still reported now; only a crash before that would lose it. */
+	if (t->journaled && journal_result(s->journal, t->job.id, state, t->text, &e) < 0)
+		log_error("the result of job %s is kept in memory only: %s", t->job.id, e.msg);
+	s->status_dirty = true;
+	tasks_log(t, state == JOB_SUCCESS ? "succeeded" : "failed", t->text);
+}
+
+static void fail(struct sup *s, struct task *t, const char *text)
+{
+	set_result(s, t, JOB_ERROR, str_of(text));
+}
+
+void tasks_reported(struct sup *s, struct task *t)
+{
+	struct err e = { 0 };
+
+	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
+		log_warn("%s", e.msg);
+	remember(s, t);
+	drop(s, t);
+	journal_tidy(s->journal);
+}
+
+void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms)
+{
+	int64_t wait_ms = backoff_ms(t->tries++, 30000);
+
+	(void)s;
+	t->stage = TASK_REPORT;
+	t->next_try = deadline_in_ms(after_ms > wait_ms ? after_ms : wait_ms);
+}
+
+/* ---- claiming ---- */
+
+static void offer_again(struct sup *s, const struct done_job *d, struct job *j)
+{
+	struct task *t = add(s, j);
+
+	log_info("job %s was delivered again; its result is sent again", t->job.id);
+	t->result = d->result;
+	t->text = mem_dup(d->text);
+	t->stage = TASK_REPORT;
+}
+
+bool tasks_offer(struct sup *s, struct job *j)
+{
+	struct task *t = find(s, j->id);
+	const struct done_job *d = remembered(s, j->id);
+	struct err e = { 0 };
+
+	if (t)
+		return false; /* known: its claim is under way, or it runs and its report settles the matter */
+	if (d) {
+		offer_again(s, d, j);
+		return true;
+	}
+	if (tasks_room(s) == 0)
+		return false;
+	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) && provset_all_checked(s) &&
+	    !provset_any_usable(s))
+		return false;
+	t = add(s, j);
+	t->stage = TASK_CLAIM;
+	t->started_ms = clock_mono_ms();
+	if (journal_claim(s->journal, &t->job, &e) < 0) {
+		/* A claim that could not be remembered is not made; the Server is told why at once. */
+		log_error("%s", e.msg);
+		fail(s, t, e.msg);
+		return true;
+	}
+	t->journaled = true;
+	return true;
+}
+
+struct task *tasks_next_claim(struct sup *s, bool retries)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries && deadline_passed(t->next_try))
+			return t;
+	}
+	return NULL;
+}
+
+struct task *tasks_next_report(struct sup *s)
+{
+	struct task *best = NULL;
+
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_REPORT && deadline_passed(t->next_try) &&
+		    (!best || t->next_try.at_ms < best->next_try.at_ms))
+			best = t;
+	}
+	return best;
+}
+
+void tasks_claim_lost(struct sup *s, struct task *t, const char *why)
+{
+	struct err e = { 0 };
+
+	tasks_log(t, "not ours", why);
+	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
+		log_warn("%s", e.msg);
+	drop(s, t);
+}
+
+void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous)
+{
+	(void)s;
+	t->stage = TASK_CLAIM;
+	t->ambiguous = t->ambiguous || ambiguous;
+	t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+}
+
+/* ---- running ---- */
+
+struct work_arg {
+	struct sup *s;
+	const struct job *job;
+};
+
+/* Result text: "S", "E<error>", of a search also "P" (never claimed), "U" (nothing to report), "R<why>" (try again). */
+static void run_work(void *arg, const volatile int *stop, struct buf *out)
+{
+	struct work_arg *a = arg;
+	struct jobs_env env = sup_jobs_env(a->s, stop);
+	struct err e = { 0 };
+
+	if (job_run(&env, a->job, &e) == 0)
+		buf_addc(out, 'S');
+	else
+		buf_addf(out, "E%s", e.msg);
+}
+
+static void find_work(void *arg, const volatile int *stop, struct buf *out)
+{
+	struct work_arg *a = arg;
+	struct jobs_env env = sup_jobs_env(a->s, stop);
+	enum job_state state = JOB_STATE_UNKNOWN;
+	struct buf text = { 0 };
+	struct err e = { 0 };
+
+	env.timeout_ms = FIND_MS;
+	if (job_reconcile(&env, a->job, &state, &text, &e) < 0)
+		buf_addf(out, "R%s", e.msg);
+	else if (state == JOB_SUCCESS)
+		buf_addc(out, 'S');
+	else if (state == JOB_ERROR)
+		buf_addf(out, "E%s", buf_cstr(&text));
+	else
+		buf_addc(out, state == JOB_PENDING ? 'P' : 'U');
+	buf_free(&text);
+}
+
+void tasks_claimed(struct sup *s, struct task *t)
+{
+	struct work_arg a = { s, &t->job };
+	struct err e = { 0 };
+
+	t->tries = 0;
+	t->ambiguous = false;
+	tasks_log(t, "running", NULL);
+	if (child_start(&t->child, run_work, &a, deadline_in_ms(s->c->job_timeout_ms), &e) < 0) {
+		fail(s, t, e.msg);
+		return;
+	}
+	t->stage = TASK_RUNNING;
+	s->tasks.running++;
+	s->status_dirty = true;
+	if (journal_run(s->journal, t->job.id, t->child.id, &e) < 0)
+		log_warn("%s", e.msg);
+}
+
+static void find_start(struct sup *s, struct task *t)
+{
+	struct work_arg a = { s, &t->job };
+	struct err e = { 0 };
+
+	if (child_start(&t->child, find_work, &a, deadline_in_ms(FIND_MS), &e) < 0) {
+		t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+		return;
+	}
+	t->stage = TASK_FINDING;
+}
+
+static void found(struct sup *s, struct task *t, struct str out)
+{
+	struct err e = { 0 };
+
+	switch (out.n ? out.p[0] : 'R') {
+	case 'S':
+		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
+		break;
+	case 'E':
+		set_result(s, t, JOB_ERROR, (struct str){ out.p + 1, out.n - 1 });
+		break;
+	case 'P':
+	case 'U':
+		tasks_log(t, "settled", out.p[0] == 'P' ? "it was never claimed" : "the Server needs no result");
+		if (journal_done(s->journal, t->job.id, &e) < 0)
+			log_warn("%s", e.msg);
+		drop(s, t);
+		break;
+	default:
+		t->stage = TASK_UNKNOWN;
+		t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+		break;
+	}
+}
+
+static void ended(struct sup *s, struct task *t, int status, struct str out)
+{
+	struct buf text = { 0 };
+
+	s->tasks.running--;
+	if (out.n && out.p[0] == 'S') {
+		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
+	} else if (t->child.overdue) {
+		buf_addf(&text, "the job did not end within job_timeout (%lld s) and was stopped",
+			 (long long)(s->c->job_timeout_ms / 1000));
+		if (out.n > 1)
+			buf_addf(&text, ": %.*s", (int)out.n - 1, out.p + 1);
+	} else if (s->phase != PHASE_RUN && t->child.told) {
+		buf_adds(&text, "the runner was stopped while the job ran");
+		if (out.n > 1)
+			buf_addf(&text, ": %.*s", (int)out.n - 1, out.p + 1);
+	} else if (out.n && out.p[0] == 'E') {
+		buf_add(&text, out.p + 1, out.n - 1);
+	} else {
+		buf_adds(&text, "the job's process ended without a result: ");
+		proc_describe_status(status, &text);
+	}
+	if (text.n) {
+		set_result(s, t, JOB_ERROR, buf_str(&text));
+		provset_recheck(s);
+	}
+	buf_free(&text);
+	if (t->job.type == RES_RUNNER)
+		provset_load(s);
+}
+
+bool tasks_reaped(struct sup *s, pid_t pid, int status)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		struct str out;
+
+		if (t->child.id.pid != pid)
+			continue;
+		child_ended(&t->child);
+		out = buf_str(&t->child.out);
+		if (t->stage == TASK_RUNNING)
+			ended(s, t, status, out);
+		else
+			found(s, t, out);
+		return true;
+	}
+	return false;
+}
+
+void tasks_poll(struct sup *s, struct pollset *ps)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		child_poll(&t->child, ps);
+		if (t->stage == TASK_UNKNOWN)
+			pollset_until(ps, t->next_try);
+	}
+}
+
+void tasks_step(struct sup *s)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		child_step(&t->child);
+		if (t->stage == TASK_UNKNOWN && s->phase == PHASE_RUN && deadline_passed(t->next_try))
+			find_start(s, t);
+	}
+}
+
+void tasks_stop_all(struct sup *s, int64_t grace_ms)
+{
+	for (struct task *t = s->tasks.first; t; t = t->next)
+		child_tell(&t->child, grace_ms);
+}
+
+bool tasks_any_running(const struct sup *s)
+{
+	for (const struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->child.id.pid)
+			return true;
+	}
+	return false;
+}
+
+/* ---- after a crash ---- */
+
+/* Processes of a job whose supervisor was killed: its session's members that began no earlier than it did. */
+static void kill_leftovers(const struct journal_entry *en)
+{
+	struct proc_id *all = NULL;
+	size_t n;
+
+	if (!en->process.pid || en->process.pid == getpid())
+		return;
+	n = proc_descendants(1, &all);
+	for (size_t i = 0; i < n; i++) {
+		if (getsid(all[i].pid) == en->process.pid && all[i].start >= en->process.start &&
+		    all[i].pid != getpid()) {
+			log_info("ending process %ld, left over from job %s", (long)all[i].pid, en->job.id);
+			proc_signal(all[i], SIGKILL);
+		}
+	}
+	free(all);
+}
+
+static void copy_job(const struct job *from, struct job *to)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	struct json_doc *doc;
+
+	job_write(from, &b);
+	doc = json_parse(buf_str(&b), b.n, &e);
+	if (job_parse(json_root(doc), to, &e) < 0)
+		log_error("journal: %s", e.msg);
+	json_doc_free(doc);
+	buf_free(&b);
+}
+
+void tasks_replay(struct sup *s)
+{
+	size_t n;
+	const struct journal_entry *list = journal_entries(s->journal, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct job j = { 0 };
+		struct task *t;
+
+		kill_leftovers(&list[i]);
+		copy_job(&list[i].job, &j);
+		if (!j.id)
+			continue;
+		t = add(s, &j);
+		t->journaled = true;
+		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
+		t->result = list[i].result;
+		t->text = mem_dup(list[i].text);
+		tasks_log(t, list[i].has_result ? "kept" : "unknown",
+			  list[i].has_result ? "its result is still to be reported"
+					     : "an earlier runner process left it unfinished");
+	}
+}
+
+void tasks_free(struct sup *s)
+{
+	while (s->tasks.first)
+		drop(s, s->tasks.first);
+	for (size_t i = 0; i < DONE_KEPT; i++) {
+		free(s->tasks.done[i].id);
+		free(s->tasks.done[i].text);
+		s->tasks.done[i] = (struct done_job){ 0 };
+	}
+}
