@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal: replay, damage at every byte, refusal on a full disk, rewriting. */
+#include "runner/journal.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "tests/test.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/test-journal-XXXXXX";
+static char *path;
+static unsigned notes;
+
+static void note(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+	notes++;
+}
+
+static struct journal *reopen(void)
+{
+	struct err e = { 0 };
+	struct journal *j = journal_open(path, note, NULL, &e);
+
+	if (!j)
+		fprintf(stderr, "open: %s\n", e.msg);
+	return j;
+}
+
+static void make_job(struct job *j, const char *id)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	struct json_doc *doc;
+
+	buf_addf(&b, "{\"id\":\"%s\",\"resourceId\":\"r1\",\"resourceType\":\"workspace\",\"state\":\"pending\",\"action\":\"create\"}", id);
+	doc = json_parse(buf_str(&b), b.n, &e);
+	CHECK(job_parse(json_root(doc), j, &e) == 0);
+	json_doc_free(doc);
+	buf_free(&b);
+}
+
+static void claim(struct journal *j, const char *id)
+{
+	struct job job = { 0 };
+	struct err e = { 0 };
+
+	make_job(&job, id);
+	CHECK(journal_claim(j, &job, &e) == 0);
+	job_free(&job);
+}
+
+static void fresh(void)
+{
+	unlink(path);
+	notes = 0;
+}
+
+static void claims_and_results_survive(void)
+{
+	struct proc_id me = { 0 };
+	struct err e = { 0 };
+	const struct journal_entry *en;
+	struct journal *j;
+	size_t n;
+
+	fresh();
+	proc_identify(getpid(), &me);
+	j = reopen();
+	claim(j, "a");
+	claim(j, "b");
+	claim(j, "c");
+	CHECK(journal_run(j, "a", me, &e) == 0);
+	CHECK(journal_result(j, "b", JOB_ERROR, "no \"space\"\n", &e) == 0);
+	CHECK(journal_result(j, "c", JOB_SUCCESS, NULL, &e) == 0);
+	CHECK(journal_done(j, "c", &e) == 0);
+	journal_close(j);
+	j = reopen();
+	en = journal_entries(j, &n);
+	CHECK_INT((long long)n, 2);
+	CHECK_STR(en[0].job.id, "a");
+	CHECK(!en[0].has_result && en[0].process.pid == getpid() && en[0].process.start == me.start);
+	CHECK_STR(en[1].job.id, "b");
+	CHECK(en[1].has_result && en[1].result == JOB_ERROR);
+	CHECK_STR(en[1].text, "no \"space\"\n");
+	CHECK_INT(notes, 0);
+	journal_close(j);
+}
+
+/* However the file is cut, what comes before the cut is found, and the start is never refused. */
+static void truncation_at_every_byte(void)
+{
+	struct buf whole = { 0 };
+	struct err e = { 0 };
+	struct journal *j;
+	size_t n, end;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	claim(j, "b");
+	CHECK(journal_result(j, "a", JOB_SUCCESS, NULL, &e) == 0);
+	journal_close(j);
+	CHECK(file_read(path, 1 << 20, &whole, &e) == 0);
+	end = whole.n;
+	while (end && whole.p[end - 1] == '\0')
+		end--;
+	for (size_t cut = 0; cut <= end; cut++) {
+		const struct journal_entry *en;
+		size_t had;
+
+		unlink(path);
+		CHECK(file_replace(path, 0600, (struct str){ whole.p, cut }, &e) == 0);
+		j = reopen();
+		CHECK(j != NULL);
+		en = journal_entries(j, &had);
+		CHECK(had <= 2);
+		if (cut == end)
+			CHECK(had == 2 && en[0].has_result);
+		claim(j, "z"); /* and it can be gone on with */
+		journal_close(j);
+		j = reopen();
+		journal_entries(j, &n);
+		CHECK(n == had + 1);
+		journal_close(j);
+	}
+	buf_free(&whole);
+}
+
+static void one_bad_byte_costs_one_record(void)
+{
+	struct buf whole = { 0 };
+	struct err e = { 0 };
+	struct journal *j;
+	size_t n, end;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	claim(j, "b");
+	claim(j, "c");
+	journal_close(j);
+	CHECK(file_read(path, 1 << 20, &whole, &e) == 0);
+	end = whole.n;
+	while (end && whole.p[end - 1] == '\0')
+		end--;
+	for (size_t at = 0; at < end; at++) {
+		char was = whole.p[at];
+
+		whole.p[at] = (char)(was ^ 0x15);
+		unlink(path);
+		CHECK(file_replace(path, 0600, buf_str(&whole), &e) == 0);
+		j = reopen();
+		journal_entries(j, &n);
+		CHECK(n >= 1 && n <= 2);
+		journal_close(j);
+		whole.p[at] = was;
+	}
+	CHECK(notes >= end); /* each one was told */
+	buf_free(&whole);
+	file_remove_tree(path, &e);
+}
+
+/* A limit on the file's size stands for a full disk: the claim fails, the result still fits. */
+static void full_disk_refuses_claims_but_keeps_results(void)
+{
+	struct rlimit old, small;
+	struct job job = { 0 };
+	struct err e = { 0 };
+	struct journal *j;
+	const struct journal_entry *en;
+	struct stat st;
+	size_t n;
+	int rc = 0;
+
+	fresh();
+	signal(SIGXFSZ, SIG_IGN);
+	j = reopen();
+	claim(j, "a");
+	stat(path, &st);
+	getrlimit(RLIMIT_FSIZE, &old);
+	small = (struct rlimit){ (rlim_t)st.st_size, old.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (int i = 0; i < 2000 && rc == 0; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "x%d", i);
+		make_job(&job, id);
+		rc = journal_claim(j, &job, &e);
+		job_free(&job);
+	}
+	CHECK(rc < 0);
+	CHECK(strstr(e.msg, "File too large") != NULL);
+	err_clear(&e);
+	CHECK(journal_result(j, "a", JOB_SUCCESS, NULL, &e) == 0);
+	setrlimit(RLIMIT_FSIZE, &old);
+	journal_close(j);
+	j = reopen();
+	en = journal_entries(j, &n);
+	CHECK(n > 1 && en[0].has_result);
+	claim(j, "later");
+	journal_close(j);
+}
+
+static void file_stays_small(void)
+{
+	struct err e = { 0 };
+	struct journal *j;
+	struct stat st;
+	size_t n;
+
+	fresh();
+	j = reopen();
+	claim(j, "stays");
+	for (int i = 0; i < 3000; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "j%d", i);
+		claim(j, id);
+		journal_result(j, id, JOB_SUCCESS, NULL, &e);
+		journal_done(j, id, &e);
+		journal_tidy(j);
+	}
+	CHECK(stat(path, &st) == 0 && st.st_size < 1 << 20);
+	journal_close(j);
+	j = reopen();
+	CHECK_STR(journal_entries(j, &n)->job.id, "stays");
+	CHECK_INT((long long)n, 1);
+	journal_close(j);
+}
+
+static void memory_journal_forgets(void)
+{
+	struct journal *j = journal_memory();
+	size_t n;
+
+	claim(j, "a");
+	CHECK(!journal_is_durable(j));
+	journal_entries(j, &n);
+	CHECK_INT((long long)n, 1);
+	journal_close(j);
+}
+
+static void clean(void)
+{
+	struct err e = { 0 };
+
+	CHECK(file_remove_tree(dir, &e) == 0);
+	free(path);
+}
+
+static void prepare(void)
+{
+	CHECK(mkdtemp(dir) != NULL);
+	path = path_join(dir, "journal");
+}
+
+TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
+	  TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
+	  TEST(file_stays_small), TEST(memory_journal_forgets), TEST(clean))
