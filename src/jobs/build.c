@@ -82,6 +82,8 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 	ctx_server_config(c);
 	if (api_env(c->api, &env, ctx_call(c), e) < 0)
 		joblog_say(c->log, "The Server's environment variables could not be read (%s); going on without.", e->msg);
+	ctx_hide_env(&env);
+	ctx_hide_env(&b->env);
 	kv_merge(&split, &env);
 	registries_split(&split, &regs);
 	host = builder_registry(c, &env, &auth, &have_auth);
@@ -99,6 +101,7 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 		joblog_say(c->log, "Git credentials could not be read (%s); going on without.", e->msg);
 		git_provider_free(&git);
 	}
+	ctx_hide(git.token);
 	rc = provider_build(&c->provider, c->job->action,
 			    &(struct build_job){
 				    .build = b,

@@ -3,6 +3,7 @@
 #include "jobs/ctx.h"
 
 #include "base/log.h"
+#include "base/mask.h"
 #include "base/mem.h"
 
 #include <poll.h>
@@ -145,5 +146,27 @@ int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool
 		return 0;
 	}
 	*have = rc == 0;
+	if (*have)
+		ctx_hide(g->token);
 	return rc < 0 ? err_wrap(e, "read Git credentials") : 0;
+}
+
+void ctx_hide(const char *secret)
+{
+	if (secret)
+		mask_add(str_of(secret));
+}
+
+void ctx_hide_env(const struct kv *env)
+{
+	static const char *const words[] = { "PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY" };
+
+	for (size_t i = 0; i < env->n; i++) {
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			if (strcasestr(env->pairs[i].key, words[k])) {
+				ctx_hide(env->pairs[i].value);
+				break;
+			}
+		}
+	}
 }

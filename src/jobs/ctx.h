@@ -34,6 +34,10 @@ bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e);
 /* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
 int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have, struct err *e);
 
+/* Hides what is secret in every log and error of this process: values of variables named like secrets, passwords, tokens. */
+void ctx_hide_env(const struct kv *env);
+void ctx_hide(const char *secret);
+
 int job_workspace(struct ctx *c, struct err *e);
 int job_target(struct ctx *c, struct err *e);
 int job_build(struct ctx *c, struct err *e);

@@ -100,6 +100,7 @@ int job_target(struct ctx *c, struct err *e)
 		target_free(&t);
 		return err_wrap(e, "read target %s", c->job->resource_id);
 	}
+	ctx_hide_env(&t.env);
 	c->log = joblog_open(c->api, c->env->state_dir, RES_TARGET, t.id, t.name);
 	rc = ctx_provider(c, t.config.provider.name, e);
 	if (rc == 0)

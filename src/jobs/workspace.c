@@ -31,7 +31,12 @@ static int read_workspace(struct ws *w, struct err *e)
 	do
 		rc = api_workspace(c->api, c->job->resource_id, &w->info, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
-	return rc < 0 ? err_wrap(e, "read workspace %s", c->job->resource_id) : 0;
+	if (rc < 0)
+		return err_wrap(e, "read workspace %s", c->job->resource_id);
+	ctx_hide(w->info.api_key);
+	ctx_hide_env(&w->info.env);
+	ctx_hide_env(&w->info.target.env);
+	return 0;
 }
 
 /* Environment, registries and credentials: for the actions that make or start something. */
@@ -50,6 +55,7 @@ static int prepare(struct ws *w, struct err *e)
 		return err_wrap(e, "read the Server's environment variables");
 	}
 	env_merge(&w->env, &server_env, &w->info.env, c->env->env_allow);
+	ctx_hide_env(&w->env);
 	kv_free(&server_env);
 	registries_split(&w->env, &w->registries);
 	if (ctx_git_provider(c, w->info.git_provider_config_id, &w->git, &w->have_git, e) < 0)
