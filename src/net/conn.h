@@ -19,10 +19,11 @@
 
 /* How to reach a peer. All borrowed for the life of the conn (or http client). */
 struct conn_target {
-	const struct url *url;       /* scheme decides: unix://, http(s)://, ws(s)://, tcp:// */
-	struct tls_ctx *tls;         /* needed when the scheme is https or wss; also makes tcp:// TLS */
-	const struct url *proxy;     /* NULL: direct. http:// only; user part → Proxy-Authorization */
-	const char *const *command;  /* not NULL: run this argv and talk to its stdin/stdout (ssh … socat-like) */
+	const struct url *url;   /* scheme decides: unix://, http(s)://, ws(s)://, tcp:// */
+	struct tls_ctx *tls;     /* needed when the scheme is https or wss; also makes tcp:// TLS */
+	const struct url *proxy; /* NULL: direct. http:// only; user part → Proxy-Authorization */
+	const char *const *
+		command; /* not NULL: run this argv and talk to its stdin/stdout (ssh … socat-like) */
 };
 
 struct conn;
@@ -43,15 +44,18 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want);
 #define CONN_ERROR (-2)
 /* > 0 bytes, 0 end of stream (*truncated when TLS ended without close_notify), CONN_AGAIN, CONN_ERROR. */
 long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e);
-long conn_write(struct conn *c, const void *p, size_t n, struct err *e); /* > 0, CONN_AGAIN, CONN_ERROR */
+long conn_write(struct conn *c, const void *p, size_t n,
+                struct err *e);          /* > 0, CONN_AGAIN, CONN_ERROR */
 int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
 bool conn_is_stale(struct conn *c); /* readable or closed while it should be idle: do not reuse */
-int conn_fd(const struct conn *c); /* -1 while resolving */
+int conn_fd(const struct conn *c);  /* -1 while resolving */
 const char *conn_peer(const struct conn *c); /* "127.0.0.1:3986", for messages; borrowed */
 
 /* The proxy that the environment or configuration gives for u: NULL = direct. proxy_url/no_proxy
  * from configuration win over http_proxy/https_proxy/no_proxy (and upper-case HTTPS_PROXY, NO_PROXY). no_proxy:
  * exact hosts, ".suffix" or "suffix", IPs, CIDR, host:port, "*". Loopback is always direct. Returned string borrowed. */
 const char *proxy_for(const struct url *u, const char *proxy_url, const char *no_proxy);
+/* Parses such a value for conn_target.proxy: "host:port" without a scheme is common and means http://. */
+int proxy_parse(const char *text, struct url *u, struct err *e);
 
 #endif

@@ -22,11 +22,12 @@ struct http_field {
 
 struct http_request {
 	const char *method;
-	const char *target;              /* path and query, encoded; the origin's path prefix is NOT added */
-	const struct http_field *fields; /* besides Host, Content-Length, Transfer-Encoding, Connection */
+	const char *target; /* path and query, encoded; the origin's path prefix is NOT added */
+	const struct http_field
+		*fields; /* besides Host, Content-Length, Transfer-Encoding, Connection */
 	size_t n_fields;
-	struct str body;                 /* sent with Content-Length if method is POST/PUT/PATCH or body.n > 0 */
-	const char *content_type;        /* NULL: none */
+	struct str body; /* sent with Content-Length if method is POST/PUT/PATCH or body.n > 0 */
+	const char *content_type; /* NULL: none */
 	/* Streamed body instead (chunked coding): appends up to some KB to b; returns 1 more to come, 0 last,
 	 * -1 failed. Not repeated on a stale connection: a fresh connection is used. */
 	int (*body_source)(void *arg, struct buf *b, struct err *e);
@@ -34,10 +35,10 @@ struct http_request {
 	/* Streamed reply instead of reply->body, called for 2xx only (other bodies are collected): -1 aborts. */
 	int (*sink)(void *arg, struct str bytes, struct err *e);
 	void *sink_arg;
-	size_t max_body;      /* collected bytes; 0 means HTTP_BODY_MAX */
-	int64_t stall_ms;     /* with sink: no byte for that long is ERR_TIMEOUT; 0: the deadline alone */
-	bool upgrade;         /* expects 101 (or 200 for a hijacked Docker stream): the caller takes the conn with http_take_conn */
-	bool follow;          /* redirects: at most 3; GET/HEAD any same-origin 3xx; other methods only 307/308; credentials
+	size_t max_body; /* collected bytes; 0 means HTTP_BODY_MAX */
+	int64_t stall_ms; /* with sink: no byte for that long is ERR_TIMEOUT; 0: the deadline alone */
+	bool upgrade; /* expects 101 (or 200 for a hijacked Docker stream): the caller takes the conn with http_take_conn */
+	bool follow; /* redirects: at most 3; GET/HEAD any same-origin 3xx; other methods only 307/308; credentials
 	                       * never leave the origin; never https → http. Otherwise an error that names the Location. */
 	bool no_keep_alive;
 };
@@ -46,7 +47,7 @@ struct http_request {
 
 struct http_reply {
 	int status;
-	struct buf head;      /* raw head; h borrows from it */
+	struct buf head; /* raw head; h borrows from it */
 	struct http_head h;
 	struct buf body;
 	int64_t retry_after_ms; /* Retry-After in seconds or as a date; -1 if none */
@@ -65,7 +66,7 @@ enum http_progress { HTTP_PENDING, HTTP_DONE, HTTP_FAILED };
 /* Starts an exchange; req and its strings, and reply, are borrowed until it is done or aborted. A reused connection
  * that fails before the first byte of the reply is replaced once and the request sent again whole (field case 73). */
 void http_start(struct http_client *c, const struct http_request *req, struct http_reply *reply,
-		struct deadline d);
+                struct deadline d);
 void http_poll(const struct http_client *c, struct pollset *ps);
 enum http_progress http_step(struct http_client *c, struct err *e);
 void http_abort(struct http_client *c); /* forgets the exchange and drops the connection */
@@ -75,7 +76,7 @@ bool http_request_sent(const struct http_client *c);
 
 /* All of it: 0 with any status; -1 if there is no complete reply. */
 int http_do(struct http_client *c, const struct http_request *req, struct http_reply *reply,
-	    struct deadline d, struct err *e);
+            struct deadline d, struct err *e);
 /* After an upgrade: the connection, and bytes that came behind the head (appended to early). The client forgets it. */
 struct conn *http_take_conn(struct http_client *c, struct buf *early);
 

@@ -38,9 +38,9 @@ struct http_head {
 	struct http_header headers[HTTP_HEADERS_MAX];
 	size_t n_headers;
 	enum http_framing framing;
-	uint64_t length;  /* HTTP_LENGTH */
-	bool keep_alive;  /* the connection may be reused after this message */
-	bool upgrade;     /* Connection: upgrade */
+	uint64_t length; /* HTTP_LENGTH */
+	bool keep_alive; /* the connection may be reused after this message */
+	bool upgrade;    /* Connection: upgrade */
 };
 
 /* > 0: bytes of the head including the empty line; 0: need more; -1: malformed or over a limit. */
@@ -52,8 +52,8 @@ struct str http_head_get(const struct http_head *h, const char *name);
 
 struct http_chunked { /* zero to start */
 	int state;
-	uint64_t left;   /* of the chunk being read */
-	size_t line;     /* length of the line being read */
+	uint64_t left; /* of the chunk being read */
+	size_t line;   /* length of the line being read */
 	size_t trailers;
 	bool done;
 };

@@ -17,9 +17,10 @@
 
 /* All strings borrowed for the life of the tls_ctx. NULL: not set. */
 struct tls_settings {
-	const char *ca_file;    /* PEM or DER bundle */
+	const char *ca_file; /* PEM or DER bundle */
 	const char *ca_dir;
-	const char *pin_sha256; /* hex or base64 of SHA-256 over the leaf's SubjectPublicKeyInfo; several separated by ',' */
+	const char *
+		pin_sha256; /* hex or base64 of SHA-256 over the leaf's SubjectPublicKeyInfo; several separated by ',' */
 	const char *client_cert; /* PEM file: chain */
 	const char *client_key;
 	bool insecure; /* no verification; the caller says so loudly */
@@ -41,7 +42,7 @@ const char *tls_ctx_ca_source(const struct tls_ctx *c);
 /* host: name or IP literal that the certificate must carry (SNI only for names). Takes no ownership of fd. Client
  * sessions (tickets) are remembered in ctx by host:port and offered again. */
 int tls_conn_new(struct tls_conn **out, struct tls_ctx *ctx, int fd, const char *host,
-		 unsigned port, struct err *e);
+                 unsigned port, struct err *e);
 void tls_conn_free(struct tls_conn *t); /* sends close_notify if it can without blocking */
 
 enum tls_io { TLS_OK = 0, TLS_WANT_READ = -1, TLS_WANT_WRITE = -2, TLS_FAILED = -3 };
@@ -50,8 +51,11 @@ enum tls_io { TLS_OK = 0, TLS_WANT_READ = -1, TLS_WANT_WRITE = -2, TLS_FAILED = 
 enum tls_io tls_handshake(struct tls_conn *t, struct err *e);
 /* > 0 bytes; 0: the peer closed with close_notify, or without (then *truncated = true); else an enum tls_io. */
 long tls_read(struct tls_conn *t, void *p, size_t n, bool *truncated, struct err *e);
-/* > 0 bytes taken (may be fewer), else an enum tls_io. After WANT the same bytes must be given again. */
+/* > 0 bytes taken (may be fewer), else an enum tls_io. After WANT the same bytes must be given again, first
+ * in what is given then. */
 long tls_write(struct tls_conn *t, const void *p, size_t n, struct err *e);
+int tls_shutdown_write(
+	struct tls_conn *t); /* close_notify, the other direction stays open; 0 or -1 */
 size_t tls_pending(const struct tls_conn *t); /* bytes decrypted and not yet read */
 bool tls_resumed(const struct tls_conn *t);
 const char *tls_version(const struct tls_conn *t); /* "TLSv1.3" */

@@ -10,15 +10,15 @@
 #include <stdint.h>
 
 struct url {
-	char *scheme;  /* lower case */
-	char *user;    /* percent-decoded; NULL if none */
+	char *scheme; /* lower case */
+	char *user;   /* percent-decoded; NULL if none */
 	char *password;
 	char *host;    /* lower case, without brackets; "" for unix */
 	uint16_t port; /* explicit or the scheme's default; 0 for unix */
 	bool port_given;
-	bool host_is_ip;  /* IPv4 or IPv6 literal */
-	char *path;    /* "" or "/…" without trailing slashes; for unix the socket path */
-	char *query;   /* without '?'; NULL if none */
+	bool host_is_ip; /* IPv4 or IPv6 literal */
+	char *path;      /* "" or "/…" without trailing slashes; for unix the socket path */
+	char *query;     /* without '?'; NULL if none */
 };
 
 /* Trims white space at both ends; refuses control bytes, empty host, bad port, unknown scheme,
@@ -35,7 +35,7 @@ void url_origin(const struct url *u, struct buf *b);
 void url_display(const struct url *u, struct buf *b);
 /* The Host header's value (RFC 9110 7.2). */
 void url_host_header(const struct url *u, struct buf *b);
-/* RFC 3986 5.2 against base, for redirects. */
+/* RFC 3986 5.2 against base, for redirects. Trailing slashes of out->path are kept. */
 int url_resolve(const struct url *base, struct str ref, struct url *out, struct err *e);
 
 #endif

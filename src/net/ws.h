@@ -21,9 +21,10 @@ void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool m
 /* Incremental reader of frames; joins fragments. Zero to start. require_mask: server side. */
 struct ws_reader {
 	bool require_mask;
-	struct buf raw;      /* bytes not yet a whole frame */
-	struct buf message;  /* fragments so far */
-	int op;              /* of the fragmented message */
+	struct buf raw;     /* bytes not yet a whole frame */
+	size_t used;        /* of raw: frames handed out */
+	struct buf message; /* fragments so far */
+	int op;             /* of the fragmented message; 0 if there is none */
 };
 /* 1: a message or control frame is in *op and *payload (borrowed until the next call); 0: need more; -1: protocol
  * error or over WS_FRAME_MAX. Feed bytes by ws_reader_feed first. */
@@ -36,11 +37,13 @@ struct ws_client;
 enum ws_status { WS_CONNECTING, WS_OPEN, WS_CLOSED };
 
 struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
-				const struct http_field *fields, size_t n_fields, struct deadline d);
+                                const struct http_field *fields, size_t n_fields,
+                                struct deadline d);
 void ws_client_free(struct ws_client *w);
 /* WS_CLOSED: e says why; close code in *code when the peer sent one (1000 is a clean end). on_message may be NULL. */
-enum ws_status ws_client_step(struct ws_client *w, void (*on_message)(void *arg, struct str payload),
-			      void *arg, struct err *e);
+enum ws_status ws_client_step(struct ws_client *w,
+                              void (*on_message)(void *arg, struct str payload), void *arg,
+                              struct err *e);
 void ws_client_poll(const struct ws_client *w, struct pollset *ps);
 /* Queues a text frame; false when more than max_queued bytes would wait (nothing is queued). */
 bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued);

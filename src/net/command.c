@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See command.h. */
+#include "net/command.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STDERR_MAX 1024
+#define LAST_WORDS_MS 1000
+
+/* Of our environment only what such a program needs; ours may hold keys. */
+static char **child_env(void)
+{
+	static const char *const names[] = { "PATH",
+		                             "HOME",
+		                             "USER",
+		                             "LOGNAME",
+		                             "SSH_AUTH_SOCK",
+		                             "SSH_ASKPASS",
+		                             "XDG_RUNTIME_DIR",
+		                             "LANG",
+		                             "LC_ALL",
+		                             "KRB5CCNAME" };
+	char **env = mem_array(ARRAY_LEN(names) + 1, sizeof(*env));
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct buf b = { 0 };
+		const char *v = getenv(names[i]);
+
+		if (!v)
+			continue;
+		buf_addf(&b, "%s=%s", names[i], v);
+		env[n++] = buf_take(&b);
+	}
+	return env;
+}
+
+_Noreturn static void child_main(const char *const *argv, int io, int errors)
+{
+	char *args[64] = { 0 };
+	char **env = child_env();
+
+	for (size_t i = 0; i < ARRAY_LEN(args) - 1 && argv[i]; i++)
+		args[i] = mem_dup(argv[i]);
+	setsid();
+	proc_reset_signals();
+	if (dup2(io, 0) < 0 || dup2(io, 1) < 0 || dup2(errors, 2) < 0)
+		_exit(126);
+	proc_close_fds(NULL, 0);
+	/* The other end is ours and may be non-blocking; this one must not be. */
+	execvpe(args[0], args, env);
+	dprintf(2, "cannot run %s: %s", args[0], strerror(errno));
+	_exit(127);
+}
+
+int command_start(struct command *c, const char *const *argv, int *fd, struct err *e)
+{
+	int io[2] = { -1, -1 }, errors[2] = { -1, -1 };
+	int rc = -1;
+
+	*c = (struct command){ .name = argv[0], .err_fd = -1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) < 0 ||
+	    pipe2(errors, O_CLOEXEC) < 0) {
+		err_sys(e, errno, "run %s", argv[0]);
+	} else if (fd_set_nonblock(io[0], e) == 0 && fd_set_nonblock(errors[0], e) == 0) {
+		c->pid = fork();
+		if (c->pid == 0)
+			child_main(argv, io[1], errors[1]);
+		rc = c->pid > 0 ? 0 : err_sys(e, errno, "run %s: fork", argv[0]);
+	}
+	fd_close(&io[1]);
+	fd_close(&errors[1]);
+	if (rc < 0) {
+		c->pid = 0;
+		fd_close(&io[0]);
+		fd_close(&errors[0]);
+		return -1;
+	}
+	*fd = io[0];
+	c->err_fd = errors[0];
+	return 0;
+}
+
+void command_drain(struct command *c)
+{
+	char piece[256];
+
+	while (c->err_fd >= 0) {
+		ssize_t n = read(c->err_fd, piece, sizeof(piece));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			fd_close(&c->err_fd);
+			return;
+		}
+		if (c->text.n <
+		    STDERR_MAX) /* the rest is read and dropped, so that it never blocks */
+			buf_add(&c->text, piece, (size_t)n);
+	}
+}
+
+int command_ended(struct command *c, struct err *e)
+{
+	struct buf shown = { 0 };
+	struct str said;
+
+	if (c->grace.at_ms == 0)
+		c->grace = deadline_in_ms(LAST_WORDS_MS);
+	command_drain(c);
+	if (c->err_fd >= 0 && !deadline_passed(c->grace))
+		return 0;
+	said = str_trim(buf_str(&c->text));
+	for (size_t i = 0; i < said.n; i++)
+		buf_addc(&shown, said.p[i] == '\n' || said.p[i] == '\r' ? ' ' : said.p[i]);
+	c->text.n = 0;
+	buf_add_printable(&c->text, buf_str(&shown), false);
+	err_set(e, ERR_CLOSED, 0, "%s ended: %s", c->name,
+	        c->text.n ? buf_cstr(&c->text) : "without a message");
+	buf_free(&shown);
+	return -1;
+}
+
+void command_poll(const struct command *c, struct pollset *ps)
+{
+	if (c->pid > 0)
+		pollset_add(ps, c->err_fd, POLLIN);
+	if (c->grace.at_ms)
+		pollset_until(ps, c->grace);
+}
+
+void command_free(struct command *c)
+{
+	/* Only what waitpid still knows as running is signalled: see resolve.c. */
+	if (c->pid > 0 && waitpid(c->pid, NULL, WNOHANG) == 0) {
+		kill(c->pid, SIGKILL);
+		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (c->name)
+		fd_close(&c->err_fd);
+	buf_free(&c->text);
+	*c = (struct command){ .err_fd = -1 };
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trusted certificates, looked up by subject when a chain asks for one: a bundle file or directory
+ * is read as a stream, so memory does not depend on its size (field cases 88, 89).
+ */
+#include "net/tls_int.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "net/ca_roots.h"
+
+#include <mbedtls/asn1.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 65536
+#define CERT_MAX_BYTES 65536
+#define KEPT_MAX_BYTES 16384
+#define FOUND_MAX 16 /* certificates of one subject */
+
+/* der.n == 0: a certificate that cannot be decoded. Non-zero ends the scan. */
+typedef int root_fn(void *arg, struct str der);
+
+struct pem {
+	bool inside;
+	struct buf line;
+	struct buf text; /* base64 so far */
+	root_fn *each;
+	void *arg;
+};
+
+static int pem_end(struct pem *p)
+{
+	struct buf der = { 0 };
+	int rc;
+
+	if (p->text.n > CERT_MAX_BYTES * 4 / 3 || !buf_add_unbase64(&der, buf_str(&p->text)))
+		buf_reset(&der);
+	rc = p->each(p->arg, buf_str(&der));
+	buf_free(&der);
+	buf_reset(&p->text);
+	p->inside = false;
+	return rc;
+}
+
+static int pem_line(struct pem *p)
+{
+	struct str line = str_trim(buf_str(&p->line));
+	int rc = 0;
+
+	if (str_eq(line, "-----BEGIN CERTIFICATE-----")) {
+		if (p->inside)
+			rc = p->each(p->arg, (struct str){ 0 });
+		p->inside = true;
+		buf_reset(&p->text);
+	} else if (p->inside && str_starts(line, "-----")) {
+		rc = pem_end(p);
+	} else if (p->inside && p->text.n <= CERT_MAX_BYTES * 4 / 3) {
+		buf_add_str(&p->text, line);
+	}
+	buf_reset(&p->line);
+	return rc;
+}
+
+static int pem_feed(struct pem *p, const char *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (at[i] != '\n') {
+			if (p->line.n < LINE_MAX_BYTES)
+				buf_addc(&p->line, at[i]);
+			continue;
+		}
+		if (pem_line(p))
+			return 1;
+	}
+	return 0;
+}
+
+/* PEM, or one DER certificate. 1: the callback ended it, 0: at the end, -1: cannot be read. */
+static int scan_file(const char *path, root_fn *each, void *arg, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct pem pem = { .each = each, .arg = arg };
+	struct stat st;
+	struct buf der = { 0 };
+	char piece[4096];
+	bool first = true;
+	int rc = 0;
+
+	if (fd < 0)
+		return err_sys(e, errno, "%s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, ERR_CONFIG, 0, "%s: is no regular file", path);
+	}
+	for (ssize_t n; rc == 0 && (n = read(fd, piece, sizeof(piece))) != 0; first = false) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = err_sys(e, errno, "%s", path);
+		else if (der.n || (first && piece[0] == 0x30))
+			rc = buf_add_max(&der, piece, (size_t)n, CERT_MAX_BYTES, e);
+		else
+			rc = pem_feed(&pem, piece, (size_t)n);
+	}
+	close(fd);
+	if (rc == 0 && der.n)
+		rc = each(arg, buf_str(&der));
+	else if (rc == 0)
+		rc = pem_line(&pem);
+	if (rc == 0 && pem.inside)
+		rc = each(arg, (struct str){ 0 });
+	buf_free(&der);
+	buf_free(&pem.line);
+	buf_free(&pem.text);
+	return rc;
+}
+
+/* Files that are none or cannot be read are passed over: a directory may hold anything. */
+static int scan_dir(const char *path, root_fn *each, void *arg, struct err *e)
+{
+	DIR *dir = opendir(path);
+	struct err ignored = { 0 };
+	int rc = 0;
+
+	if (!dir)
+		return err_sys(e, errno, "%s", path);
+	for (struct dirent *d; rc <= 0 && (d = readdir(dir)) != NULL;) {
+		char *name;
+
+		if (d->d_name[0] == '.')
+			continue;
+		name = path_join(path, d->d_name);
+		rc = scan_file(name, each, arg, &ignored);
+		free(name);
+	}
+	closedir(dir);
+	return rc > 0;
+}
+
+static int scan_kept(const struct roots *r, root_fn *each, void *arg)
+{
+	const unsigned char *at = (const unsigned char *)r->kept.p;
+	size_t left = r->kept.n;
+	int rc = 0;
+
+	while (rc == 0 && left >= 4) {
+		size_t n = 4 + ((size_t)at[2] << 8 | at[3]); /* each was checked to be 0x30 0x82 */
+
+		if (n > left)
+			break;
+		rc = each(arg, (struct str){ (const char *)at, n });
+		at += n;
+		left -= n;
+	}
+	return rc;
+}
+
+static int scan(const struct roots *r, root_fn *each, void *arg, struct err *e)
+{
+	int rc = 0;
+
+	if (r->kept.n)
+		return scan_kept(r, each, arg);
+	if (r->file)
+		rc = scan_file(r->file, each, arg, e);
+	if (rc == 0 && r->dir)
+		rc = scan_dir(r->dir, each, arg, e);
+	return rc;
+}
+
+/* Raw subject of a certificate (RFC 5280 4.1); .p == NULL if it is none. */
+static struct str subject_of(struct str der)
+{
+	unsigned char *p = (unsigned char *)(uintptr_t)der.p; /* the library's reader only reads */
+	const unsigned char *end = p + der.n;
+	unsigned char *subject;
+	const int seq = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
+	const int skipped[] = { MBEDTLS_ASN1_INTEGER, seq, seq,
+		                seq }; /* serial, algorithm, issuer, dates */
+	size_t n;
+
+	if (mbedtls_asn1_get_tag(&p, end, &n, seq) || mbedtls_asn1_get_tag(&p, end, &n, seq))
+		return (struct str){ 0 };
+	if (mbedtls_asn1_get_tag(&p, end, &n,
+	                         MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED) == 0)
+		p += n;
+	for (size_t i = 0; i < ARRAY_LEN(skipped); i++) {
+		if (mbedtls_asn1_get_tag(&p, end, &n, skipped[i]))
+			return (struct str){ 0 };
+		p += n;
+	}
+	subject = p;
+	if (mbedtls_asn1_get_tag(&p, end, &n, seq))
+		return (struct str){ 0 };
+	return (struct str){ (const char *)subject, (size_t)(p - subject) + n };
+}
+
+/* A sieve before the library's own comparison, which alone decides: names may differ in letter
+ * case and in the type of their strings. */
+static bool may_be_same_name(struct str a, struct str b)
+{
+	if (a.n != b.n || a.n == 0)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		unsigned char x = (unsigned char)a.p[i], y = (unsigned char)b.p[i];
+		bool types = (x == MBEDTLS_ASN1_UTF8_STRING ||
+		              x == MBEDTLS_ASN1_PRINTABLE_STRING) &&
+		             (y == MBEDTLS_ASN1_UTF8_STRING || y == MBEDTLS_ASN1_PRINTABLE_STRING);
+
+		if (x != y && !types && strncasecmp(&a.p[i], &b.p[i], 1) != 0)
+			return false;
+	}
+	return true;
+}
+
+struct find {
+	struct str name;
+	mbedtls_x509_crt *head;
+	size_t n;
+};
+
+static int find_each(void *arg, struct str der)
+{
+	struct find *f = arg;
+
+	if (!may_be_same_name(subject_of(der), f->name))
+		return 0;
+	if (!f->head) {
+		f->head = mem_alloc(sizeof(*f->head));
+		mbedtls_x509_crt_init(f->head);
+	}
+	if (mbedtls_x509_crt_parse_der(f->head, (const unsigned char *)der.p, der.n) == 0)
+		f->n++;
+	return f->n >= FOUND_MAX;
+}
+
+static void find_builtin(struct find *f)
+{
+	unsigned char digest[32];
+	uint32_t want;
+	size_t lo = 0, hi = ca_roots_n;
+
+	crypto_sha256(f->name.p, f->name.n, digest);
+	want = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
+	       digest[3];
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (ca_roots[mid].subject_hash < want)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < ca_roots_n && ca_roots[lo].subject_hash == want; lo++)
+		find_each(f, (struct str){ (const char *)ca_roots_der + ca_roots[lo].offset,
+		                           ca_roots[lo].len });
+}
+
+struct count {
+	struct roots *r;
+	bool keep;
+};
+
+static int count_each(void *arg, struct str der)
+{
+	struct count *c = arg;
+	mbedtls_x509_crt crt;
+	int rc = -1;
+
+	mbedtls_x509_crt_init(&crt);
+	if (der.n)
+		rc = mbedtls_x509_crt_parse_der(&crt, (const unsigned char *)der.p, der.n);
+	mbedtls_x509_crt_free(&crt);
+	if (rc != 0) {
+		c->r->skipped++;
+		return 0;
+	}
+	c->r->loaded++;
+	/* Every real certificate has a two-byte length; one that has not is found by reading again. */
+	if (der.p[0] != 0x30 || (unsigned char)der.p[1] != 0x82 ||
+	    c->r->kept.n + der.n > KEPT_MAX_BYTES)
+		c->keep = false;
+	if (c->keep)
+		buf_add_str(&c->r->kept, der);
+	return 0;
+}
+
+static int first_each(void *arg, struct str der)
+{
+	(void)arg;
+	return subject_of(der).p != NULL;
+}
+
+static bool usable(const char *file, const char *dir)
+{
+	struct err ignored = { 0 };
+
+	if (file)
+		return scan_file(file, first_each, NULL, &ignored) > 0;
+	return scan_dir(dir, first_each, NULL, &ignored) > 0;
+}
+
+static void choose_system(struct roots *r)
+{
+	static const char *const files[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+	};
+	static const char *const dirs[] = { "/etc/ssl/certs", "/etc/pki/tls/certs" };
+	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
+
+	r->chosen = true;
+	if ((file && *file) || (dir && *dir)) {
+		r->file = file && *file ? file : NULL;
+		r->dir = dir && *dir ? dir : NULL;
+	} else {
+		for (size_t i = 0; i < ARRAY_LEN(files) && !r->file; i++)
+			r->file = usable(files[i], NULL) ? files[i] : NULL;
+		for (size_t i = 0; i < ARRAY_LEN(dirs) && !r->file && !r->dir; i++)
+			r->dir = usable(NULL, dirs[i]) ? dirs[i] : NULL;
+	}
+	r->builtin = !r->file && !r->dir;
+	if (r->builtin)
+		snprintf(r->label, sizeof(r->label), "compiled-in set (%zu)", ca_roots_n);
+	else
+		snprintf(r->label, sizeof(r->label), "%s", r->file ? r->file : r->dir);
+}
+
+int roots_open(struct roots *r, const char *file, const char *dir, struct err *e)
+{
+	struct count c = { r, true };
+
+	*r = (struct roots){ .file = file, .dir = dir };
+	if (!file && !dir)
+		return 0;
+	r->chosen = true;
+	if (scan(r, count_each, &c, e) < 0)
+		return err_wrap(e, "CA certificates");
+	if (!c.keep)
+		buf_free(&r->kept);
+	if (r->loaded == 0)
+		return err_set(e, ERR_CONFIG, 0, "no CA certificates found in: %s%s%s (%u skipped)",
+		               file ? file : "", file && dir ? ", " : "", dir ? dir : "",
+		               r->skipped);
+	snprintf(r->label, sizeof(r->label), "%u loaded, %u skipped", r->loaded, r->skipped);
+	return 0;
+}
+
+void roots_free(struct roots *r)
+{
+	buf_free(&r->kept);
+	*r = (struct roots){ 0 };
+}
+
+const char *roots_label(struct roots *r)
+{
+	if (!r->chosen)
+		choose_system(r);
+	return r->label;
+}
+
+mbedtls_x509_crt *roots_find(struct roots *r, struct str name)
+{
+	struct find f = { .name = name };
+	struct err ignored = { 0 };
+
+	if (!r->chosen)
+		choose_system(r);
+	if (r->builtin)
+		find_builtin(&f);
+	else
+		scan(r, find_each, &f, &ignored);
+	if (f.head && f.n == 0) {
+		free(f.head);
+		f.head = NULL;
+	}
+	return f.head;
+}
