@@ -10,6 +10,7 @@
 
 #include "api/model.h"
 #include "net/http.h"
+#include "net/ws.h"
 
 struct api_settings { /* borrowed for the life of the api */
 	const struct url *url;
@@ -73,6 +74,7 @@ int api_download(struct api *a, const char *path, int fd, uint64_t max, unsigned
 /* Administrator's calls (protocol 4). */
 int api_runner_create(struct api *a, const char *id, const char *name, struct runner_info *out, struct deadline d, struct err *e);
 int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, struct deadline d, struct err *e);
+/* Lists: *out is always set (free it), also after a failure, with *n whole elements. */
 int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadline d, struct err *e);
 int api_runner_delete(struct api *a, const char *id, struct deadline d, struct err *e);
 int api_target_configs(struct api *a, struct target_config **out, size_t *n, struct deadline d, struct err *e);
