@@ -65,7 +65,8 @@ int deadline_poll_ms(struct deadline d)
 
 void time_rfc3339(int64_t wall_ms, bool utc, bool millis, char out[TIME_TEXT_SIZE])
 {
-	time_t sec = (time_t)(wall_ms / 1000);
+	int ms = (int)((wall_ms % 1000 + 1000) % 1000);
+	time_t sec = (time_t)((wall_ms - ms) / 1000);
 	struct tm tm = { 0 };
 	char frac[8] = "";
 	size_t n;
@@ -76,7 +77,7 @@ void time_rfc3339(int64_t wall_ms, bool utc, bool millis, char out[TIME_TEXT_SIZ
 		localtime_r(&sec, &tm);
 	n = strftime(out, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (millis)
-		snprintf(frac, sizeof(frac), ".%03d", (int)(wall_ms % 1000));
+		snprintf(frac, sizeof(frac), ".%03d", ms);
 	if (utc || tm.tm_gmtoff == 0) {
 		snprintf(out + n, TIME_TEXT_SIZE - n, "%sZ", frac);
 	} else {
@@ -84,7 +85,7 @@ void time_rfc3339(int64_t wall_ms, bool utc, bool millis, char out[TIME_TEXT_SIZ
 		long mag = off < 0 ? -off : off;
 
 		snprintf(out + n, TIME_TEXT_SIZE - n, "%s%c%02ld:%02ld", frac, off < 0 ? '-' : '+',
-			 mag / 60 % 100, mag % 60);
+		         mag / 60 % 100, mag % 60);
 	}
 }
 
@@ -116,7 +117,8 @@ bool time_parse_rfc3339(const char *s, int64_t *wall_ms)
 	int64_t t;
 
 	if (!digits(&s, 4, 9999, &tm.tm_year) || !skip(&s, '-') || !digits(&s, 2, 12, &tm.tm_mon) ||
-	    !skip(&s, '-') || !digits(&s, 2, 31, &tm.tm_mday) || (*s != 'T' && *s != 't' && *s != ' '))
+	    !skip(&s, '-') || !digits(&s, 2, 31, &tm.tm_mday) ||
+	    (*s != 'T' && *s != 't' && *s != ' '))
 		return false;
 	s++;
 	if (!digits(&s, 2, 23, &tm.tm_hour) || !skip(&s, ':') || !digits(&s, 2, 59, &tm.tm_min) ||
@@ -128,6 +130,8 @@ bool time_parse_rfc3339(const char *s, int64_t *wall_ms)
 		for (; *s >= '0' && *s <= '9'; s++, scale /= 10)
 			ms += (*s - '0') * scale;
 	}
+	if (tm.tm_mon == 0 || tm.tm_mday == 0)
+		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	t = (int64_t)timegm(&tm) * 1000 + ms;

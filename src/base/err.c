@@ -31,11 +31,14 @@ static void tidy(char *s)
 PRINTF_LIKE(4, 0)
 static void vset(struct err *e, enum err_kind kind, int code, const char *fmt, va_list ap)
 {
+	char text[sizeof(e->msg)]; /* an argument may be e->msg itself */
+
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		text[0] = '\0';
+	tidy(text);
 	e->kind = kind;
 	e->code = code;
-	if (vsnprintf(e->msg, sizeof(e->msg), fmt, ap) < 0)
-		e->msg[0] = '\0';
-	tidy(e->msg);
+	memcpy(e->msg, text, strlen(text) + 1);
 }
 
 int err_set(struct err *e, enum err_kind kind, int code, const char *fmt, ...)

@@ -56,12 +56,12 @@ static int check_private(int fd, const char *path, struct err *e)
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_CONFIG, 0, "%s is not a regular file", path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_set(e, ERR_CONFIG, 0, "%s belongs to user id %u, not to us or root", path,
-			       (unsigned)st.st_uid);
+		return err_set(e, ERR_CONFIG, 0, "%s belongs to user id %u, not to us or root",
+		               path, (unsigned)st.st_uid);
 	if (st.st_mode & (S_IRWXG | S_IRWXO))
 		return err_set(e, ERR_CONFIG, 0,
-			       "%s has mode %04o and holds a secret; run: chmod 600 %s", path,
-			       (unsigned)(st.st_mode & 07777), path);
+		               "%s has mode %04o and holds a secret; run: chmod 600 %s", path,
+		               (unsigned)(st.st_mode & 07777), path);
 	return 0;
 }
 
@@ -164,8 +164,11 @@ int file_replace(const char *path, mode_t mode, struct str data, struct err *e)
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	char *p = mem_dup(path);
-	int rc = 0;
+	size_t n = strlen(p);
+	int rc = n ? 0 : err_set(e, ERR_NOT_FOUND, ENOENT, "create directory: the path is empty");
 
+	while (n > 1 && p[n - 1] == '/') /* or the last component would count as a parent */
+		p[--n] = '\0';
 	for (char *s = p + 1; *p && rc == 0; s++) {
 		char c = *s;
 
@@ -176,7 +179,8 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 			int code = errno;
 
 			if (!file_is_dir(p))
-				rc = err_sys(e, code == EEXIST ? ENOTDIR : code, "create directory %s", p);
+				rc = err_sys(e, code == EEXIST ? ENOTDIR : code,
+				             "create directory %s", p);
 		} else if (!c && chmod(p, mode) < 0) { /* whatever the umask is */
 			rc = err_sys(e, errno, "set mode of %s", p);
 		}
@@ -188,8 +192,15 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 	return rc;
 }
 
+/* Below this depth a directory is first moved up to the top, so that descriptors and stack are
+ * bounded however deep the tree is. */
+#define REMOVE_DEPTH_MAX 64
+
 struct removal {
 	dev_t dev;
+	int top; /* the tree's own directory */
+	unsigned depth;
+	unsigned moved; /* directories that were moved to the top and are still to be removed */
 	unsigned failed;
 	struct err first;
 };
@@ -200,41 +211,71 @@ static void removal_failed(struct removal *r, int code, const char *what, const 
 		err_sys(&r->first, code, "%s %s", what, name);
 }
 
-/* Depth is bounded by the descriptors that we may open; a deeper tree fails with EMFILE, and is
- * then removed from below by the next attempt of the caller. */
 static void remove_below(int dirfd, struct removal *r);
 
-static void remove_entry(int dirfd, const char *name, struct removal *r)
+static int open_dir(int dirfd, const char *name)
+{
+	static const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags);
+	struct stat st;
+
+	if (fd < 0 && errno == EACCES && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISDIR(st.st_mode) && fchmodat(dirfd, name, 0700, 0) == 0)
+		fd = openat(dirfd, name, flags);
+	return fd;
+}
+
+/* True if name stands at the top now, where it is removed later. */
+static bool move_up(int dirfd, const char *name, struct removal *r)
+{
+	char to[48];
+
+	snprintf(to, sizeof(to), ".removed-%ld-%u", (long)getpid(), r->moved);
+	if (renameat(dirfd, name, r->top, to) < 0)
+		return false;
+	r->moved++;
+	return true;
+}
+
+static void remove_dir(int dirfd, const char *name, struct removal *r)
 {
 	struct stat st;
 	int fd;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno != ENOENT)
-			removal_failed(r, errno, "stat", name);
+	if (r->depth >= REMOVE_DEPTH_MAX && move_up(dirfd, name, r))
 		return;
-	}
-	if (!S_ISDIR(st.st_mode)) {
-		if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-			removal_failed(r, errno, "remove", name);
+	fd = open_dir(dirfd, name);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		removal_failed(r, errno, "open", name);
+		fd_close(&fd);
 		return;
 	}
 	if (st.st_dev != r->dev) {
 		removal_failed(r, EBUSY, "mount point", name);
-		return;
-	}
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
-		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0) {
-		removal_failed(r, errno, "open", name);
+		close(fd);
 		return;
 	}
 	if ((st.st_mode & 0700) != 0700)
 		(void)!fchmod(fd, 0700); /* read-only directories such as a module cache */
+	r->depth++;
 	remove_below(fd, r);
+	r->depth--;
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		removal_failed(r, errno, "remove directory", name);
+}
+
+static void remove_entry(int dirfd, const char *name, struct removal *r)
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			removal_failed(r, errno, "stat", name);
+	} else if (S_ISDIR(st.st_mode)) {
+		remove_dir(dirfd, name, r);
+	} else if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT) {
+		removal_failed(r, errno, "remove", name);
+	}
 }
 
 static void remove_below(int dirfd, struct removal *r)
@@ -252,6 +293,31 @@ static void remove_below(int dirfd, struct removal *r)
 			remove_entry(dirfd, ent->d_name, r);
 	}
 	closedir(d);
+}
+
+/* Passes over the tree as long as each one moves something up without a failure. */
+static void remove_top(int parent, const char *name, struct removal *r)
+{
+	unsigned moved;
+
+	do {
+		int fd = open_dir(parent, name);
+		struct stat st;
+
+		if (fd < 0 || fstat(fd, &st) < 0) {
+			removal_failed(r, errno, "open", name);
+			fd_close(&fd);
+			return;
+		}
+		if ((st.st_mode & 0700) != 0700)
+			(void)!fchmod(fd, 0700);
+		r->dev = st.st_dev;
+		r->top = fd; /* open as long as the pass lasts: remove_below closes it last */
+		moved = r->moved;
+		remove_below(fd, r);
+	} while (r->moved != moved && r->failed == 0);
+	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		removal_failed(r, errno, "remove directory", name);
 }
 
 int file_remove_tree(const char *path, struct err *e)
@@ -275,14 +341,16 @@ int file_remove_tree(const char *path, struct err *e)
 		return -1;
 	}
 	free(dir);
-	r.dev = st.st_dev;
-	remove_entry(fd, name, &r);
+	if (S_ISDIR(st.st_mode))
+		remove_top(fd, name, &r);
+	else
+		remove_entry(fd, name, &r);
 	close(fd);
 	if (r.failed == 0)
 		return 0;
 	*e = r.first;
 	if (r.failed > 1)
-		return err_wrap(e, "remove %s (%u entries are left)", path, r.failed);
+		return err_wrap(e, "remove %s (%u entries failed)", path, r.failed);
 	return err_wrap(e, "remove %s", path);
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program's own log: one line and one write(2) each, to stderr. Control bytes are escaped.
- * State is process-wide on purpose (level, masked secrets), set once at start.
+ * State is process-wide on purpose (level, sink), set once at start. errno is kept.
+ *
+ *	2026-01-02T03:04:05Z INFO  connected to api.example
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -15,8 +17,9 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 bool log_level_parse(struct str s, enum log_level *out);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
-/* Called for each line after masking (without the newline), besides the write to stderr; used to
- * send the runner's log to the Server and the local log file. NULL removes it. */
+/* Called with each text after masking (no time stamp, no level, no newline), besides the write to
+ * stderr; used to send the runner's log to the Server and the local log file. What the sink itself
+ * logs goes to stderr alone. NULL removes it. */
 void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg);
 /* When false nothing goes to stderr (the sink alone). */
 void log_to_stderr(bool on);

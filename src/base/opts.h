@@ -15,29 +15,47 @@ enum opt_type { OPT_TYPE_END, OPT_TYPE_FLAG, OPT_TYPE_STR, OPT_TYPE_INT, OPT_TYP
 
 struct opt {
 	enum opt_type type;
-	char letter;       /* 0: none */
-	const char *name;  /* without the dashes */
-	const char *arg;   /* name of the value in the help, in capitals */
-	void *to;          /* bool *, const char **, int64_t * */
-	int64_t min, max;  /* OPT_TYPE_INT */
-	const char *help;  /* one phrase, lower case, no full stop */
-	bool secret;       /* the value is overwritten in argv after it was copied */
+	char letter;      /* 0: none */
+	const char *name; /* without the dashes */
+	const char *arg;  /* name of the value in the help, in capitals */
+	void *to;         /* bool *, const char **, int64_t * */
+	int64_t min, max; /* OPT_TYPE_INT */
+	const char *help; /* one phrase, lower case, no full stop */
+	bool secret;      /* the value is overwritten in argv after it was copied */
 };
 
-#define OPT_FLAG(c, n, v, h) { OPT_TYPE_FLAG, c, n, NULL, v, 0, 0, h, false }
-#define OPT_STR(c, n, a, v, h) { OPT_TYPE_STR, c, n, a, v, 0, 0, h, false }
-#define OPT_SECRET(c, n, a, v, h) { OPT_TYPE_STR, c, n, a, v, 0, 0, h, true }
-#define OPT_INT(c, n, a, v, lo, hi, h) { OPT_TYPE_INT, c, n, a, v, lo, hi, h, false }
-#define OPT_GROUP(h) { OPT_TYPE_GROUP, 0, NULL, NULL, NULL, 0, 0, h, false }
-#define OPT_END { OPT_TYPE_END, 0, NULL, NULL, NULL, 0, 0, NULL, false }
+#define OPT_FLAG(c, n, v, h) \
+	{ \
+		OPT_TYPE_FLAG, c, n, NULL, v, 0, 0, h, false \
+	}
+#define OPT_STR(c, n, a, v, h) \
+	{ \
+		OPT_TYPE_STR, c, n, a, v, 0, 0, h, false \
+	}
+#define OPT_SECRET(c, n, a, v, h) \
+	{ \
+		OPT_TYPE_STR, c, n, a, v, 0, 0, h, true \
+	}
+#define OPT_INT(c, n, a, v, lo, hi, h) \
+	{ \
+		OPT_TYPE_INT, c, n, a, v, lo, hi, h, false \
+	}
+#define OPT_GROUP(h) \
+	{ \
+		OPT_TYPE_GROUP, 0, NULL, NULL, NULL, 0, 0, h, false \
+	}
+#define OPT_END \
+	{ \
+		OPT_TYPE_END, 0, NULL, NULL, NULL, 0, 0, NULL, false \
+	}
 
 /* Parses argv[1..]. Operands are moved to the front of argv (argv[0] stays) and counted in the
  * return value. usage: "stop [-f] [-c FILE]\nStops the runner …" (first line the synopsis, the rest
  * a description). Exits 0 after --help or -h on stdout; exits 2 on misuse with one line on stderr. min/max
  * operands are checked (max < 0: any). String values point into argv, except secrets: these
- * are copied (never freed) and blanked in argv. */
+ * are copied (never freed), given to mask_add, and blanked in argv. */
 int opts_parse(const struct opt *opts, const char *usage, int argc, char **argv, int min_operands,
-	       int max_operands);
+               int max_operands);
 /* Prints "daytona-runner <applet>: <text>" and a hint to --help; exits 2. */
 _Noreturn void opts_misuse(const char *usage, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

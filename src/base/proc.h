@@ -21,7 +21,8 @@ struct proc_id {
 	uint64_t start;
 };
 
-bool proc_identify(pid_t pid, struct proc_id *out); /* false if there is none (zombies count as gone) */
+bool proc_identify(pid_t pid,
+                   struct proc_id *out); /* false if there is none (zombies count as gone) */
 bool proc_alive(struct proc_id id);
 /* Sends sig only if the process is still the same one. False if it is gone. */
 bool proc_signal(struct proc_id id, int sig);
@@ -33,10 +34,11 @@ void proc_reset_signals(void);
 void proc_close_fds(const int *keep, size_t n_keep);
 
 struct proc_spawn {
-	const char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH of env or a default */
-	const char *const *env;   /* NULL-terminated K=V; NULL gives PATH and HOME=/ alone */
-	const char *cwd;          /* NULL: as ours */
-	struct str input;         /* written to stdin, then closed; empty: /dev/null */
+	const char *const
+		*argv; /* NULL-terminated; argv[0] is looked up in PATH of env or a default */
+	const char *const *env; /* NULL-terminated K=V; NULL gives PATH and HOME=/ alone */
+	const char *cwd;        /* NULL: as ours */
+	struct str input; /* written to stdin, then closed; may be empty. SIGPIPE must be ignored */
 	/* Output of stdout and stderr as it arrives; may be NULL (dropped). */
 	void (*output)(void *arg, struct str bytes);
 	void *arg;
@@ -56,8 +58,10 @@ void proc_describe_status(int status, struct buf *b);
 size_t proc_descendants(pid_t root, struct proc_id **out);
 /* Ends ids and all their descendants: SIGTERM, up to grace_ms, then SIGKILL until none is left or
  * the deadline passes (ERR_TIMEOUT, names what is left). Descendants that appear meanwhile are
- * included. Never touches a process that is not below one of ids (or was when first seen). */
+ * included, and members of a session or process group that one of them leads. Never touches itself,
+ * nor a process that is not below one of ids (or was when first seen). Daemons stay below a root only if it, or we,
+ * are PR_SET_CHILD_SUBREAPER: such a root needs no more than its own id. Does not reap. */
 int proc_end_tree(const struct proc_id *ids, size_t n, int64_t grace_ms, struct deadline d,
-		  struct err *e);
+                  struct err *e);
 
 #endif

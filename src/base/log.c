@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See log.h. */
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/deadline.h"
+#include "base/mask.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 8192
+
+static struct {
+	enum log_level level;
+	bool silent;
+	bool in_sink;
+	bool colours_known;
+	bool colours;
+	void (*sink)(void *arg, enum log_level level, struct str line);
+	void *arg;
+} state = { .level = LOG_INFO };
+
+static const struct {
+	const char *label;
+	const char *colour;
+} levels[] = {
+	[LOG_ERROR] = { "ERROR", "\033[31m" },
+	[LOG_WARN] = { "WARN ", "\033[33m" },
+	[LOG_INFO] = { "INFO ", "\033[32m" },
+	[LOG_DEBUG] = { "DEBUG", "\033[36m" },
+};
+
+bool log_level_parse(struct str s, enum log_level *out)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = {
+		{ "panic", LOG_ERROR },  { "fatal", LOG_ERROR }, { "error", LOG_ERROR },
+		{ "warning", LOG_WARN }, { "warn", LOG_WARN },   { "info", LOG_INFO },
+		{ "debug", LOG_DEBUG },  { "trace", LOG_DEBUG },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (str_ieq(s, names[i].name)) {
+			*out = names[i].level;
+			return true;
+		}
+	}
+	return false;
+}
+
+void log_set_level(enum log_level level)
+{
+	state.level = level;
+}
+
+enum log_level log_get_level(void)
+{
+	return state.level;
+}
+
+void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg)
+{
+	state.sink = sink;
+	state.arg = arg;
+}
+
+void log_to_stderr(bool on)
+{
+	state.silent = !on;
+	state.colours_known = false;
+}
+
+static bool want_colours(void)
+{
+	const char *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	if (!state.colours_known) {
+		state.colours = !(no && *no) && term && strcmp(term, "dumb") != 0 &&
+		                isatty(STDERR_FILENO);
+		state.colours_known = true;
+	}
+	return state.colours;
+}
+
+static void write_stderr(struct str rest)
+{
+	while (rest.n) {
+		ssize_t n = write(STDERR_FILENO, rest.p, rest.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break; /* nobody is left to be told */
+		rest.p += n;
+		rest.n -= (size_t)n;
+	}
+}
+
+static void write_line(enum log_level level, struct str text)
+{
+	bool colours = want_colours();
+	char stamp[TIME_TEXT_SIZE];
+	struct buf line = { 0 };
+
+	time_rfc3339(clock_wall_ms(), true, false, stamp);
+	buf_addf(&line, "%s %s%s%s ", stamp, colours ? levels[level].colour : "",
+	         levels[level].label, colours ? "\033[0m" : "");
+	buf_add_str(&line, text);
+	buf_addc(&line, '\n');
+	write_stderr(buf_str(&line));
+	buf_free(&line);
+}
+
+void log_say(const char *who, const char *text)
+{
+	struct buf masked = { 0 }, line = { 0 };
+	int saved = errno;
+
+	mask_text(&masked, str_of(text));
+	buf_addf(&line, "daytona-runner%s%s: ", who ? " " : "", who ? who : "");
+	buf_add_printable(&line, buf_str(&masked), false);
+	buf_addc(&line, '\n');
+	write_stderr(buf_str(&line));
+	buf_free(&line);
+	buf_free(&masked);
+	errno = saved;
+}
+
+static void emit(enum log_level level, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
+
+static void emit(enum log_level level, const char *fmt, va_list ap)
+{
+	struct buf masked = { 0 }, text = { 0 };
+	char raw[LINE_MAX_BYTES];
+	int saved = errno;
+	int n = vsnprintf(raw, sizeof(raw), fmt, ap);
+	bool cut = n >= (int)sizeof(raw);
+
+	if (n < 0)
+		return;
+	mask_text(&masked, (struct str){ raw, cut ? sizeof(raw) - 1 : (size_t)n });
+	buf_add_printable(&text, buf_str(&masked), false);
+	if (cut)
+		buf_adds(&text, " [cut]");
+	if (!state.silent)
+		write_line(level, buf_str(&text));
+	if (state.sink && !state.in_sink) {
+		state.in_sink = true;
+		state.sink(state.arg, level, buf_str(&text));
+		state.in_sink = false;
+	}
+	mem_wipe(raw, cut ? sizeof(raw) : (size_t)n);
+	buf_free(&text);
+	buf_free(&masked);
+	errno = saved;
+}
+
+#define DEFINE_LOG(name, level_) \
+	void name(const char *fmt, ...) \
+	{ \
+		va_list ap; \
+\
+		if (state.level < (level_)) \
+			return; \
+		va_start(ap, fmt); \
+		emit(level_, fmt, ap); \
+		va_end(ap); \
+	}
+
+DEFINE_LOG(log_error, LOG_ERROR)
+DEFINE_LOG(log_warn, LOG_WARN)
+DEFINE_LOG(log_info, LOG_INFO)
+DEFINE_LOG(log_debug, LOG_DEBUG)

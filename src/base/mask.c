@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See mask.h. Patterns are kept in the order of their first byte, with the first index for each
+ * byte, so that a byte of text is compared with the few patterns that can begin there.
+ */
+#include "base/mask.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE_MIN 6
+#define PATTERN_MAX 4096 /* bounds what a stream holds back */
+#define PATTERNS_MAX 1024
+#define USER_PART_MAX 8192
+
+struct pattern {
+	char *p;
+	size_t n;
+};
+
+static struct {
+	struct pattern v[PATTERNS_MAX];
+	size_t n;
+	uint16_t first[257]; /* index of the first pattern that begins with a byte */
+} * set;
+
+static bool known(struct str s)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->v[i].n == s.n && memcmp(set->v[i].p, s.p, s.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_one(struct str s)
+{
+	unsigned char c;
+	size_t at;
+
+	if (s.n < PIECE_MIN || set->n == PATTERNS_MAX || known(s))
+		return;
+	c = (unsigned char)s.p[0];
+	at = set->first[c + 1];
+	memmove(&set->v[at + 1], &set->v[at], (set->n - at) * sizeof(set->v[0]));
+	set->v[at] = (struct pattern){ mem_dupn(s.p, s.n), s.n };
+	set->n++;
+	for (size_t i = (size_t)c + 1; i < ARRAY_LEN(set->first); i++)
+		set->first[i]++;
+}
+
+/* A long pattern is searched for as pieces; the last one overlaps, so that it is not too short. */
+static void add_pattern(struct str s)
+{
+	while (s.n > PATTERN_MAX) {
+		size_t n = s.n - PATTERN_MAX < PATTERN_MAX ? s.n - PATTERN_MAX : PATTERN_MAX;
+
+		add_one((struct str){ s.p, PATTERN_MAX });
+		s.p += n;
+		s.n -= n;
+	}
+	add_one(s);
+}
+
+/* What of the base64 of any text with s in it depends on s alone, `before` bytes behind a group. */
+static void add_base64(struct str s, size_t before, bool url_alphabet)
+{
+	static const size_t shared[] = { 0, 2, 3 };
+	struct buf plain = { 0 }, coded = { 0 };
+	struct str own;
+
+	buf_add(&plain, "\0\0", before);
+	buf_add_str(&plain, s);
+	buf_add_base64(&coded, plain.p, plain.n, url_alphabet, false);
+	own = buf_str(&coded);
+	own.n = plain.n * 8 / 6;
+	if (own.n > shared[before]) {
+		own.p += shared[before];
+		own.n -= shared[before];
+		add_pattern(own);
+	}
+	buf_wipe(&plain);
+	buf_wipe(&coded);
+}
+
+/* As encoding/json of Go writes it: also escapes what could matter inside HTML. */
+static void add_html_safe(struct str json)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < json.n; i++) {
+		if (json.p[i] == '<' || json.p[i] == '>' || json.p[i] == '&')
+			buf_addf(&b, "\\u%04x", (unsigned char)json.p[i]);
+		else
+			buf_addc(&b, json.p[i]);
+	}
+	add_pattern(buf_str(&b));
+	buf_wipe(&b);
+}
+
+static void add_json(struct str s)
+{
+	struct buf b = { 0 };
+	struct str inside;
+
+	jw_str(&b, s);
+	inside = (struct str){ b.p + 1, b.n - 2 };
+	add_pattern(inside);
+	add_html_safe(inside);
+	buf_wipe(&b);
+}
+
+static void add_url(struct str s)
+{
+	struct buf b = { 0 };
+
+	buf_add_urlenc(&b, s);
+	add_pattern(buf_str(&b));
+	for (size_t i = 0; i < b.n; i++) { /* hexadecimal digits in lower case are as valid */
+		if (b.p[i] != '%')
+			continue;
+		for (size_t k = 1; k <= 2; k++) {
+			if (b.p[i + k] >= 'A')
+				b.p[i + k] = (char)(b.p[i + k] | 0x20);
+		}
+	}
+	add_pattern(buf_str(&b));
+	buf_wipe(&b);
+}
+
+static void add_piece(struct str s)
+{
+	if (s.n < PIECE_MIN)
+		return;
+	add_pattern(s);
+	add_json(s);
+	add_url(s);
+	for (size_t before = 0; before < 3; before++) {
+		add_base64(s, before, false);
+		add_base64(s, before, true);
+	}
+}
+
+void mask_add(struct str secret)
+{
+	struct str line, whole = str_trim(secret);
+
+	if (whole.n < PIECE_MIN)
+		return;
+	if (!set)
+		set = mem_alloc(sizeof(*set));
+	add_piece(whole);
+	for (struct str rest = whole; str_next(&rest, '\n', &line);)
+		add_piece(str_trim(line));
+}
+
+void mask_clear(void)
+{
+	for (size_t i = 0; set && i < set->n; i++) {
+		mem_wipe(set->v[i].p, set->v[i].n);
+		free(set->v[i].p);
+	}
+	free(set);
+	set = NULL;
+}
+
+/* Length of the longest pattern at the start of s; *more when s ends inside a longer one. */
+static size_t match(struct str s, bool *more)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t longest = 0;
+
+	*more = false;
+	if (!set)
+		return 0;
+	for (size_t i = set->first[c]; i < set->first[c + 1]; i++) {
+		const struct pattern *p = &set->v[i];
+		size_t n = p->n < s.n ? p->n : s.n;
+
+		if (memcmp(p->p, s.p, n) != 0)
+			continue;
+		if (n < p->n)
+			*more = true;
+		else if (n > longest)
+			longest = n;
+	}
+	return longest;
+}
+
+/* Length of the user part behind the "://" that s begins with; *more when s ends before that is sure. */
+static size_t user_part(struct str s, bool *more)
+{
+	size_t i, at = 0;
+
+	*more = s.n <= 3 ? memcmp(s.p, "://", s.n) == 0 : false;
+	if (s.n <= 3 || memcmp(s.p, "://", 3) != 0)
+		return 0;
+	for (i = 3; i < s.n && i - 3 < USER_PART_MAX; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c <= ' ' || c == 0x7F || strchr("/?#\"'<>\\`", c))
+			return at ? at - 3 : 0;
+		if (c == '@')
+			at = i;
+	}
+	*more = i == s.n && i - 3 < USER_PART_MAX;
+	return at ? at - 3 : 0;
+}
+
+struct scan {
+	struct str s;
+	size_t i;      /* what is before was dealt with */
+	size_t hidden; /* up to here the text belongs to something that was replaced */
+	struct buf *out;
+};
+
+static void hide(struct scan *c, size_t from, size_t n)
+{
+	if (from >= c->hidden)
+		buf_adds(c->out, "***");
+	if (from + n > c->hidden)
+		c->hidden = from + n;
+}
+
+/* Deals with what begins at c->i; false if that can only be said when more of the text is there. */
+static bool step(struct scan *c, bool final)
+{
+	struct str rest = { c->s.p + c->i, c->s.n - c->i };
+	bool more;
+	size_t n = match(rest, &more);
+
+	if (more && !final)
+		return false;
+	if (n)
+		hide(c, c->i, n);
+	if (rest.p[0] == ':' && c->i >= c->hidden) {
+		n = user_part(rest, &more);
+		if (more && !final)
+			return false;
+		if (n) {
+			buf_adds(c->out, "://");
+			hide(c, c->i + 3, n);
+			c->i += 3;
+			return true;
+		}
+	}
+	if (c->i >= c->hidden)
+		buf_addc(c->out, rest.p[0]);
+	c->i++;
+	return true;
+}
+
+static bool can_begin(char c)
+{
+	return c == ':' || (set && set->first[(unsigned char)c] < set->first[(unsigned char)c + 1]);
+}
+
+static void scan(struct scan *c, bool final)
+{
+	while (c->i < c->s.n) {
+		size_t start = c->i > c->hidden ? c->i : c->hidden;
+		size_t run;
+
+		if (start > c->s.n)
+			start = c->s.n;
+		while (c->i < start && !can_begin(c->s.p[c->i]))
+			c->i++;
+		for (run = c->i; run < c->s.n && run >= start && !can_begin(c->s.p[run]);)
+			run++;
+		buf_add(c->out, c->s.p + c->i, run - c->i);
+		c->i = run;
+		if (c->i < c->s.n && !step(c, final))
+			return;
+	}
+}
+
+void mask_text(struct buf *out, struct str s)
+{
+	struct scan c = { .s = s, .out = out };
+
+	scan(&c, true);
+}
+
+static void stream(struct mask_stream *m, struct buf *out, bool final)
+{
+	struct scan c = { .s = buf_str(&m->held), .hidden = m->covered, .out = out };
+
+	scan(&c, final);
+	m->covered = c.hidden > c.i ? c.hidden - c.i : 0;
+	buf_drop(&m->held, c.i);
+}
+
+void mask_stream_feed(struct mask_stream *m, struct buf *out, struct str s)
+{
+	buf_add_str(&m->held, s);
+	stream(m, out, false);
+}
+
+void mask_stream_end(struct mask_stream *m, struct buf *out)
+{
+	stream(m, out, true);
+	buf_wipe(&m->held);
+	m->covered = 0;
+}

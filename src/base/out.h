@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of what an applet writes to standard output. */
+#ifndef BASE_OUT_H
+#define BASE_OUT_H
+
+/*
+ * Flushes stdout. 0 if all of it was written, else the exit status to end with: 1 after one line on
+ * stderr (a full disk), 141 in silence when the reader of a pipe has gone, as a shell shows SIGPIPE.
+ * Call it once, last: `return out_flush();`.
+ */
+int out_flush(void);
+
+#endif

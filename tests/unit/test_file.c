@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include "tests/test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char base[] = "/tmp/test_file-XXXXXX";
+
+/* Borrowed until the fourth call from now. */
+static const char *in(const char *name)
+{
+	static char path[4][512];
+	static unsigned turn;
+
+	turn = (turn + 1) % 4;
+	snprintf(path[turn], sizeof(path[0]), "%s/%s", base, name);
+	return path[turn];
+}
+
+static unsigned mode_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? 0 : (unsigned)st.st_mode & 07777;
+}
+
+static int count_entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	if (!d)
+		return -1;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static void replace_writes_whole_files(void)
+{
+	struct err e = { 0 };
+	struct buf b = { 0 };
+
+	umask(0);
+	CHECK_INT(file_replace(in("a"), 0600, str_of("one"), &e), 0);
+	CHECK_INT(file_replace(in("a"), 0600, str_of("two"), &e), 0);
+	CHECK_INT(mode_of(in("a")), 0600);
+	CHECK_INT(file_read(in("a"), 3, &b, &e), 0);
+	CHECK_STR(buf_cstr(&b), "two");
+	CHECK_INT(count_entries(base), 1);
+	CHECK_INT(file_read(in("a"), 2, &b, &e), -1);
+	CHECK_INT(e.kind, ERR_LIMIT);
+	CHECK_INT(file_read(in("none"), 2, &b, &e), -1);
+	CHECK_INT(e.kind, ERR_NOT_FOUND);
+	CHECK(strstr(e.msg, "none") != NULL);
+	buf_free(&b);
+}
+
+static void replace_follows_a_link(void)
+{
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	struct stat st;
+
+	CHECK_INT(symlink("a", in("link")), 0);
+	CHECK_INT(file_replace(in("link"), 0600, str_of("three"), &e), 0);
+	CHECK(lstat(in("link"), &st) == 0 && S_ISLNK(st.st_mode));
+	CHECK_INT(file_read(in("a"), 100, &b, &e), 0);
+	CHECK_STR(buf_cstr(&b), "three");
+	buf_free(&b);
+}
+
+static void failed_replace_keeps_the_old_content(void)
+{
+	struct err e = { 0 };
+
+	CHECK_INT(mkdir(in("dir"), 0755), 0);
+	CHECK_INT(mkdir(in("dir/sub"), 0755), 0);
+	CHECK_INT(file_replace(in("dir"), 0600, str_of("x"), &e), -1);
+	CHECK(strstr(e.msg, in("dir")) != NULL);
+	CHECK(file_is_dir(in("dir/sub")));
+	CHECK_INT(file_replace(in("none/x"), 0600, str_of("x"), &e), -1);
+	CHECK(!file_exists(in("none")));
+}
+
+static void private_files_are_checked(void)
+{
+	static const unsigned modes[] = { 0644, 0640, 0604, 0660, 0610 };
+	struct err e = { 0 };
+	struct buf b = { 0 };
+
+	CHECK_INT(file_read_private(in("a"), 100, &b, &e), 0);
+	for (size_t i = 0; i < TEST_N(modes); i++) {
+		TEST_ROW(i);
+		chmod(in("a"), modes[i]);
+		CHECK_INT(file_read_private(in("a"), 100, &b, &e), -1);
+		CHECK_INT(e.kind, ERR_CONFIG);
+		CHECK(strstr(e.msg, "chmod 600") != NULL);
+	}
+	CHECK_INT(mkfifo(in("fifo"), 0600), 0);
+	CHECK_INT(file_read_private(in("fifo"), 100, &b, &e), -1); /* and does not hang */
+	CHECK_INT(e.kind, ERR_CONFIG);
+	CHECK_STR(buf_cstr(&b), "three");
+	buf_free(&b);
+}
+
+static void mkdirs_makes_parents(void)
+{
+	struct err e = { 0 };
+
+	umask(022);
+	CHECK_INT(file_mkdirs(in("m/n/o"), 0700, &e), 0);
+	CHECK_INT(mode_of(in("m/n/o")), 0700);
+	CHECK_INT(mode_of(in("m/n")), 0755);
+	CHECK_INT(file_mkdirs(in("m/n"), 0700, &e), 0);
+	CHECK_INT(mode_of(in("m/n")), 0755);
+	CHECK_INT(file_mkdirs(in("m/slash//"), 0700, &e), 0);
+	CHECK_INT(mode_of(in("m/slash")), 0700);
+	CHECK_INT(file_mkdirs(in("a/x"), 0700, &e), -1);
+	CHECK_INT(file_mkdirs("", 0700, &e), -1);
+	CHECK_INT(file_mkdirs("/", 0700, &e), 0);
+	umask(0777);
+	CHECK_INT(file_mkdirs(in("strict"), 0700, &e), 0);
+	CHECK_INT(mode_of(in("strict")), 0700);
+	umask(022);
+}
+
+static void remove_does_not_follow_links(void)
+{
+	struct err e = { 0 };
+
+	file_mkdirs(in("keep"), 0755, &e);
+	file_replace(in("keep/file"), 0600, str_of("x"), &e);
+	file_mkdirs(in("gone/deep"), 0755, &e);
+	CHECK_INT(symlink(in("keep"), in("gone/deep/link")), 0);
+	CHECK_INT(file_replace(in("gone/deep/f"), 0000, str_of("x"), &e), 0);
+	CHECK_INT(mkdir(in("gone/readonly"), 0755), 0);
+	CHECK_INT(file_replace(in("gone/readonly/f"), 0600, str_of("x"), &e), 0);
+	chmod(in("gone/readonly"), 0500);
+	CHECK_INT(file_remove_tree(in("gone"), &e), 0);
+	CHECK(!file_exists(in("gone")));
+	CHECK(file_exists(in("keep/file")));
+	CHECK_INT(symlink(in("keep"), in("link2")), 0);
+	CHECK_INT(file_remove_tree(in("link2"), &e), 0);
+	CHECK(!file_exists(in("link2")) && file_exists(in("keep/file")));
+	CHECK_INT(file_remove_tree(in("link2"), &e), 0);
+	CHECK_INT(file_remove_tree("", &e), -1);
+	CHECK_INT(file_remove_tree("/", &e), -1);
+	CHECK_INT(file_remove_tree("x/..", &e), -1);
+}
+
+static void remove_takes_any_depth(void)
+{
+	struct err e = { 0 };
+	int fd, depth;
+
+	CHECK_INT(mkdir(in("deep"), 0755), 0);
+	fd = open(in("deep"), O_RDONLY | O_DIRECTORY);
+	for (depth = 0; depth < 3000; depth++) {
+		int next;
+
+		if (mkdirat(fd, "d", 0755) < 0)
+			break;
+		next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	CHECK_INT(depth, 3000);
+	CHECK_INT(file_remove_tree(in("deep"), &e), 0);
+	CHECK_STR(e.msg, "");
+	CHECK(!file_exists(in("deep")));
+}
+
+static void wait_has_an_end(void)
+{
+	struct err e = { 0 };
+	int fd[2];
+
+	CHECK_INT(pipe(fd), 0);
+	CHECK_INT(wait_fd(fd[0], POLLIN, deadline_in_ms(10), &e), -1);
+	CHECK_INT(e.kind, ERR_TIMEOUT);
+	CHECK_INT(write(fd[1], "x", 1), 1);
+	CHECK_INT(wait_fd(fd[0], POLLIN, deadline_in_ms(0), &e), POLLIN);
+	fd_close(&fd[0]);
+	fd_close(&fd[1]);
+	fd_close(&fd[1]);
+	CHECK_INT(fd[1], -1);
+}
+
+static void paths_join(void)
+{
+	static const struct {
+		const char *dir, *name, *path;
+	} rows[] = { { "/a", "b", "/a/b" }, { "/a/", "b", "/a/b" }, { "/", "b", "/b" } };
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		char *p = path_join(rows[i].dir, rows[i].name);
+
+		TEST_ROW(i);
+		CHECK_STR(p, rows[i].path);
+		free(p);
+	}
+}
+
+static void make_base(void)
+{
+	CHECK(mkdtemp(base) != NULL);
+}
+
+static void remove_base(void)
+{
+	struct err e = { 0 };
+
+	CHECK_INT(file_remove_tree(base, &e), 0);
+	CHECK(!file_exists(base));
+}
+
+TEST_MAIN(TEST(make_base), TEST(replace_writes_whole_files), TEST(replace_follows_a_link),
+          TEST(failed_replace_keeps_the_old_content), TEST(private_files_are_checked),
+          TEST(mkdirs_makes_parents), TEST(remove_does_not_follow_links),
+          TEST(remove_takes_any_depth), TEST(wait_has_an_end), TEST(paths_join), TEST(remove_base))
