@@ -80,7 +80,8 @@ void httpd_respond(struct httpd_req *r, int status, const char *content_type, co
 /* Streams size bytes from fd, which now belongs to the connection. */
 void httpd_respond_file(struct httpd_req *r, int status, const char *content_type,
 			const char *fields, int fd, uint64_t size);
-void httpd_close(struct httpd_req *r); /* drops the connection without an answer (or the WebSocket, at once) */
+/* Drops the connection without an answer; gone is not called. A WebSocket's closed follows. */
+void httpd_close(struct httpd_req *r);
 
 struct httpd_ws {
 	/* One whole data message (WS_TEXT or WS_BINARY); pings are answered by the server. May be NULL. */
@@ -89,10 +90,11 @@ struct httpd_ws {
 	void (*drained)(struct httpd_req *r);
 	/* Last call, once. code: the peer's close code, 1005 without one, 1006 when it just left. */
 	void (*closed)(struct httpd_req *r, int code);
+	int eof_code; /* close code sent to a peer that leaves without one; 0: none */
 };
-/* Answers 101 and returns 0; or answers 400 and returns -1 when it is no WebSocket handshake. ws is
- * borrowed for the connection's life. */
-int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws);
+/* Answers 101 and returns 0; or answers 400, with fields (may be NULL), and returns -1 when it is no
+ * WebSocket handshake. ws is borrowed for the connection's life. */
+int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fields);
 /* Queues a frame; false (nothing queued) when the queue would pass its limit or is closing. */
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload);
 size_t httpd_ws_queued(const struct httpd_req *r);

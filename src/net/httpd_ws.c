@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP server's WebSockets (RFC 6455): handshake, messages, the two ways of parting. */
+#include "base/mem.h"
+#include "net/httpd_int.h"
+
+enum { CLOSE_PROTOCOL = 1002, CLOSE_NO_CODE = 1005, CLOSE_TOO_BIG = 1009 };
+
+/* True if the comma separated list has the word. */
+static bool list_has(struct str list, const char *word)
+{
+	struct str piece;
+
+	while (str_next(&list, ',', &piece))
+		if (str_ieq(str_trim(piece), word))
+			return true;
+	return false;
+}
+
+static bool good_key(struct str key)
+{
+	struct buf raw = { 0 };
+	bool ok = key.n == 24 && buf_add_unbase64(&raw, key) && raw.n == 16;
+
+	buf_free(&raw);
+	return ok;
+}
+
+int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fields)
+{
+	struct hconn *c = hconn_of(r);
+	const struct http_head *h = r->head;
+	struct str key = http_head_get(h, "Sec-WebSocket-Key");
+	char accept[29];
+
+	if (!str_eq(r->method, "GET") || !h->upgrade ||
+	    !list_has(http_head_get(h, "Upgrade"), "websocket") ||
+	    !str_eq(http_head_get(h, "Sec-WebSocket-Version"), "13") || !good_key(key)) {
+		struct buf all = { 0 };
+
+		buf_adds(&all, "Sec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\n");
+		buf_adds(&all, fields ? fields : "");
+		httpd_respond(r, 400, "text/plain; charset=utf-8", buf_cstr(&all), STR_LIT("Bad Request\n"));
+		buf_free(&all);
+		return -1;
+	}
+	ws_accept_value(key, accept);
+	buf_addf(&c->out,
+		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+		 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		 accept);
+	c->ws = ws;
+	c->reader.require_mask = true;
+	c->state = H_WS;
+	c->keep = false;
+	c->req.gone = NULL;
+	c->until = deadline_in_ms(c->h->s.stall_ms);
+	c->touched = true;
+	return 0;
+}
+
+bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload)
+{
+	struct hconn *c = hconn_of(r);
+
+	if (c->state != H_WS || c->out.n + payload.n > c->h->s.ws_queue_max)
+		return false;
+	if (!c->out.n)
+		c->until = deadline_in_ms(c->h->s.stall_ms);
+	ws_frame_add(&c->out, op, payload, false);
+	c->touched = true;
+	return true;
+}
+
+size_t httpd_ws_queued(const struct httpd_req *r)
+{
+	return ((const struct hconn *)(const void *)r)->out.n;
+}
+
+/* Queues a close frame, without a code for code 0, and ends. */
+static void part(struct hconn *c, int code)
+{
+	char payload[2] = { (char)(code >> 8), (char)(code & 0xff) };
+
+	ws_frame_add(&c->out, WS_CLOSE, (struct str){ payload, code ? 2 : 0 }, false);
+	c->state = H_WS_END;
+	c->until = deadline_in_ms(c->h->s.stall_ms);
+	c->touched = true;
+}
+
+void httpd_ws_close(struct httpd_req *r, int code)
+{
+	struct hconn *c = hconn_of(r);
+
+	if (c->state != H_WS)
+		return;
+	c->ws_code = code;
+	part(c, code);
+}
+
+void hconn_ws_eof(struct hconn *c)
+{
+	if (!c->ws->eof_code) {
+		c->state = H_DEAD;
+		return;
+	}
+	part(c, c->ws->eof_code);
+}
+
+static void got_close(struct hconn *c, struct str payload)
+{
+	c->ws_code = CLOSE_NO_CODE;
+	if (payload.n >= 2)
+		c->ws_code = (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
+	part(c, payload.n >= 2 ? c->ws_code : 0);
+}
+
+void hconn_ws_input(struct hconn *c)
+{
+	struct err e = { 0 };
+	enum ws_opcode op;
+	struct str payload;
+	int got = 0;
+
+	if (c->in.n) {
+		ws_reader_feed(&c->reader, buf_str(&c->in));
+		buf_free(&c->in);
+	}
+	while (c->state == H_WS && (got = ws_reader_next(&c->reader, &op, &payload, &e)) > 0) {
+		if (op == WS_CLOSE)
+			got_close(c, payload);
+		else if (op == WS_PING)
+			httpd_ws_send(&c->req, WS_PONG, payload);
+		else if (op != WS_PONG && c->ws->message)
+			c->ws->message(&c->req, op, payload);
+	}
+	if (got < 0 && c->state == H_WS) {
+		c->ws_code = e.kind == ERR_LIMIT ? CLOSE_TOO_BIG : CLOSE_PROTOCOL;
+		part(c, c->ws_code);
+	}
+}
