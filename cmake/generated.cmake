@@ -32,9 +32,23 @@ endif()
 if(NOT build_id)
 	set(build_id unknown)
 endif()
+foreach(package mbedtls jsmn inih)
+	file(STRINGS third_party/${package}/VERSION version LIMIT_COUNT 1)
+	list(APPEND libraries "${package} ${version}")
+endforeach()
+list(JOIN libraries ", " libraries)
 file(CONFIGURE OUTPUT ${out}/build_id.c CONTENT [[
 #include "base/version.h"
 
 const char dr_build_id[] = "@build_id@";
+const char dr_libraries[] = "@libraries@";
 ]] @ONLY)
 set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)
+
+# The installer is part of the executable: the embedded server hands it out.
+set(script ${CMAKE_SOURCE_DIR}/scripts/gen-install-script)
+set(installer ${CMAKE_SOURCE_DIR}/scripts/install.sh)
+add_custom_command(OUTPUT ${out}/install_script.c
+	COMMAND ${Python3_EXECUTABLE} ${script} ${installer} ${out}/install_script.c
+	DEPENDS ${script} ${installer} COMMENT "Generating install_script.c" VERBATIM)
+set(DR_GENERATED_applets ${out}/install_script.c)

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `server` applet: a small Daytona-compatible Server for one machine and small teams (quick
+ * start, networks without internet access, tests). What it serves is below server/.
+ */
+#include "applets/applets.h"
+#include "applets/server/cli.h"
+#include "applets/server/srv.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/opts.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define CONNS_MAX 1000
+
+struct options {
+	const char *listen, *data, *cert, *key, *public_url, *key_file, *port_file, *version, *frps, *unix_path;
+	int64_t poll_s;
+	bool allow_http, reference_keys;
+};
+
+/* "ADDR:PORT", "[ADDR]:PORT" or "PORT". */
+static int parse_listen(const char *text, char *addr, size_t size, uint16_t *port, struct err *e)
+{
+	const char *colon = strrchr(text, ':');
+	struct str host = { text, colon ? (size_t)(colon - text) : 0 };
+	int64_t n;
+
+	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = (struct str){ host.p + 1, host.n - 2 };
+	if (!str_to_i64(str_of(colon ? colon + 1 : text), 0, 65535, &n) || host.n >= size)
+		return err_set(e, ERR_USAGE, 0, "--listen \"%s\": give ADDR:PORT, such as 127.0.0.1:3986", text);
+	snprintf(addr, size, "%.*s", STR_ARG(host));
+	if (!colon)
+		snprintf(addr, size, "127.0.0.1");
+	*port = (uint16_t)n;
+	return 0;
+}
+
+static bool is_loopback(const char *addr)
+{
+	return strncmp(addr, "127.", 4) == 0 || strcmp(addr, "::1") == 0;
+}
+
+static bool is_any(const char *addr)
+{
+	return !addr[0] || strcmp(addr, "*") == 0 || strcmp(addr, "0.0.0.0") == 0 || strcmp(addr, "::") == 0;
+}
+
+static int listen_all(struct srv *s, const struct options *o, struct tls_ctx *tls, char *addr, size_t size,
+		      struct err *e)
+{
+	uint16_t port = 0;
+
+	if (parse_listen(o->listen, addr, size, &port, e) < 0)
+		return -1;
+	if (!tls && !is_loopback(addr) && !o->allow_http)
+		return err_set(e, ERR_USAGE, 0, "keys would cross the network unencrypted on %s; give --tls-cert and "
+			       "--tls-key, or --allow-http", o->listen);
+	if (httpd_listen(s->httpd, addr, port, tls, e) < 0)
+		return -1;
+	return o->unix_path ? httpd_listen_unix(s->httpd, o->unix_path, e) : 0;
+}
+
+/* The first client key, made when the store has none: in a file that only the owner reads. */
+static int first_key(struct srv *s, const char *key_file, struct err *e)
+{
+	char *path = key_file ? mem_dup(key_file) : store_path(&s->store, CLIENT_KEY_FILE);
+	char key[API_KEY_SIZE + 1];
+	int rc = 0;
+
+	if (!store_find(&s->store, K_KEY, "type", "client")) {
+		rc = key_create(s, "client", "default", key, e);
+		if (rc == 0) {
+			key[API_KEY_SIZE - 1] = '\n';
+			rc = file_replace(path, 0600, (struct str){ key, API_KEY_SIZE }, e);
+			mem_wipe(key, sizeof(key));
+			if (rc < 0)
+				key_delete(s, "default"); /* nobody has seen it */
+		}
+		if (rc == 0)
+			log_info("server: the client API key is in %s", path);
+	}
+	free(path);
+	return rc;
+}
+
+/* The address, for whoever waits for it: on stdout, in --port-file, and for our own subcommands. */
+static int announce(struct srv *s, const struct options *o, const char *addr, struct err *e)
+{
+	const char *host = is_any(addr) ? "127.0.0.1" : addr;
+	bool v6 = strchr(host, ':') != NULL;
+	char *path = store_path(&s->store, ADDRESS_FILE);
+	struct buf url = { 0 }, port = { 0 };
+	int rc;
+
+	buf_addf(&url, "http%s://%s%s%s:%u\n", s->tls ? "s" : "", v6 ? "[" : "", host, v6 ? "]" : "",
+		 (unsigned)httpd_port(s->httpd));
+	buf_addf(&port, "%u\n", (unsigned)httpd_port(s->httpd));
+	rc = file_replace(path, 0600, buf_str(&url), e);
+	if (rc == 0 && o->port_file)
+		rc = file_replace(o->port_file, 0644, buf_str(&port), e);
+	if (rc == 0 && (printf("listening on %s", buf_cstr(&url)) < 0 || fflush(stdout) < 0))
+		rc = err_sys(e, errno, "write to standard output");
+	free(path);
+	buf_free(&url);
+	buf_free(&port);
+	return rc;
+}
+
+static int signals_open(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "signalfd") : fd;
+}
+
+/* False when it is time to end. SIGHUP has no meaning here, but must not kill. */
+static bool signals_step(int fd)
+{
+	struct signalfd_siginfo si;
+
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		if (si.ssi_signo != SIGHUP)
+			return false;
+	return true;
+}
+
+static int loop(struct srv *s, struct err *e)
+{
+	struct pollset ps = { 0 };
+	int sig = signals_open(e), rc = sig < 0 ? -1 : 0;
+
+	while (rc == 0 && signals_step(sig)) {
+		pollset_reset(&ps);
+		pollset_add(&ps, sig, POLLIN);
+		httpd_poll(s->httpd, &ps);
+		jobs_poll(s, &ps);
+		rc = pollset_wait(&ps, e);
+		httpd_step(s->httpd, &ps);
+		jobs_step(s);
+	}
+	fd_close(&sig);
+	pollset_free(&ps);
+	return rc;
+}
+
+static void server_log_line(void *arg, enum log_level level, struct str line)
+{
+	(void)level;
+	logs_append_server(arg, line);
+}
+
+char *server_default_data(struct err *e)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	struct buf b = { 0 };
+
+	if (state && state[0] == '/')
+		buf_addf(&b, "%s/daytona-runner-server", state);
+	else if (geteuid() == 0 && (!home || !home[0]))
+		buf_adds(&b, "/var/lib/daytona-runner-server");
+	else if (home && home[0] == '/')
+		buf_addf(&b, "%s/.local/state/daytona-runner-server", home);
+	if (!b.n) {
+		err_set(e, ERR_USAGE, 0, "neither HOME nor XDG_STATE_HOME is set; say where the data goes: --data DIR");
+		return NULL;
+	}
+	return buf_take(&b);
+}
+
+/* Each runner holds two or three connections. */
+static void raise_fd_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max < 2 * CONNS_MAX ? r.rlim_max : 2 * CONNS_MAX;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static int serve(const struct options *o, const char *data, struct tls_ctx *tls, struct err *e)
+{
+	struct srv s = {
+		.opt = {
+			.version = o->version,
+			.public_url = o->public_url,
+			.frps_domain = o->frps,
+			.poll_ms = o->poll_s * 1000,
+			.reference_keys = o->reference_keys,
+		},
+		.tls = tls != NULL,
+	};
+	struct httpd_settings hs = {
+		.request = srv_request,
+		.arg = &s,
+		.max_conns = CONNS_MAX,
+		.max_body = JSON_BODY_MAX,
+		.ws_queue_max = 2u << 20,
+	};
+	char addr[64];
+	int rc;
+
+	if (store_open(&s.store, data, e) < 0)
+		return -1;
+	s.httpd = httpd_new(&hs);
+	raise_fd_limit();
+	log_set_sink(server_log_line, &s);
+	rc = srv_config_load(&s, e);
+	if (rc == 0)
+		rc = first_key(&s, o->key_file, e);
+	if (rc == 0)
+		rc = listen_all(&s, o, tls, addr, sizeof(addr), e);
+	if (rc == 0)
+		rc = announce(&s, o, addr, e);
+	if (rc == 0)
+		rc = loop(&s, e);
+	httpd_free(s.httpd);
+	log_set_sink(NULL, NULL);
+	store_close(&s.store);
+	buf_free(&s.config);
+	free(s.id);
+	free(s.self_sum);
+	return rc;
+}
+
+static int run_server(int argc, char **argv)
+{
+	static const char usage[] =
+		"server [--listen ADDR:PORT] [--data DIR] [OPTION]…\n"
+		"server key [--data DIR] NAME\n"
+		"server call [--data DIR] METHOD PATH [BODY]\n"
+		"A small Daytona-compatible Server for one machine and small teams; for more, run\n"
+		"the real one. `key` makes another client API key, `call` sends one request.";
+	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
+	struct tls_ctx *tls = NULL;
+	struct err e = { 0 };
+	const struct opt opts[] = {
+		OPT_STR('l', "listen", "ADDR:PORT", &o.listen, "where to listen (127.0.0.1:3986; port 0: any)"),
+		OPT_STR(0, "listen-unix", "PATH", &o.unix_path, "listen on a Unix socket, too"),
+		OPT_STR('d', "data", "DIR", &o.data, "directory of the store"),
+		OPT_STR(0, "tls-cert", "FILE", &o.cert, "certificate chain, PEM"),
+		OPT_STR(0, "tls-key", "FILE", &o.key, "its private key, PEM"),
+		OPT_FLAG(0, "allow-http", &o.allow_http, "plain http beyond this machine"),
+		OPT_STR(0, "public-url", "URL", &o.public_url, "how runners and workspaces reach this server"),
+		OPT_STR(0, "frps-domain", "NAME", &o.frps, "domain that the reference's programs need: they use api-<id>.NAME"),
+		OPT_STR(0, "key-file", "FILE", &o.key_file, "where the first client key is written"),
+		OPT_STR(0, "port-file", "FILE", &o.port_file, "write the port there when ready"),
+		OPT_INT(0, "poll-seconds", "N", &o.poll_s, 1, 600, "length of an empty long poll (60)"),
+		OPT_FLAG(0, "reference-keys", &o.reference_keys, "a runner key is good for every runner"),
+		OPT_STR(0, "version-text", "TEXT", &o.version, "version that answers carry (v0.53.0)"),
+		OPT_END,
+	};
+
+	if (argc > 1 && (strcmp(argv[1], "key") == 0 || strcmp(argv[1], "call") == 0))
+		return server_cli(argc - 1, argv + 1);
+	opts_parse(opts, usage, argc, argv, 0, 0);
+	if (!o.cert != !o.key)
+		opts_misuse(usage, "--tls-cert and --tls-key go together");
+	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
+	int rc = data ? 0 : -1;
+
+	if (rc == 0 && o.cert) {
+		struct tls_settings ts = { .server_cert = o.cert, .server_key = o.key };
+
+		rc = tls_ctx_new(&tls, &ts, true, &e);
+	}
+	if (rc == 0)
+		rc = serve(&o, data, tls, &e);
+	tls_ctx_free(tls);
+	free(data);
+	return rc < 0 ? applet_fail("server", &e) : 0;
+}
+
+const struct applet server_applet = {
+	.name = "server",
+	.summary = "a small Daytona-compatible Server",
+	.run = run_server,
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `server key` and `server call`: small clients of the server on this machine. */
+#ifndef APPLETS_SERVER_CLI_H
+#define APPLETS_SERVER_CLI_H
+
+/* Files in the store's directory that they read. */
+#define CLIENT_KEY_FILE "client.key"
+#define ADDRESS_FILE "address"
+
+struct err;
+char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */
+int server_cli(int argc, char **argv); /* argv[0] is "key" or "call"; exit status */
+
+#endif
