@@ -8,5 +8,7 @@
 
 /* Short commit hash, or "unknown". */
 extern const char dr_build_id[];
+/* "mbedtls 3.6.6, jsmn 1.1.0, …": what is compiled in. */
+extern const char dr_libraries[];
 
 #endif

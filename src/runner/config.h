@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration (design 3): one table of keys drives file, environment, flags, `configure`
- * and `config`. Precedence: flag, environment (DAYTONA_RUNNER_<SECTION>_<KEY>, …_FILE for secrets), file, default.
+ * The configuration (design 3): one table of keys drives file, environment, flags, `configure` and
+ * `config`. Precedence: flag, environment (DAYTONA_RUNNER_<SECTION>_<KEY>, …_FILE for secrets),
+ * file, default.
  */
 #ifndef RUNNER_CONFIG_H
 #define RUNNER_CONFIG_H
 
+#include "api/server.h"
 #include "base/err.h"
 #include "base/kv.h"
 #include "net/tls.h"
@@ -37,32 +39,52 @@ struct config {
 	/* [provider "name"] */
 	struct config_provider *providers;
 	size_t n_providers;
-	/* Where each key's value came from, by index in config_keys: "flag", "environment NAME", "file:LINE", "default". */
+	/* Where each key's value came from, by index in config_keys: "flag", "environment NAME",
+	 * "file:LINE", "default". */
 	char **sources;
+	/* Why the key cannot be used although one is configured (file mode, unreadable
+	 * key_file); config_require reports it, while `stop`, `status` and `logs` work on. NULL:
+	 * fine. */
+	char *key_problem;
 };
 
-enum config_type { CFG_STR, CFG_SECRET, CFG_INT, CFG_MS, CFG_BOOL };
+/* CFG_PATH: made absolute, in the file from its directory, else from the current one. */
+enum config_type { CFG_STR, CFG_SECRET, CFG_PATH, CFG_INT, CFG_MS, CFG_BOOL };
 struct config_key {
 	const char *section, *name;
 	enum config_type type;
-	size_t offset;         /* of the member in struct config */
-	const char *fallback;  /* default as text; NULL: none (or computed) */
+	size_t offset;        /* of the member in struct config */
+	const char *fallback; /* default as text; NULL: none (or computed) */
 	int64_t min, max, unit_ms;
+	const char *flag, *arg; /* --flag ARG */
+	const char *old_env; /* name that the reference reads for it; below the file. NULL: none */
 	const char *help;
 };
 extern const struct config_key config_keys[];
 extern const size_t config_keys_n;
 
-/* Loads everything. flags: values given on the command line, keys "section.name" (may be NULL). dir: --config-dir or NULL.
- * A missing file is fine (file_exists = false). Errors: ERR_CONFIG "runner.ini:7: unknown key \"foo\" in [server]; …".
- * Secrets are checked for mode and trimmed; control bytes refused. Registers the key with mask_add. */
+/*
+ * Loads everything. flags: values given on the command line, keys "section.name" or `provider
+ * "NAME".key` (may be NULL). dir: --config-dir or NULL. A missing file is fine (file_exists =
+ * false). Errors: ERR_CONFIG "runner.ini:7: unknown key \"foo\" in [server]; …". Secrets are
+ * checked for mode and trimmed; control bytes refused. Registers the key with mask_add.
+ */
 int config_load(struct config *c, const char *dir, const struct kv *flags, struct err *e);
 void config_free(struct config *c);
-/* What `serve` needs: id, name, url, key present and valid; plain http only to loopback unless allow_http. Names all
- * that is missing in one error. */
+/* Index of "section.name" in config_keys, or -1. */
+int config_key_index(const char *full_name);
+/* The value as text (a secret in clear), appended; nothing if unset. */
+void config_value_text(const struct config *c, size_t key, struct buf *b);
+/* DAYTONA_RUNNER_<SECTION>_<KEY>, appended. */
+void config_env_name(size_t key, struct buf *b);
+/* Whether a value is possible for a key: 0, or ERR_CONFIG saying what is. */
+int config_check_value(size_t key, const char *text, struct err *e);
+/* What `serve` needs: id, name, url, key present and valid; plain http only to loopback unless
+ * allow_http. Names all that is missing in one error. */
 int config_require(const struct config *c, struct err *e);
-/* Rewrites the file: keeps comments, order and unknown-but-valid lines; sets keys "section.name" of changes (NULL or ""
- * value removes the key). Atomic, 0600, directory 0700. Values that would not read back equal are refused. */
+/* Rewrites the file: keeps comments, order and unknown-but-valid lines; sets keys "section.name"
+ * of changes (NULL or "" value removes the key). Atomic, 0600, directory 0700. Values that would
+ * not read back equal are refused. */
 int config_save(const char *dir_or_null, const struct kv *changes, struct err *e);
 const struct config_provider *config_provider_find(const struct config *c, const char *name);
 /* Settings for net/. Strings borrowed from c. */
@@ -72,6 +94,12 @@ char *config_default_dir(struct err *e);
 char *config_default_state_dir(const char *config_dir, struct err *e);
 /* The reference runner's config.json (protocol 7.1) as changes for config_save. */
 int config_import(const char *json_path, struct kv *changes, struct err *e);
+/* First line of a secret's file, without white space at its ends. Refused: other users may write
+ * or read it (unless it lies on a read-only mount, as orchestrators give secrets), too long,
+ * empty. Appends. */
+int config_read_secret(const char *path, struct buf *out, struct err *e);
+/* A URL for the Server and the rule about plain http (only to loopback unless allow_http). */
+int config_check_url(const char *url, bool allow_http, struct err *e);
 
 /* An opened Server: url, tls context and api from a configuration (for applets and serve). */
 struct server_link {

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings as options, and output. See cli.h. */
+#include "applets/cli.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JSON_MAX (64u << 20)
+
+static bool is_given(const char *flag, int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		struct str a = str_of(argv[i]);
+		size_t n = strlen(flag);
+
+		if (!str_starts(a, "--"))
+			continue;
+		a = (struct str){ a.p + 2, a.n - 2 };
+		if (str_starts(a, "no-") && !str_starts(a, flag))
+			a = (struct str){ a.p + 3, a.n - 3 };
+		if (str_starts(a, flag) && (a.n == n || a.p[n] == '='))
+			return true;
+	}
+	return false;
+}
+
+const struct opt *cli_opts(struct cli_flags *f, const struct opt *own, bool secrets, int argc,
+                           char **argv)
+{
+	size_t n = 0;
+
+	assert(config_keys_n <= CLI_KEYS_MAX);
+	memset(f, 0, sizeof(*f));
+	for (; own[n].type != OPT_TYPE_END; n++) {
+		assert(n + 2 < CLI_OWN_MAX);
+		f->opts[n] = own[n];
+	}
+	f->opts[n++] = (struct opt)OPT_GROUP("Settings");
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *k = &config_keys[i];
+
+		if (k->type == CFG_BOOL) {
+			f->on[i] = strcmp(k->fallback, "true") == 0;
+			f->given[i] = is_given(k->flag, argc, argv);
+			f->opts[n++] = (struct opt)OPT_FLAG(0, k->flag, &f->on[i], k->help);
+		} else if (k->type != CFG_SECRET) {
+			f->opts[n++] = (struct opt)OPT_STR(0, k->flag, k->arg, &f->text[i],
+			                                   k->help);
+		} else if (secrets) {
+			f->opts[n++] = (struct opt)OPT_SECRET(0, k->flag, k->arg, &f->text[i],
+			                                      k->help);
+		}
+	}
+	f->opts[n] = (struct opt)OPT_END;
+	return f->opts;
+}
+
+void cli_given(const struct cli_flags *f, struct kv *out)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *k = &config_keys[i];
+		const char *value = k->type != CFG_BOOL ? f->text[i]
+		                    : !f->given[i]      ? NULL
+		                    : f->on[i]          ? "true"
+		                                        : "false";
+		struct buf name = { 0 };
+
+		if (!value)
+			continue;
+		buf_addf(&name, "%s.%s", k->section, k->name);
+		kv_set(out, buf_cstr(&name), value);
+		buf_free(&name);
+	}
+}
+
+void cli_absolute_paths(struct kv *values)
+{
+	char *cwd = getcwd(NULL, 0);
+
+	for (size_t i = 0; cwd && i < values->n; i++) {
+		const struct kv_pair *p = &values->pairs[i];
+		int key = config_key_index(p->key);
+
+		if (key >= 0 && config_keys[key].type == CFG_PATH && p->value && *p->value &&
+		    p->value[0] != '/') {
+			char *path = path_join(cwd, p->value);
+
+			kv_set(values, p->key, path);
+			free(path);
+		}
+	}
+	free(cwd);
+}
+
+enum cli_format cli_format(const char *usage, const char *format)
+{
+	if (!format)
+		return CLI_TEXT;
+	if (strcmp(format, "json") == 0)
+		return CLI_JSON;
+	if (strcmp(format, "yaml") == 0)
+		return CLI_YAML;
+	opts_misuse(usage, "format is json or yaml, not \"%s\"", format);
+}
+
+static void indent(int depth)
+{
+	printf("%*s", depth * 2, "");
+}
+
+static bool is_container(struct json v)
+{
+	return (json_is_object(v) || json_is_array(v)) && json_len(v) > 0;
+}
+
+static void print_raw(struct json v)
+{
+	struct str raw = json_raw(v);
+
+	printf("%.*s", STR_ARG(raw));
+}
+
+static void print_key(struct json member)
+{
+	struct buf key = { 0 }, quoted = { 0 };
+
+	json_key(member, &key);
+	jw_str(&quoted, buf_str(&key));
+	printf("%s:", buf_cstr(&quoted));
+	buf_free(&quoted);
+	buf_free(&key);
+}
+
+static void print_json(struct json v, int depth)
+{
+	bool object = json_is_object(v), first = true;
+
+	if (!is_container(v)) {
+		print_raw(v);
+		return;
+	}
+	putchar(object ? '{' : '[');
+	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
+		fputs(first ? "\n" : ",\n", stdout);
+		first = false;
+		indent(depth + 1);
+		if (object) {
+			print_key(m);
+			putchar(' ');
+		}
+		print_json(m, depth + 1);
+	}
+	putchar('\n');
+	indent(depth);
+	putchar(object ? '}' : ']');
+}
+
+/* Keys and strings stay quoted as in JSON, which YAML reads. The first line of an entry of a
+ * list follows its dash. */
+static void print_yaml(struct json v, int depth, bool after_dash)
+{
+	bool object = json_is_object(v);
+
+	if (!is_container(v)) {
+		print_raw(v);
+		putchar('\n');
+		return;
+	}
+	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
+		if (!after_dash)
+			indent(depth);
+		after_dash = false;
+		if (object) {
+			print_key(m);
+			putchar(is_container(m) ? '\n' : ' ');
+			print_yaml(m, depth + 1, false);
+		} else {
+			fputs("- ", stdout);
+			print_yaml(m, depth + 1, true);
+		}
+	}
+}
+
+void cli_print(enum cli_format f, struct str json)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(json, JSON_MAX, &e);
+
+	assert(doc); /* we wrote it */
+	if (f == CLI_YAML) {
+		print_yaml(json_root(doc), 0, false);
+	} else {
+		print_json(json_root(doc), 0);
+		putchar('\n');
+	}
+	json_doc_free(doc);
+}
+
+void cli_put(const char *s)
+{
+	struct buf b = { 0 };
+
+	buf_add_printable(&b, str_of(s), false);
+	fputs(buf_cstr(&b), stdout);
+	buf_free(&b);
+}

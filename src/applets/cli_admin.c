@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The administrator's credentials, and choosing a runner of the Server. See cli.h. */
+#include "applets/cli.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mask.h"
+#include "base/mem.h"
+#include "runner/prompt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROFILES_MAX (1u << 20)
+
+struct credentials {
+	char *url, *key;
+	char *source;
+};
+
+#define SOURCES 5
+
+static void credentials_free(struct credentials *c)
+{
+	free(c->url);
+	mem_free_secret(c->key);
+	free(c->source);
+	*c = (struct credentials){ 0 };
+}
+
+static char *dup_or_null(const char *s)
+{
+	return s && *s ? mem_dup(s) : NULL;
+}
+
+static void from_env(struct credentials *c, const char *url, const char *key)
+{
+	c->url = dup_or_null(getenv(url));
+	c->key = dup_or_null(getenv(key));
+	c->source = mem_dup("environment");
+}
+
+/* $DAYTONA_CONFIG_DIR, else the user's configuration directory + daytona. NULL if there is none. */
+static char *profiles_path(void)
+{
+	const char *dir = getenv("DAYTONA_CONFIG_DIR"), *xdg = getenv("XDG_CONFIG_HOME"),
+		   *home = getenv("HOME");
+	struct buf path = { 0 };
+
+	if (dir && *dir)
+		buf_addf(&path, "%s/config.json", dir);
+	else if (xdg && *xdg)
+		buf_addf(&path, "%s/daytona/config.json", xdg);
+	else if (home && *home)
+		buf_addf(&path, "%s/.config/daytona/config.json", home);
+	else
+		return NULL;
+	return buf_take(&path);
+}
+
+/* Read only; a file that is not there or not as expected gives nothing. */
+static void from_profile(struct credentials *c)
+{
+	char *path = profiles_path(), *active = NULL;
+	struct buf text = { 0 }, source = { 0 };
+	struct json_doc *doc = NULL;
+	struct err ignored = { 0 };
+
+	if (path && file_read(path, PROFILES_MAX, &text, &ignored) == 0)
+		doc = json_parse(buf_str(&text), PROFILES_MAX, &ignored);
+	if (doc)
+		active = json_dup(json_get(json_root(doc), "activeProfile"));
+	for (struct json p = doc ? json_first(json_get(json_root(doc), "profiles"))
+	                         : (struct json){ 0 };
+	     active && json_present(p); p = json_next(p)) {
+		struct json api = json_get(p, "api");
+
+		if (!json_str_is(json_get(p, "id"), active))
+			continue;
+		c->url = json_dup(json_get(api, "url"));
+		c->key = json_dup(json_get(api, "key"));
+		buf_addf(&source, "profile \"%s\" in %s", active, path);
+		c->source = buf_take(&source);
+		break;
+	}
+	free(active);
+	json_doc_free(doc);
+	buf_wipe(&text);
+	free(path);
+}
+
+static int from_options(const struct cli_admin *a, struct credentials *c, struct err *e)
+{
+	struct buf secret = { 0 };
+
+	c->url = dup_or_null(a->url);
+	c->source = mem_dup("options");
+	if (a->key && a->key_file)
+		return err_set(e, ERR_USAGE, 0, "give either --api-key or --api-key-file");
+	if (a->key_file && config_read_secret(a->key_file, &secret, e) < 0) {
+		buf_wipe(&secret);
+		return err_wrap(e, "--api-key-file");
+	}
+	c->key = a->key_file ? mem_dup(buf_cstr(&secret)) : dup_or_null(a->key);
+	buf_wipe(&secret);
+	return 0;
+}
+
+static bool same_server(const char *a, const char *b)
+{
+	struct url ua = { 0 }, ub = { 0 };
+	struct err ignored = { 0 };
+	bool same = url_parse(str_of(a), &ua, &ignored) == 0 &&
+	            url_parse(str_of(b), &ub, &ignored) == 0 && url_same_origin(&ua, &ub) &&
+	            strcmp(ua.path, ub.path) == 0;
+
+	url_free(&ua);
+	url_free(&ub);
+	return same;
+}
+
+/* The first source with a URL decides where; a key goes there only if it was given for that
+ * place or for none. */
+static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
+{
+	const char *url = NULL;
+	size_t i, k;
+
+	for (i = 0; i < SOURCES && !url; i++)
+		url = s[i].url;
+	if (!url)
+		return err_set(
+			e, ERR_USAGE, 0,
+			"which Server? Give --api-url and --api-key-file, or set DAYTONA_API_URL and DAYTONA_API_KEY");
+	for (k = 0; k < SOURCES; k++) {
+		if (s[k].key && (!s[k].url || same_server(s[k].url, url)))
+			break;
+	}
+	if (k == SOURCES)
+		return err_set(e, ERR_USAGE, 0,
+		               "no API key for %s; give --api-key-file or set DAYTONA_API_KEY",
+		               url);
+	if (a->config.url && !same_server(a->config.url, url)) {
+		/* Meant for the runner's own Server. */
+		free(a->config.pin_sha256);
+		free(a->config.client_cert);
+		free(a->config.client_key);
+		a->config.pin_sha256 = a->config.client_cert = a->config.client_key = NULL;
+	}
+	free(a->config.url);
+	mem_free_secret(a->config.key);
+	a->config.url = mem_dup(url);
+	a->config.key = mem_dup(s[k].key);
+	mask_add(str_of(s[k].key));
+	a->source = mem_dup(s[k].source);
+	return 0;
+}
+
+static int load(struct cli_admin *a, struct err *e)
+{
+	struct kv flags = { 0 };
+	int rc;
+
+	if (a->ca_file)
+		kv_set(&flags, "server.ca_file", a->ca_file);
+	if (a->insecure)
+		kv_set(&flags, "server.insecure", "true");
+	if (a->allow_http)
+		kv_set(&flags, "server.allow_http", "true");
+	rc = config_load(&a->config, a->config_dir, &flags, e);
+	kv_free(&flags);
+	return rc;
+}
+
+int cli_admin_open(struct cli_admin *a, struct err *e)
+{
+	struct credentials s[SOURCES] = { 0 };
+	int rc = -1;
+
+	if (load(a, e) < 0)
+		return -1;
+	a->own_id = dup_or_null(a->config.id);
+	a->own_url = dup_or_null(a->config.url);
+	if (from_options(a, &s[0], e) == 0) {
+		from_env(&s[1], "DAYTONA_API_URL", "DAYTONA_API_KEY");
+		from_env(&s[2], "DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY");
+		from_profile(&s[3]);
+		s[4] = (struct credentials){ dup_or_null(a->config.url), dup_or_null(a->config.key),
+			                     mem_dup("this host's runner configuration") };
+		rc = choose(a, s, e);
+	}
+	if (rc == 0)
+		rc = config_check_url(a->config.url, a->config.allow_http, e);
+	if (rc == 0)
+		rc = server_link_open(&a->link, &a->config, e);
+	for (size_t i = 0; i < SOURCES; i++)
+		credentials_free(&s[i]);
+	return rc;
+}
+
+void cli_admin_close(struct cli_admin *a)
+{
+	server_link_close(&a->link);
+	config_free(&a->config);
+	free(a->own_id);
+	free(a->own_url);
+	free(a->source);
+	a->own_id = a->own_url = a->source = NULL;
+}
+
+void cli_free_runners(struct runner_info *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		runner_info_free(&list[i]);
+	free(list);
+}
+
+int cli_find_runner(const struct runner_info *list, size_t n, const char *id_or_name, size_t *found,
+                    struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].id, id_or_name) == 0) {
+			*found = i;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].name, id_or_name) == 0) {
+			*found = i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_NOT_FOUND, 0,
+	               "the Server has no runner \"%s\"; see: daytona-runner list", id_or_name);
+}
+
+int cli_pick_runner(const struct runner_info *list, size_t n, const char *title, size_t *picked,
+                    struct err *e)
+{
+	struct prompt_item *items;
+	struct prompt p;
+	int rc;
+
+	if (n == 0)
+		return err_set(e, ERR_NOT_FOUND, 0, "the Server has no runners");
+	if (!prompt_open(&p))
+		return err_set(e, ERR_USAGE, 0,
+		               "which runner? Name it: there is no terminal to ask on");
+	items = mem_array(n, sizeof(*items));
+	for (size_t i = 0; i < n; i++)
+		items[i] = (struct prompt_item){ list[i].name, list[i].id, list[i].state };
+	rc = prompt_pick(&p, title, items, n, picked, e);
+	free(items);
+	prompt_close(&p);
+	return rc;
+}
+
+int cli_check_removable(const struct runner_info *r, struct err *e)
+{
+	if (strcmp(r->id, "local") != 0)
+		return 0;
+	return err_set(
+		e, ERR_UNSUPPORTED, 0,
+		"runner \"local\" is a part of the Server; switch it off in the Server's configuration");
+}

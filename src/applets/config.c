@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config: the effective settings and where each comes from. Reads only. */
+#include "runner/config.h"
+
+#include "applets/applets.h"
+#include "applets/cli.h"
+#include "base/jsonw.h"
+#include "base/out.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+	"config [-k] [-f json|yaml]\n"
+	"Shows the settings in force and where each comes from.\n"
+	"\nA setting comes from an option, else the environment variable DAYTONA_RUNNER_<SECTION>_<KEY> (for secrets "
+	"also …_FILE), else runner.ini, else a default.";
+
+static bool hidden(const struct config_key *k, bool show_key)
+{
+	return k->type == CFG_SECRET && !show_key;
+}
+
+/* The key may come from key_file, which the source of `key` does not show. */
+static const char *source_of(const struct config *c, size_t key)
+{
+	size_t file = (size_t)config_key_index("server.key_file");
+
+	if (strcmp(config_keys[key].name, "key") == 0 && c->key &&
+	    strcmp(c->sources[key], "default") == 0)
+		return c->sources[file];
+	return c->sources[key];
+}
+
+static void shown_value(const struct config *c, size_t key, bool show_key, struct buf *b)
+{
+	struct buf value = { 0 };
+
+	config_value_text(c, key, &value);
+	if (hidden(&config_keys[key], show_key) && value.n)
+		buf_adds(b, "********");
+	else
+		buf_add_str(b, buf_str(&value));
+	buf_wipe(&value);
+}
+
+static void print_text(const struct config *c, bool show_key)
+{
+	printf("# %s%s\n", c->file, c->file_exists ? "" : " (not there)");
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *k = &config_keys[i];
+		struct buf value = { 0 };
+
+		shown_value(c, i, show_key, &value);
+		printf("%s.%-*s = ", k->section, 16, k->name);
+		cli_put(value.n ? buf_cstr(&value) : "-");
+		printf("  (%s)\n", source_of(c, i));
+		buf_wipe(&value);
+	}
+	for (size_t i = 0; i < c->n_providers; i++) {
+		const struct config_provider *p = &c->providers[i];
+
+		printf("provider \"%s\".enabled = %s\n", p->name, p->enabled ? "true" : "false");
+		for (size_t k = 0; k < p->options.n; k++) {
+			printf("provider \"%s\".", p->name);
+			cli_put(p->options.pairs[k].key);
+			fputs(" = ", stdout);
+			cli_put(p->options.pairs[k].value);
+			putchar('\n');
+		}
+	}
+}
+
+static void add_section(const struct config *c, const char *section, bool show_key, struct buf *b)
+{
+	jw_key(b, section);
+	jw_obj(b);
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *k = &config_keys[i];
+		struct buf value = { 0 };
+
+		if (strcmp(k->section, section) != 0)
+			continue;
+		shown_value(c, i, show_key, &value);
+		if ((k->type == CFG_INT || k->type == CFG_BOOL) && value.n) {
+			jw_key(b, k->name);
+			jw_raw(b, buf_str(&value));
+		} else {
+			jw_kstr(b, k->name, value.n ? buf_cstr(&value) : NULL);
+		}
+		buf_wipe(&value);
+	}
+	jw_obj_end(b);
+}
+
+static void print_structured(enum cli_format f, const struct config *c, bool show_key)
+{
+	struct buf b = { 0 };
+
+	jw_obj(&b);
+	jw_kstr(&b, "file", c->file);
+	jw_kbool(&b, "fileExists", c->file_exists);
+	add_section(c, "server", show_key, &b);
+	add_section(c, "runner", show_key, &b);
+	jw_key(&b, "providers");
+	jw_obj(&b);
+	for (size_t i = 0; i < c->n_providers; i++) {
+		jw_key(&b, c->providers[i].name);
+		jw_obj(&b);
+		jw_kbool(&b, "enabled", c->providers[i].enabled);
+		for (size_t k = 0; k < c->providers[i].options.n; k++)
+			jw_kstr(&b, c->providers[i].options.pairs[k].key,
+			        c->providers[i].options.pairs[k].value);
+		jw_obj_end(&b);
+	}
+	jw_obj_end(&b);
+	jw_key(&b, "sources");
+	jw_obj(&b);
+	for (size_t i = 0; i < config_keys_n; i++) {
+		struct buf name = { 0 };
+
+		buf_addf(&name, "%s.%s", config_keys[i].section, config_keys[i].name);
+		jw_kstr(&b, buf_cstr(&name), source_of(c, i));
+		buf_free(&name);
+	}
+	jw_obj_end(&b);
+	jw_obj_end(&b);
+	cli_print(f, buf_str(&b));
+	buf_wipe(&b);
+}
+
+static int config_run(int argc, char **argv)
+{
+	struct config c = { 0 };
+	struct err e = { 0 };
+	const char *config_dir = NULL, *format = NULL;
+	bool show_key = false;
+	const struct opt opts[] = {
+		OPT_FLAG('k', "show-key", &show_key, "show the API key too"),
+		OPT_FLAG(0, "key", &show_key, "the same"),
+		CLI_FORMAT(&format),
+		CLI_CONFIG_DIR(&config_dir),
+		OPT_END,
+	};
+	enum cli_format f;
+	int rc;
+
+	opts_parse(opts, usage, argc, argv, 0, 0);
+	f = cli_format(usage, format);
+	rc = config_load(&c, config_dir, NULL, &e);
+	if (rc == 0 && f == CLI_TEXT)
+		print_text(&c, show_key);
+	else if (rc == 0)
+		print_structured(f, &c, show_key);
+	if (rc == 0 && c.key_problem)
+		fprintf(stderr, "daytona-runner config: the API key cannot be used: %s\n",
+		        c.key_problem);
+	config_free(&c);
+	return rc < 0 ? applet_fail("config", &e) : out_flush();
+}
+
+const struct applet config_applet = { .name = "config",
+	                              .summary = "show the settings and where they come from",
+	                              .run = config_run };

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * configure: settings from options, a file of the reference runner, or questions; checked against
+ * the Server; then saved at once or not at all. Accepts the line that a v0.53 Server's command
+ * line prints.
+ */
+#include "applets/configure.h"
+
+#include "applets/applets.h"
+#include "applets/cli.h"
+#include "base/mask.h"
+#include "base/mem.h"
+#include "base/out.h"
+#include "jobs/provstate.h"
+#include "runner/daemon.h"
+#include "runner/setup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"configure [--api-url URL --api-key KEY --id ID --name NAME] [OPTION...]\n"
+	"Changes the settings of this host's runner, checks them against the Server and saves them. On a terminal and "
+	"without settings on the command line, shows the current ones and asks for each.\n"
+	"\nSettings also come from DAYTONA_RUNNER_<SECTION>_<KEY>; see daytona-runner config.";
+
+#define CHECK_MS 40000
+#define FD_SECRET_MAX 4096
+
+struct configure {
+	struct cli_flags flags;
+	const char *config_dir, *key_from_file, *import, *providers, *client_id, *providers_dir;
+	int64_t key_fd;
+	bool no_check, ask, disable_telemetry, telemetry;
+	struct kv changes;
+};
+
+static int read_key_fd(int fd, struct buf *key, struct err *e)
+{
+	char chunk[512];
+	struct buf raw = { 0 };
+	struct str rest, line = { 0 };
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || raw.n > FD_SECRET_MAX)
+			break;
+		buf_add(&raw, chunk, (size_t)n);
+		if (memchr(chunk, '\n', (size_t)n))
+			break;
+	}
+	mem_wipe(chunk, sizeof(chunk));
+	if (n < 0)
+		err_sys(e, errno, "read the API key from descriptor %d", fd);
+	rest = buf_str(&raw);
+	str_next(&rest, '\n', &line);
+	line = str_trim(line);
+	buf_add_str(key, line);
+	buf_wipe(&raw);
+	if (n >= 0 && key->n == 0)
+		return err_set(e, ERR_USAGE, 0, "descriptor %d gave no API key", fd);
+	return n < 0 ? -1 : 0;
+}
+
+/* What the command line says, as changes for the file. */
+static int given_changes(struct configure *o, struct err *e)
+{
+	struct buf key = { 0 };
+	int ways = !!o->key_from_file + (o->key_fd >= 0) + !!kv_get(&o->changes, "server.key") +
+	           !!kv_get(&o->changes, "server.key_file");
+	int rc = 0;
+
+	if (ways > 1)
+		return err_set(
+			e, ERR_USAGE, 0,
+			"give one of --api-key, --api-key-file, --api-key-fd and --key-file");
+	if (o->key_from_file)
+		rc = config_read_secret(o->key_from_file, &key, e);
+	else if (o->key_fd >= 0)
+		rc = read_key_fd((int)o->key_fd, &key, e);
+	if (rc == 0 && key.n)
+		kv_set(&o->changes, "server.key", buf_cstr(&key));
+	buf_wipe(&key);
+	if (rc == 0 && o->providers)
+		rc = setup_select_providers(o->providers, &o->changes, e);
+	return rc;
+}
+
+/* The settings as they will be: changes on top of what is there. */
+static int preview(const struct configure *o, struct config *c, struct err *e)
+{
+	config_free(c);
+	return config_load(c, o->config_dir, &o->changes, e);
+}
+
+/* What came from the environment is kept as well: the runner may be started without it. */
+static void keep_environment(const struct config *c, struct kv *changes)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		struct buf name = { 0 }, value = { 0 };
+
+		if (strncmp(c->sources[i], "environment DAYTONA_RUNNER_", 27) != 0)
+			continue;
+		buf_addf(&name, "%s.%s", config_keys[i].section, config_keys[i].name);
+		config_value_text(c, i, &value);
+		if (!kv_get(changes, buf_cstr(&name)))
+			kv_set(changes, buf_cstr(&name), buf_cstr(&value));
+		buf_wipe(&value);
+		buf_free(&name);
+	}
+}
+
+static int check_providers(const struct config *c, bool chosen, struct err *e)
+{
+	struct setup_provider *list;
+	size_t n = setup_providers(c, applet_self_exe(), true, &list, deadline_in_ms(CHECK_MS));
+	size_t usable = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i].enabled)
+			continue;
+		usable += list[i].usable;
+		if (list[i].usable) {
+			printf("Provider %s is ready.\n", list[i].name);
+		} else if (rc == 0 && (list[i].explicit_ || chosen)) {
+			rc = err_set(e, ERR_CONFIG, 0,
+			             "provider %s: %s; --no-check saves it all the same",
+			             list[i].name, list[i].why);
+		} else {
+			printf("Provider %s cannot be used yet: %s\n", list[i].name, list[i].why);
+		}
+	}
+	if (rc == 0 && usable == 0)
+		puts("No provider can be used yet; see: daytona-runner provider check");
+	setup_providers_free(list, n);
+	return rc;
+}
+
+static int check(const struct configure *o, const struct config *c, struct err *e)
+{
+	struct buf notes = { 0 };
+	int rc = setup_check_server(c, &notes, deadline_in_ms(CHECK_MS), e);
+
+	if (rc == 0) {
+		printf("The Server %s accepts the key of runner %s.\n", c->url, c->id);
+		fputs(buf_cstr(&notes), stdout);
+		rc = check_providers(c, o->providers != NULL, e);
+	} else if (e->kind != ERR_CONFIG) {
+		err_wrap(e, "check (--no-check leaves it out)");
+	}
+	buf_free(&notes);
+	return rc;
+}
+
+static int save(struct configure *o, const struct config *c, struct err *e)
+{
+	const char *key = kv_get(&o->changes, "server.key"),
+		   *file = kv_get(&o->changes, "server.key_file");
+
+	/* What a provider job had set gives way to what is chosen here. */
+	for (size_t i = 0; i < c->n_providers; i++) {
+		struct err ignored = { 0 };
+		struct buf name = { 0 };
+
+		buf_addf(&name, "provider \"%s\".enabled", c->providers[i].name);
+		if (kv_get(&o->changes, buf_cstr(&name)))
+			(void)provstate_forget(c->state_dir, c->providers[i].name, &ignored);
+		buf_free(&name);
+	}
+	if (key && *key)
+		kv_set(&o->changes, "server.key_file", "");
+	else if (file && *file)
+		kv_set(&o->changes, "server.key", "");
+	return config_save(c->dir, &o->changes, e);
+}
+
+static void say_saved(const struct config *c)
+{
+	struct proc_id who = { 0 };
+	struct err ignored = { 0 };
+	bool running = daemon_lock_probe(c->state_dir, &who, &ignored) == 1;
+
+	printf("The configuration of runner %s was saved to %s.\n", c->name ? c->name : "",
+	       c->file);
+	printf("Next: daytona-runner %s\n", running ? "restart" : "start");
+}
+
+/* A tty is asked for everything when nothing was given, for what is missing when something was. */
+static int collect(struct configure *o, struct config *c, struct err *e)
+{
+	struct prompt p;
+	bool given = o->changes.n > 0;
+	bool terminal = prompt_open(&p);
+	int rc = 0;
+
+	if (o->ask && !terminal)
+		return err_set(e, ERR_USAGE, 0, "--ask needs a terminal");
+	if (o->ask || (terminal && !given)) {
+		configure_show(&p, c);
+		rc = configure_ask(&p, c, false, &o->changes, e);
+	} else if (terminal) {
+		rc = configure_ask(&p, c, true, &o->changes, e);
+	}
+	prompt_close(&p);
+	return rc == 0 ? preview(o, c, e) : -1;
+}
+
+static int configure(struct configure *o, struct err *e)
+{
+	struct config c = { 0 };
+	int rc = -1;
+
+	if (o->import && config_import(o->import, &o->changes, e) < 0)
+		return -1;
+	cli_given(&o->flags, &o->changes);
+	if (given_changes(o, e) == 0) {
+		cli_absolute_paths(&o->changes);
+		mask_add(str_of(kv_get(&o->changes, "server.key")));
+		rc = preview(o, &c, e);
+	}
+	if (rc == 0)
+		rc = collect(o, &c, e);
+	if (rc == 0) {
+		keep_environment(&c, &o->changes);
+		rc = config_require(&c, e);
+	}
+	if (rc == 0 && !o->no_check)
+		rc = check(o, &c, e);
+	if (rc == 0)
+		rc = save(o, &c, e);
+	if (rc == 0)
+		say_saved(&c);
+	config_free(&c);
+	return rc;
+}
+
+static int configure_run(int argc, char **argv)
+{
+	struct configure *o = mem_alloc(sizeof(*o));
+	struct err e = { 0 };
+	const struct opt own[] = {
+		OPT_GROUP("Options"),
+		OPT_STR(0, "api-key-file", "FILE", &o->key_from_file,
+		        "read the API key from FILE now"),
+		OPT_INT(0, "api-key-fd", "N", &o->key_fd, 0, 65535,
+		        "read the API key from descriptor N"),
+		OPT_STR(0, "providers", "LIST", &o->providers,
+		        "providers to enable, separated by commas; others are disabled"),
+		OPT_STR(0, "import", "FILE", &o->import,
+		        "take the settings of a reference runner's config.json"),
+		OPT_FLAG(0, "no-check", &o->no_check, "save without asking the Server"),
+		OPT_FLAG(0, "ask", &o->ask, "ask for every setting although some are given"),
+		CLI_CONFIG_DIR(&o->config_dir),
+		OPT_STR(0, "client-id", "ID", &o->client_id,
+		        "accepted; there is no telemetry here"),
+		OPT_FLAG(0, "disable-telemetry", &o->disable_telemetry,
+		         "accepted; there is no telemetry here"),
+		OPT_END,
+	};
+	int rc;
+
+	o->key_fd = -1;
+	opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc, argv, 0, 0);
+	rc = configure(o, &e);
+	kv_free(&o->changes);
+	free(o);
+	if (rc == 0)
+		return out_flush();
+	err_wrap(&e, "%s", e.kind == ERR_CANCELED ? "nothing was changed" : "nothing was saved");
+	return applet_fail("configure", &e);
+}
+
+const struct applet configure_applet = { .name = "configure",
+	                                 .summary = "change the settings of this host's runner",
+	                                 .run = configure_run };

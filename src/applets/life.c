@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See life.h. */
+#include "applets/life.h"
+
+#include "applets/applets.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "jobs/joblog.h"
+#include "runner/daemon.h"
+#include "runner/logview.h"
+#include "runner/service.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAST_LINES 5
+#define ASK_MS 5000
+#define ASK_AGAIN_MS 200
+#define STOP_MARGIN_MS 15000
+#define COMMAND_MAX 64
+
+const char *life_program(struct err *e)
+{
+	static char beside[4096];
+	const char *self = applet_self_exe(), *base = strrchr(self, '/');
+	const char *name = base ? base + 1 : self;
+
+	if (strncmp(name, "daytona-runner-", 15) == 0)
+		name += 15;
+	if (!base || !applet_find(name))
+		return self;
+	/* A hard link such as daytona-runner-start would start itself as that applet. */
+	snprintf(beside, sizeof(beside), "%.*s/daytona-runner", (int)(base - self), self);
+	if (file_exists(beside))
+		return beside;
+	err_set(e, ERR_CONFIG, 0,
+	        "this program is known as %s alone; put a link named daytona-runner beside it",
+	        self);
+	return NULL;
+}
+
+/* argv of `serve`: never a secret. */
+struct command {
+	const char *argv[COMMAND_MAX];
+	size_t n;
+	char *owned[COMMAND_MAX];
+	size_t n_owned;
+};
+
+static void add_word(struct command *cmd, const char *word)
+{
+	if (cmd->n + 1 < COMMAND_MAX)
+		cmd->argv[cmd->n++] = word;
+}
+
+static void add_setting(struct command *cmd, const char *flag, const char *value)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "--%s=%s", flag, value);
+	cmd->owned[cmd->n_owned] = buf_take(&b);
+	add_word(cmd, cmd->owned[cmd->n_owned++]);
+}
+
+static void build_command(struct command *cmd, const struct config *c, const struct kv *flags)
+{
+	/* argv[0] is not the path: under the name of a link it would be that applet. */
+	add_word(cmd, "daytona-runner");
+	add_word(cmd, "serve");
+	add_setting(cmd, "config-dir", c->dir);
+	if (strcmp(c->sources[config_key_index("runner.state_dir")], "default") == 0)
+		add_setting(cmd, "state-dir", c->state_dir);
+	for (size_t i = 0; flags && i < flags->n; i++) {
+		int key = config_key_index(flags->pairs[i].key);
+
+		if (key >= 0 && config_keys[key].type != CFG_SECRET)
+			add_setting(cmd, config_keys[key].flag, flags->pairs[i].value);
+	}
+	cmd->argv[cmd->n] = NULL;
+}
+
+static void free_command(struct command *cmd)
+{
+	for (size_t i = 0; i < cmd->n_owned; i++)
+		free(cmd->owned[i]);
+}
+
+static void show_last_lines(const struct config *c)
+{
+	char *path = joblog_path(c->state_dir, RES_RUNNER, c->id);
+	struct buf b = { 0 };
+
+	logview_last(path, LAST_LINES, &b);
+	if (b.n)
+		fprintf(stderr, "The last lines of the log:\n%s", buf_cstr(&b));
+	buf_free(&b);
+	free(path);
+}
+
+/* The Server's own word: only that makes the runner usable for anybody. */
+static int wait_for_server(const struct config *c, struct deadline d, struct err *e)
+{
+	struct server_link l;
+	struct buf state = { 0 };
+	int rc = server_link_open(&l, c, e);
+
+	if (rc < 0)
+		return -1;
+	for (;;) {
+		struct runner_info r = { 0 };
+
+		rc = api_runner(l.api, c->id, &r, deadline_min(d, deadline_in_ms(ASK_MS)), e);
+		buf_reset(&state);
+		buf_adds(&state, r.state ? r.state : "");
+		runner_info_free(&r);
+		if (rc == 0 && strcmp(buf_cstr(&state), "started") == 0)
+			break;
+		if (deadline_passed(d) || (rc < 0 && e->kind == ERR_HTTP && e->code < 500)) {
+			if (rc == 0)
+				rc = err_set(e, ERR_TIMEOUT, 0,
+				             "the Server calls the runner \"%s\"",
+				             buf_cstr(&state));
+			break;
+		}
+		poll(NULL, 0, ASK_AGAIN_MS);
+	}
+	buf_free(&state);
+	server_link_close(&l);
+	return rc < 0 ? err_wrap(e, "the runner was started, but is not usable yet") : 0;
+}
+
+static int start_daemon(const struct config *c, const struct kv *flags, struct deadline d,
+                        bool *already, struct err *e)
+{
+	struct command cmd = { 0 };
+	const char *program = life_program(e);
+	int rc;
+
+	if (!program)
+		return -1;
+	build_command(&cmd, c, flags);
+	rc = daemon_start(c->state_dir, program, cmd.argv, d, already, e);
+	free_command(&cmd);
+	return rc;
+}
+
+int life_start(const struct config *c, const struct kv *flags, struct deadline d, struct err *e)
+{
+	struct service s = { .config = c };
+	struct proc_id who = { 0 };
+	struct err ignored = { 0 };
+	bool already = false;
+	int rc;
+
+	if (config_require(c, e) < 0)
+		return -1;
+	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s)) {
+		rc = service_control(&s, "start", e);
+	} else {
+		rc = start_daemon(c, flags, d, &already, e);
+	}
+	if (rc == 0)
+		rc = wait_for_server(c, d, e);
+	if (rc < 0) {
+		show_last_lines(c);
+		return -1;
+	}
+	daemon_lock_probe(c->state_dir, &who, &ignored);
+	printf("Running\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n", c->name,
+	       c->id, already ? " was running already" : "", (long)who.pid);
+	return 0;
+}
+
+int life_stop(const struct config *c, int64_t drain_ms, struct err *e)
+{
+	struct service s = { .config = c };
+	struct proc_id who = { 0 };
+	bool was_running = false;
+	int rc = daemon_lock_probe(c->state_dir, &who, e);
+
+	if (rc < 0)
+		return -1;
+	if (rc > 0 && service_manages(&s) && service_control(&s, "stop", e) < 0)
+		return -1;
+	was_running = rc > 0;
+	if (rc > 0) {
+		bool still = false;
+
+		rc = daemon_stop(c->state_dir,
+		                 (drain_ms < 0 ? c->drain_timeout_ms : drain_ms) + STOP_MARGIN_MS,
+		                 &still, e);
+	}
+	if (rc == 0)
+		puts(was_running ? "Stopped" : "The runner is not running");
+	return rc;
+}

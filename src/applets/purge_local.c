@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local part of purge: the process, the service, the files. */
+#include "applets/purge.h"
+
+#include "applets/life.h"
+#include "base/file.h"
+#include "runner/daemon.h"
+#include "runner/service.h"
+#include "runner/wipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool has_service(const struct config *c, struct service *s)
+{
+	*s = (struct service){ .config = c };
+	return service_manages(s);
+}
+
+void purge_show_local(const struct purge *p, const struct config *c)
+{
+	struct proc_id who = { 0 };
+	struct err why = { 0 };
+	struct service s;
+	size_t data = wipe_count_data(c->state_dir);
+
+	puts("On this host:");
+	if (daemon_lock_probe(c->state_dir, &who, &why) > 0)
+		printf("  the running runner (process %ld) is stopped\n", (long)who.pid);
+	if (has_service(c, &s))
+		printf("  its %s service is removed\n", service_type_name(s.type));
+	if (p->keep_data) {
+		puts("  files are kept");
+		return;
+	}
+	if (c->file_exists)
+		printf("  configuration: %s\n", c->file);
+	if (wipe_check_state_dir(c->state_dir, &why) == 0)
+		printf("  state and logs: %s\n", c->state_dir);
+	else if (why.kind != ERR_NOT_FOUND)
+		printf("  state and logs are left alone: %s\n", why.msg);
+	if (data)
+		printf("  %zu workspaces, targets or builds with users' data: %s\n", data,
+		       p->purge_data ? "are removed" : "are kept, unless you say --purge-data");
+}
+
+int purge_ask_local(struct purge *p, const struct config *c, struct err *e)
+{
+	bool yes = false;
+
+	if (p->yes || p->keep_data || !p->terminal)
+		return 0;
+	if (prompt_yes(&p->prompt, "Delete its files on this host (configuration, state, logs)?",
+	               &yes, e) < 0)
+		return -1;
+	p->keep_data = !yes;
+	if (!yes || p->purge_data || wipe_count_data(c->state_dir) == 0)
+		return 0;
+	return prompt_yes(&p->prompt, "Delete the workspaces' data as well?", &p->purge_data, e);
+}
+
+static int remove_service(const struct config *c, struct err *e)
+{
+	struct service s;
+	struct buf done = { 0 };
+	bool was_there;
+	int rc = 0;
+
+	if (has_service(c, &s)) {
+		rc = service_uninstall(&s, &was_there, &done, e);
+		fputs(buf_cstr(&done), stdout);
+	}
+	buf_free(&done);
+	return rc;
+}
+
+static int remove_files(const struct purge *p, const struct config *c, struct err *e)
+{
+	struct buf left = { 0 };
+	struct err why = { 0 };
+	int rc = 0;
+
+	if (wipe_state_dir(c->state_dir, p->purge_data, &left, &why) < 0 &&
+	    why.kind != ERR_NOT_FOUND) {
+		*e = why;
+		rc = -1;
+	}
+	if (left.n)
+		fprintf(stderr, "These are left:\n%s", buf_cstr(&left));
+	/* The configuration last: with it the rest can be tried again. */
+	if (rc == 0)
+		rc = wipe_config(c, e);
+	buf_free(&left);
+	if (rc == 0)
+		puts("Its files on this host were removed.");
+	if (rc == 0 && !p->purge_data && wipe_count_data(c->state_dir))
+		printf("Workspaces' data were kept in %s.\n", c->state_dir);
+	return rc;
+}
+
+int purge_local(const struct purge *p, const struct config *c, struct err *e)
+{
+	struct proc_id who = { 0 };
+	int running = daemon_lock_probe(c->state_dir, &who, e);
+
+	/* A state directory that cannot be read holds nothing of ours that runs. */
+	if (running > 0 && life_stop(c, -1, e) < 0)
+		return -1;
+	if (remove_service(c, e) < 0)
+		return -1;
+	return p->keep_data ? 0 : remove_files(p, c, e);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve: the runner in the foreground, as process 1 of a container too. */
+#include "applets/applets.h"
+#include "applets/cli.h"
+#include "base/mem.h"
+#include "base/out.h"
+#include "runner/supervisor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"serve [OPTION...]\n"
+	"Runs the runner in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again, "
+	"SIGUSR1 logs the state.";
+
+/* Others of the same user can read a process's environment (field case 46): secrets move from
+ * there into flags. */
+static void take_secrets(const struct config *c, struct kv *flags)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		struct buf name = { 0 }, value = { 0 };
+		char *text;
+
+		if (config_keys[i].type != CFG_SECRET ||
+		    strncmp(c->sources[i], "environment ", 12) != 0)
+			continue;
+		config_value_text(c, i, &value);
+		buf_addf(&name, "%s.%s", config_keys[i].section, config_keys[i].name);
+		kv_set(flags, buf_cstr(&name), buf_cstr(&value));
+		text = getenv(c->sources[i] + 12);
+		if (text && strcmp(text, buf_cstr(&value)) == 0) {
+			mem_wipe(text, strlen(text));
+			unsetenv(c->sources[i] + 12);
+		}
+		buf_wipe(&value);
+		buf_free(&name);
+	}
+}
+
+static int serve_run(int argc, char **argv)
+{
+	struct cli_flags *f = mem_alloc(sizeof(*f));
+	struct config c = { 0 };
+	struct kv flags = { 0 };
+	struct err e = { 0 };
+	const char *config_dir = NULL, *key_file = NULL;
+	int64_t ready_fd = -1;
+	const struct opt own[] = {
+		OPT_GROUP("Options"),
+		CLI_CONFIG_DIR(&config_dir),
+		OPT_STR(0, "api-key-file", "FILE", &key_file, "the same as --key-file"),
+		OPT_INT(0, "ready-fd", "N", &ready_fd, 3, 1 << 20,
+		        "write a line to descriptor N when the Server has us"),
+		OPT_END,
+	};
+	int rc;
+
+	opts_parse(cli_opts(f, own, true, argc, argv), usage, argc, argv, 0, 0);
+	cli_given(f, &flags);
+	free(f);
+	if (key_file)
+		kv_set(&flags, "server.key_file", key_file);
+	cli_absolute_paths(&flags);
+	rc = config_load(&c, config_dir, &flags, &e);
+	if (rc == 0) {
+		struct serve_options o = { .config_dir = config_dir,
+			                   .flags = &flags,
+			                   .self_exe = applet_self_exe(),
+			                   .ready_fd = (int)ready_fd };
+
+		take_secrets(&c, &flags);
+		rc = supervisor_run(&c, &o, &e);
+	}
+	config_free(&c);
+	kv_free(&flags);
+	return rc < 0 ? applet_fail("serve", &e) : out_flush();
+}
+
+const struct applet serve_applet = { .name = "serve",
+	                             .summary = "run the runner in the foreground",
+	                             .run = serve_run,
+	                             .aliases = "daemon-serve" };

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See service.h: detection, installing, control. The texts are in service_text.c. */
+#include "runner/service.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/proc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME "daytona-runner"
+#define MARKER "# Service of " NAME
+#define TEXT_MAX 65536
+#define CONTROL_MS 120000
+
+enum service_type service_detect(void)
+{
+	if (file_is_dir("/run/systemd/system"))
+		return SERVICE_SYSTEMD;
+	if (file_is_dir("/run/openrc") || file_exists("/sbin/openrc-run"))
+		return SERVICE_OPENRC;
+	if (file_is_dir("/etc/init.d"))
+		return SERVICE_SYSV;
+	return SERVICE_NONE;
+}
+
+static const char *const names[] = { "none", "systemd", "openrc", "sysv" };
+
+const char *service_type_name(enum service_type t)
+{
+	return names[t];
+}
+
+enum service_type service_type_of(const char *name)
+{
+	for (size_t i = 1; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return (enum service_type)i;
+	}
+	return SERVICE_NONE;
+}
+
+char *service_path(const struct service *s, struct err *e)
+{
+	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	struct buf b = { 0 };
+
+	if (s->type == SERVICE_SYSTEMD && s->user && xdg && xdg[0] == '/')
+		buf_addf(&b, "%s/systemd/user/" NAME ".service", xdg);
+	else if (s->type == SERVICE_SYSTEMD && s->user && home && home[0] == '/')
+		buf_addf(&b, "%s/.config/systemd/user/" NAME ".service", home);
+	else if (s->type == SERVICE_SYSTEMD && s->user)
+		err_set(e, ERR_CONFIG, 0, "a user unit needs HOME, which is not set");
+	else if (s->type == SERVICE_SYSTEMD)
+		buf_addf(&b, "%s/etc/systemd/system/" NAME ".service", s->root);
+	else if (s->type != SERVICE_NONE)
+		buf_addf(&b, "%s/etc/init.d/" NAME, s->root);
+	else
+		err_set(e, ERR_UNSUPPORTED, 0,
+		        "no init system that we know runs here; use daytona-runner start, or name one with --type");
+	return b.n ? buf_take(&b) : NULL;
+}
+
+/* 1 ours, 0 not there, -1 somebody else's or unreadable. */
+static int is_ours(const char *path, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc = file_read(path, TEXT_MAX, &text, e);
+
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		return 0;
+	}
+	if (rc == 0 && !memmem(buf_cstr(&text), text.n, MARKER, sizeof(MARKER) - 1))
+		rc = err_set(e, ERR_EXISTS, 0,
+		             "%s exists and is not ours; remove it by hand or leave it", path);
+	buf_free(&text);
+	return rc < 0 ? -1 : 1;
+}
+
+struct output {
+	struct buf text;
+};
+
+static void keep_output(void *arg, struct str bytes)
+{
+	struct output *o = arg;
+
+	if (o->text.n < 1000)
+		buf_add_str(&o->text, bytes);
+}
+
+/* The user's own environment: `systemctl --user` finds its manager through it. */
+static int run_program(const char *const *argv, struct err *e)
+{
+	extern char **environ;
+	struct output o = { 0 };
+	const struct proc_spawn p = {
+		.argv = argv, .env = (const char *const *)environ, .output = keep_output, .arg = &o
+	};
+	struct buf status_text = { 0 };
+	int status, rc = proc_run(&p, deadline_in_ms(CONTROL_MS), &status, e);
+
+	if (rc == 0 && status != 0) {
+		struct str said = str_trim(buf_str(&o.text));
+
+		proc_describe_status(status, &status_text);
+		rc = err_set(e, ERR_OTHER, 0, "%s %s: %s%s%.*s", argv[0], argv[1],
+		             buf_cstr(&status_text), said.n ? ": " : "", STR_ARG(said));
+		for (char *s = e->msg; *s; s++)
+			*s = *s == '\n' ? ' ' : *s;
+	}
+	buf_free(&status_text);
+	buf_free(&o.text);
+	return rc;
+}
+
+static int systemctl(const struct service *s, const char *verb, const char *unit, struct err *e)
+{
+	const char *const system[] = { "systemctl", verb, unit, NULL };
+	const char *const user[] = { "systemctl", "--user", verb, unit, NULL };
+
+	return run_program(s->user ? user : system, e);
+}
+
+int service_control(const struct service *s, const char *verb, struct err *e)
+{
+	char *path;
+	int rc;
+
+	if (s->type == SERVICE_SYSTEMD)
+		return systemctl(s, verb, NAME ".service", e);
+	path = service_path(s, e);
+	if (!path)
+		return -1;
+	{
+		const char *const argv[] = { path, verb, NULL };
+
+		rc = run_program(argv, e);
+	}
+	free(path);
+	return rc;
+}
+
+static bool has_rc_update(void)
+{
+	return file_exists("/sbin/rc-update") || file_exists("/usr/sbin/rc-update");
+}
+
+static const char *sysv_tool(void)
+{
+	return file_exists("/usr/sbin/update-rc.d") ? "update-rc.d"
+	       : file_exists("/sbin/chkconfig")     ? "chkconfig"
+	                                            : NULL;
+}
+
+static int enable(const struct service *s, bool on, struct err *e)
+{
+	const char *tool;
+
+	if (s->type == SERVICE_SYSTEMD) {
+		if (on && systemctl(s, "daemon-reload", NULL, e) < 0)
+			return -1;
+		return systemctl(s, on ? "enable" : "disable", NAME ".service", e);
+	}
+	if (s->type == SERVICE_OPENRC && has_rc_update()) {
+		const char *const argv[] = { "rc-update", on ? "add" : "del", NAME, "default",
+			                     NULL };
+
+		return run_program(argv, e);
+	}
+	tool = s->type == SERVICE_SYSV ? sysv_tool() : NULL;
+	if (tool) {
+		bool debian = strcmp(tool, "update-rc.d") == 0;
+		const char *const debian_argv[] = { tool, on ? NAME : "-f", on ? "defaults" : NAME,
+			                            on ? NULL : "remove", NULL };
+		const char *const other_argv[] = { tool, on ? "--add" : "--del", NAME, NULL };
+
+		return run_program(debian ? debian_argv : other_argv, e);
+	}
+	return 0;
+}
+
+static int write_file(const struct service *s, const char *path, struct err *e)
+{
+	struct buf text = { 0 };
+	char *dir = mem_dup(path), *slash = strrchr(dir, '/');
+	int rc;
+
+	*slash = '\0';
+	service_text(s, &text);
+	rc = file_mkdirs(dir, 0755, e);
+	if (rc == 0)
+		rc = file_replace(path, s->type == SERVICE_SYSTEMD ? 0644 : 0755, buf_str(&text),
+		                  e);
+	free(dir);
+	buf_free(&text);
+	return rc;
+}
+
+int service_install(const struct service *s, struct buf *done, struct err *e)
+{
+	char *path = service_path(s, e);
+	int rc = path && is_ours(path, e) >= 0 ? write_file(s, path, e) : -1;
+
+	if (rc == 0)
+		buf_addf(done, "Wrote %s\n", path);
+	if (rc == 0 && !*s->root) {
+		rc = enable(s, true, e);
+		if (rc < 0)
+			err_wrap(e, "the service is written (%s) but not enabled", path);
+		else if (s->type == SERVICE_SYSV && !sysv_tool())
+			buf_addf(
+				done,
+				"Link it into the boot sequence by hand: there is no update-rc.d here.\n");
+		else
+			buf_addf(done, "It starts at boot.\n");
+	}
+	if (rc == 0 && s->user)
+		buf_adds(done,
+		         "To keep it running without a login: loginctl enable-linger \"$USER\"\n");
+	free(path);
+	return rc;
+}
+
+int service_uninstall(const struct service *s, bool *was_there, struct buf *done, struct err *e)
+{
+	char *path = service_path(s, e);
+	struct err ignored = { 0 };
+	int ours = path ? is_ours(path, e) : -1;
+
+	*was_there = ours > 0;
+	if (ours > 0 && !*s->root) {
+		/* What is not running or enabled refuses; the file goes in any case. */
+		(void)service_control(s, "stop", &ignored);
+		(void)enable(s, false, &ignored);
+	}
+	if (ours > 0 && unlink(path) < 0 && errno != ENOENT)
+		ours = err_sys(e, errno, "remove %s", path);
+	if (ours > 0) {
+		buf_addf(done, "Removed %s\n", path);
+		if (s->type == SERVICE_SYSTEMD && !*s->root)
+			(void)systemctl(s, "daemon-reload", NULL, &ignored);
+	}
+	free(path);
+	return ours < 0 ? -1 : 0;
+}
+
+static bool unit_is_for(const struct service *s)
+{
+	struct buf text = { 0 }, want = { 0 };
+	struct err ignored = { 0 };
+	char *path = service_path(s, &ignored);
+	bool ours = false;
+
+	if (path && file_read(path, TEXT_MAX, &text, &ignored) == 0) {
+		buf_addf(&want, MARKER "\n# Configuration: %s\n", s->config->dir);
+		ours = memmem(buf_cstr(&text), text.n, want.p, want.n) != NULL;
+	}
+	buf_free(&want);
+	buf_free(&text);
+	free(path);
+	return ours;
+}
+
+bool service_manages(struct service *s)
+{
+	s->root = "";
+	s->type = service_detect();
+	s->user = s->type == SERVICE_SYSTEMD && geteuid() != 0;
+	/* SysV scripts call start and stop themselves. */
+	return (s->type == SERVICE_SYSTEMD || s->type == SERVICE_OPENRC) && unit_is_for(s);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runner as a service of the host's init system: systemd (system or user), OpenRC, SysV scripts
+ * (busybox too). Units hold paths alone: no secret, nothing of the caller's environment. Files that
+ * are not ours are never touched.
+ */
+#ifndef RUNNER_SERVICE_H
+#define RUNNER_SERVICE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "runner/config.h"
+
+#include <stdbool.h>
+
+enum service_type { SERVICE_NONE, SERVICE_SYSTEMD, SERVICE_OPENRC, SERVICE_SYSV };
+
+struct service {
+	enum service_type type;
+	bool user;           /* systemd user unit */
+	const char *root;    /* prefix of system paths, for images being built; "" */
+	const char *program; /* path of daytona-runner */
+	const struct config *config;
+};
+
+/* What runs this host: by what its init left in /run, then by what is installed. */
+enum service_type service_detect(void);
+const char *service_type_name(enum service_type t);
+enum service_type service_type_of(const char *name); /* SERVICE_NONE if unknown */
+/* Where the unit or script goes. Caller frees. */
+char *service_path(const struct service *s, struct err *e);
+void service_text(const struct service *s, struct buf *b);
+/* Writes the file (replaces only our own), then enables it unless root is set. done: lines that
+ * say what was done. */
+int service_install(const struct service *s, struct buf *done, struct err *e);
+/* Stops, disables, removes. *was_there. */
+int service_uninstall(const struct service *s, bool *was_there, struct buf *done, struct err *e);
+/* True if our unit for this configuration directory is installed and its init runs: then start,
+ * stop and restart go through it. Fills type and user. */
+bool service_manages(struct service *s);
+/* verb: "start", "stop", "restart". */
+int service_control(const struct service *s, const char *verb, struct err *e);
+
+#endif
