@@ -111,7 +111,7 @@ static void emit_lines(struct log_cutter *c)
 {
 	size_t at = 0;
 
-	for (;;) {
+	while (at < c->line.n) {
 		struct str rest = { c->line.p + at, c->line.n - at };
 		size_t n = rest.n < LINE_MAX_BYTES ? rest.n : LINE_MAX_BYTES;
 		const char *nl = n ? memrchr(rest.p, '\n', n) : NULL;
