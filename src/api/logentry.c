@@ -118,7 +118,8 @@ static void emit_lines(struct log_cutter *c)
 		size_t took;
 
 		if (nl)
-			took = emit_front(c, (struct str){ rest.p, (size_t)(nl - rest.p) + 1 }, true);
+			took = emit_front(c, (struct str){ rest.p, (size_t)(nl - rest.p) + 1 },
+			                  true);
 		else if (rest.n >= LINE_MAX_BYTES)
 			took = emit_front(c, (struct str){ rest.p, n }, false);
 		else
