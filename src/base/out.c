@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 int out_flush(void)
@@ -17,6 +18,8 @@ int out_flush(void)
 	code = errno;
 	if (code == 0) /* an earlier write failed; ask the descriptor again why */
 		code = fputc('\n', stdout) == EOF || fflush(stdout) == EOF ? errno : EIO;
+	__fpurge(stdout); /* reported here: a later flush must not fail again for the same bytes */
+	clearerr(stdout);
 	if (code == EPIPE)
 		return 128 + SIGPIPE;
 	fprintf(stderr, "daytona-runner: write to standard output: %s\n",
