@@ -127,7 +127,8 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l)
 static void accept_all(struct httpd *h, struct listener *l)
 {
 	for (int i = 0; i < 32; i++) {
-		if (h->n_conns >= h->s.max_conns)
+		/* One is sure to be waiting; whether more are, the next poll tells. */
+		if (h->n_conns >= h->s.max_conns && i == 0)
 			evict_idle(h);
 		if (h->n_conns >= h->s.max_conns)
 			return;
