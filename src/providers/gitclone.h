@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checkout of a repository with the system's git, used by every provider and by the agent (protocol 10.5,
- * 12.42, 12.44). Credentials go to git through an askpass program (our own binary as applet
- * "askpass", answering from the environment of that one git process), never through argv or the remote's URL; TLS is
- * verified; hooks, ext:: and file:// submodules and other local surprises of a hostile repository are off.
+ * Checkout of a repository with the system's git, used by every provider and by the agent (protocol
+ * 10.5, 12.42, 12.44). Credentials go to git through an askpass program (our own binary as applet
+ * "askpass", answering from the environment of that one git process), never through argv or the
+ * remote's URL; TLS is verified; hooks, remote helpers, submodules and the settings of the user and
+ * of the system are off.
  */
 #ifndef PROVIDERS_GITCLONE_H
 #define PROVIDERS_GITCLONE_H
@@ -15,25 +16,32 @@
 struct git_clone {
 	const struct repository *repo;
 	const struct git_provider *creds; /* NULL: none */
-	const char *dir;       /* final place: <…>/<repo name>; its parent exists */
-	const char *self_exe;  /* for askpass */
-	const char *ca_file;   /* or NULL */
-	bool allow_file;       /* file:// and plain paths are allowed as source */
+	const char *dir;                  /* final place: <…>/<repo name>; its parent exists */
+	const char *self_exe;             /* for askpass */
+	const char *ca_file;              /* or NULL */
+	bool allow_file;                  /* file:// and plain paths are allowed as source */
 	void (*log)(void *arg, struct str bytes);
 	void *log_arg;
 	const volatile int *stop;
 };
 
-/* "https://" is prefixed when url has no "://"; a user part in it is moved into the credentials (appended to user/token
- * when creds is NULL); refused: ext::, leading '-', control bytes. Branch and sha are refused when they begin with '-' or are no ref/hex. */
+/* Appends the URL without its user part (ssh keeps the user's name); "https://" is prefixed when it
+ * has no scheme, a path becomes file://. Refused: ext:: and its kind, a leading '-', control bytes. */
 int git_url_normalize(const char *url, bool allow_file, struct buf *out, struct err *e);
-/* Clones into "<dir>.part" and renames when complete. A complete checkout that is there already is left alone (success); a
- * half one is removed first. Branch: --single-branch --branch; commit: the same then checkout of sha. */
+/* Clones into "<dir>.part" and renames when complete. A checkout that is there already is left alone
+ * (success), an empty directory is taken, anything else there is ERR_EXISTS; what a broken attempt
+ * left is removed, its git ended. Branch: --single-branch --branch, none: the default one; commit:
+ * the same, then checkout of sha. A user part of the URL counts as credentials when creds has no
+ * token. A branch or sha that is none is ERR_PARSE. */
 int git_clone(const struct git_clone *c, struct deadline d, struct err *e);
 /* The last path component of the URL if repo->name is empty or no safe component. Caller frees. */
 char *git_dir_name(const struct repository *repo);
-/* Body of POST /workspace/{id}/metadata (protocol 3, 11.3: uptime, gitStatus{currentBranch,fileStatus[],branchPublished,ahead,behind}).
- * Runs git status --porcelain=v2 --branch; a directory without repository gives an empty status. */
-int git_status_json(const char *dir, int64_t uptime_s, struct buf *body, struct deadline d, struct err *e);
+/* What the applet "askpass" answers to git's prompt (secret): appended. Only for the host that
+ * git_clone named. */
+int git_askpass(const char *prompt, struct buf *answer, struct err *e);
+/* Body of POST /workspace/{id}/metadata (protocol 11.3). A directory without repository gives the
+ * empty status. */
+int git_status_json(const char *dir, int64_t uptime_s, struct buf *body, struct deadline d,
+                    struct err *e);
 
 #endif

@@ -13,15 +13,20 @@
 
 /* What a provider may use. All borrowed for its life. */
 struct provider_env {
-	const char *state_dir;   /* the runner's; resource data lives in <state_dir>/workspaces/<id> and …/targets/<id>,
-	                          * never in a directory that belongs to the provider (protocol 12.19) */
+	/* The runner's; resource data lives in <state_dir>/workspaces/<id> and …/targets/<id>,
+	 * never in a directory that belongs to the provider (protocol 12.19). */
+	const char *state_dir;
 	const char *runner_id, *runner_name;
 	const struct kv *options; /* [provider "<name>"] of the configuration */
 	struct api *api;          /* for downloads; NULL in `provider check` */
 	const char *api_url;      /* what a workspace's agent is told, without trailing slash */
 	const struct server_config *server; /* NULL if it could not be read */
-	const char *self_exe;     /* path of our own binary, to be copied into workspaces */
-	const char *env_allow;    /* names that "$NAME" values may take from our environment, or NULL */
+	/* How our own configuration reaches the Server, for an agent that runs on this host; each
+	 * may be NULL. */
+	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;
+	const char *self_exe; /* path of our own binary, to be copied into workspaces */
+	/* Names that "$NAME" values may take from our environment, or NULL. */
+	const char *env_allow;
 	/* Output for the resource's log: any bytes, any split. source "provider". */
 	void (*log)(void *arg, struct str bytes);
 	void *log_arg;
@@ -33,11 +38,11 @@ void provider_logf(const struct provider_env *env, const char *fmt, ...) PRINTF_
 /* A workspace job: the workspace as read from the Server plus what was derived from it. */
 struct workspace_job {
 	const struct workspace *ws;
-	const struct kv *env;                /* merged, registry variables split off */
+	const struct kv *env; /* merged, registry variables split off */
 	const struct registries *registries;
-	const struct git_provider *git;      /* NULL: no credentials */
-	const char *builder_image;           /* "" if unknown */
-	bool force;                          /* force-delete: go on past failures, log each leftover */
+	const struct git_provider *git; /* NULL: no credentials */
+	const char *builder_image;      /* "" if unknown */
+	bool force;                     /* force-delete: go on past failures, log each leftover */
 };
 
 struct build_job {
@@ -45,47 +50,59 @@ struct build_job {
 	const struct registries *registries; /* from the server's environment */
 	const struct git_provider *git;      /* NULL: none */
 	const char *builder_image;
-	const char *registry_host;  /* builder registry; "" when unknown */
+	const char *registry_host;            /* builder registry; "" when unknown */
 	const struct registry *registry_auth; /* or NULL */
-	const char *namespace_;     /* "" or "/x" */
+	const char *namespace_;               /* "" or "/x" */
 };
 
 enum resource_condition { COND_UNKNOWN, COND_MISSING, COND_INCOMPLETE, COND_STOPPED, COND_RUNNING };
 
 struct provider {
-	const char *name;    /* as the Server spells it */
-	const char *label;   /* or NULL */
+	const char *name;  /* as the Server spells it */
+	const char *label; /* or NULL */
 	bool agentless;
-	void (*manifest)(struct buf *b); /* appends the targetConfigManifest JSON object (protocol 9.1, lower-camel form) */
+	/* Appends the targetConfigManifest JSON object (protocol 9.1, lower-camel form). */
+	void (*manifest)(struct buf *b);
 	const char *preset_name;    /* registered as <preset>-runner-<runnerId>; NULL: none */
 	const char *preset_options; /* JSON text */
-	/* Requirements, one line each into report ("ok: …" / "missing: …, do …"); 0 if met, -1 with e = the first that is not.
-	 * Quick: within the deadline (some seconds). */
-	int (*check)(const struct provider_env *env, struct buf *report, struct deadline d, struct err *e);
+	/* Requirements, one line each into report ("ok: …" / "missing: …, do …"); 0 if met, -1
+	 * with e = the first that is not. Quick: within the deadline (some seconds). */
+	int (*check)(const struct provider_env *env, struct buf *report, struct deadline d,
+	             struct err *e);
 
-	int (*open)(void **self, const struct provider_env *env, struct err *e); /* no I/O with peers */
+	/* No I/O with peers. */
+	int (*open)(void **self, const struct provider_env *env, struct err *e);
 	void (*close)(void *self); /* accepts NULL */
 
-	/* Creating what is there already adopts or completes it; stopping or deleting what is gone succeeds. */
+	/* Creating what is there already adopts or completes it; stopping or deleting what is gone
+	 * succeeds. */
 	int (*target_create)(void *self, const struct target *t, struct deadline d, struct err *e);
 	int (*target_start)(void *self, const struct target *t, struct deadline d, struct err *e);
 	int (*target_stop)(void *self, const struct target *t, struct deadline d, struct err *e);
-	int (*target_delete)(void *self, const struct target *t, bool force, struct deadline d, struct err *e);
+	int (*target_delete)(void *self, const struct target *t, bool force, struct deadline d,
+	                     struct err *e);
 	/* Appends a JSON object of strings; appending nothing means there is none to report. */
-	int (*target_info)(void *self, const struct target *t, struct buf *b, struct deadline d, struct err *e);
+	int (*target_info)(void *self, const struct target *t, struct buf *b, struct deadline d,
+	                   struct err *e);
 
-	int (*workspace_create)(void *self, const struct workspace_job *w, struct deadline d, struct err *e);
-	int (*workspace_start)(void *self, const struct workspace_job *w, struct deadline d, struct err *e);
-	int (*workspace_stop)(void *self, const struct workspace_job *w, struct deadline d, struct err *e);
-	int (*workspace_delete)(void *self, const struct workspace_job *w, struct deadline d, struct err *e);
-	int (*workspace_info)(void *self, const struct workspace_job *w, struct buf *b, struct deadline d, struct err *e);
+	int (*workspace_create)(void *self, const struct workspace_job *w, struct deadline d,
+	                        struct err *e);
+	int (*workspace_start)(void *self, const struct workspace_job *w, struct deadline d,
+	                       struct err *e);
+	int (*workspace_stop)(void *self, const struct workspace_job *w, struct deadline d,
+	                      struct err *e);
+	int (*workspace_delete)(void *self, const struct workspace_job *w, struct deadline d,
+	                        struct err *e);
+	int (*workspace_info)(void *self, const struct workspace_job *w, struct buf *b,
+	                      struct deadline d, struct err *e);
 
 	int (*build_run)(void *self, const struct build_job *b, struct deadline d, struct err *e);
-	int (*build_delete)(void *self, const struct build_job *b, bool force, struct deadline d, struct err *e);
+	int (*build_delete)(void *self, const struct build_job *b, bool force, struct deadline d,
+	                    struct err *e);
 
 	/* For reconciliation after a crash. ws may hold little more than id and target id. */
-	int (*workspace_condition)(void *self, const struct workspace *ws, enum resource_condition *out,
-				   struct deadline d, struct err *e);
+	int (*workspace_condition)(void *self, const struct workspace *ws,
+	                           enum resource_condition *out, struct deadline d, struct err *e);
 };
 
 extern const struct provider *const providers[]; /* NULL-terminated */
@@ -94,19 +111,25 @@ const struct provider *provider_find(const char *name);
 void provider_names(struct buf *b);
 /* The ProviderInfo object of protocol 9.1, as sent in heartbeats and target configs. */
 void provider_info_json(const struct provider *p, const char *version, const char *runner_id,
-			const char *runner_name, struct buf *b);
+                        const char *runner_name, struct buf *b);
 
 /* An opened provider; the calls below check for NULL entries ("<name> cannot <verb>"). */
 struct provider_handle {
 	const struct provider *p;
 	void *self;
 };
-int provider_open(struct provider_handle *h, const struct provider *p, const struct provider_env *env, struct err *e);
+int provider_open(struct provider_handle *h, const struct provider *p,
+                  const struct provider_env *env, struct err *e);
 void provider_close(struct provider_handle *h);
-int provider_target(struct provider_handle *h, enum job_action a, const struct target *t, struct deadline d, struct err *e);
-int provider_workspace(struct provider_handle *h, enum job_action a, const struct workspace_job *w, struct deadline d, struct err *e);
-int provider_target_info(struct provider_handle *h, const struct target *t, struct buf *b, struct deadline d, struct err *e);
-int provider_workspace_info(struct provider_handle *h, const struct workspace_job *w, struct buf *b, struct deadline d, struct err *e);
-int provider_build(struct provider_handle *h, enum job_action a, const struct build_job *b, struct deadline d, struct err *e);
+int provider_target(struct provider_handle *h, enum job_action a, const struct target *t,
+                    struct deadline d, struct err *e);
+int provider_workspace(struct provider_handle *h, enum job_action a, const struct workspace_job *w,
+                       struct deadline d, struct err *e);
+int provider_target_info(struct provider_handle *h, const struct target *t, struct buf *b,
+                         struct deadline d, struct err *e);
+int provider_workspace_info(struct provider_handle *h, const struct workspace_job *w, struct buf *b,
+                            struct deadline d, struct err *e);
+int provider_build(struct provider_handle *h, enum job_action a, const struct build_job *b,
+                   struct deadline d, struct err *e);
 
 #endif

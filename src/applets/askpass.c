@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers git's question for a user name or a password; started by git alone
+ * (providers/gitclone.h). */
+#include "applets/applets.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "providers/gitclone.h"
+
+static int askpass_run(int argc, char **argv)
+{
+	struct buf answer = { 0 };
+	struct err e = { 0 };
+	int rc = git_askpass(argc > 1 ? argv[1] : "", &answer, &e);
+
+	if (rc == 0) {
+		buf_addc(&answer, '\n');
+		rc = file_write_all(1, buf_str(&answer), "standard output", &e);
+	}
+	buf_wipe(&answer);
+	return rc < 0 ? applet_fail("askpass", &e) : 0;
+}
+
+const struct applet askpass_applet = {
+	.name = "askpass",
+	.summary = "answer git's questions for credentials",
+	.run = askpass_run,
+	.hidden = 1,
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A piece of the agent's work that may block, done in a forked child so that the loop never does.
+ * The
+ * child's answer comes over a pipe; the loop's reaper may take its exit status, nobody needs it.
+ */
+#ifndef PROVIDERS_AGENT_HELPER_H
+#define PROVIDERS_AGENT_HELPER_H
+
+#include "base/buf.h"
+#include "base/deadline.h"
+#include "base/err.h"
+#include "net/pollset.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define HELPER_ANSWER_MAX (2u << 20)
+
+struct agent_helper {
+	pid_t pid; /* 0: none is running */
+	int fd;
+	struct buf answer;
+	struct deadline d;
+};
+
+/* Forks; the child runs work(arg, &answer, d, &e) and sends the answer, or the error's text. */
+int helper_start(struct agent_helper *h,
+                 int (*work)(void *arg, struct buf *answer, struct deadline d, struct err *e),
+                 void *arg, struct deadline d, struct err *e);
+void helper_poll(const struct agent_helper *h, struct pollset *ps);
+enum helper_state { HELPER_NONE, HELPER_BUSY, HELPER_OK, HELPER_FAILED };
+/* Never blocks. HELPER_OK and HELPER_FAILED come once, then there is none; the answer (or the text
+ * of the error) is
+ * appended to out. A child past its deadline is killed. */
+enum helper_state helper_step(struct agent_helper *h, struct buf *out);
+void helper_reaped(struct agent_helper *h, pid_t pid); /* told by the reaper */
+
+#endif

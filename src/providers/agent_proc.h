@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's part as an init: the command beside it, and the end of all that is below it. */
+#ifndef PROVIDERS_AGENT_PROC_H
+#define PROVIDERS_AGENT_PROC_H
+
+#include "base/deadline.h"
+#include "base/err.h"
+
+#include <sys/types.h>
+
+/* Starts argv in its own process group with our standard streams, environment and dir (NULL:
+ * here); waits until
+ * it was executed. The terminal, if there is one, is handed to it. */
+int agent_command_start(char *const *argv, const char *dir, pid_t *pid, struct err *e);
+/* Sends sig to the command's group. */
+void agent_command_signal(pid_t pid, int sig);
+/* TERM, up to grace_ms, then KILL, for every descendant of ours, adopted ones included.
+ * ERR_TIMEOUT names what is left. */
+int agent_end_children(int64_t grace_ms, struct err *e);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * git_clone: "<dir>.part" is filled and renamed, so a checkout that is there is complete; what git
+ * needs meanwhile (an empty home, the askpass link) is in "<dir>.aux". A kill at any moment leaves
+ * at
+ * most these two, and the next attempt removes them.
+ */
+#include "providers/gitclone.h"
+
+#include "base/file.h"
+#include "base/mask.h"
+#include "base/mem.h"
+#include "providers/gitrun.h"
+#include "providers/giturl.h"
+#include "providers/marked.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROGRESS_EVERY_MS 3000
+#define LINE_MAX_BYTES 1000
+#define TAIL_MAX_BYTES 400
+
+struct clone {
+	const struct git_clone *c;
+	struct git_source src;
+	const char *user, *secret; /* "" if there is none */
+	char *part, *aux, *home, *askpass;
+	struct kv env;
+	struct buf line;     /* of git's output, not yet ended */
+	struct buf last;     /* the last line worth telling in an error */
+	int64_t progress_ms; /* when a progress line was last passed on */
+};
+
+static void say(const struct clone *k, struct str line)
+{
+	struct buf b = { 0 };
+
+	if (!k->c->log)
+		return;
+	buf_add_str(&b, line);
+	buf_addc(&b, '\n');
+	k->c->log(k->c->log_arg, buf_str(&b));
+	buf_free(&b);
+}
+
+/* git rewrites its progress line many times a second: one in some seconds is enough for a log. */
+static void end_line(struct clone *k, bool progress)
+{
+	struct str line = str_trim(buf_str(&k->line));
+	int64_t now = clock_mono_ms();
+
+	if (line.n > 0 && (!progress || now - k->progress_ms >= PROGRESS_EVERY_MS)) {
+		if (progress)
+			k->progress_ms = now;
+		say(k, line);
+	}
+	if (!progress && line.n > 0 &&
+	    !(str_starts(buf_str(&k->last), "fatal:") && !str_starts(line, "fatal:"))) {
+		buf_reset(&k->last);
+		buf_add(&k->last, line.p, line.n < TAIL_MAX_BYTES ? line.n : TAIL_MAX_BYTES);
+	}
+	buf_reset(&k->line);
+}
+
+static void git_output(void *arg, struct str bytes)
+{
+	struct clone *k = arg;
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		char c = bytes.p[i];
+
+		if (c == '\n' || c == '\r')
+			end_line(k, c == '\r');
+		else
+			buf_addc(&k->line, c);
+		if (k->line.n >= LINE_MAX_BYTES)
+			end_line(k, false);
+	}
+}
+
+static const char *advice(const char *text, bool have_secret)
+{
+	if (strstr(text, "could not read Username") || strstr(text, "could not read Password") ||
+	    strstr(text, "Authentication failed") || strstr(text, "askpass"))
+		return have_secret ? "; renew the git provider's token"
+		                   : "; add a git provider with a token for this host";
+	if (strstr(text, "certificate"))
+		return "; install the CA that signed it on this host";
+	if (strstr(text, "Host key verification failed"))
+		return "; correct this host's known_hosts if the key was changed on purpose";
+	if (strstr(text, "Permission denied (publickey"))
+		return "; give the runner's user an ssh key that may read it";
+	return "";
+}
+
+static int git(struct clone *k, const char *const *argv, struct deadline d, struct err *e)
+{
+	const struct git_run run = {
+		.argv = argv,
+		.env = &k->env,
+		.output = git_output,
+		.arg = k,
+		.stop = k->c->stop,
+	};
+	int status;
+
+	buf_reset(&k->last);
+	if (git_run(&run, d, &status, e) < 0)
+		return -1;
+	end_line(k, false);
+	if (status == 0)
+		return 0;
+	if (k->last.n == 0)
+		return err_set(e, ERR_OTHER, status, "git ended with exit status %d", status);
+	return err_set(e, ERR_OTHER, status, "%s%s", buf_cstr(&k->last),
+	               advice(buf_cstr(&k->last), k->secret[0] != '\0'));
+}
+
+enum { ARGS_MAX = 40 };
+
+struct args {
+	const char *v[ARGS_MAX];
+	size_t n;
+};
+
+static void add(struct args *a, const char *s)
+{
+	if (a->n + 1 < ARGS_MAX)
+		a->v[a->n++] = s;
+}
+
+/* Settings that no repository can change: no hooks, no helper programs, no transport but the one
+ * that the URL names (an http URL may be redirected to https). */
+static void common(const struct clone *k, struct args *a)
+{
+	static const char *const always[] = {
+		"credential.helper=",    "core.hooksPath=/dev/null",  "core.fsmonitor=false",
+		"protocol.allow=never",  "submodule.recurse=false",   "http.lowSpeedLimit=1",
+		"http.lowSpeedTime=120", "advice.detachedHead=false", "http.sslVerify=true",
+	};
+	static const char *const allow[][2] = {
+		{ "https", "protocol.https.allow=always" },
+		{ "http", "protocol.http.allow=always" },
+		{ "ssh", "protocol.ssh.allow=always" },
+		{ "git", "protocol.git.allow=always" },
+		{ "file", "protocol.file.allow=always" },
+	};
+
+	add(a, "git");
+	for (size_t i = 0; i < ARRAY_LEN(always); i++) {
+		add(a, "-c");
+		add(a, always[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(allow); i++) {
+		if (strcmp(allow[i][0], k->src.scheme) == 0 ||
+		    (strcmp(allow[i][0], "https") == 0 && strcmp(k->src.scheme, "http") == 0)) {
+			add(a, "-c");
+			add(a, allow[i][1]);
+		}
+	}
+}
+
+static int fetch_commit(struct clone *k, struct deadline d, struct err *e)
+{
+	const char *sha = k->c->repo->sha;
+	struct args checkout = { 0 }, fetch = { 0 };
+
+	common(k, &checkout);
+	add(&checkout, "-C");
+	add(&checkout, k->part);
+	add(&checkout, "checkout");
+	add(&checkout, "--quiet");
+	add(&checkout, "--detach");
+	add(&checkout, sha);
+	add(&checkout, "--");
+	if (git(k, checkout.v, d, e) == 0)
+		return 0;
+	if (e->kind != ERR_OTHER)
+		return -1;
+	/* Not on the branch: many servers hand out single commits. */
+	common(k, &fetch);
+	add(&fetch, "-C");
+	add(&fetch, k->part);
+	add(&fetch, "fetch");
+	add(&fetch, "--quiet");
+	add(&fetch, "--no-tags");
+	add(&fetch, "--no-recurse-submodules");
+	add(&fetch, "origin");
+	add(&fetch, sha);
+	if (git(k, fetch.v, d, e) < 0 || git(k, checkout.v, d, e) < 0)
+		return err_wrap(e, "check out commit %s", sha);
+	return 0;
+}
+
+static int fetch_all(struct clone *k, struct deadline d, struct err *e)
+{
+	const struct repository *repo = k->c->repo;
+	struct args a = { 0 };
+
+	common(k, &a);
+	add(&a, "clone");
+	add(&a, "--progress");
+	add(&a, "--no-recurse-submodules");
+	add(&a, "--single-branch");
+	if (repo->branch && repo->branch[0]) {
+		add(&a, "--branch");
+		add(&a, repo->branch);
+	}
+	add(&a, "--");
+	add(&a, k->src.url);
+	add(&a, k->part);
+	if (git(k, a.v, d, e) < 0)
+		return -1;
+	if (repo->clone_commit && repo->sha && repo->sha[0])
+		return fetch_commit(k, d, e);
+	return 0;
+}
+
+/* The git of an attempt whose job was killed may still run, and would remove our files when it
+ * ends. */
+static int end_leftover(const struct clone *k, struct deadline d, struct err *e)
+{
+	struct proc_list l = { 0 };
+	int rc = 0;
+
+	if (!file_exists(k->aux))
+		return 0;
+	proc_list_marked(&l, "HOME", k->home);
+	if (l.n > 0)
+		rc = proc_end_tree(l.v, l.n, 1000, deadline_min(d, deadline_in_ms(10000)), e);
+	proc_list_free(&l);
+	return rc;
+}
+
+static int prepare(struct clone *k, struct deadline d, struct err *e)
+{
+	const struct git_clone *c = k->c;
+	struct buf b = { 0 };
+	char *config;
+	int rc;
+
+	if (end_leftover(k, d, e) < 0 || file_remove_tree(k->part, e) < 0 ||
+	    file_remove_tree(k->aux, e) < 0)
+		return -1;
+	if (mkdir(k->aux, 0700) < 0 || mkdir(k->home, 0700) < 0)
+		return err_sys(e, errno, "create directory %s", k->aux);
+	git_env(&k->env, k->home);
+	/* The first key of a host is accepted and remembered in the user's own known_hosts; a
+	 * changed
+	 * one is refused. */
+	kv_set(&k->env, "GIT_SSH_COMMAND",
+	       "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30");
+	if (c->ca_file && c->ca_file[0])
+		kv_set(&k->env, "GIT_SSL_CAINFO", c->ca_file);
+	if (k->secret[0] && k->src.host[0] && strcmp(k->src.scheme, "ssh") != 0) {
+		if (symlink(c->self_exe, k->askpass) < 0)
+			return err_sys(e, errno, "create %s", k->askpass);
+		kv_set(&k->env, "GIT_ASKPASS", k->askpass);
+		kv_set(&k->env, ENV_ASKPASS_HOST, k->src.host);
+		kv_set(&k->env, ENV_ASKPASS_USER, k->user);
+		kv_set(&k->env, ENV_ASKPASS_SECRET, k->secret);
+		mask_add(str_of(k->secret));
+	}
+	if (strcmp(k->src.scheme, "file") != 0)
+		return 0;
+	/* A local source may belong to another user; that is what allow_file agreed to. */
+	buf_adds(&b, "[safe]\n\tdirectory = *\n");
+	config = path_join(k->home, ".gitconfig");
+	rc = file_replace(config, 0600, buf_str(&b), e);
+	free(config);
+	buf_free(&b);
+	return rc;
+}
+
+static bool is_checkout(const char *dir)
+{
+	char *git_dir = path_join(dir, ".git");
+	bool yes = file_exists(git_dir);
+
+	free(git_dir);
+	return yes;
+}
+
+/* What is there and is no checkout is somebody's: only an empty directory may be taken. */
+static int check_place(const char *dir, struct err *e)
+{
+	struct dirent *ent;
+	bool empty = true;
+	DIR *d;
+
+	if (!file_exists(dir))
+		return 0;
+	d = opendir(dir);
+	if (!d)
+		return err_sys(e, errno, "open directory %s", dir);
+	while (empty && (ent = readdir(d)) != NULL)
+		empty = strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0;
+	closedir(d);
+	if (!empty)
+		return err_set(e, ERR_EXISTS, 0,
+		               "%s is there, is not empty and is no git repository; move it away",
+		               dir);
+	return 0;
+}
+
+static int check_request(const struct git_clone *c, struct err *e)
+{
+	const struct repository *r = c->repo;
+
+	if (r->branch && r->branch[0] && !git_branch_ok(r->branch))
+		return err_set(e, ERR_PARSE, 0, "the branch \"%s\" is no valid branch name",
+		               r->branch);
+	if (r->clone_commit && r->sha && r->sha[0] && !git_sha_ok(r->sha))
+		return err_set(e, ERR_PARSE, 0, "the commit \"%s\" is no hexadecimal id", r->sha);
+	return 0;
+}
+
+static char *with_suffix(const char *dir, const char *suffix)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "%s%s", dir, suffix);
+	return buf_take(&b);
+}
+
+static void choose_credentials(struct clone *k)
+{
+	const struct git_provider *g = k->c->creds;
+
+	k->user = "";
+	k->secret = "";
+	if (g && g->token && g->token[0]) {
+		k->user = g->username ? g->username : "";
+		k->secret = g->token;
+	} else if (k->src.password) {
+		k->user = k->src.user;
+		k->secret = k->src.password;
+	} else if (k->src.user && strncmp(k->src.scheme, "http", 4) == 0) {
+		k->user = "x-access-token"; /* "https://TOKEN@host/…" */
+		k->secret = k->src.user;
+	}
+}
+
+static int clone_into(struct clone *k, struct deadline d, struct err *e)
+{
+	const struct git_clone *c = k->c;
+	struct buf text = { 0 };
+	int rc = -1;
+
+	if (k->secret[0] && strcmp(k->src.scheme, "http") == 0)
+		say(k, STR_LIT("warning: the repository is read over plain http, so the token "
+		               "is not protected"));
+	buf_addf(&text, "cloning %s", k->src.url);
+	say(k, buf_str(&text));
+	buf_free(&text);
+	if (prepare(k, d, e) < 0 || fetch_all(k, d, e) < 0)
+		goto out;
+	if (rename(k->part, c->dir) < 0) {
+		err_sys(e, errno, "rename %s to %s", k->part, c->dir);
+		goto out;
+	}
+	rc = 0;
+out:
+	if (rc < 0) {
+		struct err ignored = { 0 }; /* the next attempt removes what is left */
+
+		file_remove_tree(k->part, &ignored);
+	}
+	return rc;
+}
+
+int git_clone(const struct git_clone *c, struct deadline d, struct err *e)
+{
+	struct clone k = { .c = c, .progress_ms = clock_mono_ms() };
+	struct err aux_error = { 0 };
+	int rc;
+
+	if (git_source_parse(c->repo->url, c->allow_file, &k.src, e) < 0 ||
+	    check_request(c, e) < 0) {
+		git_source_free(&k.src);
+		return err_wrap(e, "clone the repository");
+	}
+	k.part = with_suffix(c->dir, ".part");
+	k.aux = with_suffix(c->dir, ".aux");
+	k.home = path_join(k.aux, "home");
+	k.askpass = path_join(k.aux, "askpass");
+	choose_credentials(&k);
+	if (is_checkout(c->dir)) {
+		say(&k, STR_LIT("the checkout is there already"));
+		rc = 0;
+	} else {
+		rc = check_place(c->dir, e);
+		if (rc == 0)
+			rc = clone_into(&k, d, e);
+	}
+	if (rc < 0)
+		err_wrap(e, "clone %s", k.src.url);
+	if (file_remove_tree(k.aux, &aux_error) < 0 && rc == 0) {
+		*e = aux_error;
+		rc = -1;
+	}
+	kv_free(&k.env);
+	git_source_free(&k.src);
+	buf_free(&k.line);
+	buf_free(&k.last);
+	free(k.part);
+	free(k.aux);
+	free(k.home);
+	free(k.askpass);
+	return rc;
+}
+
+/* "Password for 'https://user@host:port': " → "host:port". */
+static struct str prompt_host(const char *prompt)
+{
+	const char *from = strchr(prompt, '\''), *to = strrchr(prompt, '\'');
+	const char *scheme = from ? strstr(from, "://") : NULL;
+	struct str host = { 0 };
+
+	if (!scheme || scheme > to)
+		return host;
+	host.p = scheme + 3;
+	host.n = strcspn(host.p, "/'");
+	for (size_t i = 0; i < host.n; i++) {
+		if (host.p[i] == '@')
+			return (struct str){ host.p + i + 1, host.n - i - 1 };
+	}
+	return host;
+}
+
+int git_askpass(const char *prompt, struct buf *answer, struct err *e)
+{
+	const char *want = getenv(ENV_ASKPASS_HOST);
+	bool password = strncmp(prompt, "Password", 8) == 0;
+	const char *value = getenv(password ? ENV_ASKPASS_SECRET : ENV_ASKPASS_USER);
+	struct str host = prompt_host(prompt);
+
+	if (!want || !value)
+		return err_set(e, ERR_USAGE, 0, "askpass is for git, started by the runner");
+	if (!password && strncmp(prompt, "Username", 8) != 0)
+		return err_set(e, ERR_UNSUPPORTED, 0, "there is no answer to \"%s\"", prompt);
+	/* A redirect must not carry the token to another host. */
+	if (host.n != strlen(want) || strncasecmp(host.p, want, host.n) != 0)
+		return err_set(e, ERR_OTHER, 0, "the credentials are for %s, not for %.*s", want,
+		               STR_ARG(host));
+	buf_adds(answer, value);
+	return 0;
+}

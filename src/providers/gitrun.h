@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every call of git has in common: the environment, and where its output goes. */
+#ifndef PROVIDERS_GITRUN_H
+#define PROVIDERS_GITRUN_H
+
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/kv.h"
+
+/* Set for the applet "askpass" by git_clone, in that one git's environment. */
+#define ENV_ASKPASS_HOST "DAYTONA_ASKPASS_HOST"
+#define ENV_ASKPASS_USER "DAYTONA_ASKPASS_USER"
+#define ENV_ASKPASS_SECRET "DAYTONA_ASKPASS_SECRET"
+
+/* Clean environment: PATH, HOME, C locale, no system configuration, no terminal; and from ours only
+ * what finds the network (proxies, CA files, the ssh agent). */
+void git_env(struct kv *env, const char *home);
+
+struct git_run {
+	const char *const *argv; /* NULL-terminated, argv[0] = "git" */
+	const struct kv *env;
+	const char *cwd; /* or NULL */
+	void (*output)(void *arg, struct str bytes);
+	void *arg;
+	const volatile int *stop;
+};
+/* Exit status in *status (0: fine), -1 if it did not run to its end; git missing is one clear
+ * sentence. */
+int git_run(const struct git_run *r, struct deadline d, int *status, struct err *e);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* git status, as JSON; see gitstatus.h. */
+#include "providers/gitstatus.h"
+
+#include "base/jsonw.h"
+#include "providers/gitclone.h"
+#include "providers/gitrun.h"
+
+static const char *status_word(char c)
+{
+	switch (c) {
+	case 'M':
+	case 'T':
+		return "Modified";
+	case 'A':
+		return "Added";
+	case 'D':
+		return "Deleted";
+	case 'R':
+		return "Renamed";
+	case 'C':
+		return "Copied";
+	case 'U':
+		return "Updated but unmerged";
+	case '?':
+		return "Untracked";
+	default:
+		return "Unmodified";
+	}
+}
+
+struct status {
+	struct str branch;
+	bool published;
+	int64_t ahead, behind;
+	struct buf files;
+	unsigned n_files;
+};
+
+static void header(struct status *s, struct str line)
+{
+	struct str word;
+
+	if (str_starts(line, "# branch.head ")) {
+		s->branch = (struct str){ line.p + 14, line.n - 14 };
+		if (str_eq(s->branch, "(detached)"))
+			s->branch = STR_LIT("HEAD");
+	} else if (str_starts(line, "# branch.ab ")) { /* only with an upstream that exists */
+		s->published = true;
+		line = (struct str){ line.p + 12, line.n - 12 };
+		if (str_next(&line, ' ', &word))
+			str_to_i64(word, 0, INT32_MAX, &s->ahead);
+		if (str_next(&line, ' ', &word) && word.n > 1)
+			str_to_i64((struct str){ word.p + 1, word.n - 1 }, 0, INT32_MAX,
+			           &s->behind);
+	}
+}
+
+static void file(struct status *s, const char xy[2], struct str name, struct str extra)
+{
+	if (name.n == 0 || s->n_files >= GIT_STATUS_FILES_MAX)
+		return;
+	s->n_files++;
+	jw_obj(&s->files);
+	jw_key(&s->files, "name");
+	jw_str(&s->files, name);
+	jw_key(&s->files, "extra");
+	jw_str(&s->files, extra);
+	jw_kstr(&s->files, "staging", status_word(xy[0]));
+	jw_kstr(&s->files, "worktree", status_word(xy[1]));
+	jw_obj_end(&s->files);
+}
+
+/* The path is what follows n blanks: 8 fields for "1", 9 for "2", 10 for "u". */
+static struct str path_after(struct str line, unsigned blanks)
+{
+	struct str word;
+
+	while (blanks-- > 0) {
+		if (!str_next(&line, ' ', &word))
+			return (struct str){ 0 };
+	}
+	return line;
+}
+
+void git_status_parse(struct str rest, struct buf *json)
+{
+	struct status s = { 0 };
+	struct str line, from;
+
+	jw_arr(&s.files);
+	while (str_next(&rest, '\0', &line)) {
+		if (line.n < 4)
+			continue;
+		switch (line.p[0]) {
+		case '#':
+			header(&s, line);
+			break;
+		case '1':
+			file(&s, line.p + 2, path_after(line, 8), STR_LIT(""));
+			break;
+		case '2':
+			if (str_next(&rest, '\0', &from) && from.n > 0)
+				file(&s, line.p + 2, path_after(line, 9), from);
+			break;
+		case 'u':
+			file(&s, line.p + 2, path_after(line, 10), STR_LIT(""));
+			break;
+		case '?':
+			file(&s, "??", (struct str){ line.p + 2, line.n - 2 }, STR_LIT(""));
+			break;
+		default:
+			break;
+		}
+	}
+	jw_arr_end(&s.files);
+	jw_obj(json);
+	jw_key(json, "currentBranch");
+	jw_str(json, s.branch);
+	jw_key(json, "fileStatus");
+	jw_raw(json, buf_str(&s.files));
+	jw_kbool(json, "branchPublished", s.published);
+	jw_kint(json, "ahead", s.ahead);
+	jw_kint(json, "behind", s.behind);
+	jw_obj_end(json);
+	buf_free(&s.files);
+}
+
+struct output {
+	struct buf text;
+	bool full;
+};
+
+static void collect(void *arg, struct str bytes)
+{
+	struct output *o = arg;
+	size_t room = GIT_STATUS_BYTES_MAX - o->text.n;
+
+	buf_add(&o->text, bytes.p, bytes.n < room ? bytes.n : room);
+	o->full = o->full || bytes.n > room;
+}
+
+int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e)
+{
+	static const char *const argv[] = {
+		"git",
+		"--no-optional-locks",
+		"-c",
+		"core.fsmonitor=false",
+		"-c",
+		"core.hooksPath=/dev/null",
+		"-c",
+		"safe.directory=*",
+		"status",
+		"--porcelain=v2",
+		"--branch",
+		"-z",
+		"--untracked-files=all",
+		"--ignore-submodules=all",
+		NULL,
+	};
+	struct output out = { 0 };
+	struct kv env = { 0 };
+	struct git_run run = {
+		.argv = argv, .env = &env, .cwd = dir, .output = collect, .arg = &out
+	};
+	int status = 0, rc;
+
+	git_env(&env, "/nonexistent");
+	/* A repository around the directory is not the workspace's. */
+	kv_set(&env, "GIT_DIR", ".git");
+	rc = git_run(&run, d, &status, e);
+	if (rc == 0) {
+		struct str text = buf_str(&out.text);
+
+		/* Cut inside an entry: only what is whole counts. Errors are no entries. */
+		while (out.full && text.n > 0 && text.p[text.n - 1] != '\0')
+			text.n--;
+		git_status_parse(status == 0 ? text : STR_LIT(""), json);
+	}
+	buf_free(&out.text);
+	kv_free(&env);
+	return rc;
+}
+
+int git_status_json(const char *dir, int64_t uptime_s, struct buf *body, struct deadline d,
+                    struct err *e)
+{
+	struct buf status = { 0 };
+	int rc = git_status_object(dir, &status, d, e);
+
+	if (rc == 0) {
+		jw_obj(body);
+		jw_kint(body, "uptime", uptime_s > 0 ? uptime_s : 1);
+		jw_key(body, "gitStatus");
+		jw_raw(body, buf_str(&status));
+		jw_obj_end(body);
+	}
+	buf_free(&status);
+	return rc;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a checkout as the Server's GitStatus (protocol 11.3); format: git-status(1),
+ * "Porcelain Format Version 2". */
+#ifndef PROVIDERS_GITSTATUS_H
+#define PROVIDERS_GITSTATUS_H
+
+#include "base/buf.h"
+#include "base/deadline.h"
+#include "base/err.h"
+
+#define GIT_STATUS_FILES_MAX 500        /* more are left out */
+#define GIT_STATUS_BYTES_MAX (1u << 20) /* of git's output that are looked at */
+
+/* Appends the object for the output of `git status --porcelain=v2 --branch -z`. What is malformed
+ * or cut is left out; an empty output gives the empty status. */
+void git_status_parse(struct str porcelain, struct buf *json);
+/* Runs git in dir and appends the object. No repository in dir: the empty status. */
+int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e);
+
+#endif

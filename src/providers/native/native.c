@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native-provider, first form: processes of this host in their own session, found and ended as a
+ * whole;
+ * no namespaces, and the log and the metadata say so. Every step may be cut off and repeated.
+ */
+#include "providers/native/native.h"
+
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/agent.h"
+#include "providers/gitclone.h"
+#include "providers/gitrun.h"
+#include "providers/native/process.h"
+#include "providers/native/target.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ISOLATION "none"
+
+/* One call on one workspace. */
+struct call {
+	const struct provider_env *env;
+	const struct workspace_job *w; /* NULL for workspace_condition */
+	const struct workspace *ws;
+	struct native_paths paths;
+	struct native_options options;
+	struct native_state state;
+};
+
+static int call_open(struct call *c, void *self, const struct workspace_job *w, struct err *e)
+{
+	c->env = self;
+	c->w = w;
+	c->ws = w->ws;
+	if (native_paths(&c->paths, c->env->state_dir, c->ws->id, e) < 0)
+		return -1;
+	return native_options_parse(&c->options, c->ws->target.config.options, c->env->options, e);
+}
+
+static void call_close(struct call *c)
+{
+	native_paths_free(&c->paths);
+	native_options_free(&c->options);
+	native_state_free(&c->state);
+}
+
+static int native_open(void **self, const struct provider_env *env, struct err *e)
+{
+	union {
+		const struct provider_env *from;
+		void *to;
+	} borrowed = { env };
+
+	(void)e;
+	*self = borrowed.to; /* all that there is to know; read only */
+	return 0;
+}
+
+static void git_version(void *arg, struct str bytes)
+{
+	buf_add_str(arg, bytes);
+}
+
+static int check_git(struct buf *report, struct deadline d, struct err *e)
+{
+	static const char *const argv[] = { "git", "--version", NULL };
+	struct buf version = { 0 };
+	struct kv env = { 0 };
+	struct git_run run = { .argv = argv, .env = &env, .output = git_version, .arg = &version };
+	struct str line;
+	int status = 0, rc;
+
+	git_env(&env, "/nonexistent");
+	rc = git_run(&run, d, &status, e);
+	if (rc == 0 && status != 0)
+		rc = err_set(e, ERR_OTHER, status, "git --version ends with exit status %d",
+		             status);
+	line = str_trim(buf_str(&version));
+	if (rc == 0)
+		buf_addf(report, "ok: %.*s\n", STR_ARG(line));
+	else
+		buf_addf(report, "missing: %s\n", e->msg);
+	buf_free(&version);
+	kv_free(&env);
+	return rc;
+}
+
+static int native_check(const struct provider_env *env, struct buf *report, struct deadline d,
+                        struct err *e)
+{
+	struct err first = { 0 }, next = { 0 };
+	struct native_options o;
+
+	check_git(report, d, &first);
+	if (access(env->self_exe, X_OK) == 0)
+		buf_addf(report, "ok: agent %s\n", env->self_exe);
+	else if (err_sys(&next, errno, "agent %s", env->self_exe) < 0)
+		buf_addf(report, "missing: %s; install the program again\n", next.msg);
+	if (first.kind == ERR_NONE)
+		first = next;
+	err_clear(&next);
+	if (!file_exists("/proc/self/stat")) {
+		err_set(&next, ERR_UNSUPPORTED, 0, "/proc is not mounted; mount it");
+		buf_addf(report, "missing: %s\n", next.msg);
+	}
+	if (first.kind == ERR_NONE)
+		first = next;
+	err_clear(&next);
+	if (native_options_parse(&o, NULL, env->options, &next) < 0)
+		buf_addf(report, "missing: %s\n", next.msg);
+	else
+		buf_adds(report, "ok: isolation " ISOLATION " (process group only)\n");
+	native_options_free(&o);
+	if (first.kind == ERR_NONE)
+		first = next;
+	if (first.kind == ERR_NONE)
+		return 0;
+	*e = first;
+	return -1;
+}
+
+static int make_directories(const struct call *c, struct err *e)
+{
+	const struct native_paths *p = &c->paths;
+	char *parent = path_join(c->env->state_dir, "workspaces");
+	int rc = file_mkdirs(parent, 0700, e);
+
+	free(parent);
+	if (rc < 0 || file_mkdirs(p->root, 0700, e) < 0 || file_mkdirs(p->own, 0700, e) < 0)
+		return -1;
+	return file_mkdirs(p->home, 0700, e);
+}
+
+static int checkout(struct call *c, struct deadline d, struct err *e)
+{
+	char *dir = path_join(c->paths.root, c->state.dir);
+	struct git_clone clone = {
+		.repo = &c->ws->repo,
+		.creds = c->w->git,
+		.dir = dir,
+		.self_exe = c->env->self_exe,
+		.ca_file = c->options.git_ca_file,
+		.allow_file = c->options.allow_file,
+		.log = c->env->log,
+		.log_arg = c->env->log_arg,
+		.stop = c->env->stop,
+	};
+	int rc = git_clone(&clone, d, e);
+
+	free(dir);
+	return rc;
+}
+
+static int native_workspace_create(void *self, const struct workspace_job *w, struct deadline d,
+                                   struct err *e)
+{
+	struct call c = { 0 };
+	int rc = -1;
+
+	if (call_open(&c, self, w, e) == 0 && make_directories(&c, e) == 0) {
+		c.state.id = mem_dup(c.ws->id);
+		c.state.target_id = mem_dup(c.ws->target_id ? c.ws->target_id : "");
+		c.state.url = mem_dup(c.ws->repo.url ? c.ws->repo.url : "");
+		c.state.dir = git_dir_name(&c.ws->repo);
+		rc = native_state_write(&c.state, &c.paths, e);
+	}
+	if (rc == 0)
+		rc = checkout(&c, d, e);
+	if (rc == 0) {
+		c.state.complete = true;
+		rc = native_state_write(&c.state, &c.paths, e);
+	}
+	if (rc == 0)
+		provider_logf(c.env, "checkout is complete: %s/%s", c.paths.root, c.state.dir);
+	call_close(&c);
+	return rc;
+}
+
+static bool name_ok(const char *name)
+{
+	return *name && !strchr(name, '=');
+}
+
+static void set_default(struct kv *vars, const char *name, const char *value)
+{
+	if (value && *value && !kv_get(vars, name))
+		kv_set(vars, name, value);
+}
+
+/* "(HOME)/x" in the Server's value means the workspace's home (protocol 10.6). */
+static void resolve_home(struct kv *vars, const char *home)
+{
+	const char *path = kv_get(vars, "DAYTONA_AGENT_LOG_FILE_PATH");
+	struct buf b = { 0 };
+
+	if (!path || strncmp(path, "(HOME)", 6) != 0)
+		return;
+	buf_addf(&b, "%s%s", home, path + 6);
+	kv_set(vars, "DAYTONA_AGENT_LOG_FILE_PATH", buf_cstr(&b));
+	buf_free(&b);
+}
+
+/* From the job alone: nothing of our own environment gets in (field case 28). */
+static void make_environment(const struct call *c, const char *dir, struct kv *vars)
+{
+	const struct provider_env *env = c->env;
+	char number[24];
+
+	kv_set(vars, NATIVE_MARK, c->paths.root);
+	for (size_t i = 0; c->w->env && i < c->w->env->n; i++) {
+		const struct kv_pair *p = &c->w->env->pairs[i];
+
+		if (name_ok(p->key))
+			kv_set(vars, p->key, p->value);
+	}
+	kv_set(vars, NATIVE_MARK, c->paths.root);
+	kv_set(vars, "HOME", c->paths.home);
+	set_default(vars, "PATH", DEFAULT_PATH);
+	set_default(vars, "SHELL", "/bin/sh");
+	set_default(vars, "LANG", "C.UTF-8");
+	set_default(vars, "DAYTONA_TARGET_ID", c->state.target_id);
+	set_default(vars, "DAYTONA_SERVER_API_KEY", c->ws->api_key);
+	set_default(vars, "DAYTONA_WORKSPACE_REPOSITORY_URL", c->state.url);
+	kv_set(vars, "DAYTONA_WORKSPACE_ID", c->ws->id);
+	kv_set(vars, "DAYTONA_WORKSPACE_DIR", dir);
+	if (env->api_url && env->api_url[0])
+		kv_set(vars, "DAYTONA_SERVER_API_URL", env->api_url);
+	kv_set(vars, "DAYTONA_AGENT_DIR", dir);
+	kv_set(vars, "DAYTONA_AGENT_KEEP", "1");
+	kv_del(vars, "DAYTONA_AGENT_CLONE");
+	if (!c->options.agent)
+		kv_set(vars, "DAYTONA_AGENT_INTERVAL_MS", "0");
+	snprintf(number, sizeof(number), "%lld", (long long)c->options.grace_ms);
+	kv_set(vars, "DAYTONA_AGENT_GRACE_MS", number);
+	set_default(vars, "DAYTONA_AGENT_CA_FILE", env->server_ca_file);
+	set_default(vars, "DAYTONA_AGENT_PIN_SHA256", env->server_pin_sha256);
+	set_default(vars, "DAYTONA_AGENT_PROXY", env->server_proxy);
+	set_default(vars, "DAYTONA_AGENT_NO_PROXY", env->server_no_proxy);
+	resolve_home(vars, c->paths.home);
+}
+
+static int launch(struct call *c, struct deadline d, struct err *e)
+{
+	char *dir = path_join(c->paths.root, c->state.dir);
+	struct kv vars = { 0 };
+	struct native_launch l = {
+		.env = c->env,
+		.paths = &c->paths,
+		.options = &c->options,
+		.vars = &vars,
+		.dir = dir,
+	};
+	size_t left = 0;
+	int rc;
+
+	if (!file_is_dir(dir)) {
+		rc = err_set(e, ERR_NOT_FOUND, 0,
+		             "the checkout %s is gone; create the workspace again", dir);
+	} else {
+		/* What an agent that was killed has left would run twice. */
+		rc = native_end(&c->paths, c->options.grace_ms, &left, d, e);
+		if (left > 0)
+			provider_logf(c->env, "ended %zu processes of an earlier run", left);
+	}
+	if (rc == 0 && !c->options.agent && !c->options.command[0]) {
+		provider_logf(c->env, "no agent and no command: nothing to start");
+	} else if (rc == 0) {
+		make_environment(c, dir, &vars);
+		provider_logf(c->env, "isolation: " ISOLATION " (process group only%s)",
+		              c->options.best_effort ? ", no new privileges" : "");
+		rc = native_agent_start(&l, d, e);
+	}
+	kv_free(&vars);
+	free(dir);
+	return rc;
+}
+
+static int native_workspace_start(void *self, const struct workspace_job *w, struct deadline d,
+                                  struct err *e)
+{
+	struct call c = { 0 };
+	int rc = -1;
+
+	if (call_open(&c, self, w, e) == 0 && native_state_read(&c.state, &c.paths, e) == 0) {
+		struct proc_id agent = native_agent_read(&c.paths);
+
+		if (!c.state.complete)
+			err_set(e, ERR_NOT_FOUND, 0,
+			        "the checkout is not complete; create the workspace again");
+		else if (agent.pid) {
+			provider_logf(c.env, "the workspace runs already (agent: process %ld)",
+			              (long)agent.pid);
+			rc = 0;
+		} else {
+			rc = launch(&c, d, e);
+		}
+	}
+	call_close(&c);
+	return rc;
+}
+
+static int stop(struct call *c, struct deadline d, struct err *e)
+{
+	size_t n = 0;
+
+	if (native_end(&c->paths, c->options.grace_ms, &n, d, e) < 0)
+		return -1;
+	provider_logf(c->env, n ? "ended %zu processes" : "no process is running", n);
+	return 0;
+}
+
+/* A target config that has become invalid must not keep anything from being stopped. */
+static int call_open_lenient(struct call *c, void *self, const struct workspace_job *w,
+                             struct err *e)
+{
+	const struct provider_env *env = self;
+	struct err bad = { 0 };
+
+	if (call_open(c, self, w, &bad) == 0)
+		return 0;
+	if (!c->paths.root || native_options_parse(&c->options, NULL, NULL, e) < 0) {
+		*e = bad;
+		return -1;
+	}
+	provider_logf(env, "warning: %s; going on with the defaults", bad.msg);
+	return 0;
+}
+
+static int native_workspace_stop(void *self, const struct workspace_job *w, struct deadline d,
+                                 struct err *e)
+{
+	struct call c = { 0 };
+	int rc = call_open_lenient(&c, self, w, e);
+
+	if (rc == 0)
+		rc = stop(&c, d, e);
+	call_close(&c);
+	return rc;
+}
+
+static int native_workspace_delete(void *self, const struct workspace_job *w, struct deadline d,
+                                   struct err *e)
+{
+	struct call c = { 0 };
+	int rc = call_open_lenient(&c, self, w, e);
+
+	if (rc == 0) {
+		rc = stop(&c, d, e);
+		if (rc < 0 && w->force && e->kind != ERR_CANCELED) {
+			provider_logf(c.env, "warning: left behind: %s", e->msg);
+			rc = 0;
+		}
+	}
+	if (rc == 0) {
+		rc = file_remove_tree(c.paths.root, e);
+		if (rc < 0 && w->force) {
+			provider_logf(c.env, "warning: left behind: %s", e->msg);
+			rc = 0;
+		} else if (rc == 0) {
+			provider_logf(c.env, "removed %s", c.paths.root);
+		}
+	}
+	call_close(&c);
+	return rc;
+}
+
+static int native_workspace_info(void *self, const struct workspace_job *w, struct buf *b,
+                                 struct deadline d, struct err *e)
+{
+	struct call c = { 0 };
+	int rc = -1;
+
+	(void)d;
+	if (call_open(&c, self, w, e) == 0 && native_state_read(&c.state, &c.paths, e) == 0) {
+		struct proc_id agent = native_agent_read(&c.paths);
+		char pid[24];
+		char *dir = path_join(c.paths.root, c.state.dir);
+
+		snprintf(pid, sizeof(pid), "%ld", (long)agent.pid);
+		jw_obj(b);
+		jw_kstr(b, "daytona.target.id", c.state.target_id);
+		jw_kstr(b, "daytona.workspace.id", c.ws->id);
+		jw_kstr(b, "daytona.workspace.repository.url", c.state.url);
+		jw_kstr(b, "provider", native_provider.name);
+		jw_kstr(b, "isolation", ISOLATION);
+		jw_kstr(b, "directory", dir);
+		jw_kstr(b, "agent", c.options.agent ? "builtin" : "none");
+		if (agent.pid)
+			jw_kstr(b, "agent.pid", pid);
+		jw_obj_end(b);
+		free(dir);
+		rc = 0;
+	}
+	call_close(&c);
+	return rc;
+}
+
+static int native_workspace_condition(void *self, const struct workspace *ws,
+                                      enum resource_condition *out, struct deadline d,
+                                      struct err *e)
+{
+	const struct provider_env *env = self;
+	struct native_paths p;
+	struct native_state s = { 0 };
+	char *dir = NULL;
+
+	(void)d;
+	*out = COND_UNKNOWN;
+	if (native_paths(&p, env->state_dir, ws->id, e) < 0)
+		return -1;
+	if (!file_exists(p.root)) {
+		*out = COND_MISSING;
+	} else if (native_state_read(&s, &p, e) < 0) {
+		*out = e->kind == ERR_NOT_FOUND ? COND_INCOMPLETE : COND_UNKNOWN;
+	} else {
+		dir = path_join(p.root, s.dir);
+		*out = !s.complete || !file_is_dir(dir) ? COND_INCOMPLETE
+		       : native_agent_read(&p).pid      ? COND_RUNNING
+		                                        : COND_STOPPED;
+	}
+	free(dir);
+	native_state_free(&s);
+	native_paths_free(&p);
+	if (*out == COND_UNKNOWN)
+		return -1;
+	err_clear(e);
+	return 0;
+}
+
+const struct provider native_provider = {
+	.name = "native-provider",
+	.label = "Native",
+	.agentless = true,
+	.manifest = native_manifest,
+	.preset_name = "native",
+	.preset_options = "{}",
+	.check = native_check,
+	.open = native_open,
+	.target_create = native_target_create,
+	.target_start = native_target_rest,
+	.target_stop = native_target_rest,
+	.target_delete = native_target_delete,
+	.workspace_create = native_workspace_create,
+	.workspace_start = native_workspace_start,
+	.workspace_stop = native_workspace_stop,
+	.workspace_delete = native_workspace_delete,
+	.workspace_info = native_workspace_info,
+	.workspace_condition = native_workspace_condition,
+};

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options and their manifest; see options.h. */
+#include "providers/native/options.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+#define OPTIONS_MAX (256 << 10)
+#define GRACE_S_DEFAULT 10
+#define GRACE_S_MAX 3600
+
+struct source {
+	struct json config;
+	const struct kv *section;
+};
+
+/* The value as text: the target config's if it has one that is not empty, else the section's, else
+ * "". Caller frees. */
+static char *text(const struct source *s, const char *key, const char *section_key)
+{
+	struct json v = json_get(s->config, key);
+	struct str raw = json_raw(v);
+	const char *value;
+	char *p;
+
+	if (json_is_string(v)) {
+		p = json_dup_or_empty(v);
+		if (*p)
+			return p;
+		free(p);
+	} else if (json_present(v) && !json_is_null(v)) {
+		return mem_dupn(raw.p, raw.n);
+	}
+	value = s->section ? kv_get(s->section, section_key) : NULL;
+	return mem_dup(value ? value : "");
+}
+
+static int wrong(struct err *e, const char *key, const char *value, const char *valid)
+{
+	return err_set(e, ERR_CONFIG, 0, "native-provider: option \"%s\" is \"%s\"; %s", key, value,
+	               valid);
+}
+
+static int take_agent(struct native_options *o, const char *v, struct err *e)
+{
+	if (strcmp(v, "daytona") == 0)
+		return wrong(
+			e, "Agent", v,
+			"Daytona's agent needs a container of its own; use auto, builtin or none");
+	o->agent = strcmp(v, "none") != 0;
+	if (*v && o->agent && strcmp(v, "auto") != 0 && strcmp(v, "builtin") != 0)
+		return wrong(e, "Agent", v, "use auto, builtin or none");
+	return 0;
+}
+
+static int take_isolation(struct native_options *o, const char *v, struct err *e)
+{
+	if (strcmp(v, "strict") == 0)
+		return wrong(e, "Isolation", v,
+		             "this version cannot isolate workspaces; use best-effort or none, or "
+		             "docker-provider");
+	o->best_effort = strcmp(v, "none") != 0;
+	if (*v && o->best_effort && strcmp(v, "best-effort") != 0)
+		return wrong(e, "Isolation", v, "use best-effort or none");
+	return 0;
+}
+
+static int take_grace(struct native_options *o, const char *v, struct err *e)
+{
+	int64_t s = GRACE_S_DEFAULT;
+
+	if (*v && !str_to_i64(str_of(v), 0, GRACE_S_MAX, &s))
+		return wrong(e, "Grace Seconds", v, "use a whole number from 0 to 3600");
+	o->grace_ms = s * 1000;
+	return 0;
+}
+
+static int take_allow_file(struct native_options *o, const struct kv *section, struct err *e)
+{
+	const char *v = section ? kv_get(section, "allow_file") : NULL;
+
+	o->allow_file = true;
+	if (v && *v && !str_to_bool(str_of(v), &o->allow_file))
+		return wrong(e, "allow_file", v, "use yes or no");
+	return 0;
+}
+
+int native_options_parse(struct native_options *o, const char *config, const struct kv *section,
+                         struct err *e)
+{
+	struct json_doc *doc = NULL;
+	struct source s = { .section = section };
+	char *agent, *isolation, *grace;
+	int rc = -1;
+
+	*o = (struct native_options){ 0 };
+	if (config && str_trim(str_of(config)).n > 0) {
+		doc = json_parse(str_of(config), OPTIONS_MAX, e);
+		if (!doc)
+			return err_wrap(e, "native-provider: options of the target config");
+		s.config = json_root(doc);
+	}
+	agent = text(&s, "Agent", "agent");
+	isolation = text(&s, "Isolation", "isolation");
+	grace = text(&s, "Grace Seconds", "grace_seconds");
+	o->command = text(&s, "Command", "command");
+	o->git_ca_file = section ? kv_get(section, "git_ca_file") : NULL;
+	if (take_agent(o, agent, e) == 0 && take_isolation(o, isolation, e) == 0 &&
+	    take_grace(o, grace, e) == 0)
+		rc = take_allow_file(o, section, e);
+	free(agent);
+	free(isolation);
+	free(grace);
+	json_doc_free(doc);
+	if (rc < 0)
+		native_options_free(o);
+	return rc;
+}
+
+void native_options_free(struct native_options *o)
+{
+	free(o->command);
+	*o = (struct native_options){ 0 };
+}
+
+struct property {
+	const char *name, *type, *fallback, *description,
+		*options; /* options: comma separated or NULL */
+};
+
+static const struct property properties[] = {
+	{ "Agent", "option", "auto", "What reports the workspace's state", "auto,builtin,none" },
+	{ "Isolation", "option", "best-effort", "Isolation from the host", "best-effort,none" },
+	{ "Grace Seconds", "int", "10", "Time to end between SIGTERM and SIGKILL", NULL },
+	{ "Command", "string", "", "Shell command to run in the checkout, beside the agent", NULL },
+};
+
+void native_manifest(struct buf *b)
+{
+	jw_obj(b);
+	for (size_t i = 0; i < ARRAY_LEN(properties); i++) {
+		const struct property *p = &properties[i];
+		struct str rest = str_of(p->options), option;
+
+		jw_key(b, p->name);
+		jw_obj(b);
+		jw_kstr(b, "type", p->type);
+		jw_kbool(b, "inputMasked", false);
+		jw_kstr(b, "disabledPredicate", "");
+		jw_kstr(b, "defaultValue", p->fallback);
+		jw_kstr(b, "description", p->description);
+		if (p->options) {
+			jw_key(b, "options");
+			jw_arr(b);
+			while (str_next(&rest, ',', &option))
+				jw_str(b, option);
+			jw_arr_end(b);
+		}
+		jw_obj_end(b);
+	}
+	jw_obj_end(b);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options of native-provider. From a target config (JSON, keys with blanks): Agent, Isolation,
+ * Grace
+ * Seconds, Command; the section [provider "native-provider"] gives their defaults (agent,
+ * isolation,
+ * grace_seconds, command) and what only the host's owner decides: allow_file, git_ca_file.
+ */
+#ifndef PROVIDERS_NATIVE_OPTIONS_H
+#define PROVIDERS_NATIVE_OPTIONS_H
+
+#include "providers/provider.h"
+
+struct native_options {
+	bool agent;       /* false: Agent = none */
+	bool best_effort; /* of isolation; false: none is wanted */
+	int64_t grace_ms;
+	char *command;   /* "" = the agent alone */
+	bool allow_file; /* repositories of this host; default yes: nothing else hides them either */
+	const char *git_ca_file; /* or NULL; borrowed */
+};
+
+/* config: the target config's options text, "" and null included. ERR_CONFIG names the option. */
+int native_options_parse(struct native_options *o, const char *config, const struct kv *section,
+                         struct err *e);
+void native_options_free(struct native_options *o);
+void native_manifest(struct buf *b); /* protocol 9.1 */
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See process.h. */
+#include "providers/native/process.h"
+
+#include "base/file.h"
+#include "providers/agent.h"
+#include "providers/marked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_MS 30000
+#define LOOK_MS 10
+#define END_ROUNDS 5
+#define KILL_MS 5000
+#define TAIL_BYTES 400
+
+static void members(const struct native_paths *p, struct proc_list *l)
+{
+	struct proc_id agent = native_agent_read(p), *below;
+
+	if (agent.pid) {
+		size_t n = proc_descendants(agent.pid, &below);
+
+		proc_list_add(l, agent);
+		for (size_t i = 0; i < n; i++)
+			proc_list_add(l, below[i]);
+		free(below);
+	}
+	proc_list_marked(l, NATIVE_MARK, p->root);
+}
+
+int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct deadline d,
+               struct err *e)
+{
+	int64_t grace_end = clock_mono_ms() + grace_ms;
+	struct deadline last = deadline_min(d, (struct deadline){ grace_end + KILL_MS });
+	int rc = 0;
+
+	*n = 0;
+	for (int round = 0; rc == 0; round++) {
+		int64_t left = grace_end - clock_mono_ms();
+		struct proc_list l = { 0 };
+		size_t found;
+
+		members(p, &l);
+		found = l.n;
+		if (found > 0 && round >= END_ROUNDS)
+			rc = err_set(e, ERR_TIMEOUT, 0, "%zu processes of the workspace do not end",
+			             found);
+		else if (found > 0)
+			rc = proc_end_tree(l.v, found, left > 0 ? left : 0, last, e);
+		*n = found > *n ? found : *n;
+		proc_list_free(&l);
+		if (found == 0)
+			break;
+	}
+	if (rc == 0 && file_exists(p->agent))
+		rc = file_remove_tree(p->agent, e);
+	return rc;
+}
+
+static _Noreturn void be_agent(const struct native_launch *l, char **vars, int log_fd)
+{
+	char *const with_command[] = { (char[]){ "daytona-runner" },
+		                       (char[]){ "agent" },
+		                       (char[]){ "--" },
+		                       (char[]){ "/bin/sh" },
+		                       (char[]){ "-c" },
+		                       l->options->command,
+		                       NULL };
+	char *const alone[] = { (char[]){ "daytona-runner" }, (char[]){ "agent" }, NULL };
+	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	setsid();
+	proc_reset_signals();
+	umask(022);
+	if (dup2(null_fd, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
+	    chdir(l->dir) == 0) {
+		if (l->options->best_effort)
+			prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		proc_close_fds(NULL, 0);
+		execve(l->env->self_exe, l->options->command[0] ? with_command : alone, vars);
+	}
+	dprintf(2, "start the agent in %s: %s\n", l->dir, strerror(errno));
+	_exit(127);
+}
+
+/* The agent's output since the start: to the job's log, its end kept for an error, the marker
+ * looked for. */
+struct output {
+	int fd;
+	struct buf tail;
+	bool ready;
+};
+
+static void take_output(const struct native_launch *l, struct output *o)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while ((n = read(o->fd, chunk, sizeof(chunk))) > 0) {
+		if (l->env->log)
+			l->env->log(l->env->log_arg, (struct str){ chunk, (size_t)n });
+		buf_add(&o->tail, chunk, (size_t)n);
+		o->ready = o->ready || strstr(buf_cstr(&o->tail), AGENT_READY_TEXT);
+		if (o->tail.n > TAIL_BYTES)
+			buf_drop(&o->tail, o->tail.n - TAIL_BYTES);
+	}
+}
+
+static void describe_end(const struct output *o, int status, struct err *e)
+{
+	struct str tail = str_trim(buf_str(&o->tail));
+	struct buf how = { 0 }, lines = { 0 };
+
+	proc_describe_status(status, &how);
+	for (size_t i = 0; i < tail.n; i++) {
+		if (tail.p[i] == '\n')
+			buf_adds(&lines, " | ");
+		else
+			buf_addc(&lines, tail.p[i]);
+	}
+	err_set(e, ERR_OTHER, 0, "the agent ended before it was ready (%s): %s", buf_cstr(&how),
+	        lines.n ? buf_cstr(&lines) : "it said nothing");
+	buf_free(&how);
+	buf_free(&lines);
+}
+
+static int await_ready(const struct native_launch *l, pid_t pid, struct output *o,
+                       struct deadline d, struct err *e)
+{
+	int status;
+
+	for (;;) {
+		bool ended = waitpid(pid, &status, WNOHANG) == pid;
+
+		take_output(l, o);
+		if (ended) {
+			describe_end(o, status, e);
+			return -1;
+		}
+		if (o->ready)
+			return 0;
+		if (l->env->stop && *l->env->stop)
+			return err_set(e, ERR_CANCELED, 0, "start of the agent was canceled");
+		if (deadline_passed(d))
+			return err_set(e, ERR_TIMEOUT, 0, "the agent was not ready in time; see %s",
+			               l->paths->log);
+		usleep(LOOK_MS * 1000); /* a file has no event that every kernel gives */
+	}
+}
+
+static int launch(const struct native_launch *l, pid_t *pid, int log_fd, struct err *e)
+{
+	char **vars = kv_to_env(l->vars);
+	struct proc_id id;
+	int rc = 0;
+
+	*pid = fork();
+	if (*pid == 0)
+		be_agent(l, vars, log_fd);
+	kv_env_free(vars);
+	if (*pid < 0)
+		return err_sys(e, errno, "fork");
+	if (proc_identify(*pid, &id)) /* else it has ended already: seen below */
+		rc = native_agent_write(l->paths, id, e);
+	return rc;
+}
+
+int native_agent_start(const struct native_launch *l, struct deadline d, struct err *e)
+{
+	struct output o = { .fd = -1 };
+	struct err left = { 0 };
+	pid_t pid = -1;
+	int log_fd, rc = -1;
+	size_t n;
+
+	if (rename(l->paths->log, l->paths->old_log) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "rename %s", l->paths->log);
+	log_fd = open(l->paths->log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+	o.fd = open(l->paths->log, O_RDONLY | O_CLOEXEC);
+	if (log_fd < 0 || o.fd < 0)
+		err_sys(e, errno, "open %s", l->paths->log);
+	else if (launch(l, &pid, log_fd, e) == 0)
+		rc = await_ready(l, pid, &o, deadline_min(d, deadline_in_ms(READY_MS)), e);
+	if (rc < 0 && pid > 0) {
+		if (native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
+			provider_logf(l->env, "warning: %s", left.msg);
+		waitpid(pid, NULL, WNOHANG);
+	}
+	buf_free(&o.tail);
+	fd_close(&log_fd);
+	fd_close(&o.fd);
+	return rc;
+}

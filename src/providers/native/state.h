@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What native-provider keeps of a workspace:
+ *   <state_dir>/workspaces/<id>/                   0700
+ *   <state_dir>/workspaces/<id>/<repository>/      the checkout
+ *   <state_dir>/workspaces/<id>/.runner/           0700, ours:
+ *     workspace.json   what it is, and whether the checkout is complete
+ *     agent.json       the agent's process: pid, start time, boot
+ *     agent.log        its output; agent.log.1 the one before
+ *     home/            HOME of its processes
+ * The names of repositories never begin with a dot (git_dir_name), so nothing collides.
+ */
+#ifndef PROVIDERS_NATIVE_STATE_H
+#define PROVIDERS_NATIVE_STATE_H
+
+#include "api/model.h"
+#include "base/proc.h"
+
+struct native_paths {
+	char *root; /* …/workspaces/<id> */
+	char *own;  /* root/.runner */
+	char *state, *agent, *log, *old_log, *home;
+};
+/* ERR_PARSE when id could leave the directory. */
+int native_paths(struct native_paths *p, const char *state_dir, const char *id, struct err *e);
+void native_paths_free(struct native_paths *p);
+
+struct native_state {
+	char *id, *target_id, *url, *dir; /* dir: the checkout's name below root */
+	bool complete;
+};
+/* ERR_NOT_FOUND if there is none. A damaged file counts as none, since the create can be repeated.
+ * */
+int native_state_read(struct native_state *s, const struct native_paths *p, struct err *e);
+int native_state_write(const struct native_state *s, const struct native_paths *p, struct err *e);
+void native_state_free(struct native_state *s);
+
+/* The recorded agent, if it is alive: pid 0 otherwise. Record of another boot: not alive. */
+struct proc_id native_agent_read(const struct native_paths *p);
+int native_agent_write(const struct native_paths *p, struct proc_id id, struct err *e);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of providers, and the one place where an entry that a provider lacks becomes an error.
+ * Adding a provider is its own files and one line in the table.
+ */
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/docker/docker.h"
+#include "providers/native/native.h"
+#include "providers/provider.h"
+
+#include <stdarg.h>
+
+const struct provider *const providers[] = {
+	&docker_provider,
+	&native_provider,
+	NULL,
+};
+
+const struct provider *provider_find(const char *name)
+{
+	for (size_t i = 0; name && providers[i]; i++) {
+		if (strcmp(providers[i]->name, name) == 0)
+			return providers[i];
+	}
+	return NULL;
+}
+
+void provider_names(struct buf *b)
+{
+	for (size_t i = 0; providers[i]; i++)
+		buf_addf(b, "%s%s", i ? ", " : "", providers[i]->name);
+}
+
+void provider_info_json(const struct provider *p, const char *version, const char *runner_id,
+                        const char *runner_name, struct buf *b)
+{
+	jw_obj(b);
+	jw_kbool(b, "agentlessTarget", p->agentless);
+	if (p->label)
+		jw_kstr(b, "label", p->label);
+	jw_kstr(b, "name", p->name);
+	jw_kstr(b, "runnerId", runner_id);
+	jw_kstr(b, "runnerName", runner_name);
+	jw_key(b, "targetConfigManifest");
+	if (p->manifest) {
+		struct buf manifest = { 0 };
+
+		p->manifest(&manifest);
+		jw_raw(b, buf_str(&manifest));
+		buf_free(&manifest);
+	} else {
+		jw_obj(b); /* null would be refused (protocol 3.16) */
+		jw_obj_end(b);
+	}
+	jw_kstr(b, "version", version);
+	jw_obj_end(b);
+}
+
+void provider_logf(const struct provider_env *env, const char *fmt, ...)
+{
+	struct buf line = { 0 };
+	va_list ap;
+	char *text;
+	int n;
+
+	if (!env->log)
+		return;
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	buf_adds(&line, text);
+	buf_addc(&line, '\n');
+	env->log(env->log_arg, buf_str(&line));
+	buf_free(&line);
+	free(text);
+}
+
+int provider_open(struct provider_handle *h, const struct provider *p,
+                  const struct provider_env *env, struct err *e)
+{
+	*h = (struct provider_handle){ .p = p };
+	if (p->open && p->open(&h->self, env, e) < 0) {
+		h->p = NULL;
+		return err_wrap(e, "open %s", p->name);
+	}
+	return 0;
+}
+
+void provider_close(struct provider_handle *h)
+{
+	if (h->p && h->p->close)
+		h->p->close(h->self);
+	*h = (struct provider_handle){ 0 };
+}
+
+static int cannot(const struct provider_handle *h, enum job_action a, const char *what,
+                  struct err *e)
+{
+	const char *verb = a == ACT_FORCE_DELETE ? "delete" : job_action_name(a);
+
+	return err_set(e, ERR_UNSUPPORTED, 0, "%s cannot %s a %s", h->p->name, verb, what);
+}
+
+int provider_target(struct provider_handle *h, enum job_action a, const struct target *t,
+                    struct deadline d, struct err *e)
+{
+	const struct provider *p = h->p;
+
+	switch (a) {
+	case ACT_CREATE:
+		return p->target_create ? p->target_create(h->self, t, d, e)
+		                        : cannot(h, a, "target", e);
+	case ACT_START:
+		return p->target_start ? p->target_start(h->self, t, d, e)
+		                       : cannot(h, a, "target", e);
+	case ACT_STOP:
+		return p->target_stop ? p->target_stop(h->self, t, d, e)
+		                      : cannot(h, a, "target", e);
+	case ACT_RESTART:
+		if (!p->target_stop || !p->target_start)
+			return cannot(h, a, "target", e);
+		if (p->target_stop(h->self, t, d, e) < 0)
+			return -1;
+		return p->target_start(h->self, t, d, e);
+	case ACT_DELETE:
+	case ACT_FORCE_DELETE:
+		return p->target_delete ? p->target_delete(h->self, t, a == ACT_FORCE_DELETE, d, e)
+		                        : cannot(h, a, "target", e);
+	default:
+		return cannot(h, a, "target", e);
+	}
+}
+
+int provider_workspace(struct provider_handle *h, enum job_action a, const struct workspace_job *w,
+                       struct deadline d, struct err *e)
+{
+	const struct provider *p = h->p;
+	int (*step)(void *self, const struct workspace_job *w, struct deadline d, struct err *e);
+
+	switch (a) {
+	case ACT_CREATE:
+		step = p->workspace_create;
+		break;
+	case ACT_START:
+		step = p->workspace_start;
+		break;
+	case ACT_STOP:
+		step = p->workspace_stop;
+		break;
+	case ACT_RESTART:
+		if (!p->workspace_stop || !p->workspace_start)
+			return cannot(h, a, "workspace", e);
+		if (p->workspace_stop(h->self, w, d, e) < 0)
+			return -1;
+		step = p->workspace_start;
+		break;
+	case ACT_DELETE:
+	case ACT_FORCE_DELETE:
+		step = p->workspace_delete;
+		break;
+	default:
+		step = NULL;
+	}
+	return step ? step(h->self, w, d, e) : cannot(h, a, "workspace", e);
+}
+
+int provider_target_info(struct provider_handle *h, const struct target *t, struct buf *b,
+                         struct deadline d, struct err *e)
+{
+	return h->p->target_info ? h->p->target_info(h->self, t, b, d, e) : 0;
+}
+
+int provider_workspace_info(struct provider_handle *h, const struct workspace_job *w, struct buf *b,
+                            struct deadline d, struct err *e)
+{
+	return h->p->workspace_info ? h->p->workspace_info(h->self, w, b, d, e) : 0;
+}
+
+int provider_build(struct provider_handle *h, enum job_action a, const struct build_job *b,
+                   struct deadline d, struct err *e)
+{
+	const struct provider *p = h->p;
+
+	if (a == ACT_RUN && p->build_run)
+		return p->build_run(h->self, b, d, e);
+	if ((a == ACT_DELETE || a == ACT_FORCE_DELETE) && p->build_delete)
+		return p->build_delete(h->self, b, a == ACT_FORCE_DELETE, d, e);
+	return cannot(h, a, "build", e);
+}

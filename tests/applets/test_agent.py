@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent applet by itself: heartbeats, git status, signals, reaping, cloning, PID 1."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+from gitserver import GitServer, git, make_repo  # noqa: E402
+from httppeer import close, error, hang, reply  # noqa: E402
+
+READY = "Daytona Agent started"
+
+
+class Agent(common.Case):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("srv"))
+        os.makedirs(self.path("home"))
+        self.fake = self.server()
+        self.id = self.fake.add_workspace("http://git.test/app.git")
+        self.key = self.fake.workspaces[self.id]["apiKey"]
+        self.count = 0
+
+    def env(self, **extra):
+        variables = {"DAYTONA_SERVER_API_URL": self.fake.url, "DAYTONA_SERVER_API_KEY": self.key,
+                     "DAYTONA_WORKSPACE_ID": self.id, "DAYTONA_AGENT_INTERVAL_MS": "100",
+                     "DAYTONA_TEST": self.tmp}
+        variables.update(extra)
+        return {name: value for name, value in
+                common.clean_env(self.path("home"), **variables).items() if value is not None}
+
+    def start(self, *command, ready=True, prefix=(), **extra):
+        self.count += 1
+        path = self.path(f"agent-{self.count}.log")
+        with open(path, "wb") as log:
+            process = subprocess.Popen([*prefix, common.BIN, "agent", *command],
+                                       env=self.env(**extra), stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=log, cwd=self.tmp)
+
+        def text():
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+
+        process.text = text
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        if ready:
+            common.wait_for(lambda: READY in text() or process.poll() is not None,
+                            20 * common.PATIENCE, text)
+            self.assertIsNone(process.poll(), text())
+        return process
+
+    def end(self, process, status=0, timeout=15):
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout * common.PATIENCE), status, process.text())
+        self.assertIsNone(common.SANITIZER.search(process.text()), process.text())
+
+    def posts(self, resource=None):
+        return [post for _, post in self.fake.agent_posts[resource or self.id]]
+
+    def wait_posts(self, count, condition=lambda post: True):
+        return self.fake.wait(lambda: len([p for p in self.posts() if condition(p)]) >= count,
+                              30, f"{count} posts, have {self.posts()[-1:]}")
+
+    def wait_text(self, process, text, count=1):
+        common.wait_for(lambda: process.text().count(text) >= count, 20 * common.PATIENCE,
+                        lambda: f"{text!r} in {process.text()}")
+
+    def test_the_body_is_what_the_server_expects(self):
+        agent = self.start()
+        self.wait_posts(3)
+        for post in self.posts():
+            self.assertEqual(set(post), {"uptime", "gitStatus"})
+            self.assertGreaterEqual(post["uptime"], 1)
+            self.assertEqual(post["gitStatus"], {"currentBranch": "", "fileStatus": [],
+                                                 "branchPublished": False, "ahead": 0, "behind": 0})
+        request = self.fake.seen("POST", "/workspace/.*/metadata")[0]
+        self.assertEqual(request.header("Authorization"), "Bearer " + self.key)
+        self.assertIn("application/json", request.header("Content-Type"))
+        self.assertEqual(len({r.conn_id for r in self.fake.seen("POST", ".*metadata")}), 1)
+        self.assertNotIn(self.key.encode(), common.read_proc(agent.pid, "cmdline"))
+        self.assertNotIn(self.key, agent.text())
+        self.end(agent)
+
+    def test_a_target_has_no_checkout(self):
+        target = self.fake.add_target()
+        agent = self.start(DAYTONA_WORKSPACE_ID=None, DAYTONA_TARGET_ID=target)
+        self.fake.wait(lambda: self.posts(target), 20, "post of the target")
+        self.assertEqual(set(self.posts(target)[0]), {"uptime"})
+        self.end(agent)
+
+    def test_git_status_follows_the_checkout(self):
+        bare, _ = make_repo(self.path("srv"))
+        work = self.path("work dir")
+        git(self.tmp, "clone", "-q", bare, work)
+        agent = self.start(DAYTONA_AGENT_DIR=work)
+        self.wait_posts(1, lambda p: p["gitStatus"]["currentBranch"] == "main" and
+                        p["gitStatus"]["branchPublished"])
+        with open(os.path.join(work, "new"), "w", encoding="utf-8"):
+            pass
+        self.wait_posts(1, lambda p: {"name": "new", "extra": "", "staging": "Untracked",
+                                      "worktree": "Untracked"} in p["gitStatus"]["fileStatus"])
+        git(work, "add", "new")
+        self.wait_posts(1, lambda p: [f["staging"] for f in p["gitStatus"]["fileStatus"]] == ["Added"])
+        git(work, "commit", "-q", "-m", "second")
+        self.wait_posts(1, lambda p: p["gitStatus"]["ahead"] == 1 and
+                        not p["gitStatus"]["fileStatus"])
+        git(work, "checkout", "-q", "-b", "side")
+        self.wait_posts(1, lambda p: p["gitStatus"]["currentBranch"] == "side" and
+                        not p["gitStatus"]["branchPublished"])
+        self.end(agent)
+
+    def test_the_status_does_not_lock_the_repository(self):
+        bare, _ = make_repo(self.path("srv"))
+        work = self.path("work")
+        git(self.tmp, "clone", "-q", bare, work)
+        agent = self.start(DAYTONA_AGENT_DIR=work)
+        for number in range(20):
+            with open(os.path.join(work, f"f{number}"), "w", encoding="utf-8"):
+                pass
+            git(work, "add", "-A")
+            git(work, "commit", "-q", "-m", "x")
+        self.end(agent)
+
+    def test_a_repository_around_or_a_hostile_one_is_harmless(self):
+        work, mark = self.path("work"), self.path("pwned")
+        os.makedirs(os.path.join(work, "inner"))
+        git(work, "init", "-q")
+        git(work, "config", "core.fsmonitor", f"touch {mark}")
+        agent = self.start(DAYTONA_AGENT_DIR=os.path.join(work, "inner"))
+        self.wait_posts(2)
+        self.assertTrue(all(p["gitStatus"]["currentBranch"] == "" for p in self.posts()))
+        self.end(agent)
+        agent = self.start(DAYTONA_AGENT_DIR=work)
+        self.wait_posts(1, lambda p: p["gitStatus"]["currentBranch"] == "main")
+        self.end(agent)
+        self.assertFalse(os.path.exists(mark))
+
+    def test_without_git_the_heartbeats_go_on(self):
+        agent = self.start(DAYTONA_AGENT_DIR=self.tmp, PATH=self.path("home"))
+        self.wait_posts(3)
+        self.assertEqual(agent.text().count("git is not installed"), 1)
+        self.end(agent)
+
+    def test_a_server_that_is_away_or_refuses_ends_nothing(self):
+        faults = [error(500, "x"), reply(200, "<html>x", "text/html"), close(), error(429, "x"),
+                  reply(503), hang(0.3)]
+        self.fake.on("POST", "/workspace/.*/metadata", *faults)
+        agent = self.start(DAYTONA_AGENT_INTERVAL_MS="50")
+        self.wait_posts(3)
+        self.assertIn("going on trying", agent.text())
+        self.assertIn("takes the metadata again", agent.text())
+        self.assertIsNone(agent.poll())
+        self.end(agent)
+
+    def test_a_server_that_was_never_there_is_found_later(self):
+        self.fake.cut()
+        url = self.fake.url
+        self.fake.stop()
+        agent = self.start(DAYTONA_AGENT_INTERVAL_MS="50")
+        self.wait_text(agent, "going on trying")
+        self.assertEqual(self.fake.url, url)
+        self.fake.start()
+        self.wait_posts(2)
+        self.end(agent)
+
+    def test_a_refused_key_is_said_once_and_not_hammered(self):
+        rule = self.fake.on("POST", "/workspace/.*/metadata", error(401, "unauthorized"),
+                            forever=True)
+        agent = self.start(DAYTONA_AGENT_INTERVAL_MS="20")
+        self.wait_text(agent, "going on trying")
+        time.sleep(0.5)  # nothing must happen meanwhile
+        self.assertLessEqual(len(self.fake.seen("POST", "/workspace/.*/metadata")), 2)
+        self.assertEqual(agent.text().count("going on trying"), 1)
+        self.fake.drop(rule)
+        self.end(agent)
+
+    def test_told_to_stop_while_the_server_hangs(self):
+        self.fake.on("POST", "/workspace/.*/metadata", hang(), forever=True)
+        agent = self.start()
+        self.fake.wait_requests("POST", "/workspace/.*/metadata")
+        before = time.monotonic()
+        self.end(agent)
+        self.assertLess(time.monotonic() - before, 3 * common.PATIENCE)
+
+    def test_without_its_environment_it_says_what_is_missing(self):
+        for name in ("DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY", "DAYTONA_WORKSPACE_ID"):
+            agent = self.start(ready=False, **{name: None})
+            self.assertEqual(agent.wait(20), 1)
+            self.assertIn(name + " is not set", agent.text())
+        for extra in ({"DAYTONA_AGENT_INTERVAL_MS": "x"}, {"DAYTONA_WORKSPACE_ID": "../x"},
+                      {"DAYTONA_SERVER_API_URL": "ftp://x"}, {"DAYTONA_AGENT_CLONE": "1"}):
+            agent = self.start(ready=False, **extra)
+            self.assertEqual(agent.wait(20), 1, extra)
+            self.assertNotIn(READY, agent.text())
+            self.assertEqual(len(agent.text().strip().splitlines()), 1, agent.text())
+
+    def test_the_commands_status_is_the_agents(self):
+        for command, status in ((["true"], 0), (["sh", "-c", "exit 7"], 7),
+                                (["--", "sh", "-c", "kill -9 $$"], 137)):
+            agent = self.start(*command, ready=False)
+            self.assertEqual(agent.wait(20 * common.PATIENCE), status, agent.text())
+            self.assertIn(READY, agent.text())
+        agent = self.start("no-such-program", ready=False)
+        self.assertEqual(agent.wait(20), 1)
+        self.assertIn("no-such-program", agent.text())
+        self.assertNotIn(READY, agent.text())
+
+    def test_just_an_init_needs_no_server(self):
+        agent = self.start("sh", "-c", "exit 5", ready=False, DAYTONA_SERVER_API_URL=None)
+        self.assertEqual(agent.wait(20 * common.PATIENCE), 5, agent.text())
+
+    def test_signals_are_passed_on_and_all_is_ended(self):
+        script = ("trap 'echo got-hup' HUP; trap 'echo got-usr1' USR1; "
+                  "trap 'echo got-term; exit 0' TERM; setsid sleep 1000 & (sleep 1000 &); echo up; "
+                  "while :; do sleep 0.05; done")
+        agent = self.start("sh", "-c", script)
+        self.wait_text(agent, "up\n")
+        for number, text in ((signal.SIGHUP, "got-hup"), (signal.SIGUSR1, "got-usr1")):
+            agent.send_signal(number)
+            self.wait_text(agent, text)
+        self.assertGreaterEqual(len(common.descendants(agent.pid)), 2)
+        self.end(agent)
+        self.assertIn("got-term", agent.text())
+        self.assertEqual(common.pids_with(self.tmp), [])
+
+    def test_a_deaf_family_is_killed_after_the_grace(self):
+        agent = self.start("sh", "-c", "trap '' TERM INT; setsid sh -c \"trap '' TERM; sleep 1000\" & "
+                           "echo up; while :; do sleep 1000; done", DAYTONA_AGENT_GRACE_MS="300")
+        self.wait_text(agent, "up\n")
+        self.end(agent)
+        self.assertEqual(common.pids_with(self.tmp), [])
+
+    def zombies(self, pid):
+        found = []
+        for other in common.all_pids():
+            stat = common.read_proc(other, "stat").rpartition(b")")[2].split()
+            if len(stat) > 1 and int(stat[1]) == pid and stat[0] == b"Z":
+                found.append(other)
+        return found
+
+    ORPHANS = ("i=0; while [ $i -lt 200 ]; do (true & (sleep 0.01 &) ); i=$((i+1)); done; echo done; "
+               "exec sleep 1000")
+
+    def test_orphans_are_adopted_and_reaped(self):
+        agent = self.start("sh", "-c", self.ORPHANS)
+        self.wait_text(agent, "done\n")
+        common.wait_for(lambda: len(common.children(agent.pid)) <= 2 and not self.zombies(agent.pid),
+                        20 * common.PATIENCE, lambda: f"zombies {self.zombies(agent.pid)}")
+        self.end(agent)
+
+    def test_as_pid_1(self):
+        prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+        if common.run([*prefix, "true"]).returncode != 0:
+            self.skipTest("no pid namespaces here")
+        outer = self.start("sh", "-c", self.ORPHANS, prefix=prefix)
+        self.wait_text(outer, "done\n")
+        [agent] = common.children(outer.pid)
+        common.wait_for(lambda: not self.zombies(agent), 20 * common.PATIENCE, "no zombies")
+        self.wait_posts(1)
+        os.kill(agent, signal.SIGTERM)
+        self.assertEqual(outer.wait(15 * common.PATIENCE), 0, outer.text())
+
+    def clone_env(self, server, **extra):
+        return {"DAYTONA_AGENT_CLONE": "1", "DAYTONA_AGENT_DIR": self.path("ws", "deep", "app"),
+                "DAYTONA_WORKSPACE_REPOSITORY_URL": server.url + "/app.git", **extra}
+
+    def git_server(self, *credentials):
+        server = GitServer(self.path("srv"), *credentials)
+        self.addCleanup(server.stop)
+        return server
+
+    def test_it_clones_with_the_servers_credentials(self):
+        make_repo(self.path("srv"), branches=("side",))
+        server = self.git_server("bo b", "t%k+n/&=")
+        self.fake.git_for_url = [{"id": "1", "providerId": "gitea", "username": "bo%20b",
+                                  "token": "t%25k%2Bn%2F%26%3D", "alias": "a"}]
+        extra = self.clone_env(server, DAYTONA_AGENT_BRANCH="side")
+        agent = self.start(**extra)
+        self.wait_posts(1, lambda p: p["gitStatus"]["currentBranch"] == "side")
+        self.assertNotIn("t%k+n/&=", agent.text())
+        self.end(agent)
+        asked = self.fake.seen("GET", "/gitprovider/for-url/.*")
+        self.assertEqual(len(asked), 1)
+        agent = self.start(**extra)  # the checkout is there: nothing is cloned again
+        self.end(agent)
+
+    def test_a_clone_that_fails_is_the_end(self):
+        make_repo(self.path("srv"))
+        server = self.git_server("bob", "x")
+        agent = self.start(ready=False, **self.clone_env(server))
+        self.assertEqual(agent.wait(30 * common.PATIENCE), 1)
+        self.assertIn("add a git provider", agent.text())
+        self.assertNotIn(READY, agent.text())
+
+    def test_told_to_stop_while_it_clones(self):
+        make_repo(self.path("srv"))
+        server = self.git_server()
+        server.hold.clear()
+        agent = self.start(ready=False, **self.clone_env(server))
+        common.wait_for(server.arrived.is_set, 20 * common.PATIENCE, "request of git")
+        self.end(agent)
+        self.assertEqual(common.pids_with(self.tmp), [])
+
+    def test_the_log_file(self):
+        path = self.path("home", "agent.log")
+        agent = self.start(DAYTONA_AGENT_LOG_FILE_PATH="(HOME)/agent.log")
+        self.wait_text(agent, "takes the metadata")
+        with open(path, encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"^\d{4}-\d\d-\d\dT\S+ the Server takes the metadata")
+        self.assertEqual(os.stat(path).st_mode & 0o077, 0)
+        self.end(agent)
+
+    def test_a_reader_that_has_gone_ends_nothing(self):
+        read, write = os.pipe()
+        agent = subprocess.Popen([common.BIN, "agent"], env=self.env(), stdin=subprocess.DEVNULL,
+                                 stdout=write, stderr=write)
+        self.addCleanup(agent.kill)
+        os.close(write)
+        os.close(read)
+        self.wait_posts(3)
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20), 0)
+
+
+if __name__ == "__main__":
+    common.main()
