@@ -73,6 +73,12 @@ static void begin_tls(struct conn *c)
 		c->phase = FAILED;
 }
 
+static void begin_resolving(struct conn *c)
+{
+	c->phase = RESOLVING;
+	c->resolver = resolve_start(c->hop->host, c->hop->port, c->d);
+}
+
 static void begin_stream(struct conn *c)
 {
 	if (!c->via_connect) {
@@ -108,8 +114,7 @@ struct conn *conn_open(const struct conn_target *t, struct deadline d)
 			/* Plain http is asked of the proxy by an absolute target instead. */
 			c->via_connect = strcmp(t->url->scheme, "http") != 0;
 		}
-		c->phase = RESOLVING;
-		c->resolver = resolve_start(c->hop->host, c->hop->port, c->d);
+		begin_resolving(c);
 	}
 	return c;
 }
@@ -212,6 +217,16 @@ static int step_tls(struct conn *c)
 {
 	enum tls_io rc = tls_handshake(c->tls, &c->err);
 
+	if (rc == TLS_FAILED && tls_try_again(c->tls) && c->hop && c->hop->port &&
+	    !c->command.name) {
+		tls_conn_free(c->tls);
+		c->tls = NULL;
+		fd_close(&c->fd);
+		proxy_hop_free(&c->proxy);
+		err_clear(&c->err);
+		begin_resolving(c);
+		return 1;
+	}
 	if (rc == TLS_FAILED)
 		return c->url ? err_wrap(&c->err, "TLS with %s:%u", c->url->host, c->url->port)
 		              : -1;
@@ -337,13 +352,6 @@ static long from_tls(long n, short *wants, short usual)
 	return n == TLS_FAILED ? CONN_ERROR : n;
 }
 
-static long command_end(struct conn *c, long n, struct err *e)
-{
-	if (n != 0 || c->got_bytes)
-		return n;
-	return command_ended(&c->command, e) < 0 ? CONN_ERROR : CONN_AGAIN;
-}
-
 long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e)
 {
 	ssize_t got;
@@ -365,10 +373,11 @@ long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && errno == EAGAIN)
 		return CONN_AGAIN;
+	/* What the program said on its way out tells more than how the stream ended. */
+	if (got <= 0 && c->command.name && !c->got_bytes)
+		return command_ended(&c->command, e) < 0 ? CONN_ERROR : CONN_AGAIN;
 	if (got < 0)
 		return io_failed(errno, e);
-	if (c->command.name)
-		got = command_end(c, got, e);
 	c->got_bytes |= got > 0;
 	return got;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See http.h. The bytes of a request, dates and redirects are in http_parts.c. */
-#include "net/http.h"
+/* See http.h. The flow of bodies is in http_flow.c; request heads, dates and redirects in http_parts.c. */
+#include "net/http_int.h"
 
 #include "base/mem.h"
 #include "net/http_parts.h"
@@ -12,33 +12,6 @@
 #define INTERIM_MAX 5
 #define REDIRECTS_MAX 3
 #define JOIN_MAX 65536 /* a body up to this goes out in one write with its head */
-
-enum state { IDLE, CONNECTING, SENDING, HEAD, BODY };
-
-struct http_client {
-	struct conn_target t;
-	const char *user_agent;
-	struct conn *conn;
-	enum state state;
-	/* The exchange. */
-	const struct http_request *req;
-	struct http_reply *reply;
-	struct deadline d, stall;
-	struct buf target; /* after a redirect; empty: req->target */
-	struct buf out;    /* head, and body or the piece of it being sent */
-	size_t out_off;
-	size_t body_off; /* of a large body, sent from where it is */
-	bool joined;     /* the body is in out */
-	bool source_done;
-	bool reused, retried, got_bytes, sent;
-	bool upgraded, more;
-	int interims, redirects;
-	uint64_t left, body_bytes;
-	struct http_chunked chunked;
-	struct buf early;
-	struct err err; /* found before the first step, or of a failed write */
-	struct http_stats stats;
-};
 
 void http_reply_free(struct http_reply *r)
 {
@@ -67,7 +40,7 @@ void http_client_disconnect(struct http_client *c)
 /* What a finished exchange leaves is nothing but the connection: the request held a key. */
 static void forget(struct http_client *c)
 {
-	c->state = IDLE;
+	c->state = HTTP_IDLE;
 	buf_wipe(&c->out);
 	buf_free(&c->target);
 }
@@ -89,7 +62,7 @@ void http_abort(struct http_client *c)
 
 bool http_busy(const struct http_client *c)
 {
-	return c->state != IDLE;
+	return c->state != HTTP_IDLE;
 }
 
 bool http_request_sent(const struct http_client *c)
@@ -122,7 +95,7 @@ static void connect_fresh(struct http_client *c)
 	http_client_disconnect(c);
 	c->conn = conn_open(&c->t, c->d);
 	c->reused = false;
-	c->state = CONNECTING;
+	c->state = HTTP_CONNECTING;
 	c->stats.connects++;
 }
 
@@ -136,7 +109,7 @@ static void begin(struct http_client *c)
 	c->out_off = c->body_off = 0;
 	c->source_done = false;
 	c->stats.requests++;
-	c->state = CONNECTING;
+	c->state = HTTP_CONNECTING;
 	if (http_request_head(&c->out, req, target_of(c), &c->t, c->user_agent, &c->err) < 0) {
 		http_client_disconnect(c);
 		return;
@@ -149,7 +122,7 @@ static void begin(struct http_client *c)
 		http_client_disconnect(c);
 	c->reused = c->conn != NULL;
 	if (c->reused)
-		c->state = SENDING;
+		c->state = HTTP_SENDING;
 	else
 		connect_fresh(c);
 }
@@ -157,7 +130,7 @@ static void begin(struct http_client *c)
 void http_start(struct http_client *c, const struct http_request *req, struct http_reply *reply,
                 struct deadline d)
 {
-	if (c->state != IDLE)
+	if (c->state != HTTP_IDLE)
 		http_abort(c);
 	c->req = req;
 	c->reply = reply;
@@ -191,128 +164,6 @@ static bool try_again(struct http_client *c)
 	err_clear(&c->err);
 	connect_fresh(c);
 	return true;
-}
-
-/* 1 out was filled, 0 there is no more. */
-static int next_piece(struct http_client *c, struct err *e)
-{
-	struct buf piece = { 0 };
-	int rc;
-
-	if (c->source_done)
-		return 0;
-	do
-		rc = c->req->body_source(c->req->body_arg, &piece, e);
-	while (rc > 0 && piece.n == 0);
-	if (rc >= 0) {
-		buf_reset(&c->out);
-		c->out_off = 0;
-		if (piece.n) {
-			buf_addf(&c->out, "%zx\r\n", piece.n);
-			buf_add_str(&c->out, buf_str(&piece));
-			buf_adds(&c->out, "\r\n");
-		}
-		if (rc == 0)
-			buf_adds(&c->out, "0\r\n\r\n");
-		c->source_done = rc == 0;
-	}
-	buf_free(&piece);
-	return rc < 0 ? -1 : 1;
-}
-
-/* The bytes to write next; empty when the request is out. -1: the source failed. */
-static int pending(struct http_client *c, struct str *s, struct err *e)
-{
-	const struct str body = c->req->body;
-
-	if (c->out_off == c->out.n && c->req->body_source && next_piece(c, e) < 0)
-		return -1;
-	if (c->out_off < c->out.n)
-		*s = (struct str){ c->out.p + c->out_off, c->out.n - c->out_off };
-	else if (!c->joined && !c->req->body_source)
-		*s = (struct str){ body.p + c->body_off, body.n - c->body_off };
-	else
-		*s = (struct str){ 0 };
-	return 0;
-}
-
-/* 1 all is out, 0 the socket is full, -1 the source failed, -2 the connection broke (c->err). */
-static int send_request(struct http_client *c, struct err *e)
-{
-	struct str s;
-	long n;
-
-	for (;;) {
-		if (pending(c, &s, e) < 0)
-			return -1;
-		if (s.n == 0)
-			return 1;
-		n = conn_write(c->conn, s.p, s.n, &c->err);
-		if (n == CONN_AGAIN)
-			return 0;
-		if (n < 0)
-			return -2;
-		c->stats.bytes_out += (uint64_t)n;
-		if (c->out_off < c->out.n)
-			c->out_off += (size_t)n;
-		else
-			c->body_off += (size_t)n;
-	}
-}
-
-static void restart_stall(struct http_client *c)
-{
-	if (c->req->sink && c->req->stall_ms > 0)
-		c->stall = deadline_in_ms(c->req->stall_ms);
-}
-
-static int deliver(struct http_client *c, struct str s, struct err *e)
-{
-	const struct http_request *req = c->req;
-
-	if (s.n == 0)
-		return 0;
-	c->body_bytes += s.n;
-	restart_stall(c);
-	if (req->sink && c->reply->status / 100 == 2)
-		return req->sink(req->sink_arg, s, e);
-	if (buf_add_max(&c->reply->body, s.p, s.n, req->max_body ? req->max_body : HTTP_BODY_MAX,
-	                e) < 0)
-		return err_wrap(e, "reply of HTTP %d to %s %s", c->reply->status, req->method,
-		                target_of(c));
-	return 0;
-}
-
-/* 1 the body is complete, 0 more is to come, -1 failed. *used counts what belonged to it. */
-static int take_body(struct http_client *c, struct str in, size_t *used, struct err *e)
-{
-	struct str data;
-	long n;
-
-	*used = 0;
-	switch (c->reply->h.framing) {
-	case HTTP_NO_BODY:
-		return 1;
-	case HTTP_LENGTH:
-		*used = in.n < c->left ? in.n : (size_t)c->left;
-		c->left -= *used;
-		if (deliver(c, (struct str){ in.p, *used }, e) < 0)
-			return -1;
-		return c->left == 0;
-	case HTTP_UNTIL_CLOSE:
-		*used = in.n;
-		return deliver(c, in, e);
-	case HTTP_CHUNKED:
-		break;
-	}
-	while (!c->chunked.done && *used < in.n) {
-		n = http_chunked_feed(&c->chunked, (struct str){ in.p + *used, in.n - *used },
-		                      &data, e);
-		if (n < 0 || deliver(c, data, e) < 0)
-			return -1;
-		*used += (size_t)n;
-	}
-	return c->chunked.done;
 }
 
 static enum http_progress finish(struct http_client *c, size_t surplus)
@@ -376,7 +227,7 @@ static enum http_progress upgraded(struct http_client *c, size_t head_n)
 static enum http_progress feed_body(struct http_client *c, struct str in, struct err *e)
 {
 	size_t used;
-	int rc = take_body(c, in, &used, e);
+	int rc = http_take_body(c, in, &used, e);
 
 	if (rc < 0)
 		return HTTP_FAILED;
@@ -408,7 +259,7 @@ static enum http_progress feed_head(struct http_client *c, struct str in, struct
 
 			r->head.n = (size_t)n;
 			c->left = r->h.framing == HTTP_LENGTH ? r->h.length : 0;
-			c->state = BODY;
+			c->state = HTTP_BODY;
 			return feed_body(c, rest, e);
 		}
 		if (r->status == 101 || ++c->interims > INTERIM_MAX) {
@@ -426,16 +277,16 @@ static enum http_progress at_end(struct http_client *c, bool truncated, struct e
 {
 	struct buf b = { 0 };
 
-	if (c->state == BODY && c->reply->h.framing == HTTP_UNTIL_CLOSE && !truncated)
+	if (c->state == HTTP_BODY && c->reply->h.framing == HTTP_UNTIL_CLOSE && !truncated)
 		return complete(c, 0, e);
-	if (c->state != BODY && try_again(c))
+	if (c->state != HTTP_BODY && try_again(c))
 		return HTTP_PENDING;
 	if (c->err.kind) {
 		*e = c->err;
 		err_wrap(e, "%s", conn_peer(c->conn));
 		return HTTP_FAILED;
 	}
-	if (c->state != BODY) {
+	if (c->state != HTTP_BODY) {
 		fail_at(c, ERR_CLOSED, e,
 		        c->got_bytes ? "the connection was closed inside the reply's head"
 		                     : "the connection was closed without a reply");
@@ -462,17 +313,17 @@ static enum http_progress receive(struct http_client *c, struct err *e)
 
 		if (n == CONN_AGAIN)
 			return HTTP_PENDING;
-		if (n == CONN_ERROR && !c->err.kind)
+		if (n == CONN_ERROR)
 			c->err = why;
 		if (n <= 0)
 			return at_end(c, truncated || n < 0, e);
 		c->stats.bytes_in += (uint64_t)n;
 		c->got_bytes = true;
-		if (c->state == BODY)
+		if (c->state == HTTP_BODY)
 			p = feed_body(c, (struct str){ piece, (size_t)n }, e);
 		else
 			p = feed_head(c, (struct str){ piece, (size_t)n }, e);
-		if (p != HTTP_PENDING || c->state < SENDING || !c->got_bytes)
+		if (p != HTTP_PENDING || c->state < HTTP_SENDING || !c->got_bytes)
 			return p; /* done, failed, or begun anew by a redirect */
 	}
 	c->more = true;
@@ -481,19 +332,19 @@ static enum http_progress receive(struct http_client *c, struct err *e)
 
 static enum http_progress step_sending(struct http_client *c, struct err *e)
 {
-	int rc = send_request(c, e);
+	int rc = http_send_request(c, e);
 
 	if (rc == 1) {
 		c->sent = true;
-		c->state = HEAD;
-		restart_stall(c);
+		c->state = HTTP_HEAD;
+		http_restart_stall(c);
 		return HTTP_PENDING;
 	}
 	if (rc == -1)
 		return HTTP_FAILED;
 	/* A peer that refuses a body may answer before it has read it, and may close then. */
 	if (rc == -2)
-		c->state = HEAD;
+		c->state = HTTP_HEAD;
 	return receive(c, e);
 }
 
@@ -502,7 +353,7 @@ static enum http_progress step(struct http_client *c, struct err *e)
 	enum conn_status s;
 
 	c->more = false;
-	if (c->state == CONNECTING) {
+	if (c->state == HTTP_CONNECTING) {
 		if (c->err.kind) {
 			*e = c->err;
 			return HTTP_FAILED;
@@ -510,9 +361,9 @@ static enum http_progress step(struct http_client *c, struct err *e)
 		s = conn_step(c->conn, e);
 		if (s != CONN_READY)
 			return s == CONN_FAILED ? HTTP_FAILED : HTTP_PENDING;
-		c->state = SENDING;
+		c->state = HTTP_SENDING;
 	}
-	if (c->state == SENDING)
+	if (c->state == HTTP_SENDING)
 		return step_sending(c, e);
 	return receive(c, e);
 }
@@ -524,12 +375,12 @@ static void timed_out(struct http_client *c, struct err *e)
 	if (deadline_passed(c->stall))
 		buf_addf(&b, "stalled: nothing came for %lld s",
 		         (long long)c->req->stall_ms / 1000);
-	else if (c->state == BODY)
+	else if (c->state == HTTP_BODY)
 		buf_addf(&b, "timed out inside the reply, after %llu bytes",
 		         (unsigned long long)c->body_bytes);
-	else if (c->state == HEAD)
+	else if (c->state == HTTP_HEAD)
 		buf_adds(&b, "timed out: no reply");
-	else if (c->state == SENDING)
+	else if (c->state == HTTP_SENDING)
 		buf_adds(&b, "timed out: it does not take the request");
 	else
 		buf_adds(&b, "timed out: no connection");
@@ -541,7 +392,7 @@ enum http_progress http_step(struct http_client *c, struct err *e)
 {
 	enum http_progress p;
 
-	if (c->state == IDLE) {
+	if (c->state == HTTP_IDLE) {
 		err_set(e, ERR_OTHER, 0, "no HTTP exchange was started");
 		return HTTP_FAILED;
 	}
@@ -557,15 +408,15 @@ enum http_progress http_step(struct http_client *c, struct err *e)
 
 void http_poll(const struct http_client *c, struct pollset *ps)
 {
-	if (c->state == IDLE)
+	if (c->state == HTTP_IDLE)
 		return;
 	pollset_until(ps,
 	              c->more || !c->conn ? (struct deadline){ 0 } : deadline_min(c->d, c->stall));
 	if (c->conn)
 		conn_poll(c->conn, ps,
-		          c->state == SENDING  ? POLLIN | POLLOUT
-		          : c->state > SENDING ? POLLIN
-		                               : 0);
+		          c->state == HTTP_SENDING  ? POLLIN | POLLOUT
+		          : c->state > HTTP_SENDING ? POLLIN
+		                                    : 0);
 }
 
 int http_do(struct http_client *c, const struct http_request *req, struct http_reply *reply,

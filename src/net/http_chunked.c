@@ -73,9 +73,6 @@ static int expect(struct http_chunked *c, char b, char want, int next, struct er
 
 static int trailer_byte(struct http_chunked *c, char b, struct err *e)
 {
-	if (++c->trailers > HTTP_TRAILERS_MAX)
-		return err_set(e, ERR_LIMIT, 0, "chunked body: more than %d bytes of trailers",
-		               HTTP_TRAILERS_MAX);
 	if (b == '\r')
 		c->state = c->state == LINE ? END_LF : TRAILER_LF;
 	else if (((unsigned char)b < 0x20 && b != '\t') || b == 0x7f)
@@ -90,6 +87,9 @@ static int step(struct http_chunked *c, char b, struct err *e)
 	if (c->state <= EXT && ++c->line > HTTP_CHUNK_LINE_MAX)
 		return err_set(e, ERR_LIMIT, 0, "chunked body: chunk line longer than %d bytes",
 		               HTTP_CHUNK_LINE_MAX);
+	if (c->state >= LINE && ++c->trailers > HTTP_TRAILERS_MAX)
+		return err_set(e, ERR_LIMIT, 0, "chunked body: more than %d bytes of trailers",
+		               HTTP_TRAILERS_MAX);
 	switch (c->state) {
 	case SIZE_FIRST:
 		return size_digit(c, b, e);

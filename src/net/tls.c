@@ -53,17 +53,23 @@ static struct tls_session *session_find(struct tls_conn *t)
 	return NULL;
 }
 
-static void session_drop(struct tls_session *s)
+/* The place to remember t's peer in: its own, or the oldest one's. */
+static struct tls_session *session_place(struct tls_conn *t)
 {
+	struct tls_session *s = session_find(t);
+
+	if (s)
+		return s;
+	s = &t->ctx->sessions[t->ctx->next_session++ % TLS_SESSIONS_MAX];
 	free(s->peer);
 	buf_wipe(&s->blob);
-	*s = (struct tls_session){ 0 };
+	*s = (struct tls_session){ .peer = mem_dup(t->peer) };
+	return s;
 }
 
 /* Failing to remember or to offer a session costs a longer handshake, nothing else. */
 static void session_save(struct tls_conn *t)
 {
-	struct tls_session *to = session_find(t);
 	struct buf blob = { 0 };
 	mbedtls_ssl_session s;
 	size_t n = 0;
@@ -74,11 +80,8 @@ static void session_save(struct tls_conn *t)
 	    n <= SESSION_MAX_BYTES &&
 	    mbedtls_ssl_session_save(&s, (unsigned char *)buf_reserve(&blob, n), n, &n) == 0) {
 		blob.n = n;
-		if (!to)
-			to = &t->ctx->sessions[t->ctx->next_session++ % TLS_SESSIONS_MAX];
-		session_drop(to);
-		to->peer = mem_dup(t->peer);
-		to->blob = blob;
+		buf_wipe(&session_place(t)->blob);
+		session_place(t)->blob = blob;
 	} else {
 		buf_wipe(&blob);
 	}
@@ -90,7 +93,7 @@ static void session_offer(struct tls_conn *t)
 	struct tls_session *from = session_find(t);
 	mbedtls_ssl_session s;
 
-	if (!from)
+	if (!from || from->blob.n == 0)
 		return;
 	mbedtls_ssl_session_init(&s);
 	t->offered = mbedtls_ssl_session_load(&s, (const unsigned char *)from->blob.p,
@@ -118,11 +121,21 @@ static void set_peer(struct tls_conn *t, const char *host, unsigned port)
 	t->host_is_ip = is_ip(t->host);
 }
 
+/* The versions on offer are the configuration's, not the connection's: while the library works on
+ * a connection that must do without 1.3, they are changed. */
+static void set_versions(const struct tls_conn *t, bool begin)
+{
+	if (t->only_1_2)
+		mbedtls_ssl_conf_max_tls_version(&t->ctx->conf, begin ? MBEDTLS_SSL_VERSION_TLS1_2
+		                                                      : MBEDTLS_SSL_VERSION_TLS1_3);
+}
+
 int tls_conn_new(struct tls_conn **out, struct tls_ctx *ctx, int fd, const char *host,
                  unsigned port, struct err *e)
 {
 	struct tls_conn *t = mem_alloc(sizeof(*t));
 	unsigned char probe[1];
+	int rc;
 
 	*out = NULL;
 	t->ctx = ctx;
@@ -135,10 +148,13 @@ int tls_conn_new(struct tls_conn **out, struct tls_ctx *ctx, int fd, const char 
 	}
 	if (!ctx->server)
 		set_peer(t, host, port);
+	t->only_1_2 = !ctx->server && session_find(t) && session_find(t)->only_1_2;
+	set_versions(t, true);
+	rc = mbedtls_ssl_setup(&t->ssl, &ctx->conf);
+	set_versions(t, false);
 	/* A name arms the library's check and is sent as SNI; an address is checked by verify_one. */
-	if (mbedtls_ssl_setup(&t->ssl, &ctx->conf) != 0 ||
-	    (!ctx->server &&
-	     mbedtls_ssl_set_hostname(&t->ssl, t->host_is_ip ? NULL : t->host) != 0)) {
+	if (rc != 0 || (!ctx->server &&
+	                mbedtls_ssl_set_hostname(&t->ssl, t->host_is_ip ? NULL : t->host) != 0)) {
 		err_set(e, ERR_TLS, 0, "TLS cannot be set up for %s", host ? host : "a client");
 		tls_conn_free(t);
 		return -1;
@@ -252,6 +268,26 @@ static int failed(struct tls_conn *t, int rc, struct err *e)
 	               (unsigned)-rc);
 }
 
+/* A server that speaks only TLS 1.2 may sign with RSA's new padding once we offer it, as we must for 1.3; the
+ * library refuses that then. Without 1.3 it is not offered. */
+static bool offer_was_too_new(const struct tls_conn *t, int rc)
+{
+	return rc == MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER && !t->ctx->server && !t->only_1_2 &&
+	       t->ssl.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_2;
+}
+
+static int handshake(struct tls_conn *t)
+{
+	int rc;
+
+	t->ctx->handshaking = t;
+	set_versions(t, true);
+	rc = mbedtls_ssl_handshake(&t->ssl);
+	set_versions(t, false);
+	t->ctx->handshaking = NULL;
+	return rc;
+}
+
 enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 {
 	struct tls_session *s;
@@ -259,9 +295,7 @@ enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 
 	if (t->done)
 		return TLS_OK;
-	t->ctx->handshaking = t;
-	rc = mbedtls_ssl_handshake(&t->ssl);
-	t->ctx->handshaking = NULL;
+	rc = handshake(t);
 	if (rc == MBEDTLS_ERR_SSL_WANT_READ || rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
 		return TLS_WANT_READ;
 	if (rc == MBEDTLS_ERR_SSL_WANT_WRITE)
@@ -275,11 +309,21 @@ enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 			session_save(t);
 		return TLS_OK;
 	}
+	/* The library offers a session together with its version alone; the server may have another now. */
 	s = t->offered ? session_find(t) : NULL;
-	if (s)
-		session_drop(s);
+	if (s) {
+		buf_wipe(&s->blob);
+		t->again = true;
+	} else if (offer_was_too_new(t, rc)) {
+		t->again = session_place(t)->only_1_2 = true;
+	}
 	failed(t, rc, e);
 	return TLS_FAILED;
+}
+
+bool tls_try_again(const struct tls_conn *t)
+{
+	return t->again;
 }
 
 long tls_read(struct tls_conn *t, void *p, size_t n, bool *truncated, struct err *e)

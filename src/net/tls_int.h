@@ -34,14 +34,16 @@ mbedtls_x509_crt *roots_find(struct roots *r, struct str name);
 
 /* What the check of a peer's chain found. */
 struct verdict {
-	bool ran;
+	bool ran, sorted;
 	uint32_t upper; /* flags of the certificates above the leaf */
 	struct buf why; /* in words */
 };
 
+/* What is remembered of a peer. */
 struct tls_session {
 	char *peer; /* "host:port" */
 	struct buf blob;
+	bool only_1_2; /* it is offered no TLS 1.3: see tls.c */
 };
 
 struct tls_ctx {
@@ -65,7 +67,7 @@ struct tls_conn {
 	char *host; /* NULL on the server's side */
 	char *peer;
 	bool host_is_ip;
-	bool done, failed, offered;
+	bool done, failed, offered, only_1_2, again;
 	size_t unsent;          /* bytes of a write that was taken but not sent whole */
 	int code;               /* errno of the descriptor, 0 if none */
 	unsigned char first[8]; /* the peer's first bytes: shows who does not speak TLS */

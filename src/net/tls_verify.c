@@ -59,14 +59,44 @@ static void separate(struct buf *b)
 		buf_adds(b, "; ");
 }
 
+static bool issued(const mbedtls_x509_crt *issuer, const mbedtls_x509_crt *crt)
+{
+	return issuer->subject_raw.len == crt->issuer_raw.len &&
+	       memcmp(issuer->subject_raw.p, crt->issuer_raw.p, crt->issuer_raw.len) == 0;
+}
+
+/* Brings the sent chain into the order the library expects; servers are often set up with another one, which
+ * RFC 8446 4.4.2 asks clients to take. */
+static void sort_chain(mbedtls_x509_crt *leaf)
+{
+	for (mbedtls_x509_crt *at = leaf; at->next; at = at->next) {
+		mbedtls_x509_crt *before = at;
+
+		while (before->next && !issued(before->next, at))
+			before = before->next;
+		if (before != at && before->next) {
+			mbedtls_x509_crt *issuer = before->next;
+
+			before->next = issuer->next;
+			issuer->next = at->next;
+			at->next = issuer;
+		}
+	}
+}
+
 /* An expired root is left out, so that the library goes on along the chain sent, where the same key may be
  * signed by a root that still lives (field case 90). It is only noted. */
 int verify_roots(void *ctx, const mbedtls_x509_crt *child, mbedtls_x509_crt **found)
 {
 	struct tls_ctx *c = ctx;
 	mbedtls_x509_crt *head, *kept = NULL, **tail = &kept;
-	struct buf *why = &c->handshaking->verdict.why;
+	struct verdict *v = &c->handshaking->verdict;
+	struct buf *why = &v->why;
 
+	/* The first question is about the leaf, the head of what was sent. Its list is ours to order. */
+	if (!v->sorted)
+		sort_chain((mbedtls_x509_crt *)(uintptr_t)child);
+	v->sorted = true;
 	*found = NULL;
 	if (c->insecure)
 		return 0;

@@ -14,14 +14,10 @@
 #define MBEDTLS_VERSION_C
 
 /*
- * Randomness is the kernel's, call by call (random.c): nothing to seed, and a forked child never
- * repeats its parent's stream. CTR_DRBG and ENTROPY remain for callers that want the classic API.
+ * Randomness is the kernel's, call by call (src/net/tls_entropy.c): nothing to seed, and a forked child
+ * never repeats its parent's stream.
  */
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
-#define MBEDTLS_ENTROPY_C
-#define MBEDTLS_NO_PLATFORM_ENTROPY
-#define MBEDTLS_ENTROPY_HARDWARE_ALT
-#define MBEDTLS_CTR_DRBG_C
 
 /* Symmetric and hashes. SHA-1 is for the WebSocket handshake; no certificate profile of ours takes it. */
 #define MBEDTLS_AES_C
