@@ -127,25 +127,30 @@ class Case(unittest.TestCase):
         self.tmp = tempfile.mkdtemp(prefix="dr-test-")
         os.chmod(self.tmp, 0o755)
         self.addCleanup(self._clean)
-        self.runners = []
+        self.runners, self.servers = [], []
 
     def _clean(self):
         for runner in self.runners:
             runner.kill()
-        for _ in range(20):
+        # A process that is just becoming another one shows no environment: so twice nothing.
+        nothing = 0
+        for _ in range(40):
             left = pids_with(self.tmp)
+            nothing = 0 if left else nothing + 1
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     pass
-            if not left:
+            if nothing == 2:
                 break
             time.sleep(0.02)
         if not os.environ.get("DAYTONA_RUNNER_KEEP"):
             shutil.rmtree(self.tmp, ignore_errors=True)
 
     def tearDown(self):
+        for server in self.servers:
+            self.assertEqual(server.malformed, [], "bodies that are no JSON")
         for runner in self.runners:
             match = SANITIZER.search(runner.log())
             if match:
@@ -163,6 +168,7 @@ class Case(unittest.TestCase):
         from fakeserver import FakeServer
         server = FakeServer(**kwargs).start()
         self.addCleanup(server.stop)
+        self.servers.append(server)
         return server
 
 
@@ -258,8 +264,9 @@ class Runner:
             self.process.wait(10)
 
     def job_pids(self):
-        """Processes of jobs: children of the supervisor."""
-        return children(self.pid)
+        """Processes of jobs: forked by the supervisor, which adopts agents as well."""
+        mine = read_proc(self.pid, "cmdline")
+        return [pid for pid in children(self.pid) if read_proc(pid, "cmdline") == mine]
 
     def applet(self, *args, timeout=60, **kwargs):
         return run([BIN, *args], timeout=timeout, env=self.env(), **kwargs)

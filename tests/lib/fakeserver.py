@@ -60,6 +60,7 @@ class FakeServer(Peer):
         self.log_open = defaultdict(int)
         self.log_away = False           # refuse log sockets with 500
         self.polls = 0
+        self.malformed = []             # requests whose body is no JSON
 
     # Resources and jobs.
     def add_target(self, provider="native-provider", options="{}", name="local", agentless=True):
@@ -243,7 +244,11 @@ class FakeServer(Peer):
         return (error(status, text) if text else reply(200))(conn, request)
 
     def do_heartbeat(self, conn, request, runner_id):
-        body = request.json()
+        try:
+            body = request.json()
+        except ValueError:
+            self.malformed.append(request)
+            return error(400, "invalid character")(conn, request)
         if not body.get("uptime") or not isinstance(body.get("providers"), list):
             return error(400, "Key: 'UpdateRunnerMetadataDTO.Providers' Error:Field validation "
                               "for 'Providers' failed on the 'required' tag")(conn, request)
@@ -300,8 +305,13 @@ class FakeServer(Peer):
         return reply(200)(conn, request)
 
     def do_agent(self, conn, request, kind, resource_id):
+        try:
+            body = request.json()
+        except ValueError:
+            self.malformed.append(request)
+            return error(400, "invalid character")(conn, request)
         with self.lock:
-            self.agent_posts[resource_id].append((time.monotonic(), request.json()))
+            self.agent_posts[resource_id].append((time.monotonic(), body))
             self.lock.notify_all()
         return reply(200)(conn, request)
 

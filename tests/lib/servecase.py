@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of serve share: a scripted Server, a real repository behind HTTP, helpers for jobs."""
+import os
+
+from common import PATIENCE, Case, pids_with
+from gitserver import GitServer, make_repo
+
+
+class ServeCase(Case):
+    def setUp(self):
+        super().setUp()
+        self.srv = self.server()
+        os.mkdir(self.path("git"))
+        self.repo, self.sha = make_repo(self.path("git"), branches=["dev"])
+        self.git = GitServer(self.path("git"))
+        self.addCleanup(self.git.stop)
+        self.repo_url = self.git.url + "/app.git"
+
+    def job(self, action, workspace, expect="success", timeout=40):
+        job = self.srv.add_job("workspace", action, workspace)
+        state, text = self.srv.wait_final(job, timeout * PATIENCE)
+        self.assertEqual(state, expect, f"{action}: {text}\n{self.runners[-1].log()[-3000:]}")
+        return text
+
+    def workspace_dir(self, workspace):
+        return os.path.join(self.runners[-1].state, "workspaces", workspace)
+
+    def agents(self, workspace):
+        return pids_with(f"DAYTONA_WORKSPACE_ID={workspace}")
