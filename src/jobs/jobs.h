@@ -15,6 +15,8 @@ struct jobs_env {
 	const char *self_exe;
 	const char *env_allow;
 	const struct api_settings *api;
+	/* How this host reaches the Server, for agents that run on it; each may be NULL. */
+	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;
 	/* Options of [provider "<name>"]; NULL if there is no section. */
 	const struct kv *(*provider_options)(void *arg, const char *name);
 	/* False with a reason in why when the provider is disabled here or its requirements are not met. */
