@@ -268,7 +268,9 @@ static int get_ready(struct agent *a, struct err *e)
 	struct err ignored = { 0 }; /* whoever waited has gone: no reason to stop working */
 
 	if (a->command) {
-		if (agent_command_start(a->command, a->dir, &a->command_pid, e) < 0)
+		const char *dir = a->dir && file_is_dir(a->dir) ? a->dir : NULL;
+
+		if (agent_command_start(a->command, dir, &a->command_pid, e) < 0)
 			return -1;
 		log_info("started %s as process %ld", a->command[0], (long)a->command_pid);
 	}

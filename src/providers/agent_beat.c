@@ -72,27 +72,26 @@ static void begin_status(struct agent_beat *b)
 		log_warn("git status: %s", e.msg);
 }
 
+/* A status that did not come leaves the last one standing. */
 static void take_status(struct agent_beat *b)
 {
 	struct buf answer = { 0 };
 	enum helper_state s = helper_step(&b->status, &answer);
-	bool same;
+	int64_t took = clock_mono_ms() - b->status_began_ms;
+	bool changed = false;
 
-	if (s == HELPER_FAILED && !b->git_failed)
-		log_warn("git status: %s; the workspace is reported without it", buf_cstr(&answer));
 	if (s == HELPER_OK || s == HELPER_FAILED) {
-		int64_t took = clock_mono_ms() - b->status_began_ms;
-
+		if (s == HELPER_FAILED && !b->git_failed)
+			log_warn("git status: %s", buf_cstr(&answer));
 		b->git_failed = s == HELPER_FAILED;
-		if (s == HELPER_FAILED)
-			buf_reset(&answer);
-		same = answer.n == b->git.n &&
-		       memcmp(buf_cstr(&answer), buf_cstr(&b->git), answer.n) == 0;
-		if (!same) {
+		if (s == HELPER_OK)
+			changed = answer.n != b->git.n ||
+			          memcmp(buf_cstr(&answer), buf_cstr(&b->git), answer.n) != 0;
+		if (changed) {
 			buf_reset(&b->git);
 			buf_add_str(&b->git, buf_str(&answer));
 		}
-		b->status_every_ms = same ? b->status_every_ms * 2 : b->interval_ms;
+		b->status_every_ms = changed ? b->interval_ms : b->status_every_ms * 2;
 		if (b->status_every_ms > STATUS_EVERY_MAX_MS)
 			b->status_every_ms = STATUS_EVERY_MAX_MS;
 		if (b->status_every_ms < took * STATUS_SHARE)

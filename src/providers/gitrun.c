@@ -3,6 +3,7 @@
 #include "providers/gitrun.h"
 
 #include "base/attr.h"
+#include "base/file.h"
 #include "base/proc.h"
 
 #include <stdlib.h>
@@ -45,8 +46,13 @@ int git_run(const struct git_run *r, struct deadline d, int *status, struct err 
 		.grace_ms = 2000,
 	};
 	int wait_status = 0;
-	int rc = proc_run(&spawn, d, &wait_status, e);
+	int rc;
 
+	if (r->cwd && !file_is_dir(r->cwd)) {
+		kv_env_free(env);
+		return err_set(e, ERR_OTHER, 0, "%s is no directory", r->cwd);
+	}
+	rc = proc_run(&spawn, d, &wait_status, e);
 	kv_env_free(env);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND)
 		return err_set(e, ERR_NOT_FOUND, 0,

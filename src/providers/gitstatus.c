@@ -2,6 +2,7 @@
 /* git status, as JSON; see gitstatus.h. */
 #include "providers/gitstatus.h"
 
+#include "base/file.h"
 #include "base/jsonw.h"
 #include "providers/gitclone.h"
 #include "providers/gitrun.h"
@@ -166,6 +167,10 @@ int git_status_object(const char *dir, struct buf *json, struct deadline d, stru
 	};
 	int status = 0, rc;
 
+	if (!file_is_dir(dir)) { /* not yet there, or removed by its user */
+		git_status_parse(STR_LIT(""), json);
+		return 0;
+	}
 	git_env(&env, "/nonexistent");
 	/* A repository around the directory is not the workspace's. */
 	kv_set(&env, "GIT_DIR", ".git");

@@ -84,7 +84,7 @@ int provider_open(struct provider_handle *h, const struct provider *p,
 	*h = (struct provider_handle){ .p = p };
 	if (p->open && p->open(&h->self, env, e) < 0) {
 		h->p = NULL;
-		return err_wrap(e, "open %s", p->name);
+		return -1;
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent applet by itself: heartbeats, git status, signals, reaping, cloning, PID 1."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,6 +305,35 @@ class Agent(common.Case):
         common.wait_for(server.arrived.is_set, 20 * common.PATIENCE, "request of git")
         self.end(agent)
         self.assertEqual(common.pids_with(self.tmp), [])
+
+    def test_a_checkout_that_comes_late_and_goes_again(self):
+        work = self.path("late")
+        agent = self.start("sh", "-c", "sleep 1000", DAYTONA_AGENT_DIR=work)
+        self.wait_posts(2)
+        self.assertNotIn("git status", agent.text())
+        os.makedirs(work)
+        git(work, "init", "-q")
+        self.wait_posts(1, lambda p: p["gitStatus"]["currentBranch"] == "main")
+        shutil.rmtree(work)
+        count = len(self.posts())
+        self.fake.wait(lambda: any(p["gitStatus"]["currentBranch"] == "" for p in self.posts()[count:]),
+                       30, "an empty status")
+        self.end(agent)
+
+    def test_over_tls(self):
+        context, ca = common.server_tls(self.tmp)
+        server = self.server(tls=context)
+        workspace = server.add_workspace("http://git.test/app.git")
+        extra = {"DAYTONA_SERVER_API_URL": server.url, "DAYTONA_WORKSPACE_ID": workspace,
+                 "DAYTONA_SERVER_API_KEY": server.workspaces[workspace]["apiKey"]}
+        agent = self.start(DAYTONA_AGENT_CA_FILE=ca, **extra)
+        server.wait(lambda: len(server.agent_posts[workspace]) >= 3, 30, "posts over TLS")
+        self.end(agent)
+        count = len(server.agent_posts[workspace])
+        agent = self.start(**extra)  # an unknown CA is never accepted
+        self.wait_text(agent, "going on trying")
+        self.end(agent)
+        self.assertEqual(len(server.agent_posts[workspace]), count)
 
     def test_the_log_file(self):
         path = self.path("home", "agent.log")

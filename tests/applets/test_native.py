@@ -145,6 +145,15 @@ class Native(drivecase.DriveCase):
         self.assertEqual(self.members(), [])
         self.assertIsNone(bystander.poll())
 
+    def test_five_hundred_processes_end_as_well(self):
+        mark = self.path("mark")
+        document = self.workspace({"Command": "i=0; while [ $i -lt 250 ]; do setsid sleep 1000 & "
+                                              f"sleep 1000 & i=$((i+1)); done; touch {mark}; wait"})
+        self.go(document, "create", "start").ok(self)
+        self.wait_file(mark)
+        self.go(document, "stop").ok(self)
+        self.assertEqual(self.members(), [])
+
     def test_what_a_killed_agent_leaves_is_ended_too(self):
         mark = self.path("mark")
         document = self.workspace({"Command": self.FAMILY.format(mark=mark)})
@@ -154,8 +163,9 @@ class Native(drivecase.DriveCase):
                 self.wait_file(mark)
                 common.wait_for(lambda: len(self.members()) >= 7, 10 * common.PATIENCE, "the family")
                 family = self.members()
-                os.kill(self.agent_pid(), signal.SIGKILL)
-                common.wait_for(lambda: len(self.members()) < len(family), 10, "the agent's end")
+                agent = self.agent_pid()
+                os.kill(agent, signal.SIGKILL)
+                common.wait_for(lambda: not common.alive(agent), 10, "the agent's end")
                 self.assertEqual(self.go(document, "condition")["condition"], "stopped")
                 os.unlink(mark)
                 self.go(document, action).ok(self)

@@ -147,7 +147,7 @@ static void an_open_that_fails_leaves_nothing_to_close(void)
 
 	count = (struct counter){ 0 };
 	CHECK_INT(provider_open(&h, &broken, &env, &e), -1);
-	CHECK_STR(e.msg, "open b: no luck");
+	CHECK_STR(e.msg, "no luck");
 	provider_close(&h);
 	CHECK_INT(count.closed, 0);
 }
