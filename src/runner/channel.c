@@ -88,6 +88,18 @@ bool channels_busy(const struct sup *s)
 	return s->aux.use != CHAN_IDLE;
 }
 
+void channels_hurry(struct sup *s)
+{
+	s->aux.not_before = (struct deadline){ 0 };
+	s->aux.failures = 0;
+	for (struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_REPORT) {
+			t->next_try = (struct deadline){ 0 };
+			t->tries = 0;
+		}
+	}
+}
+
 /* ---- health of the connection to the Server ---- */
 
 static void health_good(struct sup *s)
@@ -318,9 +330,19 @@ static void poll_failed(struct sup *s, const struct err *e)
 
 static void heartbeat_failed(struct sup *s, struct err *e)
 {
+	struct deadline at;
+
 	if (e->kind == ERR_HTTP && e->code == 500 && strstr(e->msg, "metadata not found"))
 		err_wrap(e, "the Server has no runner %s (any more); create one and configure this host for it", s->c->id);
-	chan_failed(s, &s->aux, e);
+	if (e->kind == ERR_HTTP && !refuses_key(e) && s->aux.reply.retry_after_ms <= 0) {
+		/* An answer: the connection is good, so results need not wait. */
+		at = deadline_in_ms(backoff_ms(s->aux.failures, 30000));
+		s->aux.failures += s->aux.failures < 30;
+		if (at.at_ms > s->heartbeat_at.at_ms)
+			s->heartbeat_at = at;
+	} else {
+		chan_failed(s, &s->aux, e);
+	}
 	health_bad(s, e, true);
 }
 
@@ -415,8 +437,9 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 
 /* ---- loop ---- */
 
-/* The first one goes out when a provider has answered, at the latest a second after the start. */
-static bool heartbeat_ready(const struct sup *s)
+/* Compiled-in providers can be named at once, so the first heartbeat waits for nothing; jobs are asked for when the first
+ * requirement check has ended, at the latest a second after the start. */
+static bool jobs_ready(const struct sup *s)
 {
 	return provset_any_checked(s) || clock_mono_ms() - s->start_ms >= 1000;
 }
@@ -424,18 +447,26 @@ static bool heartbeat_ready(const struct sup *s)
 static void decide_aux(struct sup *s)
 {
 	struct chan *ch = &s->aux;
-	struct task *t;
+	struct task *claim = NULL, *report = NULL;
+	bool beat = s->phase != PHASE_FLUSH && deadline_passed(s->heartbeat_at);
 
 	if (ch->use != CHAN_IDLE || !deadline_passed(ch->not_before))
 		return;
-	if (s->phase != PHASE_FLUSH && heartbeat_ready(s) && deadline_passed(s->heartbeat_at))
+	if (!s->health.key_refused) { /* else they wait until a heartbeat is accepted again */
+		claim = s->phase == PHASE_RUN ? tasks_next_claim(s, true) : NULL;
+		report = tasks_next_report(s);
+	}
+	/* Heartbeats that fail or take longer than their interval must not hold up results for ever. */
+	if (beat && !(s->beat_last && (claim || report))) {
+		s->beat_last = true;
 		start_heartbeat(s);
-	else if (s->health.key_refused)
-		; /* results wait until a heartbeat is accepted again */
-	else if (s->phase == PHASE_RUN && (t = tasks_next_claim(s, true)) != NULL)
-		start_state(s, ch, t, CHAN_CLAIM);
-	else if ((t = tasks_next_report(s)) != NULL)
-		start_state(s, ch, t, CHAN_REPORT);
+		return;
+	}
+	s->beat_last = false;
+	if (claim)
+		start_state(s, ch, claim, CHAN_CLAIM);
+	else if (report)
+		start_state(s, ch, report, CHAN_REPORT);
 }
 
 static void decide_poll(struct sup *s)
@@ -450,7 +481,7 @@ static void decide_poll(struct sup *s)
 		start_state(s, ch, t, CHAN_CLAIM);
 		return;
 	}
-	if (!deadline_passed(ch->not_before) || s->health.key_refused || !heartbeat_ready(s) || tasks_room(s) == 0)
+	if (!deadline_passed(ch->not_before) || s->health.key_refused || !jobs_ready(s) || tasks_room(s) == 0)
 		return;
 	start_poll(s);
 }
@@ -480,13 +511,15 @@ void channels_poll(struct sup *s, struct pollset *ps)
 	if (s->aux.use == CHAN_IDLE && s->phase != PHASE_FLUSH) {
 		struct deadline d = s->heartbeat_at;
 
-		if (!heartbeat_ready(s))
-			d = (struct deadline){ s->start_ms + 1000 };
 		pollset_until(ps, d.at_ms > s->aux.not_before.at_ms ? d : s->aux.not_before);
 	}
-	if (s->poll.use == CHAN_IDLE && s->phase == PHASE_RUN && !s->health.key_refused && tasks_room(s) > 0 &&
-	    heartbeat_ready(s))
-		pollset_until(ps, s->poll.not_before);
+	if (s->poll.use == CHAN_IDLE && s->phase == PHASE_RUN && !s->health.key_refused && tasks_room(s) > 0) {
+		struct deadline d = s->poll.not_before;
+
+		if (!jobs_ready(s))
+			d = (struct deadline){ s->start_ms + 1000 };
+		pollset_until(ps, d);
+	}
 	for (const struct task *t = s->tasks.first; t; t = t->next) {
 		if (s->aux.use != CHAN_IDLE || s->health.key_refused)
 			break;
