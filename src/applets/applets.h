@@ -14,7 +14,7 @@ struct applet {
 #define APPLET_LIST(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
 	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(askpass) X(help) X(call)
+	X(askpass) X(pause) X(help) X(call)
 
 #define APPLET_DECLARE(name) extern const struct applet name##_applet;
 APPLET_LIST(APPLET_DECLARE)

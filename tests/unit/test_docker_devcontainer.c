@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dev container configurations, accounts of an image, container states. */
+#include "providers/docker/container.h"
+#include "providers/docker/dchelper.h"
+#include "providers/docker/dclife.h"
+#include "providers/docker/devcontainer.h"
+#include "providers/docker/users.h"
+#include "tests/test.h"
+
+#include <stdlib.h>
+
+static struct devcontainer parse(const char *text)
+{
+	struct devcontainer dc;
+	struct err e = { 0 };
+
+	if (!CHECK_INT(dc_parse(&dc, str_of(text), ".devcontainer/devcontainer.json", "/host/app",
+	                        "app", "id1", &e),
+	               0))
+		fprintf(stderr, "  %s\n", e.msg);
+	return dc;
+}
+
+static void variables_are_expanded(void)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "${localWorkspaceFolder}/x", "/host/app/x" },
+		{ "${localWorkspaceFolderBasename}", "app" },
+		{ "${containerWorkspaceFolder}", "/w/app2" },
+		{ "${containerWorkspaceFolderBasename}", "app2" },
+		{ "${devcontainerId}", "id1" },
+		{ "${localEnv:DC_TEST_OPEN}", "open" },
+		{ "${env:DC_TEST_OPEN}", "open" },
+		{ "${localEnv:DC_TEST_SECRET}", "" },
+		{ "${localEnv:DC_TEST_SECRET:fallback:x}", "fallback:x" },
+		{ "${localEnv:MISSING:d}", "d" },
+		{ "${containerEnv:PATH}:/x", "/bin:/x" },
+		{ "${containerEnv:NONE:y}", "y" },
+		{ "${unknown} $x ${", "${unknown} $x ${" },
+	};
+	struct devcontainer dc = parse(
+		"{\"workspaceFolder\":\"/w/${localWorkspaceFolderBasename}2\"}");
+	struct kv env = { 0 };
+
+	setenv("DC_TEST_OPEN", "open", 1);
+	setenv("DC_TEST_SECRET", "secret", 1);
+	kv_set(&env, "PATH", "/bin");
+	dc.env_allow = "A, DC_TEST_OPEN";
+	dc.container_env = &env;
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct buf b = { 0 };
+
+		TEST_ROW(i);
+		dc_expand(&dc, str_of(rows[i].text), &b);
+		CHECK_STR(buf_cstr(&b), rows[i].want);
+		buf_free(&b);
+	}
+	kv_free(&env);
+	dc_free(&dc);
+}
+
+static void build_paths_stay_in_the_repository(void)
+{
+	static const struct {
+		const char *text, *dockerfile, *context;
+	} rows[] = {
+		{ "{\"build\":{\"dockerfile\":\"Dockerfile\"}}", ".devcontainer/Dockerfile",
+		  ".devcontainer" },
+		{ "{\"build\":{\"dockerfile\":\"../Dockerfile\",\"context\":\"..\"}}", "Dockerfile",
+		  "" },
+		{ "{\"dockerFile\":\"a/D\",\"context\":\"a\"}", ".devcontainer/a/D",
+		  ".devcontainer/a" },
+		{ "{\"build\":{\"dockerfile\":\"D\",\"context\":\"../..\"}}", NULL, NULL },
+		{ "{\"build\":{\"dockerfile\":\"../../etc/passwd\"}}", NULL, NULL },
+		{ "{\"build\":{\"dockerfile\":\"/etc/passwd\"}}", NULL, NULL },
+		{ "{\"build\":{\"dockerfile\":\"D\",\"context\":\"/\"}}", NULL, NULL },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct devcontainer dc = parse(rows[i].text);
+		struct dc_build b;
+		struct err e = { 0 };
+		bool has = false;
+		int rc = dc_build(&dc, &b, &has, &e);
+
+		TEST_ROW(i);
+		CHECK(has);
+		CHECK_INT(rc, rows[i].dockerfile ? 0 : -1);
+		CHECK_STR(b.dockerfile, rows[i].dockerfile);
+		CHECK_STR(b.context, rows[i].context);
+		dc_build_free(&b);
+		dc_free(&dc);
+	}
+}
+
+static void count(void *arg, const char *text)
+{
+	(void)text;
+	++*(int *)arg;
+}
+
+static struct spec fill(const char *text, bool privileged, int *refused)
+{
+	struct devcontainer dc = parse(text);
+	struct spec s = { 0 };
+
+	*refused = 0;
+	dc_fill_spec(&dc,
+	             &(struct dc_policy){ .privileged = privileged, .say = count, .arg = refused },
+	             &s);
+	dc_free(&dc);
+	return s;
+}
+
+static void safe_settings_are_taken(void)
+{
+	int refused;
+	struct spec s = fill(
+		"{ // a comment\n"
+		"\"containerUser\": \"dev\", \"containerEnv\": {\"A\": \"1\", \"N\": 2, \"X\": null,},\n"
+		"\"mounts\": [\"source=cache,target=/cache,type=volume\",\n"
+		"  {\"type\":\"bind\",\"source\":\"${localWorkspaceFolder}/data\",\"target\":\"/data\"}],\n"
+		"\"runArgs\": [\"--init\", \"--cap-add=SYS_PTRACE\", \"--shm-size\", \"1g\", \"-e\", \"B=2\","
+		" \"--add-host=h:1.2.3.4\", \"--hostname\", \"box\", \"--network\", \"mine\"],\n"
+		"\"forwardPorts\": [3000, \"db:5432\"], \"overrideCommand\": false }",
+		false, &refused);
+
+	CHECK_INT(refused, 0);
+	CHECK_STR(s.user, "dev");
+	CHECK_STR(kv_get(&s.env, "A"), "1");
+	CHECK_STR(kv_get(&s.env, "N"), "2");
+	CHECK_STR(kv_get(&s.env, "B"), "2");
+	CHECK_INT((long long)s.n_mounts, 3);
+	CHECK_STR(s.mounts[0].target, "/workspaces/app");
+	CHECK_STR(s.mounts[2].source, "/host/app/data");
+	CHECK(s.init);
+	CHECK_INT(s.shm_bytes, 1 << 30);
+	CHECK_STR(s.hostname, "box");
+	CHECK_STR(s.network, "mine");
+	CHECK_STR(kv_get(&s.labels, "daytona.devcontainer.forwardPorts"), "3000,db:5432");
+	CHECK_INT(s.entry, ENTRY_IMAGE);
+	spec_free(&s);
+}
+
+static void ways_to_the_host_are_refused(void)
+{
+	static const char *const bad[] = {
+		"{\"privileged\":true}",
+		"{\"runArgs\":[\"--privileged\"]}",
+		"{\"runArgs\":[\"--network=host\"]}",
+		"{\"runArgs\":[\"--network\",\"container:x\"]}",
+		"{\"runArgs\":[\"--pid=host\"]}",
+		"{\"runArgs\":[\"-v\",\"/:/host\"]}",
+		"{\"runArgs\":[\"--device=/dev/sda\"]}",
+		"{\"runArgs\":[\"--cap-add\",\"SYS_ADMIN\"]}",
+		"{\"runArgs\":[\"--security-opt\",\"seccomp=unconfined\"]}",
+		"{\"runArgs\":[\"--label\",\"com.docker.compose.project=x\"]}",
+		"{\"runArgs\":[\"--label=daytona.workspace.id=x\"]}",
+		"{\"mounts\":[\"source=/,target=/host,type=bind\"]}",
+		"{\"mounts\":[\"source=/host/app/../..,target=/host,type=bind\"]}",
+		"{\"mounts\":[\"source=/host/apple,target=/host,type=bind\"]}",
+		"{\"workspaceMount\":\"source=/etc,target=/w,type=bind\"}",
+		"{\"capAdd\":[\"ALL\"]}",
+	};
+
+	for (size_t i = 0; i < TEST_N(bad); i++) {
+		int refused;
+		struct spec s = fill(bad[i], false, &refused);
+
+		TEST_ROW(i);
+		CHECK_INT(refused, 1);
+		CHECK(!s.privileged && !s.network && !s.cap_add.n && !s.security_opt.n &&
+		      !s.labels.n);
+		CHECK_INT((long long)s.n_mounts, 1);
+		CHECK_STR(s.mounts[0].source, "/host/app");
+		spec_free(&s);
+	}
+}
+
+static void users_are_chosen_in_order(void)
+{
+	struct devcontainer dc = parse("{\"containerUser\":\"c\"}");
+	char *user = dc_remote_user(&dc, "img");
+
+	CHECK_STR(user, "c");
+	free(user);
+	dc_set_metadata(&dc, "[{\"remoteUser\":\"vscode\"},{\"id\":\"x\"}]");
+	user = dc_remote_user(&dc, "img");
+	CHECK_STR(user, "vscode");
+	free(user);
+	dc_free(&dc);
+	dc = parse("{}");
+	user = dc_remote_user(&dc, "img");
+	CHECK_STR(user, "img");
+	free(user);
+	dc_set_metadata(&dc, "broken");
+	user = dc_remote_user(&dc, "");
+	CHECK_STR(user, "root");
+	free(user);
+	dc_free(&dc);
+}
+
+static void foreign_keys_are_named(void)
+{
+	struct devcontainer dc = parse("{\"features\":{\"x\":{}}}");
+
+	CHECK_STR(dc_foreign_key(&dc), "features");
+	dc_free(&dc);
+	dc = parse("{\"features\":{},\"image\":\"a\"}");
+	CHECK_STR(dc_foreign_key(&dc), NULL);
+	dc_free(&dc);
+	dc = parse("{\"dockerComposeFile\":\"c.yml\"}");
+	CHECK_STR(dc_foreign_key(&dc), "dockerComposeFile");
+	dc_free(&dc);
+}
+
+static void commands_have_two_plain_forms(void)
+{
+	struct devcontainer dc = parse(
+		"{\"a\":\"make ${devcontainerId}\",\"b\":[\"x\",\"y z\"],\"c\":\"\",\"d\":1}");
+	struct strlist l;
+
+	CHECK(dc_command(&dc, json_get(dc.root, "a"), &l));
+	CHECK_INT((long long)l.n, 3);
+	CHECK_STR(l.n == 3 ? l.p[2] : NULL, "make id1");
+	strlist_free(&l);
+	CHECK(dc_command(&dc, json_get(dc.root, "b"), &l));
+	CHECK_STR(l.n == 2 ? l.p[1] : NULL, "y z");
+	strlist_free(&l);
+	CHECK(!dc_command(&dc, json_get(dc.root, "c"), &l));
+	CHECK(!dc_command(&dc, json_get(dc.root, "d"), &l));
+	dc_free(&dc);
+}
+
+static void results_of_the_cli_are_found(void)
+{
+	char *id, *user;
+	struct err e = { 0 };
+
+	CHECK_INT(dc_helper_result(
+			  STR_LIT("log {x}\r\n{\"outcome\":\"success\",\"containerId\":\"abc\","
+	                          "\"remoteUser\":\"node\",\"x\":{\"y\":1}}\r\n"),
+			  &id, &user, &e),
+	          0);
+	CHECK_STR(id, "abc");
+	CHECK_STR(user, "node");
+	free(id);
+	free(user);
+	CHECK_INT(
+		dc_helper_result(
+			STR_LIT("{\"outcome\":\"error\",\"message\":\"no\",\"description\":\"way\"}"),
+			&id, &user, &e),
+		-1);
+	CHECK(strstr(e.msg, "no way") != NULL);
+	CHECK_INT(dc_helper_result(STR_LIT("nothing"), &id, &user, &e), -1);
+	CHECK_INT(dc_helper_result((struct str){ 0 }, &id, &user, &e), -1);
+}
+
+static const char passwd[] =
+	"root:x:0:0:root:/root:/bin/bash\nbad line\ndev:x:1000:1000:,,,:/srv/dev:/bin/sh\n"
+	"other:x:1001:1001::/srv/other:\n";
+static const char group[] = "root:x:0:\ndev:x:1000:\nother:x:1001:dev\n";
+
+static void accounts_are_read(void)
+{
+	struct account a;
+
+	CHECK(passwd_find(STR_LIT(passwd), "dev", &a));
+	CHECK_INT(a.uid, 1000);
+	CHECK_STR(a.home, "/srv/dev");
+	account_free(&a);
+	CHECK(passwd_find(STR_LIT(passwd), "1001", &a));
+	CHECK_STR(a.name, "other");
+	account_free(&a);
+	CHECK(!passwd_find(STR_LIT(passwd), "de", &a));
+	CHECK(!passwd_find(STR_LIT(""), "root", &a));
+}
+
+static void accounts_are_renumbered(void)
+{
+	struct account a;
+	struct buf p = { 0 }, g = { 0 };
+	struct err e = { 0 };
+	unsigned gid = 2000;
+
+	if (!CHECK(passwd_find(STR_LIT(passwd), "dev", &a)))
+		return;
+	CHECK_INT(passwd_renumber(STR_LIT(passwd), STR_LIT(group), &a, 2000, &gid, &p, &g, &e), 0);
+	CHECK_INT(gid, 2000);
+	CHECK(strstr(buf_cstr(&p),
+	             "\ndev:x:2000:2000:,,,:/srv/dev:/bin/sh\nother:x:1001:1001::/srv/other:\n"));
+	CHECK_STR(buf_cstr(&g), "root:x:0:\ndev:x:2000:\nother:x:1001:dev\n");
+	CHECK_INT((long long)strlen(passwd), (long long)p.n);
+	gid = 1001; /* taken: the group stays */
+	buf_reset(&p);
+	buf_reset(&g);
+	CHECK_INT(passwd_renumber(STR_LIT(passwd), STR_LIT(group), &a, 2000, &gid, &p, &g, &e), 0);
+	CHECK_INT(gid, 1000);
+	CHECK_STR(buf_cstr(&g), group);
+	CHECK_INT(passwd_renumber(STR_LIT(passwd), STR_LIT(group), &a, 1001, &gid, &p, &g, &e), -1);
+	CHECK(strstr(e.msg, "other") != NULL);
+	account_free(&a);
+	buf_free(&p);
+	buf_free(&g);
+}
+
+static void states_are_mapped(void)
+{
+	static const struct {
+		const char *text;
+		enum container_state state;
+	} rows[] = {
+		{ "running", CS_RUNNING },     { "exited", CS_EXITED }, { "stopped", CS_EXITED },
+		{ "created", CS_CREATED },     { "paused", CS_PAUSED }, { "removing", CS_REMOVING },
+		{ "initialized", CS_CREATED }, { "weird", CS_UNKNOWN }, { "", CS_UNKNOWN },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		TEST_ROW(i);
+		CHECK_INT(container_state_of(rows[i].text), rows[i].state);
+	}
+}
+
+TEST_MAIN(TEST(variables_are_expanded), TEST(build_paths_stay_in_the_repository),
+          TEST(safe_settings_are_taken), TEST(ways_to_the_host_are_refused),
+          TEST(users_are_chosen_in_order), TEST(foreign_keys_are_named),
+          TEST(commands_have_two_plain_forms), TEST(results_of_the_cli_are_found),
+          TEST(accounts_are_read), TEST(accounts_are_renumbered), TEST(states_are_mapped))
