@@ -127,12 +127,28 @@ static void print_raw(struct json v)
 	printf("%.*s", STR_ARG(raw));
 }
 
-static void print_key(struct json member)
+static bool is_plain_key(struct str s)
+{
+	/* What YAML takes for something else. */
+	static const char *const words[] = { "y",   "n",    "no",    "on",  "yes",
+		                             "off", "true", "false", "null" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_ieq(s, words[i]))
+			return false;
+	}
+	return s.n && strspn(s.p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") == s.n;
+}
+
+static void print_key(enum cli_format f, struct json member)
 {
 	struct buf key = { 0 }, quoted = { 0 };
 
 	json_key(member, &key);
-	jw_str(&quoted, buf_str(&key));
+	if (f == CLI_YAML && is_plain_key(buf_str(&key)))
+		buf_add_str(&quoted, buf_str(&key));
+	else
+		jw_str(&quoted, buf_str(&key));
 	printf("%s:", buf_cstr(&quoted));
 	buf_free(&quoted);
 	buf_free(&key);
@@ -152,7 +168,7 @@ static void print_json(struct json v, int depth)
 		first = false;
 		indent(depth + 1);
 		if (object) {
-			print_key(m);
+			print_key(CLI_JSON, m);
 			putchar(' ');
 		}
 		print_json(m, depth + 1);
@@ -162,7 +178,7 @@ static void print_json(struct json v, int depth)
 	putchar(object ? '}' : ']');
 }
 
-/* Keys and strings stay quoted as in JSON, which YAML reads. The first line of an entry of a
+/* Strings stay quoted as in JSON, which YAML reads. The first line of an entry of a
  * list follows its dash. */
 static void print_yaml(struct json v, int depth, bool after_dash)
 {
@@ -178,7 +194,7 @@ static void print_yaml(struct json v, int depth, bool after_dash)
 			indent(depth);
 		after_dash = false;
 		if (object) {
-			print_key(m);
+			print_key(CLI_YAML, m);
 			putchar(is_container(m) ? '\n' : ' ');
 			print_yaml(m, depth + 1, false);
 		} else {

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"configure [--api-url URL --api-key KEY --id ID --name NAME] [OPTION...]\n"
+	"configure [--api-url URL] [--api-key KEY] [--id ID] [--name NAME] [OPTION...]\n"
 	"Changes the settings of this host's runner, checks them against the Server and saves them. On a terminal and "
 	"without settings on the command line, shows the current ones and asks for each.\n"
 	"\nSettings also come from DAYTONA_RUNNER_<SECTION>_<KEY>; see daytona-runner config.";

@@ -26,16 +26,18 @@ static const struct question questions[] = {
 	{ "runner.max_jobs", "Jobs at once (0: no limit)", false },
 };
 
+/* Appends "a,b", or "none". */
 static void enabled_providers(const struct config *c, struct buf *b)
 {
 	struct setup_provider *list;
+	size_t before = b->n;
 	size_t n = setup_providers(c, applet_self_exe(), false, &list, deadline_in_ms(0));
 
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].enabled)
-			buf_addf(b, "%s%s", b->n ? "," : "", list[i].name);
+			buf_addf(b, "%s%s", b->n > before ? "," : "", list[i].name);
 	}
-	if (b->n == 0)
+	if (b->n == before)
 		buf_adds(b, "none");
 	setup_providers_free(list, n);
 }

@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 static const char usage[] =
@@ -171,7 +170,7 @@ static void add_raw(struct buf *b, struct json root, const char *key)
 {
 	struct str raw = json_raw(json_get(root, key));
 
-	jw_key(b, strcmp(key, "last_error") == 0 ? "lastError" : key);
+	jw_key(b, key);
 	jw_raw(b, raw.n ? raw : STR_LIT("null"));
 }
 
@@ -186,19 +185,19 @@ static void print_structured(enum cli_format f, const struct view *v)
 	jw_kbool(&b, "healthy", is_healthy(v));
 	jw_kstr(&b, "id", v->c.id);
 	jw_kstr(&b, "name", v->c.name);
-	jw_kstr(&b, "serverUrl", v->c.url);
-	jw_kbool(&b, "serverReachable", server_ok(v));
+	jw_kstr(&b, "server_url", v->c.url);
+	jw_kbool(&b, "server_ok", server_ok(v));
 	if (v->running)
 		jw_kint(&b, "pid", v->who.pid);
 	if (v->fresh) {
-		jw_kint(&b, "uptimeSeconds",
+		jw_kint(&b, "uptime_s",
 		        (clock_wall_ms() - number(v, "started_wall_ms")) / 1000);
 		time_rfc3339(v->beat_wall_ms, true, true, stamp);
-		jw_kstr(&b, "lastHeartbeat",
+		jw_kstr(&b, "last_heartbeat",
 		        json_bool(json_get(root, "server_ok"), false) ? stamp : NULL);
 		add_raw(&b, root, "last_error");
 		jw_kbool(&b, "draining", json_bool(json_get(root, "draining"), false));
-		jw_kint(&b, "runningJobs", number(v, "running_jobs"));
+		jw_kint(&b, "running_jobs", number(v, "running_jobs"));
 		add_raw(&b, root, "jobs");
 		add_raw(&b, root, "providers");
 	}

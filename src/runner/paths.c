@@ -34,13 +34,15 @@ static int check_ours(const char *dir, const char *marker, struct err *e)
 	if (stat(dir, &st) < 0)
 		return err_sys(e, errno, "state directory %s", dir);
 	if (st.st_uid != geteuid())
-		return err_set(e, ERR_CONFIG, 0,
-			       "state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
-			       dir, (unsigned)st.st_uid, (unsigned)geteuid());
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
+			dir, (unsigned)st.st_uid, (unsigned)geteuid());
 	if (!file_exists(marker) && !dir_is_empty(dir))
-		return err_set(e, ERR_CONFIG, 0,
-			       "state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
-			       dir, STATE_MARKER);
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
+			dir, STATE_MARKER);
 	if ((st.st_mode & 0077) && chmod(dir, 0700) < 0)
 		return err_sys(e, errno, "make state directory %s private", dir);
 	return 0;
@@ -48,7 +50,9 @@ static int check_ours(const char *dir, const char *marker, struct err *e)
 
 int paths_prepare(const char *state_dir, struct err *e)
 {
-	static const char *const subs[] = { "logs", "workspaces", "targets", "builds", "agents" };
+	static const char *const subs[] = { "logs",         "logs/runners", "logs/workspaces",
+		                            "logs/targets", "logs/builds",  "workspaces",
+		                            "targets",      "builds",       "agents" };
 	char *marker = path_join(state_dir, STATE_MARKER);
 	int rc = -1;
 	int fd;

@@ -130,7 +130,7 @@ static int begin(struct prompt *p, struct asking *a, bool echo, struct err *e)
 		t = a->before;
 		t.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK);
 		t.c_lflag |= ECHONL;
-		a->echo_off = tcsetattr(p->in, TCSAFLUSH, &t) == 0;
+		a->echo_off = tcsetattr(p->in, TCSADRAIN, &t) == 0;
 	}
 	return 0;
 }
@@ -140,7 +140,7 @@ static void end(struct prompt *p, struct asking *a)
 	struct signalfd_siginfo si;
 
 	if (a->echo_off)
-		tcsetattr(p->in, TCSAFLUSH, &a->before);
+		tcsetattr(p->in, TCSADRAIN, &a->before);
 	/* What was read as an answer must not end the program when it is unblocked. */
 	while (read(a->signals, &si, sizeof(si)) > 0)
 		;
@@ -176,15 +176,18 @@ static int read_more(struct prompt *p, struct asking *a, struct err *e)
 	return 1;
 }
 
-/* One line of input without its end, appended to line. */
-static int read_line(struct prompt *p, bool echo, struct buf *line, struct err *e)
+/* Shows the question, then reads one line without its end, appended to line. */
+static int read_line(struct prompt *p, const char *question, bool echo, struct buf *line,
+                     struct err *e)
 {
 	struct asking a;
 	char *newline;
 	int rc = 1;
 
+	/* In this order: who sees the question may answer by Ctrl-C at once. */
 	if (begin(p, &a, echo, e) < 0)
 		return -1;
+	write_out(p, str_of(question));
 	while (!(newline = memchr(p->ahead.p ? p->ahead.p : "", '\n', p->ahead.n)) && rc > 0) {
 		if (p->ahead.n > ANSWER_MAX)
 			rc = err_set(e, ERR_LIMIT, 0, "the answer is too long");
@@ -209,8 +212,7 @@ static int ask(struct prompt *p, const char *question, bool echo, char **answer,
 		struct str s;
 		bool clean = true;
 
-		prompt_sayf(p, "%s", question);
-		if (read_line(p, echo, &line, e) < 0) {
+		if (read_line(p, question, echo, &line, e) < 0) {
 			buf_wipe(&line);
 			return -1;
 		}

@@ -76,7 +76,7 @@ int setup_check_server(const struct config *c, struct buf *notes, struct deadlin
 		return -1;
 	rc = api_health(l.api, call_limit(d), e);
 	if (rc < 0)
-		err_wrap(e, "the Server cannot be used");
+		err_wrap(e, "the Server %s cannot be used", c->url);
 	before = clock_mono_ms();
 	if (rc == 0)
 		rc = check_record(c, l.api, notes, d, e);
