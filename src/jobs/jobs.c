@@ -65,7 +65,8 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 
 /* ---- reconciliation ---- */
 
-/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed. */
+/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed; JOB_RUNNING, as the worst case, when this
+ * Server has no such list. */
 static int state_on_server(struct ctx *c, enum job_state *state, struct err *e)
 {
 	struct buf path = { 0 };
@@ -77,6 +78,11 @@ static int state_on_server(struct ctx *c, enum job_state *state, struct err *e)
 	buf_addf(&path, "&resourceType=%s", resource_type_name(c->job->type));
 	rc = api_call(c->api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, ctx_call(c), e);
 	*state = JOB_STATE_UNKNOWN;
+	if (rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || e->code == 405)) {
+		*state = JOB_RUNNING;
+		err_clear(e);
+		rc = 0;
+	}
 	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
 		char *text = json_dup_or_empty(json_get(m, "state"));
 
@@ -93,8 +99,7 @@ static bool finished(enum job_action a, enum resource_condition is)
 {
 	switch (a) {
 	case ACT_CREATE:
-	case ACT_START:
-	case ACT_RESTART:
+	case ACT_START: /* not of a restart: what runs may be what was to be stopped */
 		return is == COND_RUNNING;
 	case ACT_STOP:
 		return is == COND_STOPPED || is == COND_MISSING;

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHILD_OUT_MAX 65536
@@ -40,6 +42,7 @@ static _Noreturn void child_main(void (*work)(void *arg, const volatile int *sto
 		_exit(1);
 	proc_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	proc_close_fds(&fd, 1);
@@ -135,12 +138,33 @@ void child_step(struct child *c)
 	}
 }
 
-void child_ended(struct child *c)
+size_t child_kill_session(struct proc_id leader)
+{
+	const pid_t roots[] = { getpid(), 1 }; /* a process that entered our namespace is below neither of them alone */
+	size_t found = 0;
+
+	for (size_t r = 0; r < ARRAY_LEN(roots); r++) {
+		struct proc_id *all = NULL;
+		size_t n = proc_descendants(roots[r], &all);
+
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].pid != getpid() && all[i].start >= leader.start &&
+			    getsid(all[i].pid) == leader.pid)
+				found += proc_signal(all[i], SIGKILL);
+		}
+		free(all);
+	}
+	return found;
+}
+
+void child_ended(struct child *c, int status)
 {
 	read_pipe(c);
 	fd_close(&c->fd);
-	/* What is left of its process group (a git that hangs); a group outlives its leader's zombie. */
+	/* What is left of its process group; a group outlives its leader's zombie. */
 	kill(-c->id.pid, SIGKILL);
+	if (!WIFEXITED(status))
+		child_kill_session(c->id);
 	c->id = (struct proc_id){ 0 };
 	c->term_at = c->kill_at = DEADLINE_NEVER;
 }

@@ -20,6 +20,8 @@
 #define FILE_MAX_BYTES (64 << 20)
 #define TIDY_BYTES 262144
 #define TEXT_MAX 8192
+#define RESULT_SPACE 6144 /* kept free for each unfinished job's result */
+#define METADATA_MAX 65536 /* no job of ours uses more */
 #define PREFIX 18 /* "xxxxxxxx nnnnnnnn " */
 
 struct journal {
@@ -78,6 +80,13 @@ static struct journal_entry *find(struct journal *j, struct json rec)
 	return found;
 }
 
+static struct journal_entry *add_entry(struct journal *j, const struct job *job)
+{
+	j->entries = mem_realloc(j->entries, (j->n + 1) * sizeof(*j->entries));
+	j->entries[j->n] = (struct journal_entry){ .job = *job };
+	return &j->entries[j->n++];
+}
+
 static void replay_claim(struct journal *j, struct json rec)
 {
 	struct job job = { 0 };
@@ -91,9 +100,7 @@ static void replay_claim(struct journal *j, struct json rec)
 			return;
 		}
 	}
-	j->entries = mem_realloc(j->entries, (j->n + 1) * sizeof(*j->entries));
-	j->entries[j->n] = (struct journal_entry){ .job = job };
-	j->n++;
+	add_entry(j, &job);
 }
 
 static void replay_result(struct journal_entry *en, struct json rec)
@@ -107,6 +114,17 @@ static void replay_result(struct journal_entry *en, struct json rec)
 	free(en->text);
 	en->text = json_dup(json_get(rec, "text"));
 	free(state);
+}
+
+/* A result whose claim was in a damaged place: the id is enough to report it. */
+static struct journal_entry *orphan(struct journal *j, struct json rec)
+{
+	struct job job = { 0 };
+	struct err e;
+
+	if (job_parse(rec, &job, &e) < 0)
+		return NULL;
+	return add_entry(j, &job);
 }
 
 static void replay_run(struct journal *j, struct journal_entry *en, struct json rec)
@@ -142,7 +160,7 @@ static bool replay_record(struct journal *j, struct str json)
 		replay_claim(j, rec);
 	else if (en && json_str_is(type, "run"))
 		replay_run(j, en, rec);
-	else if (en && json_str_is(type, "result"))
+	else if (json_str_is(type, "result") && (en || (en = orphan(j, rec))))
 		replay_result(en, rec);
 	else if (en && json_str_is(type, "done"))
 		replay_done(j, en);
@@ -261,6 +279,8 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	struct buf rec = { 0 };
 	int rc = -1;
 
+	if (json.n > RECORD_MAX)
+		return err_set(e, ERR_LIMIT, 0, "a record of %zu bytes is more than the journal takes", json.n);
 	if (j->fd < 0) {
 		replay_record(j, json);
 		return 0;
@@ -294,16 +314,21 @@ int journal_claim(struct journal *j, const struct job *job, struct err *e)
 	struct buf b = { 0 };
 	int rc;
 
-	if (j->fd >= 0 && extend(j, SPACE_MIN, e) < 0)
-		return err_wrap(e, "record the claim of job %s", job->id);
+	struct job kept = *job; /* a view */
+
+	if (kept.metadata && strlen(kept.metadata) > METADATA_MAX)
+		kept.metadata = NULL;
 	jw_obj(&b);
 	jw_kstr(&b, "t", "claim");
 	jw_key(&b, "job");
-	job_write(job, &b);
+	job_write(&kept, &b);
 	jw_obj_end(&b);
-	rc = append(j, buf_str(&b), true, e);
+	if (j->fd >= 0 && extend(j, (off_t)(b.n + SPACE_MIN + (j->n + 1) * RESULT_SPACE), e) < 0)
+		rc = -1;
+	else
+		rc = append(j, buf_str(&b), true, e);
 	buf_free(&b);
-	return rc;
+	return rc < 0 ? err_wrap(e, "record the claim of job %s", job->id) : 0;
 }
 
 int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e)
@@ -344,7 +369,7 @@ int journal_result(struct journal *j, const char *job_id, enum job_state state, 
 	return rc;
 }
 
-int journal_done(struct journal *j, const char *job_id, struct err *e)
+static int done(struct journal *j, const char *job_id, bool sync, struct err *e)
 {
 	struct buf b = { 0 };
 	int rc;
@@ -353,10 +378,20 @@ int journal_done(struct journal *j, const char *job_id, struct err *e)
 	jw_kstr(&b, "t", "done");
 	jw_kstr(&b, "id", job_id);
 	jw_obj_end(&b);
-	/* Not synced: after a power cut the result is sent once more and the Server says that it has it. */
-	rc = append(j, buf_str(&b), false, e);
+	rc = append(j, buf_str(&b), sync, e);
 	buf_free(&b);
 	return rc;
+}
+
+int journal_done(struct journal *j, const char *job_id, struct err *e)
+{
+	/* Not synced: after a power cut the result is sent once more and the Server says that it has it. */
+	return done(j, job_id, false, e);
+}
+
+int journal_drop(struct journal *j, const char *job_id, struct err *e)
+{
+	return done(j, job_id, true, e);
 }
 
 /* ---- opening ---- */
@@ -399,14 +434,15 @@ static void entry_records(const struct journal *j, const struct journal_entry *e
 static int rewrite(struct journal *j, struct err *e)
 {
 	struct buf b = { 0 };
-	size_t used;
+	size_t used, space;
 	int fd;
 
 	for (size_t i = 0; i < j->n; i++)
 		entry_records(j, &j->entries[i], &b);
 	used = b.n;
-	memset(buf_reserve(&b, SPACE_STEP), 0, SPACE_STEP);
-	b.n += SPACE_STEP;
+	space = SPACE_STEP + j->n * RESULT_SPACE;
+	memset(buf_reserve(&b, space), 0, space);
+	b.n += space;
 	if (file_replace(j->path, 0600, buf_str(&b), e) < 0) {
 		buf_wipe(&b);
 		return -1;

@@ -42,6 +42,9 @@ int journal_run(struct journal *j, const char *job_id, struct proc_id process, s
 int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
 		   struct err *e);
 int journal_done(struct journal *j, const char *job_id, struct err *e);
+/* As journal_done, for a job that is not ours or is settled without a report: synced, since a power cut
+ * would bring it back as an unfinished job. */
+int journal_drop(struct journal *j, const char *job_id, struct err *e);
 
 /* Rewrites the file without what is done, when that is worth it. */
 void journal_tidy(struct journal *j);

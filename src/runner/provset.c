@@ -251,20 +251,20 @@ void provset_step(struct sup *s)
 	}
 }
 
-bool provset_reaped(struct sup *s, pid_t pid)
+bool provset_reaped(struct sup *s, pid_t pid, int status)
 {
 	for (size_t i = 0; i < s->provs.n; i++) {
 		struct provset_item *it = &s->provs.items[i];
 
 		if (it->check.id.pid == pid) {
-			child_ended(&it->check);
+			child_ended(&it->check, status);
 			check_result(s, it);
 			return true;
 		}
 	}
 	if (s->presets.id.pid != pid)
 		return false;
-	child_ended(&s->presets);
+	child_ended(&s->presets, status);
 	presets_result(s);
 	return true;
 }

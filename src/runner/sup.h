@@ -35,8 +35,11 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 void child_poll(const struct child *c, struct pollset *ps);
 void child_step(struct child *c); /* reads the pipe, sends due signals */
 void child_tell(struct child *c, int64_t grace_ms); /* SIGTERM now, SIGKILL after grace_ms */
-/* After waitpid gave its status: reads what is left and kills the rest of its session. */
-void child_ended(struct child *c);
+/* After waitpid gave its status: reads what is left and kills the rest of its process group; unless it ended
+ * by itself, the rest of its session too (a git in a group of its own). */
+void child_ended(struct child *c, int status);
+/* SIGKILL to the members of leader's session that began no earlier than it did: how many there were. */
+size_t child_kill_session(struct proc_id leader);
 void child_free(struct child *c);
 
 /* ---- provset.c ---- */
@@ -64,7 +67,7 @@ void provset_load(struct sup *s); /* configuration and providers.json; keeps wha
 void provset_free(struct provset *ps);
 void provset_poll(struct sup *s, struct pollset *ps);
 void provset_step(struct sup *s);
-bool provset_reaped(struct sup *s, pid_t pid); /* true if it was one of ours */
+bool provset_reaped(struct sup *s, pid_t pid, int status); /* true if it was one of ours */
 bool provset_any_checked(const struct sup *s);
 bool provset_all_checked(const struct sup *s);
 bool provset_any_usable(const struct sup *s);
@@ -89,6 +92,7 @@ struct task {
 	enum task_stage stage;
 	bool journaled;
 	bool ambiguous;         /* a claim was sent and its answer lost */
+	bool doubtful;          /* a lost claim may still reach the Server: the result is sent twice */
 	unsigned tries;         /* of the request of this stage */
 	struct deadline next_try;
 	struct child child;
@@ -129,6 +133,9 @@ void tasks_step(struct sup *s);
 bool tasks_reaped(struct sup *s, pid_t pid, int status);
 void tasks_stop_all(struct sup *s, int64_t grace_ms); /* SIGTERM to every job's process */
 bool tasks_any_running(const struct sup *s);
+void tasks_settle_claims(struct sup *s); /* when no more are made: what was not claimed for sure */
+bool tasks_claiming(const struct sup *s);
+bool tasks_reporting(const struct sup *s);
 void tasks_free(struct sup *s);
 void tasks_log(const struct task *t, const char *phrase, const char *text);
 
@@ -164,6 +171,7 @@ void channels_poll(struct sup *s, struct pollset *ps);
 void channels_step(struct sup *s);
 void channels_drop(struct sup *s); /* connections are stale (suspend, reload): start over */
 bool channels_busy(const struct sup *s);
+void channels_hurry(struct sup *s); /* the last reports: no more waiting after failures */
 /* 50 ms + uniform(0 … min(cap, 500 ms * 2^n)). */
 int64_t backoff_ms(unsigned n, int64_t cap_ms);
 
@@ -205,6 +213,7 @@ struct sup {
 
 	struct chan poll, aux;
 	struct deadline heartbeat_at;
+	bool beat_last;      /* the aux channel's last request was a heartbeat */
 	unsigned idle_polls; /* answered empty at once, in a row */
 	bool poll_held;      /* all that the poll brought had to stay pending */
 	struct health health;

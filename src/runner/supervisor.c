@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #define HURRY_GRACE_MS 1000  /* … after a second signal */
 #define FLUSH_MS 4000        /* for the last reports */
 #define SUSPEND_MS 5000
+#define WAIT_FAILED_MS 200
 
 struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 {
@@ -36,6 +38,10 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.self_exe = s->o->self_exe,
 		.env_allow = s->c->env_allow,
 		.api = s->link->settings,
+		.server_ca_file = s->c->ca_file,
+		.server_pin_sha256 = s->c->pin_sha256,
+		.server_proxy = s->c->proxy,
+		.server_no_proxy = s->c->no_proxy,
 		.provider_options = provset_options,
 		.provider_usable = provset_usable,
 		.arg = s,
@@ -110,6 +116,7 @@ static int open_signals(struct sup *s, struct err *e)
 		sigaddset(&set, ours[i]);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write beyond the file size limit fails instead */
 	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
 		return err_sys(e, errno, "block signals");
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -124,20 +131,7 @@ static void reap(struct sup *s)
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (!tasks_reaped(s, pid, status))
-			provset_reaped(s, pid);
-	}
-}
-
-static void drop_unclaimed(struct sup *s)
-{
-	struct task *t = s->tasks.first;
-
-	while (t) {
-		struct task *next = t->next;
-
-		if (t->stage == TASK_CLAIM && !t->ambiguous)
-			tasks_claim_lost(s, t, "the runner stops; the job stays pending");
-		t = next;
+			provset_reaped(s, pid, status);
 	}
 }
 
@@ -154,7 +148,6 @@ static void next_phase(struct sup *s)
 			http_abort(api_http(s->poll.api));
 			s->poll.use = CHAN_IDLE;
 		}
-		drop_unclaimed(s);
 		break;
 	case PHASE_DRAIN:
 		s->phase = PHASE_STOP;
@@ -268,41 +261,37 @@ static void notice_suspend(struct sup *s)
 	s->suspend_ms = now;
 }
 
-static bool reports_wait(const struct sup *s)
-{
-	for (const struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_REPORT || t->stage == TASK_REPORTING)
-			return true;
-	}
-	return false;
-}
-
 /* True when all is over. */
 static bool advance_phase(struct sup *s)
 {
+	bool working;
+
 	if (s->phase == PHASE_RUN)
 		return false;
-	if (s->phase == PHASE_DRAIN && tasks_any_running(s) && deadline_passed(s->phase_ends))
+	tasks_settle_claims(s);
+	working = tasks_any_running(s) || tasks_claiming(s);
+	if (s->phase == PHASE_DRAIN && working && deadline_passed(s->phase_ends))
 		next_phase(s);
 	if ((s->phase == PHASE_DRAIN || s->phase == PHASE_STOP) &&
-	    (!tasks_any_running(s) || (s->phase == PHASE_STOP && deadline_passed(s->phase_ends)))) {
+	    (!working || (s->phase == PHASE_STOP && deadline_passed(s->phase_ends)))) {
 		s->phase_ends = deadline_in_ms(s->phase == PHASE_STOP && s->phase_ends.at_ms - clock_mono_ms() < 2000
 						       ? FLUSH_MS / 2
 						       : FLUSH_MS);
 		s->phase = PHASE_FLUSH;
+		channels_hurry(s);
 	}
 	if (s->phase != PHASE_FLUSH)
 		return false;
-	return (!reports_wait(s) && !channels_busy(s)) || deadline_passed(s->phase_ends);
+	return (!tasks_reporting(s) && !tasks_claiming(s) && !channels_busy(s)) || deadline_passed(s->phase_ends);
 }
 
-static int loop(struct sup *s, struct err *e)
+static void loop(struct sup *s)
 {
 	struct pollset ps = { 0 };
 	struct deadline watchdog = DEADLINE_NEVER;
 	int64_t watchdog_ms = sdnotify_watchdog_ms();
 	bool notified = false;
-	int rc = 0;
+	struct err why = { 0 };
 
 	if (watchdog_ms > 0)
 		watchdog = (struct deadline){ 0 };
@@ -333,15 +322,14 @@ static int loop(struct sup *s, struct err *e)
 		channels_poll(s, &ps);
 		runlog_poll(s, &ps);
 		health_poll(s, &ps);
-		if (pollset_wait(&ps, e) < 0) {
-			rc = -1;
-			break;
+		if (pollset_wait(&ps, &why) < 0) { /* no memory in the kernel: better later than never */
+			log_error("%s", why.msg);
+			poll(NULL, 0, WAIT_FAILED_MS);
 		}
 		read_signals(s);
 		notice_suspend(s);
 	}
 	pollset_free(&ps);
-	return rc;
 }
 
 static void journal_note(void *arg, const char *text)
@@ -420,7 +408,8 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		provset_load(s);
 		tasks_replay(s);
 		health_open(s);
-		rc = loop(s, e);
+		loop(s);
+		rc = 0;
 		log_info("runner stopped");
 	}
 	close_all(s);

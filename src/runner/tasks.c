@@ -16,6 +16,9 @@
 
 #define FIND_MS 60000
 #define ERROR_TEXT_MAX 4000
+#define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
+#define NOT_BEGUN "the runner was stopped before the job began"
+#define RECHECK_MS 30000   /* by then a request that a proxy or the Server held up has had its effect */
 
 static struct task *find(struct sup *s, const char *id)
 {
@@ -86,7 +89,8 @@ static const struct done_job *remembered(const struct sup *s, const char *id)
 
 static bool is_active(const struct task *t)
 {
-	return t->stage == TASK_CLAIM || t->stage == TASK_CLAIMING || t->stage == TASK_RUNNING;
+	return t->stage == TASK_RUNNING || t->stage == TASK_CLAIMING ||
+	       (t->stage == TASK_CLAIM && t->tries < CLAIM_TRIES_HELD);
 }
 
 size_t tasks_room(const struct sup *s)
@@ -106,9 +110,12 @@ static void set_result(struct sup *s, struct task *t, enum job_state state, stru
 	struct buf masked = { 0 };
 	struct err e = { 0 };
 
-	if (text.n > ERROR_TEXT_MAX)
-		text.n = ERROR_TEXT_MAX;
 	mask_text(&masked, text);
+	if (masked.n > ERROR_TEXT_MAX) {
+		masked.n = ERROR_TEXT_MAX;
+		while (((unsigned char)masked.p[masked.n] & 0xC0) == 0x80)
+			masked.n--; /* no half characters */
+	}
 	t->result = state;
 	free(t->text);
 	t->text = state == JOB_ERROR ? buf_take(&masked) : NULL;
@@ -136,6 +143,14 @@ void tasks_reported(struct sup *s, struct task *t)
 {
 	struct err e = { 0 };
 
+	if (t->doubtful && s->phase == PHASE_RUN) {
+		/* The Server takes any state at any time: a claim held up on its way would undo this report. */
+		t->doubtful = false;
+		t->stage = TASK_REPORT;
+		t->tries = 0;
+		t->next_try = deadline_in_ms(RECHECK_MS);
+		return;
+	}
 	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
 		log_warn("%s", e.msg);
 	remember(s, t);
@@ -197,7 +212,8 @@ bool tasks_offer(struct sup *s, struct job *j)
 struct task *tasks_next_claim(struct sup *s, bool retries)
 {
 	for (struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries && deadline_passed(t->next_try))
+		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries && deadline_passed(t->next_try) &&
+		    (is_active(t) || tasks_room(s) > 0))
 			return t;
 	}
 	return NULL;
@@ -220,7 +236,7 @@ void tasks_claim_lost(struct sup *s, struct task *t, const char *why)
 	struct err e = { 0 };
 
 	tasks_log(t, "not ours", why);
-	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
+	if (t->journaled && journal_drop(s->journal, t->job.id, &e) < 0)
 		log_warn("%s", e.msg);
 	drop(s, t);
 }
@@ -230,6 +246,7 @@ void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous)
 	(void)s;
 	t->stage = TASK_CLAIM;
 	t->ambiguous = t->ambiguous || ambiguous;
+	t->doubtful = t->doubtful || ambiguous;
 	t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
 }
 
@@ -239,6 +256,13 @@ struct work_arg {
 	struct sup *s;
 	const struct job *job;
 };
+
+/* The text is masked here: only this process knows the job's secrets. */
+static void add_result(struct buf *out, char kind, struct str text)
+{
+	buf_addc(out, kind);
+	mask_text(out, text);
+}
 
 /* Result text: "S", "E<error>", of a search also "P" (never claimed), "U" (nothing to report), "R<why>" (try again). */
 static void run_work(void *arg, const volatile int *stop, struct buf *out)
@@ -250,7 +274,7 @@ static void run_work(void *arg, const volatile int *stop, struct buf *out)
 	if (job_run(&env, a->job, &e) == 0)
 		buf_addc(out, 'S');
 	else
-		buf_addf(out, "E%s", e.msg);
+		add_result(out, 'E', str_of(e.msg));
 }
 
 static void find_work(void *arg, const volatile int *stop, struct buf *out)
@@ -263,11 +287,11 @@ static void find_work(void *arg, const volatile int *stop, struct buf *out)
 
 	env.timeout_ms = FIND_MS;
 	if (job_reconcile(&env, a->job, &state, &text, &e) < 0)
-		buf_addf(out, "R%s", e.msg);
+		add_result(out, 'R', str_of(e.msg));
 	else if (state == JOB_SUCCESS)
 		buf_addc(out, 'S');
 	else if (state == JOB_ERROR)
-		buf_addf(out, "E%s", buf_cstr(&text));
+		add_result(out, 'E', buf_str(&text));
 	else
 		buf_addc(out, state == JOB_PENDING ? 'P' : 'U');
 	buf_free(&text);
@@ -280,6 +304,10 @@ void tasks_claimed(struct sup *s, struct task *t)
 
 	t->tries = 0;
 	t->ambiguous = false;
+	if (s->phase == PHASE_STOP || s->phase == PHASE_FLUSH) {
+		fail(s, t, NOT_BEGUN);
+		return;
+	}
 	tasks_log(t, "running", NULL);
 	if (child_start(&t->child, run_work, &a, deadline_in_ms(s->c->job_timeout_ms), &e) < 0) {
 		fail(s, t, e.msg);
@@ -316,9 +344,15 @@ static void found(struct sup *s, struct task *t, struct str out)
 		set_result(s, t, JOB_ERROR, (struct str){ out.p + 1, out.n - 1 });
 		break;
 	case 'P':
+		/* Not left to the next poll: our old claim may still be on its way, and then nobody would have the job. */
+		tasks_log(t, "pending", "it is claimed again");
+		t->tries = 0;
+		tasks_claim_again(s, t, true);
+		t->next_try = (struct deadline){ 0 };
+		break;
 	case 'U':
-		tasks_log(t, "settled", out.p[0] == 'P' ? "it was never claimed" : "the Server needs no result");
-		if (journal_done(s->journal, t->job.id, &e) < 0)
+		tasks_log(t, "settled", "the Server needs no result");
+		if (journal_drop(s->journal, t->job.id, &e) < 0)
 			log_warn("%s", e.msg);
 		drop(s, t);
 		break;
@@ -367,7 +401,7 @@ bool tasks_reaped(struct sup *s, pid_t pid, int status)
 
 		if (t->child.id.pid != pid)
 			continue;
-		child_ended(&t->child);
+		child_ended(&t->child, status);
 		out = buf_str(&t->child.out);
 		if (t->stage == TASK_RUNNING)
 			ended(s, t, status, out);
@@ -411,25 +445,51 @@ bool tasks_any_running(const struct sup *s)
 	return false;
 }
 
+void tasks_settle_claims(struct sup *s)
+{
+	struct task *t = s->tasks.first;
+
+	while (t) {
+		struct task *next = t->next;
+
+		if (t->stage == TASK_CLAIM && t->ambiguous)
+			fail(s, t, NOT_BEGUN);
+		else if (t->stage == TASK_CLAIM)
+			tasks_claim_lost(s, t, "the runner stops; the job stays pending");
+		t = next;
+	}
+}
+
+bool tasks_claiming(const struct sup *s)
+{
+	for (const struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_CLAIMING)
+			return true;
+	}
+	return false;
+}
+
+bool tasks_reporting(const struct sup *s)
+{
+	for (const struct task *t = s->tasks.first; t; t = t->next) {
+		if (t->stage == TASK_REPORT || t->stage == TASK_REPORTING)
+			return true;
+	}
+	return false;
+}
+
 /* ---- after a crash ---- */
 
-/* Processes of a job whose supervisor was killed: its session's members that began no earlier than it did. */
+/* Processes of a job whose supervisor was killed. */
 static void kill_leftovers(const struct journal_entry *en)
 {
-	struct proc_id *all = NULL;
 	size_t n;
 
 	if (!en->process.pid || en->process.pid == getpid())
 		return;
-	n = proc_descendants(1, &all);
-	for (size_t i = 0; i < n; i++) {
-		if (getsid(all[i].pid) == en->process.pid && all[i].start >= en->process.start &&
-		    all[i].pid != getpid()) {
-			log_info("ending process %ld, left over from job %s", (long)all[i].pid, en->job.id);
-			proc_signal(all[i], SIGKILL);
-		}
-	}
-	free(all);
+	n = child_kill_session(en->process);
+	if (n)
+		log_info("ended %zu processes left over from job %s", n, en->job.id);
 }
 
 static void copy_job(const struct job *from, struct job *to)
@@ -462,6 +522,7 @@ void tasks_replay(struct sup *s)
 		t = add(s, &j);
 		t->journaled = true;
 		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
+		t->doubtful = !list[i].has_result;
 		t->result = list[i].result;
 		t->text = mem_dup(list[i].text);
 		tasks_log(t, list[i].has_result ? "kept" : "unknown",

@@ -168,6 +168,21 @@ static void one_bad_byte_costs_one_record(void)
 	file_remove_tree(path, &e);
 }
 
+static size_t write_results(struct journal *j, const char *text)
+{
+	struct err e = { 0 };
+	size_t n, failed = 0;
+
+	journal_entries(j, &n);
+	for (size_t i = 0; i < n; i++) {
+		char *id = mem_dup(journal_entries(j, &n)[i].job.id);
+
+		failed += journal_result(j, id, JOB_ERROR, text, &e) < 0;
+		free(id);
+	}
+	return failed;
+}
+
 /* A limit on the file's size stands for a full disk: the claim fails, the result still fits. */
 static void full_disk_refuses_claims_but_keeps_results(void)
 {
@@ -177,6 +192,7 @@ static void full_disk_refuses_claims_but_keeps_results(void)
 	struct journal *j;
 	const struct journal_entry *en;
 	struct stat st;
+	char text[4001];
 	size_t n;
 	int rc = 0;
 
@@ -199,7 +215,11 @@ static void full_disk_refuses_claims_but_keeps_results(void)
 	CHECK(rc < 0);
 	CHECK(strstr(e.msg, "File too large") != NULL);
 	err_clear(&e);
-	CHECK(journal_result(j, "a", JOB_SUCCESS, NULL, &e) == 0);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	CHECK(journal_result(j, "a", JOB_ERROR, text, &e) == 0);
+	/* The longest of results for every job whose claim was taken. */
+	CHECK_INT((long long)write_results(j, text), 0);
 	setrlimit(RLIMIT_FSIZE, &old);
 	journal_close(j);
 	j = reopen();
@@ -236,6 +256,79 @@ static void file_stays_small(void)
 	journal_close(j);
 }
 
+/* The claim is in a damaged place, the result is not: it can still be reported. */
+static void result_outlives_its_claim(void)
+{
+	struct buf whole = { 0 };
+	struct err e = { 0 };
+	const struct journal_entry *en;
+	struct journal *j;
+	size_t n;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	CHECK(journal_result(j, "a", JOB_ERROR, "why", &e) == 0);
+	journal_close(j);
+	CHECK(file_read(path, 1 << 20, &whole, &e) == 0);
+	whole.p[20] ^= 0x15;
+	CHECK(file_replace(path, 0600, buf_str(&whole), &e) == 0);
+	for (int again = 0; again < 2; again++) { /* and so it is in the rewritten file */
+		j = reopen();
+		en = journal_entries(j, &n);
+		CHECK_INT((long long)n, 1);
+		CHECK_STR(en[0].job.id, "a");
+		CHECK(en[0].has_result && en[0].result == JOB_ERROR);
+		CHECK_STR(en[0].text, "why");
+		journal_close(j);
+	}
+	j = reopen();
+	CHECK(journal_drop(j, "a", &e) == 0);
+	journal_close(j);
+	j = reopen();
+	journal_entries(j, &n);
+	CHECK_INT((long long)n, 0);
+	journal_close(j);
+	buf_free(&whole);
+}
+
+static char *long_text(size_t n)
+{
+	char *s = mem_alloc(n + 1);
+
+	memset(s, 'x', n);
+	return s;
+}
+
+/* What a hostile Server sends must not become a record that cannot be read again. */
+static void huge_fields(void)
+{
+	struct job job = { 0 };
+	struct err e = { 0 };
+	struct journal *j;
+	size_t n;
+
+	fresh();
+	j = reopen();
+	make_job(&job, "a");
+	free(job.metadata);
+	job.metadata = long_text(10 << 20);
+	CHECK(journal_claim(j, &job, &e) == 0);
+	free(job.resource_id);
+	free(job.id);
+	job.id = mem_dup("b");
+	job.resource_id = long_text(10 << 20);
+	CHECK(journal_claim(j, &job, &e) < 0);
+	CHECK(e.kind == ERR_LIMIT);
+	job_free(&job);
+	journal_close(j);
+	j = reopen();
+	CHECK_STR(journal_entries(j, &n)[0].job.id, "a");
+	CHECK_INT((long long)n, 1);
+	CHECK_INT(notes, 0);
+	journal_close(j);
+}
+
 static void memory_journal_forgets(void)
 {
 	struct journal *j = journal_memory();
@@ -264,4 +357,4 @@ static void prepare(void)
 
 TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
 	  TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
-	  TEST(file_stays_small), TEST(memory_journal_forgets), TEST(clean))
+	  TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
