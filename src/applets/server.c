@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/opts.h"
+#include "net/url.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -20,52 +22,43 @@
 #define CONNS_MAX 1000
 
 struct options {
+	char addr[64];
+	uint16_t port;
 	const char *listen, *data, *cert, *key, *public_url, *key_file, *port_file, *version, *frps, *unix_path;
 	int64_t poll_s;
 	bool allow_http, reference_keys;
 };
-
-/* "ADDR:PORT", "[ADDR]:PORT" or "PORT". */
-static int parse_listen(const char *text, char *addr, size_t size, uint16_t *port, struct err *e)
-{
-	const char *colon = strrchr(text, ':');
-	struct str host = { text, colon ? (size_t)(colon - text) : 0 };
-	int64_t n;
-
-	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-		host = (struct str){ host.p + 1, host.n - 2 };
-	if (!str_to_i64(str_of(colon ? colon + 1 : text), 0, 65535, &n) || host.n >= size)
-		return err_set(e, ERR_USAGE, 0, "--listen \"%s\": give ADDR:PORT, such as 127.0.0.1:3986", text);
-	snprintf(addr, size, "%.*s", STR_ARG(host));
-	if (!colon)
-		snprintf(addr, size, "127.0.0.1");
-	*port = (uint16_t)n;
-	return 0;
-}
-
-static bool is_loopback(const char *addr)
-{
-	return strncmp(addr, "127.", 4) == 0 || strcmp(addr, "::1") == 0;
-}
 
 static bool is_any(const char *addr)
 {
 	return !addr[0] || strcmp(addr, "*") == 0 || strcmp(addr, "0.0.0.0") == 0 || strcmp(addr, "::") == 0;
 }
 
-static int listen_all(struct srv *s, const struct options *o, struct tls_ctx *tls, char *addr, size_t size,
-		      struct err *e)
+/* "ADDR:PORT", "[ADDR]:PORT" or "PORT". */
+static int parse_listen(struct options *o, struct err *e)
 {
-	uint16_t port = 0;
+	const char *colon = strrchr(o->listen, ':');
+	struct str host = { o->listen, colon ? (size_t)(colon - o->listen) : 0 };
+	unsigned char binary[16];
+	bool loopback;
+	int64_t n;
 
-	if (parse_listen(o->listen, addr, size, &port, e) < 0)
-		return -1;
-	if (!tls && !is_loopback(addr) && !o->allow_http)
+	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = (struct str){ host.p + 1, host.n - 2 };
+	snprintf(o->addr, sizeof(o->addr), "%.*s", STR_ARG(host));
+	if (!colon)
+		snprintf(o->addr, sizeof(o->addr), "127.0.0.1");
+	if (!str_to_i64(str_of(colon ? colon + 1 : o->listen), 0, 65535, &n) ||
+	    (!is_any(o->addr) && inet_pton(AF_INET, o->addr, binary) != 1 &&
+	     inet_pton(AF_INET6, o->addr, binary) != 1))
+		return err_set(e, ERR_USAGE, 0, "--listen \"%s\": give an IP address and a port, such as "
+			       "127.0.0.1:3986", o->listen);
+	o->port = (uint16_t)n;
+	loopback = strncmp(o->addr, "127.", 4) == 0 || strcmp(o->addr, "::1") == 0;
+	if (!o->cert && !loopback && !o->allow_http)
 		return err_set(e, ERR_USAGE, 0, "keys would cross the network unencrypted on %s; give --tls-cert and "
 			       "--tls-key, or --allow-http", o->listen);
-	if (httpd_listen(s->httpd, addr, port, tls, e) < 0)
-		return -1;
-	return o->unix_path ? httpd_listen_unix(s->httpd, o->unix_path, e) : 0;
+	return 0;
 }
 
 /* The first client key, made when the store has none: in a file that only the owner reads. */
@@ -92,9 +85,9 @@ static int first_key(struct srv *s, const char *key_file, struct err *e)
 }
 
 /* The address, for whoever waits for it: on stdout, in --port-file, and for our own subcommands. */
-static int announce(struct srv *s, const struct options *o, const char *addr, struct err *e)
+static int announce(struct srv *s, const struct options *o, struct err *e)
 {
-	const char *host = is_any(addr) ? "127.0.0.1" : addr;
+	const char *host = is_any(o->addr) ? "127.0.0.1" : o->addr;
 	bool v6 = strchr(host, ':') != NULL;
 	char *path = store_path(&s->store, ADDRESS_FILE);
 	struct buf url = { 0 }, port = { 0 };
@@ -212,9 +205,9 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		.max_body = JSON_BODY_MAX,
 		.ws_queue_max = 2u << 20,
 	};
-	char addr[64];
 	int rc;
 
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is the error of one write, not our end */
 	if (store_open(&s.store, data, e) < 0)
 		return -1;
 	s.httpd = httpd_new(&hs);
@@ -224,9 +217,11 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
 	if (rc == 0)
-		rc = listen_all(&s, o, tls, addr, sizeof(addr), e);
+		rc = httpd_listen(s.httpd, o->addr, o->port, tls, e);
+	if (rc == 0 && o->unix_path)
+		rc = httpd_listen_unix(s.httpd, o->unix_path, e);
 	if (rc == 0)
-		rc = announce(&s, o, addr, e);
+		rc = announce(&s, o, e);
 	if (rc == 0)
 		rc = loop(&s, e);
 	httpd_free(s.httpd);
@@ -238,14 +233,34 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	return rc;
 }
 
+/* *out: the URL without what paths cannot be appended to; NULL for NULL. */
+static int check_url(const char *text, char **out, struct err *e)
+{
+	struct url u = { 0 };
+	struct buf b = { 0 };
+
+	if (!text)
+		return 0;
+	if (url_parse(str_of(text), &u, e) < 0)
+		return err_wrap(e, "--public-url");
+	if (strcmp(u.scheme, "http") != 0 && strcmp(u.scheme, "https") != 0) {
+		url_free(&u);
+		return err_set(e, ERR_USAGE, 0, "--public-url \"%s\": only http:// and https:// work", text);
+	}
+	url_origin(&u, &b);
+	buf_adds(&b, u.path);
+	url_free(&u);
+	*out = buf_take(&b);
+	return 0;
+}
+
 static int run_server(int argc, char **argv)
 {
 	static const char usage[] =
 		"server [--listen ADDR:PORT] [--data DIR] [OPTION]…\n"
-		"server key [--data DIR] NAME\n"
-		"server call [--data DIR] METHOD PATH [BODY]\n"
-		"A small Daytona-compatible Server for one machine and small teams; for more, run\n"
-		"the real one. `key` makes another client API key, `call` sends one request.";
+		"A small Daytona-compatible Server for one machine and small teams; for more, run "
+		"the real one. `daytona-runner server key [--data DIR] NAME` makes another client "
+		"API key.";
 	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
 	struct tls_ctx *tls = NULL;
 	struct err e = { 0 };
@@ -266,14 +281,20 @@ static int run_server(int argc, char **argv)
 		OPT_END,
 	};
 
-	if (argc > 1 && (strcmp(argv[1], "key") == 0 || strcmp(argv[1], "call") == 0))
+	if (argc > 1 && strcmp(argv[1], "key") == 0)
 		return server_cli(argc - 1, argv + 1);
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	if (!o.cert != !o.key)
 		opts_misuse(usage, "--tls-cert and --tls-key go together");
-	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
-	int rc = data ? 0 : -1;
+	if (o.version[strcspn(o.version, "\r\n")])
+		opts_misuse(usage, "--version-text has a line break");
+	char *data = o.data ? mem_dup(o.data) : server_default_data(&e), *public_url = NULL;
+	int rc = data ? parse_listen(&o, &e) : -1;
 
+	if (rc == 0)
+		rc = check_url(o.public_url, &public_url, &e);
+
+	o.public_url = public_url;
 	if (rc == 0 && o.cert) {
 		struct tls_settings ts = { .server_cert = o.cert, .server_key = o.key };
 
@@ -283,6 +304,7 @@ static int run_server(int argc, char **argv)
 		rc = serve(&o, data, tls, &e);
 	tls_ctx_free(tls);
 	free(data);
+	free(public_url);
 	return rc < 0 ? applet_fail("server", &e) : 0;
 }
 

@@ -10,13 +10,10 @@
 #include "base/opts.h"
 #include "base/out.h"
 
-#include <errno.h>
-#include <unistd.h>
-
-#define CALL_MS 90000 /* longer than a long poll */
+#define CALL_MS 15000
 
 struct options {
-	const char *data, *url, *key_file, *ca_file;
+	const char *data, *ca_file;
 };
 
 /* A one-line file of the store's directory. */
@@ -35,33 +32,28 @@ static int read_line(const char *dir, const char *name, struct buf *out, struct 
 	return rc;
 }
 
-static int send_call(const struct options *o, const char *data, const char *method, const char *path,
-		     struct str body, struct http_reply *reply, struct err *e)
+/* POSTs to the running server with its own first key. */
+static int post(const struct options *o, const char *data, const char *path, struct http_reply *reply,
+		struct err *e)
 {
 	struct buf url = { 0 }, key = { 0 };
 	struct url u = { 0 };
 	struct tls_settings ts = { .ca_file = o->ca_file };
 	struct tls_ctx *tls = NULL;
-	struct api *api = NULL;
-	struct api_request req = { 0 };
-	int rc = o->url ? (buf_adds(&url, o->url), 0) : read_line(data, ADDRESS_FILE, &url, e);
+	int rc = read_line(data, ADDRESS_FILE, &url, e);
 
-	if (rc == 0 && o->key_file) {
-		rc = file_read(o->key_file, 4096, &key, e);
-		while (key.n && (key.p[key.n - 1] == '\n' || key.p[key.n - 1] == '\r'))
-			key.p[--key.n] = '\0';
-	} else if (rc == 0) {
+	if (rc == 0)
 		rc = read_line(data, CLIENT_KEY_FILE, &key, e);
-	}
 	if (rc == 0)
 		rc = url_parse(buf_str(&url), &u, e);
 	if (rc == 0 && url_is_tls(&u))
 		rc = tls_ctx_new(&tls, &ts, false, e);
 	if (rc == 0) {
 		struct api_settings s = { .url = &u, .key = buf_cstr(&key), .tls = tls };
+		struct api *api = api_new(&s);
+		struct api_request req = { 0 };
 
-		api = api_new(&s);
-		api_prepare(api, &req, method, path, body, true);
+		api_prepare(api, &req, "POST", path, (struct str){ NULL, 0 }, false);
 		rc = http_do(api_http(api), &req.http, reply, deadline_in_ms(CALL_MS), e);
 		if (rc == 0)
 			rc = api_check(api, reply, path, e);
@@ -107,7 +99,7 @@ static int add_key(const struct options *o, const char *data, const char *name, 
 	err_clear(e);
 	buf_adds(&path, "/apikey/");
 	buf_add_urlenc(&path, str_of(name));
-	rc = send_call(o, data, "POST", buf_cstr(&path), (struct str){ NULL, 0 }, &reply, e);
+	rc = post(o, data, buf_cstr(&path), &reply, e);
 	if (rc == 0)
 		rc = print(buf_str(&reply.body));
 	buf_wipe(&reply.body);
@@ -116,62 +108,21 @@ static int add_key(const struct options *o, const char *data, const char *name, 
 	return rc;
 }
 
-static int read_stdin(struct buf *b, struct err *e)
-{
-	char chunk[4096];
-	ssize_t n;
-
-	while ((n = read(STDIN_FILENO, chunk, sizeof(chunk))) != 0) {
-		if (n < 0 && errno != EINTR)
-			return err_sys(e, errno, "read standard input");
-		if (n > 0 && buf_add_max(b, chunk, (size_t)n, JSON_BODY_MAX, e) < 0)
-			return err_wrap(e, "standard input");
-	}
-	return 0;
-}
-
-static int one_call(const struct options *o, const char *data, char **argv, int n, struct err *e)
-{
-	struct buf body = { 0 };
-	struct http_reply reply = { 0 };
-	int rc = 0;
-
-	if (n == 3 && strcmp(argv[3], "-") == 0)
-		rc = read_stdin(&body, e);
-	else if (n == 3)
-		buf_adds(&body, argv[3]);
-	if (rc == 0)
-		rc = send_call(o, data, argv[1], argv[2], buf_str(&body), &reply, e);
-	if (rc == 0)
-		rc = print(buf_str(&reply.body));
-	http_reply_free(&reply);
-	buf_wipe(&body);
-	return rc;
-}
-
 int server_cli(int argc, char **argv)
 {
-	static const char key_usage[] = "server key [--data DIR] NAME\nMakes a client API key and prints it, once.";
-	static const char call_usage[] =
-		"server call [OPTION]… METHOD PATH [BODY]\n"
-		"Sends one request to the server of this machine and prints the answer's body;\n"
-		"BODY \"-\" is read from standard input.";
-	bool key = strcmp(argv[0], "key") == 0;
+	static const char usage[] = "server key [--data DIR] NAME\nMakes a client API key and prints it, once.";
 	struct options o = { 0 };
 	struct err e = { 0 };
 	const struct opt opts[] = {
 		OPT_STR('d', "data", "DIR", &o.data, "the server's directory"),
-		OPT_STR(0, "api-url", "URL", &o.url, "another address of the server"),
-		OPT_STR(0, "api-key-file", "FILE", &o.key_file, "another API key"),
-		OPT_STR(0, "ca-file", "FILE", &o.ca_file, "CA certificates to trust"),
+		OPT_STR(0, "ca-file", "FILE", &o.ca_file, "CA certificates, if the server has TLS"),
 		OPT_END,
 	};
-	int n = opts_parse(opts, key ? key_usage : call_usage, argc, argv, key ? 1 : 2, key ? 1 : 3);
-	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
-	int rc = data ? 0 : -1;
 
-	if (rc == 0)
-		rc = key ? add_key(&o, data, argv[1], &e) : one_call(&o, data, argv, n, &e);
+	opts_parse(opts, usage, argc, argv, 1, 1);
+	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
+	int rc = data ? add_key(&o, data, argv[1], &e) : -1;
+
 	free(data);
 	return rc < 0 ? applet_fail("server", &e) : rc;
 }

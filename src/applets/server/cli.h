@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `server key` and `server call`: small clients of the server on this machine. */
+/* `server key`: another client API key, whether the server runs or not. */
 #ifndef APPLETS_SERVER_CLI_H
 #define APPLETS_SERVER_CLI_H
 
@@ -9,6 +9,6 @@
 
 struct err;
 char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */
-int server_cli(int argc, char **argv); /* argv[0] is "key" or "call"; exit status */
+int server_cli(int argc, char **argv); /* argv[0] is "key"; exit status */
 
 #endif

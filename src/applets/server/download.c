@@ -53,7 +53,8 @@ static void reply_script(struct call *c, struct str script, const char *suffix)
 	const char *at;
 
 	call_base_url(c, &base);
-	while (script.n && (at = memmem(script.p, script.n, mark, sizeof(mark) - 1))) {
+	/* Without a usable address the mark stays: the installer then asks for one. */
+	while (base.n && script.n && (at = memmem(script.p, script.n, mark, sizeof(mark) - 1))) {
 		size_t n = (size_t)(at - script.p);
 
 		buf_add(&out, script.p, n);

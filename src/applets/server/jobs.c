@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 /* Finished jobs beyond this many are forgotten, oldest first. */
-#define FINISHED_KEPT 1000
+#define FINISHED_KEPT 500
 
 struct waiter {
 	struct waiter *next;
@@ -38,7 +38,12 @@ bool job_in_progress(const struct srv *s, const char *type, const char *resource
 	return false;
 }
 
-const struct rec *job_last(const struct srv *s, const char *type, const char *resource_id)
+static const char *type_of(const struct rec *r)
+{
+	return r->kind == K_WORKSPACE ? "workspace" : r->kind == K_TARGET ? "target" : "build";
+}
+
+const struct rec *job_last(const struct srv *s, const struct rec *r)
 {
 	const struct rec *last = NULL;
 	int64_t newest = 0;
@@ -46,7 +51,7 @@ const struct rec *job_last(const struct srv *s, const char *type, const char *re
 	for (const struct rec *j = s->store.first[K_JOB]; j; j = j->next) {
 		int64_t linked = rec_int(j, "linked");
 
-		if (linked > newest && is_for(j, type, resource_id)) {
+		if (linked > newest && j->seq > r->seq && is_for(j, type_of(r), rec_text(r, "id"))) {
 			newest = linked;
 			last = j;
 		}
@@ -92,7 +97,7 @@ static void prune(struct srv *s)
 		return;
 	for (struct rec *j = s->store.first[K_JOB]; j; j = j->next) {
 		struct rec *r = resource_of(s, j);
-		bool last = r && job_last(s, rec_text(j, "resourceType"), rec_text(r, "id")) == j;
+		bool last = r && job_last(s, r) == j;
 
 		if (is_open(j) || (last && !is_deleted(s, r)))
 			continue;

@@ -80,8 +80,9 @@ int job_create(struct srv *s, const char *type, const char *resource_id, const c
 	       const char *action, const char *metadata, struct err *e);
 /* Would job_create be refused? */
 bool job_in_progress(const struct srv *s, const char *type, const char *resource_id);
-/* The resource's last job: the one whose state was updated last; NULL if none was. */
-const struct rec *job_last(const struct srv *s, const char *type, const char *resource_id);
+/* A target's, workspace's or build's last job: the one whose state was updated last; NULL if none was. Jobs
+ * of an earlier resource with the same id do not count. */
+const struct rec *job_last(const struct srv *s, const struct rec *resource);
 void jobs_poll(struct srv *s, struct pollset *ps);
 void jobs_step(struct srv *s); /* ends polls whose time is up */
 

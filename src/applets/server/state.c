@@ -6,11 +6,6 @@
 
 #define STALE_MS 30000
 
-static const char *type_of(const struct rec *r)
-{
-	return r->kind == K_WORKSPACE ? "workspace" : r->kind == K_TARGET ? "target" : "build";
-}
-
 static bool one_of(const char *word, const char *a, const char *b, const char *c)
 {
 	return strcmp(word, a) == 0 || (b && strcmp(word, b) == 0) || (c && strcmp(word, c) == 0);
@@ -75,7 +70,7 @@ void state_of(const struct srv *s, const struct rec *r, struct state *st)
 	const struct rec *config = NULL;
 	const char *updated = rec_get(r, "mdUpdated");
 
-	from_job(job_last(s, type_of(r), rec_text(r, "id")), st);
+	from_job(job_last(s, r), st);
 	if (r->kind == K_TARGET)
 		config = store_find(&s->store, K_CONFIG, "id", rec_text(r, "targetConfigId"));
 	if (config && rec_bool(config, "agentless")) {
@@ -103,7 +98,7 @@ void state_of_runner(const struct rec *r, struct state *st)
 
 bool is_deleted(const struct srv *s, const struct rec *r)
 {
-	const struct rec *job = job_last(s, type_of(r), rec_text(r, "id"));
+	const struct rec *job = job_last(s, r);
 
 	return job && rec_is(job, "state", "success") &&
 	       one_of(rec_text(job, "action"), "delete", "force-delete", NULL);

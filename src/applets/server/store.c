@@ -214,6 +214,15 @@ static void forget(struct store *s, struct rec *r, const char *why)
 		log_warn("server: %s", e.msg);
 }
 
+static bool has_job(const struct store *s, const struct rec *r)
+{
+	/* Older ones are those of a deleted resource with the same id. */
+	for (const struct rec *j = s->first[K_JOB]; j; j = j->next)
+		if (j->seq > r->seq && rec_is(j, "resourceId", rec_text(r, "id")))
+			return true;
+	return false;
+}
+
 /* A creation or removal that was cut short by a crash was never answered: undo its first half. */
 static void repair(struct store *s)
 {
@@ -223,7 +232,7 @@ static void repair(struct store *s)
 	for (size_t i = 0; i < ARRAY_LEN(with_job); i++) {
 		for (r = s->first[with_job[i]]; r; r = next) {
 			next = r->next;
-			if (!store_find(s, K_JOB, "resourceId", rec_text(r, "id")))
+			if (!has_job(s, r))
 				forget(s, r, "was created without a job; removed");
 		}
 	}

@@ -159,7 +159,7 @@ void view_target(const struct srv *s, struct buf *b, const struct rec *t, unsign
 	rec_write(t, b, "default", NULL);
 	key_workspaces(s, b, t, flags);
 	key_target_metadata(b, t, nested);
-	key_last_job(b, job_last(s, "target", rec_text(t, "id")), nested);
+	key_last_job(b, job_last(s, t), nested);
 	if (rec_has(t, "providerMetadata"))
 		rec_write(t, b, "providerMetadata", NULL);
 	if (flags & VIEW_STATE)
@@ -211,7 +211,7 @@ void view_workspace(const struct srv *s, struct buf *b, const struct rec *w, uns
 	key_workspace_metadata(b, w, nested);
 	if (rec_has(w, "gitProviderConfigId"))
 		rec_write(w, b, "gitProviderConfigId", NULL);
-	key_last_job(b, job_last(s, "workspace", rec_text(w, "id")), nested);
+	key_last_job(b, job_last(s, w), nested);
 	if (rec_has(w, "providerMetadata"))
 		rec_write(w, b, "providerMetadata", NULL);
 	if (flags & VIEW_STATE)
@@ -227,7 +227,7 @@ void view_build(const struct srv *s, struct buf *b, const struct rec *build)
 	jw_obj(b);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		rec_write(build, b, names[i], NULL);
-	key_last_job(b, job_last(s, "build", rec_text(build, "id")), false);
+	key_last_job(b, job_last(s, build), false);
 	rec_write(build, b, "prebuildId", NULL);
 	rec_write(build, b, "createdAt", NULL);
 	rec_write(build, b, "updatedAt", NULL);
