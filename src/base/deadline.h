@@ -12,6 +12,7 @@ struct deadline {
 };
 
 #define DEADLINE_NEVER ((struct deadline){ INT64_MAX })
+#define DEADLINE_PAST ((struct deadline){ 0 })
 
 int64_t clock_mono_ms(void);
 int64_t clock_wall_ms(void); /* for stamps and certificate dates only */

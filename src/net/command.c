@@ -53,6 +53,8 @@ _Noreturn static void child_main(const char *const *argv, int io, int errors)
 
 	for (size_t i = 0; i < ARRAY_LEN(args) - 1 && argv[i]; i++)
 		args[i] = mem_dup(argv[i]);
+	if (!args[0])
+		_exit(127);
 	setsid();
 	proc_reset_signals();
 	if (dup2(io, 0) < 0 || dup2(io, 1) < 0 || dup2(errors, 2) < 0)
@@ -70,6 +72,8 @@ int command_start(struct command *c, const char *const *argv, int *fd, struct er
 	int rc = -1;
 
 	*c = (struct command){ .name = argv[0], .err_fd = -1 };
+	if (!argv[0])
+		return err_set(e, ERR_USAGE, 0, "no command to run");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) < 0 ||
 	    pipe2(errors, O_CLOEXEC) < 0) {
 		err_sys(e, errno, "run %s", argv[0]);

@@ -312,7 +312,7 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want)
 		pollset_add(ps, c->fd, c->hs_wants);
 		return;
 	case FAILED:
-		pollset_until(ps, (struct deadline){ 0 });
+		pollset_until(ps, DEADLINE_PAST);
 		return;
 	case READY:
 		break;
@@ -326,7 +326,7 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want)
 	if (events && c->command.name)
 		command_poll(&c->command, ps);
 	if ((want & POLLIN) && c->tls && tls_pending(c->tls))
-		pollset_until(ps, (struct deadline){ 0 });
+		pollset_until(ps, DEADLINE_PAST);
 }
 
 /* An errno of an established stream. */

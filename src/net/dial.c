@@ -159,5 +159,5 @@ void dial_poll(const struct dial *dial, struct pollset *ps)
 		pollset_until(ps, dial->t[i].d);
 	}
 	if (dial->begun < dial->list.n)
-		pollset_until(ps, dial->begun ? dial->next : (struct deadline){ 0 });
+		pollset_until(ps, dial->begun ? dial->next : DEADLINE_PAST);
 }

@@ -410,8 +410,7 @@ void http_poll(const struct http_client *c, struct pollset *ps)
 {
 	if (c->state == HTTP_IDLE)
 		return;
-	pollset_until(ps,
-	              c->more || !c->conn ? (struct deadline){ 0 } : deadline_min(c->d, c->stall));
+	pollset_until(ps, c->more || !c->conn ? DEADLINE_PAST : deadline_min(c->d, c->stall));
 	if (c->conn)
 		conn_poll(c->conn, ps,
 		          c->state == HTTP_SENDING  ? POLLIN | POLLOUT

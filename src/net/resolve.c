@@ -423,5 +423,5 @@ enum resolve_status resolve_step(struct resolver *r, struct addr_list *out, stru
 void resolve_poll(const struct resolver *r, struct pollset *ps)
 {
 	pollset_add(ps, r->fd, POLLIN);
-	pollset_until(ps, r->fd < 0 ? (struct deadline){ 0 } : deadline_min(r->d, r->patience));
+	pollset_until(ps, r->fd < 0 ? DEADLINE_PAST : deadline_min(r->d, r->patience));
 }

@@ -37,7 +37,7 @@ struct tls_conn; /* one connection */
 int tls_ctx_new(struct tls_ctx **out, const struct tls_settings *s, bool server, struct err *e);
 void tls_ctx_free(struct tls_ctx *c);
 /* "3 loaded, 1 skipped", "/etc/ssl/certs/ca-certificates.crt", "compiled-in set (142)". Borrowed. */
-const char *tls_ctx_ca_source(const struct tls_ctx *c);
+const char *tls_ctx_ca_source(struct tls_ctx *c);
 
 /* host: name or IP literal that the certificate must carry (SNI only for names). Takes no ownership of fd. Client
  * sessions (tickets) are remembered in ctx by host:port and offered again. */

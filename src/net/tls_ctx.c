@@ -202,10 +202,10 @@ void tls_ctx_free(struct tls_ctx *c)
 	free(c);
 }
 
-const char *tls_ctx_ca_source(const struct tls_ctx *c)
+const char *tls_ctx_ca_source(struct tls_ctx *c)
 {
 	if (c->insecure || c->server)
 		return "none";
 	/* Which of the system's places it is, is only looked for when somebody asks. */
-	return roots_label((struct roots *)(uintptr_t)&c->roots);
+	return roots_label(&c->roots);
 }

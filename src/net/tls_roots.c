@@ -9,8 +9,6 @@
 #include "base/mem.h"
 #include "net/ca_roots.h"
 
-#include <mbedtls/asn1.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -175,31 +173,52 @@ static int scan(const struct roots *r, root_fn *each, void *arg, struct err *e)
 	return rc;
 }
 
+#define DER_SEQUENCE 0x30
+#define DER_INTEGER 0x02
+#define DER_VERSION 0xa0 /* [0], explicit */
+
+/* Cuts the next element off *in if it has that tag; *content is what it holds (X.690 8.1). */
+static bool der_next(struct str *in, unsigned char tag, struct str *content)
+{
+	const unsigned char *p = (const unsigned char *)in->p;
+	size_t n, width = 0;
+
+	if (in->n < 2 || p[0] != tag)
+		return false;
+	n = p[1];
+	if (n >= 0x80) {
+		width = n & 0x7f;
+		if (width == 0 || width > 3 || in->n < 2 + width)
+			return false;
+		n = 0;
+		for (size_t i = 0; i < width; i++)
+			n = n << 8 | p[2 + i];
+	}
+	if (n > in->n - 2 - width)
+		return false;
+	*content = (struct str){ in->p + 2 + width, n };
+	in->p += 2 + width + n;
+	in->n -= 2 + width + n;
+	return true;
+}
+
 /* Raw subject of a certificate (RFC 5280 4.1); .p == NULL if it is none. */
 static struct str subject_of(struct str der)
 {
-	unsigned char *p = (unsigned char *)(uintptr_t)der.p; /* the library's reader only reads */
-	const unsigned char *end = p + der.n;
-	unsigned char *subject;
-	const int seq = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
-	const int skipped[] = { MBEDTLS_ASN1_INTEGER, seq, seq,
-		                seq }; /* serial, algorithm, issuer, dates */
-	size_t n;
+	struct str cert, in, skipped;
+	const char *subject;
 
-	if (mbedtls_asn1_get_tag(&p, end, &n, seq) || mbedtls_asn1_get_tag(&p, end, &n, seq))
+	if (!der_next(&der, DER_SEQUENCE, &cert) || !der_next(&cert, DER_SEQUENCE, &in))
 		return (struct str){ 0 };
-	if (mbedtls_asn1_get_tag(&p, end, &n,
-	                         MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED) == 0)
-		p += n;
-	for (size_t i = 0; i < ARRAY_LEN(skipped); i++) {
-		if (mbedtls_asn1_get_tag(&p, end, &n, skipped[i]))
-			return (struct str){ 0 };
-		p += n;
-	}
-	subject = p;
-	if (mbedtls_asn1_get_tag(&p, end, &n, seq))
+	(void)der_next(&in, DER_VERSION, &skipped);
+	/* serial, algorithm, issuer, dates */
+	if (!der_next(&in, DER_INTEGER, &skipped) || !der_next(&in, DER_SEQUENCE, &skipped) ||
+	    !der_next(&in, DER_SEQUENCE, &skipped) || !der_next(&in, DER_SEQUENCE, &skipped))
 		return (struct str){ 0 };
-	return (struct str){ (const char *)subject, (size_t)(p - subject) + n };
+	subject = in.p;
+	if (!der_next(&in, DER_SEQUENCE, &skipped))
+		return (struct str){ 0 };
+	return (struct str){ subject, (size_t)(in.p - subject) };
 }
 
 /* A sieve before the library's own comparison, which alone decides: names may differ in letter
@@ -298,15 +317,6 @@ static int first_each(void *arg, struct str der)
 	return subject_of(der).p != NULL;
 }
 
-static bool usable(const char *file, const char *dir)
-{
-	struct err ignored = { 0 };
-
-	if (file)
-		return scan_file(file, first_each, NULL, &ignored) > 0;
-	return scan_dir(dir, first_each, NULL, &ignored) > 0;
-}
-
 static void choose_system(struct roots *r)
 {
 	static const char *const files[] = {
@@ -318,6 +328,7 @@ static void choose_system(struct roots *r)
 	};
 	static const char *const dirs[] = { "/etc/ssl/certs", "/etc/pki/tls/certs" };
 	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
+	struct err ignored = { 0 };
 
 	r->chosen = true;
 	if ((file && *file) || (dir && *dir)) {
@@ -325,9 +336,10 @@ static void choose_system(struct roots *r)
 		r->dir = dir && *dir ? dir : NULL;
 	} else {
 		for (size_t i = 0; i < ARRAY_LEN(files) && !r->file; i++)
-			r->file = usable(files[i], NULL) ? files[i] : NULL;
+			r->file = scan_file(files[i], first_each, NULL, &ignored) > 0 ? files[i]
+			                                                              : NULL;
 		for (size_t i = 0; i < ARRAY_LEN(dirs) && !r->file && !r->dir; i++)
-			r->dir = usable(NULL, dirs[i]) ? dirs[i] : NULL;
+			r->dir = scan_dir(dirs[i], first_each, NULL, &ignored) > 0 ? dirs[i] : NULL;
 	}
 	r->builtin = !r->file && !r->dir;
 	if (r->builtin)

@@ -69,7 +69,7 @@ static bool issued(const mbedtls_x509_crt *issuer, const mbedtls_x509_crt *crt)
  * RFC 8446 4.4.2 asks clients to take. */
 static void sort_chain(mbedtls_x509_crt *leaf)
 {
-	for (mbedtls_x509_crt *at = leaf; at->next; at = at->next) {
+	for (mbedtls_x509_crt *at = leaf; at && at->next; at = at->next) {
 		mbedtls_x509_crt *before = at;
 
 		while (before->next && !issued(before->next, at))
@@ -89,13 +89,17 @@ static void sort_chain(mbedtls_x509_crt *leaf)
 int verify_roots(void *ctx, const mbedtls_x509_crt *child, mbedtls_x509_crt **found)
 {
 	struct tls_ctx *c = ctx;
+	const union {
+		const mbedtls_x509_crt *theirs;
+		mbedtls_x509_crt *ours;
+	} leaf = { .theirs = child };
 	mbedtls_x509_crt *head, *kept = NULL, **tail = &kept;
 	struct verdict *v = &c->handshaking->verdict;
 	struct buf *why = &v->why;
 
 	/* The first question is about the leaf, the head of what was sent. Its list is ours to order. */
 	if (!v->sorted)
-		sort_chain((mbedtls_x509_crt *)(uintptr_t)child);
+		sort_chain(leaf.ours);
 	v->sorted = true;
 	*found = NULL;
 	if (c->insecure)

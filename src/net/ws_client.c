@@ -274,7 +274,7 @@ void ws_client_poll(const struct ws_client *w, struct pollset *ps)
 	if (w->state == HANDSHAKE || w->state == CLOSED)
 		return;
 	conn_poll(w->conn, ps, w->out_off < w->out.n ? POLLIN | POLLOUT : POLLIN);
-	pollset_until(ps, w->more ? (struct deadline){ 0 } : w->closing);
+	pollset_until(ps, w->more ? DEADLINE_PAST : w->closing);
 }
 
 bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued)
