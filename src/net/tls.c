@@ -226,7 +226,11 @@ static const char *code_text(int rc)
 	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
 		return "the client sent no certificate";
 	default:
-		return NULL;
+		/* The whole range of x509.h, with a finer code added. */
+		return rc <= MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE &&
+		                       rc > MBEDTLS_ERR_X509_FATAL_ERROR
+		               ? "its certificate cannot be read"
+		               : NULL;
 	}
 }
 

@@ -279,6 +279,10 @@ class Refusals(TlsCase):
         cert = certs.leaf("client-only", extra=["extendedKeyUsage=clientAuth"])
         self.refused(self.secure(cert), "key usage")
 
+    def test_unreadable_certificate(self):
+        cert = certs.leaf("critical", extra=["1.2.3.4=critical,DER:0500"])
+        self.refused(self.secure(cert), "certificate cannot be read")
+
     def test_insecure_takes_any(self):
         peer = self.secure(certs.leaf("any", san="DNS:elsewhere", start="20200101000000Z", end="20210304000000Z"))
         self.accepted(peer, options=("-i",))
