@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define RESPONSIVE_MS 30000
+#define TAKEN_MS 1000 /* a Server that is broken says so sooner */
 
 static bool polls_well(const struct sup *s)
 {
@@ -28,6 +29,10 @@ static bool polls_well(const struct sup *s)
 
 	if (tasks_room(s) == 0 || s->poll.use == CHAN_IDLE)
 		return s->poll.failures == 0 || now - since < RESPONSIVE_MS;
+	/* After an outage the first poll may wait for a minute: that it was taken is a good sign. */
+	if (s->poll.use == CHAN_POLL && http_request_sent(api_http(s->poll.api)) &&
+	    now - s->poll.started_ms >= TAKEN_MS && now - s->poll.started_ms < s->c->poll_timeout_ms)
+		return true;
 	return now - since < 2 * s->c->poll_timeout_ms && s->poll.failures < 3;
 }
 

@@ -321,7 +321,7 @@ class BasicTest(ServeCase):
         self.assertEqual((status, json.loads(body)), (200, {"status": "ok"}))
         self.assertEqual(kind, "application/json; charset=utf-8")
         self.assertEqual(get("/healthz")[0], 200)
-        self.assertEqual(get("/readyz")[0], 200)
+        wait_for(lambda: get("/readyz")[0] == 200, 10 * PATIENCE, "readyz")
         status, kind, body = get("/metrics")
         self.assertEqual(status, 200)
         self.assertTrue(kind.startswith("text/plain"))
