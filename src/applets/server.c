@@ -24,14 +24,16 @@
 struct options {
 	char addr[64];
 	uint16_t port;
-	const char *listen, *data, *cert, *key, *public_url, *key_file, *port_file, *version, *frps, *unix_path;
+	const char *listen, *data, *cert, *key, *public_url, *key_file, *port_file, *version, *frps,
+		*unix_path;
 	int64_t poll_s;
 	bool allow_http, reference_keys;
 };
 
 static bool is_any(const char *addr)
 {
-	return !addr[0] || strcmp(addr, "*") == 0 || strcmp(addr, "0.0.0.0") == 0 || strcmp(addr, "::") == 0;
+	return !addr[0] || strcmp(addr, "*") == 0 || strcmp(addr, "0.0.0.0") == 0 ||
+	       strcmp(addr, "::") == 0;
 }
 
 /* "ADDR:PORT", "[ADDR]:PORT" or "PORT". */
@@ -51,13 +53,18 @@ static int parse_listen(struct options *o, struct err *e)
 	if (!str_to_i64(str_of(colon ? colon + 1 : o->listen), 0, 65535, &n) ||
 	    (!is_any(o->addr) && inet_pton(AF_INET, o->addr, binary) != 1 &&
 	     inet_pton(AF_INET6, o->addr, binary) != 1))
-		return err_set(e, ERR_USAGE, 0, "--listen \"%s\": give an IP address and a port, such as "
-			       "127.0.0.1:3986", o->listen);
+		return err_set(e, ERR_USAGE, 0,
+		               "--listen \"%s\": give an IP address and a port, such as "
+		               "127.0.0.1:3986",
+		               o->listen);
 	o->port = (uint16_t)n;
 	loopback = strncmp(o->addr, "127.", 4) == 0 || strcmp(o->addr, "::1") == 0;
 	if (!o->cert && !loopback && !o->allow_http)
-		return err_set(e, ERR_USAGE, 0, "keys would cross the network unencrypted on %s; give --tls-cert and "
-			       "--tls-key, or --allow-http", o->listen);
+		return err_set(
+			e, ERR_USAGE, 0,
+			"keys would cross the network unencrypted on %s; give --tls-cert and "
+			"--tls-key, or --allow-http",
+			o->listen);
 	return 0;
 }
 
@@ -93,8 +100,8 @@ static int announce(struct srv *s, const struct options *o, struct err *e)
 	struct buf url = { 0 }, port = { 0 };
 	int rc;
 
-	buf_addf(&url, "http%s://%s%s%s:%u\n", s->tls ? "s" : "", v6 ? "[" : "", host, v6 ? "]" : "",
-		 (unsigned)httpd_port(s->httpd));
+	buf_addf(&url, "http%s://%s%s%s:%u\n", s->tls ? "s" : "", v6 ? "[" : "", host,
+	         v6 ? "]" : "", (unsigned)httpd_port(s->httpd));
 	buf_addf(&port, "%u\n", (unsigned)httpd_port(s->httpd));
 	rc = file_replace(path, 0600, buf_str(&url), e);
 	if (rc == 0 && o->port_file)
@@ -169,7 +176,7 @@ char *server_default_data(struct err *e)
 	else if (home && home[0] == '/')
 		buf_addf(&b, "%s/.local/state/daytona-runner-server", home);
 	if (!b.n) {
-		err_set(e, ERR_USAGE, 0, "neither HOME nor XDG_STATE_HOME is set; say where the data goes: --data DIR");
+		err_set(e, ERR_USAGE, 0, "neither HOME nor XDG_STATE_HOME is set; give --data DIR");
 		return NULL;
 	}
 	return buf_take(&b);
@@ -245,7 +252,8 @@ static int check_url(const char *text, char **out, struct err *e)
 		return err_wrap(e, "--public-url");
 	if (strcmp(u.scheme, "http") != 0 && strcmp(u.scheme, "https") != 0) {
 		url_free(&u);
-		return err_set(e, ERR_USAGE, 0, "--public-url \"%s\": only http:// and https:// work", text);
+		return err_set(e, ERR_USAGE, 0,
+		               "--public-url \"%s\": only http:// and https:// work", text);
 	}
 	url_origin(&u, &b);
 	buf_adds(&b, u.path);
@@ -265,19 +273,26 @@ static int run_server(int argc, char **argv)
 	struct tls_ctx *tls = NULL;
 	struct err e = { 0 };
 	const struct opt opts[] = {
-		OPT_STR('l', "listen", "ADDR:PORT", &o.listen, "where to listen (127.0.0.1:3986; port 0: any)"),
+		OPT_STR('l', "listen", "ADDR:PORT", &o.listen,
+		        "where to listen (127.0.0.1:3986; port 0: any)"),
 		OPT_STR(0, "listen-unix", "PATH", &o.unix_path, "listen on a Unix socket, too"),
 		OPT_STR('d', "data", "DIR", &o.data, "directory of the store"),
 		OPT_STR(0, "tls-cert", "FILE", &o.cert, "certificate chain, PEM"),
 		OPT_STR(0, "tls-key", "FILE", &o.key, "its private key, PEM"),
 		OPT_FLAG(0, "allow-http", &o.allow_http, "plain http beyond this machine"),
-		OPT_STR(0, "public-url", "URL", &o.public_url, "how runners and workspaces reach this server"),
-		OPT_STR(0, "frps-domain", "NAME", &o.frps, "domain that the reference's programs need: they use api-<id>.NAME"),
-		OPT_STR(0, "key-file", "FILE", &o.key_file, "where the first client key is written"),
+		OPT_STR(0, "public-url", "URL", &o.public_url,
+		        "how runners and workspaces reach this server"),
+		OPT_STR(0, "frps-domain", "NAME", &o.frps,
+		        "domain that the reference's programs need: they use api-<id>.NAME"),
+		OPT_STR(0, "key-file", "FILE", &o.key_file,
+		        "where the first client key is written"),
 		OPT_STR(0, "port-file", "FILE", &o.port_file, "write the port there when ready"),
-		OPT_INT(0, "poll-seconds", "N", &o.poll_s, 1, 600, "length of an empty long poll (60)"),
-		OPT_FLAG(0, "reference-keys", &o.reference_keys, "a runner key is good for every runner"),
-		OPT_STR(0, "version-text", "TEXT", &o.version, "version that answers carry (v0.53.0)"),
+		OPT_INT(0, "poll-seconds", "N", &o.poll_s, 1, 600,
+		        "length of an empty long poll (60)"),
+		OPT_FLAG(0, "reference-keys", &o.reference_keys,
+		         "a runner key is good for every runner"),
+		OPT_STR(0, "version-text", "TEXT", &o.version,
+		        "version that answers carry (v0.53.0)"),
 		OPT_END,
 	};
 

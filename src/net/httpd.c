@@ -136,7 +136,8 @@ static void accept_all(struct httpd *h, struct listener *l)
 
 		if (fd >= 0) {
 			conn_add(h, fd, l);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		           errno == ENOBUFS) {
 			h->accept_after = deadline_in_ms(200);
 			evict_idle(h);
 			return;
@@ -288,7 +289,7 @@ static bool input_body(struct hconn *c)
 
 static void peer_left(struct hconn *c)
 {
-	void (*gone)(struct httpd_req *r) = c->req.gone;
+	void (*gone)(struct httpd_req * r) = c->req.gone;
 
 	switch (c->state) {
 	case H_HANDLER:
@@ -430,7 +431,8 @@ void httpd_poll(struct httpd *h, struct pollset *ps)
 		bool writes = c->out.n || c->file_left;
 
 		c->ps_from = ps->n;
-		conn_poll(c->c, ps, (short)((wants_input(c) ? POLLIN : 0) | (writes ? POLLOUT : 0)));
+		conn_poll(c->c, ps,
+		          (short)((wants_input(c) ? POLLIN : 0) | (writes ? POLLOUT : 0)));
 		c->ps_to = ps->n;
 		pollset_until(ps, c->touched ? (struct deadline){ 0 } : c->until);
 	}

@@ -9,7 +9,7 @@
  *	struct httpd *h = httpd_new(&s);
  *	if (httpd_listen(h, "127.0.0.1", 3983, NULL, &e) < 0) …
  *	static void on_request(void *arg, struct httpd_req *r) {
- *		httpd_respond(r, 200, "application/json; charset=utf-8", NULL, STR_LIT("{\"status\":\"ok\"}"));
+ *		httpd_respond(r, 200, "application/json", NULL, STR_LIT("{\"status\":\"ok\"}"));
  *	}
  */
 #ifndef NET_HTTPD_H
@@ -35,7 +35,7 @@ struct httpd_req {
 	struct str query;             /* callback; after '?', not decoded; may be empty */
 	struct str body;              /* callback; whole, de-chunked */
 	bool tls;
-	void *user;                   /* the handler's; NULL at first */
+	void *user; /* the handler's; NULL at first */
 	/* Set by a handler that answers later. Called once if the peer leaves before the answer, or
 	 * the server is freed: the handler forgets the request and must not answer. */
 	void (*gone)(struct httpd_req *r);
@@ -43,26 +43,27 @@ struct httpd_req {
 
 /* Zero members take the defaults in brackets. Strings are borrowed for the server's life. */
 struct httpd_settings {
-	void (*request)(void *arg, struct httpd_req *r); /* must answer or keep the request (set gone) */
+	/* Must answer, or keep the request and set gone. */
+	void (*request)(void *arg, struct httpd_req *r);
 	void *arg;
-	const char *fields;   /* sent with each answer to a handled request: "Name: value\r\n"…, or NULL */
-	size_t max_conns;     /* [128] beyond: idle ones make room, else new ones wait unaccepted */
-	size_t max_body;      /* [1 MiB] bytes; larger: 413 */
-	int64_t head_ms;      /* [10 s] for a whole head, TLS handshake included */
-	int64_t body_ms;      /* [60 s] for a whole body */
-	int64_t idle_ms;      /* [150 s] kept alive without a request */
-	int64_t stall_ms;     /* [30 s] a peer that takes no byte of an answer for that long is dropped */
-	size_t ws_queue_max;  /* [256 KiB] bytes queued to one WebSocket peer */
+	const char *fields;  /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
+	size_t max_conns;    /* [128] beyond: idle ones make room, else new ones wait unaccepted */
+	size_t max_body;     /* [1 MiB] bytes; larger: 413 */
+	int64_t head_ms;     /* [10 s] for a whole head, TLS handshake included */
+	int64_t body_ms;     /* [60 s] for a whole body */
+	int64_t idle_ms;     /* [150 s] kept alive without a request */
+	int64_t stall_ms;    /* [30 s] a peer that takes no byte for that long is dropped */
+	size_t ws_queue_max; /* [256 KiB] bytes queued to one WebSocket peer */
 };
 
 struct httpd;
 
 struct httpd *httpd_new(const struct httpd_settings *s); /* copies s */
 void httpd_free(struct httpd *h); /* NULL is fine; calls gone and closed of what is open */
-/* addr: IPv4 or IPv6 literal, "" or "*" for all. Port 0: any free one. tls NULL: plain. May be called
- * several times. ERR_BUSY when the address is in use. */
+/* addr: IPv4 or IPv6 literal, "" or "*" for all. Port 0: any free one. tls NULL: plain. May be
+ * called several times. ERR_BUSY when the address is in use. */
 int httpd_listen(struct httpd *h, const char *addr, uint16_t port, struct tls_ctx *tls,
-		 struct err *e);
+                 struct err *e);
 /* A Unix socket, mode 0600; a stale one in its place is removed. */
 int httpd_listen_unix(struct httpd *h, const char *path, struct err *e);
 uint16_t httpd_port(const struct httpd *h); /* of the first TCP listener; 0 if none */
@@ -73,34 +74,35 @@ void httpd_poll(struct httpd *h, struct pollset *ps);
 void httpd_step(struct httpd *h, const struct pollset *ps);
 size_t httpd_conns(const struct httpd *h);
 
-/* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"…, or NULL. The
- * texts are copied. The connection stays open if the client wants that. 204 and 304 have no body. */
+/* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
+ * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */
 void httpd_respond(struct httpd_req *r, int status, const char *content_type, const char *fields,
-		   struct str body);
+                   struct str body);
 /* Streams size bytes from fd, which now belongs to the connection. */
 void httpd_respond_file(struct httpd_req *r, int status, const char *content_type,
-			const char *fields, int fd, uint64_t size);
+                        const char *fields, int fd, uint64_t size);
 /* Drops the connection without an answer; gone is not called. A WebSocket's closed follows. */
 void httpd_close(struct httpd_req *r);
 
 struct httpd_ws {
-	/* One whole data message (WS_TEXT or WS_BINARY); pings are answered by the server. May be NULL. */
+	/* One whole data message (WS_TEXT or WS_BINARY); pings are answered here. May be NULL. */
 	void (*message)(struct httpd_req *r, enum ws_opcode op, struct str payload);
 	/* The queue has become empty. May be NULL. */
 	void (*drained)(struct httpd_req *r);
-	/* Last call, once. code: the peer's close code, 1005 without one, 1006 when it just left. */
+	/* Last, once. code: the peer's close code, 1005 without one, 1006 when it just left. */
 	void (*closed)(struct httpd_req *r, int code);
 	int eof_code; /* close code sent to a peer that leaves without one; 0: none */
 };
-/* Answers 101 and returns 0; or answers 400, with fields (may be NULL), and returns -1 when it is no
- * WebSocket handshake. ws is borrowed for the connection's life. */
+/* Answers 101 and returns 0; or answers 400, with fields (may be NULL), and returns -1 when it is
+ * no WebSocket handshake. ws is borrowed for the connection's life. */
 int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fields);
 /* Queues a frame; false (nothing queued) when the queue would pass its limit or is closing. */
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload);
 size_t httpd_ws_queued(const struct httpd_req *r);
 void httpd_ws_close(struct httpd_req *r, int code); /* after what is queued; closed follows */
 
-/* Value of the first query parameter of that name, decoded (plus is space) and appended. False: missing or malformed. */
+/* Appends the value of the first query parameter of that name, decoded (plus is space). False: it
+ * is missing or malformed. */
 bool httpd_query_get(struct str query, const char *name, struct buf *out);
 
 #endif

@@ -54,7 +54,7 @@ static void add_date(struct buf *b)
 }
 
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,
-		     uint64_t length)
+                     uint64_t length)
 {
 	buf_addf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
 	if (content_type)
@@ -80,7 +80,7 @@ static void answer_begins(struct hconn *c)
 }
 
 static void answer(struct hconn *c, int status, const char *content_type, const char *fields,
-		   struct str body)
+                   struct str body)
 {
 	struct buf all = { 0 };
 
@@ -98,13 +98,13 @@ static void answer(struct hconn *c, int status, const char *content_type, const 
 }
 
 void httpd_respond(struct httpd_req *r, int status, const char *content_type, const char *fields,
-		   struct str body)
+                   struct str body)
 {
 	answer(hconn_of(r), status, content_type, fields, body);
 }
 
 void httpd_respond_file(struct httpd_req *r, int status, const char *content_type,
-			const char *fields, int fd, uint64_t size)
+                        const char *fields, int fd, uint64_t size)
 {
 	struct hconn *c = hconn_of(r);
 	bool head_only = c->no_body;

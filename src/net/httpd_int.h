@@ -11,14 +11,14 @@
 #define HTTPD_AHEAD_MAX 65536
 
 enum hstate {
-	H_SETUP,   /* TLS handshake */
-	H_HEAD,    /* waiting for a head, or idle */
+	H_SETUP, /* TLS handshake */
+	H_HEAD,  /* waiting for a head, or idle */
 	H_BODY,
 	H_HANDLER, /* the handler keeps the request */
 	H_ANSWER,  /* the answer is being written */
 	H_WS,
-	H_WS_END,  /* close frame queued: nothing more is sent */
-	H_LINGER,  /* written and half closed: read until the peer has read it */
+	H_WS_END, /* close frame queued: nothing more is sent */
+	H_LINGER, /* written and half closed: read until the peer has read it */
 	H_DEAD,
 };
 
@@ -33,12 +33,12 @@ struct hconn {
 	enum http_framing framing;
 	uint64_t left; /* of a body with a length */
 	struct http_chunked chunked;
-	bool keep;     /* the connection outlives this request */
-	bool minor0;   /* HTTP/1.0 */
-	bool no_body;  /* HEAD */
+	bool keep;    /* the connection outlives this request */
+	bool minor0;  /* HTTP/1.0 */
+	bool no_body; /* HEAD */
 	bool eof;
-	bool kept;     /* no head timeout yet: idle between requests */
-	bool touched;  /* has work that no descriptor announces */
+	bool kept;      /* no head timeout yet: idle between requests */
+	bool touched;   /* has work that no descriptor announces */
 	size_t again_n; /* length of a write that has to be repeated */
 	int file_fd;
 	uint64_t file_left;

@@ -22,7 +22,7 @@ union sock_addr {
 };
 
 static int listener_add(struct httpd *h, int fd, const union sock_addr *a, socklen_t len,
-			struct tls_ctx *tls, const char *name, struct err *e)
+                        struct tls_ctx *tls, const char *name, struct err *e)
 {
 	if (h->n_listeners == HTTPD_LISTENERS_MAX) {
 		close(fd);
@@ -33,15 +33,18 @@ static int listener_add(struct httpd *h, int fd, const union sock_addr *a, sockl
 
 		close(fd);
 		if (code == EADDRINUSE)
-			return err_set(e, ERR_BUSY, code, "listen on %s: the address is in use", name);
+			return err_set(e, ERR_BUSY, code, "listen on %s: the address is in use",
+			               name);
 		return err_sys(e, code, "listen on %s", name);
 	}
-	h->listeners[h->n_listeners++] = (struct listener){ .fd = fd, .tls = tls, .ps_at = SIZE_MAX };
+	h->listeners[h->n_listeners++] = (struct listener){ .fd = fd,
+		                                            .tls = tls,
+		                                            .ps_at = SIZE_MAX };
 	return 0;
 }
 
 int httpd_listen(struct httpd *h, const char *addr, uint16_t port, struct tls_ctx *tls,
-		 struct err *e)
+                 struct err *e)
 {
 	union sock_addr a = { 0 };
 	socklen_t len = sizeof(a.in4);
@@ -57,8 +60,10 @@ int httpd_listen(struct httpd *h, const char *addr, uint16_t port, struct tls_ct
 		a.in6.sin6_port = htons(port);
 		len = sizeof(a.in6);
 	} else {
-		return err_set(e, ERR_USAGE, 0, "listen on \"%s\": no IP address; give one such as "
-			       "127.0.0.1, ::1 or 0.0.0.0", addr);
+		return err_set(e, ERR_USAGE, 0,
+		               "listen on \"%s\": no IP address; give one such as "
+		               "127.0.0.1, ::1 or 0.0.0.0",
+		               addr);
 	}
 	int fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -86,8 +91,8 @@ int httpd_listen_unix(struct httpd *h, const char *path, struct err *e)
 	struct stat st;
 
 	if (n >= sizeof(a.un.sun_path))
-		return err_set(e, ERR_LIMIT, 0, "listen on %s: the path is longer than %zu bytes", path,
-			       sizeof(a.un.sun_path) - 1);
+		return err_set(e, ERR_LIMIT, 0, "listen on %s: the path is longer than %zu bytes",
+		               path, sizeof(a.un.sun_path) - 1);
 	memcpy(a.un.sun_path, path, n + 1);
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		/* Only a socket that nobody listens on is stale. */

@@ -39,15 +39,16 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 
 		buf_adds(&all, "Sec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\n");
 		buf_adds(&all, fields ? fields : "");
-		httpd_respond(r, 400, "text/plain; charset=utf-8", buf_cstr(&all), STR_LIT("Bad Request\n"));
+		httpd_respond(r, 400, "text/plain; charset=utf-8", buf_cstr(&all),
+		              STR_LIT("Bad Request\n"));
 		buf_free(&all);
 		return -1;
 	}
 	ws_accept_value(key, accept);
 	buf_addf(&c->out,
-		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-		 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		 accept);
+	         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+	         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+	         accept);
 	c->ws = ws;
 	c->reader.require_mask = true;
 	c->state = H_WS;

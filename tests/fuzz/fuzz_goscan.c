@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Request bodies of the embedded Server: what the scanner takes, the JSON reader takes too (and what
- * it refuses has a reason), and the checks of every body type end on it.
+ * Request bodies of the embedded Server: what the scanner takes, the JSON reader takes too (and
+ * what it refuses has a reason), and the checks of every body type end on it.
  */
 #include "applets/server/dto.h"
 #include "applets/server/goscan.h"
@@ -13,8 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void check_all(struct json root)
 {
-	static const struct dto *const types[] = { &dto_job_state, &dto_runner_metadata, &dto_create_workspace,
-						   &dto_workspace_metadata, &dto_server_config, &dto_labels };
+	static const struct dto *const types[] = { &dto_job_state,        &dto_runner_metadata,
+		                                   &dto_create_workspace, &dto_workspace_metadata,
+		                                   &dto_server_config,    &dto_labels };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct buf why = { 0 };

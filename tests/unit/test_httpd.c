@@ -20,11 +20,11 @@
 
 struct fixture {
 	struct httpd *h;
-	struct buf log;           /* "METHOD path?query [body];" for each request */
-	struct httpd_req *kept;   /* request to be answered later */
+	struct buf log;         /* "METHOD path?query [body];" for each request */
+	struct httpd_req *kept; /* request to be answered later */
 	int gone, closed_code;
 	struct buf messages;
-	bool big;                 /* answers with 1 MiB */
+	bool big; /* answers with 1 MiB */
 };
 
 static void on_gone(struct httpd_req *r)
@@ -56,8 +56,8 @@ static void on_request(void *arg, struct httpd_req *r)
 {
 	struct fixture *f = arg;
 
-	buf_addf(&f->log, "%.*s %.*s?%.*s [%.*s];", STR_ARG(r->method), STR_ARG(r->path), STR_ARG(r->query),
-		 STR_ARG(r->body));
+	buf_addf(&f->log, "%.*s %.*s?%.*s [%.*s];", STR_ARG(r->method), STR_ARG(r->path),
+	         STR_ARG(r->query), STR_ARG(r->body));
 	if (str_eq(r->path, "/later")) {
 		f->kept = r;
 		r->user = f;
@@ -108,8 +108,9 @@ static void fixture_close(struct fixture *f)
 
 static int client(const struct fixture *f)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(httpd_port(f->h)),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		                 .sin_port = htons(httpd_port(f->h)),
+		                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	int on = 1;
@@ -154,8 +155,8 @@ static void receive(int fd, struct buf *out, bool *closed)
 }
 
 /* One exchange on a connection of its own, the request in pieces of `piece` bytes. */
-static void exchange(struct fixture *f, const char *request, size_t n, size_t piece, struct buf *out,
-		     bool *closed)
+static void exchange(struct fixture *f, const char *request, size_t n, size_t piece,
+                     struct buf *out, bool *closed)
 {
 	int fd = client(f);
 
@@ -195,61 +196,52 @@ static void strip_date(struct buf *b)
 }
 
 #define H "Host: x\r\n"
+#define ANSWER \
+	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n"
+#define REFUSED(status, length) \
+	"HTTP/1.1 " status \
+	"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " length \
+	"\r\nConnection: close\r\n\r\n" status
 
 static const struct {
 	const char *request, *log, *reply;
 	bool closed;
 } exchanges[] = {
-	{ "GET /a?b=c HTTP/1.1\r\n" H "\r\n", "GET /a?b=c [];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\nhello", false },
+	{ "GET /a?b=c HTTP/1.1\r\n" H "\r\n", "GET /a?b=c [];", ANSWER "\r\nhello", false },
 	{ "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", "GET /? [];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
-	  "hello", true },
-	{ "GET / HTTP/1.0\r\n\r\n", "GET /? [];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
-	  "hello", true },
-	{ "HEAD / HTTP/1.1\r\n" H "\r\n", "HEAD /? [];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\n", false },
-	{ "GET /204 HTTP/1.1\r\n" H "\r\n", "GET /204? [];", "HTTP/1.1 204 No Content\r\nX-S: t\r\n\r\n", false },
+	  ANSWER "Connection: close\r\n\r\nhello", true },
+	{ "GET / HTTP/1.0\r\n\r\n", "GET /? [];", ANSWER "Connection: close\r\n\r\nhello", true },
+	{ "HEAD / HTTP/1.1\r\n" H "\r\n", "HEAD /? [];", ANSWER "\r\n", false },
+	{ "GET /204 HTTP/1.1\r\n" H "\r\n", "GET /204? [];",
+	  "HTTP/1.1 204 No Content\r\nX-S: t\r\n\r\n", false },
 	{ "POST /p HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", "POST /p? [abc];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\nhello", false },
-	{ "POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: u\r\n\r\n",
-	  "POST /p? [abc];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\nhello", false },
-	{ "GET http://h:1/x?y HTTP/1.1\r\n" H "\r\n", "GET /x?y [];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\nhello", false },
+	  ANSWER "\r\nhello", false },
+	{ "POST /p HTTP/1.1\r\n" H
+	  "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: u\r\n\r\n",
+	  "POST /p? [abc];", ANSWER "\r\nhello", false },
+	{ "GET http://h:1/x?y HTTP/1.1\r\n" H "\r\n", "GET /x?y [];", ANSWER "\r\nhello", false },
 	/* Two at once. */
-	{ "GET /1 HTTP/1.1\r\n" H "\r\nPOST /2 HTTP/1.1\r\n" H "Content-Length: 1\r\nConnection: close\r\n\r\nz",
-	  "GET /1? [];POST /2? [z];",
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n\r\nhello"
-	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
-	  "hello", true },
+	{ "GET /1 HTTP/1.1\r\n" H "\r\nPOST /2 HTTP/1.1\r\n" H
+	  "Content-Length: 1\r\nConnection: close\r\n\r\nz",
+	  "GET /1? [];POST /2? [z];", ANSWER "\r\nhello" ANSWER "Connection: close\r\n\r\nhello",
+	  true },
 	/* Refusals. */
 	{ "GET / HTTP/1.1\r\n\r\n", "",
-	  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\nConnection: close\r\n\r\n"
-	  "400 Bad Request: missing required Host header", true },
-	{ "GET / HTTP/1.1\n", "",
-	  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
-	  "400 Bad Request", true },
-	{ "GET noslash HTTP/1.1\r\n" H "\r\n", "",
-	  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
-	  "400 Bad Request", true },
-	{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "",
-	  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
-	  "400 Bad Request", true },
+	  REFUSED("400 Bad Request", "45") ": missing required Host header", true },
+	{ "GET / HTTP/1.1\n", "", REFUSED("400 Bad Request", "15"), true },
+	{ "GET noslash HTTP/1.1\r\n" H "\r\n", "", REFUSED("400 Bad Request", "15"), true },
+	{ "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	  "", REFUSED("400 Bad Request", "15"), true },
 	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "",
-	  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
-	  "400 Bad Request", true },
+	  REFUSED("400 Bad Request", "15"), true },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: 65\r\n\r\n", "",
-	  "HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 28\r\n"
-	  "Connection: close\r\n\r\n413 Request Entity Too Large", true },
+	  REFUSED("413 Request Entity Too Large", "28"), true },
 	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n41\r\n"
-	  "0123456789012345678901234567890123456789012345678901234567890123456789", "",
-	  "HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 28\r\n"
-	  "Connection: close\r\n\r\n413 Request Entity Too Large", true },
+	  "0123456789012345678901234567890123456789012345678901234567890123456789",
+	  "", REFUSED("413 Request Entity Too Large", "28"), true },
 	{ "GET /none HTTP/1.1\r\n" H "\r\n", "GET /none? [];",
-	  "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 25\r\n"
-	  "Connection: close\r\n\r\n500 Internal Server Error", true },
+	  REFUSED("500 Internal Server Error", "25"), true },
 };
 
 static void exchanges_whole_and_split(void)
@@ -267,7 +259,8 @@ static void exchanges_whole_and_split(void)
 
 			TEST_ROW(i);
 			buf_reset(&f.log);
-			exchange(&f, exchanges[i].request, n, pieces[p] < n ? pieces[p] : n, &reply, &closed);
+			exchange(&f, exchanges[i].request, n, pieces[p] < n ? pieces[p] : n, &reply,
+			         &closed);
 			strip_date(&reply);
 			CHECK_STR(buf_cstr(&f.log), exchanges[i].log);
 			CHECK_STR(buf_cstr(&reply), exchanges[i].reply);
@@ -395,8 +388,10 @@ static void slow_peers_are_dropped(void)
 {
 	struct httpd_settings s = { .head_ms = 20, .body_ms = 20, .idle_ms = 20, .stall_ms = 20 };
 	static const char *const starts[] = {
-		"", "GET / HT", "POST / HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nab",
-		"GET / HTTP/1.1\r\n" H "\r\n", /* idle after its answer */
+		"",
+		"GET / HT",
+		"POST / HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nab",
+		"GET / HTTP/1.1\r\n" H "\r\n",    /* idle after its answer */
 		"GET /big HTTP/1.1\r\n" H "\r\n", /* never reads */
 	};
 	struct fixture f;
@@ -489,12 +484,17 @@ static void websocket_echo(void)
 		if (!CHECK(end != NULL))
 			break;
 		end += 4;
-		CHECK(strstr(reply.p, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != NULL);
+		CHECK(strstr(reply.p, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") !=
+		      NULL);
 		ws_reader_feed(&r, (struct str){ end, reply.n - (size_t)(end - reply.p) });
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_TEXT && str_eq(payload, "one"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_PONG && str_eq(payload, "p"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_BINARY && str_eq(payload, "two"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_CLOSE && str_eq(payload, "\x03\xe8"));
+		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_TEXT &&
+		      str_eq(payload, "one"));
+		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_PONG &&
+		      str_eq(payload, "p"));
+		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_BINARY &&
+		      str_eq(payload, "two"));
+		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_CLOSE &&
+		      str_eq(payload, "\x03\xe8"));
 		ws_reader_free(&r);
 	}
 	buf_free(&out);
@@ -544,9 +544,10 @@ static void query_values(void)
 	static const struct {
 		const char *query, *name, *value; /* value NULL: not found */
 	} rows[] = {
-		{ "a=1&b=2", "b", "2" },     { "a=1&a=2", "a", "1" }, { "", "a", NULL },	 { "ab=1", "a", NULL },
-		{ "a", "a", "" },	     { "a=", "a", "" },	      { "a=x%20y+z", "a", "x y z" }, { "a=%zz", "a", NULL },
-		{ "%61=1", "a", "1" },	     { "a=b=c", "a", "b=c" }, { "&&a=1&", "a", "1" },
+		{ "a=1&b=2", "b", "2" },       { "a=1&a=2", "a", "1" }, { "", "a", NULL },
+		{ "ab=1", "a", NULL },         { "a", "a", "" },        { "a=", "a", "" },
+		{ "a=x%20y+z", "a", "x y z" }, { "a=%zz", "a", NULL },  { "%61=1", "a", "1" },
+		{ "a=b=c", "a", "b=c" },       { "&&a=1&", "a", "1" },
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
@@ -592,6 +593,7 @@ static void listening(void)
 	CHECK(!file_exists(path));
 }
 
-TEST_MAIN(TEST(exchanges_whole_and_split), TEST(cut_off_requests_leave_nothing), TEST(endless_head_is_refused),
-	  TEST(later_answers), TEST(files_and_large_bodies), TEST(slow_peers_are_dropped), TEST(idle_ones_make_room),
-	  TEST(websocket_echo), TEST(websocket_ends), TEST(query_values), TEST(listening))
+TEST_MAIN(TEST(exchanges_whole_and_split), TEST(cut_off_requests_leave_nothing),
+          TEST(endless_head_is_refused), TEST(later_answers), TEST(files_and_large_bodies),
+          TEST(slow_peers_are_dropped), TEST(idle_ones_make_room), TEST(websocket_echo),
+          TEST(websocket_ends), TEST(query_values), TEST(listening))

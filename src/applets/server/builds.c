@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds and the workspace templates they are made of (protocol 3.14, 3.15, 11.5, 11.7). See srv.h. */
+/* Builds, and the workspace templates they are made of (protocol 3.14, 3.15, 11.5). See srv.h. */
 #include "applets/server/git.h"
 
 #include "base/jsonw.h"
@@ -24,7 +24,8 @@ void h_build_get(struct call *c)
 	struct buf b = { 0 };
 
 	if (!r) {
-		reply_error(c, 404, "failed to find build: build %s", deleted ? "is deleted" : "not found");
+		reply_error(c, 404, "failed to find build: build %s",
+		            deleted ? "is deleted" : "not found");
 		return;
 	}
 	view_build(c->s, &b, r);
@@ -40,7 +41,8 @@ void h_build_successful(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-static int build_create(struct srv *s, const struct rec *t, struct json body, char id[ID_SIZE], struct err *e)
+static int build_create(struct srv *s, const struct rec *t, struct json body, char id[ID_SIZE],
+                        struct err *e)
 {
 	struct buf b = { 0 };
 	char now[STAMP_SIZE];
@@ -60,7 +62,8 @@ static int build_create(struct srv *s, const struct rec *t, struct json body, ch
 		jw_obj_end(&b);
 		rec_set_json(r, "containerConfig", buf_str(&b));
 		rec_set_json(r, "buildConfig",
-			     rec_has(t, "buildConfig") ? rec_json(t, "buildConfig") : STR_LIT("null"));
+		             rec_has(t, "buildConfig") ? rec_json(t, "buildConfig")
+		                                       : STR_LIT("null"));
 		buf_reset(&b);
 		git_repository(&b, rec_text(t, "repositoryUrl"), branch, "");
 		rec_set_json(r, "repository", buf_str(&b));
@@ -101,7 +104,8 @@ void h_build_create(struct call *c)
 
 static int build_delete(struct srv *s, const struct rec *r, bool force, struct err *e)
 {
-	return job_create(s, "build", rec_text(r, "id"), NULL, force ? "force-delete" : "delete", NULL, e);
+	return job_create(s, "build", rec_text(r, "id"), NULL, force ? "force-delete" : "delete",
+	                  NULL, e);
 }
 
 void h_build_delete(struct call *c)
@@ -130,7 +134,8 @@ void h_build_delete_all(struct call *c)
 	for (const struct rec *r = c->s->store.first[K_BUILD]; r; r = r->next) {
 		struct err e = { 0 };
 
-		if (!is_deleted(c->s, r) && build_delete(c->s, r, force, &e) < 0 && first.kind == ERR_NONE)
+		if (!is_deleted(c->s, r) && build_delete(c->s, r, force, &e) < 0 &&
+		    first.kind == ERR_NONE)
 			first = e;
 	}
 	if (first.kind != ERR_NONE)
@@ -167,7 +172,8 @@ void h_template_list(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-static void set_text(struct call *c, struct rec *t, const char *name, struct json body, const char *setting)
+static void set_text(struct call *c, struct rec *t, const char *name, struct json body,
+                     const char *setting)
 {
 	char *text = json_dup_or_empty(json_get(body, name));
 
@@ -299,6 +305,8 @@ void h_template_for_url(struct call *c)
 	if (b.n)
 		reply_json(c, 200, &b);
 	else
-		reply_error(c, 404, "failed to find workspace template by git url: workspace template not found");
+		reply_error(c, 404,
+		            "failed to find workspace template by git url: "
+		            "workspace template not found");
 	buf_free(&url);
 }

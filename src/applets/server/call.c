@@ -38,27 +38,20 @@ void reply_text(struct call *c, int status, const char *text)
 
 void reply_error(struct call *c, int status, const char *fmt, ...)
 {
-	struct buf text = { 0 }, body = { 0 };
+	struct buf body = { 0 };
+	char *text = NULL;
 	va_list ap;
-	char small[512];
 
 	va_start(ap, fmt);
-	int n = vsnprintf(small, sizeof(small), fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
-	if (n >= (int)sizeof(small)) {
-		va_start(ap, fmt);
-		vsnprintf(buf_reserve(&text, (size_t)n), (size_t)n + 1, fmt, ap);
-		va_end(ap);
-		text.n += (size_t)n;
-	} else if (n > 0) {
-		buf_add(&text, small, (size_t)n);
-	}
 	jw_obj(&body);
-	jw_kstr(&body, "error", buf_cstr(&text));
+	jw_kstr(&body, "error", text ? text : "out of memory");
 	jw_obj_end(&body);
 	/* The reference has sent its head when the body is made: JSON, but called plain text. */
 	reply(c, status, TYPE_TEXT, buf_str(&body));
-	buf_free(&text);
+	free(text);
 	buf_free(&body);
 }
 
@@ -135,13 +128,13 @@ bool call_force(struct call *c, bool *force)
 	return *force || known;
 }
 
-/* A Host header becomes part of scripts and URLs: only what host names and addresses are made of. */
+/* A Host header becomes part of scripts and URLs: only what names and addresses are made of. */
 static bool plain_host(struct str host)
 {
 	for (size_t i = 0; i < host.n; i++) {
 		char ch = host.p[i];
-		bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-			  (ch && strchr(".-_:[]", ch));
+		bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
+		          (ch >= 'A' && ch <= 'Z') || (ch && strchr(".-_:[]", ch));
 
 		if (!ok)
 			return false;

@@ -33,8 +33,8 @@ static int read_line(const char *dir, const char *name, struct buf *out, struct 
 }
 
 /* POSTs to the running server with its own first key. */
-static int post(const struct options *o, const char *data, const char *path, struct http_reply *reply,
-		struct err *e)
+static int post(const struct options *o, const char *data, const char *path,
+                struct http_reply *reply, struct err *e)
 {
 	struct buf url = { 0 }, key = { 0 };
 	struct url u = { 0 };
@@ -110,7 +110,8 @@ static int add_key(const struct options *o, const char *data, const char *name, 
 
 int server_cli(int argc, char **argv)
 {
-	static const char usage[] = "server key [--data DIR] NAME\nMakes a client API key and prints it, once.";
+	static const char usage[] =
+		"server key [--data DIR] NAME\nMakes a client API key and prints it, once.";
 	struct options o = { 0 };
 	struct err e = { 0 };
 	const struct opt opts[] = {

@@ -9,6 +9,6 @@
 
 struct err;
 char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */
-int server_cli(int argc, char **argv); /* argv[0] is "key"; exit status */
+int server_cli(int argc, char **argv);    /* argv[0] is "key"; exit status */
 
 #endif

@@ -64,7 +64,8 @@ static void write_default(struct call *c, struct buf *b)
 {
 	struct srv *s = c->s;
 	struct buf base = { 0 };
-	char *log = store_path(&s->store, "server.log"), *binaries = store_path(&s->store, "binaries");
+	char *log = store_path(&s->store, "server.log"),
+	     *binaries = store_path(&s->store, "binaries");
 	uint16_t port = httpd_port(s->httpd);
 
 	call_base_url(c, &base);
@@ -139,7 +140,8 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api)
 	srv_config_write(c, &text);
 	struct json_doc *doc = json_parse(buf_str(&text), SIZE_MAX, &e);
 	struct json root = json_root(doc), frps = json_get(root, "frps");
-	char *domain = json_dup(json_get(frps, "domain")), *protocol = json_dup(json_get(frps, "protocol"));
+	char *domain = json_dup(json_get(frps, "domain")),
+	     *protocol = json_dup(json_get(frps, "protocol"));
 	char *id = json_dup_or_empty(json_get(root, "id"));
 
 	if (domain && protocol) {

@@ -27,7 +27,8 @@ static const char daytona_script[] =
 	"base=${DAYTONA_SERVER_DOWNLOAD_URL:-@BASE_URL@/binary}\n"
 	"version=${DAYTONA_SERVER_VERSION:-latest}\n"
 	"dir=${DAYTONA_PATH:-/usr/local/bin}\n"
-	"case $(uname -s) in Linux) os=linux ;; Darwin) os=darwin ;; *) echo \"no daytona for $(uname -s)\" >&2; exit 1 ;; esac\n"
+	"case $(uname -s) in Linux) os=linux ;; Darwin) os=darwin ;;\n"
+	"*) echo \"no daytona for $(uname -s)\" >&2; exit 1 ;; esac\n"
 	"case $(uname -m) in x86_64|amd64) arch=amd64 ;; aarch64|arm64) arch=arm64 ;;\n"
 	"*) echo \"no daytona for $(uname -m)\" >&2; exit 1 ;; esac\n"
 	"url=$base/$version/daytona-$os-$arch\n"
@@ -36,7 +37,8 @@ static const char daytona_script[] =
 	"tmp=$(mktemp \"$dir/.daytona.XXXXXX\")\n"
 	"trap 'rm -f \"$tmp\"' EXIT\n"
 	"try=1\n"
-	"until if command -v curl >/dev/null 2>&1; then curl -fsSL -H \"$auth\" -o \"$tmp\" \"$url\"\n"
+	"until if command -v curl >/dev/null 2>&1; then\n"
+	"\tcurl -fsSL -H \"$auth\" -o \"$tmp\" \"$url\"\n"
 	"else wget -q --header=\"$auth\" -O \"$tmp\" \"$url\"; fi; do\n"
 	"\ttry=$((try + 1))\n"
 	"\t[ $try -le 10 ] || { echo \"cannot download $url\" >&2; exit 1; }\n"
@@ -92,9 +94,11 @@ static bool reply_file(struct call *c, const char *path, const char *name)
 		fd_close(&fd);
 		return false;
 	}
-	buf_addf(&fields, "Content-Disposition: attachment; filename=%s\r\nX-Server-Version: %s\r\n", name,
-		 c->s->opt.version);
-	httpd_respond_file(c->r, 200, "application/octet-stream", buf_cstr(&fields), fd, (uint64_t)st.st_size);
+	buf_addf(&fields,
+	         "Content-Disposition: attachment; filename=%s\r\nX-Server-Version: %s\r\n", name,
+	         c->s->opt.version);
+	httpd_respond_file(c->r, 200, "application/octet-stream", buf_cstr(&fields), fd,
+	                   (uint64_t)st.st_size);
 	buf_free(&fields);
 	return true;
 }
@@ -107,7 +111,7 @@ static bool reply_stored(struct call *c, const char *dir, const char *version, c
 
 	if (ok) {
 		buf_addf(&path, "%s/%s/%s%s%s", c->s->store.dir, dir, version ? version : "",
-			 version ? "/" : "", name);
+		         version ? "/" : "", name);
 		ok = reply_file(c, buf_cstr(&path), name);
 	}
 	buf_free(&path);
@@ -133,9 +137,12 @@ void h_binary_get(struct call *c)
 
 	if (!binary_name_ok(name))
 		reply_error(c, 500, "failed to get binary path: invalid binary name: %s", name);
-	else if (!reply_stored(c, "binaries", version, name) && !reply_stored(c, "binaries", NULL, name))
-		reply_error(c, 500, "failed to get binary path: %s of version %s is not on this server; put it into "
-			    "its data directory as binaries/%s/%s", name, version, version, name);
+	else if (!reply_stored(c, "binaries", version, name) &&
+	         !reply_stored(c, "binaries", NULL, name))
+		reply_error(c, 500,
+		            "failed to get binary path: %s of version %s is not on this server; "
+		            "put it into its data directory as binaries/%s/%s",
+		            name, version, version, name);
 }
 
 static void own_name(struct buf *b)
@@ -186,7 +193,8 @@ static void reply_sums(struct call *c)
 	for (struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d)) {
 		char *path = path_join(dir, f->d_name);
 
-		if (str_is_id(str_of(f->d_name)) && f->d_name[0] != '.' && strcmp(f->d_name, buf_cstr(&name)) != 0)
+		if (str_is_id(str_of(f->d_name)) && f->d_name[0] != '.' &&
+		    strcmp(f->d_name, buf_cstr(&name)) != 0)
 			add_sum(&out, path, f->d_name);
 		free(path);
 	}

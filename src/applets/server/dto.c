@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See dto.h. Types are checked in the order of the document, required values in that of the table. */
+/* See dto.h. Types are checked in the document's order, required values in that of the table. */
 #include "applets/server/dto.h"
 
 #include <strings.h>
 
 static const char *kind_of(struct json v)
 {
-	return json_is_object(v) ? "object" :
-	       json_is_array(v)	 ? "array" :
-	       json_is_string(v) ? "string" :
-	       json_is_bool(v)	 ? "bool" :
-				   "number";
+	return json_is_object(v)   ? "object"
+	       : json_is_array(v)  ? "array"
+	       : json_is_string(v) ? "string"
+	       : json_is_bool(v)   ? "bool"
+	                           : "number";
 }
 
 static const char *type_name(const struct dto_field *f, struct buf *b)
 {
 	static const char *const names[] = {
-		[DTO_STRING] = "string", [DTO_UINT64] = "uint64",     [DTO_UINT32] = "uint32",
-		[DTO_INT] = "int",	 [DTO_BOOL] = "bool",	      [DTO_STRINGS] = "[]string",
-		[DTO_MAP] = "map[string]string", [DTO_OBJECT_MAP] = "map[string]",
-		[DTO_OBJECT] = "",	 [DTO_POINTER] = "",	      [DTO_OBJECTS] = "[]",
+		[DTO_STRING] = "string",
+		[DTO_UINT64] = "uint64",
+		[DTO_UINT32] = "uint32",
+		[DTO_INT] = "int",
+		[DTO_BOOL] = "bool",
+		[DTO_STRINGS] = "[]string",
+		[DTO_MAP] = "map[string]string",
+		[DTO_OBJECT_MAP] = "map[string]",
+		[DTO_OBJECT] = "",
+		[DTO_POINTER] = "",
+		[DTO_OBJECTS] = "[]",
 	};
 
 	if (f->go_type)
@@ -31,10 +38,10 @@ static const char *type_name(const struct dto_field *f, struct buf *b)
 }
 
 static bool mismatch(const char *what, struct str number, const struct dto *outer, const char *path,
-		     const char *type, struct buf *why)
+                     const char *type, struct buf *why)
 {
 	buf_addf(why, "json: cannot unmarshal %s%s%.*s into Go struct field %s.%s of type %s", what,
-		 number.n ? " " : "", STR_ARG(number), outer->name, path, type);
+	         number.n ? " " : "", STR_ARG(number), outer->name, path, type);
 	return false;
 }
 
@@ -50,7 +57,7 @@ static bool number_fits(const struct dto_field *f, struct json v)
 static bool check_types(const struct dto *d, struct json obj, const char *prefix, struct buf *why);
 
 static bool check_elements(const struct dto_field *f, struct json v, const struct dto *outer,
-			   const char *path, struct buf *why)
+                           const char *path, struct buf *why)
 {
 	bool strings = f->type == DTO_STRINGS || f->type == DTO_MAP;
 	struct buf name = { 0 };
@@ -60,10 +67,12 @@ static bool check_elements(const struct dto_field *f, struct json v, const struc
 		if (json_is_null(m))
 			continue;
 		if (strings && !json_is_string(m)) {
-			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path, "string", why);
+			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path, "string",
+			              why);
 		} else if (!strings && !json_is_object(m)) {
 			buf_addf(&name, "%s.%s", f->of->package, f->of->name);
-			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path, buf_cstr(&name), why);
+			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path,
+			              buf_cstr(&name), why);
 		} else if (!strings) {
 			ok = check_types(f->of, m, path, why);
 		}
@@ -73,7 +82,7 @@ static bool check_elements(const struct dto_field *f, struct json v, const struc
 }
 
 static bool check_field(const struct dto_field *f, struct json v, const struct dto *outer,
-			const char *path, struct buf *why)
+                        const char *path, struct buf *why)
 {
 	struct buf name = { 0 };
 	struct str number = { NULL, 0 };
@@ -171,8 +180,9 @@ static void check_required(const struct dto *d, struct json obj, const char *spa
 		buf_addf(&inner, "%s.%s", space, f->go);
 		if (f->required && f->type != DTO_OBJECT && is_zero(f, v))
 			buf_addf(why,
-				 "%sKey: '%s' Error:Field validation for '%s' failed on the 'required' tag",
-				 why->n ? "\n" : "", buf_cstr(&inner), f->go);
+			         "%sKey: '%s' Error:Field validation for '%s' failed on the "
+			         "'required' tag",
+			         why->n ? "\n" : "", buf_cstr(&inner), f->go);
 		else if (f->type == DTO_OBJECT || (f->type == DTO_POINTER && !json_is_null(v)))
 			check_required(f->of, v, buf_cstr(&inner), why);
 		buf_free(&inner);
@@ -184,15 +194,16 @@ bool dto_check(const struct dto *d, struct json v, struct buf *why)
 	bool map = !d->fields; /* a bare map of strings */
 
 	if (!json_is_object(v) && !json_is_null(v)) {
-		buf_addf(why, "json: cannot unmarshal %s into Go value of type %s%s%s", kind_of(v), d->package,
-			 map ? "" : ".", d->name);
+		buf_addf(why, "json: cannot unmarshal %s into Go value of type %s%s%s", kind_of(v),
+		         d->package, map ? "" : ".", d->name);
 		return false;
 	}
 	if (map) {
 		for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
 			if (json_is_string(m) || json_is_null(m))
 				continue;
-			buf_addf(why, "json: cannot unmarshal %s into Go value of type string", kind_of(m));
+			buf_addf(why, "json: cannot unmarshal %s into Go value of type string",
+			         kind_of(m));
 			return false;
 		}
 		return true;

@@ -6,10 +6,20 @@
 
 #define MUST true
 #define MAY false
-#define S(json, go, req) { json, go, DTO_STRING, req, NULL, NULL }
-#define F(json, go, type, req) { json, go, type, req, NULL, NULL }
-#define O(json, go, type, req, of) { json, go, type, req, of, NULL }
-#define DTO(var, name, package, fields) const struct dto var = { name, package, fields, ARRAY_LEN(fields) }
+#define S(json, go, req) \
+	{ \
+		json, go, DTO_STRING, req, NULL, NULL \
+	}
+#define F(json, go, type, req) \
+	{ \
+		json, go, type, req, NULL, NULL \
+	}
+#define O(json, go, type, req, of) \
+	{ \
+		json, go, type, req, of, NULL \
+	}
+#define DTO(var, name, package, fields) \
+	const struct dto var = { name, package, fields, ARRAY_LEN(fields) }
 #define LOCAL_DTO(var, name, package, fields) \
 	static const struct dto var = { name, package, fields, ARRAY_LEN(fields) }
 
@@ -58,7 +68,8 @@ DTO(dto_create_runner, "CreateRunnerDTO", "services", create_runner);
 static const struct dto_field provider_metadata[] = {
 	S("metadata", "Metadata", MUST),
 };
-DTO(dto_provider_metadata_workspace, "UpdateWorkspaceProviderMetadataDTO", "dto", provider_metadata);
+DTO(dto_provider_metadata_workspace, "UpdateWorkspaceProviderMetadataDTO", "dto",
+    provider_metadata);
 DTO(dto_provider_metadata_target, "UpdateTargetProviderMetadataDTO", "dto", provider_metadata);
 
 static const struct dto_field file_status[] = {
@@ -120,7 +131,7 @@ static const struct dto_field build_config[] = {
 };
 LOCAL_DTO(dto_build_config, "BuildConfig", "models", build_config);
 
-/* An empty sha is let through: there is no git host here to look it up, and runners clone the branch. */
+/* An empty sha is let through: nobody here can look it up, and runners clone the branch. */
 static const struct dto_field repository[] = {
 	S("id", "Id", MUST),
 	S("url", "Url", MUST),

@@ -81,7 +81,8 @@ int git_adopt(const struct srv *s, const char *url, char **id, struct err *e)
 	size_t n = matches(s, url, &g);
 
 	if (n > 1)
-		return err_set(e, ERR_EXISTS, 0, "multiple git provider configs found for the repository url");
+		return err_set(e, ERR_EXISTS, 0,
+		               "multiple git provider configs found for the repository url");
 	if (n == 1) {
 		free(*id);
 		*id = mem_dup(rec_text(g, "id"));
@@ -146,7 +147,8 @@ static char *escaped(const char *text)
 static void view(const struct call *c, struct buf *b, const struct rec *g, bool for_url)
 {
 	static const char *const optional[] = { "baseApiUrl", "signingKey", "signingMethod" };
-	char *username = for_url ? escaped(rec_text(g, "username")) : mem_dup(rec_text(g, "username"));
+	char *username = for_url ? escaped(rec_text(g, "username"))
+	                         : mem_dup(rec_text(g, "username"));
 	char *token = for_url ? escaped(rec_text(g, "token")) : mem_dup(rec_text(g, "token"));
 
 	jw_obj(b);
@@ -207,7 +209,8 @@ static bool known_provider(struct json id)
 static void set_alias(const struct srv *s, struct rec *g)
 {
 	struct buf alias = { 0 };
-	const char *base = rec_text(g, "username")[0] ? rec_text(g, "username") : rec_text(g, "providerId");
+	const char *base = rec_text(g, "username")[0] ? rec_text(g, "username")
+	                                              : rec_text(g, "providerId");
 
 	buf_adds(&alias, base);
 	for (int i = 2; store_find(&s->store, K_GIT, "alias", buf_cstr(&alias)); i++) {
@@ -336,7 +339,7 @@ static const struct dto_field context_fields[] = {
 	{ "sha", "Sha", DTO_STRING, false, NULL, NULL },
 };
 static const struct dto dto_context = { "GetRepositoryContext", "gitprovider", context_fields,
-					ARRAY_LEN(context_fields) };
+	                                ARRAY_LEN(context_fields) };
 
 void h_git_context(struct call *c)
 {

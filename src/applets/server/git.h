@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Git providers: which of the stored ones fits a repository; what a repository's URL tells of it. */
+/* Git providers: which of the stored ones fits a repository; what a URL tells of it. */
 #ifndef APPLETS_SERVER_GIT_H
 #define APPLETS_SERVER_GIT_H
 

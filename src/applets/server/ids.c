@@ -63,7 +63,8 @@ int new_uuid(struct buf *b, struct err *e)
 	raw[6] = (unsigned char)((raw[6] & 0x0f) | 0x40);
 	raw[8] = (unsigned char)((raw[8] & 0x3f) | 0x80);
 	buf_add_hex(&hex, raw, sizeof(raw));
-	buf_addf(b, "%.8s-%.4s-%.4s-%.4s-%.12s", hex.p, hex.p + 8, hex.p + 12, hex.p + 16, hex.p + 20);
+	buf_addf(b, "%.8s-%.4s-%.4s-%.4s-%.12s", hex.p, hex.p + 8, hex.p + 12, hex.p + 16,
+	         hex.p + 20);
 	mem_wipe(raw, sizeof(raw));
 	buf_wipe(&hex);
 	return 0;
@@ -77,7 +78,8 @@ static void hash_of(struct str key, struct buf *hex)
 	buf_add_hex(hex, hash, sizeof(hash));
 }
 
-int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE], struct err *e)
+int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
+               struct err *e)
 {
 	struct buf uuid = { 0 }, text = { 0 }, hash = { 0 };
 	struct rec *r;

@@ -51,7 +51,8 @@ const struct rec *job_last(const struct srv *s, const struct rec *r)
 	for (const struct rec *j = s->store.first[K_JOB]; j; j = j->next) {
 		int64_t linked = rec_int(j, "linked");
 
-		if (linked > newest && j->seq > r->seq && is_for(j, type_of(r), rec_text(r, "id"))) {
+		if (linked > newest && j->seq > r->seq &&
+		    is_for(j, type_of(r), rec_text(r, "id"))) {
 			newest = linked;
 			last = j;
 		}
@@ -101,7 +102,8 @@ static void prune(struct srv *s)
 
 		if (is_open(j) || (last && !is_deleted(s, r)))
 			continue;
-		if ((last && store_remove(&s->store, r, &e) < 0) || store_remove(&s->store, j, &e) < 0)
+		if ((last && store_remove(&s->store, r, &e) < 0) ||
+		    store_remove(&s->store, j, &e) < 0)
 			log_warn("server: %s", e.msg);
 		return;
 	}
@@ -111,7 +113,8 @@ static bool is_offered(const struct rec *job, const char *runner_id)
 {
 	const char *owner = rec_get(job, "runnerId");
 
-	return rec_is(job, "state", "pending") && (!owner || !owner[0] || strcmp(owner, runner_id) == 0);
+	return rec_is(job, "state", "pending") &&
+	       (!owner || !owner[0] || strcmp(owner, runner_id) == 0);
 }
 
 /* Answers with the pending jobs; false when there are none. */
@@ -182,7 +185,7 @@ void jobs_step(struct srv *s)
 }
 
 int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
-	       const char *action, const char *metadata, struct err *e)
+               const char *action, const char *metadata, struct err *e)
 {
 	char id[ID_SIZE], now[STAMP_SIZE];
 	struct rec *j;
@@ -228,7 +231,8 @@ void h_runner_jobs(struct call *c)
 	c->r->gone = waiter_gone;
 }
 
-static int set_state(struct srv *s, struct rec *job, const char *state, const char *error, struct err *e)
+static int set_state(struct srv *s, struct rec *job, const char *state, const char *error,
+                     struct err *e)
 {
 	enum kind kind;
 	char now[STAMP_SIZE];

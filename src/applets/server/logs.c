@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_MAX (32u << 20)        /* a log that is larger becomes log.1 */
+#define LOG_MAX (32u << 20) /* a log that is larger becomes log.1 */
 #define SERVER_LOG_MAX (1u << 20)
-#define LINE_MAX_BYTES (1u << 20)  /* what no frame may exceed either */
-#define QUEUE_GOAL (64u << 10)     /* bytes to one reader under way */
+#define LINE_MAX_BYTES (1u << 20) /* what no frame may exceed either */
+#define QUEUE_GOAL (64u << 10)    /* bytes to one reader under way */
 #define DELIMITER "!-#_^*|"
 
 static const char empty_entry[] =
@@ -32,7 +32,7 @@ struct logsock {
 	bool follow, raw; /* raw: the server's own log, plain text */
 	int fd;           /* reader: -1 for a writer */
 	struct buf line;
-	bool skip;        /* the rest of an overlong line */
+	bool skip; /* the rest of an overlong line */
 };
 
 static void sock_closed(struct httpd_req *r, int code)
@@ -78,7 +78,8 @@ static char *log_path(struct call *c, const char *kind)
 	struct err e = { 0 };
 
 	if (!str_is_id(str_of(c->param[0])) || c->param[0][0] == '.') {
-		reply_error(c, 400, "invalid id: only letters, digits, '.', '-' and '_' are allowed");
+		reply_error(c, 400,
+		            "invalid id: only letters, digits, '.', '-' and '_' are allowed");
 		return NULL;
 	}
 	buf_addf(&b, "%s/logs/%s/%s", c->s->store.dir, kind, c->param[0]);
@@ -105,7 +106,8 @@ static int append(const char *path, struct str bytes, off_t max, struct err *e)
 		buf_addf(&old, "%s.1", path);
 		if (rename(path, buf_cstr(&old)) == 0) {
 			close(fd);
-			fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+			fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			          0600);
 		}
 		buf_free(&old);
 		if (fd < 0)
@@ -202,7 +204,8 @@ static void take(struct logsock *l, struct str bytes)
 		size_t n = lf ? (size_t)(lf - bytes.p) : bytes.n;
 
 		if (!l->skip && l->line.n + n > LINE_MAX_BYTES / 2) {
-			buf_reset(&l->line); /* too long for a frame: an empty entry stands for it */
+			buf_reset(
+				&l->line); /* too long for a frame: an empty entry stands for it */
 			l->skip = true;
 		}
 		if (!l->skip)

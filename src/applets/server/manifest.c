@@ -9,11 +9,12 @@
 
 #define MANIFEST_MAX (1u << 20)
 
-static const char built_in[] =
-	"{\"docker-provider\":{\"default\":false,\"label\":\"Docker\",\"versions\":{\"latest\":{\"downloadUrls\":{}},"
-	"\"v" DR_VERSION "\":{\"downloadUrls\":{}}}},"
-	"\"native-provider\":{\"default\":false,\"label\":\"Native\",\"versions\":{\"latest\":{\"downloadUrls\":{}},"
-	"\"v" DR_VERSION "\":{\"downloadUrls\":{}}}}}";
+static const char built_in[] = "{\"docker-provider\":{\"default\":false,\"label\":\"Docker\","
+			       "\"versions\":{\"latest\":{\"downloadUrls\":{}},"
+			       "\"v" DR_VERSION "\":{\"downloadUrls\":{}}}},"
+			       "\"native-provider\":{\"default\":false,\"label\":\"Native\","
+			       "\"versions\":{\"latest\":{\"downloadUrls\":{}},"
+			       "\"v" DR_VERSION "\":{\"downloadUrls\":{}}}}}";
 
 static void read_text(const struct srv *s, struct buf *text)
 {
@@ -104,12 +105,13 @@ static size_t add_versions(struct entry *list, size_t n, const char *name, struc
 {
 	size_t first = n, best = SIZE_MAX;
 
-	for (struct json v = json_first(json_get(provider, "versions")); json_present(v); v = json_next(v)) {
+	for (struct json v = json_first(json_get(provider, "versions")); json_present(v);
+	     v = json_next(v)) {
 		struct buf version = { 0 };
 
 		json_key(v, &version);
 		list[n] = (struct entry){ mem_dup(name), json_dup(json_get(provider, "label")),
-					  buf_take(&version), false };
+			                  buf_take(&version), false };
 		if (is_newer(list[n].version, best == SIZE_MAX ? "" : list[best].version))
 			best = n;
 		n++;

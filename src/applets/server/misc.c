@@ -182,7 +182,8 @@ void h_registry_get(struct call *c)
 	if (b.n)
 		reply_json(c, 200, &b);
 	else
-		reply_error(c, 404, "failed to find container registry for server: %s", c->param[0]);
+		reply_error(c, 404, "failed to find container registry for server: %s",
+		            c->param[0]);
 	kv_free(&env);
 	buf_free(&id);
 }

@@ -99,9 +99,15 @@ static void members_free(struct member *list, size_t n)
 static void put_map(struct buf *b, struct json map, bool hide)
 {
 	static const char *const hidden[] = {
-		"DAYTONA_TARGET_ID", "DAYTONA_WORKSPACE_ID", "DAYTONA_WORKSPACE_REPOSITORY_URL",
-		"DAYTONA_SERVER_API_KEY", "DAYTONA_SERVER_VERSION", "DAYTONA_SERVER_URL",
-		"DAYTONA_SERVER_API_URL", "DAYTONA_CLIENT_ID", "DAYTONA_AGENT_LOG_FILE_PATH",
+		"DAYTONA_TARGET_ID",
+		"DAYTONA_WORKSPACE_ID",
+		"DAYTONA_WORKSPACE_REPOSITORY_URL",
+		"DAYTONA_SERVER_API_KEY",
+		"DAYTONA_SERVER_VERSION",
+		"DAYTONA_SERVER_URL",
+		"DAYTONA_SERVER_API_URL",
+		"DAYTONA_CLIENT_ID",
+		"DAYTONA_AGENT_LOG_FILE_PATH",
 		"DAYTONA_TELEMETRY_ENABLED",
 	};
 	size_t n;
@@ -210,14 +216,16 @@ void normal_repository(struct buf *b, struct json r, const char *url)
 	put_text(b, "source", r, "source");
 	if (!json_is_null(json_get(r, "path")))
 		put_text(b, "path", r, "path");
-	if (json_is_string(json_get(r, "cloneTarget")) && !json_str_is(json_get(r, "cloneTarget"), ""))
+	if (json_is_string(json_get(r, "cloneTarget")) &&
+	    !json_str_is(json_get(r, "cloneTarget"), ""))
 		put_text(b, "cloneTarget", r, "cloneTarget");
 	jw_obj_end(b);
 }
 
 void normal_build_config(struct buf *b, struct json config)
 {
-	struct json dev = json_get(config, "devcontainer"), cached = json_get(config, "cachedBuild");
+	struct json dev = json_get(config, "devcontainer"),
+		    cached = json_get(config, "cachedBuild");
 
 	jw_obj(b);
 	if (json_is_object(dev)) {

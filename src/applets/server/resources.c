@@ -14,11 +14,13 @@ static const char *word(enum kind kind)
 bool resource_name_ok(const char *name)
 {
 	return name[0] && strcmp(name, ".") != 0 &&
-	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+	       name[strspn(name,
+	                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ==
+	               '\0';
 }
 
 void resource_env(struct call *c, struct buf *b, const char *target_id, const char *workspace_id,
-		  const char *repo_url, const char *api_key, struct json own)
+                  const char *repo_url, const char *api_key, struct json own)
 {
 	struct buf server = { 0 }, api = { 0 }, client = { 0 }, text = { 0 };
 	struct kv env = { 0 };
@@ -67,7 +69,7 @@ static int create_job(struct srv *s, const struct rec *r, const char *action, st
 	const struct rec *config = resource_config(s, r);
 
 	return job_create(s, word((enum kind)r->kind), rec_text(r, "id"),
-			  config ? rec_get(config, "runnerId") : NULL, action, NULL, e);
+	                  config ? rec_get(config, "runnerId") : NULL, action, NULL, e);
 }
 
 void resource_act(struct call *c, enum kind kind, const char *action)
@@ -85,7 +87,8 @@ void resource_act(struct call *c, enum kind kind, const char *action)
 	else
 		rc = create_job(c->s, r, action, &e);
 	if (rc < 0)
-		reply_error(c, 500, "failed to %s %s %s: %s", action, word(kind), c->param[0], e.msg);
+		reply_error(c, 500, "failed to %s %s %s: %s", action, word(kind), c->param[0],
+		            e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -134,7 +137,7 @@ void resource_state(struct call *c, enum kind kind)
 
 	if (!r) {
 		reply_error(c, 404, "failed to find %s: %s %s", word(kind), word(kind),
-			    deleted ? "is deleted" : "not found");
+		            deleted ? "is deleted" : "not found");
 		return;
 	}
 	state_of(c->s, r, &st);
@@ -147,21 +150,23 @@ void resource_provider_metadata(struct call *c, enum kind kind)
 	struct json body;
 	struct err e = { 0 };
 
-	if (!call_body(c, kind == K_TARGET ? &dto_provider_metadata_target : &dto_provider_metadata_workspace,
-		       &body))
+	if (!call_body(c,
+	               kind == K_TARGET ? &dto_provider_metadata_target
+	                                : &dto_provider_metadata_workspace,
+	               &body))
 		return;
 	bool deleted;
 	struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
 
 	if (!r) {
-		reply_error(c, 500, "failed to update %s provider metadata for %s: %s not found", word(kind),
-			    c->param[0], word(kind));
+		reply_error(c, 500, "failed to update %s provider metadata for %s: %s not found",
+		            word(kind), c->param[0], word(kind));
 		return;
 	}
 	rec_set_value(r, "providerMetadata", json_get(body, "metadata"));
 	if (store_save(&c->s->store, r, &e) < 0)
-		reply_error(c, 500, "failed to update %s provider metadata for %s: %s", word(kind), c->param[0],
-			    e.msg);
+		reply_error(c, 500, "failed to update %s provider metadata for %s: %s", word(kind),
+		            c->param[0], e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -176,8 +181,8 @@ void resource_metadata(struct call *c, enum kind kind)
 	struct rec *r = store_find(&c->s->store, kind, "id", c->param[0]);
 
 	if (!r || !rec_has(r, "mdUpdated")) {
-		reply_error(c, 500, "failed to set %s metadata for %s: %s metadata not found", word(kind),
-			    c->param[0], word(kind));
+		reply_error(c, 500, "failed to set %s metadata for %s: %s metadata not found",
+		            word(kind), c->param[0], word(kind));
 		return;
 	}
 	stamp_now(now);

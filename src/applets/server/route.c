@@ -11,9 +11,9 @@
 
 enum auth {
 	PUBLIC,
-	ANY,       /* any valid key */
-	RUNNER,    /* a runner's key */
-	AGENT,     /* a workspace's or target's key */
+	ANY,    /* any valid key */
+	RUNNER, /* a runner's key */
+	AGENT,  /* a workspace's or target's key */
 };
 
 /* Of two routes that fit, the earlier counts: fixed words come before parameters. */
@@ -139,7 +139,8 @@ static bool cut(struct str text, struct path *p)
 	}
 }
 
-static bool fits(const struct route *r, struct str method, const struct path *p, struct str params[PARAMS_MAX])
+static bool fits(const struct route *r, struct str method, const struct path *p,
+                 struct str params[PARAMS_MAX])
 {
 	struct path pattern;
 	size_t n = 0;
@@ -152,13 +153,14 @@ static bool fits(const struct route *r, struct str method, const struct path *p,
 		if (is_param && p->part[i].n && n < PARAMS_MAX)
 			params[n++] = p->part[i];
 		else if (is_param || pattern.part[i].n != p->part[i].n ||
-			 memcmp(pattern.part[i].p, p->part[i].p, p->part[i].n) != 0)
+		         memcmp(pattern.part[i].p, p->part[i].p, p->part[i].n) != 0)
 			return false;
 	}
 	return true;
 }
 
-static const struct route *find(struct str method, const struct path *p, struct str params[PARAMS_MAX])
+static const struct route *find(struct str method, const struct path *p,
+                                struct str params[PARAMS_MAX])
 {
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
 		if (fits(&routes[i], method, p, params))
@@ -213,8 +215,8 @@ static bool redirect(struct call *c, struct path *p)
 		add_html(&body, buf_str(&to));
 		buf_adds(&body, "\">Moved Permanently</a>.\n\n");
 	}
-	httpd_respond(r, get ? 301 : 307, get ? "text/html; charset=utf-8" : NULL, buf_cstr(&fields),
-		      buf_str(&body));
+	httpd_respond(r, get ? 301 : 307, get ? "text/html; charset=utf-8" : NULL,
+	              buf_cstr(&fields), buf_str(&body));
 	buf_free(&to);
 	buf_free(&fields);
 	buf_free(&body);
@@ -234,11 +236,11 @@ static enum key_type type_of(const struct rec *key)
 {
 	const char *type = rec_text(key, "type");
 
-	return strcmp(type, "client") == 0    ? KEY_CLIENT :
-	       strcmp(type, "runner") == 0    ? KEY_RUNNER :
-	       strcmp(type, "target") == 0    ? KEY_TARGET :
-	       strcmp(type, "workspace") == 0 ? KEY_WORKSPACE :
-						KEY_NONE;
+	return strcmp(type, "client") == 0      ? KEY_CLIENT
+	       : strcmp(type, "runner") == 0    ? KEY_RUNNER
+	       : strcmp(type, "target") == 0    ? KEY_TARGET
+	       : strcmp(type, "workspace") == 0 ? KEY_WORKSPACE
+	                                        : KEY_NONE;
 }
 
 static void authenticate(struct call *c)
@@ -255,7 +257,8 @@ static void authenticate(struct call *c)
 /* Beyond the reference: what acts for a runner takes that runner's key, not any runner's. */
 static bool is_own_runner(const struct call *c, const struct route *r)
 {
-	bool acts = str_starts(str_of(r->path), "/runner/:") && !(r->auth == ANY && r->method[0] == 'G');
+	bool acts = str_starts(str_of(r->path), "/runner/:") &&
+	            !(r->auth == ANY && r->method[0] == 'G');
 
 	if (c->s->opt.reference_keys || c->key_type != KEY_RUNNER)
 		return true;
@@ -304,8 +307,8 @@ void srv_request(void *arg, struct httpd_req *r)
 	struct buf decoded = { 0 };
 	struct path p;
 	const struct route *route = NULL;
-	bool ok = buf_add_urldec(&decoded, r->path, false) && !memchr(buf_cstr(&decoded), '\0', decoded.n) &&
-		  cut(buf_str(&decoded), &p);
+	bool ok = buf_add_urldec(&decoded, r->path, false) &&
+	          !memchr(buf_cstr(&decoded), '\0', decoded.n) && cut(buf_str(&decoded), &p);
 
 	if (ok)
 		route = find(r->method, &p, params);

@@ -31,14 +31,15 @@ void h_runner_list(struct call *c)
 }
 
 static int runner_create(struct srv *s, struct json body, struct rec **out, char key[API_KEY_SIZE],
-			 struct err *e)
+                         struct err *e)
 {
 	char *id = json_dup_or_empty(json_get(body, "id"));
 	char *name = json_dup_or_empty(json_get(body, "name"));
 	char now[STAMP_SIZE];
 	int rc = -1;
 
-	if (store_find_any(&s->store, K_RUNNER, name) || store_find(&s->store, K_RUNNER, "id", id)) {
+	if (store_find_any(&s->store, K_RUNNER, name) ||
+	    store_find(&s->store, K_RUNNER, "id", id)) {
 		err_set(e, ERR_EXISTS, 0, "runner already exists");
 	} else if (key_create(s, "runner", id, key, e) == 0) {
 		struct rec *r = store_add(&s->store, K_RUNNER);
@@ -101,7 +102,8 @@ static void clear_default(struct srv *s, const char *runner_id)
 	struct err e = { 0 };
 
 	for (struct rec *t = s->store.first[K_TARGET]; t; t = t->next) {
-		const struct rec *config = store_find(&s->store, K_CONFIG, "id", rec_text(t, "targetConfigId"));
+		const struct rec *config = store_find(&s->store, K_CONFIG, "id",
+		                                      rec_text(t, "targetConfigId"));
 
 		if (!rec_bool(t, "default") || !config || !rec_is(config, "runnerId", runner_id))
 			continue;
@@ -154,8 +156,9 @@ void h_runner_metadata(struct call *c)
 	struct rec *r = store_find(&c->s->store, K_RUNNER, "id", c->param[0]);
 
 	if (!r) {
-		reply_error(c, 500, "failed to set runner metadata for %s: runner metadata not found",
-			    c->param[0]);
+		reply_error(c, 500,
+		            "failed to set runner metadata for %s: runner metadata not found",
+		            c->param[0]);
 		return;
 	}
 	stamp_now(now);
@@ -255,8 +258,8 @@ static void queue(struct call *c, const char *verb, const char *action, bool man
 		buf_adds(&metadata, c->param[1]);
 	}
 	/* By id, also when the caller gave the name: no runner polls under a name. */
-	if (job_create(c->s, "runner", rec_text(r, "id"), rec_text(r, "id"), action, buf_cstr(&metadata),
-		       &e) < 0)
+	if (job_create(c->s, "runner", rec_text(r, "id"), rec_text(r, "id"), action,
+	               buf_cstr(&metadata), &e) < 0)
 		reply_error(c, 500, "failed to %s provider: %s", verb, e.msg);
 	else
 		reply_empty(c, 200);
@@ -269,7 +272,8 @@ void h_provider_install(struct call *c)
 	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
 
 	if (!r)
-		reply_error(c, 500, "failed to fetch installed providers: runner metadata not found");
+		reply_error(c, 500,
+		            "failed to fetch installed providers: runner metadata not found");
 	else if (has_provider(r, c->param[1]))
 		reply_error(c, 400, "provider %s is already installed", c->param[1]);
 	else

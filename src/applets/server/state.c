@@ -22,19 +22,19 @@ static void set_name(struct state *st, const char *name, const char *updated)
 
 static const char *running_name(const char *action)
 {
-	return one_of(action, "create", NULL, NULL)		? "creating" :
-	       one_of(action, "start", "restart", NULL)		? "starting" :
-	       one_of(action, "stop", NULL, NULL)		? "stopping" :
-	       one_of(action, "delete", "force-delete", NULL)	? "deleting" :
-								  "running";
+	return one_of(action, "create", NULL, NULL)             ? "creating"
+	       : one_of(action, "start", "restart", NULL)       ? "starting"
+	       : one_of(action, "stop", NULL, NULL)             ? "stopping"
+	       : one_of(action, "delete", "force-delete", NULL) ? "deleting"
+	                                                        : "running";
 }
 
 static const char *success_name(const char *action)
 {
-	return one_of(action, "create", "start", "restart")	? "started" :
-	       one_of(action, "stop", NULL, NULL)		? "stopped" :
-	       one_of(action, "delete", "force-delete", NULL)	? "deleted" :
-								  "run-successful";
+	return one_of(action, "create", "start", "restart")     ? "started"
+	       : one_of(action, "stop", NULL, NULL)             ? "stopped"
+	       : one_of(action, "delete", "force-delete", NULL) ? "deleted"
+	                                                        : "run-successful";
 }
 
 static void from_job(const struct rec *job, struct state *st)
@@ -54,7 +54,8 @@ static void from_job(const struct rec *job, struct state *st)
 	} else if (strcmp(state, "pending") == 0) {
 		set_name(st, "unresponsive", updated);
 	} else {
-		set_name(st, "undefined", updated); /* the job has a state of somebody's invention */
+		set_name(st, "undefined",
+		         updated); /* the job has a state of somebody's invention */
 	}
 }
 
@@ -80,7 +81,8 @@ void state_of(const struct srv *s, const struct rec *r, struct state *st)
 		}
 	} else if (r->kind != K_BUILD && strcmp(st->name, "started") == 0 && is_stale(updated)) {
 		set_name(st, "unresponsive", updated);
-		st->error = r->kind == K_TARGET ? "Target is unresponsive" : "Workspace is unresponsive";
+		st->error = r->kind == K_TARGET ? "Target is unresponsive"
+		                                : "Workspace is unresponsive";
 	}
 }
 

@@ -21,16 +21,11 @@
 static const struct {
 	const char *dir, *id;
 } kinds[K_N] = {
-	[K_KEY] = { "keys", "hash" },
-	[K_RUNNER] = { "runners", "id" },
-	[K_JOB] = { "jobs", "id" },
-	[K_CONFIG] = { "target-configs", "id" },
-	[K_TARGET] = { "targets", "id" },
-	[K_WORKSPACE] = { "workspaces", "id" },
-	[K_BUILD] = { "builds", "id" },
-	[K_TEMPLATE] = { "templates", "name" },
-	[K_GIT] = { "git", "id" },
-	[K_ENV] = { "env", "key" },
+	[K_KEY] = { "keys", "hash" },     [K_RUNNER] = { "runners", "id" },
+	[K_JOB] = { "jobs", "id" },       [K_CONFIG] = { "target-configs", "id" },
+	[K_TARGET] = { "targets", "id" }, [K_WORKSPACE] = { "workspaces", "id" },
+	[K_BUILD] = { "builds", "id" },   [K_TEMPLATE] = { "templates", "name" },
+	[K_GIT] = { "git", "id" },        [K_ENV] = { "env", "key" },
 };
 
 char *store_path(const struct store *s, const char *name)
@@ -238,9 +233,9 @@ static void repair(struct store *s)
 	}
 	for (r = s->first[K_KEY]; r; r = next) {
 		const char *type = rec_text(r, "type"), *name = rec_text(r, "name");
-		enum kind owner = strcmp(type, "runner") == 0 ? K_RUNNER :
-				  strcmp(type, "target") == 0 ? K_TARGET :
-								K_WORKSPACE;
+		enum kind owner = strcmp(type, "runner") == 0   ? K_RUNNER
+		                  : strcmp(type, "target") == 0 ? K_TARGET
+		                                                : K_WORKSPACE;
 
 		next = r->next;
 		if (strcmp(type, "client") != 0 && !store_find(s, owner, "id", name))
@@ -264,8 +259,10 @@ static int take_dir(struct store *s, struct err *e)
 		if (d)
 			closedir(d);
 		if (entries > 2)
-			rc = err_set(e, ERR_CONFIG, 0, "%s is not empty and holds no server's data; "
-				     "choose another directory with --data", s->dir);
+			rc = err_set(e, ERR_CONFIG, 0,
+			             "%s is not empty and holds no server's data; "
+			             "choose another directory with --data",
+			             s->dir);
 	}
 	if (rc == 0 && stat(s->dir, &st) == 0 && (st.st_mode & 077) && chmod(s->dir, 0700) < 0)
 		rc = err_sys(e, errno, "%s is open to others; chmod 0700", s->dir);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Server's store: all resources in memory, each also in a file of its own below one directory
- * (mode 0700, files 0600): keys/ runners/ jobs/ target-configs/ targets/ workspaces/ builds/ templates/
- * git/ env/. A change is written as temporary, fsync, rename before it is answered. Files that
- * cannot be read are set aside as *.bad; what an interrupted change left half done is removed.
+ * (mode 0700, files 0600): keys/ runners/ jobs/ target-configs/ targets/ workspaces/ builds/
+ * templates/ git/ env/. A change is written as temporary, fsync, rename before it is answered.
+ * Files that cannot be read are set aside as *.bad; what an interrupted change left half done is
+ * removed.
  */
 #ifndef APPLETS_SERVER_STORE_H
 #define APPLETS_SERVER_STORE_H
@@ -11,17 +12,20 @@
 #include "applets/server/rec.h"
 #include "base/err.h"
 
+/* The fields of each kind are those of its JSON (protocol 11), besides: md…, a heartbeat's; linked,
+ * a number that grows with each update of a job's state; hash, SHA-256 of a key in hex; runnerId
+ * and agentless, taken out of a target config's providerInfo. */
 enum kind {
-	K_KEY,       /* hash (SHA-256, hex) type name */
-	K_RUNNER,    /* id name mdUpdated mdUptime mdJobs mdProviders */
-	K_JOB,       /* id resourceId runnerId resourceType state action metadata error createdAt updatedAt linked */
-	K_CONFIG,    /* id name providerInfo options deleted, and runnerId agentless out of providerInfo */
-	K_TARGET,    /* id name targetConfigId envVars default apiKey providerMetadata mdUpdated mdUptime */
-	K_WORKSPACE, /* id name image user … mdUpdated mdUptime mdGit */
+	K_KEY,
+	K_RUNNER,
+	K_JOB,
+	K_CONFIG,
+	K_TARGET,
+	K_WORKSPACE,
 	K_BUILD,
 	K_TEMPLATE,
 	K_GIT,
-	K_ENV,       /* key value */
+	K_ENV,
 	K_N,
 };
 
@@ -32,13 +36,13 @@ struct store {
 	int64_t next_seq;
 };
 
-/* Takes the directory's lock (ERR_BUSY when another server has it) and loads everything. A directory
- * that is not empty and no server's is refused. */
+/* Takes the directory's lock (ERR_BUSY when another server has it) and loads everything. A
+ * directory that is not empty and no server's is refused. */
 int store_open(struct store *s, const char *dir, struct err *e);
 void store_close(struct store *s); /* writes what was kept for later; idempotent */
 /* A new resource, in memory, at the end of its kind. */
 struct rec *store_add(struct store *s, enum kind kind);
-/* Durable when it returns 0. On failure the record is again what its file says; a new one is gone (freed). */
+/* Durable when it returns 0. On failure r is what its file says again; a new one is freed. */
 int store_save(struct store *s, struct rec *r, struct err *e);
 int store_remove(struct store *s, struct rec *r, struct err *e); /* frees r */
 /* First of that kind whose text field has the value; NULL if none. */

@@ -13,7 +13,8 @@ static unsigned options_flag(struct call *c)
 static struct rec *config_find(const struct srv *s, const char *id_or_name)
 {
 	for (struct rec *r = s->store.first[K_CONFIG]; r; r = r->next)
-		if (!rec_bool(r, "deleted") && (rec_is(r, "id", id_or_name) || rec_is(r, "name", id_or_name)))
+		if (!rec_bool(r, "deleted") &&
+		    (rec_is(r, "id", id_or_name) || rec_is(r, "name", id_or_name)))
 			return r;
 	return NULL;
 }
@@ -118,7 +119,8 @@ void h_target_get(struct call *c)
 	struct buf b = { 0 };
 
 	if (!t) {
-		reply_error(c, 404, "failed to find target: target %s", deleted ? "is deleted" : "not found");
+		reply_error(c, 404, "failed to find target: target %s",
+		            deleted ? "is deleted" : "not found");
 		return;
 	}
 	view_target(c->s, &b, t, options_flag(c) | hide_flag(c) | VIEW_STATE);
@@ -169,7 +171,8 @@ static struct rec *target_create(struct call *c, struct json body, struct err *e
 		if (store_save(&s->store, t, e) < 0) {
 			key_delete(s, id);
 			t = NULL;
-		} else if (job_create(s, "target", id, rec_get(config, "runnerId"), "create", NULL, e) < 0) {
+		} else if (job_create(s, "target", id, rec_get(config, "runnerId"), "create", NULL,
+		                      e) < 0) {
 			struct err ignored = { 0 };
 
 			store_remove(&s->store, t, &ignored);

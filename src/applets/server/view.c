@@ -6,8 +6,9 @@
 
 void view_job(struct buf *b, const struct rec *job)
 {
-	static const char *const names[] = { "id", "resourceId", "runnerId", "resourceType", "state",
-					     "action", "metadata", "error", "createdAt", "updatedAt" };
+	static const char *const names[] = { "id",        "resourceId", "runnerId", "resourceType",
+		                             "state",     "action",     "metadata", "error",
+		                             "createdAt", "updatedAt" };
 
 	jw_obj(b);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -75,7 +76,8 @@ static void key_env(struct buf *b, const struct rec *r, bool hide)
 void view_config(struct buf *b, const struct rec *config, unsigned flags)
 {
 	static const char none[] =
-		"{\"id\":\"\",\"name\":\"\",\"providerInfo\":{\"runnerId\":\"\",\"runnerName\":\"\","
+		"{\"id\":\"\",\"name\":\"\","
+		"\"providerInfo\":{\"runnerId\":\"\",\"runnerName\":\"\","
 		"\"name\":\"\",\"version\":\"\",\"agentlessTarget\":false,\"label\":null,"
 		"\"targetConfigManifest\":null},\"options\":\"\",\"deleted\":false}";
 
@@ -132,7 +134,8 @@ static void key_workspaces(const struct srv *s, struct buf *b, const struct rec 
 
 	jw_key(b, "workspaces");
 	for (const struct rec *w = s->store.first[K_WORKSPACE]; w; w = w->next) {
-		if ((flags & (VIEW_NESTED | VIEW_CREATED)) || !rec_is(w, "targetId", rec_text(t, "id")) || is_deleted(s, w))
+		if ((flags & (VIEW_NESTED | VIEW_CREATED)) ||
+		    !rec_is(w, "targetId", rec_text(t, "id")) || is_deleted(s, w))
 			continue;
 		if (!any)
 			jw_arr(b);
@@ -183,7 +186,7 @@ static void key_workspace_metadata(struct buf *b, const struct rec *w, bool nest
 }
 
 void view_workspace(const struct srv *s, struct buf *b, const struct rec *w, unsigned flags,
-		    unsigned target_flags)
+                    unsigned target_flags)
 {
 	const struct rec *t = store_find(&s->store, K_TARGET, "id", rec_text(w, "targetId"));
 	bool nested = flags & VIEW_NESTED;
@@ -221,8 +224,9 @@ void view_workspace(const struct srv *s, struct buf *b, const struct rec *w, uns
 
 void view_build(const struct srv *s, struct buf *b, const struct rec *build)
 {
-	static const char *const names[] = { "id", "image", "user", "containerConfig", "buildConfig",
-					     "repository", "envVars" };
+	static const char *const names[] = {
+		"id", "image", "user", "containerConfig", "buildConfig", "repository", "envVars"
+	};
 
 	jw_obj(b);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

@@ -22,7 +22,9 @@ static bool has_labels(const struct rec *w, struct str wanted)
 	bool all = true;
 
 	while (all && str_next(&wanted, ',', &piece)) {
-		const char *eq = piece.n ? memchr(piece.p, '=', piece.n) : NULL;
+		if (piece.n == 0)
+			continue; /* none wanted, or a comma too many */
+		const char *eq = memchr(piece.p, '=', piece.n);
 		char *key = mem_dupn(piece.p, eq ? (size_t)(eq - piece.p) : piece.n);
 		char *value = eq ? mem_dupn(eq + 1, piece.n - strlen(key) - 1) : mem_dup("");
 
@@ -41,7 +43,9 @@ static void labels_wanted(struct call *c, struct buf *out)
 	struct err e = { 0 };
 
 	call_query(c, "labels", &raw);
-	struct json_doc *doc = raw.n && raw.p[0] == '{' ? json_parse(buf_str(&raw), JSON_BODY_MAX, &e) : NULL;
+	struct json_doc *doc = raw.n && raw.p[0] == '{'
+	                               ? json_parse(buf_str(&raw), JSON_BODY_MAX, &e)
+	                               : NULL;
 
 	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
 		if (out->n)
@@ -78,7 +82,7 @@ void h_workspace_get(struct call *c)
 
 	if (!w) {
 		reply_error(c, 404, "failed to find workspace: workspace %s",
-			    deleted ? "is deleted" : "not found");
+		            deleted ? "is deleted" : "not found");
 		return;
 	}
 	view(c, &b, w);
@@ -87,7 +91,7 @@ void h_workspace_get(struct call *c)
 
 /* Image and user of the body, else the configured ones. */
 static void set_or_default(struct call *c, struct rec *w, const char *name, struct json body,
-			   const char *setting)
+                           const char *setting)
 {
 	char *text = json_dup_or_empty(json_get(body, name));
 
@@ -115,7 +119,8 @@ static void fill(struct call *c, struct rec *w, struct json body, const char *ur
 	normal_repository(&b, json_get(json_get(body, "source"), "repository"), url);
 	rec_set_json(w, "repository", buf_str(&b));
 	buf_reset(&b);
-	resource_env(c, &b, rec_text(w, "targetId"), rec_text(w, "id"), url, key, json_get(body, "envVars"));
+	resource_env(c, &b, rec_text(w, "targetId"), rec_text(w, "id"), url, key,
+	             json_get(body, "envVars"));
 	rec_set_json(w, "envVars", buf_str(&b));
 	buf_wipe(&b);
 	normal_map(&b, json_get(body, "labels"));
@@ -126,9 +131,10 @@ static void fill(struct call *c, struct rec *w, struct json body, const char *ur
 	rec_set(w, "providerMetadata", NULL);
 	rec_set(w, "mdUpdated", now);
 	rec_set_int(w, "mdUptime", 0);
-	rec_set_json(w, "mdGit",
-		     STR_LIT("{\"currentBranch\":\"\",\"fileStatus\":null,\"branchPublished\":false,"
-			     "\"ahead\":0,\"behind\":0}"));
+	rec_set_json(
+		w, "mdGit",
+		STR_LIT("{\"currentBranch\":\"\",\"fileStatus\":null,\"branchPublished\":false,"
+	                "\"ahead\":0,\"behind\":0}"));
 }
 
 static int check_new(struct srv *s, const char *id, const char *name, struct err *e)
@@ -139,7 +145,8 @@ static int check_new(struct srv *s, const char *id, const char *name, struct err
 	if (find_live(s, K_WORKSPACE, name, &deleted) || (old && !is_deleted(s, old)))
 		return err_set(e, ERR_EXISTS, 0, "workspace already exists");
 	if (!resource_name_ok(name))
-		return err_set(e, ERR_USAGE, 0, "workspace name is not valid. Only [a-zA-Z0-9-_.] are allowed");
+		return err_set(e, ERR_USAGE, 0,
+		               "workspace name is not valid. Only [a-zA-Z0-9-_.] are allowed");
 	if (job_in_progress(s, "workspace", id))
 		return err_set(e, ERR_BUSY, 0, "another job is in progress");
 	return old ? store_remove(&s->store, old, e) : 0;
@@ -152,7 +159,8 @@ static struct rec *workspace_create(struct call *c, struct json body, struct err
 	char *name = json_dup_or_empty(json_get(body, "name"));
 	char *target = json_dup_or_empty(json_get(body, "targetId"));
 	char *git = json_dup_or_empty(json_get(body, "gitProviderConfigId"));
-	char *url = normal_repo_url(json_get(json_get(json_get(body, "source"), "repository"), "url"));
+	char *url = normal_repo_url(
+		json_get(json_get(json_get(body, "source"), "repository"), "url"));
 	char key[API_KEY_SIZE] = "";
 	bool deleted;
 	const struct rec *t = find_live(s, K_TARGET, target, &deleted);
@@ -179,8 +187,8 @@ static struct rec *workspace_create(struct call *c, struct json body, struct err
 	if (store_save(&s->store, w, e) < 0) {
 		w = NULL;
 		key_delete(s, id);
-	} else if (job_create(s, "workspace", id, config ? rec_get(config, "runnerId") : NULL, "create", NULL,
-			      e) < 0) {
+	} else if (job_create(s, "workspace", id, config ? rec_get(config, "runnerId") : NULL,
+	                      "create", NULL, e) < 0) {
 		store_remove(&s->store, w, &ignored);
 		w = NULL;
 		key_delete(s, id);
@@ -232,7 +240,8 @@ void h_workspace_labels(struct call *c)
 	struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
 
 	if (!w) {
-		reply_error(c, 500, "failed to update workspace labels %s: workspace not found", c->param[0]);
+		reply_error(c, 500, "failed to update workspace labels %s: workspace not found",
+		            c->param[0]);
 		return;
 	}
 	normal_map(&b, body);
