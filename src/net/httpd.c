@@ -132,7 +132,10 @@ static void accept_all(struct httpd *h, struct listener *l)
 			evict_idle(h);
 		if (h->n_conns >= h->s.max_conns)
 			return;
-		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage who;
+		socklen_t len = sizeof(who);
+		int fd = accept4(l->fd, (struct sockaddr *)(void *)&who, &len,
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			conn_add(h, fd, l);
@@ -434,7 +437,10 @@ void httpd_poll(struct httpd *h, struct pollset *ps)
 		conn_poll(c->c, ps,
 		          (short)((wants_input(c) ? POLLIN : 0) | (writes ? POLLOUT : 0)));
 		c->ps_to = ps->n;
-		pollset_until(ps, c->touched ? (struct deadline){ 0 } : c->until);
+		if (c->touched)
+			pollset_until(ps, deadline_in_ms(0));
+		else
+			pollset_until(ps, c->until);
 	}
 }
 
