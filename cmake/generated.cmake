@@ -32,6 +32,11 @@ endif()
 if(NOT build_id)
 	set(build_id unknown)
 endif()
+execute_process(COMMAND git -c safe.directory=* -C ${CMAKE_SOURCE_DIR} log -1 --format=%ct
+	OUTPUT_VARIABLE build_epoch OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT build_epoch)
+	set(build_epoch 1764028800) # 2025-11-25: older than any build
+endif()
 foreach(package mbedtls jsmn inih)
 	file(STRINGS third_party/${package}/VERSION version LIMIT_COUNT 1)
 	list(APPEND libraries "${package} ${version}")
@@ -42,6 +47,7 @@ file(CONFIGURE OUTPUT ${out}/build_id.c CONTENT [[
 
 const char dr_build_id[] = "@build_id@";
 const char dr_libraries[] = "@libraries@";
+const long long dr_build_epoch = @build_epoch@;
 ]] @ONLY)
 set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)
 

@@ -28,7 +28,7 @@ struct api *api_new(const struct api_settings *s)
 	struct err ignored;
 
 	a->s = s;
-	a->has_proxy = proxy && url_parse(str_of(proxy), &a->proxy, &ignored) == 0;
+	a->has_proxy = proxy && proxy_parse(proxy, &a->proxy, &ignored) == 0;
 	a->target = (struct conn_target){
 		.url = s->url,
 		.tls = s->tls,

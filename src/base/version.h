@@ -11,4 +11,7 @@ extern const char dr_build_id[];
 /* "mbedtls 3.6.6, jsmn 1.1.0, …": what is compiled in. */
 extern const char dr_libraries[];
 
+/* Seconds since 1970 of the commit that this is built from: no correct clock shows less. */
+extern const long long dr_build_epoch;
+
 #endif

@@ -7,16 +7,12 @@
 
 #include "base/deadline.h"
 #include "base/mem.h"
+#include "base/version.h"
 
 #include <mbedtls/oid.h>
 
 #include <arpa/inet.h>
 #include <string.h>
-
-/* A clock before this is wrong, since this program did not exist yet. */
-#ifndef DR_BUILD_EPOCH
-#define DR_BUILD_EPOCH 1764028800 /* 2025-11-25 */
-#endif
 
 #define NAMES_SHOWN 6
 
@@ -25,9 +21,10 @@ static struct str raw_name(const mbedtls_x509_buf *b)
 	return (struct str){ (const char *)b->p, b->len };
 }
 
+/* A clock before the build is wrong: this program did not exist yet. */
 static bool clock_is_wrong(void)
 {
-	return clock_wall_ms() / 1000 < DR_BUILD_EPOCH;
+	return clock_wall_ms() / 1000 < dr_build_epoch;
 }
 
 /* Common name, else organisation, else the serial number would be no help either. */

@@ -169,10 +169,18 @@ void config_tls(const struct config *c, struct tls_settings *out)
 int server_link_open(struct server_link *l, const struct config *c, struct err *e)
 {
 	struct tls_settings tls;
+	struct url parsed = { 0 };
+	const char *proxy;
 
 	*l = (struct server_link){ 0 };
 	if (url_parse(str_of(c->url), &l->url, e) < 0)
 		return err_wrap(e, "API URL");
+	proxy = proxy_for(&l->url, c->proxy, c->no_proxy);
+	if (proxy && proxy_parse(proxy, &parsed, e) < 0) { /* never past a proxy that was asked for */
+		server_link_close(l);
+		return err_wrap(e, "proxy");
+	}
+	url_free(&parsed);
 	if (url_is_tls(&l->url)) {
 		config_tls(c, &tls);
 		if (tls_ctx_new(&l->tls, &tls, false, e) < 0) {
