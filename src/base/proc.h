@@ -32,6 +32,9 @@ bool proc_signal(struct proc_id id, int sig);
 void proc_reset_signals(void);
 /* Closes every descriptor >= 3 but those in keep. */
 void proc_close_fds(const int *keep, size_t n_keep);
+/* execve with the search in PATH of env that proc_run makes. Returns only on failure: the errno of
+ * the attempt that says most. No shell is tried for a file without a header. */
+int proc_exec(const char *const *argv, const char *const *env);
 
 struct proc_spawn {
 	const char *const

@@ -50,8 +50,7 @@ static const char *find_path(const char *const *env)
 	return DEFAULT_PATH;
 }
 
-/* Returns errno of the attempt that says most. No shell is tried for a file without a header. */
-static int exec_found(const char *const *argv, const char *const *env)
+int proc_exec(const char *const *argv, const char *const *env)
 {
 	union {
 		const char *const *from;
@@ -90,7 +89,7 @@ static _Noreturn void be_child(const struct proc_spawn *s, const char *const *en
 		f = (struct failure){ errno, true };
 	} else {
 		proc_close_fds(&report, 1);
-		f.code = exec_found(s->argv, env);
+		f.code = proc_exec(s->argv, env);
 	}
 	while (write(report, &f, sizeof(f)) < 0 && errno == EINTR)
 		;

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -85,8 +86,8 @@ static int read_environment(struct agent *a, struct err *e)
 	a->workspace = env("DAYTONA_WORKSPACE_ID");
 	a->target = env("DAYTONA_TARGET_ID");
 	a->dir = env("DAYTONA_AGENT_DIR");
-	a->clone = env("DAYTONA_AGENT_CLONE") && strcmp(env("DAYTONA_AGENT_CLONE"), "1") == 0;
-	a->keep = env("DAYTONA_AGENT_KEEP") && strcmp(env("DAYTONA_AGENT_KEEP"), "1") == 0;
+	a->clone = str_eq(str_of(getenv("DAYTONA_AGENT_CLONE")), "1");
+	a->keep = str_eq(str_of(getenv("DAYTONA_AGENT_KEEP")), "1");
 	a->repo.url = env_dup("DAYTONA_WORKSPACE_REPOSITORY_URL");
 	a->repo.branch = env_dup("DAYTONA_AGENT_BRANCH");
 	a->repo.sha = env_dup("DAYTONA_AGENT_SHA");
@@ -214,15 +215,38 @@ static void clone_log(void *arg, struct str bytes)
 	file_write_all(2, bytes, "standard error", &ignored);
 }
 
-/* In the helper's process. Credentials come from the Server, asked with the workspace's own key;
- * without any the
- * repository may still be public. */
-static int do_clone(void *arg, struct buf *answer, struct deadline d, struct err *e)
+/* Credentials come from the Server, asked with the workspace's own key; without any the repository
+ * may still be public. */
+static bool ask_credentials(const struct agent *a, struct git_provider *creds)
 {
-	struct agent *a = arg;
+	struct api *api = a->api ? api_new(&a->settings) : NULL; /* never the parent's connection */
+	struct deadline d = deadline_in_ms(CREDENTIALS_MS);
+	struct err e = { 0 };
+
+	if (api && api_git_provider_for_url(api, a->repo.url, creds, d, &e) < 0)
+		log_info("no git credentials: %s", e.msg);
+	api_free(api);
+	return creds->id != NULL;
+}
+
+static int make_parent(const char *dir, struct err *e)
+{
+	char *parent = mem_dup(dir), *slash = strrchr(parent, '/');
+	int rc = 0;
+
+	if (slash && slash != parent) {
+		*slash = '\0';
+		if (!file_is_dir(parent))
+			rc = file_mkdirs(parent, 0755, e);
+	}
+	free(parent);
+	return rc;
+}
+
+static int clone_repository(const struct agent *a, struct deadline d, struct err *e)
+{
 	struct git_provider creds = { 0 };
-	const char *self = "/proc/self/exe";
-	char path[4096];
+	char self[PATH_MAX] = "/proc/self/exe", path[PATH_MAX];
 	ssize_t n = readlink(self, path, sizeof(path) - 1);
 	struct git_clone c = {
 		.repo = &a->repo,
@@ -231,35 +255,32 @@ static int do_clone(void *arg, struct buf *answer, struct deadline d, struct err
 		.ca_file = env("DAYTONA_AGENT_GIT_CA_FILE"),
 		.log = clone_log,
 	};
-	char *parent = mem_dup(a->dir), *slash = strrchr(parent, '/');
-	int rc = 0;
+	int rc;
 
-	(void)answer;
-	if (n > 0) {
+	if (n > 0) { /* for git it must be ours, whoever follows the link */
 		path[n] = '\0';
 		c.self_exe = path;
 	}
-	if (a->api) {
-		struct api *api = api_new(&a->settings); /* never the parent's connection */
-
-		if (api_git_provider_for_url(api, a->repo.url, &creds,
-		                             deadline_in_ms(CREDENTIALS_MS), e) < 0)
-			log_info("no git credentials: %s", e->msg);
-		else if (creds.id)
-			c.creds = &creds;
-		api_free(api);
-		err_clear(e);
-	}
-	if (slash && slash != parent) {
-		*slash = '\0';
-		if (!file_is_dir(parent))
-			rc = file_mkdirs(parent, 0755, e);
-	}
+	if (ask_credentials(a, &creds))
+		c.creds = &creds;
+	rc = make_parent(a->dir, e);
 	if (rc == 0)
 		rc = git_clone(&c, d, e);
-	free(parent);
 	git_provider_free(&creds);
 	return rc;
+}
+
+/* In the helper's process: "+", or "-" and the error. */
+static void do_clone(void *arg, struct deadline d)
+{
+	struct err e = { 0 };
+
+	log_set_sink(NULL, NULL); /* its descriptor is closed here */
+	if (clone_repository(arg, d, &e) == 0)
+		dprintf(1, "+");
+	else
+		dprintf(1, "-%s", e.msg);
+	_exit(0);
 }
 
 static int get_ready(struct agent *a, struct err *e)
@@ -322,8 +343,9 @@ static int step_clone(struct agent *a, struct err *e)
 	enum helper_state s = helper_step(&a->cloning, &text);
 	int rc = 0;
 
-	if (s == HELPER_FAILED)
-		rc = err_set(e, ERR_OTHER, 0, "%s", buf_cstr(&text));
+	if (s == HELPER_FAILED || (s == HELPER_OK && text.n == 0))
+		rc = err_set(e, ERR_OTHER, 0, "%s",
+		             text.n ? buf_cstr(&text) : "the clone ended without an answer");
 	else if (s == HELPER_OK)
 		rc = get_ready(a, e);
 	buf_free(&text);

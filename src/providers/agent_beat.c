@@ -49,9 +49,10 @@ static int64_t change_sign(const char *dir)
 	return sum;
 }
 
-static int run_status(void *arg, struct buf *answer, struct deadline d, struct err *e)
+static void run_status(void *arg, struct deadline d)
 {
-	return git_status_object(arg, answer, d, e);
+	(void)d; /* the helper is killed when it is over */
+	git_status_exec(arg);
 }
 
 static void begin_status(struct agent_beat *b)
@@ -72,6 +73,19 @@ static void begin_status(struct agent_beat *b)
 		log_warn("git status: %s", e.msg);
 }
 
+/* Whether it differs from the last one. */
+static bool use_status(struct agent_beat *b, struct str porcelain)
+{
+	struct buf json = { 0 };
+	bool same;
+
+	git_status_parse(porcelain, &json);
+	same = json.n == b->git.n && memcmp(json.p, buf_cstr(&b->git), json.n) == 0;
+	buf_free(&b->git);
+	b->git = json;
+	return !same;
+}
+
 /* A status that did not come leaves the last one standing. */
 static void take_status(struct agent_beat *b)
 {
@@ -85,12 +99,7 @@ static void take_status(struct agent_beat *b)
 			log_warn("git status: %s", buf_cstr(&answer));
 		b->git_failed = s == HELPER_FAILED;
 		if (s == HELPER_OK)
-			changed = answer.n != b->git.n ||
-			          memcmp(buf_cstr(&answer), buf_cstr(&b->git), answer.n) != 0;
-		if (changed) {
-			buf_reset(&b->git);
-			buf_add_str(&b->git, buf_str(&answer));
-		}
+			changed = use_status(b, buf_str(&answer));
 		b->status_every_ms = changed ? b->interval_ms : b->status_every_ms * 2;
 		if (b->status_every_ms > STATUS_EVERY_MAX_MS)
 			b->status_every_ms = STATUS_EVERY_MAX_MS;

@@ -110,7 +110,23 @@ static bool hash_matches(const char *path, const char *sha_path)
 	return same;
 }
 
-/* Others may be fetching the same: wait for them instead of doing it twice. */
+/* 0, or -1 when the lock could not be had. */
+static int wait_lock(int fd, const char *path, struct deadline d, struct err *e)
+{
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return err_sys(e, errno, "lock %s", path);
+		if (deadline_passed(d))
+			return err_set(e, ERR_TIMEOUT, 0, "another job holds %s for too long",
+			               path);
+		usleep(50000);
+	}
+	return 0;
+}
+
+/* Others may be fetching the same: wait for them instead of doing it twice. -1 on failure. */
 static int lock(const char *dir, struct deadline d, struct err *e)
 {
 	char *path = path_join(dir, "lock");
@@ -118,22 +134,8 @@ static int lock(const char *dir, struct deadline d, struct err *e)
 
 	if (fd < 0)
 		err_sys(e, errno, "open %s", path);
-	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int code = errno;
-
-		if (code == EINTR)
-			continue;
-		if (code == EWOULDBLOCK && !deadline_passed(d)) {
-			usleep(50000);
-			continue;
-		}
-		close(fd);
-		fd = -1;
-		if (code == EWOULDBLOCK)
-			err_set(e, ERR_TIMEOUT, 0, "another job holds %s for too long", path);
-		else
-			err_sys(e, code, "lock %s", path);
-	}
+	else if (wait_lock(fd, path, d, e) < 0)
+		fd_close(&fd);
 	free(path);
 	return fd;
 }

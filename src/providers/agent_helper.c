@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See agent_helper.h. On the pipe: '+' and the answer, or '-' and the text of an error. */
+/* See agent_helper.h. */
 #include "providers/agent_helper.h"
 
 #include "base/file.h"
@@ -12,39 +12,38 @@
 
 #define OVERTIME_MS 5000 /* the work has the deadline itself and ends its programs on it */
 
-int helper_start(struct agent_helper *h,
-                 int (*work)(void *arg, struct buf *answer, struct deadline d, struct err *e),
-                 void *arg, struct deadline d, struct err *e)
+static _Noreturn void be_helper(int out, void (*work)(void *arg, struct deadline d), void *arg,
+                                struct deadline d)
 {
-	struct buf b = { 0 };
+	setpgid(0, 0);
+	proc_reset_signals();
+	signal(SIGPIPE, SIG_IGN);
+	if (dup2(out, 1) == 1) {
+		proc_close_fds(NULL, 0);
+		work(arg, d);
+	}
+	_exit(126);
+}
+
+int helper_start(struct agent_helper *h, void (*work)(void *arg, struct deadline d), void *arg,
+                 struct deadline d, struct err *e)
+{
 	int fd[2];
 	pid_t pid;
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "create pipe");
 	pid = fork();
-	if (pid < 0) {
-		close(fd[0]);
-		close(fd[1]);
-		return err_sys(e, errno, "fork");
-	}
-	if (pid == 0) {
-		struct buf answer = { 0 };
-		struct err failed = { 0 };
-
-		proc_reset_signals();
-		signal(SIGPIPE, SIG_IGN);
-		proc_close_fds(&fd[1], 1);
-		/* Apart from the sign: what writes JSON looks at the byte before. */
-		if (work(arg, &answer, d, &failed) < 0) {
-			buf_addf(&b, "-%s", failed.msg);
-		} else {
-			buf_addc(&b, '+');
-			buf_add_str(&b, buf_str(&answer));
-		}
-		_exit(file_write_all(fd[1], buf_str(&b), "pipe", &failed) < 0);
-	}
+	if (pid == 0)
+		be_helper(fd[1], work, arg, d);
 	close(fd[1]);
+	if (pid < 0) {
+		int code = errno;
+
+		close(fd[0]);
+		return err_sys(e, code, "fork");
+	}
+	setpgid(pid, pid); /* whoever comes first */
 	buf_reset(&h->answer);
 	h->pid = pid;
 	h->fd = fd[0];
@@ -68,12 +67,12 @@ void helper_reaped(struct agent_helper *h, pid_t pid)
 
 static enum helper_state finish(struct agent_helper *h, struct buf *out)
 {
-	bool ok = h->answer.n > 0 && h->answer.p[0] == '+';
+	bool ok = h->answer.n == 0 || h->answer.p[0] != '-';
 
-	if (h->answer.n > 0)
-		buf_add(out, h->answer.p + 1, h->answer.n - 1);
+	if (ok)
+		buf_add_str(out, buf_str(&h->answer));
 	else
-		buf_adds(out, "it ended without an answer");
+		buf_adds(out, buf_cstr(&h->answer) + 1);
 	fd_close(&h->fd);
 	buf_free(&h->answer);
 	h->pid = 0;
@@ -103,6 +102,6 @@ enum helper_state helper_step(struct agent_helper *h, struct buf *out)
 		buf_adds(&h->answer, "-it took too long");
 	}
 	if (n != 0 && h->pid > 0)
-		kill(h->pid, SIGKILL);
+		kill(-h->pid, SIGKILL);
 	return finish(h, out);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A piece of the agent's work that may block, done in a forked child so that the loop never does.
- * The
- * child's answer comes over a pipe; the loop's reaper may take its exit status, nobody needs it.
+ * A piece of the agent's work that may block, done in a child so that the loop never does: a function
+ * in a forked child, or a program that the child becomes. The answer comes over a pipe; the loop's
+ * reaper may take the exit status, nobody needs it.
  */
 #ifndef PROVIDERS_AGENT_HELPER_H
 #define PROVIDERS_AGENT_HELPER_H
@@ -24,10 +24,10 @@ struct agent_helper {
 	struct deadline d;
 };
 
-/* Forks; the child runs work(arg, &answer, d, &e) and sends the answer, or the error's text. */
-int helper_start(struct agent_helper *h,
-                 int (*work)(void *arg, struct buf *answer, struct deadline d, struct err *e),
-                 void *arg, struct deadline d, struct err *e);
+/* Forks. The child, alone in its process group, has the pipe as standard output and runs work, which
+ * writes the answer, or "-" and the text of an error, and does not return. */
+int helper_start(struct agent_helper *h, void (*work)(void *arg, struct deadline d), void *arg,
+                 struct deadline d, struct err *e);
 void helper_poll(const struct agent_helper *h, struct pollset *ps);
 enum helper_state { HELPER_NONE, HELPER_BUSY, HELPER_OK, HELPER_FAILED };
 /* Never blocks. HELPER_OK and HELPER_FAILED come once, then there is none; the answer (or the text

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,30 +19,6 @@
 #define ROUNDS_MAX 20
 
 extern char **environ;
-
-/* As a shell looks it up, without running one. Returns errno. */
-static int exec_found(char *const *argv)
-{
-	const char *path = getenv("PATH");
-	struct str rest = str_of(path && *path ? path : "/usr/local/bin:/usr/bin:/bin"), dir;
-	int code = ENOENT;
-
-	if (strchr(argv[0], '/')) {
-		execve(argv[0], argv, environ);
-		return errno;
-	}
-	while (str_next(&rest, ':', &dir)) {
-		char file[PATH_MAX];
-		int n = snprintf(file, sizeof(file), "%.*s/%s", STR_ARG(dir), argv[0]);
-
-		if (dir.n == 0 || n < 0 || (size_t)n >= sizeof(file))
-			continue;
-		execve(file, argv, environ);
-		if (errno != ENOENT && errno != ENOTDIR)
-			code = errno;
-	}
-	return code;
-}
 
 static _Noreturn void be_command(char *const *argv, const char *dir, int report)
 {
@@ -59,7 +34,7 @@ static _Noreturn void be_command(char *const *argv, const char *dir, int report)
 		code = errno;
 	} else {
 		proc_close_fds(&report, 1);
-		code = exec_found(argv);
+		code = proc_exec((const char *const *)argv, (const char *const *)environ);
 	}
 	while (write(report, &code, sizeof(code)) < 0 && errno == EINTR)
 		;

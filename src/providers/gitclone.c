@@ -444,7 +444,7 @@ int git_askpass(const char *prompt, struct buf *answer, struct err *e)
 	if (!password && strncmp(prompt, "Username", 8) != 0)
 		return err_set(e, ERR_UNSUPPORTED, 0, "there is no answer to \"%s\"", prompt);
 	/* A redirect must not carry the token to another host. */
-	if (host.n != strlen(want) || strncasecmp(host.p, want, host.n) != 0)
+	if (!host.p || host.n != strlen(want) || strncasecmp(host.p, want, host.n) != 0)
 		return err_set(e, ERR_OTHER, 0, "the credentials are for %s, not for %.*s", want,
 		               STR_ARG(host));
 	buf_adds(answer, value);

@@ -55,8 +55,7 @@ int git_run(const struct git_run *r, struct deadline d, int *status, struct err 
 	rc = proc_run(&spawn, d, &wait_status, e);
 	kv_env_free(env);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND)
-		return err_set(e, ERR_NOT_FOUND, 0,
-		               "git is not installed here; install the package \"git\"");
+		return err_set(e, ERR_NOT_FOUND, 0, "%s", GIT_MISSING_TEXT);
 	if (rc < 0)
 		return -1;
 	if (!WIFEXITED(wait_status)) {

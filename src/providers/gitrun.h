@@ -12,6 +12,8 @@
 #define ENV_ASKPASS_USER "DAYTONA_ASKPASS_USER"
 #define ENV_ASKPASS_SECRET "DAYTONA_ASKPASS_SECRET"
 
+#define GIT_MISSING_TEXT "git is not installed here; install the package \"git\""
+
 /* Clean environment: PATH, HOME, C locale, no system configuration, no terminal; and from ours only
  * what finds the network (proxies, CA files, the ssh agent). */
 void git_env(struct kv *env, const char *home);

@@ -4,8 +4,13 @@
 
 #include "base/file.h"
 #include "base/jsonw.h"
+#include "base/proc.h"
 #include "providers/gitclone.h"
 #include "providers/gitrun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static const char *status_word(char c)
 {
@@ -89,6 +94,8 @@ void git_status_parse(struct str rest, struct buf *json)
 	struct status s = { 0 };
 	struct str line, from;
 
+	while (rest.n > 0 && rest.p[rest.n - 1] != '\0')
+		rest.n--; /* an entry without its end was cut */
 	jw_arr(&s.files);
 	while (str_next(&rest, '\0', &line)) {
 		if (line.n < 4)
@@ -129,7 +136,6 @@ void git_status_parse(struct str rest, struct buf *json)
 
 struct output {
 	struct buf text;
-	bool full;
 };
 
 static void collect(void *arg, struct str bytes)
@@ -138,51 +144,68 @@ static void collect(void *arg, struct str bytes)
 	size_t room = GIT_STATUS_BYTES_MAX - o->text.n;
 
 	buf_add(&o->text, bytes.p, bytes.n < room ? bytes.n : room);
-	o->full = o->full || bytes.n > room;
+}
+
+static const char *const git_argv[] = {
+	"git",
+	"--no-optional-locks",
+	"-c",
+	"core.fsmonitor=false",
+	"-c",
+	"core.hooksPath=/dev/null",
+	"-c",
+	"safe.directory=*",
+	"status",
+	"--porcelain=v2",
+	"--branch",
+	"-z",
+	"--untracked-files=all",
+	"--ignore-submodules=all",
+	NULL,
+};
+
+static void status_env(struct kv *env)
+{
+	git_env(env, "/nonexistent");
+	/* A repository around the directory is not the workspace's. */
+	kv_set(env, "GIT_DIR", ".git");
+}
+
+_Noreturn void git_status_exec(const char *dir)
+{
+	struct kv env = { 0 };
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), code;
+
+	if (chdir(dir) < 0) /* not yet there, or removed by its user */
+		_exit(0);
+	dup2(null_fd, 0);
+	dup2(null_fd, 2);
+	status_env(&env);
+	code = proc_exec(git_argv, (const char *const *)kv_to_env(&env));
+	if (code == ENOENT)
+		dprintf(1, "-%s", GIT_MISSING_TEXT);
+	else
+		dprintf(1, "-git: %s", strerror(code));
+	_exit(127);
 }
 
 int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e)
 {
-	static const char *const argv[] = {
-		"git",
-		"--no-optional-locks",
-		"-c",
-		"core.fsmonitor=false",
-		"-c",
-		"core.hooksPath=/dev/null",
-		"-c",
-		"safe.directory=*",
-		"status",
-		"--porcelain=v2",
-		"--branch",
-		"-z",
-		"--untracked-files=all",
-		"--ignore-submodules=all",
-		NULL,
-	};
 	struct output out = { 0 };
 	struct kv env = { 0 };
 	struct git_run run = {
-		.argv = argv, .env = &env, .cwd = dir, .output = collect, .arg = &out
+		.argv = git_argv, .env = &env, .cwd = dir, .output = collect, .arg = &out
 	};
 	int status = 0, rc;
 
-	if (!file_is_dir(dir)) { /* not yet there, or removed by its user */
+	if (!file_is_dir(dir)) {
 		git_status_parse(STR_LIT(""), json);
 		return 0;
 	}
-	git_env(&env, "/nonexistent");
-	/* A repository around the directory is not the workspace's. */
-	kv_set(&env, "GIT_DIR", ".git");
+	status_env(&env);
 	rc = git_run(&run, d, &status, e);
-	if (rc == 0) {
-		struct str text = buf_str(&out.text);
-
-		/* Cut inside an entry: only what is whole counts. Errors are no entries. */
-		while (out.full && text.n > 0 && text.p[text.n - 1] != '\0')
-			text.n--;
-		git_status_parse(status == 0 ? text : STR_LIT(""), json);
-	}
+	if (rc == 0)
+		git_status_parse(status == 0 ? buf_str(&out.text) : STR_LIT(""), json);
 	buf_free(&out.text);
 	kv_free(&env);
 	return rc;

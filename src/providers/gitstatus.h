@@ -14,6 +14,9 @@
 /* Appends the object for the output of `git status --porcelain=v2 --branch -z`. What is malformed
  * or cut is left out; an empty output gives the empty status. */
 void git_status_parse(struct str porcelain, struct buf *json);
+/* In a forked child: becomes the git whose output git_status_parse takes, on standard output; without
+ * a repository in dir that is empty. Should there be no git, "-" and the reason instead. */
+_Noreturn void git_status_exec(const char *dir);
 /* Runs git in dir and appends the object. No repository in dir: the empty status. */
 int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e);
 

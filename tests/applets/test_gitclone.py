@@ -147,9 +147,12 @@ class GitClone(drivecase.DriveCase):
         make_repo(self.srv)
         server = self.git_server("bob", "p@ss:w/rd")
         url = server.url.replace("://", "://bob:p%40ss%3Aw%2Frd@") + "/app.git"
-        self.drive(self.workspace(url), "create").ok(self)
+        result = self.drive(self.workspace(url), "create", "info").ok(self)
         self.assertEqual(git(self.checkout(), "remote", "get-url", "origin"),
                          server.url + "/app.git")
+        self.assertEqual(self.grep("p%40ss"), [])
+        self.assertNotIn("p%40ss", result.output)
+        self.assertIn(server.url + "/app.git", result["info"])
 
     def test_credentials_with_shell_characters(self):
         make_repo(self.srv)

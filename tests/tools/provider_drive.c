@@ -27,9 +27,13 @@ static void on_signal(int sig)
 	stop = 1;
 }
 
+static bool mid_line; /* a result stands on a line of its own */
+
 static void output(void *arg, struct str bytes)
 {
 	(void)arg;
+	if (bytes.n)
+		mid_line = bytes.p[bytes.n - 1] != '\n';
 	fwrite(bytes.p, 1, bytes.n, stdout);
 	fflush(stdout);
 }
@@ -40,11 +44,17 @@ struct drive {
 	struct workspace ws;
 	struct git_provider git;
 	struct workspace_job job;
+	struct build build;
+	struct build_job build_job;
+	struct registries registries;
 	int64_t seconds;
 };
 
 static int result(const char *action, int rc, const struct buf *b, const struct err *e)
 {
+	if (mid_line)
+		putchar('\n');
+	mid_line = false;
 	if (rc < 0)
 		printf("= %s: error %d: %s\n", action, (int)e->kind, e->msg);
 	else
@@ -62,7 +72,8 @@ static int act(struct drive *v, const char *action)
 	struct err e = { 0 };
 	enum resource_condition cond = COND_UNKNOWN;
 	bool target = strncmp(action, "target-", 7) == 0;
-	const char *verb = target ? action + 7 : action;
+	bool build = strncmp(action, "build-", 6) == 0;
+	const char *verb = target ? action + 7 : build ? action + 6 : action;
 	enum job_action a = job_action_of(verb);
 	int rc;
 
@@ -77,6 +88,8 @@ static int act(struct drive *v, const char *action)
 		rc = provider_workspace_info(&v->h, &v->job, &b, d, &e);
 	} else if (strcmp(verb, "info") == 0) {
 		rc = provider_target_info(&v->h, &v->ws.target, &b, d, &e);
+	} else if (build) {
+		rc = provider_build(&v->h, a, &v->build_job, d, &e);
 	} else if (target) {
 		rc = provider_target(&v->h, a, &v->ws.target, d, &e);
 	} else {
@@ -110,6 +123,35 @@ static int load(struct drive *v, const char *file, struct err *e)
 	return rc;
 }
 
+static int load_build(struct drive *v, struct err *e)
+{
+	const char *file = getenv("DRIVE_BUILD"), *host = getenv("DRIVE_REGISTRY");
+	struct buf text = { 0 };
+	struct json_doc *doc = NULL;
+	int rc = -1;
+
+	if (!file)
+		return 0;
+	if (file_read(file, 1 << 20, &text, e) == 0)
+		doc = json_parse(buf_str(&text), 1 << 20, e);
+	if (doc)
+		rc = build_parse(json_root(doc), &v->build, e);
+	json_doc_free(doc);
+	buf_free(&text);
+	v->build_job = (struct build_job){
+		.build = &v->build,
+		.registries = &v->registries,
+		.git = v->job.git,
+		.builder_image = v->job.builder_image,
+		.registry_host = host ? host : "",
+		.namespace_ = "",
+	};
+	for (size_t i = 0; host && i < v->registries.n; i++)
+		if (strcmp(v->registries.list[i].server, host) == 0)
+			v->build_job.registry_auth = &v->registries.list[i];
+	return rc;
+}
+
 static int fail(const struct err *e)
 {
 	fprintf(stderr, "provider_drive: %s\n", e->msg);
@@ -120,7 +162,6 @@ int main(int argc, char **argv)
 {
 	struct drive v = { .seconds = 60 };
 	struct sigaction sa = { .sa_handler = on_signal };
-	struct registries none = { 0 };
 	struct kv options = { 0 };
 	const struct provider *p;
 	struct err e = { 0 };
@@ -161,13 +202,20 @@ int main(int argc, char **argv)
 	};
 	if (load(&v, argv[3], &e) < 0)
 		return fail(&e);
-	v.job.registries = &none;
+	registries_split(&v.ws.env, &v.registries);
+	v.job.registries = &v.registries;
+	if (getenv("DRIVE_BUILDER"))
+		v.job.builder_image = getenv("DRIVE_BUILDER");
+	if (load_build(&v, &e) < 0)
+		return fail(&e);
 	if (provider_open(&v.h, p, &v.env, &e) < 0)
 		return fail(&e);
 	for (argv += 4; *argv; argv++)
 		failed |= act(&v, *argv) < 0;
 	provider_close(&v.h);
 	workspace_free(&v.ws);
+	build_free(&v.build);
+	registries_free(&v.registries);
 	git_provider_free(&v.git);
 	kv_free(&options);
 	return failed;

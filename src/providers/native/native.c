@@ -12,6 +12,7 @@
 #include "providers/agent.h"
 #include "providers/gitclone.h"
 #include "providers/gitrun.h"
+#include "providers/giturl.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
 
@@ -156,6 +157,19 @@ static int checkout(struct call *c, struct deadline d, struct err *e)
 	return rc;
 }
 
+/* The URL to be kept and shown: as the Server has it, but without credentials. Caller frees. */
+static char *public_url(const struct call *c, struct err *e)
+{
+	struct git_source s;
+	char *url;
+
+	if (git_source_parse(c->ws->repo.url, c->options.allow_file, &s, e) < 0)
+		return NULL;
+	url = mem_dup(s.user || s.password ? s.url : c->ws->repo.url);
+	git_source_free(&s);
+	return url;
+}
+
 static int native_workspace_create(void *self, const struct workspace_job *w, struct deadline d,
                                    struct err *e)
 {
@@ -165,9 +179,9 @@ static int native_workspace_create(void *self, const struct workspace_job *w, st
 	if (call_open(&c, self, w, e) == 0 && make_directories(&c, e) == 0) {
 		c.state.id = mem_dup(c.ws->id);
 		c.state.target_id = mem_dup(c.ws->target_id ? c.ws->target_id : "");
-		c.state.url = mem_dup(c.ws->repo.url ? c.ws->repo.url : "");
+		c.state.url = public_url(&c, e);
 		c.state.dir = git_dir_name(&c.ws->repo);
-		rc = native_state_write(&c.state, &c.paths, e);
+		rc = c.state.url ? native_state_write(&c.state, &c.paths, e) : -1;
 	}
 	if (rc == 0)
 		rc = checkout(&c, d, e);
