@@ -26,6 +26,7 @@ struct building {
 	char *path;                  /* dev container file */
 	char *name;                  /* of the image */
 	char *container;
+	bool has_base;      /* an image of ours that only the commit needed */
 	struct buf changes; /* what the commit sets back to the image's */
 };
 
@@ -177,7 +178,11 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 		fill_spec(x, dc, &s);
 		spec_write(&s, &body);
 		user = dc_remote_user(dc, info.user);
-		buf_addf(&x->changes, "ENTRYPOINT %s\nCMD %s", info.entrypoint, info.cmd);
+		/* [""] is how the engine is told that there is none. */
+		buf_addf(&x->changes, "ENTRYPOINT %s",
+		         strcmp(info.entrypoint, "[]") == 0 ? "[\"\"]" : info.entrypoint);
+		if (strcmp(info.cmd, "[]") != 0)
+			buf_addf(&x->changes, "\nCMD %s", info.cmd);
 		rc = container_create(&k->g, x->b->build->id, buf_str(&body), &x->container, d, e);
 	}
 	if (rc == 0 && s.entry == ENTRY_PROGRAM)
@@ -202,6 +207,15 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 	return rc;
 }
 
+/* What the Dockerfile gives, before commands run on it. Caller frees. */
+static char *base_tag(const struct building *x)
+{
+	struct buf tag = { 0 };
+
+	buf_addf(&tag, "daytona-build-%s:latest", x->b->build->id);
+	return buf_take(&tag);
+}
+
 static int make_container(struct building *x, struct devcontainer *dc, struct deadline d,
                           struct err *e)
 {
@@ -217,12 +231,9 @@ static int make_container(struct building *x, struct devcontainer *dc, struct de
 		return -1;
 	}
 	if (has_build) {
-		struct buf tag = { 0 };
-
 		context = path_join(x->checkout, b.context);
 		dockerfile = path_join(x->checkout, b.dockerfile);
-		buf_addf(&tag, "daytona-build-%s:latest", x->b->build->id);
-		image = buf_take(&tag);
+		image = base_tag(x);
 		rc = build_image(x->k, context, dockerfile, image, b.target, &b.args, &b.cache_from,
 		                 x->b->registries, d, e);
 		free(context);
@@ -237,11 +248,7 @@ static int make_container(struct building *x, struct devcontainer *dc, struct de
 	}
 	if (rc == 0)
 		rc = run_in_container(x, dc, image, d, e);
-	if (has_build && image) { /* the committed image keeps its layers */
-		struct err ignored = { 0 };
-
-		(void)image_remove(&x->k->g, image, false, d, &ignored);
-	}
+	x->has_base = has_build;
 	free(image);
 	dc_build_free(&b);
 	return rc;
@@ -307,6 +314,12 @@ static int build(struct building *x, struct deadline d, struct err *e)
 		rc = commit(x, d, e);
 	if (x->container)
 		(void)drop_containers(x, d, &ignored);
+	if (x->has_base) { /* the committed image keeps its layers */
+		char *tag = base_tag(x);
+
+		(void)image_remove(&x->k->g, tag, false, d, &ignored);
+		free(tag);
+	}
 	dc_free(&dc);
 	return rc;
 }

@@ -231,6 +231,12 @@ static bool has_git(struct docker *k, const char *container, struct deadline d)
 	return false;
 }
 
+/* The container does not see it. */
+static bool is_of_this_host(const char *url)
+{
+	return *url == '/' || strncmp(url, "file://", 7) == 0;
+}
+
 int delivery_start_agent(struct docker *k, const struct agent_job *a, struct deadline d,
                          struct err *e)
 {
@@ -251,11 +257,15 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 	}
 	if (deliver(k, a, &argv[0], d, e) < 0)
 		return -1;
-	if (clone && strcmp(argv[0], PROGRAM_PATH) == 0 && !has_git(k, a->c->id, d)) {
-		clone = false;
-		if (checkout_put(k, a->w, a->at, a->c, a->account, a->dir, d, e) < 0)
-			return err_wrap(e,
-			                "the image has no git, so the runner makes the checkout");
+	if (clone && strcmp(argv[0], PROGRAM_PATH) == 0 &&
+	    (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
+		clone = checkout_put(k, a->w, a->at, a->c, a->account, a->dir, d, e) < 0;
+		if (clone && (e->kind == ERR_CANCELED || deadline_passed(d)))
+			return -1;
+		if (clone)
+			provider_logf(k->env, "The runner could not make the checkout (%s); the agent tries",
+			              e->msg);
+		err_clear(e);
 	}
 	fill_env(k, a, clone, &env);
 	exec_free(&k->agent);

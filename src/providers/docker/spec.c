@@ -152,7 +152,8 @@ static void write_host(struct buf *b, const struct spec *s)
 	jw_key(b, "HostConfig");
 	jw_obj(b);
 	jw_kbool(b, "Privileged", s->privileged);
-	if (s->init || s->entry == ENTRY_SLEEP)
+	/* Our program is an init itself, and must be process 1 to pass a stop on. */
+	if (s->entry == ENTRY_SLEEP || (s->init && s->entry != ENTRY_PROGRAM))
 		jw_kbool(b, "Init", true);
 	if (s->read_only)
 		jw_kbool(b, "ReadonlyRootfs", true);

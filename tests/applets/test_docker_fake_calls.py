@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-provider against a scripted engine: what is sent, faults of each call, repeats, adoption."""
+import base64
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import drivecase  # noqa: E402
+from enginecase import IMAGE, KEY, TARGET, WORKSPACE, EngineCase  # noqa: E402
+
+LABELS = {"daytona.target.id": TARGET, "daytona.workspace.id": WORKSPACE,
+          "daytona.workspace.repository.url": "https://example.test/acme/app"}
+NAME = f"{TARGET}-{WORKSPACE}"
+
+
+class Calls(EngineCase):
+    def test_whole_life(self):
+        result = self.drive(self.workspace(), "check", "target-create", "create", "condition", "start", "condition",
+                            "info", "start", "stop", "stop", "condition", "delete", "delete", "condition",
+                            "target-delete").ok(self)
+        self.assertEqual(json.loads(result["info"]), LABELS)
+        self.assertEqual([text for name, text in result.actions if name == "condition"],
+                         ["incomplete", "running", "stopped", "missing"])
+        self.assertEqual(self.engine.containers, {})
+        self.assertEqual(len(self.engine.calls("POST /containers/create")), 1)
+        self.assertEqual(len(self.engine.calls("POST /images/create")), 0)
+        self.assertEqual(len(self.engine.calls("POST .*/exec$")), 1, "a second agent")
+        self.assertEqual(self.engine.wait_open(0), 0)
+
+    def test_create_body(self):
+        options = {"CPUs": "1.5", "Memory": "512m", "Network": "mynet", "Extra Hosts": "a:1.2.3.4"}
+        self.drive(self.workspace(options=options), "create").ok(self)
+        request = self.engine.calls("POST /containers/create")[0]
+        body = request.json()
+        self.assertEqual(request.version, "1.41")
+        self.assertEqual(request.query["name"], NAME)
+        self.assertEqual(body["Hostname"], WORKSPACE)
+        self.assertEqual(body["Image"], IMAGE)
+        self.assertEqual(body["User"], "dev")
+        self.assertEqual(body["Labels"], LABELS)
+        self.assertIn("FOO=a=b=c", body["Env"])
+        self.assertNotIn(KEY, request.body.decode())
+        host = body["HostConfig"]
+        self.assertEqual(host["Privileged"], False)
+        self.assertEqual((host["NanoCpus"], host["Memory"], host["NetworkMode"]), (1500000000, 512 << 20, "mynet"))
+        self.assertEqual(host["ExtraHosts"], ["host.docker.internal:host-gateway", "a:1.2.3.4"])
+        self.assertEqual(self.engine.calls("POST .*/(start|stop)"), [], "create starts nothing")
+        self.assertTrue(request.headers["host"])
+
+    def test_privileged_only_when_asked(self):
+        self.drive(self.workspace(options={"Privileged": True}), "create").ok(self)
+        self.assertTrue(self.engine.calls("POST /containers/create")[0].json()["HostConfig"]["Privileged"])
+
+    def test_key_only_in_environment_of_exec(self):
+        self.drive(self.workspace(), "create", "start").ok(self)
+        bodies = [(r, r.body.decode("latin-1")) for r in self.engine.requests if KEY in r.body.decode("latin-1")]
+        self.assertEqual(len(bodies), 1)
+        spec = bodies[0][0].json()
+        self.assertNotIn(KEY, json.dumps(spec["Cmd"]))
+        self.assertEqual(spec["Env"][0], "DEBIAN_FRONTEND=noninteractive")
+        self.assertIn(f"DAYTONA_SERVER_API_KEY={KEY}", spec["Env"])
+        self.assertEqual(spec["User"], "dev")
+        self.assertFalse([r for r in self.engine.requests if KEY in r.target])
+
+    def test_environment_of_runner_stays_out(self):
+        self.drive(self.workspace(), "create", "start", HTTP_PROXY="http://127.0.0.1:1", RUNNER_SECRET="xyzzy").ok(self)
+        sent = b"".join(r.body for r in self.engine.requests)
+        self.assertNotIn(b"xyzzy", sent)
+        self.assertNotIn(b"HTTP_PROXY", sent)
+
+    def test_name_held_by_leftover_of_ours(self):
+        """Field case 6: the search by label misses it, the name shows it."""
+        old = self.engine.add_container(NAME, {"daytona.workspace.id": WORKSPACE}, "exited")
+        self.engine.fault(r"GET /containers/" + NAME + "/json", 404, times=1)
+        self.engine.fault(r"GET /containers/json", lambda c, r: self.engine.reply(c, r, 200, []) or True, times=1)
+        self.drive(self.workspace(), "create").ok(self)
+        self.assertEqual(len(self.engine.calls(f"DELETE /containers/{old.id}")), 1)
+        self.assertEqual(len(self.engine.calls("POST /containers/create")), 2)
+
+    def test_name_held_by_stranger(self):
+        other = self.engine.add_container(NAME, {"daytona.workspace.id": "another"}, "exited")
+        self.drive(self.workspace(), "create").error(self, other.id[:12])
+        self.assertEqual(self.engine.calls("DELETE"), [])
+
+    def test_container_of_the_reference_is_adopted(self):
+        old = self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"], User="dev")
+        result = self.drive(self.workspace(), "condition", "create", "start", "info", "stop", "start", "delete").ok(self)
+        self.assertEqual(result["condition"], "incomplete")
+        self.assertEqual(self.engine.calls("POST /containers/create"), [])
+        self.assertNotIn(old.id, self.engine.containers)
+
+    def test_agent_of_the_reference_is_not_doubled(self):
+        old = self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])
+        self.engine.execs["e1"] = {"Running": True, "ExitCode": None,
+                                   "spec": {"Cmd": ["sh", "-c", "curl x | bash; daytona agent"]}}
+        old.execs.append("e1")
+        self.assertIn("runs already", self.drive(self.workspace(), "start").ok(self).output)
+        self.assertEqual(self.engine.calls("POST .*/exec$"), [])
+
+    def test_two_containers_with_our_labels(self):
+        self.engine.add_container("other-name", LABELS, "exited")
+        best = self.engine.add_container("third", LABELS, "running", Entrypoint=["sleep", "infinity"])
+        self.drive(self.workspace(), "stop").ok(self)
+        self.assertEqual(len(self.engine.calls(f"POST /containers/{best.id}/stop")), 1)
+
+    def test_filter_that_is_ignored(self):
+        stranger = self.engine.add_container("stranger", {"daytona.workspace.id": "zzz"}, "running")
+        self.engine.fault(r"GET /containers/json",
+                          lambda c, r: self.engine.reply(c, r, 200, [stranger.summary()]) or True)
+        self.drive(self.workspace(), "delete").ok(self)
+        self.assertIn(stranger.id, self.engine.containers)
+
+    def test_states_of_podman(self):
+        for status, want in (("stopped", "stopped"), ("paused", "running"), ("initialized", "incomplete"),
+                             ("weird", "unknown"), ("removing", "unknown"), ("", "unknown")):
+            self.engine.containers.clear()
+            self.engine.add_container(NAME, LABELS, status)
+            result = self.drive(self.workspace(options={"Agent": "none"}), "condition").ok(self)
+            self.assertEqual(result["condition"], want, status)
+
+    def test_304_without_body(self):
+        self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])
+        def stop(conn, request):
+            self.engine.find(NAME).status = "exited"
+            self.engine.reply(conn, request, 304)
+            return True
+        self.engine.fault(r"POST .*/stop", stop)
+        began = time.monotonic()
+        self.drive(self.workspace(), "stop").ok(self)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_stop_fails_with_the_engines_words(self):
+        self.engine.add_container(NAME, LABELS, "running")
+        self.engine.fault(r"POST .*/stop", 500)
+        self.drive(self.workspace(), "stop").error(self, "stop container .*POST .*/stop: 500: injected 500")
+
+    def test_removal_races(self):
+        for sequence in ([409, "gone"], [400, "gone"], [500, "gone"], [409, 409, "go on"]):
+            self.engine.containers.clear()
+            self.engine.faults.clear()
+            container = self.engine.add_container(NAME, LABELS, "running")
+            steps = iter(sequence)
+
+            def remove(conn, request, steps=steps, container=container, sequence=sequence):
+                status = next(steps)
+                if status == "go on":
+                    return False
+                if sequence[1] == "gone":
+                    self.engine.containers.pop(container.id)
+                self.engine.reply(conn, request, status, {"message": "removal is already in progress"})
+                return True
+            self.engine.fault(r"DELETE /containers", remove)
+            self.drive(self.workspace(), "delete").ok(self)
+
+    def test_force_delete_goes_on(self):
+        """Field case 8."""
+        gone = self.workspace(socket=self.path("no.sock"))
+        self.drive(gone, "delete").error(self, "no.sock")
+        self.assertIn("resources may remain", self.drive(gone, "force-delete").ok(self).output)
+        self.engine.add_container(NAME, LABELS, "running")
+        self.engine.fault(r"GET /containers/json", 500)
+        self.drive(self.workspace(), "delete").ok(self)
+        self.assertEqual(self.engine.containers, {})
+
+    def test_compose_siblings(self):
+        project = {"com.docker.compose.project": "p1"}
+        self.engine.add_container(NAME, dict(LABELS, **project), "running", Entrypoint=["sleep"])
+        sibling = self.engine.add_container("p1-db", project, "running")
+        other = self.engine.add_container("p2-db", {"com.docker.compose.project": "p2"}, "running")
+        self.drive(self.workspace(), "stop").ok(self)
+        self.assertEqual((sibling.status, other.status), ("exited", "running"))
+        self.drive(self.workspace(), "start").ok(self)
+        self.assertEqual(sibling.status, "running")
+        self.drive(self.workspace(), "delete").ok(self)
+        self.assertEqual(list(self.engine.containers), [other.id])
+
+    def test_project_label_of_the_image_binds_nobody(self):
+        project = {"com.docker.compose.project": "p1"}
+        self.engine.images["sha256:" + "1" * 64] = {"Id": "x", "Config": {"Labels": project}}
+        self.engine.add_container(NAME, dict(LABELS, **project), "running")
+        other = self.engine.add_container("p1-db", project, "running")
+        self.drive(self.workspace(), "delete").ok(self)
+        self.assertEqual(list(self.engine.containers), [other.id])
+
+    def test_missing_container(self):
+        self.drive(self.workspace(), "start").error(self, "no container")
+        self.drive(self.workspace(), "stop").ok(self)
+        self.drive(self.workspace(), "delete").ok(self)
+
+    def test_target_delete_names_leftovers(self):
+        self.engine.add_container(NAME, LABELS, "exited")
+        self.assertIn(NAME, self.drive(self.workspace(), "target-force-delete").ok(self).output)
+        self.assertEqual(self.engine.calls("DELETE"), [])
+
+
+class Faults(EngineCase):
+    CREATE = ["GET /_ping", "GET /containers/json", "GET /images/", "POST /containers/create"]
+    START = ["GET /containers/json", r"GET /containers/[0-9a-f]+/json", "PUT ", r"POST .*/start",
+             r"POST .*/exec$", r"POST /exec/.*/start"]
+
+    def every(self, points, actions, prepare, *verbs):
+        for point in points:
+            for action in actions:
+                with self.subTest(point=point, action=action):
+                    self.engine.faults.clear()
+                    self.engine.containers.clear()
+                    self.engine.execs.clear()
+                    if prepare:
+                        self.drive(self.workspace(), prepare).ok(self)
+                    fault = self.engine.fault(point, action)
+                    began = time.monotonic()
+                    result = self.drive(self.workspace(), *verbs)
+                    self.assertGreater(fault.hits, 0)
+                    self.assertLess(time.monotonic() - began, 40)
+                    text = result.actions[-1][1]
+                    self.assertRegex(text, "^(ok|error)")
+                    if text != "ok":
+                        self.assertRegex(text, r"(GET|POST|PUT) /|engine")
+                        if isinstance(action, int) and action != 404:
+                            self.assertIn(f"injected {action}", text)
+                    # Whatever happened: the next attempt works.
+                    self.engine.faults.clear()
+                    self.drive(self.workspace(), "create", "start").ok(self)
+                    self.assertEqual(len(self.engine.containers), 1)
+
+    def test_create_statuses(self):
+        self.every(self.CREATE, [404, 409, 500], None, "create")
+
+    def test_create_broken(self):
+        cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+        self.every(self.CREATE, ["close", cut, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html"], None, "create")
+
+    def test_create_hangs(self):
+        self.every(self.CREATE, ["hang"], None, "create")
+
+    def test_start_statuses(self):
+        self.every(self.START, [404, 409, 500], "create", "start")
+
+    def test_start_broken(self):
+        self.every(self.START, ["close", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], "create", "start")
+
+    def test_start_hangs(self):
+        self.every(self.START, ["hang"], "create", "start")
+
+    def test_stop_signal_ends_a_wait(self):
+        self.engine.fault("POST /containers/create", "hang")
+        process = self.drive_background(self.workspace(), "create", options=["call_timeout=60"])
+        end = time.monotonic() + 30
+        while not self.engine.calls("POST /containers/create") and time.monotonic() < end:
+            time.sleep(0.01)
+        began = time.monotonic()
+        process.terminate()
+        result = process.finish()
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertRegex(result["create"], "stopped because")
+
+    def test_descriptors_do_not_leak(self):
+        """Field case 69: whatever the calls end in, no connection is left."""
+        actions = ["condition"] * 200
+        faults = iter([404, 500, "close", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n[", None] * 200)
+
+        def fault(conn, request):
+            action = next(faults, None)
+            if action is None:
+                return False
+            if isinstance(action, int):
+                self.engine.reply(conn, request, action, {"message": "x"})
+                return True
+            if isinstance(action, bytes):
+                conn.sendall(action)
+            conn.shutdown(2)
+            return True
+        self.engine.fault("GET /containers/json", fault)
+        process = self.drive_background(self.workspace(), *actions)
+        process.finish(120)
+        self.assertLessEqual(self.engine.open, 1)
+        self.assertEqual(self.engine.wait_open(0), 0)
+
+
+class Registries(EngineCase):
+    ENV = {"A_CONTAINER_REGISTRY_SERVER": "a.test:5000", "A_CONTAINER_REGISTRY_USERNAME": "alice",
+           "A_CONTAINER_REGISTRY_PASSWORD": '~~~???"\\', "B_CONTAINER_REGISTRY_SERVER": "b.test",
+           "B_CONTAINER_REGISTRY_USERNAME": "bob", "B_CONTAINER_REGISTRY_PASSWORD": "pwB"}
+
+    def pull(self, image):
+        self.engine.pullable.add(image)
+        self.engine.requests.clear()
+        env = dict(self.ENV, DAYTONA_WORKSPACE_ID=WORKSPACE)
+        result = self.drive(self.workspace(image=image, envVars=env), "create", "delete").ok(self)
+        request = self.engine.calls("POST /images/create")[0]
+        self.assertNotIn("pwB", result.output)
+        create = self.engine.calls("POST /containers/create")[0].body.decode()
+        self.assertNotIn("CONTAINER_REGISTRY", create)
+        header = request.headers.get("x-registry-auth")
+        return request, json.loads(base64.urlsafe_b64decode(header)) if header else None, header
+
+    def test_each_registry_gets_its_own(self):
+        _, auth, header = self.pull("a.test:5000/app:1")
+        self.assertEqual(auth, {"username": "alice", "password": '~~~???"\\'})
+        self.assertNotRegex(header, r"[+/]")
+        self.assertEqual(self.pull("b.test/x/y:1")[1], {"username": "bob", "password": "pwB"})
+        self.assertIsNone(self.pull("c.test/x:1")[1])
+        self.assertIsNone(self.pull("acme/other:1")[1])
+
+    def test_digest(self):
+        digest = "sha256:" + "ab" * 32
+        request, auth, _ = self.pull("b.test/x@" + digest)
+        self.assertEqual((request.query["fromImage"], request.query["tag"]), ("b.test/x", digest))
+        self.assertEqual(auth["username"], "bob")
+
+
+if __name__ == "__main__":
+    drivecase.main()
