@@ -165,7 +165,6 @@ static void open_current(struct reader *r)
 static int look(struct reader *r)
 {
 	struct stat now, ours = { 0 };
-	bool same;
 
 	if (r->fd < 0)
 		open_current(r);
@@ -175,10 +174,11 @@ static int look(struct reader *r)
 		r->at = 0; /* truncated */
 	if (drain(r) < 0)
 		return -1;
-	same = lstat(r->path, &now) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev;
-	if (same)
+	/* Moved away and not there again: its writer may still write to the old one. */
+	if (lstat(r->path, &now) < 0 || (now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
 		return 0;
-	/* Rotated or removed: what was written to the old one before is shown already. */
+	if (drain(r) < 0) /* what came between the last look and the new file */
+		return -1;
 	fd_close(&r->fd);
 	open_current(r);
 	return r->fd < 0 ? 0 : drain(r);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Server's copy of a log over its WebSocket (protocol 5.2). See logs.h. */
 #include "applets/logs.h"
+
+#include "api/logentry.h"
 #include "base/mem.h"
 #include "net/ws.h"
 
@@ -41,9 +43,12 @@ static void flush_kept(struct remote *r)
 static void on_message(void *arg, struct str payload)
 {
 	struct remote *r = arg;
+	struct log_entry en = { 0 };
 
-	if (str_trim(payload).n == 0)
+	/* The end of the log, and lines that the Server could not read, come as empty entries. */
+	if (!log_entry_parse(payload, &en))
 		return;
+	log_entry_free(&en);
 	r->settle = deadline_in_ms(SETTLE_MS);
 	if (r->skip > 0) {
 		r->skip--;

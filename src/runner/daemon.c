@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "runner/paths.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +22,7 @@
 
 #define ERR_FILE_MAX (1 << 20)
 #define TAIL_BYTES 2048
+#define LOCKS_MAX (4u << 20)
 
 static void boot_id(struct buf *b)
 {
@@ -30,6 +32,61 @@ static void boot_id(struct buf *b)
 	if (file_read("/proc/sys/kernel/random/boot_id", 128, &raw, &e) == 0)
 		buf_add_str(b, str_trim(buf_str(&raw)));
 	buf_free(&raw);
+}
+
+/* Inode numbers repeat between file systems: the process must really have that file open. */
+static bool has_open(pid_t pid, const struct stat *file)
+{
+	struct buf dir = { 0 };
+	struct dirent *ent;
+	bool found = false;
+	DIR *d;
+
+	buf_addf(&dir, "/proc/%ld/fd", (long)pid);
+	d = opendir(buf_cstr(&dir));
+	while (d && !found && (ent = readdir(d)) != NULL) {
+		struct stat st;
+
+		found = fstatat(dirfd(d), ent->d_name, &st, 0) == 0 && st.st_ino == file->st_ino &&
+		        st.st_dev == file->st_dev;
+	}
+	if (d)
+		closedir(d);
+	buf_free(&dir);
+	return found;
+}
+
+/* Whom the kernel names as holder: when the text could not be written because the disk was full. */
+static void find_holder(const char *path, struct proc_id *who)
+{
+	struct buf b = { 0 }, want = { 0 };
+	struct err e;
+	struct str rest, line;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || file_read("/proc/locks", LOCKS_MAX, &b, &e) < 0) {
+		buf_free(&b);
+		return;
+	}
+	/* "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF" */
+	buf_addf(&want, ":%llu", (unsigned long long)st.st_ino);
+	rest = buf_str(&b);
+	while (who->pid == 0 && str_next(&rest, '\n', &line)) {
+		struct str word, field[6] = { { 0 } };
+		int64_t pid;
+		int n = 0;
+
+		while (n < 6 && str_next(&line, ' ', &word)) {
+			if (word.n)
+				field[n++] = word;
+		}
+		if (n == 6 && str_eq(field[1], "FLOCK") && str_eq(field[3], "WRITE") &&
+		    str_ends(field[5], buf_cstr(&want)) &&
+		    str_to_i64(field[4], 1, INT32_MAX, &pid) && has_open((pid_t)pid, &st))
+			proc_identify((pid_t)pid, who);
+	}
+	buf_free(&want);
+	buf_free(&b);
 }
 
 /* "pid start boot-id": read back only to name and signal the holder, never to decide whether there is one. */
@@ -46,12 +103,15 @@ static void read_holder(const char *path, struct proc_id *who)
 		for (int i = 0; i < 3 && str_next(&rest, ' ', &piece[i]); i++)
 			;
 		boot_id(&boot);
-		if (str_to_i64(piece[0], 1, INT32_MAX, &pid) && str_to_i64(piece[1], 0, INT64_MAX, &start) &&
-		    piece[2].p && str_eq(piece[2], buf_cstr(&boot)))
+		if (str_to_i64(piece[0], 1, INT32_MAX, &pid) &&
+		    str_to_i64(piece[1], 0, INT64_MAX, &start) && piece[2].p &&
+		    str_eq(piece[2], buf_cstr(&boot)))
 			*who = (struct proc_id){ (pid_t)pid, (uint64_t)start };
 		if (who->pid && !proc_alive(*who))
 			*who = (struct proc_id){ 0 };
 	}
+	if (!who->pid)
+		find_holder(path, who);
 	buf_free(&boot);
 	buf_free(&b);
 }
@@ -73,10 +133,12 @@ int daemon_lock_take(struct daemon_lock *l, const char *state_dir, struct err *e
 		if (code != EWOULDBLOCK)
 			err_sys(e, code, "lock %s", path);
 		else if (who.pid)
-			err_set(e, ERR_BUSY, 0, "a runner is running already with state directory %s: process %ld",
-				state_dir, (long)who.pid);
+			err_set(e, ERR_BUSY, 0,
+			        "a runner is running already with state directory %s: process %ld",
+			        state_dir, (long)who.pid);
 		else
-			err_set(e, ERR_BUSY, 0, "a runner is running already with state directory %s", state_dir);
+			err_set(e, ERR_BUSY, 0,
+			        "a runner is running already with state directory %s", state_dir);
 		fd_close(&l->fd);
 	} else {
 		/* A failing write (full disk) costs `stop` the holder's name, not us the start. */
@@ -211,8 +273,8 @@ static int await_ready(int fd, struct deadline d, struct buf *last, struct err *
 	return rc;
 }
 
-int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv, struct deadline d,
-		 bool *already, struct err *e)
+int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv,
+                 struct deadline d, bool *already, struct err *e)
 {
 	struct buf last = { 0 }, tail = { 0 };
 	struct proc_id who;
@@ -258,8 +320,8 @@ int daemon_start(const char *state_dir, const char *self_exe, const char *const 
 		rc = err_set(e, ERR_OTHER, 0, "the runner ended at once: %s", buf_cstr(&tail));
 	} else if (rc < 0 && e->kind == ERR_TIMEOUT) {
 		err_set(e, ERR_TIMEOUT, 0,
-			"the runner runs (process %ld) but the Server does not call it responsive yet: %s; see daytona-runner logs",
-			(long)pid, last.n ? buf_cstr(&last) : "it is still starting");
+		        "the runner runs (process %ld) but the Server does not call it responsive yet: %s; see daytona-runner logs",
+		        (long)pid, last.n ? buf_cstr(&last) : "it is still starting");
 	}
 	buf_free(&tail);
 	buf_free(&last);
@@ -291,8 +353,10 @@ int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, stru
 	if (rc <= 0)
 		return rc;
 	if (!who.pid)
-		return err_set(e, ERR_OTHER, 0, "a runner holds the lock in %s but its process id cannot be read; end it by hand",
-			       state_dir);
+		return err_set(
+			e, ERR_OTHER, 0,
+			"a runner holds the lock in %s but its process id cannot be read; end it by hand",
+			state_dir);
 	if (!proc_signal(who, SIGTERM) && proc_alive(who))
 		return err_sys(e, EPERM, "stop process %ld", (long)who.pid);
 	if (wait_unlocked(state_dir, deadline_in_ms(grace_ms), e))
@@ -300,5 +364,6 @@ int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, stru
 	proc_signal(who, SIGKILL); /* its jobs' processes die with it; workspaces go on */
 	if (wait_unlocked(state_dir, deadline_in_ms(5000), e))
 		return 0;
-	return err_set(e, ERR_TIMEOUT, 0, "process %ld does not end, not even by SIGKILL", (long)who.pid);
+	return err_set(e, ERR_TIMEOUT, 0, "process %ld does not end, not even by SIGKILL",
+	               (long)who.pid);
 }

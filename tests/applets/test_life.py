@@ -1,0 +1,519 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""start, stop, restart, status, service, purge without a terminal (field cases 1, 2, 4, 5, 10, 13,
+112, 113, 129): wished states, stale and foreign pids, disks that are full, directories not ours."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from lib import common, serverproc  # noqa: E402
+from lib.lifecase import LifeCase, one_line  # noqa: E402
+
+
+needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
+
+
+def proc_start(pid):
+    return common.read_proc(pid, "stat").rpartition(b")")[2].split()[19].decode()
+
+
+def boot_id():
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+class Life(LifeCase):
+    def setUp(self):
+        super().setUp()
+        self.host = self.env(admin=False)
+        self.lock = os.path.join(self.state, "lock")
+
+    def on_host(self, *args, rc=0, **kwargs):
+        return self.applet(*args, env=kwargs.pop("env", self.host), rc=rc, **kwargs)
+
+    def serving(self):
+        return [pid for pid in common.pids_with(self.tmp)
+                if common.read_proc(pid, "cmdline").startswith(b"daytona-runner\0serve\0")]
+
+    def test_start_again_is_success_with_one_process(self):
+        made = self.configured()
+        pids = set()
+        for _ in range(3):
+            result = self.on_host("start")
+            self.assertTrue(result.stdout.startswith("Running\n"), result.stdout)
+            self.assertEqual(result.stderr, "")
+            pids.add(self.runner_pid())
+            self.assertEqual(self.state_of(made["id"]), "started")
+        self.assertEqual(len(pids), 1)
+        self.assertEqual(self.serving(), list(pids))
+        os.kill(self.runner_pid(), signal.SIGKILL)
+        common.wait_for(lambda: not self.serving(), 10, "killed")
+        self.on_host("start")
+        self.assertNotIn(self.runner_pid(), pids)
+
+    def test_stop_and_stop_again(self):
+        made = self.configured()
+        before = self.tree(self.cfg)
+        result = self.on_host("stop")
+        self.assertEqual((result.stdout, result.stderr), ("The runner is not running\n", ""))
+        self.assertEqual(self.tree(self.cfg), before)
+        self.on_host("start")
+        pid = self.runner_pid()
+        self.assertEqual(self.on_host("stop").stdout, "Stopped\n")
+        self.assertFalse(common.alive(pid))
+        self.on_host("stop")
+        self.assertEqual(self.on_host("status", rc=1).stdout, "Not running\n")
+        self.assertTrue(made)
+
+    def test_restart_from_every_state(self):
+        self.configured()
+        self.on_host("restart")
+        first = self.runner_pid()
+        self.on_host("restart")
+        second = self.runner_pid()
+        self.assertNotEqual(first, second)
+        os.kill(second, signal.SIGKILL)
+        common.wait_for(lambda: not self.serving(), 10, "killed")
+        self.on_host("restart")
+        third = self.runner_pid()
+        self.assertNotIn(third, (0, second))
+
+    def test_restart_of_a_deaf_process(self):
+        self.configured()
+        self.on_host("configure", "--drain-timeout", "0")
+        self.on_host("start")
+        pid = self.runner_pid()
+        os.kill(pid, signal.SIGSTOP)
+        result = self.on_host("restart", timeout=120)
+        self.assertIn("Running", result.stdout)
+        self.assertFalse(common.alive(pid))
+        self.assertNotEqual(self.runner_pid(), pid)
+
+    def test_pids_that_are_not_ours(self):
+        self.configured()
+        self.on_host("start")
+        self.on_host("stop")
+        stranger = subprocess.Popen(["sleep", "1000"])
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        me = os.getpid()
+        for text in (f"{stranger.pid}", f"{stranger.pid} 1 {boot_id()}", f"{stranger.pid} {proc_start(stranger.pid)} x",
+                     f"{stranger.pid} {proc_start(stranger.pid)} {boot_id()}", f"{me}", "1", "999999", "abc", "",
+                     "-1", "0", "\0" * 64, "9" * 300):
+            with open(self.lock, "w", encoding="ascii") as file:
+                file.write(text)
+            self.assertEqual(self.on_host("stop").stdout, "The runner is not running\n", text)
+            self.assertIsNone(stranger.poll(), text)
+            self.on_host("status", rc=1)
+        with open(self.lock, "w", encoding="ascii") as file:
+            file.write(f"{stranger.pid} {proc_start(stranger.pid)} {boot_id()}")
+        self.on_host("start")
+        self.on_host("stop")
+        self.assertIsNone(stranger.poll())
+
+    def test_second_instance_ends_at_once_naming_the_first(self):
+        self.configured()
+        self.on_host("start")
+        pid = self.runner_pid()
+        os.symlink(self.state, self.path("alias"))
+        for extra in ((), ("--state-dir", self.path("alias"))):
+            result = self.on_host("serve", *extra, rc=1)
+            self.assertIn(str(pid), result.stderr)
+
+    def test_key_refused_says_why_and_how(self):
+        made = self.configured()
+        self.applet("delete", "-y", made["id"])
+        result = self.on_host("start", "--timeout", "5", rc=1)
+        self.assertIn("The last lines of the log", result.stderr)
+        self.assertRegex(result.stderr, "key|runner")
+        self.on_host("stop")
+
+    def test_server_away_says_so(self):
+        self.configured()
+        self.srv.stop()
+        result = self.on_host("start", "--timeout", "3", rc=1)
+        self.assertIn("127.0.0.1", result.stderr)
+        # It goes on trying in the background.
+        status = json.loads(self.on_host("status", "-f", "json", rc=1).stdout)
+        self.assertTrue(status["running"])
+        self.assertFalse(status["healthy"])
+        self.assertIn("not reachable", self.on_host("status", rc=1).stdout)
+        self.on_host("stop")
+
+    def test_broken_settings_are_found_before_anything_is_stopped(self):
+        self.configured()
+        self.on_host("start")
+        pid = self.runner_pid()
+        with open(self.ini, "a", encoding="ascii") as file:
+            file.write("[server]\nurl = ftp://x\n")
+        self.on_host("restart", rc=1)
+        self.assertTrue(common.alive(pid))
+
+    def test_port_in_use_is_no_reason_to_stop(self):
+        self.configured()
+        other = socket.socket()
+        self.addCleanup(other.close)
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        self.on_host("start", "--port", str(port))
+        self.assertIn(f"{port}", self.on_host("logs").stdout)
+
+    def test_status(self):
+        made = self.configured()
+        self.on_host("status", "-q", rc=1)
+        self.on_host("start")
+        result = self.on_host("status")
+        for word in ("Running", made["id"], "reachable", "Uptime:", "Last heartbeat:", "Running jobs:   0",
+                     "native-provider: usable", "docker-provider: disabled"):
+            self.assertIn(word, result.stdout)
+        status = json.loads(self.on_host("status", "--format", "json").stdout)
+        self.assertEqual((status["running"], status["healthy"], status["running_jobs"]), (True, True, 0))
+        self.assertEqual(self.on_host("status", "--quiet").stdout, "")
+        # A process that hangs is not healthy although its last words were good.
+        os.kill(status["pid"], signal.SIGSTOP)
+        old = os.stat(os.path.join(self.state, "status.json")).st_mtime - 120
+        os.utime(os.path.join(self.state, "status.json"), (old, old))
+        self.on_host("status", "-q", rc=1)
+        os.kill(status["pid"], signal.SIGKILL)
+        for text in ("", "{", "[]", "\0" * 100, "{\"pid\":1}"):
+            with open(os.path.join(self.state, "status.json"), "w", encoding="ascii") as file:
+                file.write(text)
+            self.on_host("status", rc=1)
+            self.on_host("status", "-f", "json", rc=1)
+
+    def test_state_directory_problems_are_named(self):
+        made = self.create()
+        for what in ("file", "foreign", "link"):
+            state = self.path(what)
+            if what == "file":
+                with open(state, "w", encoding="ascii"):
+                    pass
+            elif what == "foreign":
+                os.mkdir(state)
+                with open(os.path.join(state, "mine"), "w", encoding="ascii"):
+                    pass
+            else:
+                os.symlink("/etc", state)
+            before = self.tree(self.path("foreign")) if what == "foreign" else None
+            self.configure(made, "--state-dir", state)
+            result = self.on_host("start", "--timeout", "5", rc=1)
+            self.assertIn(state, result.stderr)
+            if before:
+                self.assertEqual(self.tree(state), before)
+
+    @needs_root
+    def test_a_directory_of_another_user(self):
+        made = self.create()
+        state = self.path("theirs")
+        os.mkdir(state, 0o777)
+        os.chmod(state, 0o777)
+        self.configure(made, "--state-dir", state)
+        os.chown(state, 12345, 12345)
+        result = self.on_host("start", "--timeout", "5", rc=1)
+        self.assertIn("12345", result.stderr)
+
+    @needs_root
+    def test_full_disk_and_read_only_state(self):
+        made = self.create()
+        mount = self.path("disk")
+        os.mkdir(mount, 0o700)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", mount], check=False,
+                          stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("cannot mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
+        state = os.path.join(mount, "state")
+        self.configure(made, "--state-dir", state)
+        os.mkdir(state, 0o700)
+        with open(os.path.join(state, ".daytona-runner"), "w", encoding="ascii"):
+            pass
+        fd = os.open(os.path.join(state, "fill"), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while os.write(fd, b"x" * 4096):
+                pass
+        except OSError:
+            pass
+        os.close(fd)
+        result = self.on_host("start", rc=None)
+        self.assertIn(result.returncode, (0, 1))
+        self.assertTrue(result.returncode == 0 or one_line(result.stderr), result.stderr)
+        self.on_host("status", rc=None)
+        self.on_host("stop", rc=None)
+        common.wait_for(lambda: not self.serving(), 20, "stopped")
+        subprocess.run(["mount", "-o", "remount,ro", mount], check=True)
+        result = self.on_host("start", "--timeout", "5", rc=None)
+        self.assertIn("state", result.stdout + result.stderr)
+        # In the foreground it serves all the same, and says what that costs.
+        with open(self.path("err"), "wb") as err:
+            process = subprocess.Popen([common.BIN, "serve"], env=self.host, stderr=err, stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        common.wait_for(lambda: self.state_of(made["id"]) == "started", 20 * common.PATIENCE, "started")
+        with open(self.path("err"), encoding="utf-8") as file:
+            self.assertIn("not safe against a crash", file.read())
+        process.terminate()
+        self.assertEqual(process.wait(20), 0)
+
+    def test_without_home(self):
+        made = self.create()
+        env = self.env(admin=False, HOME=None, DAYTONA_RUNNER_CONFIG_DIR=None)
+        for args in (("config",), ("status",), ("stop",), ("help",), ("provider", "list")):
+            self.applet(*args, env=env, rc=None)
+        text = self.applet("config", env=env).stdout
+        self.assertIn("/etc/daytona-runner/runner.ini" if os.geteuid() == 0 else "runner.ini", text)
+        env["DAYTONA_RUNNER_CONFIG_DIR"] = self.cfg
+        self.configure(made, env=env)
+        for args in (("start",), ("status",), ("logs", "-n", "1"), ("restart",), ("stop",)):
+            self.applet(*args, env=env)
+
+    def test_two_directories_on_one_host(self):
+        first, second = self.create("one"), self.create("two")
+        envs = []
+        for made in (first, second):
+            env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=self.path(made["name"]))
+            self.configure(made, env=env)
+            self.applet("start", env=env)
+            envs.append(env)
+        self.assertEqual({r["state"] for r in self.listed()}, {"started"})
+        self.applet("stop", env=envs[0])
+        self.assertEqual(self.applet("status", env=envs[1]).returncode, 0)
+
+
+class Purge(LifeCase):
+    def test_removes_and_stops_this_hosts_runner(self):
+        other, made = self.create("other"), self.configured()
+        with open(os.path.join(self.cfg, "neighbour"), "w", encoding="ascii") as file:
+            file.write("mine")
+        self.applet("start", env=self.env(admin=False))
+        pid = self.runner_pid()
+        dry = self.applet("purge", "--dry-run", "edge")
+        self.assertIn("nothing was changed", dry.stdout)
+        self.assertTrue(common.alive(pid))
+        self.assertEqual(len(self.listed()), 2)
+        result = self.applet("purge", "edge", rc=2)
+        self.assertIn("--yes", result.stderr)
+        result = self.applet("purge", rc=2)
+        self.assertTrue(common.alive(pid))
+        result = self.applet("purge", "-y", made["id"])
+        self.assertIn("was removed from the Server", result.stdout)
+        self.assertFalse(common.alive(pid))
+        self.assertEqual([r["id"] for r in self.listed()], [other["id"]])
+        self.assertEqual(os.listdir(self.cfg), ["neighbour"])
+
+    def test_another_hosts_runner_leaves_this_host_alone(self):
+        self.create("other")
+        self.configured()
+        self.applet("start", env=self.env(admin=False))
+        pid, before = self.runner_pid(), self.ini_text()
+        self.applet("purge", "-y", "other")
+        self.assertTrue(common.alive(pid))
+        self.assertEqual(self.ini_text(), before)
+
+    def test_works_with_the_runners_own_key(self):
+        self.srv.stop()
+        self.srv = serverproc.Server(self, self.path("srv"), "--reference-keys")
+        self.configured()
+        self.applet("purge", "-y", "edge", env=self.env(admin=False))
+        self.assertEqual(self.listed(), [])
+        self.assertFalse(os.path.exists(self.ini))
+
+    def test_dependants_are_shown(self):
+        made = self.configured()
+        config = serverproc.make_config(self.srv, made["id"], "its-config")
+        self.srv.ok("POST", "/target", {"id": "aabbccddeeff", "name": "its-target", "targetConfigId": config})
+        self.srv.ok("POST", "/workspace", serverproc.workspace_body("ffeeddccbbaa", "its-workspace", "aabbccddeeff"))
+        text = self.applet("purge", "--dry-run", "edge").stdout
+        for name in ("its-config", "its-target", "its-workspace"):
+            self.assertIn(name, text)
+
+    def test_server_away_or_key_refused_changes_nothing(self):
+        self.configured()
+        self.applet("start", env=self.env(admin=False))
+        pid, before = self.runner_pid(), self.ini_text()
+        result = self.applet("purge", "-y", "edge", env=self.env(DAYTONA_API_KEY="wrong"), rc=1)
+        self.assertTrue(one_line(result.stderr), result.stderr)
+        self.srv.stop()
+        result = self.applet("purge", "-y", "edge", rc=1, env=self.env(admin=False))
+        self.assertTrue(one_line(result.stderr), result.stderr)
+        self.assertTrue(common.alive(pid))
+        self.assertEqual(self.ini_text(), before)
+        self.applet("purge", "-y", "--local-only", env=self.env(admin=False))
+        self.assertFalse(common.alive(pid))
+        self.assertFalse(os.path.exists(self.cfg))
+
+    def fill(self, state):
+        work = os.path.join(state, "workspaces", "w1", "app")
+        os.makedirs(work)
+        for directory in (state, os.path.dirname(work), work):
+            os.chmod(directory, 0o700)
+        with open(os.path.join(state, ".daytona-runner"), "w", encoding="ascii"):
+            pass
+        with open(os.path.join(work, "file"), "w", encoding="ascii") as file:
+            file.write("mine")
+        os.symlink(self.path("outside"), os.path.join(work, "link"))
+        os.symlink(self.path("outside"), os.path.join(state, "logs"))
+
+    def test_data_needs_a_flag_and_links_are_not_followed(self):
+        os.mkdir(self.path("outside"))
+        with open(self.path("outside", "kept"), "w", encoding="ascii"):
+            pass
+        self.configured()
+        self.fill(self.state)
+        result = self.applet("purge", "-y", "edge")
+        self.assertIn("kept in", result.stdout)
+        self.assertTrue(os.path.exists(os.path.join(self.state, "workspaces", "w1", "app", "file")))
+        self.assertFalse(os.path.exists(self.ini))
+        self.applet("purge", "-y", "--local-only", "--purge-data")
+        self.assertFalse(os.path.exists(self.cfg))
+        self.assertTrue(os.path.exists(self.path("outside", "kept")))
+
+    def test_keep_data_keeps_all(self):
+        self.configured()
+        before = self.tree(self.cfg)
+        self.applet("purge", "-y", "--keep-data", "edge")
+        self.assertEqual(self.tree(self.cfg), before)
+        self.assertEqual(self.listed(), [])
+
+    def test_refuses_directories_that_are_not_ours(self):
+        os.mkdir(self.path("plain"))
+        os.mkdir(self.path("target"))
+        with open(self.path("target", "precious"), "w", encoding="ascii"):
+            pass
+        os.symlink(self.path("target"), self.path("link"))
+        home = self.path("home")
+        os.makedirs(home, exist_ok=True)
+        marked = self.path("marked")
+        os.mkdir(marked)
+        for place in (home, self.tmp):
+            with open(os.path.join(place, ".daytona-runner"), "w", encoding="ascii"):
+                pass
+        for state in ("/", "/usr/local", "/etc", home, self.tmp, self.path("plain"), self.path("link"),
+                      self.path("target", ".."), self.path("marked", "..", "..")):
+            before = self.tree(self.tmp)
+            result = self.applet("purge", "-y", "--local-only", "--purge-data", "--state-dir", state,
+                                 env=self.env(admin=False), rc=1)
+            self.assertIn("refuse", result.stderr, state)
+            self.assertEqual(self.tree(self.tmp), before, state)
+
+    @needs_root
+    def test_goes_on_past_what_cannot_be_removed(self):
+        user = 12345
+        state = self.path("state")
+        self.fill(state)
+        os.unlink(os.path.join(state, "logs"))
+        os.makedirs(os.path.join(state, "workspaces", "w2"))
+        for directory, dirs, files in os.walk(state):
+            for name in [directory] + [os.path.join(directory, n) for n in files + dirs]:
+                os.lchown(name, user, user)
+        rooted = os.path.join(state, "workspaces", "w1", "rooted")
+        os.mkdir(rooted, 0o700)
+        with open(os.path.join(rooted, "file"), "w", encoding="ascii"):
+            pass
+        os.mkdir(self.cfg, 0o700)
+        os.chown(self.cfg, user, user)
+        args = ["purge", "-y", "--local-only", "--purge-data", "--state-dir", state]
+        result = self.applet(*args, env=self.env(admin=False), rc=1, user=user, group=user)
+        self.assertIn("rooted", result.stderr)
+        self.assertTrue(os.path.exists(rooted))
+        self.assertFalse(os.path.exists(os.path.join(state, "workspaces", "w2")))
+        self.assertFalse(os.path.exists(os.path.join(state, "workspaces", "w1", "app")))
+        self.applet(*args, env=self.env(admin=False))
+        self.assertFalse(os.path.exists(state))
+
+
+class Service(LifeCase):
+    def test_texts(self):
+        self.configured()
+        env = self.env(admin=False, SECRET_OF_THE_CALLER="hidden")
+        unit = self.applet("service", "print", "--type", "systemd", "--system", env=env).stdout
+        for line in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "WantedBy=multi-user.target",
+                     "Restart=on-failure"):
+            self.assertIn(line, unit)
+        self.assertIn(f' daytona-runner serve --config-dir "{self.cfg}"', unit)
+        self.assertNotIn("Environment", unit)
+        user = self.applet("service", "print", "--type", "systemd", "--user", env=env).stdout
+        self.assertIn("WantedBy=default.target", user)
+        for kind in ("openrc", "sysv"):
+            script = self.applet("service", "print", "--type", kind, env=env).stdout
+            subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+            self.assertNotIn("hidden", script)
+        self.assertNotIn("hidden", unit)
+        self.applet("service", "print", "--type", "launchd", env=env, rc=2)
+        self.applet("service", "print", "--type", "openrc", "--user", env=env, rc=2)
+
+    def test_unit_is_what_systemd_understands(self):
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("no systemd-analyze")
+        self.configured()
+        path = self.path("daytona-runner.service")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.applet("service", "print", "--type", "systemd", "--system").stdout)
+        result = common.run(["systemd-analyze", "verify", path])
+        self.assertNotIn("daytona-runner.service:", result.stderr)
+
+    def test_odd_paths_are_quoted(self):
+        made = self.create()
+        odd = self.path("a b'c\"d%e$f")
+        env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=odd)
+        self.configure(made, env=env)
+        unit = self.applet("service", "print", "--type", "systemd", env=env).stdout
+        self.assertIn(r'''a b'c\"d%%e$$f"''', unit)
+        script = self.applet("service", "print", "--type", "sysv", env=env).stdout
+        path = self.path("script")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(script)
+        run = lambda verb: common.run(["sh", path, verb], env=common.clean_env("/", DR_TEST=self.tmp))
+        self.assertIn("Running", run("start").stdout)
+        self.assertEqual(run("status").returncode, 0)
+        self.assertIn("Running", run("restart").stdout)
+        self.assertIn("Stopped", run("stop").stdout)
+        self.assertEqual(run("dance").returncode, 2)
+
+    def test_install_into_an_image(self):
+        self.configured()
+        root = self.path("root")
+        for kind, place in (("systemd", "etc/systemd/system/daytona-runner.service"),
+                            ("openrc", "etc/init.d/daytona-runner")):
+            path = os.path.join(root, place)
+            for _ in range(2):
+                self.applet("service", "install", "--type", kind, "--root", root)
+            self.assertTrue(os.path.exists(path))
+            self.assertIn("Removed", self.applet("service", "uninstall", "--type", kind, "--root", root).stdout)
+            self.assertFalse(os.path.exists(path))
+            self.assertIn("No service", self.applet("service", "uninstall", "--type", kind, "--root", root).stdout)
+            with open(path, "w", encoding="ascii") as file:
+                file.write("[Unit]\n")
+            for verb in ("install", "uninstall"):
+                result = self.applet("service", verb, "--type", kind, "--root", root, rc=1)
+                self.assertIn("not ours", result.stderr)
+            with open(path, encoding="ascii") as file:
+                self.assertEqual(file.read(), "[Unit]\n")
+
+    def test_readiness_and_watchdog_reach_the_socket(self):
+        self.configured()
+        path = self.path("notify")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.bind(path)
+        sock.settimeout(20 * common.PATIENCE)
+        process = subprocess.Popen([common.BIN, "serve"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env=self.env(admin=False, NOTIFY_SOCKET=path, WATCHDOG_USEC="200000"))
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        seen = b""
+        while b"READY=1" not in seen or seen.count(b"WATCHDOG=1") < 3:
+            seen += sock.recv(4096) + b"\n"
+        process.terminate()
+        while b"STOPPING=1" not in seen:
+            seen += sock.recv(4096) + b"\n"
+        self.assertEqual(process.wait(20), 0)
+
+
+if __name__ == "__main__":
+    common.main()
