@@ -93,7 +93,7 @@ void channels_hurry(struct sup *s)
 	s->aux.not_before = (struct deadline){ 0 };
 	s->aux.failures = 0;
 	for (struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_REPORT) {
+		if (t->stage == TASK_REPORT && !t->recheck) {
 			t->next_try = (struct deadline){ 0 };
 			t->tries = 0;
 		}

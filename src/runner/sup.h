@@ -93,6 +93,7 @@ struct task {
 	bool journaled;
 	bool ambiguous;         /* a claim was sent and its answer lost */
 	bool doubtful;          /* a lost claim may still reach the Server: the result is sent twice */
+	bool recheck;           /* it waits for, or is in, its second sending */
 	unsigned tries;         /* of the request of this stage */
 	struct deadline next_try;
 	struct child child;

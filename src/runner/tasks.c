@@ -143,9 +143,10 @@ void tasks_reported(struct sup *s, struct task *t)
 {
 	struct err e = { 0 };
 
-	if (t->doubtful && s->phase == PHASE_RUN) {
+	if (t->doubtful) {
 		/* The Server takes any state at any time: a claim held up on its way would undo this report. */
 		t->doubtful = false;
+		t->recheck = true;
 		t->stage = TASK_REPORT;
 		t->tries = 0;
 		t->next_try = deadline_in_ms(RECHECK_MS);
@@ -472,8 +473,8 @@ bool tasks_claiming(const struct sup *s)
 bool tasks_reporting(const struct sup *s)
 {
 	for (const struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_REPORT || t->stage == TASK_REPORTING)
-			return true;
+		if ((t->stage == TASK_REPORT || t->stage == TASK_REPORTING) && !t->recheck)
+			return true; /* a second sending is left to the next start */
 	}
 	return false;
 }
@@ -522,7 +523,7 @@ void tasks_replay(struct sup *s)
 		t = add(s, &j);
 		t->journaled = true;
 		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
-		t->doubtful = !list[i].has_result;
+		t->doubtful = true;
 		t->result = list[i].result;
 		t->text = mem_dup(list[i].text);
 		tasks_log(t, list[i].has_result ? "kept" : "unknown",

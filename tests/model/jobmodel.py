@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Exhaustive check of the job protocol: every interleaving of one job between the Server, a network that
+loses and delays, the supervisor, its journal and the job's process, with kills, power cuts, stops and
+full disks within budgets. Jobs do not share state but room, so that one job is enough.
+
+Mirrors src/runner/tasks.c and channel.c; docs/reliability.md says what is assumed. Without arguments it
+checks the protocol and then that each seeded bug is found; `jobmodel.py BUG` shows the shortest trace."""
+import sys
+from collections import deque, namedtuple
+
+# srv: state on the Server. first: the first final state it had. net: requests under way as (what, awaited).
+# rep: answer under way to the awaited request. offer: a poll's answer that lists the job is under way.
+# up: the supervisor lives. stop: it drains. stage, amb, doubt, res: its task. kept: result remembered after
+# the report. jr, jd: journal as a kill leaves it, and as a power cut leaves it. proc: the job's process.
+# work: the work is really done. runs: how often it was begun. The rest are budgets of faults.
+State = namedtuple("State", "srv first net rep offer up stop stage amb doubt res kept jr jd proc work runs "
+                            "kills losses lates full terms")
+
+START = State("P", "", (), "", False, True, False, "none", False, False, "", "", "-", "-", "", False, 0,
+              0, 0, 0, 0, 0)
+
+# Budgets of faults; combined as far as the protocol promises to hold (docs/reliability.md).
+SETUPS = {
+    "kills, losses, delays, a stop": START._replace(kills=3, losses=3, lates=2, terms=1),
+    "kills, losses, full disk, a stop": START._replace(kills=3, losses=3, full=2, terms=1),
+}
+
+BUGS = {
+    "journal-after-claim": "the claim is recorded only when the Server has said yes",
+    "claim-not-synced": "a power cut loses the record of the claim",
+    "forget-pending": "a job found pending after a crash is left to the next poll",
+    "same-is-lost": "\"already in the specified state\" after a lost answer is taken for somebody else's",
+    "no-recheck": "the result after a doubtful claim is sent only once",
+    "report-once": "a report whose answer is lost is given up",
+    "run-again": "after a restart an unfinished job is simply run again",
+    "blind-error": "after a restart an error is reported without asking the Server",
+    "blind-success": "after a restart success is reported without looking at the resource",
+    "redeliver-runs": "a job delivered again is not recognised",
+    "exit-while-claiming": "a stop does not wait for a claim under way",
+    "drop-doubtful": "a stop forgets claims whose answer was lost",
+    "done-before-report": "the journal forgets the job before the Server has its result",
+}
+
+
+class Violation(Exception):
+    pass
+
+
+def violated(before, after):
+    """What is wrong with a step, or None."""
+    if after.srv == "S" and not after.work:
+        return "the Server shows success of work that was not done"
+    if after.runs > 1:
+        return "the job was run twice"
+    if before.first and after.srv in "SE" and after.srv != before.first:
+        return f"the final state changed from {before.first} to {after.srv}"
+    return None
+
+
+def settled(s):
+    return (s.srv in "SE" and s.up and s.stage == "none" and not s.net and not s.rep and s.jr == "-" and
+            not s.proc)
+
+
+def report(s, result, journal=True):
+    """The result goes to the journal (synced), then waits for the Server."""
+    if journal and s.jr != "-":
+        s = s._replace(jr=result, jd=result)
+    return s._replace(stage="report", res=result)
+
+
+def finished(s, synced):
+    """The task is over; its record is marked done."""
+    return s._replace(stage="none", amb=False, doubt=False, res="", jr="-", jd="-" if synced else s.jd)
+
+
+def unanswered(s, bug):
+    """An awaited request failed without an answer."""
+    if s.stage == "claiming":
+        return s._replace(stage="claim", amb=True, doubt=True)
+    if s.stage == "reporting":
+        if bug == "report-once":
+            return finished(s, False)
+        return s._replace(stage="report")
+    return s
+
+
+def arrive(s, what):
+    return s._replace(srv=what, first=s.first or (what if what in "SE" else ""))
+
+
+def network(s, bug):
+    for at, (what, awaited) in enumerate(s.net):
+        rest = s.net[:at] + s.net[at + 1:]
+        answered = ("same" if s.srv == what else "ok") if awaited else s.rep
+        yield "server: " + what, arrive(s._replace(net=rest, rep=answered), what)
+        if awaited and s.losses:
+            yield "request lost", unanswered(s._replace(net=rest, losses=s.losses - 1), bug)
+        if awaited and s.lates:
+            late = tuple(sorted(rest + ((what, False),)))
+            yield "request held up", unanswered(s._replace(net=late, lates=s.lates - 1), bug)
+    if s.rep and s.losses:
+        yield "answer lost", unanswered(s._replace(rep="", losses=s.losses - 1), bug)
+
+
+def answer(s, bug):
+    """The supervisor reads the answer to its request."""
+    ok, s = s.rep == "ok", s._replace(rep="")
+    if s.stage == "claiming":
+        if not ok and (not s.amb or bug == "same-is-lost"):
+            return finished(s, True)
+        if bug == "journal-after-claim":
+            s = s._replace(jr="c", jd="c")
+        return s._replace(stage="running", amb=False, proc="works", runs=s.runs + 1)
+    if s.doubt and bug != "no-recheck":
+        return s._replace(stage="recheck", doubt=False)
+    return finished(s, False)._replace(kept=s.res)
+
+
+def found(s, seen, bug):
+    """What a job of an earlier process has come to."""
+    if bug == "run-again":
+        yield s._replace(stage="running", proc="works", runs=s.runs + 1)
+    elif bug == "blind-error":
+        yield report(s, "E")
+    elif seen == "P":
+        yield finished(s, True) if bug == "forget-pending" else s._replace(stage="claim", amb=True)
+    elif seen == "R":
+        yield report(s, "E")    # cannot always be told, and then it is said so
+        if s.work or bug == "blind-success":
+            yield report(s, "S")
+    else:
+        yield finished(s, True)
+
+
+def offered(s, bug):
+    s = s._replace(offer=False)
+    if s.stop or s.stage != "none":
+        return [s]
+    if s.kept and bug != "redeliver-runs":
+        return [s._replace(stage="report", res=s.kept)]
+    if bug == "journal-after-claim":
+        return [s._replace(stage="claim")]
+    taken = [s._replace(stage="claim", jr="c", jd=s.jd if bug == "claim-not-synced" else "c")]
+    if s.full:  # cannot be recorded: not claimed, and the Server is told why
+        taken.append(s._replace(stage="report", res="E", full=s.full - 1))
+    return taken
+
+
+def supervisor(s, bug):
+    if s.rep:
+        yield "reads the answer", answer(s, bug)
+    if s.offer:
+        for after in offered(s, bug):
+            yield "reads the job list", after
+    if s.srv == "P" and not s.offer and not s.stop:
+        yield "server: answers the poll", s._replace(offer=True)
+    if s.stage == "claim" and not s.stop:
+        yield "sends the claim", s._replace(stage="claiming", net=s.net + (("R", True),))
+    if s.stage == "report":
+        if bug == "done-before-report":
+            s = s._replace(jr="-")
+        yield "sends the result", s._replace(stage="reporting", net=s.net + ((s.res, True),))
+    if s.stage == "recheck" and not s.net:
+        yield "sends the result again", s._replace(stage="report")
+    if s.stage == "unknown" and not s.stop:
+        yield "asks what became of it", s._replace(stage="finding", res=s.srv)
+    if s.stage == "finding":
+        for after in found(s._replace(res=""), s.res, bug):
+            yield "learns what became of it", after
+
+
+def process(s):
+    if s.proc == "works":
+        yield "work succeeds", s._replace(proc="S", work=True)
+        yield "work fails", s._replace(proc="E")
+        if s.kills:
+            yield "job process is killed", s._replace(proc="E", kills=s.kills - 1)
+        if s.kills and not s.work:  # all done but the last word
+            yield "job process is killed at its end", s._replace(proc="E", work=True, kills=s.kills - 1)
+        if s.stop:
+            yield "job process is stopped", s._replace(proc="E")
+    elif s.proc:
+        yield "result is collected", report(s._replace(proc=""), s.proc)
+        if s.full:
+            yield "result is kept in memory", report(s._replace(proc="", full=s.full - 1), s.proc, False)
+
+
+def down(s):
+    """The supervisor is gone, and with it its process. What it had sent arrives, is lost, or is held up."""
+    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, res="", kept="", offer=False,
+                   rep="", proc="")
+    late = [request for request in s.net if not request[1]]
+    sent = [what for what, awaited in s.net if awaited]
+    yield s._replace(net=tuple(late))
+    if sent:
+        yield arrive(s._replace(net=tuple(late)), sent[0])
+    if sent and s.lates:
+        yield s._replace(net=tuple(sorted(late + [(sent[0], False)])), lates=s.lates - 1)
+
+
+def ends(s, bug):
+    if s.kills:
+        for after in down(s._replace(kills=s.kills - 1)):
+            yield "kill -9", after
+            yield "power cut", after._replace(jr=after.jd)
+        if s.proc == "works":
+            for after in down(s._replace(kills=s.kills - 1, work=True)):
+                yield "kill -9 when the work was done", after
+    if s.terms and not s.stop:
+        yield "SIGTERM", s._replace(stop=True, terms=s.terms - 1)
+    if not s.stop:
+        return
+    if s.stage == "claim":
+        lost = s.amb and bug != "drop-doubtful"
+        yield "gives the claim up", report(s, "E") if lost else finished(s, True)
+    over = s.stage in ("none", "unknown", "recheck") or (bug == "exit-while-claiming" and s.stage == "claiming")
+    if over and not s.proc and (not s.net or s.stage != "none"):
+        clean = s.jr == "-" or bug == "exit-while-claiming"
+        if clean and (s.srv == "R" or any(what == "R" for what, _ in s.net)):
+            raise Violation("it ended with nothing left to do, and the Server shows the job running")
+        for after in down(s):
+            yield "exits", after
+    if s.stage in ("claiming", "reporting") and s.losses:
+        for after in down(s._replace(losses=s.losses - 1)):
+            yield "exits at the limit of the drain", after
+
+
+def start(s):
+    s = s._replace(up=True)
+    if s.jr == "-":
+        return s
+    if s.jr == "c":
+        return s._replace(stage="unknown", doubt=True)
+    return s._replace(stage="report", res=s.jr, doubt=True)
+
+
+def steps(s, bug=None):
+    """(name, state) of all that may happen next."""
+    yield from network(s, bug)
+    if not s.up:
+        yield "start", start(s)
+        return
+    yield from supervisor(s, bug)
+    yield from process(s)
+    yield from ends(s, bug)
+
+
+def explore(first, bug=None):
+    """All reachable states: {state: (predecessor, step)}. Raises Violation with the shortest trace."""
+    seen = {first: None}
+    after_of = {}
+    queue = deque([first])
+    while queue:
+        s = queue.popleft()
+        after_of[s] = set()
+        try:
+            for name, after in steps(s, bug):
+                after_of[s].add(after)
+                if after not in seen:
+                    seen[after] = (s, name)
+                    queue.append(after)
+                wrong = violated(s, after)
+                if wrong:
+                    raise Violation(wrong, trace(seen, s) + [name])
+        except Violation as violation:
+            if len(violation.args) == 1:
+                raise Violation(violation.args[0], trace(seen, s)) from None
+            raise
+    return seen, after_of
+
+
+def trace(seen, s):
+    names = []
+    while seen[s]:
+        s, name = seen[s]
+        names.append(name)
+    return names[::-1]
+
+
+def check_ends(seen, after_of):
+    """Whatever happened, with faults over the job gets settled: from every state a settled one can be reached,
+    and a settled one stays so. (Steps are fair, so what can always happen does.)"""
+    before_of = {s: [] for s in seen}
+    for s, afters in after_of.items():
+        for after in afters:
+            if budgets(after) == budgets(s):    # no fault
+                before_of[after].append(s)
+    good = deque(s for s in seen if settled(s))
+    reach = set(good)
+    while good:
+        for s in before_of[good.popleft()]:
+            if s not in reach:
+                reach.add(s)
+                good.append(s)
+    stuck = [s for s in seen if s not in reach]
+    if stuck:
+        s = min(stuck, key=lambda one: len(trace(seen, one)))
+        raise Violation(f"the job is never settled: the Server shows {s.srv}", trace(seen, s))
+
+
+def budgets(s):
+    return s.kills, s.losses, s.lates, s.full, s.terms
+
+
+def check(bug=None):
+    """(states, steps) of each setup. A seeded bug needs few faults, and less time so."""
+    counts = {}
+    for name, first in SETUPS.items():
+        if bug:
+            first = first._replace(kills=2, losses=1)
+        seen, after_of = explore(first, bug)
+        check_ends(seen, after_of)
+        counts[name] = (len(seen), sum(map(len, after_of.values())))
+    return counts
+
+
+def main(arguments):
+    if arguments and arguments[0] in BUGS:
+        try:
+            check(arguments[0])
+        except Violation as violation:
+            print(f"{BUGS[arguments[0]]}: {violation.args[0]}")
+            print("\n".join(f"  {step}" for step in violation.args[1]))
+            return 0
+        print("not found")
+        return 1
+    try:
+        for name, (states, edges) in check().items():
+            print(f"{name}: {states} states, {edges} steps, no violation")
+    except Violation as violation:
+        print(f"VIOLATION: {violation.args[0]}")
+        print("\n".join(f"  {step}" for step in violation.args[1]))
+        return 1
+    missed = 0
+    for bug, text in BUGS.items():
+        try:
+            check(bug)
+        except Violation as violation:
+            print(f"seeded bug {bug} found: {violation.args[0]} ({len(violation.args[1])} steps)")
+        else:
+            print(f"seeded bug {bug} NOT found: {text}")
+            missed += 1
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
