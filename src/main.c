@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/opts.h"
+#include "base/out.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -108,14 +108,9 @@ static void print_name(void *arg, const struct applet *a)
 
 static int finish(int status)
 {
-	struct err e = { 0 };
+	int flushed = out_flush();
 
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return status;
-	if (errno == EPIPE)
-		return status ? status : 1;
-	err_sys(&e, errno, "write to standard output");
-	return applet_fail("output", &e);
+	return status ? status : flushed;
 }
 
 static int run(const struct applet *a, int argc, char **argv)
@@ -142,12 +137,16 @@ static void open_standard_fds(void)
 int main(int argc, char **argv)
 {
 	const struct applet *a;
+	struct rlimit core;
 	struct err e = { 0 };
 	int i = 1;
 
 	open_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* keys are in memory: no core dump */
+	if (getrlimit(RLIMIT_CORE, &core) == 0) { /* keys are in memory; workspaces may raise it again */
+		core.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &core);
+	}
 	a = argc > 0 ? by_program_name(argv[0]) : NULL;
 	/* A link named like the CLI's words is the program itself: daytona, runner, server runner. */
 	if (a)
