@@ -243,6 +243,15 @@ class FakeServer(Peer):
             self.lock.notify_all()
         return (error(status, text) if text else reply(200))(conn, request)
 
+    def do_job_list(self, conn, request):
+        query = request.query
+        with self.lock:
+            found = [dict(job) for job in self.jobs.values()
+                     if job["resourceId"] in query.get("resourceId", [job["resourceId"]]) and
+                     job["resourceType"] in query.get("resourceType", [job["resourceType"]]) and
+                     job["state"] in query.get("states", [job["state"]])]
+        return reply(200, found)(conn, request)
+
     def do_heartbeat(self, conn, request, runner_id):
         try:
             body = request.json()
@@ -376,6 +385,7 @@ ROUTES = [(method, re.compile(pattern + r"\Z"), name) for method, pattern, name 
     ("POST", "/server/network-key", "do_network_key"),
     ("GET", "/runner/([^/]+)/jobs", "do_poll"),
     ("POST", "/runner/([^/]+)/jobs/([^/]+)/state", "do_state"),
+    ("GET", "/job", "do_job_list"),
     ("POST", "/runner/([^/]+)/metadata", "do_heartbeat"),
     ("GET", "/runner/([^/]+)", "do_runner"),
     ("GET", "/workspace/([^/]+)", "do_workspace"),
