@@ -82,7 +82,7 @@ static int first_key(struct srv *s, const char *key_file, struct err *e)
 			rc = file_replace(path, 0600, (struct str){ key, API_KEY_SIZE }, e);
 			mem_wipe(key, sizeof(key));
 			if (rc < 0)
-				key_delete(s, "default"); /* nobody has seen it */
+				key_delete(s, "client", "default"); /* nobody has seen it */
 		}
 		if (rc == 0)
 			log_info("server: the client API key is in %s", path);
@@ -96,19 +96,17 @@ static int announce(struct srv *s, const struct options *o, struct err *e)
 {
 	const char *host = is_any(o->addr) ? "127.0.0.1" : o->addr;
 	bool v6 = strchr(host, ':') != NULL;
-	char *path = store_path(&s->store, ADDRESS_FILE);
 	struct buf url = { 0 }, port = { 0 };
 	int rc;
 
 	buf_addf(&url, "http%s://%s%s%s:%u\n", s->tls ? "s" : "", v6 ? "[" : "", host,
 	         v6 ? "]" : "", (unsigned)httpd_port(s->httpd));
 	buf_addf(&port, "%u\n", (unsigned)httpd_port(s->httpd));
-	rc = file_replace(path, 0600, buf_str(&url), e);
+	rc = store_note(&s->store, buf_str(&url), e);
 	if (rc == 0 && o->port_file)
 		rc = file_replace(o->port_file, 0644, buf_str(&port), e);
 	if (rc == 0 && (printf("listening on %s", buf_cstr(&url)) < 0 || fflush(stdout) < 0))
 		rc = err_sys(e, errno, "write to standard output");
-	free(path);
 	buf_free(&url);
 	buf_free(&port);
 	return rc;

@@ -13,22 +13,17 @@
 #define CALL_MS 15000
 
 struct options {
-	const char *data, *ca_file;
+	const char *data, *ca_file, *key_file;
 };
 
-/* A one-line file of the store's directory. */
-static int read_line(const char *dir, const char *name, struct buf *out, struct err *e)
+static int read_line(const char *path, struct buf *out, struct err *e)
 {
-	char *path = path_join(dir, name);
 	struct buf text = { 0 };
 	int rc = file_read(path, 4096, &text, e);
 
 	if (rc == 0)
 		buf_add_str(out, str_trim(buf_str(&text)));
-	else if (e->kind == ERR_NOT_FOUND)
-		err_wrap(e, "is a server running with this --data?");
 	buf_wipe(&text);
-	free(path);
 	return rc;
 }
 
@@ -40,10 +35,12 @@ static int post(const struct options *o, const char *data, const char *path,
 	struct url u = { 0 };
 	struct tls_settings ts = { .ca_file = o->ca_file };
 	struct tls_ctx *tls = NULL;
-	int rc = read_line(data, ADDRESS_FILE, &url, e);
+	char *lock = path_join(data, STORE_LOCK_FILE);
+	char *key_file = o->key_file ? mem_dup(o->key_file) : path_join(data, CLIENT_KEY_FILE);
+	int rc = read_line(lock, &url, e);
 
 	if (rc == 0)
-		rc = read_line(data, CLIENT_KEY_FILE, &key, e);
+		rc = read_line(key_file, &key, e);
 	if (rc == 0)
 		rc = url_parse(buf_str(&url), &u, e);
 	if (rc == 0 && url_is_tls(&u))
@@ -64,6 +61,8 @@ static int post(const struct options *o, const char *data, const char *path,
 	url_free(&u);
 	buf_wipe(&key);
 	buf_free(&url);
+	free(lock);
+	free(key_file);
 	return rc;
 }
 
@@ -116,6 +115,7 @@ int server_cli(int argc, char **argv)
 	struct err e = { 0 };
 	const struct opt opts[] = {
 		OPT_STR('d', "data", "DIR", &o.data, "the server's directory"),
+		OPT_STR(0, "key-file", "FILE", &o.key_file, "where the first client key is"),
 		OPT_STR(0, "ca-file", "FILE", &o.ca_file, "CA certificates, if the server has TLS"),
 		OPT_END,
 	};

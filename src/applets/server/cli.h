@@ -3,9 +3,8 @@
 #ifndef APPLETS_SERVER_CLI_H
 #define APPLETS_SERVER_CLI_H
 
-/* Files in the store's directory that they read. */
+/* The first client key, in the store's directory. */
 #define CLIENT_KEY_FILE "client.key"
-#define ADDRESS_FILE "address"
 
 struct err;
 char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */

@@ -114,11 +114,11 @@ const struct rec *key_find(const struct srv *s, struct str key)
 	return r;
 }
 
-void key_delete(struct srv *s, const char *name)
+void key_delete(struct srv *s, const char *type, const char *name)
 {
 	struct rec *r = store_find(&s->store, K_KEY, "name", name);
 	struct err e = { 0 };
 
-	if (r && store_remove(&s->store, r, &e) < 0)
+	if (r && rec_is(r, "type", type) && store_remove(&s->store, r, &e) < 0)
 		log_warn("server: %s", e.msg);
 }

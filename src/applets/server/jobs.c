@@ -102,6 +102,8 @@ static void prune(struct srv *s)
 
 		if (is_open(j) || (last && !is_deleted(s, r)))
 			continue;
+		if (last)
+			logs_remove(s, rec_text(j, "resourceType"), rec_text(r, "id"));
 		if ((last && store_remove(&s->store, r, &e) < 0) ||
 		    store_remove(&s->store, j, &e) < 0)
 			log_warn("server: %s", e.msg);

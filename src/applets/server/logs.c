@@ -71,13 +71,19 @@ static struct logsock *sock_new(struct call *c, char *path, const struct httpd_w
 	return l;
 }
 
+/* The id becomes a directory's name. */
+static bool id_ok(const char *id)
+{
+	return str_is_id(str_of(id)) && id[0] != '.';
+}
+
 /* Path of a log, its directory made; NULL when the answer has been sent. Caller frees. */
 static char *log_path(struct call *c, const char *kind)
 {
 	struct buf b = { 0 };
 	struct err e = { 0 };
 
-	if (!str_is_id(str_of(c->param[0])) || c->param[0][0] == '.') {
+	if (!id_ok(c->param[0])) {
 		reply_error(c, 400,
 		            "invalid id: only letters, digits, '.', '-' and '_' are allowed");
 		return NULL;
@@ -90,6 +96,19 @@ static char *log_path(struct call *c, const char *kind)
 	}
 	buf_adds(&b, "/log");
 	return buf_take(&b);
+}
+
+void logs_remove(struct srv *s, const char *type, const char *id)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+
+	if (!id_ok(id))
+		return;
+	buf_addf(&b, "%s/logs/%ss/%s", s->store.dir, type, id);
+	if (file_remove_tree(buf_cstr(&b), &e) < 0)
+		log_warn("server: %s", e.msg);
+	buf_free(&b);
 }
 
 static int append(const char *path, struct str bytes, off_t max, struct err *e)

@@ -44,6 +44,7 @@ void resource_env(struct call *c, struct buf *b, const char *target_id, const ch
 	kv_set(&env, "DAYTONA_CLIENT_ID", buf_cstr(&client));
 	kv_set(&env, "DAYTONA_AGENT_LOG_FILE_PATH", "(HOME)/.daytona-agent.log");
 	kv_set(&env, "DAYTONA_TELEMETRY_ENABLED", "true");
+	/* Values like "$NAME" stay as they are: whoever makes a workspace could read our environment. */
 	kv_from_json(&env, own);
 	kv_to_json(&env, &text);
 	struct json_doc *doc = json_parse(buf_str(&text), SIZE_MAX, &e);
@@ -108,7 +109,7 @@ static int begin_delete(struct srv *s, struct rec *r, bool force, struct err *e)
 	if (r->kind == K_TARGET && !force)
 		rec_set_bool(r, "default", false);
 	buf_free(&name);
-	key_delete(s, rec_text(r, "id"));
+	key_delete(s, word((enum kind)r->kind), rec_text(r, "id"));
 	return store_save(&s->store, r, e);
 }
 

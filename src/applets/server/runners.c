@@ -53,7 +53,7 @@ static int runner_create(struct srv *s, struct json body, struct rec **out, char
 		rec_set(r, "mdProviders", NULL);
 		rc = store_save(&s->store, r, e);
 		if (rc < 0)
-			key_delete(s, id);
+			key_delete(s, "runner", id);
 		*out = r;
 	}
 	free(id);
@@ -128,7 +128,7 @@ void h_runner_delete(struct call *c)
 	if (store_remove(&c->s->store, r, &e) < 0) {
 		reply_error(c, 500, "failed to delete runner: %s", e.msg);
 	} else {
-		key_delete(c->s, id);
+		key_delete(c->s, "runner", id);
 		clear_default(c->s, id);
 		reply_empty(c, 200);
 	}

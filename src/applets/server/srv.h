@@ -75,7 +75,8 @@ int new_uuid(struct buf *b, struct err *e);
 int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
                struct err *e);
 const struct rec *key_find(const struct srv *s, struct str key);
-void key_delete(struct srv *s, const char *name); /* none of that name: nothing */
+/* None of that type and name: nothing. */
+void key_delete(struct srv *s, const char *type, const char *name);
 
 /* jobs.c (protocol 1.1, 3.3) */
 int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
@@ -128,6 +129,7 @@ void normal_config(struct buf *b, struct json config); /* ServerConfig */
 char *normal_repo_url(struct json url);
 
 /* logs.c */
+void logs_remove(struct srv *s, const char *type, const char *id);
 void logs_open_write(struct call *c, const char *kind);
 void logs_open_read(struct call *c, const char *kind);
 void logs_append_server(struct srv *s, struct str line);

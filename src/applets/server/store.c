@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define FILE_MAX (4u << 20)
-#define MARKER "lock"
 
 /* Directory of each kind, and the field that names the file. */
 static const struct {
@@ -246,7 +245,7 @@ static void repair(struct store *s)
 /* The lock file is what marks a directory as ours. */
 static int take_dir(struct store *s, struct err *e)
 {
-	char *lock = store_path(s, MARKER);
+	char *lock = store_path(s, STORE_LOCK_FILE);
 	struct stat st;
 	int rc = file_mkdirs(s->dir, 0700, e);
 
@@ -275,6 +274,13 @@ static int take_dir(struct store *s, struct err *e)
 	}
 	free(lock);
 	return rc;
+}
+
+int store_note(struct store *s, struct str text, struct err *e)
+{
+	if (ftruncate(s->lock_fd, 0) < 0 || lseek(s->lock_fd, 0, SEEK_SET) < 0)
+		return err_sys(e, errno, "write %s/%s", s->dir, STORE_LOCK_FILE);
+	return file_write_all(s->lock_fd, text, STORE_LOCK_FILE, e);
 }
 
 int store_open(struct store *s, const char *dir, struct err *e)

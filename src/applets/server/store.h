@@ -12,6 +12,8 @@
 #include "applets/server/rec.h"
 #include "base/err.h"
 
+#define STORE_LOCK_FILE "lock"
+
 /* The fields of each kind are those of its JSON (protocol 11), besides: md…, a heartbeat's; linked,
  * a number that grows with each update of a job's state; hash, SHA-256 of a key in hex; runnerId
  * and agentless, taken out of a target config's providerInfo. */
@@ -49,6 +51,8 @@ int store_remove(struct store *s, struct rec *r, struct err *e); /* frees r */
 struct rec *store_find(const struct store *s, enum kind kind, const char *field, const char *value);
 /* By id, else by name. */
 struct rec *store_find_any(const struct store *s, enum kind kind, const char *id_or_name);
+/* Leaves a text for others in the lock file: it is of use only while we hold the lock. */
+int store_note(struct store *s, struct str text, struct err *e);
 /* Path of a file in the store's directory; the caller frees. */
 char *store_path(const struct store *s, const char *name);
 

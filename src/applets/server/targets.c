@@ -169,14 +169,14 @@ static struct rec *target_create(struct call *c, struct json body, struct err *e
 		rec_set(t, "mdUpdated", now);
 		rec_set_int(t, "mdUptime", 0);
 		if (store_save(&s->store, t, e) < 0) {
-			key_delete(s, id);
+			key_delete(s, "target", id);
 			t = NULL;
 		} else if (job_create(s, "target", id, rec_get(config, "runnerId"), "create", NULL,
 		                      e) < 0) {
 			struct err ignored = { 0 };
 
 			store_remove(&s->store, t, &ignored);
-			key_delete(s, id);
+			key_delete(s, "target", id);
 			t = NULL;
 		}
 	}

@@ -186,12 +186,12 @@ static struct rec *workspace_create(struct call *c, struct json body, struct err
 	fill(c, w, body, url, key);
 	if (store_save(&s->store, w, e) < 0) {
 		w = NULL;
-		key_delete(s, id);
+		key_delete(s, "workspace", id);
 	} else if (job_create(s, "workspace", id, config ? rec_get(config, "runnerId") : NULL,
 	                      "create", NULL, e) < 0) {
 		store_remove(&s->store, w, &ignored);
 		w = NULL;
-		key_delete(s, id);
+		key_delete(s, "workspace", id);
 	}
 out:
 	mem_wipe(key, sizeof(key));
