@@ -185,22 +185,21 @@ int config_check_private(const char *path, struct err *e)
 int config_read_secret(const char *path, struct buf *out, struct err *e)
 {
 	struct buf raw = { 0 };
-	struct str rest, line = { 0 };
+	struct str line;
 	int rc = -1;
 
 	if (config_check_private(path, e) < 0)
 		return -1;
 	if (file_read(path, SECRET_MAX, &raw, e) == 0) {
-		rest = buf_str(&raw);
-		str_next(&rest, '\n', &line);
-		line = str_trim(line);
+		line = str_trim(buf_str(&raw)); /* a second line is no part of a secret, but a mistake */
 		rc = 0;
 		if (line.n == 0)
 			rc = err_set(e, ERR_CONFIG, 0, "%s is empty", path);
 		for (size_t i = 0; i < line.n && rc == 0; i++) {
 			if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
-				rc = err_set(e, ERR_CONFIG, 0, "%s holds a control character",
-				             path);
+				rc = err_set(e, ERR_CONFIG, 0,
+				             "%s holds a line break or control character (byte 0x%02x) inside the secret",
+				             path, (unsigned)(unsigned char)line.p[i]);
 		}
 		if (rc == 0)
 			buf_add_str(out, line);
