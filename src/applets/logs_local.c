@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define READ_SIZE 65536
+#define TAIL_SIZE 256            /* compared to notice that a file was cut and written anew */
 #define LINE_KEEP_MAX (4u << 20) /* a longer line is shown in pieces */
 #define LOOK_MS 1000             /* how often to look where inotify cannot tell */
 
@@ -24,6 +25,8 @@ struct reader {
 	const char *path;
 	int fd;
 	off_t at;
+	char tail[TAIL_SIZE]; /* the bytes before at */
+	size_t n_tail;
 	struct buf partial; /* a line whose end has not come yet */
 	struct buf out;
 	struct err *e;
@@ -80,6 +83,8 @@ static int drain(struct reader *r)
 			break;
 		}
 		r->at += n;
+		r->n_tail = (size_t)n < TAIL_SIZE ? (size_t)n : TAIL_SIZE;
+		memcpy(r->tail, chunk + n - r->n_tail, r->n_tail);
 		feed(r, (struct str){ chunk, (size_t)n });
 	}
 	free(chunk);
@@ -159,6 +164,19 @@ static void open_current(struct reader *r)
 {
 	r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	r->at = 0;
+	r->n_tail = 0;
+}
+
+/* A file that was cut may have grown beyond where we were: then other bytes stand there. */
+static bool was_truncated(const struct reader *r, off_t size)
+{
+	char now[TAIL_SIZE];
+	off_t from = r->at - (off_t)r->n_tail;
+
+	if (size < r->at)
+		return true;
+	return r->n_tail && (pread(r->fd, now, r->n_tail, from) != (ssize_t)r->n_tail ||
+	                     memcmp(now, r->tail, r->n_tail) != 0);
 }
 
 /* What happened to the file since the last look. */
@@ -170,8 +188,10 @@ static int look(struct reader *r)
 		open_current(r);
 	if (r->fd < 0)
 		return 0;
-	if (fstat(r->fd, &ours) == 0 && ours.st_size < r->at)
-		r->at = 0; /* truncated */
+	if (fstat(r->fd, &ours) == 0 && was_truncated(r, ours.st_size)) {
+		r->at = 0;
+		r->n_tail = 0;
+	}
 	if (drain(r) < 0)
 		return -1;
 	/* Moved away and not there again: its writer may still write to the old one. */
