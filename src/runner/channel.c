@@ -177,6 +177,8 @@ static void chan_failed(struct sup *s, struct chan *ch, const struct err *e)
 	if (ch->reply.retry_after_ms > wait_ms)
 		wait_ms = ch->reply.retry_after_ms;
 	if (refuses_key(e)) {
+		if (!s->health.key_refused)
+			s->health.last_told_ms = 0; /* told at once, whatever was told just before */
 		s->health.key_refused = true;
 		wait_ms = KEY_REFUSED_MS;
 	}
@@ -350,6 +352,8 @@ static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool ans
 {
 	bool definite = answered && e->kind == ERR_HTTP;
 
+	if (http_request_repeated(api_http(ch->api))) /* the first one may have had its effect, or have it yet */
+		t->ambiguous = t->doubtful = true;
 	if (answered && e->kind == ERR_NONE) {
 		chan_good(ch);
 		tasks_claimed(s, t);
