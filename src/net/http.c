@@ -70,6 +70,11 @@ bool http_request_sent(const struct http_client *c)
 	return c->sent;
 }
 
+bool http_request_repeated(const struct http_client *c)
+{
+	return c->repeated;
+}
+
 struct http_stats http_client_stats(const struct http_client *c)
 {
 	return c->stats;
@@ -137,7 +142,7 @@ void http_start(struct http_client *c, const struct http_request *req, struct ht
 	c->d = d;
 	c->stall = DEADLINE_NEVER;
 	c->redirects = 0;
-	c->retried = false;
+	c->retried = c->repeated = false;
 	err_clear(&c->err);
 	buf_free(&c->target);
 	begin(c);
@@ -159,6 +164,7 @@ static bool try_again(struct http_client *c)
 	if (!c->reused || c->got_bytes || c->retried)
 		return false;
 	c->retried = true;
+	c->repeated = c->repeated || c->sent;
 	c->out_off = c->body_off = 0;
 	c->sent = false;
 	err_clear(&c->err);

@@ -73,6 +73,9 @@ void http_abort(struct http_client *c); /* forgets the exchange and drops the co
 bool http_busy(const struct http_client *c);
 /* The request has been written whole (so its effect may have happened). Valid until the next start. */
 bool http_request_sent(const struct http_client *c);
+/* It was written whole on a kept connection that broke, and then sent again: the answer may be about its second
+ * coming. Valid until the next start. */
+bool http_request_repeated(const struct http_client *c);
 
 /* All of it: 0 with any status; -1 if there is no complete reply. */
 int http_do(struct http_client *c, const struct http_request *req, struct http_reply *reply,

@@ -22,7 +22,7 @@ struct http_client {
 	size_t body_off; /* of a large body, sent from where it is */
 	bool joined;     /* the body is in out */
 	bool source_done;
-	bool reused, retried, got_bytes, sent;
+	bool reused, retried, repeated, got_bytes, sent;
 	bool upgraded, more;
 	int interims, redirects;
 	uint64_t left, body_bytes;
