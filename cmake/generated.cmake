@@ -7,10 +7,11 @@ file(GLOB certificates CONFIGURE_DEPENDS ${DR_CA_DIR}/*.crt)
 if(NOT certificates)
 	message(FATAL_ERROR "${DR_CA_DIR}: no *.crt: install ca-certificates, or set DR_CA_DIR")
 endif()
+set(packer ${CMAKE_SOURCE_DIR}/scripts/packer.py)
 set(script ${CMAKE_SOURCE_DIR}/scripts/gen-ca-roots)
 add_custom_command(OUTPUT ${out}/ca_roots.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${DR_CA_DIR} ${out}/ca_roots.c
-	DEPENDS ${script} ${certificates} COMMENT "Generating ca_roots.c" VERBATIM)
+	DEPENDS ${script} ${packer} ${certificates} COMMENT "Generating ca_roots.c" VERBATIM)
 set(DR_GENERATED_net ${out}/ca_roots.c)
 
 set(script ${CMAKE_SOURCE_DIR}/scripts/gen-licenses)

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/unpack.h"
 #include "net/ca_roots.h"
 
 #include <dirent.h>
@@ -260,6 +261,55 @@ static int find_each(void *arg, struct str der)
 	return f->n >= FOUND_MAX;
 }
 
+static void add_sequence(struct buf *b, size_t n)
+{
+	const unsigned char head[] = { 0x30, 0x82, (unsigned char)(n >> 8), (unsigned char)n };
+
+	buf_add(b, head, sizeof(head));
+}
+
+/* A certificate of version 1, which is trusted without extensions. Number, algorithm and issuer have
+ * no meaning; the signature is empty, since a trusted root's own is never checked. */
+static void add_root(struct buf *b, struct str parts)
+{
+	static const unsigned char front[] = {
+		/* ecdsa-with-SHA256, then the name CN=- */
+		0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02, 0x30,
+		0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x01, '-',
+	};
+	static const unsigned char number[] = { 0x02, 0x01, 0x01 },
+				   no_signature[] = { 0x03, 0x01, 0x00 };
+	const size_t algorithm_n = 12, body_n = sizeof(number) + sizeof(front) + parts.n;
+
+	add_sequence(b, 4 + body_n + algorithm_n + sizeof(no_signature));
+	add_sequence(b, body_n);
+	buf_add(b, number, sizeof(number));
+	buf_add(b, front, sizeof(front));
+	buf_add_str(b, parts);
+	buf_add(b, front, algorithm_n);
+	buf_add(b, no_signature, sizeof(no_signature));
+}
+
+static void find_packed(struct find *f, const struct ca_root_ref *ref)
+{
+	struct buf b = { 0 }, der = { 0 };
+	struct str root;
+	size_t common_n;
+
+	unpack(&b, ca_roots_common, ca_roots_common_n);
+	common_n = b.n;
+	unpack(&b, ca_roots_packed + ref[0].offset, ref[1].offset - ref[0].offset);
+	root = (struct str){ b.p + common_n, b.n - common_n };
+	/* No dates are that long: it is a whole certificate. */
+	if (root.n > 1 && (unsigned char)root.p[1] == 0x82)
+		buf_add_str(&der, root);
+	else
+		add_root(&der, root);
+	find_each(f, buf_str(&der));
+	buf_free(&der);
+	buf_free(&b);
+}
+
 static void find_builtin(struct find *f)
 {
 	unsigned char digest[32];
@@ -278,8 +328,7 @@ static void find_builtin(struct find *f)
 			hi = mid;
 	}
 	for (; lo < ca_roots_n && ca_roots[lo].subject_hash == want; lo++)
-		find_each(f, (struct str){ (const char *)ca_roots_der + ca_roots[lo].offset,
-		                           ca_roots[lo].len });
+		find_packed(f, &ca_roots[lo]);
 }
 
 struct count {

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packs constant data for src/base/unpack.c, which has the format. Slow and thorough: it runs at build."""
+import collections
+
+LITERALS_MAX, LENGTH_MIN, LENGTH_SHORT, LENGTH_MAX, OFFSET_MAX = 128, 3, 9, 265, 4096
+
+
+def matches(data, start):
+    """For each place from start: (length, offset) of what stood before, each longer than the one nearer to it."""
+    places, found = collections.defaultdict(list), [()] * len(data)
+    for i in range(len(data) - LENGTH_MIN + 1):
+        key, longest = data[i:i + LENGTH_MIN], LENGTH_MIN - 1
+        for j in reversed(places[key]) if i >= start else ():
+            if i - j > OFFSET_MAX or longest == LENGTH_MAX:
+                break
+            n = LENGTH_MIN
+            while n < LENGTH_MAX and i + n < len(data) and data[j + n] == data[i + n]:
+                n += 1
+            if n > longest:
+                found[i] += ((n, i - j),)
+                longest = n
+        places[key].append(i)
+    return found
+
+
+def pack(text, before=b""):
+    """text as the shortest row of literals and copies; copies may reach into before."""
+    data, start = before + text, len(before)
+    found = matches(data, start)
+    best = [None] * len(data) + [(0, 0, 0)]  # cost of all that follows, length of the next step, its offset
+    for i in range(len(data) - 1, start - 1, -1):
+        steps = [(1 + n + best[i + n][0], n, 0) for n in range(1, min(LITERALS_MAX, len(data) - i) + 1)]
+        for longest, offset in found[i]:
+            steps += [((2 if n <= LENGTH_SHORT else 3) + best[i + n][0], n, offset)
+                      for n in range(LENGTH_MIN, longest + 1)]
+        best[i] = min(steps)
+    out, i = bytearray(), start
+    while i < len(data):
+        _, n, offset = best[i]
+        if offset:
+            code = min(n - LENGTH_MIN, 7)
+            out += bytes([0x80 | code << 4 | (offset - 1) >> 8, (offset - 1) & 0xFF])
+            if code == 7:
+                out.append(n - LENGTH_SHORT - 1)
+        else:
+            out.append(n - 1)
+            out += data[i:i + n]
+        i += n
+    return bytes(out)
+
+
+def c_array(name, data):
+    """The bytes and their number (name_n) as C; a string literal of this length is beyond what C promises."""
+    rows = "".join("\t" + "".join(f"{byte}," for byte in data[at:at + 24]) + "\n" for at in range(0, len(data), 24))
+    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {name}_n = sizeof({name});\n"

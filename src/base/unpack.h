@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Constant data that the build packed (scripts/packer.py): long texts and the CA roots are kept
+ * small in the executable and are only made whole when somebody asks.
+ */
+#ifndef BASE_UNPACK_H
+#define BASE_UNPACK_H
+
+#include "base/buf.h"
+
+/* Appends what p was packed from. If that was done with a text in front, b must end with it. */
+void unpack(struct buf *b, const unsigned char *p, size_t n);
+
+#endif

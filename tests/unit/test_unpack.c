@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base/unpack.h: each kind of step, copies that overlap, a text in front. */
+#include "base/unpack.h"
+
+#include "base/attr.h"
+#include "tests/test.h"
+
+static void steps_are_followed(void)
+{
+	static const struct {
+		const char *before, *packed;
+		size_t n;
+		const char *want;
+	} rows[] = {
+		{ "", "", 0, "" },
+		{ "",
+		  "\x02"
+		  "abc",
+		  4, "abc" },
+		{ "",
+		  "\x02"
+		  "abc\x80\x02",
+		  6, "abcabc" },
+		{ "",
+		  "\x00"
+		  "a\xe0\x00",
+		  4, "aaaaaaaaaa" }, /* 9 is the longest copy of two bytes */
+		{ "",
+		  "\x00"
+		  "a\xf0\x00\x00",
+		  5, "aaaaaaaaaaa" }, /* 10 */
+		{ "",
+		  "\x01"
+		  "ab\xf0\x01\x05",
+		  6, "ababababababababa" }, /* 15, overlapping */
+		{ "shared",
+		  "\x80\x05\x00"
+		  "-",
+		  4, "sharedsha-" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf b = { 0 };
+
+		TEST_ROW(i);
+		buf_adds(&b, rows[i].before);
+		unpack(&b, (const unsigned char *)rows[i].packed, rows[i].n);
+		CHECK_STR(buf_cstr(&b), rows[i].want);
+		buf_free(&b);
+	}
+}
+
+static void far_and_long_copies(void)
+{
+	static const unsigned char packed[] = { 0xff, 0xff, 0xff, 0x80, 0x00 };
+	struct buf b = { 0 };
+
+	for (unsigned i = 0; i < 4096; i++)
+		buf_addc(&b, (char)('a' + i % 23));
+	unpack(&b, packed, sizeof(packed));
+	CHECK(b.n == 4096 + 265 + 3);
+	CHECK(memcmp(b.p, b.p + 4096, 265) == 0);
+	for (size_t i = 4096 + 265; i < b.n; i++)
+		CHECK_INT(b.p[i], 'a' + 264 % 23);
+	buf_free(&b);
+}
+
+TEST_MAIN(TEST(steps_are_followed), TEST(far_and_long_copies))
