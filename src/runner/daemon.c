@@ -23,6 +23,7 @@
 #define ERR_FILE_MAX (1 << 20)
 #define TAIL_BYTES 2048
 #define LOCKS_MAX (4u << 20)
+#define EXIT_MS 5000
 
 static void boot_id(struct buf *b)
 {
@@ -344,6 +345,13 @@ static bool wait_unlocked(const char *state_dir, struct deadline d, struct err *
 	}
 }
 
+/* The lock is dropped shortly before the end; whoever asks for a stop expects no process afterwards. */
+static void wait_gone(struct proc_id who, struct deadline d)
+{
+	while (proc_alive(who) && !deadline_passed(d))
+		poll(NULL, 0, 5);
+}
+
 int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, struct err *e)
 {
 	struct proc_id who;
@@ -359,8 +367,10 @@ int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, stru
 			state_dir);
 	if (!proc_signal(who, SIGTERM) && proc_alive(who))
 		return err_sys(e, EPERM, "stop process %ld", (long)who.pid);
-	if (wait_unlocked(state_dir, deadline_in_ms(grace_ms), e))
+	if (wait_unlocked(state_dir, deadline_in_ms(grace_ms), e)) {
+		wait_gone(who, deadline_in_ms(EXIT_MS));
 		return 0;
+	}
 	proc_signal(who, SIGKILL); /* its jobs' processes die with it; workspaces go on */
 	if (wait_unlocked(state_dir, deadline_in_ms(5000), e))
 		return 0;
