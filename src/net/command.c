@@ -27,6 +27,9 @@ static char **child_env(void)
 		                             "LOGNAME",
 		                             "SSH_AUTH_SOCK",
 		                             "SSH_ASKPASS",
+		                             "SSH_ASKPASS_REQUIRE",
+		                             "DAYTONA_ASKPASS_SSH", /* what our askpass answers */
+		                             "DAYTONA_ASKPASS_SECRET",
 		                             "XDG_RUNTIME_DIR",
 		                             "LANG",
 		                             "LC_ALL",

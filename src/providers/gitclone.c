@@ -432,13 +432,28 @@ static struct str prompt_host(const char *prompt)
 	return host;
 }
 
+/* "user@host's password: ", or "(user@host) Password: " from a keyboard-interactive server. */
+static int ssh_askpass(const char *who, const char *prompt, struct buf *answer, struct err *e)
+{
+	const char *secret = getenv(ENV_ASKPASS_SECRET), *at = strstr(prompt, who);
+	char behind = at ? at[strlen(who)] : '\0';
+
+	if (!secret || !at || (behind != '\'' && behind != ')') || !strcasestr(at, "password"))
+		return err_set(e, ERR_UNSUPPORTED, 0, "there is no answer to \"%s\"", prompt);
+	buf_adds(answer, secret);
+	return 0;
+}
+
 int git_askpass(const char *prompt, struct buf *answer, struct err *e)
 {
+	const char *ssh = getenv(ENV_ASKPASS_SSH);
 	const char *want = getenv(ENV_ASKPASS_HOST);
 	bool password = strncmp(prompt, "Password", 8) == 0;
 	const char *value = getenv(password ? ENV_ASKPASS_SECRET : ENV_ASKPASS_USER);
 	struct str host = prompt_host(prompt);
 
+	if (ssh && !want)
+		return ssh_askpass(ssh, prompt, answer, e);
 	if (!want || !value)
 		return err_set(e, ERR_USAGE, 0, "askpass is for git, started by the runner");
 	if (!password && strncmp(prompt, "Username", 8) != 0)

@@ -11,6 +11,8 @@
 #define ENV_ASKPASS_HOST "DAYTONA_ASKPASS_HOST"
 #define ENV_ASKPASS_USER "DAYTONA_ASKPASS_USER"
 #define ENV_ASKPASS_SECRET "DAYTONA_ASKPASS_SECRET"
+/* "user@host" for an ssh that asks for its password, instead of the two above. */
+#define ENV_ASKPASS_SSH "DAYTONA_ASKPASS_SSH"
 
 #define GIT_MISSING_TEXT "git is not installed here; install the package \"git\""
 

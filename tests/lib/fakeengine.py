@@ -358,7 +358,7 @@ class FakeEngine:
         if not self.one_packet:
             conn.sendall(head)
             head = b""
-        pieces = [frame(piece) for piece in self.exec_output(record["spec"])]
+        pieces = (frame(piece) for piece in self.exec_output(record["spec"]))
         if self.one_packet:
             pieces = [b"".join(pieces)]
         for piece in pieces:

@@ -163,7 +163,6 @@ static void fill(struct helper *h, const struct devcontainer *dc, const struct d
 	s->user = mem_dup("root");
 	s->workdir = mem_dup(dc->host_dir);
 	s->entry = ENTRY_GIVEN;
-	s->init = true;
 	kv_set(&s->env, "DOCKER_HOST", "unix://" ENGINE_SOCKET);
 	kv_set(&s->labels, LABEL_HELPER, u->resource_id);
 	spec_mount(s, "bind", h->k->g.url.path, ENGINE_SOCKET, false);

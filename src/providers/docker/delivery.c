@@ -263,8 +263,10 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 		if (clone && (e->kind == ERR_CANCELED || deadline_passed(d)))
 			return -1;
 		if (clone)
-			provider_logf(k->env, "The runner could not make the checkout (%s); the agent tries",
-			              e->msg);
+			provider_logf(
+				k->env,
+				"The runner could not make the checkout (%s); the agent tries",
+				e->msg);
 		err_clear(e);
 	}
 	fill_env(k, a, clone, &env);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "providers/provider.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -332,10 +333,11 @@ void docker_options_manifest(struct buf *b)
 		jw_key(b, opt->name);
 		jw_obj(b);
 		jw_kstr(b, "type", opt->kind);
-		jw_kbool(b, "inputMasked", opt->type == O_SECRET);
-		jw_kstr(b, "disabledPredicate", opt->remote ? "^local$" : "");
-		jw_kstr(b, "defaultValue", opt->fallback);
-		jw_kstr(b, "description", opt->help);
+		if (opt->type == O_SECRET)
+			jw_kbool(b, "inputMasked", true);
+		provider_manifest_text(b, "disabledPredicate", opt->remote ? "^local$" : "");
+		provider_manifest_text(b, "defaultValue", opt->fallback);
+		provider_manifest_text(b, "description", opt->help);
 		if (opt->type == O_AGENT) {
 			jw_key(b, "options");
 			jw_arr(b);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "net/command.h"
+#include "providers/gitrun.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,6 +146,7 @@ static void find_identity(struct remote *r)
 {
 	const char *key = r->o->remote_key, *home = getenv("HOME");
 
+	buf_reset(&r->identity);
 	if (!key)
 		return;
 	if (strncmp(key, "~/", 2) == 0)
@@ -205,8 +207,8 @@ static int prepare_password(struct remote *r, struct err *e)
 	/* Only ssh inherits this: the job's process ends with the job. */
 	setenv("SSH_ASKPASS", r->askpass, 1);
 	setenv("SSH_ASKPASS_REQUIRE", "force", 1);
-	setenv("DAYTONA_ASKPASS_SSH", buf_cstr(&who), 1);
-	setenv("DAYTONA_ASKPASS_SECRET", r->o->remote_password, 1);
+	setenv(ENV_ASKPASS_SSH, buf_cstr(&who), 1);
+	setenv(ENV_ASKPASS_SECRET, r->o->remote_password, 1);
 	buf_free(&who);
 	return 0;
 }
@@ -215,8 +217,8 @@ static void forget_password(void)
 {
 	unsetenv("SSH_ASKPASS");
 	unsetenv("SSH_ASKPASS_REQUIRE");
-	unsetenv("DAYTONA_ASKPASS_SSH");
-	unsetenv("DAYTONA_ASKPASS_SECRET");
+	unsetenv(ENV_ASKPASS_SSH);
+	unsetenv(ENV_ASKPASS_SECRET);
 }
 
 /* Reads until the remote cat has sent our line back. */

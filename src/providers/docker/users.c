@@ -60,6 +60,7 @@ int account_find(struct engine *g, const char *container, const char *user, stru
 	struct buf text = { 0 };
 	char *name;
 	int64_t uid = 0, gid = 0;
+	bool missing = false;
 	int rc;
 
 	*out = (struct account){ 0 };
@@ -68,6 +69,7 @@ int account_find(struct engine *g, const char *container, const char *user, stru
 	rc = archive_get(g, container, "/etc/passwd", FILE_MAX_BYTES, &text, NULL, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
+		missing = true;
 		rc = 0;
 	}
 	if (rc == 0 && !passwd_find(buf_str(&text), name, out)) {
@@ -82,6 +84,7 @@ int account_find(struct engine *g, const char *container, const char *user, stru
 			                 .gid = (unsigned)uid,
 			                 .known = number || root };
 	}
+	out->no_passwd = missing;
 	if (rc == 0 && str_to_i64(spec, 0, ID_MAX, &gid))
 		out->gid = (unsigned)gid;
 	free(name);
@@ -97,9 +100,7 @@ void account_provide(struct engine *g, const char *container, const char *user, 
 	int64_t number;
 	char *name = mem_dupn(user, strcspn(user, ":"));
 
-	if (*name && !str_to_i64(str_of(name), 0, ID_MAX, &number) &&
-	    archive_get(g, container, "/etc/passwd", FILE_MAX_BYTES, &passwd, NULL, d, &e) < 0 &&
-	    e.kind == ERR_NOT_FOUND) {
+	if (*name && !str_to_i64(str_of(name), 0, ID_MAX, &number)) {
 		buf_adds(&passwd, "root:x:0:0:root:/root:/bin/sh\n");
 		buf_adds(&group, "root:x:0:\n");
 		if (strcmp(name, "root") != 0) {

@@ -8,7 +8,8 @@
 struct account {
 	char *name, *home;
 	unsigned uid, gid;
-	bool known; /* false: the image does not say; home is a guess */
+	bool known;     /* false: the image does not say; home is a guess */
+	bool no_passwd; /* the image has no such file at all */
 };
 void account_free(struct account *a);
 
@@ -16,8 +17,8 @@ void account_free(struct account *a);
  * when the user is needed. */
 int account_find(struct engine *g, const char *container, const char *user, struct account *out,
                  struct deadline d, struct err *e);
-/* An image without /etc/passwd cannot even start as "root": such a container gets one with root and the user, when the
- * user is a name. Best effort: what is missing then, the engine says. */
+/* An image without /etc/passwd cannot even start as "root": such a container gets one with root and the user. Nothing to
+ * do when the user is a number. Best effort: what is missing then, the engine says. */
 void account_provide(struct engine *g, const char *container, const char *user, struct deadline d);
 /* Gives the account (and its group of the same id) new ids in /etc/passwd and /etc/group. ERR_EXISTS when
  * another account has the uid; a gid that is taken keeps the old one. */

@@ -172,7 +172,7 @@ static int load_devcontainer(struct starting *s, struct deadline d, struct err *
 	struct image image = { 0 };
 	char *path;
 
-	if (!ws->has_build_config || !s->k->g.local || !file_is_dir(s->dir.checkout))
+	if (!ws->has_build_config || !file_is_dir(s->dir.checkout))
 		return 0;
 	path = dc_detect(s->dir.checkout, ws->devcontainer_path, e);
 	if (!path && ws->devcontainer_path) {
@@ -259,6 +259,12 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 		return -1;
 	if (s->was_running)
 		return 0;
+	if (s->account.no_passwd) {
+		account_provide(&k->g, s->c.id, *s->user ? s->user : s->c.user, d);
+		account_free(&s->account);
+		if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
+			return -1;
+	}
 	if (check_mounts(s, e) < 0 || checkout_own(k, &s->dir, &s->account, e) < 0)
 		return -1;
 	if (strcmp(s->c.entry, PROGRAM_PATH) == 0 && delivery_put_program(k, s->c.id, d, e) < 0)

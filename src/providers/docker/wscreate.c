@@ -21,6 +21,7 @@ struct making {
 	const struct workspace_job *w;
 	struct wsdir *dir;
 	struct spec s;
+	char *owner;     /* who works in the checkout; NULL: the container's user */
 	char *upload_to; /* where the checkout goes when the engine cannot see it; NULL: it can */
 	bool foreign;    /* the dev container CLI made the container */
 };
@@ -47,33 +48,50 @@ static void fill_common(struct making *m)
 	buf_free(&why);
 }
 
-/* Mounts the checkout at target: from here, from the remote data directory, or from a volume that is filled. */
-static int mount_checkout(struct making *m, const char *target, struct deadline d, struct err *e)
+/* Where the engine's machine has the checkout: here, or in the remote data directory, which is made. *dir stays NULL when
+ * there is no such place, and a volume is filled instead. */
+static int engine_side_dir(struct making *m, char **dir, struct deadline d, struct err *e)
 {
 	struct docker *k = m->k;
-	struct buf dir = { 0 };
-	char *name;
-	int rc = 0;
+	const char *argv[] = { "mkdir", "-p", "--", NULL, NULL };
+	struct buf b = { 0 };
 
+	*dir = NULL;
 	if (k->g.local) {
-		spec_mount(&m->s, "bind", m->dir->checkout, target, false);
+		*dir = mem_dup(m->dir->checkout);
 		return 0;
 	}
-	m->upload_to = mem_dup(target);
-	if (k->g.remote && k->opt.data_dir) {
-		const char *argv[] = { "mkdir", "-p", "--", NULL, NULL };
+	if (!k->g.remote || !k->opt.data_dir)
+		return 0;
+	buf_addf(&b, "%s/%s/%s", k->opt.data_dir, m->w->ws->id, m->dir->repo);
+	*dir = buf_take(&b);
+	argv[3] = *dir;
+	return remote_run(k->g.remote, argv, d, e);
+}
 
-		buf_addf(&dir, "%s/%s/%s", k->opt.data_dir, m->w->ws->id, m->dir->repo);
-		argv[3] = buf_cstr(&dir);
-		rc = remote_run(k->g.remote, argv, d, e);
-		spec_mount(&m->s, "bind", buf_cstr(&dir), target, false);
-		buf_free(&dir);
-		return rc;
-	}
-	name = ws_container_name(m->w->ws);
-	spec_mount(&m->s, "volume", name, target, false);
-	free(name);
-	return 0;
+/* Turns the mount of the checkout into what the engine can do; an engine elsewhere gets the files later. */
+static void settle_mount(struct making *m, struct mount_spec *mount, const char *dir)
+{
+	if (m->k->g.local)
+		return;
+	m->upload_to = mem_dup(mount->target);
+	if (dir)
+		return;
+	free(mount->type);
+	free(mount->source);
+	mount->type = mem_dup("volume");
+	mount->source = ws_container_name(m->w->ws);
+}
+
+static int mount_checkout(struct making *m, const char *target, struct deadline d, struct err *e)
+{
+	char *dir;
+	int rc = engine_side_dir(m, &dir, d, e);
+
+	spec_mount(&m->s, "bind", dir ? dir : m->dir->checkout, target, false);
+	settle_mount(m, &m->s.mounts[m->s.n_mounts - 1], dir);
+	free(dir);
+	return rc;
 }
 
 static int plan_image(struct making *m, bool mounted, struct deadline d, struct err *e)
@@ -183,6 +201,7 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	if (image_ensure(&k->g, &k->opt, m->s.image, m->w->registries, &image, d, e) < 0)
 		return -1;
 	dc_set_metadata(dc, image.metadata);
+	m->owner = dc_remote_user(dc, image.user);
 	/* The workspace's own variables win over the configuration's. */
 	kv_merge(&job, &m->s.env);
 	dc_fill_spec(dc, &policy, &m->s);
@@ -194,6 +213,36 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	return 0;
 }
 
+static int make_foreign(struct making *m, const struct devcontainer *dc, char **id,
+                        struct deadline d, struct err *e)
+{
+	struct buf target = { 0 }, workspace = { 0 };
+	const char *labels[3] = { NULL };
+	char *user = NULL;
+	int rc;
+
+	buf_addf(&target, LABEL_TARGET "=%s", m->w->ws->target_id);
+	buf_addf(&workspace, LABEL_WORKSPACE "=%s", m->w->ws->id);
+	labels[0] = buf_cstr(&target);
+	labels[1] = buf_cstr(&workspace);
+	m->foreign = true;
+	rc = dc_helper_up(m->k, dc,
+	                  &(struct dc_up){ .builder_image = m->w->builder_image,
+	                                   .registries = m->w->registries,
+	                                   .resource_id = m->w->ws->id,
+	                                   .work_dir = m->dir->dir,
+	                                   .checkout = m->dir->checkout,
+	                                   .labels = labels,
+	                                   .env = &m->s.env,
+	                                   .cache_from = m->w->ws->cached_image,
+	                                   .prebuild = true },
+	                  id, &user, d, e);
+	free(user);
+	buf_free(&target);
+	buf_free(&workspace);
+	return rc;
+}
+
 static int plan_devcontainer(struct making *m, const char *path, char **id, struct deadline d,
                              struct err *e)
 {
@@ -201,42 +250,18 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 	struct devcontainer dc;
 	struct dc_build b = { 0 };
 	bool has_build = false;
-	char *image = NULL;
+	char *image = NULL, *dir;
 	int rc = -1;
 
-	if (dc_load(&dc, m->dir->checkout, path, m->dir->checkout, m->dir->repo, m->w->ws->id, e) <
-	    0)
+	if (engine_side_dir(m, &dir, d, e) < 0 ||
+	    dc_load(&dc, m->dir->checkout, path, dir ? dir : m->dir->checkout, m->dir->repo,
+	            m->w->ws->id, e) < 0) {
+		free(dir);
 		return -1;
-	dc.env_allow = k->env->env_allow;
-	if (!k->g.local) {
-		err_set(e, ERR_UNSUPPORTED, 0,
-		        "dev containers need an engine on the runner's host; use an image instead");
-		goto out;
 	}
+	dc.env_allow = k->env->env_allow;
 	if (dc_foreign_key(&dc)) {
-		struct buf target = { 0 }, workspace = { 0 };
-		const char *labels[3] = { NULL };
-		char *user = NULL;
-
-		buf_addf(&target, LABEL_TARGET "=%s", m->w->ws->target_id);
-		buf_addf(&workspace, LABEL_WORKSPACE "=%s", m->w->ws->id);
-		labels[0] = buf_cstr(&target);
-		labels[1] = buf_cstr(&workspace);
-		m->foreign = true;
-		rc = dc_helper_up(k, &dc,
-		                  &(struct dc_up){ .builder_image = m->w->builder_image,
-		                                   .registries = m->w->registries,
-		                                   .resource_id = m->w->ws->id,
-		                                   .work_dir = m->dir->dir,
-		                                   .checkout = m->dir->checkout,
-		                                   .labels = labels,
-		                                   .env = &m->s.env,
-		                                   .cache_from = m->w->ws->cached_image,
-		                                   .prebuild = true },
-		                  id, &user, d, e);
-		free(user);
-		buf_free(&target);
-		buf_free(&workspace);
+		rc = make_foreign(m, &dc, id, d, e);
 		goto out;
 	}
 	if (json_present(json_get(dc.root, "initializeCommand")))
@@ -257,7 +282,10 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 	}
 	if (rc == 0)
 		rc = fill_from_config(m, &dc, d, e);
+	if (rc == 0)
+		settle_mount(m, &m->s.mounts[0], dir); /* dc_fill_spec puts the checkout first */
 out:
+	free(dir);
 	free(image);
 	dc_build_free(&b);
 	dc_free(&dc);
@@ -323,7 +351,7 @@ static int upload(struct making *m, const char *id, struct deadline d, struct er
 
 	if (!m->upload_to)
 		return 0;
-	if (account_find(&m->k->g, id, m->s.user, &a, d, e) < 0)
+	if (account_find(&m->k->g, id, m->owner ? m->owner : m->s.user, &a, d, e) < 0)
 		return -1;
 	provider_logf(m->k->env, "Copying the checkout to %s", m->upload_to);
 	if (archive_put_tree(&m->k->g, id, m->upload_to, m->dir->checkout, a.uid, a.gid, d, e) <
@@ -354,8 +382,6 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 		if (rc < 0)
 			err_wrap(e, "create container %s", name);
 	}
-	if (rc == 0 && !m.foreign && m.s.user)
-		account_provide(&k->g, *id, m.s.user, d);
 	if (rc == 0) {
 		wsdir_about(dir, *id);
 		rc = upload(&m, *id, d, e);
@@ -365,6 +391,7 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	buf_wipe(&body);
 	spec_free(&m.s);
 	free(m.upload_to);
+	free(m.owner);
 	free(name);
 	return rc;
 }

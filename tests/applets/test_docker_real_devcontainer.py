@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-provider on the real engine: checkouts mounted into images, dev containers, their commands, builds with two
+registries, and the helper for what only the dev container CLI can do. Images are made from the host's busybox."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)
+import crypt  # noqa: E402  bcrypt, as the registry wants it
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+import dockercase  # noqa: E402
+import drivecase  # noqa: E402
+from dockercase import docker  # noqa: E402
+from gitserver import make_repo  # noqa: E402
+
+TARGET = "0a1b2c3d4e5f"
+
+# Stands in for the CLI: makes a container with the labels it was given, as the real one does.
+CLI = r"""
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+static char answer[65536];
+static void call(const char *path, const char *body)
+{
+	static char out[65536];
+	struct sockaddr_un a = { AF_UNIX, "/var/run/docker.sock" };
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	size_t n = 0;
+	ssize_t k;
+	connect(s, (struct sockaddr *)&a, sizeof(a));
+	snprintf(out, sizeof(out), "POST %s HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n"
+	         "Content-Length: %zu\r\n\r\n%s", path, strlen(body), body);
+	write(s, out, strlen(out));
+	while ((k = read(s, answer + n, sizeof(answer) - 1 - n)) > 0)
+		n += (size_t)k;
+	answer[n] = 0;
+	close(s);
+}
+int main(int argc, char **argv)
+{
+	char body[8192] = "{\"Image\":\"IMAGE\",\"Entrypoint\":[\"sleep\",\"1000\"],\"HostConfig\":{\"NetworkMode\":"
+	                  "\"host\"},\"Labels\":{", id[65], path[200];
+	int first = 1;
+	char *at;
+	fprintf(stderr, "the CLI was asked to %s\n", argv[1]);
+	for (int i = 2; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "--id-label")) {
+			char *eq = strchr(argv[i + 1], '=');
+			size_t n = strlen(body);
+			*eq = 0;
+			snprintf(body + n, sizeof(body) - n, "%s\"%s\":\"%s\"", first ? "" : ",", argv[i + 1], eq + 1);
+			first = 0;
+		} else if (!strcmp(argv[i], "--override-config") && access(argv[i + 1], R_OK)) {
+			return 3;
+		}
+	strcat(body, "}}");
+	call("/containers/create?name=NAME", body);
+	if (!(at = strstr(answer, "\"Id\":\"")))
+		call("/containers/NAME/start", ""), strcpy(id, "NAME");
+	else
+		memcpy(id, at + 6, 64), id[64] = 0;
+	snprintf(path, sizeof(path), "/containers/%s/start", id);
+	call(path, "");
+	printf("noise {\n{\"outcome\":\"success\",\"containerId\":\"%s\",\"remoteUser\":\"dev\"}\n", id);
+	return 0;
+}
+"""
+
+
+class DevContainer(drivecase.DriveCase):
+    provider = "docker-provider"
+    number = 0
+
+    def setUp(self):
+        super().setUp()
+        self.tag = f"dr-test/shell-{os.getpid()}:1"
+        dockercase.shell_image(self.tag)
+        self.addCleanup(docker, "rmi", "-f", self.tag, check=False)
+        DevContainer.number += 1
+        self.id = f"feed{os.getpid():06d}{DevContainer.number:02d}"[:12]
+        self.addCleanup(self.drop)
+        os.mkdir(self.path("git"))
+
+    def drop(self):
+        for label in ("daytona.workspace.id", "daytona.build.id", "daytona.runner.helper"):
+            for container in docker("ps", "-aq", "--filter", f"label={label}={self.id}").split():
+                docker("rm", "-f", "-v", container, check=False)
+        docker("rmi", "-f", f"daytona-workspace-{self.id}", check=False)
+
+    def repository(self, files):
+        repo, _ = make_repo(self.path("git"))
+        work = self.path("git", "work")
+        common.run(["git", "clone", "-q", repo, work], check=True)
+        for name, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(work, name)), exist_ok=True)
+            if text.startswith("-> "):
+                os.symlink(text[3:], os.path.join(work, name))
+                continue
+            with open(os.path.join(work, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        git = ["git", "-C", work, "-c", "user.name=t", "-c", "user.email=t@localhost"]
+        common.run([*git, "add", "-A", "."], check=True)
+        common.run([*git, "commit", "-q", "-m", "more"], check=True)
+        common.run([*git, "push", "-q", "origin", "HEAD"], check=True)
+        return f"file://{repo}"
+
+    def workspace(self, url, image=None, env=None, **changes):
+        document = {
+            "id": self.id, "name": "app", "image": image or self.tag, "user": "dev", "targetId": TARGET, "labels": None,
+            "buildConfig": {},
+            "repository": {"id": "app", "url": url, "name": "app", "branch": "main", "sha": "", "owner": "a", "source": "b"},
+            "envVars": {"DAYTONA_WORKSPACE_ID": self.id, "DAYTONA_SERVER_API_URL": "http://127.0.0.1:9", "FOO": "bar",
+                        **(env or {})},
+            "apiKey": "a-secret-workspace-key", "metadata": None, "lastJobId": None, "lastJob": None,
+            "state": {"name": "creating", "error": None, "updatedAt": "2026-01-01T00:00:00Z"},
+            "target": {"id": TARGET, "name": "local", "targetConfigId": "c", "envVars": {}, "default": True,
+                       "targetConfig": {"id": "c", "name": "local", "options": '{"Network":"host"}', "deleted": False,
+                                        "providerInfo": {"name": "docker-provider", "agentlessTarget": True}}}}
+        document.update(changes)
+        path = self.path("workspace.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        return path
+
+    def container(self, label="daytona.workspace.id"):
+        found = docker("ps", "-aq", "--filter", f"label={label}={self.id}").split()
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def inside(self, *args):
+        return docker("exec", self.container(), *args)
+
+    def test_checkout_is_mounted_and_belongs_to_the_user(self):
+        document = self.workspace(self.repository({"hello": "hi\n"}))
+        self.drive(document, "create", "start").ok(self)
+        place = f"{dockercase.HOMES}/dev/app"
+        self.assertEqual(self.inside("cat", place + "/hello"), "hi")
+        if os.geteuid() == 0:
+            self.assertEqual(self.inside("stat", "-c", "%u:%g", place, place + "/hello"), "1234:1234\n1234:1234")
+        self.inside("touch", place + "/new")
+        self.drive(document, "stop", "start", "delete").ok(self)
+        self.assertFalse(os.path.exists(self.root(self.id)))
+
+    def test_link_in_place_of_a_mount_is_not_followed(self):
+        config = '{"image":"%s","mounts":["source=${localWorkspaceFolder}/data,target=/data,type=bind"]}' % self.tag
+        document = self.workspace(self.repository({".devcontainer.json": config, "data/x": "x"}))
+        self.drive(document, "create", "start", "stop").ok(self)
+        self.assertEqual(sorted(os.listdir(self.root(self.id, "app", "data"))), ["x"])
+        shutil.rmtree(self.root(self.id, "app", "data"))
+        os.symlink("/etc", self.root(self.id, "app", "data"))
+        self.drive(document, "start").error(self, "has become a link")
+        self.drive(document, "delete").ok(self)
+
+    def test_commands_run_once_each_and_in_order(self):
+        config = json.dumps({
+            "image": self.tag, "remoteUser": "dev", "workspaceFolder": "/work/${localWorkspaceFolderBasename}",
+            "containerEnv": {"CE": "c"}, "remoteEnv": {"RE": "${containerEnv:CE}-r"},
+            "onCreateCommand": "echo on-create $(id -un) $(pwd) $RE $FOO",
+            "updateContentCommand": ["echo", "update content"],
+            "postCreateCommand": {"a": "sleep 0.3; echo A", "b": ["echo", "B"]},
+            "postStartCommand": "echo post-start", "postAttachCommand": "false"})
+        document = self.workspace(self.repository({".devcontainer/devcontainer.json": "// x\n" + config[:-1] + ",}"}))
+        output = self.drive(document, "create", "start").ok(self).output
+        self.assertRegex(output, r"(?s)on-create dev /work/app c-r bar\n.*update content\n.*B\nA\n.*post-start\n.*"
+                                 r"Warning: postAttachCommand failed: exit status 1")
+        output = self.drive(document, "start", "stop", "start").ok(self).output
+        self.assertNotIn("on-create", output)
+        self.assertNotIn("update content", output)
+        self.assertEqual(output.count("post-start\n"), 1)
+        self.assertEqual(self.inside("env").count("DAYTONA_WORKSPACE_DIR=/work/app"), 1)
+        self.drive(document, "delete").ok(self)
+
+    def test_command_of_creation_that_fails(self):
+        config = '{"image":"%s","onCreateCommand":"echo because; exit 7"}' % self.tag
+        document = self.workspace(self.repository({".devcontainer.json": config}))
+        self.drive(document, "create", "start").error(self, "onCreateCommand failed: exit status 7: because")
+        self.drive(document, "start").error(self, "onCreateCommand failed")
+
+    def test_dockerfile_with_ignored_files(self):
+        files = {".devcontainer/devcontainer.json":
+                 '{"build":{"dockerfile":"D","context":"..","args":{"WHO":"world"}}}',
+                 ".devcontainer/D": f"FROM {self.tag}\nARG WHO\nCOPY . /ctx\nRUN echo hello $WHO > /who\n",
+                 ".dockerignore": "*.log\nsecret/**\n!secret/keep\n", "x.log": "l", "secret/a": "a", "secret/keep": "k"}
+        document = self.workspace(self.repository(files))
+        self.drive(document, "create", "start").ok(self)
+        self.assertEqual(self.inside("cat", "/who"), "hello world")
+        self.assertEqual(self.inside("ls", "/ctx/secret"), "keep")
+        self.assertNotIn("x.log", self.inside("ls", "/ctx"))
+        self.drive(document, "delete").ok(self)
+        self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
+
+    def test_hostile_repositories(self):
+        outside = self.path("outside")
+        os.mkdir(outside)
+        with open(os.path.join(outside, "devcontainer.json"), "w", encoding="ascii") as file:
+            file.write('{"image":"x"}')
+        for files, changes, pattern in (
+                ({".devcontainer": "-> " + outside}, {"buildConfig": {"devcontainer": {
+                    "filePath": ".devcontainer/devcontainer.json"}}}, "no dev container file"),
+                ({"x": "x"}, {"buildConfig": {"devcontainer": {"filePath": "../../../etc/passwd"}}},
+                 "no dev container file"),
+                ({".devcontainer.json": '{"build":{"dockerfile":"D","context":"c"}}', "D": "FROM scratch",
+                  "c": "-> /etc"}, {}, "not a directory of the repository"),
+                ({".devcontainer.json": '{"build":{"dockerfile":"D"}}', "D": "-> /etc/hosts"}, {},
+                 "not a file of the repository"),
+                ({".devcontainer.json": '{"build":{"dockerfile":"../D"}}'}, {}, "leads out of the repository"),
+                ({".devcontainer.json": "{"}, {}, "devcontainer.json"),
+                ({".devcontainer.json": "{}"}, {}, "neither"),
+                ({".devcontainer.json": '{"image":"bad image"}'}, {}, "no valid reference")):
+            shutil.rmtree(self.path("git"))
+            os.mkdir(self.path("git"))
+            with self.subTest(files=files):
+                document = self.workspace(self.repository(files), **changes)
+                self.drive(document, "create").error(self, pattern)
+                self.drive(document, "delete").ok(self)
+
+    def build_document(self, url):
+        path = self.path("build.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"id": self.id, "image": None, "user": None, "containerConfig": {"image": "x", "user": "dev"},
+                       "buildConfig": {}, "repository": {
+                           "id": "app", "url": url, "name": "app", "branch": "main", "owner": "a", "source": "b",
+                           "sha": "0123456789abcdef0123456789abcdef01234567"},
+                       "envVars": {"FOO": "bar"}, "lastJobId": None, "lastJob": None, "prebuildId": None,
+                       "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+                       "state": {"name": "running", "error": None, "updatedAt": "2026-01-01T00:00:00Z"}}, file)
+        return path
+
+    def registry(self, user, password):
+        folder = self.path("registry-" + user)
+        os.mkdir(folder)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with open(os.path.join(folder, "htpasswd"), "w", encoding="utf-8") as file:
+            file.write(f"{user}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+        with open(os.path.join(folder, "config.yml"), "w", encoding="utf-8") as file:
+            file.write(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+                       f"http: {{addr: '127.0.0.1:{port}'}}\n"
+                       f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n")
+        log = open(os.path.join(folder, "log"), "wb")
+        self.addCleanup(log.close)
+        process = subprocess.Popen(["docker-registry", "serve", os.path.join(folder, "config.yml")],
+                                   env=common.clean_env(self.tmp), stdout=log, stderr=log)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def up():
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                return False
+        common.wait_for(up, 20, "the registry listens")
+        return f"127.0.0.1:{port}"
+
+    def test_build_is_pushed_pulled_and_deleted(self):
+        if not shutil.which("docker-registry"):
+            self.skipTest("Debian's docker-registry is not installed")
+        one, two = self.registry("alice", 'pw~~~???"\\A'), self.registry("bob", "pwB")
+        env = {"A_CONTAINER_REGISTRY_SERVER": one, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+               "A_CONTAINER_REGISTRY_PASSWORD": 'pw~~~???"\\A', "B_CONTAINER_REGISTRY_SERVER": two,
+               "B_CONTAINER_REGISTRY_USERNAME": "bob", "B_CONTAINER_REGISTRY_PASSWORD": "pwB"}
+        docker("login", "-u", "alice", "--password-stdin", one, data=b'pw~~~???"\\A')
+        self.addCleanup(docker, "logout", one, check=False)
+        base = f"{one}/base:1"
+        self.addCleanup(docker, "rmi", "-f", base, check=False)
+        docker("tag", self.tag, base)
+        docker("push", base)
+        docker("rmi", base)
+        files = {".devcontainer.json": '{"build":{"dockerfile":"D"},"onCreateCommand":"echo made > /made"}',
+                 "D": f"FROM {base}\n"}
+        url = self.repository(files)
+        document = self.workspace(url, env=env)
+        more = {"DRIVE_BUILD": self.build_document(url), "DRIVE_REGISTRY": two}
+        output = self.drive(document, "build-run", **more).ok(self).output
+        self.assertNotIn("pwB", output)
+        name = [line.split()[-1] for line in output.splitlines() if line.startswith("Pushing image")][0]
+        self.assertTrue(name.startswith(two + "/w-"))
+        self.assertIn("is there already", self.drive(document, "build-run", **more).ok(self).output)
+        self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.build.id={self.id}"), "")
+        self.assertEqual(os.listdir(os.path.join(self.state, "builds")), ["images"])
+        self.drive(document, "build-delete", **more).ok(self)
+        self.assertEqual(docker("images", "-q", name), "")
+        # The workspace pulls it with the other registry's credentials at hand; by tag, then by digest.
+        self.addCleanup(docker, "rmi", "-f", name, check=False)
+        self.drive(self.workspace(url, image=name, env=env, buildConfig=None), "create", "start").ok(self)
+        self.assertEqual(self.inside("cat", "/made"), "made")
+        self.drive(document, "delete").ok(self)
+        digest = json.loads(docker("inspect", name))[0]["RepoDigests"][0]
+        docker("rmi", "-f", name)
+        self.drive(self.workspace(url, image=digest, env=env, buildConfig=None), "create", "delete").ok(self)
+        docker("rmi", "-f", digest)
+        env["B_CONTAINER_REGISTRY_PASSWORD"] = "wrong"
+        self.drive(self.workspace(url, image=name, env=env, buildConfig=None), "create").error(self, "unauthorized")
+
+    def test_features_need_the_cli(self):
+        url = self.repository({".devcontainer.json": '{"image":"x","features":{"f":{}}}'})
+        document = self.workspace(url)
+        self.drive(document, "create").error(self, '"features" needs an engine')
+        self.drive(document, "create", DRIVE_BUILDER=self.tag).error(self, '"features" needs the dev container CLI')
+        if not shutil.which("musl-gcc"):
+            self.skipTest("no musl-gcc for a stand-in of the CLI")
+        source = CLI.replace("IMAGE", self.tag).replace("NAME", f"dr-cli-{self.id}")
+        with open(self.path("cli.c"), "w", encoding="utf-8") as file:
+            file.write(source)
+        common.run(["musl-gcc", "-static", "-w", "-o", self.path("devcontainer"), self.path("cli.c")], check=True)
+        builder = f"dr-test/builder-{os.getpid()}:1"
+        dockercase.shell_image(builder, [("bin/devcontainer", self.path("devcontainer"))])
+        self.addCleanup(docker, "rmi", "-f", builder, check=False)
+        output = self.drive(document, "create", "start", "condition", DRIVE_BUILDER=builder).ok(self).output
+        self.assertIn("the CLI was asked to up", output)
+        self.assertNotIn("containerId", output)
+        self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
+        self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")
+
+
+if __name__ == "__main__":
+    dockercase.need_engine()
+    if not dockercase.shell_image("dr-test/probe:1"):
+        print("SKIP: there is no static busybox to make images of")
+        sys.exit(common.SKIP)
+    docker("rmi", "dr-test/probe:1")
+    drivecase.main()

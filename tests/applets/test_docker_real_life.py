@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-provider on the real engine: the whole life of workspaces, again and again; the runner killed at
+many moments; containers of the reference taken over."""
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import common  # noqa: E402
+import dockercase  # noqa: E402
+from dockercase import docker  # noqa: E402
+
+ROUNDS = int(os.environ.get("DAYTONA_RUNNER_TEST_ROUNDS", "3"))
+OPTIONS = json.dumps({"Sock Path": "/var/run/docker.sock", "Network": "host"})
+
+
+class Life(dockercase.DockerCase):
+    def setUp(self):
+        super().setUp()
+        self.srv = self.server()
+        self.run_ner = self.docker_runner(self.srv)
+
+    def workspace(self, **kwargs):
+        workspace = self.srv.add_workspace(f"file://{self.path('git')}/app.git" if "url" not in kwargs else
+                                           kwargs.pop("url"), image=kwargs.pop("image", self.image), user="dev",
+                                           provider="docker-provider", options=OPTIONS, **kwargs)
+        self.mine.append(workspace)
+        return workspace
+
+    def job(self, action, workspace, expect="success", timeout=60, kind="workspace"):
+        job = self.srv.add_job(kind, action, workspace)
+        state, text = self.srv.wait_final(job, timeout * common.PATIENCE)
+        self.assertEqual(state, expect, f"{action}: {text}\n{self.run_ner.log()[-3000:]}\n"
+                                        f"{self.srv.log_text(kind, workspace)[-3000:]}")
+        return text
+
+    def test_every_job_type(self):
+        self.run_ner.start()
+        for _ in range(ROUNDS):
+            workspace = self.workspace()
+            target = self.srv.workspaces[workspace]["targetId"]
+            self.job("create", target, kind="target")
+            self.job("create", workspace)
+            self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+            posts = len(self.srv.agent_posts[workspace])
+            self.srv.wait(lambda: len(self.srv.agent_posts[workspace]) > posts, 20, "the agent's heartbeats")
+            labels = json.loads(self.srv.provider_metadata[workspace][-1])
+            self.assertEqual(labels["daytona.workspace.id"], workspace)
+            self.job("start", workspace)
+            self.assertEqual(self.agents(workspace), 1, "a second agent")
+            began = time.monotonic()
+            self.job("stop", workspace)
+            self.assertLess(time.monotonic() - began, 8, "the stop was no clean one")
+            self.assertEqual(self.state(workspace), "exited")
+            self.assertEqual(self.inspect(self.containers(workspace)[0])["State"]["ExitCode"], 0)
+            self.job("stop", workspace)
+            self.job("start", workspace)
+            self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+            self.job("restart", workspace)
+            self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+            self.job("delete", workspace)
+            self.assertIsNone(self.state(workspace))
+            self.assertFalse(os.path.exists(os.path.join(self.run_ner.state, "workspaces", workspace)))
+            self.job("force-delete", workspace)
+            self.job("delete", target, kind="target")
+        self.assertEqual(self.srv.job_faults(), [])
+        key = self.srv.workspaces[workspace]["apiKey"]
+        self.assertNotIn(key, self.srv.log_text("workspace", workspace))
+
+    def test_key_is_not_in_the_container(self):
+        self.run_ner.start()
+        workspace = self.workspace()
+        self.job("create", workspace)
+        key = self.srv.workspaces[workspace]["apiKey"]
+        container = self.containers(workspace)[0]
+        self.assertNotIn(key, json.dumps(self.inspect(container)))
+        for pid in common.all_pids():
+            self.assertNotIn(key.encode(), common.read_proc(pid, "cmdline"))
+        self.job("delete", workspace)
+
+    def test_killed_at_many_moments(self):
+        """kill -9 of runner and job, then the job again: it ends well, with one container or none."""
+        rand = random.Random(5)
+        for action in ("create", "delete"):
+            for i in range(10):
+                workspace = self.workspace()
+                self.run_ner.start()
+                if action == "delete":
+                    self.job("create", workspace)
+                job = self.srv.add_job("workspace", action, workspace)
+                self.srv.wait_state(job, ("running", "success", "error"), 20 * common.PATIENCE)
+                time.sleep(0.04 * i + rand.random() * 0.04)  # the moment is the point
+                for pid in common.descendants(self.run_ner.pid) + [self.run_ner.pid]:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except OSError:
+                        pass
+                self.run_ner.kill()
+                self.run_ner.start()
+                state, text = self.srv.wait_final(job, 60 * common.PATIENCE)
+                if action == "create" and state == "success":
+                    self.assertEqual(self.state(workspace), "running", text)
+                self.job(action, workspace)
+                if action == "create":
+                    self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+                    self.job("delete", workspace)
+                self.assertIsNone(self.state(workspace))
+                self.assertEqual(os.listdir(os.path.join(self.run_ner.state, "workspaces")), [])
+                self.run_ner.stop()
+        self.assertEqual(self.srv.job_faults(), [])
+
+    def test_container_of_the_reference(self):
+        """Labels, name, sleep infinity as the reference leaves them; its checkout is removed with it."""
+        self.run_ner.start()
+        workspace = self.workspace()
+        target = self.srv.workspaces[workspace]["targetId"]
+        checkout = self.path("providers", "docker-provider", workspace, "app")
+        os.makedirs(checkout)
+        os.makedirs(self.path("providers", "docker-provider", workspace, "app-data"))
+        docker("create", "--name", f"{target}-{workspace}", "--label", f"daytona.target.id={target}",
+               "--label", f"daytona.workspace.id={workspace}", "--label", "daytona.workspace.repository.url=x",
+               "--network", "host", "-v", f"{checkout}:/home/dev/app", "--stop-timeout", "1",
+               "--entrypoint", "/daytona-runner", self.image, "pause")
+        container = self.containers(workspace)[0]
+        self.job("start", workspace)
+        self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+        self.job("stop", workspace)
+        self.assertEqual(self.state(workspace), "exited")
+        self.job("restart", workspace)
+        self.assertEqual(self.containers(workspace), [container])
+        self.job("delete", workspace)
+        self.assertIsNone(self.state(workspace))
+        self.assertFalse(os.path.exists(os.path.dirname(checkout)))
+
+    def test_runner_without_its_state(self):
+        """Containers are found by label, not by memory (field case 40)."""
+        self.run_ner.start()
+        workspace = self.workspace()
+        self.job("create", workspace)
+        container = self.containers(workspace)
+        self.run_ner.kill()
+        self.run_ner.settings["runner__state_dir"] = self.path("other-state")
+        self.run_ner.write_ini()
+        self.run_ner.start()
+        self.job("start", workspace)
+        self.assertEqual(self.containers(workspace), container)
+        self.assertEqual(self.agents(workspace), 1)
+        self.job("stop", workspace)
+        self.assertEqual(self.state(workspace), "exited")
+        self.job("delete", workspace)
+
+
+if __name__ == "__main__":
+    dockercase.need_engine()
+    common.main()

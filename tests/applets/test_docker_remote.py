@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-provider with an engine behind ssh: a stand-in for ssh that does what is asked of it, and the real one where
+a server for it is installed."""
+import getpass
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+import drivecase  # noqa: E402
+from enginecase import WORKSPACE, EngineCase  # noqa: E402
+
+# Forwards the socket with threads of its own, runs other commands by the shell, notes its arguments.
+SSH = r"""#!%(python)s
+import json, os, socket, subprocess, sys, threading
+args = sys.argv[1:]
+with open("%(dir)s/calls", "a") as file:
+    file.write(json.dumps({"args": args, "env": dict(os.environ)}) + "\n")
+options, words, i = [], [], 0
+while i < len(args):
+    if args[i] in ("-o", "-p", "-l", "-L", "-i"):
+        options.append((args[i], args[i + 1])); i += 2
+    elif args[i].startswith("-") and not words:
+        i += 1
+    else:
+        words.append(args[i]); i += 1
+forward = dict(options).get("-L")
+if not forward:
+    sys.exit(subprocess.call(["sh", "-c", words[1]]))
+if os.path.exists("%(dir)s/fail"):
+    sys.stderr.write(open("%(dir)s/fail").read()); sys.exit(255)
+if "SSH_ASKPASS" in os.environ:
+    user = dict(options)["-l"]
+    answer = subprocess.run([os.environ["SSH_ASKPASS"], f"{user}@{words[0]}'s password: "], stdout=subprocess.PIPE,
+                            text=True).stdout.strip()
+    stranger = subprocess.run([os.environ["SSH_ASKPASS"], "x@other's password: "], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True).stdout.strip()
+    if answer != "open sesame" or stranger:
+        sys.stderr.write("Permission denied (password)."); sys.exit(255)
+here, there = forward.split(":")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(here)
+listener.listen(16)
+def pump(a, b):
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+    except OSError:
+        pass
+    for s in (a, b):
+        try: s.shutdown(2)
+        except OSError: pass
+def accept():
+    while True:
+        a, _ = listener.accept()
+        b = socket.socket(socket.AF_UNIX)
+        try:
+            b.connect(there)
+        except OSError:
+            a.close(); continue
+        for pair in ((a, b), (b, a)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
+threading.Thread(target=accept, daemon=True).start()
+while data := os.read(0, 4096):
+    os.write(1, data)
+"""
+
+
+class Remote(EngineCase):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("bin"))
+        with open(self.path("bin", "ssh"), "w", encoding="utf-8") as file:
+            file.write(SSH % {"dir": self.tmp, "python": sys.executable})
+        os.chmod(self.path("bin", "ssh"), 0o755)
+
+    def env(self, **extra):
+        env = super().env(**extra)
+        env["PATH"] = self.path("bin") + ":" + env["PATH"]
+        return env
+
+    def remote(self, **options):
+        return self.workspace(options=dict({"Remote Hostname": "build1.test", "Remote Port": 2222, "Remote User": "ci",
+                                            "Target Data Dir": self.path("data")}, **options))
+
+    def calls(self):
+        with open(self.path("calls"), encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def test_whole_life(self):
+        self.drive(self.remote(), "target-create", "create", "start", "info", "stop", "delete").ok(self)
+        args = self.calls()[0]["args"]
+        for word in ("BatchMode=yes", "StrictHostKeyChecking=accept-new", "ExitOnForwardFailure=yes", "2222", "ci"):
+            self.assertIn(word, args)
+        self.assertTrue(any(word.startswith('UserKnownHostsFile="' + self.state) for word in args))
+        self.assertEqual(self.engine.containers, {})
+        self.assertEqual([name for name in os.listdir(self.state) if name.startswith("ssh-")], [])
+        self.assertEqual(common.pids_with(self.path("bin", "ssh")), [], "an ssh is left")
+
+    def test_checkout_is_copied_and_removed(self):
+        os.mkdir(self.path("repo"))
+        git = ["git", "-C", self.path("repo"), "-c", "user.name=t", "-c", "user.email=t@localhost"]
+        common.run([*git, "init", "-q", "-b", "main"], check=True)
+        common.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+        with open(self.path("repo", "file"), "w", encoding="ascii") as file:
+            file.write("x")
+        common.run([*git, "add", "."], check=True)
+        common.run([*git, "commit", "-q", "-m", "y"], check=True)
+        repository = {"id": "app", "url": "file://" + self.path("repo"), "name": "app", "branch": "main", "sha": "",
+                      "owner": "a", "source": "b"}
+
+        def document(**options):
+            path = self.remote(**options)
+            with open(path, encoding="utf-8") as file:
+                value = json.load(file)
+            value.update(buildConfig={}, repository=repository)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(value, file)
+            return path
+        self.drive(document(), "create").ok(self)
+        mount = self.engine.calls("POST /containers/create")[0].json()["HostConfig"]["Mounts"][0]
+        place = "/" + "home/dev/app"
+        self.assertEqual((mount["Type"], mount["Source"], mount["Target"]),
+                         ("bind", self.path("data", WORKSPACE, "app"), place))
+        files = list(self.engine.containers.values())[0].files
+        self.assertIn(place + "/file", files)
+        self.assertTrue(os.path.isdir(self.path("data", WORKSPACE, "app")))
+        self.drive(document(), "delete").ok(self)
+        self.assertFalse(os.path.exists(self.path("data", WORKSPACE)))
+        # Without a data directory a volume takes it.
+        self.engine.requests.clear()
+        self.drive(document(**{"Target Data Dir": ""}), "create", "delete").ok(self)
+        mount = self.engine.calls("POST /containers/create")[0].json()["HostConfig"]["Mounts"][0]
+        self.assertEqual(mount["Type"], "volume")
+        self.assertEqual(len(self.engine.calls("DELETE /volumes/" + mount["Source"])), 1)
+
+    def test_password_only_through_askpass(self):
+        if os.path.basename(common.BIN) != "daytona-runner":
+            self.skipTest("the executable has another name")
+        document = self.remote(**{"Remote Password": "open sesame"})
+        self.drive(document, "create").ok(self)
+        call = self.calls()[0]
+        self.assertNotIn("BatchMode=yes", call["args"])
+        self.assertNotIn("open sesame", " ".join(call["args"]))
+        self.engine.containers.clear()
+        wrong = self.drive(self.remote(**{"Remote Password": "wrong"}), "create").error(self, "Permission denied")
+        self.assertNotIn("wrong", wrong.output)
+
+    def test_failures_are_told(self):
+        for text, pattern in (("ci@build1.test: Permission denied (publickey).", "Permission denied"),
+                              ("Host key verification failed.", "Host key verification failed"), ("", "ssh ended")):
+            with open(self.path("fail"), "w", encoding="ascii") as file:
+                file.write(text)
+            self.drive(self.remote(), "create").error(self, "ssh ci@build1.test:2222.*" + pattern)
+        os.unlink(self.path("fail"))
+        self.drive(self.workspace(options={"Remote Hostname": "h"}), "create").error(self, "Remote User")
+        self.drive(self.remote(**{"Remote Hostname": ""}), "create").error(self, "Remote Hostname")
+        self.drive(self.remote(**{"Remote Hostname": "-oProxyCommand=x"}), "create").error(self, "no host")
+        self.drive(self.remote(**{"Remote User": "a b"}), "create").error(self, "no user name")
+        self.drive(self.workspace(socket=self.path("none.sock"), options={
+            "Remote Hostname": "h", "Remote User": "u"}), "create").error(self, "ssh u@h")
+
+    def test_real_ssh(self):
+        sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+        if not sshd or os.geteuid() != 0:
+            self.skipTest("no sshd to run here")
+        os.unlink(self.path("bin", "ssh"))
+        os.makedirs("/run/sshd", exist_ok=True)
+        for name in ("host", "host2", "id"):
+            common.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.path(name)], check=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+
+        def serve(host_key):
+            with open(self.path("sshd_config"), "w", encoding="utf-8") as file:
+                file.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile none\n"
+                           f"AuthorizedKeysFile {self.path('id.pub')}\nStrictModes no\nPermitRootLogin yes\nUsePAM no\n")
+            process = subprocess.Popen([sshd, "-D", "-e", "-f", self.path("sshd_config")], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+
+            def up():
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    return True
+                except OSError:
+                    return False
+            common.wait_for(up, 20, "sshd listens")
+            return process
+        first = serve(self.path("host"))
+        document = self.remote(**{"Remote Hostname": "127.0.0.1", "Remote Port": port, "Remote User": getpass.getuser(),
+                                  "Remote Private Key Path": self.path("id")})
+        self.drive(document, "create", "start", "stop", "delete").ok(self)
+        first.kill()
+        first.wait()
+        serve(self.path("host2"))
+        self.drive(document, "create").error(self, "[Hh]ost key verification failed|HOST IDENTIFICATION HAS CHANGED")
+
+
+if __name__ == "__main__":
+    drivecase.main()

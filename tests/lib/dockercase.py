@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The docker provider on the machine's real engine: images made on the spot, whole runners, cleaning up."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import common
+from gitserver import make_repo
+
+SECTION = 'provider "docker-provider"'
+HOMES = "/" + "home"
+
+
+def docker(*args, check=True, timeout=120, data=None):
+    result = subprocess.run(["docker", *args], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            timeout=timeout)
+    if check and result.returncode != 0:
+        raise AssertionError(f"docker {args}: {result.stdout}{result.stderr}")
+    return result.stdout.decode(errors="replace").strip()
+
+
+def is_static(path):
+    with open(path, "rb") as file:
+        return b"ld-linux" not in file.read(4096)
+
+
+def need_engine():
+    """Skips the file, and says why, where there is nothing to test with."""
+    why = None
+    if not common.BIN or not os.access(common.BIN, os.X_OK):
+        why = "DAYTONA_RUNNER_BIN names no executable"
+    elif not is_static(common.BIN):
+        why = "only a static executable can be put into containers; the release binary is tested"
+    elif not shutil.which("docker") or subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL,
+                                                      stderr=subprocess.DEVNULL, check=False).returncode:
+        why = "there is no container engine"
+    if why:
+        print("SKIP:", why)
+        sys.exit(common.SKIP)
+
+
+class DockerCase(common.Case):
+    """One private scratch image a test; containers with its labels are gone at the end."""
+
+    def setUp(self):
+        super().setUp()
+        self.image = f"dr-test/scratch-{os.getpid()}:1"
+        root = self.path("image")
+        os.mkdir(root)
+        shutil.copy(common.BIN, os.path.join(root, "daytona-runner"))
+        tar = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        docker("import", "-", self.image, data=tar)
+        self.mine = []  # ids of workspaces
+        self.addCleanup(self.drop)
+        os.mkdir(self.path("git"))
+        self.repo, self.sha = make_repo(self.path("git"))
+
+    def drop(self):
+        for workspace in self.mine:
+            for container in self.containers(workspace):
+                docker("rm", "-f", "-v", container, check=False)
+        docker("rmi", "-f", self.image, check=False)
+
+    @staticmethod
+    def containers(workspace, label="daytona.workspace.id"):
+        return docker("ps", "-aq", "--no-trunc", "--filter", f"label={label}={workspace}").split()
+
+    @staticmethod
+    def inspect(container):
+        return json.loads(docker("inspect", container))[0]
+
+    def state(self, workspace):
+        """State of the workspace's only container; None if there is none."""
+        found = self.containers(workspace)
+        self.assertLessEqual(len(found), 1, "more than one container")
+        return self.inspect(found[0])["State"]["Status"] if found else None
+
+    def agents(self, workspace):
+        found = self.containers(workspace)
+        top = docker("top", found[0], "-o", "pid,args").splitlines() if found else []
+        return sum(line.endswith("daytona-runner agent") for line in top)
+
+    def docker_runner(self, server, **settings):
+        values = {f"{SECTION}__enabled": "true", "runner__drain_timeout": "2s"}
+        values.update(settings)
+        return self.runner(server, **values)
+
+
+def shell_image(tag, extra=()):
+    """An image with a shell and small tools from the host's static busybox; extra: (path, source) of more files."""
+    busybox = shutil.which("busybox")
+    if not busybox or not is_static(busybox):
+        return False
+    work = tempfile.mkdtemp(prefix="dr-test-")
+    try:
+        os.makedirs(os.path.join(work, "bin"))
+        os.makedirs(os.path.join(work, "etc"))
+        os.makedirs(os.path.join(work, "home", "dev"))
+        shutil.copy(busybox, os.path.join(work, "bin", "busybox"))
+        for name in ("sh", "sleep", "cat", "id", "env", "ls", "echo", "pwd", "chown", "touch", "false", "stat"):
+            os.symlink("busybox", os.path.join(work, "bin", name))
+        with open(os.path.join(work, "etc", "passwd"), "w", encoding="ascii") as file:
+            file.write(f"root:x:0:0:root:/root:/bin/sh\ndev:x:1234:1234::{HOMES}/dev:/bin/sh\n")
+        with open(os.path.join(work, "etc", "group"), "w", encoding="ascii") as file:
+            file.write("root:x:0:\ndev:x:1234:\n")
+        os.chown(os.path.join(work, "home", "dev"), 1234, 1234)
+        for path, source in extra:
+            os.makedirs(os.path.dirname(os.path.join(work, path)), exist_ok=True)
+            shutil.copy(source, os.path.join(work, path))
+        tar = subprocess.run(["tar", "-C", work, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        docker("import", "-", tag, data=tar)
+    finally:
+        shutil.rmtree(work)
+    return True
