@@ -24,6 +24,8 @@
 #define TAIL_BYTES 2048
 #define LOCKS_MAX (4u << 20)
 #define EXIT_MS 5000
+#define DYING_MS 5000
+#define LOOK_MS 20
 
 static void boot_id(struct buf *b)
 {
@@ -117,20 +119,34 @@ static void read_holder(const char *path, struct proc_id *who)
 	buf_free(&b);
 }
 
+/* 0 or errno. A lock whose taker was killed is still held by the processes it had just forked until they are gone
+ * too: that is waited for. A taker that lives is an answer at once. */
+static int take_lock(int fd, int how, const char *path, struct proc_id *who)
+{
+	struct deadline d = deadline_in_ms(DYING_MS);
+
+	while (flock(fd, how | LOCK_NB) < 0) {
+		int code = errno;
+
+		read_holder(path, who);
+		if (code != EINTR && (code != EWOULDBLOCK || who->pid || deadline_passed(d)))
+			return code;
+		poll(NULL, 0, LOOK_MS);
+	}
+	return 0;
+}
+
 int daemon_lock_take(struct daemon_lock *l, const char *state_dir, struct err *e)
 {
 	char *path = paths_lock(state_dir);
 	struct buf text = { 0 };
-	struct proc_id me = { 0 }, who;
-	int rc = -1;
+	struct proc_id me = { 0 }, who = { 0 };
+	int rc = -1, code = 0;
 
 	l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (l->fd < 0) {
 		err_sys(e, errno, "open %s", path);
-	} else if (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
-		int code = errno;
-
-		read_holder(path, &who);
+	} else if ((code = take_lock(l->fd, LOCK_EX, path, &who)) != 0) {
 		if (code != EWOULDBLOCK)
 			err_sys(e, code, "lock %s", path);
 		else if (who.pid)
@@ -168,7 +184,7 @@ int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e)
 {
 	char *path = paths_lock(state_dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int rc = 0;
+	int rc = 0, code;
 
 	*who = (struct proc_id){ 0 };
 	if (fd < 0) {
@@ -177,14 +193,11 @@ int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e)
 		free(path);
 		return rc;
 	}
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK) {
-			read_holder(path, who);
-			rc = 1;
-		} else {
-			rc = err_sys(e, errno, "lock %s", path);
-		}
-	}
+	code = take_lock(fd, LOCK_SH, path, who);
+	if (code == EWOULDBLOCK)
+		rc = 1;
+	else if (code)
+		rc = err_sys(e, code, "lock %s", path);
 	close(fd);
 	free(path);
 	return rc;
