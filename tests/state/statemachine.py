@@ -267,9 +267,10 @@ class Machine:
         with self.server.lock:
             return [job_id for job_id, job in self.server.jobs.items() if job["state"] not in FINAL]
 
-    def disturb(self):
+    def disturb(self, *states):
         for job_id in self.unsettled():
-            self.server.plans[job_id].disturbed = True
+            if not states or self.server.jobs[job_id]["state"] in states:
+                self.server.plans[job_id].disturbed = True
 
     def start(self):
         # The first heartbeats may be among those that fail; that the runner comes is seen in the end.
@@ -310,12 +311,13 @@ class Machine:
         running = children(self.runner.pid)
         if not running:
             return
-        self.disturb()
+        self.disturb("running")
         try:
             os.kill(self.random.choice(running), self.random.choice((signal.SIGKILL, signal.SIGABRT, signal.SIGTERM)))
             self.events["job process killed"] += 1
         except OSError:
             pass
+        self.disturb("running")
 
     def reload(self):
         self.runner.signal(signal.SIGHUP)
@@ -329,11 +331,11 @@ class Machine:
             self.term()
         elif draw < 0.028:
             self.server_restart()
-        elif draw < 0.06:
+        elif draw < 0.05:
             self.kill_job()
-        elif draw < 0.064:
+        elif draw < 0.054:
             self.reload()
-        elif draw < 0.074:
+        elif draw < 0.064:
             self.server.log_away = not self.server.log_away
             self.events["log sockets refused or back"] += 1
 
@@ -342,6 +344,7 @@ class Machine:
         self.server.poll_faults, self.server.beat_faults = 0.05, 0.05
         self.start()
         self.server.wait(lambda: self.server.heartbeats, 30 * PATIENCE, "first heartbeat")
+        threading.Event().wait(1.0)     # connections made, providers checked
         self.before = self.usage()
         added, limit = 0, time.monotonic() + 60 * PATIENCE
         while added < jobs:
@@ -360,8 +363,10 @@ class Machine:
     def go_with_kills(self, jobs, kills):
         """kill -9 at random moments while the jobs go through; each life is as long as a draw says."""
         self.start()
-        added = 0
+        self.server.wait(lambda: self.server.heartbeats, 30 * PATIENCE, "first heartbeat")
+        threading.Event().wait(1.0)
         self.before = self.usage()
+        added = 0
         for number in range(kills):
             while added < jobs * (number + 1) // kills:
                 self.add()
