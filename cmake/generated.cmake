@@ -18,7 +18,7 @@ set(script ${CMAKE_SOURCE_DIR}/scripts/gen-licenses)
 set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt)
 add_custom_command(OUTPUT ${out}/licenses.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
-	DEPENDS ${script} ${texts} third_party/mbedtls/VERSION third_party/jsmn/VERSION third_party/inih/VERSION
+	DEPENDS ${script} ${packer} ${texts} third_party/mbedtls/VERSION third_party/jsmn/VERSION third_party/inih/VERSION
 	COMMENT "Generating licenses.c" VERBATIM)
 
 # The id is the commit's, so one commit always gives the same bytes; a new commit reconfigures.
@@ -57,5 +57,5 @@ set(script ${CMAKE_SOURCE_DIR}/scripts/gen-install-script)
 set(installer ${CMAKE_SOURCE_DIR}/scripts/install.sh)
 add_custom_command(OUTPUT ${out}/install_script.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${installer} ${out}/install_script.c
-	DEPENDS ${script} ${installer} COMMENT "Generating install_script.c" VERBATIM)
+	DEPENDS ${script} ${packer} ${installer} COMMENT "Generating install_script.c" VERBATIM)
 set(DR_GENERATED_applets ${out}/install_script.c)

@@ -52,4 +52,5 @@ def pack(text, before=b""):
 def c_array(name, data):
     """The bytes and their number (name_n) as C; a string literal of this length is beyond what C promises."""
     rows = "".join("\t" + "".join(f"{byte}," for byte in data[at:at + 24]) + "\n" for at in range(0, len(data), 24))
-    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {name}_n = sizeof({name});\n"
+    rows = rows or "\t0,\n"  # C has no empty arrays
+    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {name}_n = {len(data)};\n"

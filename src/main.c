@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/opts.h"
 #include "base/out.h"
+#include "base/unpack.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -143,7 +144,8 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
-	if (getrlimit(RLIMIT_CORE, &core) == 0) { /* keys are in memory; workspaces may raise it again */
+	if (getrlimit(RLIMIT_CORE, &core) ==
+	    0) { /* keys are in memory; workspaces may raise it again */
 		core.rlim_cur = 0;
 		setrlimit(RLIMIT_CORE, &core);
 	}
@@ -151,7 +153,8 @@ int main(int argc, char **argv)
 	/* A link named like the CLI's words is the program itself: daytona, runner, server runner. */
 	if (a)
 		return run(a, argc, argv);
-	if (i < argc && strcmp(argv[i], "server") == 0 && i + 1 < argc && strcmp(argv[i + 1], "runner") == 0)
+	if (i < argc && strcmp(argv[i], "server") == 0 && i + 1 < argc &&
+	    strcmp(argv[i + 1], "runner") == 0)
 		i += 2;
 	else if (i < argc && (strcmp(argv[i], "runner") == 0 || strcmp(argv[i], "runners") == 0))
 		i += 1;
@@ -162,7 +165,11 @@ int main(int argc, char **argv)
 		return finish(0);
 	}
 	if (strcmp(argv[i], "--licenses") == 0) {
-		fputs(dr_licenses, stdout);
+		struct buf text = { 0 };
+
+		unpack(&text, dr_licenses, dr_licenses_n);
+		fputs(buf_cstr(&text), stdout);
+		buf_free(&text);
 		return finish(0);
 	}
 	if (argv[i][0] == '-')

@@ -6,6 +6,9 @@
 #ifndef BASE_LICENSES_H
 #define BASE_LICENSES_H
 
-extern const char dr_licenses[];
+#include <stddef.h>
+
+extern const unsigned char dr_licenses[]; /* packed, see base/unpack.h */
+extern const size_t dr_licenses_n;
 
 #endif

@@ -8,6 +8,7 @@
 #include "applets/server/install_script.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/unpack.h"
 #include "net/tls.h"
 
 #include <dirent.h>
@@ -77,10 +78,14 @@ void h_binary_script(struct call *c)
 
 void h_install_script(struct call *c)
 {
-	if (dr_install_script[0])
-		reply_script(c, str_of(dr_install_script), "/download");
+	struct buf script = { 0 };
+
+	unpack(&script, dr_install_script, dr_install_script_n);
+	if (script.n)
+		reply_script(c, buf_str(&script), "/download");
 	else
 		reply_error(c, 404, "this build has no installer");
+	buf_free(&script);
 }
 
 /* A regular file as the answer; false when there is none. */

@@ -3,6 +3,10 @@
 #ifndef APPLETS_SERVER_INSTALL_SCRIPT_H
 #define APPLETS_SERVER_INSTALL_SCRIPT_H
 
-extern const char dr_install_script[]; /* "" when the build had none */
+#include <stddef.h>
+
+/* Packed, see base/unpack.h. */
+extern const unsigned char dr_install_script[];
+extern const size_t dr_install_script_n; /* 0: the build had none */
 
 #endif
