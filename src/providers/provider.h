@@ -109,6 +109,9 @@ extern const struct provider *const providers[]; /* NULL-terminated */
 const struct provider *provider_find(const char *name);
 /* "docker-provider, native-provider" for messages. */
 void provider_names(struct buf *b);
+/* For manifests: a member with a text, or nothing if it is empty. The Server reads what is missing as empty or false,
+ * and every heartbeat carries all manifests, so they hold no more than they must. */
+void provider_manifest_text(struct buf *b, const char *key, const char *text);
 /* The ProviderInfo object of protocol 9.1, as sent in heartbeats and target configs. */
 void provider_info_json(const struct provider *p, const char *version, const char *runner_id,
                         const char *runner_name, struct buf *b);

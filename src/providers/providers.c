@@ -32,6 +32,12 @@ void provider_names(struct buf *b)
 		buf_addf(b, "%s%s", i ? ", " : "", providers[i]->name);
 }
 
+void provider_manifest_text(struct buf *b, const char *key, const char *text)
+{
+	if (*text)
+		jw_kstr(b, key, text);
+}
+
 void provider_info_json(const struct provider *p, const char *version, const char *runner_id,
                         const char *runner_name, struct buf *b)
 {

@@ -145,10 +145,8 @@ void native_manifest(struct buf *b)
 		jw_key(b, p->name);
 		jw_obj(b);
 		jw_kstr(b, "type", p->type);
-		jw_kbool(b, "inputMasked", false);
-		jw_kstr(b, "disabledPredicate", "");
-		jw_kstr(b, "defaultValue", p->fallback);
-		jw_kstr(b, "description", p->description);
+		provider_manifest_text(b, "defaultValue", p->fallback);
+		provider_manifest_text(b, "description", p->description);
 		if (p->options) {
 			jw_key(b, "options");
 			jw_arr(b);
