@@ -113,32 +113,37 @@ def bench_start(bench, table, args):
 
 
 def bench_idle(bench, table, args):
-    """Memory, processor time and bytes of an idle runner with its default heartbeat, over TLS."""
+    """Memory, processor time and bytes of idle runners with the default heartbeat, over TLS: one with the Docker
+    provider alone, one with all providers."""
     context, ca = common.server_tls(bench.tmp)
-    server = FakeServer(tls=context).start()
-    meter = Meter(server.port)
-    runner = bench.runner(server, name="idle", server__ca_file=ca, server__url=f"https://127.0.0.1:{meter.port}",
-                          server__heartbeat_s=5, **{'provider "docker-provider"__enabled': "true"}).start()
-    server.wait_heartbeat(2, 60)
-    processes = len(everyone(runner.pid))
-    first = sum(common.rss_kb(pid) for pid in everyone(runner.pid))
-    cpu, count, connections = common.cpu_seconds(runner.pid), meter.bytes, meter.connections
-    switches = voluntary(runner.pid)
+    runs = []
+    for name in ("docker-provider", "all providers"):
+        server = FakeServer(tls=context).start()
+        meter = Meter(server.port)
+        settings = {'provider "docker-provider"__enabled': "true"}
+        if name != "all providers":
+            settings['provider "native-provider"__enabled'] = "false"
+        runner = bench.runner(server, name="idle-" + name.split()[0], server__ca_file=ca, server__heartbeat_s=5,
+                              server__url=f"https://127.0.0.1:{meter.port}", **settings).start()
+        server.wait_heartbeat(2, 60)
+        runs.append((name, server, meter, runner, sum(common.rss_kb(pid) for pid in everyone(runner.pid)),
+                     common.cpu_seconds(runner.pid), meter.bytes, meter.connections, voluntary(runner.pid)))
     start = time.monotonic()
     server.wait(lambda: time.monotonic() - start >= args.idle, args.idle + 30, "idle time")
     minutes = (time.monotonic() - start) / 60
-    last = sum(common.rss_kb(pid) for pid in everyone(runner.pid))
-    table.add(f"idle memory with TLS, {processes} process(es), at the start", first, "KB RSS", "<= 1,536")
-    table.add(f"the same after {args.idle} s", last, "KB RSS")
-    table.add("of it private (not the file's own pages)", private_kb(runner.pid), "KB")
-    table.add("processor time per idle minute", (common.cpu_seconds(runner.pid) - cpu) / minutes * 1000, "ms", "<= 5")
-    table.add("wake-ups per idle minute", (voluntary(runner.pid) - switches) / minutes, "")
-    table.add("bytes on the wire per idle minute (TLS records)", (meter.bytes - count) / minutes, "bytes", "<= 20,480")
-    table.add("new connections while idle", meter.connections - connections, "")
-    names = ", ".join(p["name"] for p in server.heartbeats[-1][1]["providers"])
-    print(f"    (heartbeat of {len(json.dumps(server.heartbeats[-1][1]))} bytes: {names})")
-    runner.stop()
-    server.stop()
+    for name, server, meter, runner, first, cpu, count, connections, switches in runs:
+        pids = everyone(runner.pid)
+        print(f"  idle with {name}: {len(pids)} process(es), heartbeat of "
+              f"{len(json.dumps(server.heartbeats[-1][1], separators=(',', ':')))} bytes")
+        table.add("memory with TLS at the start", first, "KB RSS", "<= 1,536")
+        table.add(f"memory after {args.idle} s", sum(common.rss_kb(pid) for pid in pids), "KB RSS")
+        table.add("of it private (not the file's own pages)", private_kb(runner.pid), "KB")
+        table.add("processor time per idle minute", (common.cpu_seconds(runner.pid) - cpu) / minutes * 1000, "ms", "<= 5")
+        table.add("wake-ups per idle minute", (voluntary(runner.pid) - switches) / minutes, "")
+        table.add("bytes on the wire per idle minute (TLS records)", (meter.bytes - count) / minutes, "bytes", "<= 20,480")
+        table.add("new connections while idle", meter.connections - connections, "")
+        runner.stop()
+        server.stop()
 
 
 def voluntary(pid):
