@@ -29,15 +29,15 @@ struct option {
 
 /* clang-format off */
 static const struct option options[] = {
-	{ "Remote Hostname", O_STR, AT(remote_host), "string", "", "Host of a remote engine, reached by ssh", true },
+	{ "Remote Hostname", O_STR, AT(remote_host), "string", "", "Reached by ssh", true },
 	{ "Remote Port", O_PORT, AT(remote_port), "int", "22", "", true },
-	{ "Remote User", O_STR, AT(remote_user), "string", "", "A user that may use the engine", true },
+	{ "Remote User", O_STR, AT(remote_user), "string", "", "", true },
 	{ "Remote Password", O_SECRET, AT(remote_password), "string", "", "", true },
 	{ "Remote Private Key Path", O_STR, AT(remote_key), "file-path", "~/.ssh", "On the runner's host", true },
 	{ "Sock Path", O_STR, AT(sock), "string", DOCKER_DEFAULT_SOCK, "", false },
 	{ "Target Data Dir", O_STR, AT(data_dir), "string", "/tmp/daytona-data", "", true },
 	{ "Privileged", O_BOOL, AT(privileged), "boolean", "false", "", false },
-	{ "Network", O_STR, AT(network), "string", "", "Empty: the engine's default", false },
+	{ "Network", O_STR, AT(network), "string", "", "", false },
 	{ "CPUs", O_CPUS, AT(nano_cpus), "string", "", "Limit, such as 1.5", false },
 	{ "Memory", O_SIZE, AT(memory_bytes), "string", "", "Limit, such as 2g", false },
 	{ "Extra Hosts", O_STR, AT(extra_hosts), "string", "", "name:address, ...", false },
