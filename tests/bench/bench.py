@@ -127,11 +127,13 @@ def bench_idle(bench, table, args):
                               server__url=f"https://127.0.0.1:{meter.port}", **settings).start()
         server.wait_heartbeat(2, 60)
         runs.append((name, server, meter, runner, sum(common.rss_kb(pid) for pid in everyone(runner.pid)),
-                     common.cpu_seconds(runner.pid), meter.bytes, meter.connections, voluntary(runner.pid)))
-    start = time.monotonic()
-    server.wait(lambda: time.monotonic() - start >= args.idle, args.idle + 30, "idle time")
-    minutes = (time.monotonic() - start) / 60
-    for name, server, meter, runner, first, cpu, count, connections, switches in runs:
+                     common.cpu_seconds(runner.pid), meter.bytes, meter.connections, voluntary(runner.pid),
+                     len(server.heartbeats)))
+    for name, server, meter, runner, first, cpu, count, connections, switches, beats in runs:
+        # From one heartbeat to another, so that no part of a period is counted.
+        wanted = beats + max(1, round(args.idle / 5))
+        server.wait_heartbeat(wanted, args.idle + 60)
+        minutes = (server.heartbeats[wanted - 1][0] - server.heartbeats[beats - 1][0]) / 60
         pids = everyone(runner.pid)
         print(f"  idle with {name}: {len(pids)} process(es), heartbeat of "
               f"{len(json.dumps(server.heartbeats[-1][1], separators=(',', ':')))} bytes")
