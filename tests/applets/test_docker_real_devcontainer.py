@@ -150,6 +150,34 @@ class DevContainer(drivecase.DriveCase):
         self.drive(document, "stop", "start", "delete").ok(self)
         self.assertFalse(os.path.exists(self.root(self.id)))
 
+    def test_runner_that_is_not_root(self):
+        """The user takes the runner's uid; what root leaves in the checkout is removed all the same (field case 10)."""
+        if os.geteuid() != 0 or not shutil.which("setpriv"):
+            self.skipTest("needs root and setpriv")
+        url = self.repository({"hello": "hi"})
+        document = self.workspace(url)
+        group = os.stat("/var/run/docker.sock").st_gid
+        os.mkdir(self.path("tool"))
+        tool = shutil.copy(drivecase.DRIVE, self.path("tool"))
+        binary = shutil.copy(common.BIN, self.path("tool"))
+        for folder, _, files in os.walk(self.tmp):
+            for name in [".", *files]:
+                os.chown(os.path.join(folder, name), 54321, group, follow_symlinks=False)
+
+        def drive(*actions):
+            args = ["setpriv", "--reuid", "54321", "--regid", str(group), "--clear-groups", tool, "docker-provider",
+                    self.state, binary, document, *actions]
+            result = common.run(args, env=self.env(), cwd=self.tmp)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        drive("create", "start")
+        place = f"{dockercase.HOMES}/dev"
+        for path in (place, place + "/app", place + "/app/hello"):
+            self.assertEqual(self.inside("stat", "-c", "%u", path), "54321")
+        self.assertIn("uid=54321(dev)", self.inside("id"))
+        docker("exec", "-u", "0", self.container(), "sh", "-c", f"cd {place}/app && busybox mkdir -m 700 d && echo x > d/x")
+        drive("stop", "delete")
+        self.assertFalse(os.path.exists(self.root(self.id)))
+
     def test_link_in_place_of_a_mount_is_not_followed(self):
         config = '{"image":"%s","mounts":["source=${localWorkspaceFolder}/data,target=/data,type=bind"]}' % self.tag
         document = self.workspace(self.repository({".devcontainer.json": config, "data/x": "x"}))

@@ -13,6 +13,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import common  # noqa: E402
 import dockercase  # noqa: E402
 from dockercase import docker  # noqa: E402
+from httppeer import reply  # noqa: E402
 
 ROUNDS = int(os.environ.get("DAYTONA_RUNNER_TEST_ROUNDS", "3"))
 OPTIONS = json.dumps({"Sock Path": "/var/run/docker.sock", "Network": "host"})
@@ -135,6 +136,24 @@ class Life(dockercase.DockerCase):
         self.job("delete", workspace)
         self.assertIsNone(self.state(workspace))
         self.assertFalse(os.path.exists(os.path.dirname(checkout)))
+
+    def test_agent_of_the_server(self):
+        """Fetched once with the runner's key, put into each container, run by path; our own binary stands in for it."""
+        with open(common.BIN, "rb") as file:
+            data = file.read()
+        arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+        path = f"/binary/v0.53.0/daytona-linux-{arch}"
+        self.srv.on("GET", path, reply(200, data, "application/octet-stream"), forever=True)
+        self.run_ner.start()
+        for _ in range(2):
+            workspace = self.workspace(url="", repo_name="app")
+            self.job("create", workspace)
+            top = docker("top", self.containers(workspace)[0], "-o", "pid,args")
+            self.assertIn("/usr/local/bin/daytona agent", top)
+            self.job("start", workspace)
+            self.assertEqual(docker("top", self.containers(workspace)[0], "-o", "pid,args").count("daytona agent"), 1)
+            self.job("delete", workspace)
+        self.assertEqual(len(self.srv.seen("GET", path)), 1)
 
     def test_runner_without_its_state(self):
         """Containers are found by label, not by memory (field case 40)."""

@@ -169,12 +169,19 @@ int archive_put_tree(struct engine *g, const char *container, const char *path, 
 	return rc < 0 ? err_wrap(e, "copy %s into the container", dir) : 0;
 }
 
+int archive_put_tar(struct engine *g, const char *container, struct str tar, struct deadline d,
+                    struct err *e)
+{
+	struct engine_request r = { .body = tar };
+
+	return put(g, container, &r, deadline_min(d, deadline_in_ms(g->call_ms)), e);
+}
+
 int archive_put_text(struct engine *g, const char *container, const char *path, struct str text,
                      const struct tar_entry *like, struct deadline d, struct err *e)
 {
 	struct tar_entry en = *like;
 	struct buf tar = { 0 };
-	struct engine_request r = { 0 };
 	int rc;
 
 	en.name = path + 1;
@@ -186,8 +193,7 @@ int archive_put_text(struct engine *g, const char *container, const char *path, 
 	buf_add_str(&tar, text);
 	tar_pad(&tar, text.n);
 	tar_finish(&tar);
-	r.body = buf_str(&tar);
-	rc = put(g, container, &r, deadline_min(d, deadline_in_ms(g->call_ms)), e);
+	rc = archive_put_tar(g, container, buf_str(&tar), d, e);
 	buf_free(&tar);
 	return rc < 0 ? err_wrap(e, "write %s in the container", path) : 0;
 }

@@ -16,6 +16,9 @@ bool archive_exists(struct engine *g, const char *container, const char *path, s
 /* Packs the host's directory below path (absolute). uid, gid: owner of all. */
 int archive_put_tree(struct engine *g, const char *container, const char *path, const char *dir,
                      long uid, long gid, struct deadline d, struct err *e);
+/* Unpacks an archive at the root. */
+int archive_put_tar(struct engine *g, const char *container, struct str tar, struct deadline d,
+                    struct err *e);
 /* Replaces a file's content; mode and owner as given in like. */
 int archive_put_text(struct engine *g, const char *container, const char *path, struct str text,
                      const struct tar_entry *like, struct deadline d, struct err *e);

@@ -12,9 +12,11 @@
 #include "net/command.h"
 #include "providers/gitrun.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -63,15 +65,42 @@ static int check(const struct docker_options *o, struct err *e)
 	return 0;
 }
 
+/* What jobs that were killed have left in base: directories named after a process that is gone. */
+static void sweep(const char *base)
+{
+	DIR *dir = opendir(base);
+	struct dirent *en;
+
+	while (dir && (en = readdir(dir))) {
+		struct str rest = str_of(en->d_name), pid;
+		struct err ignored = { 0 };
+		int64_t number;
+		char *path;
+
+		if (!str_starts(rest, "ssh-"))
+			continue;
+		rest = (struct str){ rest.p + 4, rest.n - 4 };
+		if (!str_next(&rest, '-', &pid) || !str_to_i64(pid, 1, INT32_MAX, &number) ||
+		    kill((pid_t)number, 0) == 0 || errno != ESRCH)
+			continue;
+		path = path_join(base, en->d_name);
+		(void)file_remove_tree(path, &ignored);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* A directory for sockets: below state_dir, or where the path is short enough for a socket. */
 static int make_dir(struct remote *r, struct err *e)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 	const char *bases[3] = { r->env->state_dir, run && *run == '/' ? run : "/tmp", "/tmp" };
 
+	sweep(r->env->state_dir);
 	for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
 		buf_reset(&r->dir);
-		buf_addf(&r->dir, "%s/ssh-XXXXXX", bases[i]);
+		buf_addf(&r->dir, "%s/ssh-%ld-XXXXXX", bases[i], (long)getpid());
 		if (r->dir.n + sizeof("/control") > SOCKET_PATH_MAX)
 			continue;
 		if (mkdtemp(r->dir.p))

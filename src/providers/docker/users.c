@@ -92,10 +92,17 @@ int account_find(struct engine *g, const char *container, const char *user, stru
 	return rc;
 }
 
+static void add_text(struct buf *tar, const char *name, const struct buf *text)
+{
+	tar_header(tar,
+	           &(struct tar_entry){ .name = name, .type = '0', .mode = 0644, .size = text->n });
+	buf_add_str(tar, buf_str(text));
+	tar_pad(tar, text->n);
+}
+
 void account_provide(struct engine *g, const char *container, const char *user, struct deadline d)
 {
-	const struct tar_entry like = { .mode = 0644 };
-	struct buf passwd = { 0 }, group = { 0 };
+	struct buf tar = { 0 }, passwd = { 0 }, group = { 0 }, home = { 0 };
 	struct err e = { 0 };
 	int64_t number;
 	char *name = mem_dupn(user, strcspn(user, ":"));
@@ -103,13 +110,23 @@ void account_provide(struct engine *g, const char *container, const char *user, 
 	if (*name && !str_to_i64(str_of(name), 0, ID_MAX, &number)) {
 		buf_adds(&passwd, "root:x:0:0:root:/root:/bin/sh\n");
 		buf_adds(&group, "root:x:0:\n");
-		if (strcmp(name, "root") != 0) {
+		if (strcmp(name, "root") != 0 && !strpbrk(name, "/\n")) {
 			buf_addf(&passwd, "%s:x:1000:1000::/home/%s:/bin/sh\n", name, name);
 			buf_addf(&group, "%s:x:1000:\n", name);
+			buf_addf(&home, "home/%s/", name);
+			tar_header(&tar, &(struct tar_entry){ .name = buf_cstr(&home),
+			                                      .type = '5',
+			                                      .mode = 0755,
+			                                      .uid = 1000,
+			                                      .gid = 1000 });
 		}
-		(void)archive_put_text(g, container, "/etc/passwd", buf_str(&passwd), &like, d, &e);
-		(void)archive_put_text(g, container, "/etc/group", buf_str(&group), &like, d, &e);
+		add_text(&tar, "etc/passwd", &passwd);
+		add_text(&tar, "etc/group", &group);
+		tar_finish(&tar);
+		(void)archive_put_tar(g, container, buf_str(&tar), d, &e);
 	}
+	buf_free(&tar);
+	buf_free(&home);
 	buf_free(&passwd);
 	buf_free(&group);
 	free(name);

@@ -248,17 +248,58 @@ static int start_failed(struct starting *s, struct err *e)
 	return -1;
 }
 
+/* The checkout belongs to the runner's user, who is not root: the workspace's user takes that uid (protocol 10.5). True
+ * when it has changed. */
+static bool match_ids(struct starting *s, struct deadline d)
+{
+	unsigned uid = (unsigned)geteuid(), gid = (unsigned)getegid();
+	struct err problem = { 0 };
+
+	if (!s->k->g.local || !s->w->ws->has_build_config || uid == 0 || !s->account.known ||
+	    s->account.uid == 0 || s->account.uid == uid)
+		return false;
+	if (account_renumber(&s->k->g, s->c.id, &s->account, uid, gid, d, &problem) == 0)
+		return true;
+	provider_logf(s->k->env, "Warning: user %s keeps uid %u, the checkout belongs to %u: %s",
+	              s->account.name, s->account.uid, uid, problem.msg);
+	return false;
+}
+
+static void own_home(struct starting *s, struct deadline d)
+{
+	const char *argv[] = { "chown", "-R", NULL, s->account.home, NULL };
+	struct buf owner = { 0 };
+	struct err problem = { 0 };
+	int64_t status = 0;
+
+	buf_addf(&owner, "%u:%u", s->account.uid, s->account.gid);
+	argv[2] = buf_cstr(&owner);
+	if (exec_run(&s->k->g, s->c.id,
+	             &(struct exec_spec){ .argv = argv, .user = "0:0", .quiet = true }, &status, d,
+	             &problem) < 0 ||
+	    status != 0)
+		provider_logf(s->k->env,
+		              "Warning: the home of user %s could not be given to uid %u: %s",
+		              s->account.name, s->account.uid,
+		              *problem.msg ? problem.msg : "chown failed");
+	buf_free(&owner);
+}
+
 static int bring_up(struct starting *s, struct deadline d, struct err *e)
 {
 	struct docker *k = s->k;
+	bool changed;
 
 	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
 	s->was_running = s->c.state == CS_RUNNING;
 	if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
 		return -1;
-	if (s->was_running)
+	if (s->was_running) {
+		if (match_ids(s, d))
+			own_home(s, d);
 		return 0;
+	}
 	if (s->account.no_passwd) {
 		account_provide(&k->g, s->c.id, *s->user ? s->user : s->c.user, d);
 		account_free(&s->account);
@@ -269,42 +310,15 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 		return -1;
 	if (strcmp(s->c.entry, PROGRAM_PATH) == 0 && delivery_put_program(k, s->c.id, d, e) < 0)
 		return -1;
+	changed = match_ids(s, d);
 	if (container_start(&k->g, s->c.id, d, e) < 0)
 		return start_failed(s, e);
+	if (changed)
+		own_home(s, d);
 	if (reinspect(s, s->c.id, d, e) < 0)
 		return -1;
 	provider_logf(k->env, "Container %.12s started", s->c.id);
 	return 0;
-}
-
-/* The checkout belongs to the runner's user, who is not root: the workspace's user takes that uid (protocol 10.5). */
-static void match_ids(struct starting *s, struct deadline d)
-{
-	unsigned uid = (unsigned)geteuid(), gid = (unsigned)getegid();
-	const char *argv[] = { "chown", "-R", NULL, s->account.home, NULL };
-	struct buf owner = { 0 };
-	struct err problem = { 0 };
-	int64_t status = 0;
-
-	if (!s->k->g.local || !s->w->ws->has_build_config || uid == 0 || !s->account.known ||
-	    s->account.uid == 0 || s->account.uid == uid)
-		return;
-	if (account_renumber(&s->k->g, s->c.id, &s->account, uid, gid, d, &problem) < 0) {
-		provider_logf(s->k->env,
-		              "Warning: user %s keeps uid %u, the checkout belongs to %u: %s",
-		              s->account.name, s->account.uid, uid, problem.msg);
-		return;
-	}
-	buf_addf(&owner, "%u:%u", s->account.uid, s->account.gid);
-	argv[2] = buf_cstr(&owner);
-	if (exec_run(&s->k->g, s->c.id,
-	             &(struct exec_spec){ .argv = argv, .user = "0:0", .quiet = true }, &status, d,
-	             &problem) < 0 ||
-	    status != 0)
-		provider_logf(s->k->env,
-		              "Warning: the home of user %s could not be given to uid %u: %s",
-		              s->account.name, uid, *problem.msg ? problem.msg : "chown failed");
-	buf_free(&owner);
 }
 
 /* Those of creation run once for a container and must succeed; the others are only reported. */
@@ -448,7 +462,6 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 	s->k->logs = follow_start(&s->k->g, &s->c);
 	if (!s->was_running && !foreign)
 		run_entrypoints(s, d);
-	match_ids(s, d);
 	if (s->dc.doc) {
 		s->dc.container_env = &s->c.env;
 		dc_env(&s->dc, "remoteEnv", &s->env);
