@@ -68,7 +68,9 @@ static inline int test_run(const struct test_case *t, size_t n)
 /* All yield whether they passed, so what depends on them can be skipped. */
 #define CHECK(cond) test_check((cond), __FILE__, __LINE__, #cond)
 #define CHECK_STR(have, want) test_str((have), (want), __FILE__, __LINE__, #have " == " #want)
-#define CHECK_INT(have, want) test_int((have), (want), __FILE__, __LINE__, #have " == " #want)
+/* Any integer type that fits: sizes and counts are compared as often as ints. */
+#define CHECK_INT(have, want) \
+	test_int((long long)(have), (long long)(want), __FILE__, __LINE__, #have " == " #want)
 
 #define TEST_ROW(i) (test_row = (long)(i))
 #define TEST_N(array) (sizeof(array) / sizeof((array)[0]))
