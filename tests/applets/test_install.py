@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import BIN, Case, run, wait_for  # noqa: E402
@@ -116,8 +117,11 @@ class InstallTest(Case):
             text = file.read()
         env = self.env(DAYTONA_RUNNER_BIN_DIR=self.bin, DAYTONA_RUNNER_BASE_URL=self.url())
         before = self.everything()
-        for shell, step in zip(SHELLS, (1, 23, 23)):
-            for size in sorted(set(range(0, len(text), step)) | set(range(len(text) - 40, len(text)))):
+        steps = (1, 1, 1) if os.environ.get("DAYTONA_RUNNER_LONG") else (5, 23, 23)
+        for shell, step in zip(SHELLS, steps):
+            edges = set(range(400)) | set(range(len(text) - 400, len(text))) if shell == ["dash"] else \
+                set(range(len(text) - 40, len(text)))
+            for size in sorted(set(range(0, len(text), step)) | edges):
                 process = subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                            stderr=subprocess.DEVNULL, env=env, cwd=self.tmp)
                 try:
@@ -367,17 +371,29 @@ class InstallTest(Case):
     def test_the_real_executable_over_its_running_self(self):
         with open(BIN, "rb") as file:
             self.peer.put("/download", file.read())
-        for _ in range(2):
-            result = self.install("--base-url", self.url(), "--links", timeout=120,
-                                  env=self.env(DAYTONA_RUNNER_CONFIG_DIR=self.path("conf")))
-            self.assertEqual(result.returncode, 0, result.stderr)
-            running_copy = subprocess.Popen([self.target, "server", "--listen", "127.0.0.1:0", "--data",
-                                             self.path("data")], stdout=subprocess.PIPE,
-                                            stderr=subprocess.DEVNULL, env=self.env())
-            self.addCleanup(running_copy.stdout.close)
-            self.addCleanup(running_copy.wait)
-            self.addCleanup(running_copy.kill)
-            self.assertTrue(running_copy.stdout.readline())
+        env = self.env(DAYTONA_RUNNER_CONFIG_DIR=self.path("conf"))
+        result = self.install("--base-url", self.url(), "--links", timeout=120, env=env)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        copy = subprocess.Popen([self.target, "server", "--listen", "127.0.0.1:0", "--data", self.path("data")],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env(), text=True)
+        self.addCleanup(copy.stdout.close)
+        self.addCleanup(copy.wait)
+        self.addCleanup(copy.kill)
+        served = copy.stdout.readline().split()[-1]
+        # It hands out this script and itself, and that goes over the running file.
+        with urllib.request.urlopen(served + "/install.sh", timeout=20) as answer:
+            script = answer.read()
+        for shell in SHELLS:
+            result = subprocess.run([*shell, "-s", "--", "--links"], input=script, timeout=120,
+                                    env={**env, "DAYTONA_RUNNER_BIN_DIR": self.bin}, stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT)
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertIn(served.encode(), result.stdout)
+            self.assertIsNone(copy.poll())
+        with open(self.target, "rb") as mine, open(BIN, "rb") as theirs:
+            self.assertEqual(mine.read(), theirs.read())
+        self.assertTrue(os.path.islink(os.path.join(self.bin, "daytona-runner-serve")) or
+                        os.path.islink(os.path.join(self.bin, "serve")), os.listdir(self.bin))
         result = self.install("--uninstall")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(os.listdir(self.bin), [])
