@@ -248,7 +248,7 @@ static void a_key_file_gives_the_key(void)
 	char *path;
 
 	fresh();
-	write_mode("secret", STR_LIT("  k3y  \nmore\n"), 0600);
+	write_mode("secret", STR_LIT("  k3y  \r\n\n"), 0600);
 	write_ini("[server]\nkey_file = secret\n");
 	CHECK(config_load(&c, dir, NULL, &e) == 0);
 	CHECK_STR(c.key, "k3y");
@@ -261,6 +261,13 @@ static void a_key_file_gives_the_key(void)
 	CHECK(config_load(&c, dir, NULL, &e) == 0);
 	CHECK_STR(c.key, "k3y");
 	config_free(&c);
+
+	/* A second line would become a header of its own. */
+	write_mode("secret", STR_LIT("k3y\r\nX-Evil: 1\n"), 0600);
+	CHECK(config_load(&c, dir, NULL, &e) == 0);
+	CHECK(c.key == NULL && c.key_problem && strstr(c.key_problem, "inside the secret"));
+	config_free(&c);
+	write_mode("secret", STR_LIT("k3y\n"), 0600);
 
 	/* Readable by others: the key is not used, and why is said where it is needed. */
 	CHECK(chmod(path, 0644) == 0);
