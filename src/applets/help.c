@@ -101,14 +101,11 @@ static void version(void)
 	printf("daytona-runner %s (build %s)\n%s\n", DR_VERSION, dr_build_id, dr_libraries);
 }
 
-static int applet_help(const char *name)
+static int applet_help(const struct applet *a)
 {
 	char option[] = "--help", word[32];
 	char *argv[] = { word, option, NULL };
-	const struct applet *a = applet_find(name);
 
-	if (!a)
-		opts_misuse(usage, "no applet is named \"%s\"", name);
 	snprintf(word, sizeof(word), "%s", a->name);
 	if (strcmp(a->name, "help") == 0) {
 		overview();
@@ -120,6 +117,7 @@ static int applet_help(const char *name)
 static int help_run(int argc, char **argv)
 {
 	struct err e = { 0 };
+	const struct applet *a;
 	const char *shell = NULL;
 	bool install = false, symbolic = false, show_version = false, help = false;
 	const struct opt opts[] = {
@@ -146,8 +144,11 @@ static int help_run(int argc, char **argv)
 	if (install)
 		return install_links(argv[1], symbolic, &e) < 0 ? applet_fail("--install", &e)
 		                                                : out_flush();
-	if (n == 1 && !help)
-		return applet_help(argv[1]);
+	a = n == 1 ? applet_find(argv[1]) : NULL;
+	if (n == 1 && !a)
+		opts_misuse(usage, "no applet is named \"%s\"", argv[1]);
+	if (a && !help)
+		return applet_help(a);
 	overview();
 	return out_flush();
 }

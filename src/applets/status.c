@@ -33,7 +33,7 @@ static int load(struct view *v, struct err *e)
 {
 	struct buf text = { 0 };
 	struct err ignored = { 0 };
-	struct stat st;
+	struct stat st = { 0 };
 	char *path;
 	int64_t pid = 0;
 	int rc = daemon_lock_probe(v->c.state_dir, &v->who, e);
@@ -190,8 +190,7 @@ static void print_structured(enum cli_format f, const struct view *v)
 	if (v->running)
 		jw_kint(&b, "pid", v->who.pid);
 	if (v->fresh) {
-		jw_kint(&b, "uptime_s",
-		        (clock_wall_ms() - number(v, "started_wall_ms")) / 1000);
+		jw_kint(&b, "uptime_s", (clock_wall_ms() - number(v, "started_wall_ms")) / 1000);
 		time_rfc3339(v->beat_wall_ms, true, true, stamp);
 		jw_kstr(&b, "last_heartbeat",
 		        json_bool(json_get(root, "server_ok"), false) ? stamp : NULL);

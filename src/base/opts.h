@@ -16,37 +16,37 @@ enum opt_type { OPT_TYPE_END, OPT_TYPE_FLAG, OPT_TYPE_STR, OPT_TYPE_INT, OPT_TYP
 struct opt {
 	enum opt_type type;
 	char letter;      /* 0: none */
+	bool secret;      /* the value is overwritten in argv after it was copied */
 	const char *name; /* without the dashes */
 	const char *arg;  /* name of the value in the help, in capitals */
 	void *to;         /* bool *, const char **, int64_t * */
 	int64_t min, max; /* OPT_TYPE_INT */
 	const char *help; /* one phrase, lower case, no full stop */
-	bool secret;      /* the value is overwritten in argv after it was copied */
 };
 
 #define OPT_FLAG(c, n, v, h) \
 	{ \
-		OPT_TYPE_FLAG, c, n, NULL, v, 0, 0, h, false \
+		OPT_TYPE_FLAG, c, false, n, NULL, v, 0, 0, h \
 	}
 #define OPT_STR(c, n, a, v, h) \
 	{ \
-		OPT_TYPE_STR, c, n, a, v, 0, 0, h, false \
+		OPT_TYPE_STR, c, false, n, a, v, 0, 0, h \
 	}
 #define OPT_SECRET(c, n, a, v, h) \
 	{ \
-		OPT_TYPE_STR, c, n, a, v, 0, 0, h, true \
+		OPT_TYPE_STR, c, true, n, a, v, 0, 0, h \
 	}
 #define OPT_INT(c, n, a, v, lo, hi, h) \
 	{ \
-		OPT_TYPE_INT, c, n, a, v, lo, hi, h, false \
+		OPT_TYPE_INT, c, false, n, a, v, lo, hi, h \
 	}
 #define OPT_GROUP(h) \
 	{ \
-		OPT_TYPE_GROUP, 0, NULL, NULL, NULL, 0, 0, h, false \
+		OPT_TYPE_GROUP, 0, false, NULL, NULL, NULL, 0, 0, h \
 	}
 #define OPT_END \
 	{ \
-		OPT_TYPE_END, 0, NULL, NULL, NULL, 0, 0, NULL, false \
+		OPT_TYPE_END, 0, false, NULL, NULL, NULL, 0, 0, NULL \
 	}
 
 /* Parses argv[1..]. Operands are moved to the front of argv (argv[0] stays) and counted in the

@@ -176,7 +176,7 @@ void logview_add(struct logview *v, struct str line, struct buf *out)
 	struct buf clean = { 0 };
 	size_t nuls = 0;
 
-	if (!memchr(line.p ? line.p : "", '\0', line.n)) {
+	if (!line.p || !memchr(line.p, '\0', line.n)) {
 		add_clean(v, line, out);
 		return;
 	}

@@ -254,9 +254,14 @@ class Life(LifeCase):
             process = subprocess.Popen([common.BIN, "serve"], env=self.host, stderr=err, stdin=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        common.wait_for(lambda: self.state_of(made["id"]) == "started", 20 * common.PATIENCE, "started")
-        with open(self.path("err"), encoding="utf-8") as file:
-            self.assertIn("not safe against a crash", file.read())
+
+        def said(*texts):
+            with open(self.path("err"), encoding="utf-8") as file:
+                log = file.read()
+            return all(text in log for text in texts)
+
+        common.wait_for(lambda: said("not safe against a crash", "accepts our heartbeats"), 20 * common.PATIENCE,
+                        lambda: open(self.path("err"), encoding="utf-8").read())
         process.terminate()
         self.assertEqual(process.wait(20), 0)
 
