@@ -258,6 +258,16 @@ class Configure(LifeCase):
         result = self.applet("configure", "--max-jobs", "2", env=self.env(admin=False))
         self.assertIn("Next: daytona-runner restart", result.stdout)
 
+    def test_the_state_directory_of_a_running_runner_stays(self):
+        self.configured()
+        self.applet("start", env=self.env(admin=False))
+        before = self.ini_text()
+        result = self.applet("configure", "--state-dir", self.path("new"), env=self.env(admin=False), rc=1)
+        self.assertIn("stop it before", result.stderr)
+        self.assertEqual(self.ini_text(), before)
+        self.applet("stop", env=self.env(admin=False))
+        self.applet("configure", "--state-dir", self.path("new"), env=self.env(admin=False))
+
     def test_import_of_the_reference(self):
         path = self.path("config.json")
         with open(path, "w", encoding="utf-8") as file:

@@ -20,7 +20,7 @@ class Calls(EngineCase):
         result = self.drive(self.workspace(), "check", "target-create", "create", "condition", "start", "condition",
                             "info", "start", "stop", "stop", "condition", "delete", "delete", "condition",
                             "target-delete").ok(self)
-        self.assertEqual(json.loads(result["info"]), LABELS)
+        self.assertEqual(json.loads(result["info"]), dict(LABELS, **{"daytona.runner.id": "c06076b18f00"}))
         self.assertEqual([text for name, text in result.actions if name == "condition"],
                          ["incomplete", "running", "stopped", "missing"])
         self.assertEqual(self.engine.containers, {})
@@ -39,7 +39,7 @@ class Calls(EngineCase):
         self.assertEqual(body["Hostname"], WORKSPACE)
         self.assertEqual(body["Image"], IMAGE)
         self.assertEqual(body["User"], "dev")
-        self.assertEqual(body["Labels"], LABELS)
+        self.assertEqual(body["Labels"], dict(LABELS, **{"daytona.runner.id": "c06076b18f00"}))
         self.assertIn("FOO=a=b=c", body["Env"])
         self.assertNotIn(KEY, request.body.decode())
         host = body["HostConfig"]
@@ -90,6 +90,14 @@ class Calls(EngineCase):
         self.assertEqual(result["condition"], "incomplete")
         self.assertEqual(self.engine.calls("POST /containers/create"), [])
         self.assertNotIn(old.id, self.engine.containers)
+
+    def test_dev_container_of_the_reference(self):
+        """Its checkout is not here; the label tells the user."""
+        labels = dict(LABELS, **{"devcontainer.metadata": '[{"remoteUser":"a"},{"remoteUser":"node"},{"id":"f"}]'})
+        self.engine.add_container(NAME, labels, "exited", Entrypoint=["/bin/sh"], User="root")
+        document = self.workspace(buildConfig={"devcontainer": {"filePath": ".devcontainer/devcontainer.json"}})
+        self.drive(document, "start").ok(self)
+        self.assertEqual(self.engine.calls("POST .*/exec$")[0].json()["User"], "node")
 
     def test_agent_of_the_reference_is_not_doubled(self):
         old = self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])

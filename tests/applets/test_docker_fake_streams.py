@@ -2,12 +2,15 @@
 """docker-provider against a scripted engine: progress streams, frames of execs and logs, API versions,
 and where the engine is looked for."""
 import os
+import shutil
 import socket
+import ssl
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import common  # noqa: E402
 import drivecase  # noqa: E402
 from enginecase import IMAGE, TARGET, WORKSPACE, EngineCase  # noqa: E402
 from fakeengine import frame  # noqa: E402
@@ -328,7 +331,49 @@ class Places(EngineCase):
         document = self.workspace(socket="/var/run/docker.sock")
         self.drive(document, "create", "start", "stop", "delete", **env).ok(self)
 
-    def test_five_ways_to_have_no_socket(self):
+    def test_over_tls(self):
+        certs = self.path("certs")
+        os.mkdir(certs)
+        ca = common.make_ca(certs)
+        cert, key = common.make_cert(certs, ca)
+        own = {name: os.path.join(certs, name) for name in ("cert.pem", "key.pem", "csr")}
+        common.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    own["key.pem"], "-out", own["csr"], "-subj", "/CN=client"], check=True)
+        common.run(["openssl", "x509", "-req", "-in", own["csr"], "-CA", ca, "-CAkey", ca[:-4] + ".key",
+                    "-CAcreateserial", "-out", own["cert.pem"], "-days", "30"], check=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        context.load_verify_locations(ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def one(conn):
+            try:
+                self.engine.serve(context.wrap_socket(conn, server_side=True))
+            except (OSError, ssl.SSLError):
+                conn.close()
+
+        def accept():
+            while True:
+                try:
+                    conn, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=one, args=(conn,), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        env = {"DOCKER_HOST": f"tcp://127.0.0.1:{listener.getsockname()[1]}", "DOCKER_TLS_VERIFY": "1",
+               "DOCKER_CERT_PATH": certs}
+        document = self.workspace(socket="/var/run/docker.sock")
+        self.drive(document, "check", "create", "start", "stop", "delete", **env).ok(self)
+        other = self.path("other")
+        os.mkdir(other)
+        common.make_ca(other)
+        self.drive(document, "create", **dict(env, DOCKER_CERT_PATH=other)).error(self, "(certificate|CA|issuer)")
+        os.rename(os.path.join(certs, "cert.pem"), os.path.join(certs, "gone.pem"))
+        self.drive(document, "create", **env).error(self, "127.0.0.1")
+
+    def test_four_ways_to_have_no_socket(self):
         texts = set()
         os.mkdir(self.path("dir.sock"))
         with open(self.path("file.sock"), "w", encoding="ascii"):
@@ -342,8 +387,19 @@ class Places(EngineCase):
             result.error(self, pattern)
             texts.add(result["check"])
         self.assertEqual(len(texts), 4)
-        if os.geteuid() == 0:
-            os.chmod(self.engine.path, 0o600)
+
+    def test_socket_that_is_not_ours(self):
+        if os.geteuid() != 0 or not shutil.which("setpriv"):
+            self.skipTest("needs root and setpriv")
+        os.chmod(self.engine.path, 0o600)
+        tool = shutil.copy(drivecase.DRIVE, self.tmp)
+        os.chmod(self.state, 0o777)
+        document = self.workspace()
+        os.chmod(document, 0o644)
+        result = common.run(["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", tool, "-o",
+                             f"sock_path={self.engine.path}", "docker-provider", self.state, "/bin/true", document,
+                             "check"], env=self.env(), cwd="/")
+        self.assertRegex(result.stdout, "error .*permission denied to uid 54321: .*uid 0")
 
     def test_unsupported_scheme(self):
         self.check("DOCKER_HOST=ssh://x is not supported", False, DOCKER_HOST="ssh://x")

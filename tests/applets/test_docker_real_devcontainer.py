@@ -190,7 +190,7 @@ class DevContainer(drivecase.DriveCase):
 
     def test_commands_run_once_each_and_in_order(self):
         config = json.dumps({
-            "image": self.tag, "remoteUser": "dev", "workspaceFolder": "/work/${localWorkspaceFolderBasename}",
+            "image": self.tag, "remoteUser": "dev", "workspaceFolder": "/ws/${localWorkspaceFolderBasename}",
             "containerEnv": {"CE": "c"}, "remoteEnv": {"RE": "${containerEnv:CE}-r"},
             "onCreateCommand": "echo on-create $(id -un) $(pwd) $RE $FOO",
             "updateContentCommand": ["echo", "update content"],
@@ -198,14 +198,25 @@ class DevContainer(drivecase.DriveCase):
             "postStartCommand": "echo post-start", "postAttachCommand": "false"})
         document = self.workspace(self.repository({".devcontainer/devcontainer.json": "// x\n" + config[:-1] + ",}"}))
         output = self.drive(document, "create", "start").ok(self).output
-        self.assertRegex(output, r"(?s)on-create dev /work/app c-r bar\n.*update content\n.*B\nA\n.*post-start\n.*"
+        self.assertRegex(output, r"(?s)on-create dev /ws/app c-r bar\n.*update content\n.*B\nA\n.*post-start\n.*"
                                  r"Warning: postAttachCommand failed: exit status 1")
         output = self.drive(document, "start", "stop", "start").ok(self).output
         self.assertNotIn("on-create", output)
         self.assertNotIn("update content", output)
         self.assertEqual(output.count("post-start\n"), 1)
-        self.assertEqual(self.inside("env").count("DAYTONA_WORKSPACE_DIR=/work/app"), 1)
+        self.assertEqual(self.inside("env").count("DAYTONA_WORKSPACE_DIR=/ws/app"), 1)
         self.drive(document, "delete").ok(self)
+
+    def test_initialize_command_only_where_it_is_allowed(self):
+        config = json.dumps({"image": self.tag, "initializeCommand": {"a": "pwd; env > env", "b": ["touch", "b"]}})
+        document = self.workspace(self.repository({".devcontainer.json": config}))
+        self.assertIn("initializeCommand is not run", self.drive(document, "create").ok(self).output)
+        self.assertFalse(os.path.exists(self.root(self.id, "app", "env")))
+        self.drive(document, "delete").ok(self)
+        self.drive(document, "create", options=["allow_initialize_command=yes"], RUNNER_SECRET="xyzzy").ok(self)
+        self.assertTrue(os.path.exists(self.root(self.id, "app", "b")))
+        with open(self.root(self.id, "app", "env"), encoding="utf-8") as file:
+            self.assertNotIn("xyzzy", file.read())
 
     def test_command_of_creation_that_fails(self):
         config = '{"image":"%s","onCreateCommand":"echo because; exit 7"}' % self.tag

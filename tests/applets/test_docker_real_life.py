@@ -124,7 +124,7 @@ class Life(dockercase.DockerCase):
         os.makedirs(self.path("providers", "docker-provider", workspace, "app-data"))
         docker("create", "--name", f"{target}-{workspace}", "--label", f"daytona.target.id={target}",
                "--label", f"daytona.workspace.id={workspace}", "--label", "daytona.workspace.repository.url=x",
-               "--network", "host", "-v", f"{checkout}:/home/dev/app", "--stop-timeout", "1",
+               "--network", "host", "-v", f"{checkout}:{dockercase.HOMES}/dev/app", "--stop-timeout", "1",
                "--entrypoint", "/daytona-runner", self.image, "pause")
         container = self.containers(workspace)[0]
         self.job("start", workspace)

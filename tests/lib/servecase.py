@@ -27,3 +27,25 @@ class ServeCase(Case):
 
     def agents(self, workspace):
         return pids_with(f"DAYTONA_WORKSPACE_ID={workspace}")
+
+
+JOBS = "/runner/[^/]+/jobs"
+STATE = "/runner/[^/]+/jobs/[^/]+/state"
+BEAT = "/runner/[^/]+/metadata"
+HTML = "<html><body>Please sign in token=abcsecret</body></html>"
+
+
+class FaultCase(ServeCase):
+    def gaps(self, method, pattern):
+        times = [r.at for r in self.srv.seen(method, pattern)]
+        return [b - a for a, b in zip(times, times[1:])]
+
+    def quick_job(self, timeout=60):
+        """A job that needs no provider work: deleting what is not there."""
+        workspace = self.srv.add_workspace(self.repo_url)
+        job = self.srv.add_job("workspace", "delete", workspace)
+        self.assertEqual(self.srv.wait_final(job, timeout * PATIENCE), ("success", ""))
+        return job
+
+    def no_error_lines(self, runner):
+        self.assertNotRegex(runner.log(), r"(?i)\bERROR\b")
