@@ -188,6 +188,7 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
 	struct target_config *list = NULL;
 	struct ctx c;
 	size_t n = 0;
+	unsigned tries = 0;
 	bool there = false;
 	int rc;
 
@@ -195,7 +196,9 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
 		return 0;
 	ctx_open(&c, env, &none);
 	buf_addf(&name, "%s-runner-%s", p->preset_name, env->runner_id);
-	rc = api_target_configs(c.api, &list, &n, ctx_call(&c), e);
+	do
+		rc = api_target_configs(c.api, &list, &n, ctx_call(&c), e);
+	while (rc < 0 && ctx_again(&c, &tries, e));
 	for (size_t i = 0; i < n; i++) {
 		there = there || strcmp(list[i].name, buf_cstr(&name)) == 0;
 		target_config_free(&list[i]);
@@ -203,8 +206,10 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
 	free(list);
 	if (rc == 0 && !there) {
 		provider_info_json(p, version, env->runner_id, env->runner_name, &info);
-		rc = api_target_config_create(c.api, buf_cstr(&name), p->preset_options, buf_str(&info),
-					      ctx_call(&c), e);
+		do
+			rc = api_target_config_create(c.api, buf_cstr(&name), p->preset_options, buf_str(&info),
+						      ctx_call(&c), e);
+		while (rc < 0 && ctx_again(&c, &tries, e));
 	}
 	if (rc < 0)
 		err_wrap(e, "register target config %s", buf_cstr(&name));

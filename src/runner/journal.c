@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See journal.h. A record is "crc32 length json\n"; the first NUL at a record's place ends the file. */
-#include "runner/journal.h"
+#include "runner/journal_internal.h"
 
 #include "base/file.h"
 #include "base/jsonw.h"
@@ -16,36 +16,11 @@
 
 #define SPACE_STEP 65536    /* zeros written ahead */
 #define SPACE_MIN 16384     /* extend when less is left */
-#define RECORD_MAX (1 << 20)
 #define FILE_MAX_BYTES (64 << 20)
 #define TIDY_BYTES 262144
 #define TEXT_MAX 8192
 #define RESULT_SPACE 6144 /* kept free for each unfinished job's result */
 #define METADATA_MAX 65536 /* no job of ours uses more */
-#define PREFIX 18 /* "xxxxxxxx nnnnnnnn " */
-
-struct journal {
-	char *path;
-	int fd;          /* -1: memory only */
-	off_t end;       /* where the next record goes */
-	off_t size;      /* allocated with zeros */
-	char boot[64];   /* of this boot */
-	struct journal_entry *entries;
-	size_t n;
-	off_t rewritten; /* where the records ended after the last rewrite */
-};
-
-static uint32_t crc32(struct str s)
-{
-	uint32_t crc = 0xFFFFFFFFu;
-
-	for (size_t i = 0; i < s.n; i++) {
-		crc ^= (unsigned char)s.p[i];
-		for (int k = 0; k < 8; k++)
-			crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1)));
-	}
-	return ~crc;
-}
 
 static void read_boot_id(char *out, size_t size)
 {
@@ -56,180 +31,6 @@ static void read_boot_id(char *out, size_t size)
 	if (file_read("/proc/sys/kernel/random/boot_id", 128, &b, &e) == 0)
 		snprintf(out, size, "%.*s", STR_ARG(str_trim(buf_str(&b))));
 	buf_free(&b);
-}
-
-static void entry_free(struct journal_entry *en)
-{
-	job_free(&en->job);
-	free(en->text);
-	*en = (struct journal_entry){ 0 };
-}
-
-/* ---- reading ---- */
-
-static struct journal_entry *find(struct journal *j, struct json rec)
-{
-	char *id = json_dup(json_get(rec, "id"));
-	struct journal_entry *found = NULL;
-
-	for (size_t i = 0; id && i < j->n; i++) {
-		if (strcmp(j->entries[i].job.id, id) == 0)
-			found = &j->entries[i];
-	}
-	free(id);
-	return found;
-}
-
-static struct journal_entry *add_entry(struct journal *j, const struct job *job)
-{
-	j->entries = mem_realloc(j->entries, (j->n + 1) * sizeof(*j->entries));
-	j->entries[j->n] = (struct journal_entry){ .job = *job };
-	return &j->entries[j->n++];
-}
-
-static void replay_claim(struct journal *j, struct json rec)
-{
-	struct job job = { 0 };
-	struct err e;
-
-	if (job_parse(json_get(rec, "job"), &job, &e) < 0)
-		return;
-	for (size_t i = 0; i < j->n; i++) {
-		if (strcmp(j->entries[i].job.id, job.id) == 0) { /* claimed again */
-			job_free(&job);
-			return;
-		}
-	}
-	add_entry(j, &job);
-}
-
-static void replay_result(struct journal_entry *en, struct json rec)
-{
-	char *state = json_dup_or_empty(json_get(rec, "state"));
-
-	en->result = job_state_of(state);
-	if (en->result != JOB_SUCCESS)
-		en->result = JOB_ERROR;
-	en->has_result = true;
-	free(en->text);
-	en->text = json_dup(json_get(rec, "text"));
-	free(state);
-}
-
-/* A result whose claim was in a damaged place: the id is enough to report it. */
-static struct journal_entry *orphan(struct journal *j, struct json rec)
-{
-	struct job job = { 0 };
-	struct err e;
-
-	if (job_parse(rec, &job, &e) < 0)
-		return NULL;
-	return add_entry(j, &job);
-}
-
-static void replay_run(struct journal *j, struct journal_entry *en, struct json rec)
-{
-	int64_t pid, start;
-
-	if (!json_str_is(json_get(rec, "boot"), j->boot) ||
-	    !json_i64(json_get(rec, "pid"), 2, INT32_MAX, &pid) ||
-	    !json_i64(json_get(rec, "start"), 0, INT64_MAX, &start))
-		return;
-	en->process = (struct proc_id){ (pid_t)pid, (uint64_t)start };
-}
-
-static void replay_done(struct journal *j, struct journal_entry *en)
-{
-	size_t at = (size_t)(en - j->entries);
-
-	entry_free(en);
-	memmove(en, en + 1, (j->n - at - 1) * sizeof(*en));
-	j->n--;
-}
-
-static bool replay_record(struct journal *j, struct str json)
-{
-	struct err e;
-	struct json_doc *doc = json_parse(json, RECORD_MAX, &e);
-	struct json rec = json_root(doc);
-	struct json type = json_get(rec, "t");
-	struct journal_entry *en = find(j, rec);
-	bool ok = json_is_object(rec);
-
-	if (json_str_is(type, "claim"))
-		replay_claim(j, rec);
-	else if (en && json_str_is(type, "run"))
-		replay_run(j, en, rec);
-	else if (json_str_is(type, "result") && (en || (en = orphan(j, rec))))
-		replay_result(en, rec);
-	else if (en && json_str_is(type, "done"))
-		replay_done(j, en);
-	json_doc_free(doc);
-	return ok;
-}
-
-/* The record at the start of s: its whole length, or 0 if there is no valid one. */
-static size_t record_at(struct str s, struct str *json)
-{
-	char head[PREFIX + 1];
-	unsigned long crc, len;
-	char *end;
-
-	if (s.n < PREFIX + 1)
-		return 0;
-	memcpy(head, s.p, PREFIX);
-	head[PREFIX] = '\0';
-	if (head[8] != ' ' || head[17] != ' ')
-		return 0;
-	crc = strtoul(head, &end, 16);
-	if (end != head + 8)
-		return 0;
-	len = strtoul(head + 9, &end, 16);
-	if (end != head + 17 || len > RECORD_MAX || s.n - PREFIX < len + 1 || s.p[PREFIX + len] != '\n')
-		return 0;
-	*json = (struct str){ s.p + PREFIX, len };
-	return crc32(*json) == crc ? PREFIX + len + 1 : 0;
-}
-
-struct replay {
-	off_t good;       /* end of the last valid record that follows others without a gap */
-	unsigned skipped; /* damaged places with valid records behind them */
-	bool torn;        /* something behind the last valid record */
-};
-
-static void replay(struct journal *j, struct str all, struct replay *r)
-{
-	size_t at = 0;
-	bool damaged = false;
-
-	while (at < all.n) {
-		struct str rest = { all.p + at, all.n - at };
-		struct str json = { 0 };
-		size_t len = record_at(rest, &json);
-		const char *nl;
-
-		if (len && replay_record(j, json)) {
-			r->skipped += damaged;
-			damaged = false;
-			at += len;
-			r->good = (off_t)at;
-			continue;
-		}
-		if (rest.p[0] == '\0') { /* zeros: the end, unless a power cut left a hole */
-			size_t zeros = 0;
-
-			while (zeros < rest.n && rest.p[zeros] == '\0')
-				zeros++;
-			at += zeros;
-			if (at < all.n)
-				damaged = true;
-			continue;
-		}
-		damaged = true;
-		nl = memchr(rest.p, '\n', rest.n);
-		at = nl ? at + (size_t)(nl - rest.p) + 1 : all.n;
-	}
-	r->torn = damaged;
 }
 
 /* ---- writing ---- */
@@ -269,7 +70,7 @@ static int extend(struct journal *j, off_t need, struct err *e)
 
 static void record_add(struct buf *out, struct str json)
 {
-	buf_addf(out, "%08x %08zx ", (unsigned)crc32(json), json.n);
+	buf_addf(out, "%08x %08zx ", (unsigned)journal_crc(json), json.n);
 	buf_add_str(out, json);
 	buf_addc(out, '\n');
 }
@@ -279,10 +80,10 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	struct buf rec = { 0 };
 	int rc = -1;
 
-	if (json.n > RECORD_MAX)
+	if (json.n > JOURNAL_RECORD_MAX)
 		return err_set(e, ERR_LIMIT, 0, "a record of %zu bytes is more than the journal takes", json.n);
 	if (j->fd < 0) {
-		replay_record(j, json);
+		journal_apply(j, json);
 		return 0;
 	}
 	record_add(&rec, json);
@@ -296,7 +97,7 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 		rc = 0;
 	if (rc == 0) {
 		j->end += (off_t)rec.n;
-		replay_record(j, json);
+		journal_apply(j, json);
 	} else {
 		struct err ignored;
 
@@ -307,6 +108,15 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	}
 	buf_wipe(&rec);
 	return rc;
+}
+
+static size_t results_to_come(const struct journal *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n; i++)
+		n += !j->entries[i].has_result;
+	return n;
 }
 
 int journal_claim(struct journal *j, const struct job *job, struct err *e)
@@ -323,7 +133,7 @@ int journal_claim(struct journal *j, const struct job *job, struct err *e)
 	jw_key(&b, "job");
 	job_write(&kept, &b);
 	jw_obj_end(&b);
-	if (j->fd >= 0 && extend(j, (off_t)(b.n + SPACE_MIN + (j->n + 1) * RESULT_SPACE), e) < 0)
+	if (j->fd >= 0 && extend(j, (off_t)(b.n + SPACE_MIN + (results_to_come(j) + 1) * RESULT_SPACE), e) < 0)
 		rc = -1;
 	else
 		rc = append(j, buf_str(&b), true, e);
@@ -396,6 +206,20 @@ int journal_drop(struct journal *j, const char *job_id, struct err *e)
 
 /* ---- opening ---- */
 
+static void past_record(const struct journal_past *p, struct buf *out)
+{
+	struct buf b = { 0 };
+
+	jw_obj(&b);
+	jw_kstr(&b, "t", "past");
+	jw_kstr(&b, "id", p->id);
+	jw_kstr(&b, "state", job_state_name(p->result));
+	jw_kstr(&b, "text", p->text);
+	jw_obj_end(&b);
+	record_add(out, buf_str(&b));
+	buf_free(&b);
+}
+
 static void entry_records(const struct journal *j, const struct journal_entry *en, struct buf *out)
 {
 	struct buf b = { 0 };
@@ -437,10 +261,16 @@ static int rewrite(struct journal *j, struct err *e)
 	size_t used, space;
 	int fd;
 
+	for (size_t i = 0; i < JOURNAL_PAST; i++) {
+		const struct journal_past *p = &j->past[(j->past_next + i) % JOURNAL_PAST];
+
+		if (p->id)
+			past_record(p, &b);
+	}
 	for (size_t i = 0; i < j->n; i++)
 		entry_records(j, &j->entries[i], &b);
 	used = b.n;
-	space = SPACE_STEP + j->n * RESULT_SPACE;
+	space = SPACE_STEP + results_to_come(j) * RESULT_SPACE;
 	memset(buf_reserve(&b, space), 0, space);
 	b.n += space;
 	if (file_replace(j->path, 0600, buf_str(&b), e) < 0) {
@@ -503,7 +333,7 @@ static int keep(struct journal *j, off_t good, struct err *e)
 static int load(struct journal *j, void (*note)(void *arg, const char *text), void *arg, struct err *e)
 {
 	struct buf all = { 0 }, text = { 0 }, name = { 0 };
-	struct replay r = { 0 };
+	struct journal_replay r = { 0 };
 	int rc = file_read(j->path, FILE_MAX_BYTES, &all, e);
 
 	if (rc < 0 && e->kind == ERR_NOT_FOUND)
@@ -511,7 +341,7 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 	else if (rc < 0 && e->kind == ERR_LIMIT)
 		rc = 0; /* what was read still counts; the rest is set aside with it */
 	if (rc == 0) {
-		replay(j, buf_str(&all), &r);
+		journal_replay(j, buf_str(&all), &r);
 		if (r.skipped || (r.torn && all.n && r.good == 0 && !all_zero(buf_str(&all)))) {
 			set_aside(j->path, buf_str(&all), &name);
 			buf_addf(&text, "journal %s is damaged; the readable records are kept, a copy is in %s",
@@ -558,8 +388,12 @@ void journal_close(struct journal *j)
 	if (!j)
 		return;
 	for (size_t i = 0; i < j->n; i++)
-		entry_free(&j->entries[i]);
+		journal_entry_free(&j->entries[i]);
 	free(j->entries);
+	for (size_t i = 0; i < JOURNAL_PAST; i++) {
+		free(j->past[i].id);
+		free(j->past[i].text);
+	}
 	fd_close(&j->fd);
 	free(j->path);
 	free(j);
@@ -574,6 +408,15 @@ const struct journal_entry *journal_entries(const struct journal *j, size_t *n)
 {
 	*n = j->n;
 	return j->entries;
+}
+
+const struct journal_past *journal_past(const struct journal *j, const char *job_id)
+{
+	for (size_t i = 0; i < JOURNAL_PAST; i++) {
+		if (j->past[i].id && strcmp(j->past[i].id, job_id) == 0)
+			return &j->past[i];
+	}
+	return NULL;
 }
 
 void journal_tidy(struct journal *j)

@@ -7,6 +7,7 @@
  *
  *   claim  before the claim is sent (synced)     result  before a result counts as done (synced)
  *   run    pid of the job's process              done    the Server has the result
+ *   past   in a rewritten file: what was done
  */
 #ifndef RUNNER_JOURNAL_H
 #define RUNNER_JOURNAL_H
@@ -22,6 +23,12 @@ struct journal_entry { /* one unfinished job */
 	struct proc_id process; /* pid 0: none recorded, or of an earlier boot */
 };
 
+struct journal_past { /* a job that is over: delivered again it is answered from here, not run again */
+	char *id;
+	enum job_state result;
+	char *text; /* of an error, shortened; or NULL */
+};
+
 struct journal;
 
 /* Opens or creates path and replays it. A torn tail is cut; damage before valid records is kept aside as
@@ -35,6 +42,10 @@ bool journal_is_durable(const struct journal *j);
 
 /* What is unfinished. Borrowed until the next append. */
 const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
+
+/* The end of a job that was reported, if it is among the last JOURNAL_PAST ones; else NULL. Borrowed until the next append. */
+#define JOURNAL_PAST 128
+const struct journal_past *journal_past(const struct journal *j, const char *job_id);
 
 /* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
 int journal_claim(struct journal *j, const struct job *job, struct err *e);

@@ -77,6 +77,33 @@ out:
 	return rc;
 }
 
+/* "x.tmp-123", as file_replace names them. */
+static bool is_temporary(const char *name)
+{
+	const char *mark = strstr(name, ".tmp-");
+
+	return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+}
+
+void paths_sweep(const char *state_dir)
+{
+	static const char *const dirs[] = { ".", "targets", "builds", "agents" };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		char *path = path_join(state_dir, dirs[i]);
+		DIR *d = opendir(path);
+		struct dirent *ent;
+
+		while (d && (ent = readdir(d)) != NULL) {
+			if (is_temporary(ent->d_name))
+				unlinkat(dirfd(d), ent->d_name, 0);
+		}
+		if (d)
+			closedir(d);
+		free(path);
+	}
+}
+
 char *paths_lock(const char *state_dir)
 {
 	return path_join(state_dir, "lock");

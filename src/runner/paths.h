@@ -19,6 +19,8 @@
 /* Creates state_dir with marker and sub-directories; refuses one that belongs to another user, or that exists, is not
  * empty and has no marker. ERR_SYS with EROFS when it cannot be written. */
 int paths_prepare(const char *state_dir, struct err *e);
+/* Removes temporary files that a killed process left. Under the lock, before anything is written. */
+void paths_sweep(const char *state_dir);
 char *paths_lock(const char *state_dir);
 char *paths_journal(const char *state_dir);
 char *paths_status(const char *state_dir);

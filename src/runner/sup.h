@@ -103,18 +103,9 @@ struct task {
 	struct task *next;
 };
 
-struct done_job { /* a job delivered again is answered from here, not run again */
-	char *id;
-	enum job_state result;
-	char *text;
-};
-#define DONE_KEPT 128
-
 struct tasks {
 	struct task *first;
 	size_t n, running; /* running: claimed and not finished */
-	struct done_job done[DONE_KEPT];
-	size_t done_next;
 	uint64_t succeeded, failed; /* since the start */
 };
 

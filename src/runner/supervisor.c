@@ -355,6 +355,7 @@ static int open_state(struct sup *s, struct err *e)
 	if (daemon_lock_take(&s->lock, s->c->state_dir, e) < 0)
 		return -1;
 	s->state_ok = true;
+	paths_sweep(s->c->state_dir);
 	path = paths_journal(s->c->state_dir);
 	s->journal = journal_open(path, journal_note, NULL, e);
 	free(path);

@@ -69,24 +69,6 @@ static void drop(struct sup *s, struct task *t)
 	s->poll_held = false; /* there is room again */
 }
 
-static void remember(struct sup *s, const struct task *t)
-{
-	struct done_job *d = &s->tasks.done[s->tasks.done_next++ % DONE_KEPT];
-
-	free(d->id);
-	free(d->text);
-	*d = (struct done_job){ mem_dup(t->job.id), t->result, mem_dup(t->text) };
-}
-
-static const struct done_job *remembered(const struct sup *s, const char *id)
-{
-	for (size_t i = 0; i < DONE_KEPT; i++) {
-		if (s->tasks.done[i].id && strcmp(s->tasks.done[i].id, id) == 0)
-			return &s->tasks.done[i];
-	}
-	return NULL;
-}
-
 static bool is_active(const struct task *t)
 {
 	return t->stage == TASK_RUNNING || t->stage == TASK_CLAIMING ||
@@ -154,7 +136,6 @@ void tasks_reported(struct sup *s, struct task *t)
 	}
 	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
 		log_warn("%s", e.msg);
-	remember(s, t);
 	drop(s, t);
 	journal_tidy(s->journal);
 }
@@ -170,26 +151,26 @@ void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms)
 
 /* ---- claiming ---- */
 
-static void offer_again(struct sup *s, const struct done_job *d, struct job *j)
+static void offer_again(struct sup *s, const struct journal_past *past, struct job *j)
 {
 	struct task *t = add(s, j);
 
 	log_info("job %s was delivered again; its result is sent again", t->job.id);
-	t->result = d->result;
-	t->text = mem_dup(d->text);
+	t->result = past->result;
+	t->text = mem_dup(past->text);
 	t->stage = TASK_REPORT;
 }
 
 bool tasks_offer(struct sup *s, struct job *j)
 {
 	struct task *t = find(s, j->id);
-	const struct done_job *d = remembered(s, j->id);
+	const struct journal_past *past = journal_past(s->journal, j->id);
 	struct err e = { 0 };
 
 	if (t)
 		return false; /* known: its claim is under way, or it runs and its report settles the matter */
-	if (d) {
-		offer_again(s, d, j);
+	if (past) {
+		offer_again(s, past, j);
 		return true;
 	}
 	if (tasks_room(s) == 0)
@@ -536,9 +517,4 @@ void tasks_free(struct sup *s)
 {
 	while (s->tasks.first)
 		drop(s, s->tasks.first);
-	for (size_t i = 0; i < DONE_KEPT; i++) {
-		free(s->tasks.done[i].id);
-		free(s->tasks.done[i].text);
-		s->tasks.done[i] = (struct done_job){ 0 };
-	}
 }

@@ -189,8 +189,8 @@ def process(s):
 
 def down(s):
     """The supervisor is gone, and with it its process. What it had sent arrives, is lost, or is held up."""
-    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, res="", kept="", offer=False,
-                   rep="", proc="")
+    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, res="", offer=False, rep="",
+                   proc="")
     late = [request for request in s.net if not request[1]]
     sent = [what for what, awaited in s.net if awaited]
     yield s._replace(net=tuple(late))

@@ -438,9 +438,6 @@ class Machine:
         runs = collections.Counter(re.findall(r"job running +(\S+)", log))
         for plan in self.server.plans.values():
             wrong += [f"{plan.job} ({plan.kind}): {text}" for text in self.check_job(plan, runs[plan.job])]
-        for target, count in collections.Counter(self.server.created_targets).items():
-            if count > 1:
-                wrong.append(f"target {target} was created {count} times")
         wrong += self.check_leftovers()
         return wrong
 

@@ -292,6 +292,44 @@ static void result_outlives_its_claim(void)
 	buf_free(&whole);
 }
 
+/* What was reported is known across restarts and rewrites, up to a limit; what was not ours is not. */
+static void past_jobs_are_known(void)
+{
+	struct err e = { 0 };
+	const struct journal_past *past;
+	struct journal *j;
+	size_t n;
+
+	fresh();
+	j = reopen();
+	for (int i = 0; i < 3000; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "j%d", i);
+		claim(j, id);
+		journal_result(j, id, i % 2 ? JOB_SUCCESS : JOB_ERROR, i % 2 ? NULL : "why", &e);
+		journal_done(j, id, &e);
+		journal_tidy(j);
+	}
+	claim(j, "lost");
+	CHECK(journal_drop(j, "lost", &e) == 0);
+	for (int again = 0; again < 2; again++) {
+		CHECK(!journal_past(j, "lost"));
+		CHECK(!journal_past(j, "j100"));
+		past = journal_past(j, "j2999");
+		CHECK(past && past->result == JOB_SUCCESS && !past->text);
+		past = journal_past(j, "j2900");
+		CHECK(past && past->result == JOB_ERROR);
+		CHECK_STR(past->text, "why");
+		journal_close(j);
+		j = reopen();
+	}
+	journal_entries(j, &n);
+	CHECK_INT((long long)n, 0);
+	CHECK_INT(notes, 0);
+	journal_close(j);
+}
+
 static char *long_text(size_t n)
 {
 	char *s = mem_alloc(n + 1);
@@ -357,4 +395,4 @@ static void prepare(void)
 
 TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
 	  TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
-	  TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
+	  TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(past_jobs_are_known), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
