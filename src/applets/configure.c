@@ -211,6 +211,25 @@ static int collect(struct configure *o, struct config *c, struct err *e)
 	return rc == 0 ? preview(o, c, e) : -1;
 }
 
+/* A runner whose state directory is changed under it could be neither found nor stopped any more. */
+static int check_state_dir(const struct configure *o, const struct config *c, struct err *e)
+{
+	struct config now = { 0 };
+	struct proc_id who = { 0 };
+	struct err ignored = { 0 };
+	int rc = 0;
+
+	if (config_load(&now, o->config_dir, NULL, &ignored) == 0 &&
+	    strcmp(now.state_dir, c->state_dir) != 0 &&
+	    daemon_lock_probe(now.state_dir, &who, &ignored) > 0)
+		rc = err_set(
+			e, ERR_BUSY, 0,
+			"the runner (process %ld) uses state directory %s; stop it before changing that",
+			(long)who.pid, now.state_dir);
+	config_free(&now);
+	return rc;
+}
+
 static int configure(struct configure *o, struct err *e)
 {
 	struct config c = { 0 };
@@ -230,6 +249,8 @@ static int configure(struct configure *o, struct err *e)
 		keep_environment(&c, &o->changes);
 		rc = config_require(&c, e);
 	}
+	if (rc == 0)
+		rc = check_state_dir(o, &c, e);
 	if (rc == 0 && !o->no_check)
 		rc = check(o, &c, e);
 	if (rc == 0)
