@@ -191,15 +191,17 @@ int config_read_secret(const char *path, struct buf *out, struct err *e)
 	if (config_check_private(path, e) < 0)
 		return -1;
 	if (file_read(path, SECRET_MAX, &raw, e) == 0) {
-		line = str_trim(buf_str(&raw)); /* a second line is no part of a secret, but a mistake */
+		line = str_trim(
+			buf_str(&raw)); /* a second line is no part of a secret, but a mistake */
 		rc = 0;
 		if (line.n == 0)
 			rc = err_set(e, ERR_CONFIG, 0, "%s is empty", path);
 		for (size_t i = 0; i < line.n && rc == 0; i++) {
 			if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
-				rc = err_set(e, ERR_CONFIG, 0,
-				             "%s holds a line break or control character (byte 0x%02x) inside the secret",
-				             path, (unsigned)(unsigned char)line.p[i]);
+				rc = err_set(
+					e, ERR_CONFIG, 0,
+					"%s holds a line break or control character (byte 0x%02x) inside the secret",
+					path, (unsigned)(unsigned char)line.p[i]);
 		}
 		if (rc == 0)
 			buf_add_str(out, line);

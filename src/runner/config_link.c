@@ -176,7 +176,8 @@ int server_link_open(struct server_link *l, const struct config *c, struct err *
 	if (url_parse(str_of(c->url), &l->url, e) < 0)
 		return err_wrap(e, "API URL");
 	proxy = proxy_for(&l->url, c->proxy, c->no_proxy);
-	if (proxy && proxy_parse(proxy, &parsed, e) < 0) { /* never past a proxy that was asked for */
+	if (proxy &&
+	    proxy_parse(proxy, &parsed, e) < 0) { /* never past a proxy that was asked for */
 		server_link_close(l);
 		return err_wrap(e, "proxy");
 	}
