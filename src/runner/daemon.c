@@ -230,6 +230,10 @@ static void add_tail(const char *path, off_t from, struct buf *out)
 
 static void exec_child(const char *self_exe, const char *const *argv, int err_fd, int ready_fd)
 {
+	union {
+		const char *const *from;
+		char *const *to;
+	} a = { argv }; /* exec changes nothing of it, but says so only in prose */
 	char number[16];
 	int null = open("/dev/null", O_RDWR);
 
@@ -244,7 +248,7 @@ static void exec_child(const char *self_exe, const char *const *argv, int err_fd
 	proc_reset_signals();
 	proc_close_fds(&ready_fd, 1);
 	fcntl(ready_fd, F_SETFD, 0);
-	execv(self_exe, (char *const *)(uintptr_t)argv);
+	execv(self_exe, a.to);
 	_exit(127);
 }
 
