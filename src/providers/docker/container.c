@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define POLL_MS 50
+#define STOP_TIMEOUT_S 10
 #define START_WAIT_MS 60000
 #define REMOVE_WAIT_MS 45000
 #define REMOVE_AGAIN_MS 1000
@@ -101,7 +102,7 @@ static void read_container(struct container *c, struct json v)
 		.state_text = json_dup_or_empty(json_get(state, "Status")),
 		.started_at = json_dup_or_empty(json_get(state, "StartedAt")),
 		.tty = json_bool(json_get(config, "Tty"), false),
-		.stop_timeout_s = 10,
+		.stop_timeout_s = STOP_TIMEOUT_S,
 	};
 	if (*c->name == '/')
 		memmove(c->name, c->name + 1, strlen(c->name));
@@ -314,13 +315,16 @@ static int has_ended(struct engine *g, const char *id, struct deadline d, struct
 
 int container_stop(struct engine *g, const struct container *c, struct deadline d, struct err *e)
 {
-	int64_t ms = c->stop_timeout_s * 1000 + g->call_ms;
+	/* Podman says 0 when nothing was asked for, and would kill at once. */
+	int64_t grace_s = c->stop_timeout_s > 0 ? c->stop_timeout_s : STOP_TIMEOUT_S;
+	int64_t ms = grace_s * 1000 + g->call_ms;
 	struct deadline until = deadline_min(d, deadline_in_ms(ms + g->call_ms));
 	int running;
 
 	if (c->state == CS_CREATED || c->state == CS_EXITED)
 		return 0;
-	if (post(g, c->id, "stop", ms, d, e) < 0 && e->kind != ERR_NOT_FOUND)
+	if (post(g, c->id, c->stop_timeout_s > 0 ? "stop" : "stop?t=10", ms, d, e) < 0 &&
+	    e->kind != ERR_NOT_FOUND)
 		return err_wrap(e, "stop container %.12s", c->id);
 	err_clear(e);
 	while ((running = has_ended(g, c->id, d, e)) > 0) {

@@ -8,6 +8,7 @@
 #define LABEL_TARGET "daytona.target.id"
 #define LABEL_WORKSPACE "daytona.workspace.id"
 #define LABEL_REPOSITORY "daytona.workspace.repository.url"
+#define LABEL_RUNNER "daytona.runner.id"
 #define LABEL_BUILD "daytona.build.id"
 #define LABEL_HELPER "daytona.runner.helper" /* on what we make for a moment: id of its resource */
 #define LABEL_COMPOSE_PROJECT "com.docker.compose.project"

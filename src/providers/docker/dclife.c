@@ -3,6 +3,7 @@
 #include "providers/docker/dclife.h"
 
 #include "base/mem.h"
+#include "base/proc.h"
 
 #include <stdlib.h>
 
@@ -143,5 +144,47 @@ int dc_run_hook(const struct devcontainer *dc, const char *hook, struct engine *
 		}
 		free(r);
 	}
+	return rc;
+}
+
+static int initialize_one(const struct devcontainer *dc, struct json v, const char *checkout,
+                          const struct provider_env *env, struct deadline d, struct err *e)
+{
+	struct proc_spawn s = {
+		.cwd = checkout, .output = env->log, .arg = env->log_arg, .stop = env->stop
+	};
+	struct strlist argv;
+	const char **list;
+	struct buf how = { 0 };
+	int status = 0, rc;
+
+	if (!dc_command(dc, v, &argv))
+		return 0;
+	list = mem_array(argv.n + 1, sizeof(*list));
+	for (size_t i = 0; i < argv.n; i++)
+		list[i] = argv.p[i];
+	s.argv = list;
+	rc = proc_run(&s, d, &status, e);
+	if (rc == 0 && status != 0) {
+		proc_describe_status(status, &how);
+		rc = err_set(e, ERR_OTHER, 0, "initializeCommand failed: %s", buf_cstr(&how));
+		buf_free(&how);
+	}
+	free(list);
+	strlist_free(&argv);
+	return rc;
+}
+
+int dc_run_initialize(const struct devcontainer *dc, const char *checkout,
+                      const struct provider_env *env, struct deadline d, struct err *e)
+{
+	struct json v = json_get(dc->root, "initializeCommand");
+	int rc = 0;
+
+	provider_logf(env, "Running initializeCommand on the runner's host");
+	if (!json_is_object(v))
+		return initialize_one(dc, v, checkout, env, d, e);
+	for (struct json m = json_first(v); rc == 0 && json_present(m); m = json_next(m))
+		rc = initialize_one(dc, m, checkout, env, d, e);
 	return rc;
 }

@@ -12,6 +12,11 @@ int dc_run_hook(const struct devcontainer *dc, const char *hook, struct engine *
                 const char *container, const char *user, const struct kv *env, struct deadline d,
                 struct err *e);
 
+/* Runs initializeCommand on this host, in the checkout, with a bare environment: only where the runner's owner allows it
+ * (protocol 12.46). Members of an object run one after the other. */
+int dc_run_initialize(const struct devcontainer *dc, const char *checkout,
+                      const struct provider_env *env, struct deadline d, struct err *e);
+
 /* argv of a command in string or array form; false if it is neither, or empty. Free with strlist_free. */
 bool dc_command(const struct devcontainer *dc, struct json v, struct strlist *argv);
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_WORDS_MS 300 /* for the output of a container that was just started */
+
 static void unuse(struct docker *k)
 {
 	if (k->agent.conn) {
@@ -18,8 +20,7 @@ static void unuse(struct docker *k)
 		(void)exec_step(&k->agent, &ignored); /* what it said last */
 	}
 	exec_free(&k->agent);
-	follow_step(k->logs);
-	follow_free(k->logs);
+	follow_finish(k->logs, LAST_WORDS_MS);
 	k->logs = NULL;
 	if (k->used_for) {
 		engine_close(&k->g);

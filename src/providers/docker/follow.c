@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "providers/docker/frames.h"
+#include "providers/docker/spec.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ struct follow {
 	struct http_request req;
 	struct buf target;
 	char *id;
-	bool tty, busy, over;
+	bool tty, busy, over, silent;
 	struct deadline again; /* when to open the stream next */
 	struct frames frames;
 	/* Of the entry being read. */
@@ -137,6 +138,7 @@ struct follow *follow_start(struct engine *g, const struct container *c)
 	f->g = g;
 	f->id = mem_dup(c->id);
 	f->tty = c->tty;
+	f->silent = strcmp(c->entry, PROGRAM_PATH) == 0;
 	memcpy(f->started, c->started_at, n);
 	f->http = http_client_new(&g->target, "daytona-runner");
 	open_stream(f);
@@ -169,6 +171,25 @@ void follow_step(struct follow *f)
 	else
 		open_stream(f);
 	container_free(&c);
+}
+
+void follow_finish(struct follow *f, int64_t ms)
+{
+	struct deadline d = deadline_in_ms(ms);
+	struct pollset ps = { 0 };
+	struct err ignored = { 0 };
+
+	follow_step(f);
+	while (f && !f->silent && f->busy && !deadline_passed(d) && !engine_stopped(f->g)) {
+		pollset_reset(&ps);
+		http_poll(f->http, &ps);
+		pollset_until(&ps, d);
+		if (pollset_wait(&ps, &ignored) < 0)
+			break;
+		follow_step(f);
+	}
+	pollset_free(&ps);
+	follow_free(f);
 }
 
 void follow_free(struct follow *f)

@@ -63,11 +63,12 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 
 /* workspace.c */
 int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
-int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
 /* Finds the workspace's container by its labels, then by its name. ERR_NOT_FOUND if there is none. */
 int ws_find(struct docker *k, const struct workspace *ws, struct container *out, struct deadline d,
             struct err *e);
 char *ws_container_name(const struct workspace *ws);
+/* wsstart.c */
+int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
 /* wsend.c */
 int ws_stop(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
 int ws_delete(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);

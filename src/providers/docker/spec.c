@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define HOSTNAME_MAX 63
+#define STOP_TIMEOUT_S 10
 
 void strlist_add(struct strlist *l, const char *s)
 {
@@ -207,6 +208,7 @@ void spec_write(const struct spec *s, struct buf *b)
 	write_entry(b, s);
 	jw_key(b, "Labels");
 	kv_to_json(&s->labels, b);
+	jw_kint(b, "StopTimeout", STOP_TIMEOUT_S); /* Podman's default is to kill at once */
 	jw_kbool(b, "AttachStdout", true);
 	jw_kbool(b, "AttachStderr", true);
 	write_host(b, s);

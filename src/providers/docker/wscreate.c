@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "providers/docker/archive.h"
 #include "providers/docker/dchelper.h"
+#include "providers/docker/dclife.h"
 #include "providers/docker/internal.h"
 #include "providers/docker/remote.h"
 
@@ -39,6 +40,7 @@ static void fill_common(struct making *m)
 	kv_set(&s->labels, LABEL_TARGET, ws->target_id);
 	kv_set(&s->labels, LABEL_WORKSPACE, ws->id);
 	kv_set(&s->labels, LABEL_REPOSITORY, ws->repo.url);
+	kv_set(&s->labels, LABEL_RUNNER, m->k->env->runner_id);
 	s->entry = ENTRY_PROGRAM;
 	if (!delivery_program(m->k, &why)) {
 		s->entry = ENTRY_SLEEP;
@@ -260,13 +262,17 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 		return -1;
 	}
 	dc.env_allow = k->env->env_allow;
+	if (json_present(json_get(dc.root, "initializeCommand"))) {
+		if (!k->opt.initialize)
+			provider_logf(k->env, "initializeCommand is not run: it would run on the "
+			                      "runner's host (allow_initialize_command)");
+		else if (dc_run_initialize(&dc, m->dir->checkout, k->env, d, e) < 0)
+			goto out;
+	}
 	if (dc_foreign_key(&dc)) {
 		rc = make_foreign(m, &dc, id, d, e);
 		goto out;
 	}
-	if (json_present(json_get(dc.root, "initializeCommand")))
-		provider_logf(k->env,
-		              "initializeCommand is not run: it would run on the runner's host");
 	if (dc_build(&dc, &b, &has_build, e) < 0 ||
 	    (has_build && dc_build_check(&b, m->dir->checkout, e) < 0))
 		goto out;

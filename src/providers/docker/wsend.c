@@ -23,8 +23,7 @@ int ws_stop(struct docker *k, const struct workspace_job *w, struct deadline d, 
 	if (c.state == CS_EXITED || c.state == CS_CREATED)
 		provider_logf(k->env, "Container %.12s does not run", c.id);
 	else
-		provider_logf(k->env, "Stopping container %.12s (up to %lld s)", c.id,
-		              (long long)c.stop_timeout_s);
+		provider_logf(k->env, "Stopping container %.12s", c.id);
 	rc = container_stop(&k->g, &c, d, e);
 	if (rc == 0)
 		rc = siblings_do(k, &c, SIBLINGS_STOP, d, e);
