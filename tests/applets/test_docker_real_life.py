@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docker-provider on the real engine: the whole life of workspaces, again and again; the runner killed at
-many moments; containers of the reference taken over."""
+"""docker-provider on the real engine: the whole life of workspaces, again and again; containers of
+the reference taken over."""
 import json
 import os
-import random
-import signal
 import sys
 import time
 
@@ -16,29 +14,9 @@ from dockercase import docker  # noqa: E402
 from httppeer import reply  # noqa: E402
 
 ROUNDS = int(os.environ.get("DAYTONA_RUNNER_TEST_ROUNDS", "3"))
-OPTIONS = json.dumps({"Sock Path": "/var/run/docker.sock", "Network": "host"})
 
 
-class Life(dockercase.DockerCase):
-    def setUp(self):
-        super().setUp()
-        self.srv = self.server()
-        self.run_ner = self.docker_runner(self.srv)
-
-    def workspace(self, **kwargs):
-        workspace = self.srv.add_workspace(f"file://{self.path('git')}/app.git" if "url" not in kwargs else
-                                           kwargs.pop("url"), image=kwargs.pop("image", self.image), user="dev",
-                                           provider="docker-provider", options=OPTIONS, **kwargs)
-        self.mine.append(workspace)
-        return workspace
-
-    def job(self, action, workspace, expect="success", timeout=60, kind="workspace"):
-        job = self.srv.add_job(kind, action, workspace)
-        state, text = self.srv.wait_final(job, timeout * common.PATIENCE)
-        self.assertEqual(state, expect, f"{action}: {text}\n{self.run_ner.log()[-3000:]}\n"
-                                        f"{self.srv.log_text(kind, workspace)[-3000:]}")
-        return text
-
+class Life(dockercase.LifeCase):
     def test_every_job_type(self):
         self.run_ner.start()
         for _ in range(ROUNDS):
@@ -82,37 +60,6 @@ class Life(dockercase.DockerCase):
         for pid in common.all_pids():
             self.assertNotIn(key.encode(), common.read_proc(pid, "cmdline"))
         self.job("delete", workspace)
-
-    def test_killed_at_many_moments(self):
-        """kill -9 of runner and job, then the job again: it ends well, with one container or none."""
-        rand = random.Random(5)
-        for action in ("create", "delete"):
-            for i in range(10):
-                workspace = self.workspace()
-                self.run_ner.start()
-                if action == "delete":
-                    self.job("create", workspace)
-                job = self.srv.add_job("workspace", action, workspace)
-                self.srv.wait_state(job, ("running", "success", "error"), 20 * common.PATIENCE)
-                time.sleep(0.04 * i + rand.random() * 0.04)  # the moment is the point
-                for pid in common.descendants(self.run_ner.pid) + [self.run_ner.pid]:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except OSError:
-                        pass
-                self.run_ner.kill()
-                self.run_ner.start()
-                state, text = self.srv.wait_final(job, 60 * common.PATIENCE)
-                if action == "create" and state == "success":
-                    self.assertEqual(self.state(workspace), "running", text)
-                self.job(action, workspace)
-                if action == "create":
-                    self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
-                    self.job("delete", workspace)
-                self.assertIsNone(self.state(workspace))
-                self.assertEqual(os.listdir(os.path.join(self.run_ner.state, "workspaces")), [])
-                self.run_ner.stop()
-        self.assertEqual(self.srv.job_faults(), [])
 
     def test_container_of_the_reference(self):
         """Labels, name, sleep infinity as the reference leaves them; its checkout is removed with it."""

@@ -12,6 +12,7 @@ from gitserver import make_repo
 
 SECTION = 'provider "docker-provider"'
 HOMES = "/" + "home"
+HOST_NETWORK = json.dumps({"Sock Path": "/var/run/docker.sock", "Network": "host"})
 
 
 def docker(*args, check=True, timeout=120, data=None):
@@ -87,6 +88,29 @@ class DockerCase(common.Case):
         values = {f"{SECTION}__enabled": "true", "runner__drain_timeout": "2s"}
         values.update(settings)
         return self.runner(server, **values)
+
+
+class LifeCase(DockerCase):
+    """A whole runner and a scripted Server; jobs for workspaces on the real engine."""
+
+    def setUp(self):
+        super().setUp()
+        self.srv = self.server()
+        self.run_ner = self.docker_runner(self.srv)
+
+    def workspace(self, **kwargs):
+        workspace = self.srv.add_workspace(f"file://{self.path('git')}/app.git" if "url" not in kwargs else
+                                           kwargs.pop("url"), image=kwargs.pop("image", self.image), user="dev",
+                                           provider="docker-provider", options=HOST_NETWORK, **kwargs)
+        self.mine.append(workspace)
+        return workspace
+
+    def job(self, action, workspace, expect="success", timeout=60, kind="workspace"):
+        job = self.srv.add_job(kind, action, workspace)
+        state, text = self.srv.wait_final(job, timeout * common.PATIENCE)
+        self.assertEqual(state, expect, f"{action}: {text}\n{self.run_ner.log()[-3000:]}\n"
+                                        f"{self.srv.log_text(kind, workspace)[-3000:]}")
+        return text
 
 
 def shell_image(tag, extra=()):

@@ -113,25 +113,26 @@ static bool is_passing(const struct err *e)
 }
 
 /* One POST whose answer is a progress stream. */
-static int run_stream(struct engine *g, const struct docker_options *o, struct engine_request *r,
-                      struct deadline d, struct err *e)
+static int run_stream(struct engine *g, const struct docker_options *o,
+                      const struct engine_request *request, struct deadline d, struct err *e)
 {
+	struct engine_request r = *request;
 	struct http_reply reply = { 0 };
 	struct progress p;
 	struct err cut = { 0 };
 	int rc, ended;
 
 	progress_start(&p, g->env);
-	r->sink = progress_sink;
-	r->sink_arg = &p;
-	r->stall_ms = o->pull_stall_ms;
-	rc = engine_send(g, r, &reply, d, e);
+	r.sink = progress_sink;
+	r.sink_arg = &p;
+	r.stall_ms = o->pull_stall_ms;
+	rc = engine_send(g, &r, &reply, d, e);
 	if (rc < 0 && e->kind == ERR_TIMEOUT && !deadline_passed(d))
 		err_set(e, ERR_TIMEOUT, 0, "stalled: no byte from the engine for %lld s",
 		        (long long)(o->pull_stall_ms / 1000));
 	ended = progress_end(&p, &cut);
 	if (rc == 0 && (reply.status < 200 || reply.status >= 300))
-		rc = engine_refused(r, &reply, e);
+		rc = engine_refused(&r, &reply, e);
 	else if (ended < 0 && (rc == 0 || p.failed)) {
 		*e = cut;
 		rc = -1;
@@ -220,7 +221,7 @@ int image_ensure(struct engine *g, const struct docker_options *o, const char *n
 		rc = pull_and_check(g, o, name, &ref, buf_cstr(&full), regs ? regs : &none, &found,
 		                    d, e);
 	}
-	if (rc == 0 && *found.arch && *g->arch && strcmp(found.arch, g->arch) != 0)
+	if (rc == 0 && found.arch && *found.arch && *g->arch && strcmp(found.arch, g->arch) != 0)
 		provider_logf(g->env, "Warning: image %s is for %s, the engine's machine is %s",
 		              buf_cstr(&full), found.arch, g->arch);
 	if (rc == 0 && out)

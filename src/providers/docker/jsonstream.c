@@ -53,7 +53,7 @@ int jsonstream_feed(struct jsonstream *s, struct str in,
 
 		if (!s->depth) {
 			from = i;
-			if (memchr(" \t\r\n\x1e", c, 5))
+			if (c && strchr(" \t\r\n\x1e", c))
 				continue;
 			if (c != '{')
 				return err_set(

@@ -11,6 +11,7 @@
 /* A string as the reference's JSON library writes it; jsonw escapes less. */
 static void add_string(struct buf *b, const char *s)
 {
+	static const char controls[] = "\b\t\n\f\r";
 	size_t n = strlen(s);
 
 	buf_addc(b, '"');
@@ -25,8 +26,8 @@ static void add_string(struct buf *b, const char *s)
 		}
 		if (c == '"' || c == '\\')
 			buf_addf(b, "\\%c", c);
-		else if (c < 0x20 && memchr("\b\t\n\f\r", c, 5))
-			buf_addf(b, "\\%c", "btn?fr"[c - '\b']);
+		else if (strchr(controls, c) && c)
+			buf_addf(b, "\\%c", "btnfr"[strchr(controls, c) - controls]);
 		else if (c < 0x20 || c == '<' || c == '>' || c == '&')
 			buf_addf(b, "\\u%04x", c);
 		else if (len == 3 && memcmp(s + i, "\xe2\x80\xa8", 3) == 0)

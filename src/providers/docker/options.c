@@ -18,40 +18,40 @@ enum option_type { O_STR, O_SECRET, O_BOOL, O_PORT, O_CPUS, O_SIZE, O_MS, O_AGEN
 struct option {
 	const char *name; /* as in the manifest; lower case: configuration only */
 	enum option_type type;
+	bool remote; /* hidden for local targets */
 	size_t at;
 	const char *kind;     /* type in the manifest */
 	const char *fallback; /* default in the form */
 	const char *help;
-	bool remote; /* hidden for local targets */
 };
 
 #define AT(member) offsetof(struct docker_options, member)
 
 /* clang-format off */
 static const struct option options[] = {
-	{ "Remote Hostname", O_STR, AT(remote_host), "string", "", "Reached by ssh", true },
-	{ "Remote Port", O_PORT, AT(remote_port), "int", "22", "", true },
-	{ "Remote User", O_STR, AT(remote_user), "string", "", "", true },
-	{ "Remote Password", O_SECRET, AT(remote_password), "string", "", "", true },
-	{ "Remote Private Key Path", O_STR, AT(remote_key), "file-path", "~/.ssh", "On the runner's host", true },
-	{ "Sock Path", O_STR, AT(sock), "string", DOCKER_DEFAULT_SOCK, "", false },
-	{ "Target Data Dir", O_STR, AT(data_dir), "string", "/tmp/daytona-data", "", true },
-	{ "Privileged", O_BOOL, AT(privileged), "boolean", "false", "", false },
-	{ "Network", O_STR, AT(network), "string", "", "", false },
-	{ "CPUs", O_CPUS, AT(nano_cpus), "string", "", "Limit, such as 1.5", false },
-	{ "Memory", O_SIZE, AT(memory_bytes), "string", "", "Limit, such as 2g", false },
-	{ "Extra Hosts", O_STR, AT(extra_hosts), "string", "", "name:address, ...", false },
-	{ "Agent", O_AGENT, AT(agent), "option", "auto", "", false },
-	{ "pull", O_PULL, AT(pull), NULL, NULL, NULL, false },
-	{ "pull stall", O_MS, AT(pull_stall_ms), NULL, NULL, NULL, false },
-	{ "pull timeout", O_MS, AT(pull_total_ms), NULL, NULL, NULL, false },
-	{ "call timeout", O_MS, AT(call_ms), NULL, NULL, NULL, false },
-	{ "agent timeout", O_MS, AT(agent_ms), NULL, NULL, NULL, false },
-	{ "agent binary", O_STR, AT(agent_binary), NULL, NULL, NULL, false },
-	{ "allow initialize command", O_BOOL, AT(initialize), NULL, NULL, NULL, false },
-	{ "allow file", O_BOOL, AT(allow_file), NULL, NULL, NULL, false },
-	{ "git ca file", O_STR, AT(git_ca_file), NULL, NULL, NULL, false },
-	{ "allow host mounts", O_BOOL, AT(host_mounts), NULL, NULL, NULL, false },
+	{ "Remote Hostname", O_STR, true, AT(remote_host), "string", "", "Reached by ssh" },
+	{ "Remote Port", O_PORT, true, AT(remote_port), "int", "22", "" },
+	{ "Remote User", O_STR, true, AT(remote_user), "string", "", "" },
+	{ "Remote Password", O_SECRET, true, AT(remote_password), "string", "", "" },
+	{ "Remote Private Key Path", O_STR, true, AT(remote_key), "file-path", "~/.ssh", "On the runner's host" },
+	{ "Sock Path", O_STR, false, AT(sock), "string", DOCKER_DEFAULT_SOCK, "" },
+	{ "Target Data Dir", O_STR, true, AT(data_dir), "string", "/tmp/daytona-data", "" },
+	{ "Privileged", O_BOOL, false, AT(privileged), "boolean", "false", "" },
+	{ "Network", O_STR, false, AT(network), "string", "", "" },
+	{ "CPUs", O_CPUS, false, AT(nano_cpus), "string", "", "Limit, such as 1.5" },
+	{ "Memory", O_SIZE, false, AT(memory_bytes), "string", "", "Limit, such as 2g" },
+	{ "Extra Hosts", O_STR, false, AT(extra_hosts), "string", "", "name:address, ..." },
+	{ "Agent", O_AGENT, false, AT(agent), "option", "auto", "" },
+	{ "pull", O_PULL, false, AT(pull), NULL, NULL, NULL },
+	{ "pull stall", O_MS, false, AT(pull_stall_ms), NULL, NULL, NULL },
+	{ "pull timeout", O_MS, false, AT(pull_total_ms), NULL, NULL, NULL },
+	{ "call timeout", O_MS, false, AT(call_ms), NULL, NULL, NULL },
+	{ "agent timeout", O_MS, false, AT(agent_ms), NULL, NULL, NULL },
+	{ "agent binary", O_STR, false, AT(agent_binary), NULL, NULL, NULL },
+	{ "allow initialize command", O_BOOL, false, AT(initialize), NULL, NULL, NULL },
+	{ "allow file", O_BOOL, false, AT(allow_file), NULL, NULL, NULL },
+	{ "git ca file", O_STR, false, AT(git_ca_file), NULL, NULL, NULL },
+	{ "allow host mounts", O_BOOL, false, AT(host_mounts), NULL, NULL, NULL },
 };
 /* clang-format on */
 
