@@ -8,6 +8,7 @@
 #define SECOND 1000
 #define HOUR (3600 * 1000LL)
 #define DAY (24 * HOUR)
+#define HEARTBEAT_MIN_MS 10 /* for soak tests */
 
 /* clang-format off */
 #define TEXT(s, n, m, type, def, flag, arg, help) \
@@ -68,7 +69,7 @@ const struct config_key config_keys[] = {
 	     "HTTP proxy, instead of the environment's"),
 	TEXT("server", "no_proxy", no_proxy, CFG_STR, NULL, "no-proxy", "HOSTS",
 	     "hosts that are reached directly"),
-	TIME("server", "heartbeat_s", heartbeat_ms, "5", SECOND, 25 * SECOND, "heartbeat",
+	TIME("server", "heartbeat_s", heartbeat_ms, "5", HEARTBEAT_MIN_MS, 25 * SECOND, "heartbeat",
 	     "time between heartbeats; the Server's limit is 30"),
 	TIME("server", "poll_timeout_s", poll_timeout_ms, "75", SECOND, 600 * SECOND, "poll-timeout",
 	     "limit of one question for jobs; the Server answers within 60"),

@@ -107,7 +107,7 @@ static void errors_name_file_and_line(void)
 		{ "[runner]\nlog_compress = maybe\n",
 		  "runner.ini:2: log_compress is true or false" },
 		{ "[server]\nheartbeat_s = 0\n",
-		  "runner.ini:2: heartbeat_s is a time from 1 to 25 seconds" },
+		  "runner.ini:2: heartbeat_s is a time from 10ms to 25 seconds" },
 		{ "[runner]\nid = ../x\n", "runner.ini:2: id has letters" },
 		{ "[runner]\nname = a\x01z\n", "runner.ini:2: name holds a control character" },
 		{ "[provider docker]\n", "runner.ini:1: unknown section" },
