@@ -88,11 +88,12 @@ static int bad(const char *what, struct err *e)
 /* 1 the head is there, 0 need more, -1 refused. */
 static int frame_head(const struct ws_reader *r, struct frame *f, struct err *e)
 {
-	const unsigned char *p = (const unsigned char *)r->raw.p + r->used;
 	size_t have = r->raw.n - r->used, width;
+	const unsigned char *p;
 
 	if (have < 2)
 		return 0;
+	p = (const unsigned char *)r->raw.p + r->used;
 	f->fin = p[0] & 0x80;
 	f->op = p[0] & 15;
 	f->masked = p[1] & 0x80;
