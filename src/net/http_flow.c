@@ -38,7 +38,7 @@ static int pending(struct http_client *c, struct str *s, struct err *e)
 		return -1;
 	if (c->out_off < c->out.n)
 		*s = (struct str){ c->out.p + c->out_off, c->out.n - c->out_off };
-	else if (!c->joined && !c->req->body_source)
+	else if (!c->joined && !c->req->body_source && c->body_off < body.n)
 		*s = (struct str){ body.p + c->body_off, body.n - c->body_off };
 	else
 		*s = (struct str){ 0 };
