@@ -332,18 +332,17 @@ static void poll_failed(struct sup *s, const struct err *e)
 
 static void heartbeat_failed(struct sup *s, struct err *e)
 {
-	struct deadline at;
-
 	if (e->kind == ERR_HTTP && e->code == 500 && strstr(e->msg, "metadata not found"))
 		err_wrap(e, "the Server has no runner %s (any more); create one and configure this host for it", s->c->id);
+	/* The back-off alone says when: with the interval as the least, runners that were started together would come
+	 * back together (field case 20). */
 	if (e->kind == ERR_HTTP && !refuses_key(e) && s->aux.reply.retry_after_ms <= 0) {
 		/* An answer: the connection is good, so results need not wait. */
-		at = deadline_in_ms(backoff_ms(s->aux.failures, 30000));
+		s->heartbeat_at = deadline_in_ms(backoff_ms(s->aux.failures, 30000));
 		s->aux.failures += s->aux.failures < 30;
-		if (at.at_ms > s->heartbeat_at.at_ms)
-			s->heartbeat_at = at;
 	} else {
 		chan_failed(s, &s->aux, e);
+		s->heartbeat_at = s->aux.not_before;
 	}
 	health_bad(s, e, true);
 }
