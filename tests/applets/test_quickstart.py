@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/quickstart without its build: twice in a row, and what it leaves behind (nothing)."""
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from common import BIN, Case, PATIENCE, clean_env, main, pids_with, run  # noqa: E402
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "quickstart")
+
+
+class QuickstartTest(Case):
+    def test_whole_way_twice(self):
+        env = clean_env(self.tmp, DAYTONA_RUNNER_BIN=os.path.abspath(BIN), TMPDIR=self.tmp)
+        for _ in range(2):
+            result = run([SCRIPT], env=env, timeout=60 * PATIENCE)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            lines = result.stdout.strip().splitlines()
+            self.assertTrue(lines[-1].startswith("quickstart: done"), lines[-1])
+            self.assertIn("Running", lines)
+            self.assertIn("Hello from a workspace.", lines)
+            self.assertEqual(glob.glob(self.path("daytona-quickstart-*")), [])
+            self.assertEqual(pids_with(self.tmp), [])
+
+    def test_failure_says_where(self):
+        broken = self.path("broken")
+        with open(broken, "w", encoding="utf-8") as file:
+            file.write('#!/bin/sh\n[ "$1" = create ] && exit 1\nexec "$REAL" "$@"\n')
+        os.chmod(broken, 0o755)
+        env = clean_env(self.tmp, DAYTONA_RUNNER_BIN=broken, REAL=os.path.abspath(BIN), TMPDIR=self.tmp)
+        result = run([SCRIPT], env=env, timeout=60 * PATIENCE)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot register a runner", result.stderr)
+        self.assertEqual(glob.glob(self.path("daytona-quickstart-*")), [])
+        self.assertEqual(pids_with(self.tmp), [])
+
+
+if __name__ == "__main__":
+    main()
