@@ -46,10 +46,11 @@ struct proc_spawn {
 	void (*output)(void *arg, struct str bytes);
 	void *arg;
 	int64_t grace_ms;         /* between SIGTERM and SIGKILL at the deadline; default 5000 */
+	bool confined;            /* it cannot look into other processes, where the kernel can see to that */
 	const volatile int *stop; /* when it becomes non-zero the program is ended; may be NULL */
 };
 
-/* Runs it in its own process group and waits. 0 and *status = wait status; -1 when it cannot be
+/* Runs it in its own process group and waits. It dies with us. 0 and *status = wait status; -1 when it cannot be
  * started (ERR_NOT_FOUND names the program), or ran into the deadline (ERR_TIMEOUT) or was
  * stopped (ERR_CANCELED); then its whole group is dead when this returns. Output is read to its
  * end, at most 2 s beyond the program's exit (grandchildren may hold the pipe). */

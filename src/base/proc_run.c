@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See proc.h: proc_run. */
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/proc.h"
 #include "base/proc_stat.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,12 +79,17 @@ int proc_exec(const char *const *argv, const char *const *env)
 }
 
 static _Noreturn void be_child(const struct proc_spawn *s, const char *const *env, int in, int out,
-                               int report)
+                               int report, pid_t parent)
 {
 	struct failure f = { 0 };
 
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
 	proc_reset_signals();
+	if (s->confined)
+		confine_self();
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0) {
 		f.code = errno;
 	} else if (s->cwd && chdir(s->cwd) < 0) {
@@ -110,13 +117,14 @@ static int fork_child(struct run *r, int in, int out, int report, struct err *e)
 	char path[PATH_MAX + 8];
 	const char *const plain[] = { path, "HOME=/", NULL };
 	const char *ours = getenv("PATH");
+	pid_t parent = getpid();
 
 	snprintf(path, sizeof(path), "PATH=%s", ours ? ours : DEFAULT_PATH);
 	r->pid = fork();
 	if (r->pid < 0)
 		return err_sys(e, errno, "fork");
 	if (r->pid == 0)
-		be_child(r->s, r->s->env ? r->s->env : plain, in, out, report);
+		be_child(r->s, r->s->env ? r->s->env : plain, in, out, report, parent);
 	setpgid(r->pid, r->pid); /* whoever comes first; EACCES after its exec is harmless */
 	r->pidfd = proc_pidfd(r->pid);
 	return 0;

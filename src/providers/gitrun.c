@@ -44,6 +44,7 @@ int git_run(const struct git_run *r, struct deadline d, int *status, struct err 
 		.arg = r->arg,
 		.stop = r->stop,
 		.grace_ms = 2000,
+		.confined = true,
 	};
 	int wait_status = 0;
 	int rc;
