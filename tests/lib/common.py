@@ -109,6 +109,10 @@ def rss_kb(pid):
 
 
 def cpu_seconds(pid):
+    """Processor time used; exact where the scheduler tells, else in clock ticks."""
+    exact = read_proc(pid, "schedstat").split()
+    if exact:
+        return int(exact[0]) / 1e9
     fields = read_proc(pid, "stat").rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
