@@ -32,6 +32,7 @@ struct run {
 	struct deadline phase_end;
 	enum err_kind reason; /* why it is being ended */
 	pid_t pid;
+	uint64_t began; /* its start time, as in struct proc_id; 0: not known */
 	int pidfd, in, out;
 	struct str left; /* of the input */
 	bool exited, lost;
@@ -118,6 +119,7 @@ static int fork_child(struct run *r, int in, int out, int report, struct err *e)
 	const char *const plain[] = { path, "HOME=/", NULL };
 	const char *ours = getenv("PATH");
 	pid_t parent = getpid();
+	struct proc_id id;
 
 	snprintf(path, sizeof(path), "PATH=%s", ours ? ours : DEFAULT_PATH);
 	r->pid = fork();
@@ -127,6 +129,7 @@ static int fork_child(struct run *r, int in, int out, int report, struct err *e)
 		be_child(r->s, r->s->env ? r->s->env : plain, in, out, report, parent);
 	setpgid(r->pid, r->pid); /* whoever comes first; EACCES after its exec is harmless */
 	r->pidfd = proc_pidfd(r->pid);
+	r->began = proc_identify(r->pid, &id) ? id.start : 0;
 	return 0;
 }
 
@@ -273,6 +276,19 @@ static void wait_some(struct run *r, struct deadline d)
 		give_input(r);
 }
 
+/* Daemons that it left come to us where we are a subreaper, and nothing else of ours began after it did. */
+static void end_orphans(const struct run *r)
+{
+	struct proc_id *all = NULL;
+	size_t n = r->s->end_daemons && r->began ? proc_descendants(getpid(), &all) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].start >= r->began && proc_signal(all[i], SIGKILL))
+			waitpid(all[i].pid, NULL, WNOHANG);
+	}
+	free(all);
+}
+
 static int finish(struct run *r, int *status, struct err *e)
 {
 	const char *name = r->s->argv[0];
@@ -287,6 +303,7 @@ static int finish(struct run *r, int *status, struct err *e)
 		return err_set(e, r->reason, 0, "%s (process %ld) does not end, not even killed",
 		               name, (long)r->pid);
 	reap(r, status);
+	end_orphans(r);
 	if (r->reason == ERR_CANCELED)
 		return err_set(e, ERR_CANCELED, 0, "%s was stopped", name);
 	if (r->reason)

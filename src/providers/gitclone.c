@@ -105,6 +105,7 @@ static int git(struct clone *k, const char *const *argv, struct deadline d, stru
 		.output = git_output,
 		.arg = k,
 		.stop = k->c->stop,
+		.end_daemons = k->c->in_job,
 	};
 	int status;
 

@@ -23,6 +23,7 @@ struct git_clone {
 	void (*log)(void *arg, struct str bytes);
 	void *log_arg;
 	const volatile int *stop;
+	bool in_job; /* in a process of its own: what git leaves running is ended */
 };
 
 /* Appends the URL without its user part (ssh keeps the user's name); "https://" is prefixed when it

@@ -45,6 +45,7 @@ int git_run(const struct git_run *r, struct deadline d, int *status, struct err 
 		.stop = r->stop,
 		.grace_ms = 2000,
 		.confined = true,
+		.end_daemons = r->end_daemons,
 	};
 	int wait_status = 0;
 	int rc;

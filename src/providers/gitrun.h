@@ -27,6 +27,7 @@ struct git_run {
 	void (*output)(void *arg, struct str bytes);
 	void *arg;
 	const volatile int *stop;
+	bool end_daemons; /* see struct proc_spawn */
 };
 /* Exit status in *status (0: fine), -1 if it did not run to its end; git missing is one clear
  * sentence. */

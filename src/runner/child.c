@@ -38,6 +38,7 @@ static _Noreturn void child_main(void (*work)(void *arg, const volatile int *sto
 	/* A job must not outlive its supervisor: the next one would start the same work again. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its programs leave behind comes to it */
 	if (getppid() != parent)
 		_exit(1);
 	proc_reset_signals();

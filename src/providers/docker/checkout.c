@@ -205,6 +205,7 @@ int checkout_clone(struct docker *k, const struct repository *repo, const struct
 		.log = k->env->log,
 		.log_arg = k->env->log_arg,
 		.stop = k->env->stop,
+		.in_job = true,
 	};
 	int rc = file_mkdirs(parent, 0755, e);
 

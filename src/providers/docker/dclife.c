@@ -151,7 +151,7 @@ static int initialize_one(const struct devcontainer *dc, struct json v, const ch
                           const struct provider_env *env, struct deadline d, struct err *e)
 {
 	struct proc_spawn s = {
-		.cwd = checkout, .output = env->log, .arg = env->log_arg, .stop = env->stop, .confined = true
+		.cwd = checkout, .output = env->log, .arg = env->log_arg, .stop = env->stop, .confined = true, .end_daemons = true
 	};
 	struct strlist argv;
 	const char **list;

@@ -150,6 +150,7 @@ static int checkout(struct call *c, struct deadline d, struct err *e)
 		.log = c->env->log,
 		.log_arg = c->env->log_arg,
 		.stop = c->env->stop,
+		.in_job = true,
 	};
 	int rc = git_clone(&clone, d, e);
 

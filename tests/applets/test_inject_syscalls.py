@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system call that can fail is made to fail in turn (strace's injection) while serve starts and runs
+jobs: it never crashes, each job ends in exactly one true state, and no result is lost.
+
+A sample of the places by default; DR_INJECT_ALL=1 takes every one."""
+import collections
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from common import BIN, PATIENCE, SANITIZER, SKIP, Case, Runner, children, main, run  # noqa: E402
+from fakeserver import FINAL, FakeServer  # noqa: E402
+
+ALL = bool(os.environ.get("DR_INJECT_ALL"))
+PER_KIND = 12       # places of one kind in a sample
+BUDGET = 110.0      # seconds for the sample
+AT_ONCE = 4
+
+# What fails and how. The name is what strace calls it; unknown ones on this machine are left out (?).
+KINDS = [
+    ("?write", ("EIO", "ENOSPC")), ("?pwrite64", ("EIO", "ENOSPC")), ("?fsync", ("EIO",)), ("?fdatasync", ("EIO",)),
+    ("?rename,?renameat,?renameat2", ("EIO", "ENOSPC")), ("?open,?openat", ("EMFILE", "EIO")),
+    ("?fork,?vfork,?clone,?clone3", ("EAGAIN", "ENOMEM")), ("?connect", ("ECONNREFUSED", "ENETUNREACH")),
+    ("?socket", ("EMFILE",)), ("?pipe2", ("EMFILE",)), ("?sendto,?sendmsg", ("EPIPE", "ECONNRESET")),
+    ("?recvfrom,?recvmsg", ("ECONNRESET",)), ("?read", ("EIO", "EINTR")), ("?poll,?ppoll", ("EINTR", "ENOMEM")),
+    ("?ftruncate", ("EIO",)), ("?mkdir,?mkdirat", ("ENOSPC", "EACCES")), ("?chmod,?fchmod,?fchmodat", ("EPERM",)),
+    ("?utimensat", ("EIO",)), ("?unlink,?unlinkat", ("EIO",)), ("?wait4", ("EINTR",)), ("?setsockopt", ("EINVAL",)),
+    ("?getrandom", ("ENOSYS",)), ("?flock", ("EINTR", "ENOLCK")), ("?signalfd4", ("EMFILE",)), ("?fcntl", ("EINVAL",)),
+    ("?prctl", ("EINVAL",)), ("?setsid", ("EPERM",)), ("?close", ("EIO",)), ("?pread64", ("EIO",)),
+    ("?mmap,?brk", ("ENOMEM",)), ("?getdents64", ("EIO",)), ("?newfstatat,?stat,?fstat,?lstat", ("EIO",)),
+]
+
+
+def sanitized():
+    with open(BIN, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+class Place:
+    """Its own directory, which common.Runner asks for."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        os.makedirs(directory, mode=0o700)
+
+    def path(self, *names):
+        return os.path.join(self.directory, *names)
+
+
+class Trial:
+    """serve with one failing call, then without; both with the same jobs."""
+
+    def __init__(self, directory, calls, error, when):
+        self.calls, self.error, self.when = calls, error, when
+        self.place = Place(directory)
+        self.server = FakeServer().start()
+        self.runner = Runner(self.place, self.server, runner__drain_timeout=5)
+        self.wrong = []
+        self.hit = False
+
+    def add_jobs(self):
+        server = self.server
+        self.expect = {
+            server.add_job("runner", "install-provider", server.runner_id,
+                           metadata='{"name":"native-provider","version":"v1.0.0"}'): "success",
+            server.add_job("target", "create", server.add_target()): "success",
+            server.add_job("target", "create", server.add_target(provider="none-provider")): "error"}
+
+    def unsettled(self):
+        return [job for job in self.expect if self.server.jobs[job]["state"] not in FINAL]
+
+    def settle(self, seconds):
+        end = time.monotonic() + seconds
+        while self.unsettled() and self.runner.process.poll() is None and time.monotonic() < end:
+            with self.server.lock:
+                self.server.lock.wait(0.02)
+
+    def serve_pid(self):
+        found = children(self.runner.process.pid)
+        return found[0] if found else None
+
+    def go(self):
+        trace = self.place.path("trace")
+        env = self.runner.env(DR_TRIAL="1")
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        self.add_jobs()
+        prefix = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", trace, "-e", "trace=" + self.calls,
+                  "-e", f"inject={self.calls}:error={self.error}:when={self.when}"]
+        self.runner.start(wait=False, env=env, prefix=prefix)
+        self.settle(12 * PATIENCE)
+        self.end_first()
+        with open(trace, encoding="latin-1") as file:
+            self.hit = "(INJECTED)" in file.read()
+        # Whatever is open is settled by a start in good health.
+        self.runner.start(wait=False)
+        self.settle(20 * PATIENCE)
+        self.runner.stop(30)
+        self.check()
+
+    def end_first(self):
+        pid = self.serve_pid()
+        if self.runner.process.poll() is None and pid:
+            os.kill(pid, signal.SIGTERM)
+        try:
+            status = self.runner.process.wait(20 * PATIENCE)
+        except Exception:
+            self.wrong.append("it does not end after SIGTERM")
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            self.runner.process.kill()
+            self.runner.process.wait(10)
+            return
+        if status < 0:
+            self.wrong.append(f"ended by signal {-status}")
+        elif status and not self.runner.log().strip() and "write" not in self.calls:
+            self.wrong.append(f"ended with {status} and said nothing")
+
+    def check(self):
+        log = self.runner.log()
+        match = SANITIZER.search(log)
+        if match and "LeakSanitizer" not in match.group(0):
+            self.wrong.append(match.group(0))
+        runs = collections.Counter(re.findall(r"job running +(\S+)", log))
+        for job, expected in self.expect.items():
+            states = self.server.states(job)
+            finals = [state for state in states if state in FINAL]
+            text = self.server.jobs[job]["error"] or ""
+            what = f"{self.server.jobs[job]['action']} ended {states} ({text})"
+            if len(finals) != 1 or states[-1] not in FINAL:
+                self.wrong.append("not one final state: " + what)
+            elif runs[job] > 1:
+                self.wrong.append(f"run {runs[job]} times: {what}")
+            elif finals[0] == "success" and expected == "error":
+                self.wrong.append("an untrue success: " + what)
+            elif finals[0] == "error" and not text:
+                self.wrong.append("no reason: " + what)
+
+    def close(self, keep):
+        self.runner.kill()
+        self.server.stop()
+        if not keep:
+            shutil.rmtree(self.place.directory, ignore_errors=True)
+
+    def __str__(self):
+        return f"{self.calls.replace('?', '')} {self.error} number {self.when}"
+
+
+class InjectTest(Case):
+    def trial(self, calls, error, when):
+        trial = Trial(self.path(f"{abs(hash((calls, error)))}-{when}"), calls, error, when)
+        try:
+            trial.go()
+        except Exception as failure:     # told with the place that it belongs to
+            trial.wrong.append(repr(failure))
+        if trial.wrong:
+            trial.wrong.append(trial.runner.log()[-1500:])
+        trial.close(False)
+        return trial
+
+    def kind(self, calls, error, stop):
+        """All places of one kind, or a sample: (trials, wrong)."""
+        wrong, done, when, step = [], 0, 1, 1
+        while not stop.is_set():
+            trial = self.trial(calls, error, when)
+            wrong += [f"{trial}: {text}" for text in trial.wrong]
+            if not trial.hit:
+                break       # there are no more
+            done += 1
+            if not ALL and done >= PER_KIND // 2:
+                step *= 2   # denser at the start
+            if not ALL and done >= PER_KIND:
+                break
+            when += step
+        return done, wrong
+
+    def test_every_call_fails_in_turn(self):
+        kinds = [(calls, error) for calls, errors in KINDS for error in errors
+                 if not (calls.startswith("?mmap") and sanitized())]
+        stop = threading.Event()
+        timer = threading.Timer(1e6 if ALL else BUDGET, stop.set)
+        timer.daemon = True
+        timer.start()
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(lambda kind: self.kind(*kind, stop), kinds))
+        timer.cancel()
+        wrong = [text for _, texts in found for text in texts]
+        tried = sum(done > 0 for done, _ in found)
+        print(f"{sum(done for done, _ in found)} failing calls of {tried} kinds, {len(wrong)} faults")
+        self.assertEqual(wrong, [], "\n".join(wrong[:30]))
+        self.assertGreater(tried, len(kinds) // 2, "strace injects nothing")
+
+
+def usable():
+    try:
+        result = run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO", "true"])
+    except OSError:
+        return "no strace here"
+    return "" if result.returncode == 0 else "strace cannot trace here: " + result.stderr.strip()
+
+
+if __name__ == "__main__":
+    WHY = usable()
+    if WHY:
+        print(WHY)
+        sys.exit(SKIP)
+    main()
