@@ -19,7 +19,7 @@ from fakeserver import FINAL, FakeServer  # noqa: E402
 
 ALL = bool(os.environ.get("DR_INJECT_ALL"))
 PER_KIND = 12       # places of one kind in a sample
-BUDGET = 110.0      # seconds for the sample
+BUDGET = 60.0       # seconds for the sample
 AT_ONCE = 4
 
 # What fails and how. The name is what strace calls it; unknown ones on this machine are left out (?).

@@ -18,7 +18,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, SANITIZER, Runner, all_pids, children, open_fds, pids_with, read_proc, rss_kb  # noqa: E402
+from common import BIN, PATIENCE, SANITIZER, Runner, all_pids, children, open_fds, pids_with, read_proc, rss_kb  # noqa: E402
 from fakeserver import FINAL, FakeServer  # noqa: E402
 from gitserver import GitServer, make_repo  # noqa: E402
 from httppeer import Sink, close, error, raw, reply, reset  # noqa: E402
@@ -100,6 +100,12 @@ POLL_FAULTS = {
     "old list": lambda s, c, r: s.old_list(c, r),
     "slow": slow,
 }
+
+
+def sanitized():
+    """Its memory grows by design: freed blocks are kept for a while."""
+    with open(BIN, "rb") as file:
+        return b"__asan_init" in file.read()
 
 
 class Plan:
@@ -291,8 +297,10 @@ class Machine:
         if self.random.random() < 0.3:
             self.runner.signal(signal.SIGTERM)
         try:
-            if self.runner.wait(60) != 0:
-                self.broken.append(f"serve ended with {self.runner.process.returncode} after SIGTERM")
+            status = self.runner.wait(60)
+            early = len(re.findall("starting runner", self.runner.log())) < self.events["start"]
+            if status != 0 and not (early and status == -signal.SIGTERM):
+                self.broken.append(f"serve ended with {status} after SIGTERM")
         except AssertionError as failure:
             self.broken.append(str(failure))
             self.runner.kill()
@@ -480,7 +488,7 @@ class Machine:
         self.after = self.usage()
         if self.after[0] > self.before[0] + 4:      # connections come and go
             wrong.append(f"descriptors: {self.before[0]} at the start, {self.after[0]} at the end")
-        if self.after[2] > self.before[2] + 8192:
+        if self.after[2] > self.before[2] + 1024 and not sanitized():
             wrong.append(f"resident memory: {self.before[2]} kB at the start, {self.after[2]} kB at the end")
         for path in ("journal",):
             size = os.path.getsize(os.path.join(self.runner.state, path))

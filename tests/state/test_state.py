@@ -10,8 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import statemachine  # noqa: E402  (puts tests/lib on the path)
 from common import main  # noqa: E402
 
-JOBS = int(os.environ.get("DR_STATE_JOBS", "400"))
-KILLS = int(os.environ.get("DR_STATE_KILLS", "40"))
+JOBS = int(os.environ.get("DR_STATE_JOBS", "300"))
+KILLS = int(os.environ.get("DR_STATE_KILLS", "32"))
 MACHINES = int(os.environ.get("DR_STATE_MACHINES", "8"))
 SEED = os.environ.get("DR_STATE_SEED") or str(int(time.time()))
 

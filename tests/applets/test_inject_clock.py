@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clock jumps, the machine sleeps: intervals go by the monotonic clock, a suspend makes the connections
+anew. A preloaded library shifts what the process sees, so this needs the dynamic build."""
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from common import BIN, PATIENCE, Case, cpu_seconds, main  # noqa: E402
+
+SOURCE = r"""
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static const volatile long long *shift(void)
+{
+	static const volatile long long *at;
+	if (!at) {
+		const char *name = getenv("CLOCK_SHIFT");
+		int fd = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+		void *p = fd >= 0 ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+		static const long long none[2];
+		at = p == MAP_FAILED ? none : p;
+		if (fd >= 0)
+			close(fd);
+	}
+	return at;
+}
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, t);
+	if (id == CLOCK_REALTIME)
+		t->tv_sec += shift()[0];
+	if (id == CLOCK_BOOTTIME)
+		t->tv_sec += shift()[1];
+	return rc;
+}
+time_t time(time_t *out)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	if (out)
+		*out = t.tv_sec;
+	return t.tv_sec;
+}
+"""
+HOUR, DAY = 3600, 86400
+
+
+class ClockTest(Case):
+    def setUp(self):
+        super().setUp()
+        with open(BIN, "rb") as file:
+            if b"/lib64/ld-linux" not in file.read(1 << 16):
+                self.skipTest("a static executable takes no preloaded clock")
+        library, source = self.path("shift.so"), self.path("shift.c")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(SOURCE)
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if not compiler or subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source],
+                                          check=False).returncode:
+            self.skipTest("no compiler for the false clock")
+        self.shift(0, 0, create=True)
+        self.library = library
+
+    def shift(self, wall, boot, create=False):
+        with open(self.path("shift"), "wb" if create else "r+b") as file:
+            file.write(struct.pack("qq", wall, boot).ljust(4096, b"\0") if create else struct.pack("qq", wall, boot))
+
+    def start(self, server):
+        runner = self.runner(server)
+        env = runner.env(LD_PRELOAD=self.library, CLOCK_SHIFT=self.path("shift"))
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        return runner.start(env=env)
+
+    def spacing(self, server, count=4):
+        """Seconds between the next heartbeats."""
+        start = len(server.heartbeats)
+        beats = server.wait_heartbeat(start + count + 1, 30 * PATIENCE)[start:]
+        return [after[0] - before[0] for before, after in zip(beats, beats[1:])], beats
+
+    def test_wall_clock_jumps(self):
+        server = self.server()
+        runner = self.start(server)
+        job = server.add_job("target", "create", server.add_target())
+        self.assertEqual(server.wait_final(job, 40 * PATIENCE), ("success", ""))
+        accepted, uptime = server.accepted, 0
+        for wall in (HOUR, -2 * DAY, 0, 30 * 365 * DAY):
+            self.shift(wall, 0)
+            cpu = cpu_seconds(runner.pid)
+            gaps, beats = self.spacing(server)
+            self.assertGreater(min(gaps), 0.5, f"{wall}: heartbeats in a hurry: {gaps}")
+            self.assertLess(max(gaps), 1 + 2 * PATIENCE, f"{wall}: {gaps}")
+            self.assertLess(cpu_seconds(runner.pid) - cpu, 0.5 * PATIENCE, "it spins")
+            for _, body in beats:
+                self.assertGreaterEqual(body["uptime"], uptime)
+                uptime = body["uptime"]
+        self.assertEqual(server.accepted, accepted, "a jump of the wall clock is no reason to connect anew")
+        self.shift(HOUR, 0)
+        job = server.add_job("target", "create", server.add_target())
+        self.assertEqual(server.wait_final(job, 40 * PATIENCE), ("success", ""))
+        self.assertNotRegex(runner.log(), r"(?i)timed? ?out|did not end")
+        self.assertEqual(runner.stop(), 0)
+
+    def test_suspend(self):
+        server = self.server()
+        runner = self.start(server)
+        job = server.add_job("target", "create", server.add_target())
+        server.wait_final(job, 40 * PATIENCE)
+        before = server.accepted
+        self.shift(2 * HOUR, 2 * HOUR)
+        runner.signal(signal.SIGUSR1)       # whatever wakes it up first
+        runner.wait_log(r"slept for 7\d\d\d s")
+        server.wait(lambda: server.accepted >= before + 2, 20 * PATIENCE, "both connections anew")
+        job = server.add_job("target", "create", server.add_target())
+        self.assertEqual(server.wait_final(job, 40 * PATIENCE), ("success", ""))
+        self.assertEqual(server.job_faults(), [])
+        self.assertEqual(runner.stop(), 0)
+
+
+if __name__ == "__main__":
+    main()
