@@ -4,6 +4,7 @@
 
 #include "applets/life.h"
 #include "base/file.h"
+#include "providers/native/native.h"
 #include "runner/daemon.h"
 #include "runner/service.h"
 #include "runner/wipe.h"
@@ -11,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define END_GRACE_MS 5000
+#define END_MS 30000
 
 static bool has_service(const struct config *c, struct service *s)
 {
@@ -79,8 +83,16 @@ static int remove_files(const struct purge *p, const struct config *c, struct er
 {
 	struct buf left = { 0 };
 	struct err why = { 0 };
+	size_t ended = 0;
 	int rc = 0;
 
+	/* What still runs in a workspace would go on without its files, and write new ones. */
+	if (p->purge_data && wipe_check_state_dir(c->state_dir, &why) == 0) {
+		if (native_end_all(c->state_dir, END_GRACE_MS, &ended, deadline_in_ms(END_MS), e) < 0)
+			return -1;
+		if (ended)
+			printf("%zu processes of workspaces were ended.\n", ended);
+	}
 	if (wipe_state_dir(c->state_dir, p->purge_data, &left, &why) < 0 &&
 	    why.kind != ERR_NOT_FOUND) {
 		*e = why;

@@ -364,6 +364,21 @@ class Purge(LifeCase):
         os.symlink(self.path("outside"), os.path.join(work, "link"))
         os.symlink(self.path("outside"), os.path.join(state, "logs"))
 
+    def test_workspaces_end_before_their_data_goes(self):
+        self.configured()
+        self.fill(self.state)
+        root = os.path.join(self.state, "workspaces", "w1")
+        process = subprocess.Popen(["sleep", "300"], start_new_session=True,
+                                   env={"PATH": os.environ["PATH"], "DAYTONA_WORKSPACE_ROOT": root})
+        self.addCleanup(process.kill)
+        common.wait_for(lambda: b"sleep" in common.read_proc(process.pid, "cmdline"), 10, "sleep runs")
+        result = self.applet("purge", "-y", "--keep-data", "edge")
+        self.assertIsNone(process.poll())
+        result = self.applet("purge", "-y", "--local-only", "--purge-data")
+        self.assertIn("1 processes of workspaces were ended", result.stdout)
+        self.assertEqual(process.wait(10), -signal.SIGTERM)
+        self.assertFalse(os.path.exists(root))
+
     def test_data_needs_a_flag_and_links_are_not_followed(self):
         os.mkdir(self.path("outside"))
         with open(self.path("outside", "kept"), "w", encoding="ascii"):

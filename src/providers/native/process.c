@@ -5,10 +5,13 @@
 #include "base/file.h"
 #include "providers/agent.h"
 #include "providers/marked.h"
+#include "providers/native/native.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -62,6 +65,35 @@ int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct
 	}
 	if (rc == 0 && file_exists(p->agent))
 		rc = file_remove_tree(p->agent, e);
+	return rc;
+}
+
+int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct deadline d,
+                   struct err *e)
+{
+	char *parent = path_join(state_dir, "workspaces");
+	DIR *dir = opendir(parent);
+	struct dirent *ent;
+	int rc = 0;
+
+	*n = 0;
+	while (dir && (ent = readdir(dir)) != NULL) {
+		struct native_paths p = { 0 };
+		struct err why = { 0 };
+		size_t found = 0;
+
+		if (native_paths(&p, state_dir, ent->d_name, &why) < 0)
+			continue; /* ".", "..", nothing of ours */
+		if (native_end(&p, grace_ms, &found, d, &why) < 0 && rc == 0) {
+			*e = why;
+			rc = err_wrap(e, "workspace %s", ent->d_name);
+		}
+		*n += found;
+		native_paths_free(&p);
+	}
+	if (dir)
+		closedir(dir);
+	free(parent);
 	return rc;
 }
 
