@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts that are slow or half broken: an engine that takes its time, a poll that fails while heartbeats pass,
+heartbeats that fail while jobs pass, heartbeats slower than their interval."""
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from common import BIN, PATIENCE, main, run, wait_for  # noqa: E402
+from httppeer import error, normal  # noqa: E402
+from servecase import ServeCase  # noqa: E402
+
+JOBS, BEAT = "/runner/[^/]+/jobs", "/runner/[^/]+/metadata"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class SlowTest(ServeCase):
+    def quick_job(self):
+        job = self.srv.add_job("target", "create", self.srv.add_target())
+        self.assertEqual(self.srv.wait_final(job, 60 * PATIENCE), ("success", ""), self.runners[-1].log()[-2000:])
+        self.assertEqual(self.srv.job_faults(), [])
+
+    def slow_engine(self, seconds):
+        """A Unix socket that accepts and says nothing for so long, then hangs up."""
+        path = self.path("engine.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(8)
+        self.addCleanup(listener.close)
+
+        def serve():
+            while True:
+                try:
+                    conn, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Event().wait(seconds)
+                conn.close()
+        threading.Thread(target=serve, daemon=True).start()
+        return path
+
+    def test_start_waits_for_the_providers_and_heartbeats_do_not(self):
+        engine = self.slow_engine(3)
+        runner = self.runner(self.srv)
+        with open(runner.ini, encoding="utf-8") as file:
+            text = file.read().replace("enabled = false", "enabled = true")
+        with open(runner.ini, "w", encoding="utf-8") as file:
+            file.write(text)
+        env = runner.env(DOCKER_HOST="unix://" + engine)
+        start = time.monotonic()
+        result = run([BIN, "start"], env=env)
+        took = time.monotonic() - start
+        self.addCleanup(run, [BIN, "stop"], env=env)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertGreaterEqual(took, 2.5, "it did not wait for the engine's answer")
+        first = self.srv.heartbeats[0]
+        self.assertLess(first[0] - start, 2.5, "the first heartbeat waited for the engine")
+        self.assertEqual({p["name"] for p in first[1]["providers"]}, {"docker-provider", "native-provider"})
+        self.assertEqual(run([BIN, "stop"], env=env).returncode, 0)
+
+    def test_poll_fails_while_heartbeats_pass(self):
+        port = free_port()
+        self.runner(self.srv, runner__port=port).start()
+        rule = self.srv.on("GET", JOBS, error(500, "failed to get runner jobs: database is locked"), forever=True)
+        self.srv.cut()
+
+        def health():
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+                return answer.read().decode().strip()
+        wait_for(lambda: health() == "degraded", 90 * PATIENCE, "health tells of the polls")
+        beats = len(self.srv.heartbeats)
+        self.srv.wait_heartbeat(beats + 2, 30 * PATIENCE)
+        self.srv.drop(rule)
+        self.quick_job()
+        wait_for(lambda: health() == "ok", 60 * PATIENCE, "health is well again")
+
+    def test_heartbeats_fail_while_jobs_pass(self):
+        """A broken heartbeat endpoint holds up no result (the Server would show the runner unresponsive, no more)."""
+        self.runner(self.srv).start()
+        self.srv.on("POST", BEAT, error(500, "failed to set runner metadata: database is locked"), forever=True)
+        self.srv.wait_requests("POST", BEAT, 4, 30 * PATIENCE)
+        start = time.monotonic()
+        for _ in range(5):
+            self.quick_job()
+        self.assertLess(time.monotonic() - start, 20 * PATIENCE)
+
+    def test_heartbeats_slower_than_their_interval(self):
+        runner = self.runner(self.srv, server__heartbeat_s="100ms").start()
+        self.srv.on("POST", BEAT, normal(0.5), forever=True)
+        self.srv.wait_requests("POST", BEAT, 3, 30 * PATIENCE)
+        for _ in range(3):
+            self.quick_job()
+        self.assertEqual(runner.stop(), 0)
+
+    def test_claims_that_always_fail_hold_up_nobody(self):
+        """The Server rolls these claims back for ever: they take no place from the jobs that can run."""
+        runner = self.runner(self.srv, runner__max_jobs=2).start()
+        poison = [self.srv.add_job("target", "create", self.srv.add_target()) for _ in range(4)]
+
+        def rolled_back(conn, request):
+            if any(job in request.path for job in poison):
+                return error(500, "failed to update job state: workspace not found")(conn, request)
+            return normal()(conn, request)
+        self.srv.on("POST", "/runner/[^/]+/jobs/[^/]+/state", rolled_back, forever=True)
+        for _ in range(3):
+            self.quick_job()
+        self.assertTrue(all(self.srv.jobs[job]["state"] == "pending" for job in poison))
+        self.assertEqual(runner.stop(), 0)
+        self.assertEqual([u for u in self.srv.updates if u.job_id in poison and u.status == 200], [])
+
+
+if __name__ == "__main__":
+    main()
