@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static int call_runner(struct api *a, const char *method, const char *path, struct str body,
-		       struct runner_info *out, struct deadline d, struct err *e)
+                       struct runner_info *out, struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	int rc = api_call(a, method, path, body, &doc, d, e);
@@ -22,7 +22,7 @@ static int call_runner(struct api *a, const char *method, const char *path, stru
 }
 
 int api_runner_create(struct api *a, const char *id, const char *name, struct runner_info *out,
-		      struct deadline d, struct err *e)
+                      struct deadline d, struct err *e)
 {
 	struct buf body = { 0 };
 	int rc;
@@ -38,7 +38,8 @@ int api_runner_create(struct api *a, const char *id, const char *name, struct ru
 	return rc;
 }
 
-int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, struct deadline d, struct err *e)
+int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, struct deadline d,
+               struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
@@ -65,8 +66,9 @@ int api_runner_delete(struct api *a, const char *id, struct deadline d, struct e
 }
 
 /* GET of a list: n structs of size bytes filled by parse; an element that cannot be read fails the call. */
-static int get_list(struct api *a, const char *path, size_t size, int (*parse)(struct json v, void *out, struct err *e),
-		    void **out, size_t *n, struct deadline d, struct err *e)
+static int get_list(struct api *a, const char *path, size_t size,
+                    int (*parse)(struct json v, void *out, struct err *e), void **out, size_t *n,
+                    struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	int rc = api_call(a, "GET", path, (struct str){ 0 }, &doc, d, e);
@@ -104,7 +106,8 @@ static int parse_workspace(struct json v, void *out, struct err *e)
 	return workspace_parse(v, out, e);
 }
 
-int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadline d, struct err *e)
+int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadline d,
+                struct err *e)
 {
 	void *list;
 	int rc = get_list(a, "/runner", sizeof(**out), parse_runner, &list, n, d, e);
@@ -113,7 +116,8 @@ int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadl
 	return rc;
 }
 
-int api_target_configs(struct api *a, struct target_config **out, size_t *n, struct deadline d, struct err *e)
+int api_target_configs(struct api *a, struct target_config **out, size_t *n, struct deadline d,
+                       struct err *e)
 {
 	void *list;
 	int rc = get_list(a, "/target-config", sizeof(**out), parse_config, &list, n, d, e);
@@ -131,7 +135,8 @@ int api_targets(struct api *a, struct target **out, size_t *n, struct deadline d
 	return rc;
 }
 
-int api_workspaces(struct api *a, struct workspace **out, size_t *n, struct deadline d, struct err *e)
+int api_workspaces(struct api *a, struct workspace **out, size_t *n, struct deadline d,
+                   struct err *e)
 {
 	void *list;
 	int rc = get_list(a, "/workspace", sizeof(**out), parse_workspace, &list, n, d, e);

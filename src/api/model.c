@@ -11,8 +11,17 @@
 
 static const char *const type_names[] = { "", "workspace", "target", "build", "runner" };
 static const char *const action_names[] = {
-	"",	  "create",	  "start", "stop",	       "restart",	     "delete",
-	"force-delete", "run", "install-provider", "uninstall-provider", "update-provider",
+	"",
+	"create",
+	"start",
+	"stop",
+	"restart",
+	"delete",
+	"force-delete",
+	"run",
+	"install-provider",
+	"uninstall-provider",
+	"update-provider",
 };
 static const char *const state_names[] = { "", "pending", "running", "success", "error" };
 
@@ -80,7 +89,8 @@ int job_parse(struct json v, struct job *j, struct err *e)
 		return err_set(e, ERR_PARSE, 0, "job: not an object");
 	j->id = id_text(json_get(v, "id"));
 	if (!j->id || !str_is_id(str_of(j->id))) {
-		err_set(e, ERR_PARSE, 0, "job: the id is missing or not made of letters, digits and . _ -");
+		err_set(e, ERR_PARSE, 0,
+		        "job: the id is missing or not made of letters, digits and . _ -");
 		job_free(j);
 		return -1;
 	}
@@ -213,7 +223,8 @@ int target_parse(struct json v, struct target *t, struct err *e)
 	if (str_is_id(str_of(t->id)))
 		return 0;
 	target_free(t);
-	return err_set(e, ERR_PARSE, 0, "target: the id is missing or not made of letters, digits and . _ -");
+	return err_set(e, ERR_PARSE, 0,
+	               "target: the id is missing or not made of letters, digits and . _ -");
 }
 
 void target_free(struct target *t)
@@ -269,7 +280,8 @@ int workspace_parse(struct json v, struct workspace *w, struct err *e)
 	w->provider_metadata = json_dup(json_get(v, "providerMetadata"));
 	state_parse(json_get(v, "state"), &w->state, &w->error);
 	if (!str_is_id(str_of(w->id)))
-		err_set(e, ERR_PARSE, 0, "workspace: the id is missing or not made of letters, digits and . _ -");
+		err_set(e, ERR_PARSE, 0,
+		        "workspace: the id is missing or not made of letters, digits and . _ -");
 	else if (*w->target_id && !str_is_id(str_of(w->target_id)))
 		err_set(e, ERR_PARSE, 0, "workspace %s: the target id is not usable", w->id);
 	else
@@ -324,7 +336,8 @@ int build_parse(struct json v, struct build *b, struct err *e)
 	if (str_is_id(str_of(b->id)))
 		return 0;
 	build_free(b);
-	return err_set(e, ERR_PARSE, 0, "build: the id is missing or not made of letters, digits and . _ -");
+	return err_set(e, ERR_PARSE, 0,
+	               "build: the id is missing or not made of letters, digits and . _ -");
 }
 
 void build_free(struct build *b)

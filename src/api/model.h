@@ -15,8 +15,17 @@
 
 enum resource_type { RES_UNKNOWN, RES_WORKSPACE, RES_TARGET, RES_BUILD, RES_RUNNER };
 enum job_action {
-	ACT_UNKNOWN, ACT_CREATE, ACT_START, ACT_STOP, ACT_RESTART, ACT_DELETE, ACT_FORCE_DELETE,
-	ACT_RUN, ACT_INSTALL_PROVIDER, ACT_UNINSTALL_PROVIDER, ACT_UPDATE_PROVIDER,
+	ACT_UNKNOWN,
+	ACT_CREATE,
+	ACT_START,
+	ACT_STOP,
+	ACT_RESTART,
+	ACT_DELETE,
+	ACT_FORCE_DELETE,
+	ACT_RUN,
+	ACT_INSTALL_PROVIDER,
+	ACT_UNINSTALL_PROVIDER,
+	ACT_UPDATE_PROVIDER,
 };
 enum job_state { JOB_STATE_UNKNOWN, JOB_PENDING, JOB_RUNNING, JOB_SUCCESS, JOB_ERROR };
 
@@ -30,9 +39,9 @@ enum job_state job_state_of(const char *s);
 struct job {
 	char *id; /* as sent, number or string, echoed byte for byte; checked with str_is_id */
 	char *resource_id;
-	char *runner_id;  /* or NULL (builds) */
+	char *runner_id; /* or NULL (builds) */
 	enum resource_type type;
-	char *type_text;  /* as sent, for messages */
+	char *type_text; /* as sent, for messages */
 	enum job_state state;
 	enum job_action action;
 	char *action_text;
@@ -46,9 +55,9 @@ void job_write(const struct job *j, struct buf *b);
 
 struct repository {
 	char *id, *url, *name, *branch, *sha, *owner, *source;
-	char *path;         /* or NULL */
-	int64_t pr_number;  /* 0: none */
-	bool clone_commit;  /* cloneTarget == "commit" */
+	char *path;        /* or NULL */
+	int64_t pr_number; /* 0: none */
+	bool clone_commit; /* cloneTarget == "commit" */
 };
 
 struct provider_info {
@@ -76,14 +85,14 @@ struct target {
 struct workspace {
 	char *id, *name, *image, *user;
 	bool has_build_config;
-	char *devcontainer_path; /* buildConfig.devcontainer.filePath or NULL */
+	char *devcontainer_path;          /* buildConfig.devcontainer.filePath or NULL */
 	char *cached_image, *cached_user; /* buildConfig.cachedBuild or NULL */
 	struct repository repo;
 	struct kv env;
 	struct kv labels;
 	char *target_id;
 	struct target target;
-	char *api_key; /* secret */
+	char *api_key;                /* secret */
 	char *git_provider_config_id; /* or NULL */
 	char *provider_metadata;      /* or NULL */
 	char *state;
@@ -157,6 +166,7 @@ const struct registry *registries_for_image(const struct registries *r, const ch
 /* Merges server variables and the resource's own (later wins), then replaces values "$NAME" from our
  * process's environment only if NAME is in allow (comma separated list, may be NULL); the literal stays otherwise
  * (protocol 8.7, 12.50). */
-void env_merge(struct kv *into, const struct kv *server_env, const struct kv *own, const char *allow);
+void env_merge(struct kv *into, const struct kv *server_env, const struct kv *own,
+               const char *allow);
 
 #endif

@@ -68,7 +68,8 @@ void registries_split(struct kv *env, struct registries *out)
 		if (!str_ends(key, server_suffix))
 			continue;
 		host = registry_host(env->pairs[i].value);
-		if (!*host || has_server(out, host)) { /* of duplicates the first counts, not a random one */
+		if (!*host ||
+		    has_server(out, host)) { /* of duplicates the first counts, not a random one */
 			free(host);
 			continue;
 		}
@@ -92,7 +93,8 @@ void registries_split(struct kv *env, struct registries *out)
 
 static bool is_docker_hub(struct str host)
 {
-	return str_eq(host, "docker.io") || str_eq(host, "index.docker.io") || str_eq(host, "registry-1.docker.io");
+	return str_eq(host, "docker.io") || str_eq(host, "index.docker.io") ||
+	       str_eq(host, "registry-1.docker.io");
 }
 
 const struct registry *registries_for_image(const struct registries *r, const char *image)
@@ -100,7 +102,8 @@ const struct registry *registries_for_image(const struct registries *r, const ch
 	struct str rest = str_of(image), host = { 0 };
 
 	if (!strchr(image, '/') || !str_next(&rest, '/', &host) ||
-	    !(memchr(host.p, '.', host.n) || memchr(host.p, ':', host.n) || str_eq(host, "localhost")))
+	    !(memchr(host.p, '.', host.n) || memchr(host.p, ':', host.n) ||
+	      str_eq(host, "localhost")))
 		host = STR_LIT("docker.io");
 	for (size_t i = 0; i < r->n; i++) {
 		struct str server = str_of(r->list[i].server);
@@ -123,7 +126,8 @@ static bool allowed(const char *allow, const char *name)
 	return false;
 }
 
-void env_merge(struct kv *into, const struct kv *server_env, const struct kv *own, const char *allow)
+void env_merge(struct kv *into, const struct kv *server_env, const struct kv *own,
+               const char *allow)
 {
 	kv_merge(into, server_env);
 	kv_merge(into, own);

@@ -71,7 +71,7 @@ static size_t common_fields(const struct api *a, struct buf *auth, struct http_f
 }
 
 void api_prepare(const struct api *a, struct api_request *r, const char *method, const char *path,
-		 struct str body, bool accept_json)
+                 struct str body, bool accept_json)
 {
 	size_t n = common_fields(a, &r->auth, r->fields);
 
@@ -114,7 +114,8 @@ static void error_text(const struct http_reply *reply, struct buf *out)
 	if (json_string(json_get(json_root(doc), "error"), &text))
 		;
 	else if (str_starts(type, "text/html") || (body.n && body.p[0] == '<'))
-		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type), reply->body.n);
+		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type),
+		         reply->body.n);
 	else if (doc || body.n > ERROR_TEXT_MAX)
 		buf_addf(&text, "%zu bytes of %.*s", reply->body.n, STR_ARG(type));
 	else
@@ -134,7 +135,8 @@ static bool about_key(int status, const char *text)
 	       (status == 404 && (strcasestr(text, "api key") || strcasestr(text, "apikey")));
 }
 
-int api_check(const struct api *a, const struct http_reply *reply, const char *context, struct err *e)
+int api_check(const struct api *a, const struct http_reply *reply, const char *context,
+              struct err *e)
 {
 	struct str location = http_head_get(&reply->h, "Location");
 	struct buf text = { 0 }, url = { 0 };
@@ -147,15 +149,15 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 	url_display(a->s->url, &url);
 	if (reply->status >= 300 && reply->status < 400 && location.p)
 		err_set(e, ERR_HTTP, reply->status,
-			"%s: %d: the Server is elsewhere: %.*s; configure that URL", context, reply->status,
-			(int)(location.n < 200 ? location.n : 200), location.p);
+		        "%s: %d: the Server is elsewhere: %.*s; configure that URL", context,
+		        reply->status, (int)(location.n < 200 ? location.n : 200), location.p);
 	else if (about_key(reply->status, buf_cstr(&text)))
 		err_set(e, ERR_HTTP, reply->status,
-			"the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
-			buf_cstr(&url), context, reply->status, buf_cstr(&text));
+		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
+		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
 	else
-		err_set(e, ERR_HTTP, reply->status, "%s: %d%s%s", context, reply->status, text.n ? ": " : "",
-			buf_cstr(&text));
+		err_set(e, ERR_HTTP, reply->status, "%s: %d%s%s", context, reply->status,
+		        text.n ? ": " : "", buf_cstr(&text));
 	buf_free(&url);
 	buf_free(&text);
 	return -1;
@@ -182,7 +184,7 @@ struct ws_client *api_log_socket(const struct api *a, const char *path, struct d
 }
 
 int api_call(struct api *a, const char *method, const char *path, struct str body,
-	     struct json_doc **doc, struct deadline d, struct err *e)
+             struct json_doc **doc, struct deadline d, struct err *e)
 {
 	struct api_request req = { 0 };
 	struct http_reply reply = { 0 };
@@ -200,9 +202,10 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 		text = str_trim(buf_str(&reply.body));
 		rc = 0;
 		if (str_starts(http_head_get(&reply.h, "Content-Type"), "text/html"))
-			rc = err_set(e, ERR_PARSE, 0,
-				     "%s: the answer is a text/html page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
-				     buf_cstr(&context), reply.body.n);
+			rc = err_set(
+				e, ERR_PARSE, 0,
+				"%s: the answer is a text/html page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
+				buf_cstr(&context), reply.body.n);
 		else if (doc && text.n && !(*doc = json_parse(text, REPLY_MAX, e)))
 			rc = err_wrap(e, "%s: the answer is no JSON", buf_cstr(&context));
 	}
@@ -241,7 +244,8 @@ int api_server_config(struct api *a, struct server_config *out, struct deadline 
 	return rc;
 }
 
-int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d, struct err *e)
+int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d,
+                  struct err *e)
 {
 	struct buf path = { 0 };
 	struct json_doc *doc;
@@ -301,7 +305,8 @@ int api_env(struct api *a, struct kv *out, struct deadline d, struct err *e)
 	return rc;
 }
 
-int api_git_provider(struct api *a, const char *id, struct git_provider *out, struct deadline d, struct err *e)
+int api_git_provider(struct api *a, const char *id, struct git_provider *out, struct deadline d,
+                     struct err *e)
 {
 	struct buf path = { 0 };
 	struct json_doc *doc;
@@ -310,7 +315,8 @@ int api_git_provider(struct api *a, const char *id, struct git_provider *out, st
 	path_id(&path, "/gitprovider/", id, "");
 	doc = get_doc(a, buf_cstr(&path), d, e);
 	rc = doc ? git_provider_parse(json_root(doc), out, e) : -1;
-	if (rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || strstr(e->msg, "git provider config not found")))
+	if (rc < 0 && e->kind == ERR_HTTP &&
+	    (e->code == 404 || strstr(e->msg, "git provider config not found")))
 		e->kind = ERR_NOT_FOUND;
 	json_doc_free(doc);
 	buf_free(&path);
@@ -329,7 +335,7 @@ static void unescape(char **s)
 }
 
 int api_git_provider_for_url(struct api *a, const char *repo_url, struct git_provider *out,
-			     struct deadline d, struct err *e)
+                             struct deadline d, struct err *e)
 {
 	struct buf once = { 0 }, path = { 0 };
 	struct json_doc *doc = NULL;
@@ -338,7 +344,9 @@ int api_git_provider_for_url(struct api *a, const char *repo_url, struct git_pro
 
 	buf_add_urlenc(&once, str_of(repo_url));
 	buf_adds(&path, "/gitprovider/for-url/");
-	buf_add_urlenc(&path, buf_str(&once)); /* encoded twice: the decoded slashes would split the path */
+	buf_add_urlenc(
+		&path,
+		buf_str(&once)); /* encoded twice: the decoded slashes would split the path */
 	rc = api_call(a, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	first = json_first(json_root(doc));
 	if (rc == 0 && json_is_object(first)) {
@@ -355,8 +363,8 @@ int api_git_provider_for_url(struct api *a, const char *repo_url, struct git_pro
 }
 
 /* POST {"metadata":"<text>"}. */
-static int post_metadata(struct api *a, const char *kind, const char *id, struct str json, struct deadline d,
-			 struct err *e)
+static int post_metadata(struct api *a, const char *kind, const char *id, struct str json,
+                         struct deadline d, struct err *e)
 {
 	struct buf path = { 0 }, body = { 0 };
 	int rc;
@@ -372,12 +380,14 @@ static int post_metadata(struct api *a, const char *kind, const char *id, struct
 	return rc;
 }
 
-int api_workspace_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d, struct err *e)
+int api_workspace_provider_metadata(struct api *a, const char *id, struct str json,
+                                    struct deadline d, struct err *e)
 {
 	return post_metadata(a, "/workspace/", id, json, d, e);
 }
 
-int api_target_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d, struct err *e)
+int api_target_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d,
+                                 struct err *e)
 {
 	return post_metadata(a, "/target/", id, json, d, e);
 }
@@ -394,7 +404,7 @@ int api_target_created(struct api *a, const char *id, struct deadline d, struct 
 }
 
 int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum job_state s,
-		  const char *error, struct deadline d, struct err *e)
+                  const char *error, struct deadline d, struct err *e)
 {
 	struct buf path = { 0 }, body = { 0 };
 	int rc;
@@ -409,7 +419,7 @@ int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum
 }
 
 int api_target_config_create(struct api *a, const char *name, const char *options,
-			     struct str provider_info_json, struct deadline d, struct err *e)
+                             struct str provider_info_json, struct deadline d, struct err *e)
 {
 	struct buf body = { 0 };
 	int rc;
@@ -429,7 +439,8 @@ int api_target_config_create(struct api *a, const char *name, const char *option
 	return rc;
 }
 
-int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d, struct err *e)
+int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d,
+                           struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
@@ -469,7 +480,7 @@ static int download_sink(void *arg, struct str bytes, struct err *e)
 }
 
 int api_download(struct api *a, const char *path, int fd, uint64_t max, unsigned char sha256[32],
-		 struct deadline d, struct err *e)
+                 struct deadline d, struct err *e)
 {
 	struct download dl = { .fd = fd, .hash = sha256_new(), .left = max };
 	struct api_request req = { 0 };
@@ -504,7 +515,8 @@ void api_job_state_body(struct buf *b, enum job_state s, const char *error)
 	jw_obj_end(b);
 }
 
-void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs, struct str providers_json)
+void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs,
+                        struct str providers_json)
 {
 	jw_obj(b);
 	jw_kint(b, "uptime", uptime_s > 0 ? uptime_s : 1);
@@ -517,7 +529,8 @@ void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs, 
 #define JOBS_BODY_MAX (64u << 20)
 
 int api_jobs_parse(struct str body, struct job **out, size_t *n,
-		   void (*bad)(void *arg, const char *id, const char *why), void *arg, struct err *e)
+                   void (*bad)(void *arg, const char *id, const char *why), void *arg,
+                   struct err *e)
 {
 	struct json_doc *doc = json_parse(body, JOBS_BODY_MAX, e);
 	struct json root = json_root(doc);

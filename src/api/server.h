@@ -33,62 +33,77 @@ struct api_request {
 };
 /* path: encoded, with query. body is borrowed. accept_json: sends Accept (see the table in protocol 2). */
 void api_prepare(const struct api *a, struct api_request *r, const char *method, const char *path,
-		 struct str body, bool accept_json);
+                 struct str body, bool accept_json);
 void api_request_free(struct api_request *r);
 /* 0 for 2xx; else e as described above; context is "GET /path". */
-int api_check(const struct api *a, const struct http_reply *reply, const char *context, struct err *e);
+int api_check(const struct api *a, const struct http_reply *reply, const char *context,
+              struct err *e);
 /* The conn_target + fields for a log WebSocket: path like "/log/workspace/ID/write". */
 struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d);
 
 /* Blocking call; *doc (may be NULL) receives the parsed body, NULL for an empty one or 204. */
 int api_call(struct api *a, const char *method, const char *path, struct str body,
-	     struct json_doc **doc, struct deadline d, struct err *e);
+             struct json_doc **doc, struct deadline d, struct err *e);
 
 /* Runner's calls (protocol 3). */
 int api_server_config(struct api *a, struct server_config *out, struct deadline d, struct err *e);
-int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d, struct err *e);
-int api_target(struct api *a, const char *id, struct target *out, struct deadline d, struct err *e); /* showOptions=true */
+int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d,
+                  struct err *e);
+int api_target(struct api *a, const char *id, struct target *out, struct deadline d,
+               struct err *e); /* showOptions=true */
 int api_build(struct api *a, const char *id, struct build *out, struct deadline d, struct err *e);
 int api_env(struct api *a, struct kv *out, struct deadline d, struct err *e);
 /* ERR_NOT_FOUND when the Server says "git provider config not found" (500, protocol 12.23). */
-int api_git_provider(struct api *a, const char *id, struct git_provider *out, struct deadline d, struct err *e);
+int api_git_provider(struct api *a, const char *id, struct git_provider *out, struct deadline d,
+                     struct err *e);
 /* First entry for a repository URL, decoded (username and token come query-escaped, 3.12); out->id NULL if none. */
 int api_git_provider_for_url(struct api *a, const char *repo_url, struct git_provider *out,
-			     struct deadline d, struct err *e);
-int api_workspace_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d, struct err *e);
-int api_target_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d, struct err *e);
-int api_target_created(struct api *a, const char *id, struct deadline d, struct err *e); /* handle-successful-creation */
+                             struct deadline d, struct err *e);
+int api_workspace_provider_metadata(struct api *a, const char *id, struct str json,
+                                    struct deadline d, struct err *e);
+int api_target_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d,
+                                 struct err *e);
+int api_target_created(struct api *a, const char *id, struct deadline d,
+                       struct err *e); /* handle-successful-creation */
 int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum job_state s,
-		  const char *error, struct deadline d, struct err *e);
+                  const char *error, struct deadline d, struct err *e);
 /* True if e is the Server's "job is already in the specified state" (500). */
 bool api_is_same_state(const struct err *e);
 /* Creates the preset unless it is there; "same name already exists" is success. provider_info_json: an object. */
 int api_target_config_create(struct api *a, const char *name, const char *options,
-			     struct str provider_info_json, struct deadline d, struct err *e);
+                             struct str provider_info_json, struct deadline d, struct err *e);
 /* Agent's call: POST /workspace/{id}/metadata (or /target). body: JSON. */
-int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d, struct err *e);
+int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d,
+                           struct err *e);
 /* Streams GET path to fd while hashing; sha256 of all bytes; max bytes. */
 int api_download(struct api *a, const char *path, int fd, uint64_t max, unsigned char sha256[32],
-		 struct deadline d, struct err *e);
+                 struct deadline d, struct err *e);
 
 /* Administrator's calls (protocol 4). */
-int api_runner_create(struct api *a, const char *id, const char *name, struct runner_info *out, struct deadline d, struct err *e);
-int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, struct deadline d, struct err *e);
+int api_runner_create(struct api *a, const char *id, const char *name, struct runner_info *out,
+                      struct deadline d, struct err *e);
+int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, struct deadline d,
+               struct err *e);
 /* Lists: *out is always set (free it), also after a failure, with *n whole elements. */
-int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadline d, struct err *e);
+int api_runners(struct api *a, struct runner_info **out, size_t *n, struct deadline d,
+                struct err *e);
 int api_runner_delete(struct api *a, const char *id, struct deadline d, struct err *e);
-int api_target_configs(struct api *a, struct target_config **out, size_t *n, struct deadline d, struct err *e);
+int api_target_configs(struct api *a, struct target_config **out, size_t *n, struct deadline d,
+                       struct err *e);
 int api_targets(struct api *a, struct target **out, size_t *n, struct deadline d, struct err *e);
-int api_workspaces(struct api *a, struct workspace **out, size_t *n, struct deadline d, struct err *e);
+int api_workspaces(struct api *a, struct workspace **out, size_t *n, struct deadline d,
+                   struct err *e);
 int api_health(struct api *a, struct deadline d, struct err *e); /* GET /health, no key */
 
 /* Bodies for the supervisor's non-blocking requests. */
 void api_job_state_body(struct buf *b, enum job_state s, const char *error);
 /* providers_json: a complete JSON array, built once and cached by the caller. uptime is raised to 1. */
-void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs, struct str providers_json);
+void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs,
+                        struct str providers_json);
 /* Body of GET …/jobs: valid jobs into *out (caller frees each and the array). An element that is no job is
  * reported through bad(arg, id or NULL, why) and skipped (protocol 12.9). Accepts null. */
 int api_jobs_parse(struct str body, struct job **out, size_t *n,
-		   void (*bad)(void *arg, const char *id, const char *why), void *arg, struct err *e);
+                   void (*bad)(void *arg, const char *id, const char *why), void *arg,
+                   struct err *e);
 
 #endif

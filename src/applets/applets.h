@@ -5,16 +5,18 @@
 
 struct applet {
 	const char *name;
-	const char *summary;               /* one line for the list in help */
-	int (*run)(int argc, char **argv); /* argv[0] is the applet's name; returns the exit status */
-	const char *aliases;               /* comma separated, or NULL */
+	const char *summary; /* one line for the list in help */
+	int (*run)(int argc,
+	           char **argv); /* argv[0] is the applet's name; returns the exit status */
+	const char *aliases;     /* comma separated, or NULL */
 	int hidden;
 };
 
 #define APPLET_LIST(X) \
-	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
-	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(askpass) X(pause) X(help) X(call)
+	X(create) \
+	X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(service) X(logs) \
+		X(list) X(delete) X(purge) X(provider) X(server) X(agent) X(askpass) X(pause) \
+			X(help) X(call)
 
 #define APPLET_DECLARE(name) extern const struct applet name##_applet;
 APPLET_LIST(APPLET_DECLARE)

@@ -12,9 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "call METHOD PATH [BODY]\n"
-			    "Sends one request to the Server and prints the answer. BODY is JSON; \"-\" reads it from "
-			    "standard input.\n" CLI_ADMIN_HELP;
+static const char usage[] =
+	"call METHOD PATH [BODY]\n"
+	"Sends one request to the Server and prints the answer. BODY is JSON; \"-\" reads it from "
+	"standard input.\n" CLI_ADMIN_HELP;
 
 #define BODY_MAX (1u << 20)
 
@@ -29,7 +30,8 @@ static int read_body(const char *text, struct buf *body, struct err *e)
 	}
 	while ((n = fread(piece, 1, sizeof(piece), stdin)) > 0) {
 		if (body->n + n > BODY_MAX)
-			return err_set(e, ERR_LIMIT, 0, "standard input is longer than %u bytes", BODY_MAX);
+			return err_set(e, ERR_LIMIT, 0, "standard input is longer than %u bytes",
+			               BODY_MAX);
 		buf_add(body, piece, n);
 	}
 	return ferror(stdin) ? err_set(e, ERR_SYS, 0, "cannot read standard input") : 0;
@@ -39,14 +41,16 @@ static int check(const char *method, const char *path, struct err *e)
 {
 	for (const char *p = method; *p; p++) {
 		if (!isupper((unsigned char)*p))
-			return err_set(e, ERR_USAGE, 0, "\"%s\" is no method: GET, POST, PUT or DELETE", method);
+			return err_set(e, ERR_USAGE, 0,
+			               "\"%s\" is no method: GET, POST, PUT or DELETE", method);
 	}
 	if (path[0] != '/')
 		return err_set(e, ERR_USAGE, 0, "the path \"%s\" does not begin with \"/\"", path);
 	return 0;
 }
 
-static int call(struct cli_admin *a, const char *method, const char *path, struct str body, struct err *e)
+static int call(struct cli_admin *a, const char *method, const char *path, struct str body,
+                struct err *e)
 {
 	struct api_request request = { 0 };
 	struct http_reply reply = { 0 };

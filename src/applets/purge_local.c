@@ -88,7 +88,8 @@ static int remove_files(const struct purge *p, const struct config *c, struct er
 
 	/* What still runs in a workspace would go on without its files, and write new ones. */
 	if (p->purge_data && wipe_check_state_dir(c->state_dir, &why) == 0) {
-		if (native_end_all(c->state_dir, END_GRACE_MS, &ended, deadline_in_ms(END_MS), e) < 0)
+		if (native_end_all(c->state_dir, END_GRACE_MS, &ended, deadline_in_ms(END_MS), e) <
+		    0)
 			return -1;
 		if (ended)
 			printf("%zu processes of workspaces were ended.\n", ended);

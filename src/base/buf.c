@@ -270,8 +270,8 @@ void buf_add_shell(struct buf *b, struct str s)
 	for (size_t i = 0; i < s.n && plain; i++) {
 		char c = s.p[i];
 
-		plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			strchr("._-/:@%+,", c);
+		plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		        (c >= '0' && c <= '9') || strchr("._-/:@%+,", c);
 		if (!c)
 			plain = false;
 	}

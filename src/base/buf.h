@@ -19,7 +19,7 @@ struct buf {
 };
 
 void buf_free(struct buf *b);
-void buf_wipe(struct buf *b); /* for secrets: overwrites, then frees */
+void buf_wipe(struct buf *b);  /* for secrets: overwrites, then frees */
 void buf_reset(struct buf *b); /* n = 0, keeps the memory */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, const char *s);
@@ -30,7 +30,7 @@ void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int buf_add_max(struct buf *b, const void *p, size_t n, size_t max, struct err *e);
 /* Makes room for n more bytes; returns where they go. The caller then adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);
-void buf_drop(struct buf *b, size_t n); /* removes the first n bytes */
+void buf_drop(struct buf *b, size_t n);    /* removes the first n bytes */
 const char *buf_cstr(const struct buf *b); /* never NULL; borrowed until the next change */
 struct str buf_str(const struct buf *b);
 char *buf_take(struct buf *b); /* the caller owns it; b is empty again; never NULL */

@@ -5,12 +5,12 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t n);                      /* zeroed; n == 0 is allowed */
-void *mem_realloc(void *p, size_t n);           /* new bytes are not zeroed */
-void *mem_array(size_t n, size_t size);         /* zeroed n * size, overflow checked */
-char *mem_dup(const char *s);                   /* NULL gives NULL */
-char *mem_dupn(const char *p, size_t n);        /* adds a NUL */
-void mem_wipe(void *p, size_t n);               /* not optimised away */
-void mem_free_secret(char *s);                  /* wipes a NUL-terminated string, then frees it */
+void *mem_alloc(size_t n);               /* zeroed; n == 0 is allowed */
+void *mem_realloc(void *p, size_t n);    /* new bytes are not zeroed */
+void *mem_array(size_t n, size_t size);  /* zeroed n * size, overflow checked */
+char *mem_dup(const char *s);            /* NULL gives NULL */
+char *mem_dupn(const char *p, size_t n); /* adds a NUL */
+void mem_wipe(void *p, size_t n);        /* not optimised away */
+void mem_free_secret(char *s);           /* wipes a NUL-terminated string, then frees it */
 
 #endif

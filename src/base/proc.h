@@ -45,8 +45,8 @@ struct proc_spawn {
 	/* Output of stdout and stderr as it arrives; may be NULL (dropped). */
 	void (*output)(void *arg, struct str bytes);
 	void *arg;
-	int64_t grace_ms;         /* between SIGTERM and SIGKILL at the deadline; default 5000 */
-	bool confined;            /* it cannot look into other processes, where the kernel can see to that */
+	int64_t grace_ms; /* between SIGTERM and SIGKILL at the deadline; default 5000 */
+	bool confined; /* it cannot look into other processes, where the kernel can see to that */
 	bool end_daemons; /* what it leaves behind is ended: for a PR_SET_CHILD_SUBREAPER that starts nothing else meanwhile */
 	const volatile int *stop; /* when it becomes non-zero the program is ended; may be NULL */
 };

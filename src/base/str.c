@@ -100,7 +100,9 @@ bool str_to_ms(struct str s, int64_t unit_ms, int64_t min_ms, int64_t max_ms, in
 	static const struct {
 		const char *suffix;
 		int64_t ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	} units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }
+	};
 	int64_t v;
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {

@@ -16,7 +16,7 @@ struct str {
 /* For printf's "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
-struct str str_of(const char *s); /* NULL gives an empty one */
+struct str str_of(const char *s);  /* NULL gives an empty one */
 struct str str_trim(struct str s); /* space, tab, CR, LF at both ends */
 bool str_eq(struct str a, const char *b);
 bool str_ieq(struct str a, const char *b); /* ASCII case folded */

@@ -14,7 +14,7 @@ static const char *builder(const struct ctx *c)
 	for (size_t i = 0; providers[i]; i++) {
 		struct buf why = { 0 };
 		bool usable = providers[i]->build_run &&
-			      c->env->provider_usable(c->env->arg, providers[i]->name, &why);
+		              c->env->provider_usable(c->env->arg, providers[i]->name, &why);
 
 		buf_free(&why);
 		if (usable)
@@ -42,7 +42,8 @@ static const char *sibling(const struct kv *env, const char *server_key, const c
 }
 
 /* Host and credentials of the builder registry (protocol 8.7). The caller frees the host and auth's strings. */
-static char *builder_registry(const struct ctx *c, const struct kv *env, struct registry *auth, bool *have)
+static char *builder_registry(const struct ctx *c, const struct kv *env, struct registry *auth,
+                              bool *have)
 {
 	const char *wanted = c->have_server ? c->server.builder_registry_server : "";
 	struct buf host = { 0 };
@@ -81,7 +82,10 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 
 	ctx_server_config(c);
 	if (api_env(c->api, &env, ctx_call(c), e) < 0)
-		joblog_say(c->log, "The Server's environment variables could not be read (%s); going on without.", e->msg);
+		joblog_say(
+			c->log,
+			"The Server's environment variables could not be read (%s); going on without.",
+			e->msg);
 	ctx_hide_env(&env);
 	ctx_hide_env(&b->env);
 	kv_merge(&split, &env);
@@ -98,12 +102,13 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 		rc = api_git_provider_for_url(c->api, b->repo.url, &git, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
 	if (rc < 0) {
-		joblog_say(c->log, "Git credentials could not be read (%s); going on without.", e->msg);
+		joblog_say(c->log, "Git credentials could not be read (%s); going on without.",
+		           e->msg);
 		git_provider_free(&git);
 	}
 	ctx_hide(git.token);
 	rc = provider_build(&c->provider, c->job->action,
-			    &(struct build_job){
+	                    &(struct build_job){
 				    .build = b,
 				    .registries = &regs,
 				    .git = git.id ? &git : NULL,
@@ -112,7 +117,7 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 				    .registry_auth = have_auth ? &auth : NULL,
 				    .namespace_ = buf_cstr(&ns),
 			    },
-			    c->d, e);
+	                    c->d, e);
 	git_provider_free(&git);
 	free(auth.server);
 	free(auth.username);
@@ -142,7 +147,9 @@ int job_build(struct ctx *c, struct err *e)
 	}
 	c->log = joblog_open(c->api, c->env->state_dir, RES_BUILD, b.id, b.id);
 	if (!name)
-		rc = err_set(e, ERR_UNSUPPORTED, 0, "no provider that can build is usable on this runner; see daytona-runner provider check");
+		rc = err_set(
+			e, ERR_UNSUPPORTED, 0,
+			"no provider that can build is usable on this runner; see daytona-runner provider check");
 	else if (c->job->action == ACT_RUN && !b.has_build_config)
 		rc = err_set(e, ERR_PARSE, 0, "build config is not set");
 	else if (ctx_provider(c, name, e) < 0)

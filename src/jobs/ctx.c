@@ -71,7 +71,8 @@ bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e)
 	if (*c->env->stop || !may_pass(e) || ++*tries >= TRIES_MAX || deadline_passed(c->d))
 		return false;
 	log_debug("job %s: %s; trying again", c->job->id, e->msg);
-	poll(NULL, 0, wait_ms > 8000 ? 8000 : wait_ms); /* a signal ends the wait, and *stop then the loop */
+	poll(NULL, 0,
+	     wait_ms > 8000 ? 8000 : wait_ms); /* a signal ends the wait, and *stop then the loop */
 	return !*c->env->stop;
 }
 
@@ -88,7 +89,9 @@ void ctx_server_config(struct ctx *c)
 	while (rc < 0 && ctx_again(c, &tries, &e));
 	c->have_server = rc == 0;
 	if (rc < 0 && c->log)
-		joblog_say(c->log, "The Server's configuration could not be read (%s); going on without.", e.msg);
+		joblog_say(c->log,
+		           "The Server's configuration could not be read (%s); going on without.",
+		           e.msg);
 }
 
 int ctx_provider(struct ctx *c, const char *name, struct err *e)
@@ -100,13 +103,14 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 
 	if (!p) {
 		provider_names(&why);
-		err_set(e, ERR_NOT_FOUND, 0, "provider not found: \"%s\"; this runner has %s", name, buf_cstr(&why));
+		err_set(e, ERR_NOT_FOUND, 0, "provider not found: \"%s\"; this runner has %s", name,
+		        buf_cstr(&why));
 		buf_free(&why);
 		return -1;
 	}
 	if (!env->provider_usable(env->arg, p->name, &why)) {
-		err_set(e, ERR_UNSUPPORTED, 0, "provider %s cannot be used on this runner: %s", p->name,
-			buf_cstr(&why));
+		err_set(e, ERR_UNSUPPORTED, 0, "provider %s cannot be used on this runner: %s",
+		        p->name, buf_cstr(&why));
 		buf_free(&why);
 		return -1;
 	}
@@ -133,7 +137,8 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 	return rc < 0 ? err_wrap(e, "open %s", p->name) : 0;
 }
 
-int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have, struct err *e)
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
+                     struct err *e)
 {
 	unsigned tries = 0;
 	int rc;
@@ -145,8 +150,10 @@ int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool
 		rc = api_git_provider(c->api, id, g, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
-		joblog_say(c->log, "The Server has no Git provider configuration %s any more; going on without credentials.",
-			   id);
+		joblog_say(
+			c->log,
+			"The Server has no Git provider configuration %s any more; going on without credentials.",
+			id);
 		return 0;
 	}
 	*have = rc == 0;
@@ -163,7 +170,8 @@ void ctx_hide(const char *secret)
 
 void ctx_hide_env(const struct kv *env)
 {
-	static const char *const words[] = { "PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY" };
+	static const char *const words[] = { "PASSWORD",   "PASSWD",  "SECRET",      "TOKEN",
+		                             "CREDENTIAL", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY" };
 
 	for (size_t i = 0; i < env->n; i++) {
 		for (size_t k = 0; k < ARRAY_LEN(words); k++) {

@@ -10,8 +10,8 @@ struct ctx {
 	const struct jobs_env *env;
 	const struct job *job;
 	struct api *api;
-	struct joblog *log;       /* NULL before the resource is known */
-	struct deadline d;        /* of the whole job */
+	struct joblog *log; /* NULL before the resource is known */
+	struct deadline d;  /* of the whole job */
 	struct server_config server;
 	bool have_server;
 	char *url;                /* the Server's, for agents */
@@ -32,7 +32,8 @@ struct deadline ctx_call(const struct ctx *c);
  * that may be repeated. */
 bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e);
 /* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
-int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have, struct err *e);
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
+                     struct err *e);
 
 /* Hides what is secret in every log and error of this process: values of variables named like secrets, passwords, tokens. */
 void ctx_hide_env(const struct kv *env);

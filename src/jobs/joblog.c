@@ -15,8 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUEUE_MAX (256u << 10)      /* entries that wait for the Server */
-#define LOCAL_MAX (64ll << 20)      /* of one job in the local file; then a marker, and the job goes on */
+#define QUEUE_MAX (256u << 10) /* entries that wait for the Server */
+#define LOCAL_MAX \
+	(64ll << 20) /* of one job in the local file; then a marker, and the job goes on */
 #define RECONNECT_MS 2000
 #define CONNECT_MS 15000
 
@@ -90,7 +91,8 @@ static int open_local(const char *state_dir, enum resource_type kind, const char
 			err_sys(&e, errno, "open %s", path);
 	}
 	if (fd < 0)
-		log_warn("the local log of %s %s is not written: %s", resource_type_name(kind), id, e.msg);
+		log_warn("the local log of %s %s is not written: %s", resource_type_name(kind), id,
+		         e.msg);
 	buf_free(&dir);
 	free(path);
 	return fd;
@@ -106,8 +108,9 @@ static void add_entry(struct joblog *l, struct str msg)
 		l->local_bytes += (int64_t)entry.n;
 		if (l->local_bytes >= LOCAL_MAX) {
 			buf_reset(&entry);
-			log_entry_add(&entry, l->say_source, l->label,
-				      STR_LIT("output limit of the local log reached, the job goes on\n"));
+			log_entry_add(
+				&entry, l->say_source, l->label,
+				STR_LIT("output limit of the local log reached, the job goes on\n"));
 		}
 		if (file_write_all(l->fd, buf_str(&entry), "local log", &e) < 0) {
 			log_warn("%s", e.msg);
@@ -127,7 +130,7 @@ static void emit(void *arg, struct str msg)
 }
 
 struct joblog *joblog_open(const struct api *api, const char *state_dir, enum resource_type kind,
-			   const char *id, const char *label)
+                           const char *id, const char *label)
 {
 	struct joblog *l = mem_alloc(sizeof(*l));
 	struct buf path = { 0 };
@@ -147,7 +150,8 @@ struct joblog *joblog_open(const struct api *api, const char *state_dir, enum re
 /* Length of the first entry in the queue, delimiter included; the queue holds whole entries only. */
 static size_t first_entry(const struct buf *q)
 {
-	const char *end = q->n ? memmem(q->p, q->n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1) : NULL;
+	const char *end = q->n ? memmem(q->p, q->n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1)
+	                       : NULL;
 
 	return end ? (size_t)(end - q->p) + sizeof(LOG_DELIMITER) - 1 : 0;
 }
@@ -160,14 +164,17 @@ static void hand_over(struct joblog *l)
 		struct buf text = { 0 };
 		unsigned dropped = l->dropped;
 
-		buf_addf(&text, "%u log entries are missing here: the Server was away; the runner's copy has them\n",
-			 dropped);
+		buf_addf(
+			&text,
+			"%u log entries are missing here: the Server was away; the runner's copy has them\n",
+			dropped);
 		l->dropped = 0;
 		log_entry_add(&l->queue, l->say_source, l->label, buf_str(&text));
 		buf_free(&text);
 	}
 	for (;;) {
-		struct buf rest = { .p = l->queue.p ? l->queue.p + at : NULL, .n = l->queue.n - at };
+		struct buf rest = { .p = l->queue.p ? l->queue.p + at : NULL,
+			            .n = l->queue.n - at };
 
 		n = first_entry(&rest);
 		if (n == 0 || !ws_client_send(l->ws, (struct str){ rest.p, n }, QUEUE_MAX))
@@ -242,7 +249,8 @@ void joblog_close(struct joblog *l, int64_t flush_ms)
 	l->cutter = NULL;
 	l->retry = (struct deadline){ 0 };
 	joblog_pump(l);
-	while (l->ws && !flushed(l) && !deadline_passed(d)) { /* a socket that fails now is not tried again */
+	while (l->ws && !flushed(l) &&
+	       !deadline_passed(d)) { /* a socket that fails now is not tried again */
 		pollset_reset(&ps);
 		pollset_until(&ps, d);
 		ws_client_poll(l->ws, &ps);

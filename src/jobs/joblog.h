@@ -13,14 +13,15 @@
 struct joblog;
 /* kind: RES_WORKSPACE, RES_TARGET, RES_BUILD. label: the resource's name. api is borrowed (its settings, not its connection). */
 struct joblog *joblog_open(const struct api *api, const char *state_dir, enum resource_type kind,
-			   const char *id, const char *label);
+                           const char *id, const char *label);
 /* A job-level message, source "server" (build: "builder"); a newline is added. */
 void joblog_say(struct joblog *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Provider output, source "provider" (build: "builder"): any bytes. */
 void joblog_output(void *joblog, struct str bytes);
 /* Drives the socket without blocking; called by output and say too. */
 void joblog_pump(struct joblog *l);
-void joblog_close(struct joblog *l, int64_t flush_ms); /* flushes up to flush_ms, frees; NULL is fine */
+void joblog_close(struct joblog *l,
+                  int64_t flush_ms); /* flushes up to flush_ms, frees; NULL is fine */
 /* Path of a local log; caller frees. kind RES_RUNNER: the runner's own. */
 char *joblog_path(const char *state_dir, enum resource_type kind, const char *id);
 void joblog_remove(const char *state_dir, enum resource_type kind, const char *id);

@@ -36,12 +36,15 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 	int rc;
 
 	if (j->type == RES_UNKNOWN)
-		return err_set(e, ERR_UNSUPPORTED, 0, "invalid resource type for job: \"%s\"", j->type_text);
+		return err_set(e, ERR_UNSUPPORTED, 0, "invalid resource type for job: \"%s\"",
+		               j->type_text);
 	if (!action_fits(j->type, j->action))
-		return err_set(e, ERR_UNSUPPORTED, 0, "invalid job action: \"%s\" for a %s", j->action_text,
-			       j->type_text);
+		return err_set(e, ERR_UNSUPPORTED, 0, "invalid job action: \"%s\" for a %s",
+		               j->action_text, j->type_text);
 	if (!str_is_id(str_of(j->resource_id)))
-		return err_set(e, ERR_PARSE, 0, "the job's resource id is not usable: only letters, digits and . _ - are");
+		return err_set(
+			e, ERR_PARSE, 0,
+			"the job's resource id is not usable: only letters, digits and . _ - are");
 	ctx_open(&c, env, j);
 	switch (j->type) {
 	case RES_WORKSPACE:
@@ -58,7 +61,8 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 		break;
 	}
 	if (rc < 0 && c.log)
-		joblog_say(c.log, "%s %s failed: %s", resource_type_name(j->type), job_action_name(j->action), e->msg);
+		joblog_say(c.log, "%s %s failed: %s", resource_type_name(j->type),
+		           job_action_name(j->action), e->msg);
 	ctx_close(&c);
 	return rc;
 }
@@ -113,7 +117,8 @@ static bool finished(enum job_action a, enum resource_condition is)
 
 static const char *condition_text(enum resource_condition is)
 {
-	static const char *const texts[] = { "in an unknown state", "not there", "incomplete", "stopped", "running" };
+	static const char *const texts[] = { "in an unknown state", "not there", "incomplete",
+		                             "stopped", "running" };
 
 	return texts[is];
 }
@@ -126,7 +131,9 @@ static bool workspace_finished(struct ctx *c, struct buf *text)
 	struct err e = { 0 };
 	enum resource_condition is = COND_UNKNOWN;
 	struct registries none = { 0 };
-	struct workspace_job w = { .ws = &ws, .env = &ws.env, .registries = &none, .builder_image = "" };
+	struct workspace_job w = {
+		.ws = &ws, .env = &ws.env, .registries = &none, .builder_image = ""
+	};
 	const struct provider *p;
 	bool done = false;
 
@@ -135,14 +142,16 @@ static bool workspace_finished(struct ctx *c, struct buf *text)
 	if (ctx_provider(c, ws.target.config.provider.name, &e) < 0)
 		goto out;
 	p = c->provider.p;
-	if (!p->workspace_condition || p->workspace_condition(c->provider.self, &ws, &is, ctx_call(c), &e) < 0)
+	if (!p->workspace_condition ||
+	    p->workspace_condition(c->provider.self, &ws, &is, ctx_call(c), &e) < 0)
 		goto out;
 	done = finished(c->job->action, is);
 	buf_addf(text, "; the workspace is %s", condition_text(is));
 	if (done && is == COND_RUNNING) { /* what the job would have reported last */
 		done = provider_workspace_info(&c->provider, &w, &info, ctx_call(c), &e) == 0 &&
 		       (info.n == 0 ||
-			api_workspace_provider_metadata(c->api, ws.id, buf_str(&info), ctx_call(c), &e) == 0);
+		        api_workspace_provider_metadata(c->api, ws.id, buf_str(&info), ctx_call(c),
+		                                        &e) == 0);
 	}
 out:
 	if (e.kind)
@@ -153,7 +162,7 @@ out:
 }
 
 int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_state *state,
-		  struct buf *text, struct err *e)
+                  struct buf *text, struct err *e)
 {
 	enum job_state server = JOB_STATE_UNKNOWN;
 	struct ctx c;
@@ -165,11 +174,14 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_stat
 		ctx_close(&c);
 		return err_wrap(e, "find out what became of job %s", j->id);
 	}
-	*state = server == JOB_RUNNING ? JOB_ERROR : server == JOB_PENDING ? JOB_PENDING : JOB_STATE_UNKNOWN;
+	*state = server == JOB_RUNNING   ? JOB_ERROR
+	         : server == JOB_PENDING ? JOB_PENDING
+	                                 : JOB_STATE_UNKNOWN;
 	if (server == JOB_RUNNING) {
-		buf_addf(text, "the runner was restarted while the job ran (%s %s)", resource_type_name(j->type),
-			 job_action_name(j->action));
-		if (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) && workspace_finished(&c, text))
+		buf_addf(text, "the runner was restarted while the job ran (%s %s)",
+		         resource_type_name(j->type), job_action_name(j->action));
+		if (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
+		    workspace_finished(&c, text))
 			*state = JOB_SUCCESS;
 		else
 			buf_adds(text, "; please repeat the action");
@@ -181,7 +193,7 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_stat
 /* ---- presets ---- */
 
 int job_register_preset(const struct jobs_env *env, const struct provider *p, const char *version,
-			struct err *e)
+                        struct err *e)
 {
 	struct buf name = { 0 }, info = { 0 };
 	struct job none = { 0 };
@@ -207,8 +219,8 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
 	if (rc == 0 && !there) {
 		provider_info_json(p, version, env->runner_id, env->runner_name, &info);
 		do
-			rc = api_target_config_create(c.api, buf_cstr(&name), p->preset_options, buf_str(&info),
-						      ctx_call(&c), e);
+			rc = api_target_config_create(c.api, buf_cstr(&name), p->preset_options,
+			                              buf_str(&info), ctx_call(&c), e);
 		while (rc < 0 && ctx_again(&c, &tries, e));
 	}
 	if (rc < 0)

@@ -33,12 +33,12 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e);
  * 0: *state = JOB_SUCCESS, or JOB_ERROR with text, is to be reported; JOB_PENDING: it was never claimed, the next poll brings it;
  * JOB_STATE_UNKNOWN: the Server has a final state already or forgot the job. -1: cannot be found out now, try again later. */
 int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_state *state,
-		  struct buf *text, struct err *e);
+                  struct buf *text, struct err *e);
 
 /* Registers the presets of the enabled providers as target configs (protocol 9.2, 12.21); those that are there already stay.
  * versions: see provider_info_json. */
 int job_register_preset(const struct jobs_env *env, const struct provider *p, const char *version,
-			struct err *e);
+                        struct err *e);
 /* "v1.0.0": what we call the version of a compiled-in provider unless a job asked for another. */
 const char *jobs_provider_version(void);
 

@@ -99,7 +99,8 @@ static int save(const struct provstate *s, const char *state_dir, struct err *e)
 	return rc;
 }
 
-int provstate_set(const char *state_dir, const char *name, bool enabled, const char *version, struct err *e)
+int provstate_set(const char *state_dir, const char *name, bool enabled, const char *version,
+                  struct err *e)
 {
 	struct provstate s = { 0 };
 	struct provstate_entry *en;

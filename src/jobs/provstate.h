@@ -26,7 +26,8 @@ int provstate_load(struct provstate *s, const char *state_dir, struct err *e);
 void provstate_free(struct provstate *s);
 const struct provstate_entry *provstate_find(const struct provstate *s, const char *name);
 /* version NULL keeps what is there. Atomic. */
-int provstate_set(const char *state_dir, const char *name, bool enabled, const char *version, struct err *e);
+int provstate_set(const char *state_dir, const char *name, bool enabled, const char *version,
+                  struct err *e);
 /* Removes the entry; a missing one is fine. */
 int provstate_forget(const char *state_dir, const char *name, struct err *e);
 

@@ -5,7 +5,8 @@
 static int call(struct ctx *c, enum job_action a, const struct target *t, struct err *e)
 {
 	if (provider_target(&c->provider, a, t, c->d, e) < 0)
-		return err_wrap(e, "%s: %s target %s", c->provider.p->name, job_action_name(a), t->name);
+		return err_wrap(e, "%s: %s target %s", c->provider.p->name, job_action_name(a),
+		                t->name);
 	return 0;
 }
 
@@ -21,7 +22,8 @@ static int start(struct ctx *c, const struct target *t, struct err *e)
 	rc = provider_target_info(&c->provider, t, &info, c->d, e);
 	if (rc == 0 && info.n) { /* empty metadata would be refused (protocol 12.22) */
 		do
-			rc = api_target_provider_metadata(c->api, t->id, buf_str(&info), ctx_call(c), e);
+			rc = api_target_provider_metadata(c->api, t->id, buf_str(&info),
+			                                  ctx_call(c), e);
 		while (rc < 0 && ctx_again(c, &tries, e));
 	}
 	buf_free(&info);
@@ -57,7 +59,7 @@ static int stop(struct ctx *c, const struct target *t, struct err *e)
 	return 0;
 }
 
-static int delete(struct ctx *c, const struct target *t, bool force, struct err *e)
+static int delete (struct ctx *c, const struct target *t, bool force, struct err *e)
 {
 	joblog_say(c->log, "Deleting target %s", t->name);
 	if (provider_target(&c->provider, force ? ACT_FORCE_DELETE : ACT_DELETE, t, c->d, e) < 0) {
@@ -82,7 +84,7 @@ static int act(struct ctx *c, const struct target *t, struct err *e)
 	case ACT_STOP:
 		return stop(c, t, e);
 	default:
-		return delete(c, t, c->job->action == ACT_FORCE_DELETE, e);
+		return delete (c, t, c->job->action == ACT_FORCE_DELETE, e);
 	}
 }
 

@@ -77,7 +77,8 @@ static int provider_call(struct ws *w, enum job_action a, struct err *e)
 		.force = c->job->action == ACT_FORCE_DELETE,
 	};
 	if (provider_workspace(&c->provider, a, &w->job, c->d, e) < 0)
-		return err_wrap(e, "%s: %s workspace %s", c->provider.p->name, job_action_name(a), w->info.name);
+		return err_wrap(e, "%s: %s workspace %s", c->provider.p->name, job_action_name(a),
+		                w->info.name);
 	return 0;
 }
 
@@ -93,7 +94,8 @@ static int report_metadata(struct ws *w, struct err *e)
 		err_wrap(e, "%s: describe workspace %s", c->provider.p->name, w->info.name);
 	if (rc == 0 && info.n) {
 		do
-			rc = api_workspace_provider_metadata(c->api, w->info.id, buf_str(&info), ctx_call(c), e);
+			rc = api_workspace_provider_metadata(c->api, w->info.id, buf_str(&info),
+			                                     ctx_call(c), e);
 		while (rc < 0 && ctx_again(c, &tries, e));
 		if (rc < 0)
 			err_wrap(e, "report the workspace's metadata");
@@ -129,7 +131,7 @@ static int stop(struct ws *w, struct err *e)
 	return 0;
 }
 
-static int delete(struct ws *w, struct err *e)
+static int delete (struct ws *w, struct err *e)
 {
 	bool force = w->c->job->action == ACT_FORCE_DELETE;
 
@@ -155,7 +157,7 @@ static int act(struct ws *w, struct err *e)
 	case ACT_STOP:
 		return stop(w, e);
 	default:
-		return delete(w, e);
+		return delete (w, e);
 	}
 }
 
@@ -167,7 +169,8 @@ int job_workspace(struct ctx *c, struct err *e)
 	int rc = read_workspace(&w, e);
 
 	if (rc == 0) {
-		c->log = joblog_open(c->api, c->env->state_dir, RES_WORKSPACE, w.info.id, w.info.name);
+		c->log = joblog_open(c->api, c->env->state_dir, RES_WORKSPACE, w.info.id,
+		                     w.info.name);
 		rc = ctx_provider(c, w.info.target.config.provider.name, e);
 		if (rc == 0)
 			rc = act(&w, e);

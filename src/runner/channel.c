@@ -18,8 +18,9 @@
 #define STATE_MS 15000
 #define KEY_REFUSED_MS 60000
 #define POLL_BODY_MAX (32u << 20)
-#define CUT_POLL_MS 3000       /* a poll that lasted this long and was cut is an idle one (field case 17) */
-#define HELD_POLL_MS 3000      /* pause when all that the poll brings has to stay pending */
+#define CUT_POLL_MS \
+	3000 /* a poll that lasted this long and was cut is an idle one (field case 17) */
+#define HELD_POLL_MS 3000 /* pause when all that the poll brings has to stay pending */
 
 int64_t backoff_ms(unsigned n, int64_t cap_ms)
 {
@@ -134,7 +135,8 @@ static void health_bad(struct sup *s, const struct err *e, bool heartbeat)
 			h->changed_ms = now;
 		h->ok = false;
 	}
-	if (news && (h->last_told_ms == 0 || now - h->last_told_ms >= 5000 || (heartbeat && h->changed_ms == now))) {
+	if (news && (h->last_told_ms == 0 || now - h->last_told_ms >= 5000 ||
+	             (heartbeat && h->changed_ms == now))) {
 		log_warn("%s", e->msg);
 		h->last_told_ms = now;
 	} else if (now - h->last_told_ms >= 60000) {
@@ -151,7 +153,8 @@ static bool refuses_key(const struct err *e)
 	if (e->kind != ERR_HTTP)
 		return false;
 	return e->code == 401 || e->code == 403 ||
-	       (e->code == 404 && (strcasestr(e->msg, "key") || strcasestr(e->msg, "unauthorized")));
+	       (e->code == 404 &&
+	        (strcasestr(e->msg, "key") || strcasestr(e->msg, "unauthorized")));
 }
 
 /* 0 when the reply is the Server's yes. A sign-in page with status 200 is none (field case 25). */
@@ -163,8 +166,10 @@ static int reply_check(const struct chan *ch, const char *context, struct err *e
 		return -1;
 	type = http_head_get(&ch->reply.h, "Content-Type");
 	if (str_starts(type, "text/html"))
-		return err_set(e, ERR_PARSE, 0, "%s: the answer is a %.*s page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
-			       context, STR_ARG(type), ch->reply.body.n);
+		return err_set(
+			e, ERR_PARSE, 0,
+			"%s: the answer is a %.*s page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
+			context, STR_ARG(type), ch->reply.body.n);
 	return 0;
 }
 
@@ -178,7 +183,8 @@ static void chan_failed(struct sup *s, struct chan *ch, const struct err *e)
 		wait_ms = ch->reply.retry_after_ms;
 	if (refuses_key(e)) {
 		if (!s->health.key_refused)
-			s->health.last_told_ms = 0; /* told at once, whatever was told just before */
+			s->health.last_told_ms =
+				0; /* told at once, whatever was told just before */
 		s->health.key_refused = true;
 		wait_ms = KEY_REFUSED_MS;
 	}
@@ -193,8 +199,8 @@ static void chan_good(struct chan *ch)
 
 /* ---- starting ---- */
 
-static void begin(struct sup *s, struct chan *ch, enum chan_use use, const char *method, const char *path,
-		  bool json, int64_t ms)
+static void begin(struct sup *s, struct chan *ch, enum chan_use use, const char *method,
+                  const char *path, bool json, int64_t ms)
 {
 	(void)s;
 	http_reply_free(&ch->reply);
@@ -222,7 +228,8 @@ static void start_heartbeat(struct sup *s)
 {
 	struct buf path = { 0 };
 	int64_t up_s = (clock_mono_ms() - s->start_ms) / 1000;
-	int64_t ms = s->c->heartbeat_ms * 2 < HEARTBEAT_MS_MAX ? s->c->heartbeat_ms * 2 : HEARTBEAT_MS_MAX;
+	int64_t ms = s->c->heartbeat_ms * 2 < HEARTBEAT_MS_MAX ? s->c->heartbeat_ms * 2
+	                                                       : HEARTBEAT_MS_MAX;
 
 	buf_addf(&path, "/runner/%s/metadata", s->c->id);
 	buf_reset(&s->aux.body);
@@ -312,10 +319,12 @@ static void poll_failed(struct sup *s, const struct err *e)
 {
 	struct chan *ch = &s->poll;
 	int64_t took_ms = clock_mono_ms() - ch->started_ms;
-	bool cut = e->kind == ERR_CLOSED || (e->kind == ERR_HTTP && (e->code == 502 || e->code == 503 || e->code == 504 ||
-								      e->code == 408));
+	bool cut = e->kind == ERR_CLOSED ||
+	           (e->kind == ERR_HTTP &&
+	            (e->code == 502 || e->code == 503 || e->code == 504 || e->code == 408));
 
-	if ((cut && took_ms >= CUT_POLL_MS) || (e->kind == ERR_TIMEOUT && took_ms >= s->c->poll_timeout_ms - 1000)) {
+	if ((cut && took_ms >= CUT_POLL_MS) ||
+	    (e->kind == ERR_TIMEOUT && took_ms >= s->c->poll_timeout_ms - 1000)) {
 		log_debug("%s; polling again", e->msg);
 		ch->failures = 0;
 		ch->not_before = deadline_in_ms(backoff_ms(0, 500));
@@ -333,7 +342,10 @@ static void poll_failed(struct sup *s, const struct err *e)
 static void heartbeat_failed(struct sup *s, struct err *e)
 {
 	if (e->kind == ERR_HTTP && e->code == 500 && strstr(e->msg, "metadata not found"))
-		err_wrap(e, "the Server has no runner %s (any more); create one and configure this host for it", s->c->id);
+		err_wrap(
+			e,
+			"the Server has no runner %s (any more); create one and configure this host for it",
+			s->c->id);
 	/* The back-off alone says when: with the interval as the least, runners that were started together would come
 	 * back together (field case 20). */
 	if (e->kind == ERR_HTTP && !refuses_key(e) && s->aux.reply.retry_after_ms <= 0) {
@@ -347,11 +359,13 @@ static void heartbeat_failed(struct sup *s, struct err *e)
 	health_bad(s, e, true);
 }
 
-static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool answered, const struct err *e)
+static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
+                        const struct err *e)
 {
 	bool definite = answered && e->kind == ERR_HTTP;
 
-	if (http_request_repeated(api_http(ch->api))) /* the first one may have had its effect, or have it yet */
+	if (http_request_repeated(
+		    api_http(ch->api))) /* the first one may have had its effect, or have it yet */
 		t->ambiguous = t->doubtful = true;
 	if (answered && e->kind == ERR_NONE) {
 		chan_good(ch);
@@ -367,17 +381,20 @@ static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool ans
 			tasks_claim_lost(s, t, "somebody else has claimed it");
 		return;
 	}
-	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") || e->code == 400)) {
+	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") ||
+	                 e->code == 400)) {
 		chan_good(ch);
 		tasks_claim_lost(s, t, e->msg);
 		return;
 	}
 	log_warn("claim job %s: %s", t->job.id, e->msg);
 	chan_failed(s, ch, e);
-	tasks_claim_again(s, t, http_request_sent(api_http(ch->api)) && !(definite && e->code < 500));
+	tasks_claim_again(s, t,
+	                  http_request_sent(api_http(ch->api)) && !(definite && e->code < 500));
 }
 
-static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool answered, const struct err *e)
+static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
+                         const struct err *e)
 {
 	bool definite = answered && e->kind == ERR_HTTP;
 
@@ -386,7 +403,8 @@ static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool an
 		tasks_reported(s, t);
 		return;
 	}
-	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") || e->code == 400)) {
+	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") ||
+	                 e->code == 400)) {
 		log_error("the Server will not have the result of job %s: %s", t->job.id, e->msg);
 		chan_good(ch);
 		tasks_reported(s, t);
@@ -405,7 +423,8 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 	char context[160];
 
 	if (answered) {
-		snprintf(context, sizeof(context), "%s %s", ch->req.http.method, ch->req.http.target);
+		snprintf(context, sizeof(context), "%s %s", ch->req.http.method,
+		         ch->req.http.target);
 		if (reply_check(ch, context, e) < 0 && e->kind == ERR_PARSE)
 			answered = false; /* not the Server's own word */
 	}
@@ -484,7 +503,8 @@ static void decide_poll(struct sup *s)
 		start_state(s, ch, t, CHAN_CLAIM);
 		return;
 	}
-	if (!deadline_passed(ch->not_before) || s->health.key_refused || !jobs_ready(s) || tasks_room(s) == 0)
+	if (!deadline_passed(ch->not_before) || s->health.key_refused || !jobs_ready(s) ||
+	    tasks_room(s) == 0)
 		return;
 	start_poll(s);
 }
@@ -516,7 +536,8 @@ void channels_poll(struct sup *s, struct pollset *ps)
 
 		pollset_until(ps, d.at_ms > s->aux.not_before.at_ms ? d : s->aux.not_before);
 	}
-	if (s->poll.use == CHAN_IDLE && s->phase == PHASE_RUN && !s->health.key_refused && tasks_room(s) > 0) {
+	if (s->poll.use == CHAN_IDLE && s->phase == PHASE_RUN && !s->health.key_refused &&
+	    tasks_room(s) > 0) {
 		struct deadline d = s->poll.not_before;
 
 		if (!jobs_ready(s))
@@ -527,7 +548,9 @@ void channels_poll(struct sup *s, struct pollset *ps)
 		if (s->aux.use != CHAN_IDLE || s->health.key_refused)
 			break;
 		if (t->stage == TASK_REPORT || (t->stage == TASK_CLAIM && t->tries > 0))
-			pollset_until(ps, t->next_try.at_ms > s->aux.not_before.at_ms ? t->next_try : s->aux.not_before);
+			pollset_until(ps, t->next_try.at_ms > s->aux.not_before.at_ms
+			                          ? t->next_try
+			                          : s->aux.not_before);
 	}
 }
 

@@ -28,7 +28,7 @@ static void on_term(int sig)
 }
 
 static _Noreturn void child_main(void (*work)(void *arg, const volatile int *stop, struct buf *out),
-				 void *arg, int fd, pid_t parent)
+                                 void *arg, int fd, pid_t parent)
 {
 	struct sigaction sa = { .sa_handler = on_term };
 	struct buf out = { 0 };
@@ -56,7 +56,7 @@ static _Noreturn void child_main(void (*work)(void *arg, const volatile int *sto
 }
 
 int child_start(struct child *c, void (*work)(void *arg, const volatile int *stop, struct buf *out),
-		void *arg, struct deadline term_at, struct err *e)
+                void *arg, struct deadline term_at, struct err *e)
 {
 	pid_t parent = getpid();
 	int p[2];
@@ -75,9 +75,13 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 		child_main(work, arg, p[1], parent);
 	close(p[1]);
 	buf_reset(&c->out);
-	*c = (struct child){ .fd = p[0], .out = c->out, .term_at = term_at, .kill_at = DEADLINE_NEVER };
+	*c = (struct child){
+		.fd = p[0], .out = c->out, .term_at = term_at, .kill_at = DEADLINE_NEVER
+	};
 	if (!proc_identify(pid, &c->id))
-		c->id = (struct proc_id){ .pid = pid }; /* ended already: its zombie is still ours */
+		c->id = (struct proc_id){
+			.pid = pid
+		}; /* ended already: its zombie is still ours */
 	return fd_set_nonblock(c->fd, e) < 0 ? 0 : 0;
 }
 
@@ -141,7 +145,9 @@ void child_step(struct child *c)
 
 size_t child_kill_session(struct proc_id leader)
 {
-	const pid_t roots[] = { getpid(), 1 }; /* a process that entered our namespace is below neither of them alone */
+	const pid_t roots[] = {
+		getpid(), 1
+	}; /* a process that entered our namespace is below neither of them alone */
 	size_t found = 0;
 
 	for (size_t r = 0; r < ARRAY_LEN(roots); r++) {

@@ -61,7 +61,8 @@ static int parse_number(const struct config_key *k, const char *text, int64_t *o
 		return err_set(
 			e, ERR_CONFIG, 0,
 			"%s is a time from %lld%s to %lld seconds (\"90\", \"15m\", \"2h\"), not \"%s\"",
-			k->name, lo < SECOND ? lo : lo / SECOND, lo % SECOND ? "ms" : "", hi / SECOND, text);
+			k->name, lo < SECOND ? lo : lo / SECOND, lo % SECOND ? "ms" : "",
+			hi / SECOND, text);
 	return 0;
 }
 

@@ -23,8 +23,8 @@ int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e)
 
 /* Starts `serve` detached (setsid, stdio to daemon.err, cwd /). Waits until it reports ready or fails: 0 running; -1 with the cause.
  * Already running is success (*already = true). argv: complete argv for the child, argv[0] as `ps` shall show it. */
-int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv, struct deadline d,
-		 bool *already, struct err *e);
+int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv,
+                 struct deadline d, bool *already, struct err *e);
 /* SIGTERM, waits for the lock to be free; after grace SIGKILL of the runner and its job processes. *was_running. */
 int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, struct err *e);
 

@@ -31,7 +31,8 @@ static bool polls_well(const struct sup *s)
 		return s->poll.failures == 0 || now - since < RESPONSIVE_MS;
 	/* After an outage the first poll may wait for a minute: that it was taken is a good sign. */
 	if (s->poll.use == CHAN_POLL && http_request_sent(api_http(s->poll.api)) &&
-	    now - s->poll.started_ms >= TAKEN_MS && now - s->poll.started_ms < s->c->poll_timeout_ms)
+	    now - s->poll.started_ms >= TAKEN_MS &&
+	    now - s->poll.started_ms < s->c->poll_timeout_ms)
 		return true;
 	return now - since < 2 * s->c->poll_timeout_ms && s->poll.failures < 3;
 }
@@ -72,10 +73,13 @@ static int64_t open_descriptors(void)
 	return n;
 }
 
-static void metric(struct buf *b, const char *name, const char *type, const char *help, int64_t value)
+static void metric(struct buf *b, const char *name, const char *type, const char *help,
+                   int64_t value)
 {
-	buf_addf(b, "# HELP daytona_runner_%s %s\n# TYPE daytona_runner_%s %s\ndaytona_runner_%s %lld\n", name,
-		 help, name, type, name, (long long)value);
+	buf_addf(
+		b,
+		"# HELP daytona_runner_%s %s\n# TYPE daytona_runner_%s %s\ndaytona_runner_%s %lld\n",
+		name, help, name, type, name, (long long)value);
 }
 
 static void metrics(const struct sup *s, struct buf *b)
@@ -87,21 +91,29 @@ static void metrics(const struct sup *s, struct buf *b)
 
 	metric(b, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
 	metric(b, "ready", "gauge", "1 if jobs are taken", is_ready(s));
-	metric(b, "uptime_seconds", "counter", "seconds since the start", (now - s->start_ms) / 1000);
+	metric(b, "uptime_seconds", "counter", "seconds since the start",
+	       (now - s->start_ms) / 1000);
 	metric(b, "heartbeats_total", "counter", "accepted heartbeats", (int64_t)h->heartbeats);
 	metric(b, "polls_total", "counter", "answered polls", (int64_t)h->polls);
-	metric(b, "heartbeat_age_milliseconds", "gauge", "since the last accepted heartbeat, -1 before the first",
+	metric(b, "heartbeat_age_milliseconds", "gauge",
+	       "since the last accepted heartbeat, -1 before the first",
 	       h->last_ok_ms ? now - h->last_ok_ms : -1);
 	metric(b, "jobs_running", "gauge", "jobs whose process works", (int64_t)s->tasks.running);
-	metric(b, "jobs_known", "gauge", "jobs not yet settled with the Server", (int64_t)s->tasks.n);
-	metric(b, "jobs_succeeded_total", "counter", "jobs that succeeded", (int64_t)s->tasks.succeeded);
+	metric(b, "jobs_known", "gauge", "jobs not yet settled with the Server",
+	       (int64_t)s->tasks.n);
+	metric(b, "jobs_succeeded_total", "counter", "jobs that succeeded",
+	       (int64_t)s->tasks.succeeded);
 	metric(b, "jobs_failed_total", "counter", "jobs that failed", (int64_t)s->tasks.failed);
-	metric(b, "connects_total", "counter", "connections made to the Server", (int64_t)(a.connects + c.connects));
-	metric(b, "bytes_received_total", "counter", "bytes from the Server", (int64_t)(a.bytes_in + c.bytes_in));
-	metric(b, "bytes_sent_total", "counter", "bytes to the Server", (int64_t)(a.bytes_out + c.bytes_out));
+	metric(b, "connects_total", "counter", "connections made to the Server",
+	       (int64_t)(a.connects + c.connects));
+	metric(b, "bytes_received_total", "counter", "bytes from the Server",
+	       (int64_t)(a.bytes_in + c.bytes_in));
+	metric(b, "bytes_sent_total", "counter", "bytes to the Server",
+	       (int64_t)(a.bytes_out + c.bytes_out));
 	metric(b, "resident_bytes", "gauge", "resident memory", resident_bytes());
 	metric(b, "open_descriptors", "gauge", "open file descriptors", open_descriptors());
-	metric(b, "journal_durable", "gauge", "1 if claims survive a crash", journal_is_durable(s->journal));
+	metric(b, "journal_durable", "gauge", "1 if claims survive a crash",
+	       journal_is_durable(s->journal));
 }
 
 static void on_request(void *arg, struct httpd_req *r)
@@ -111,18 +123,20 @@ static void on_request(void *arg, struct httpd_req *r)
 
 	if (!str_eq(r->method, "GET") && !str_eq(r->method, "HEAD"))
 		httpd_respond(r, 405, "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n",
-			      STR_LIT("405 method not allowed"));
+		              STR_LIT("405 method not allowed"));
 	else if (str_eq(r->path, "/health"))
-		httpd_respond(r, 200, "application/json; charset=utf-8", NULL, STR_LIT("{\"status\":\"ok\"}"));
+		httpd_respond(r, 200, "application/json; charset=utf-8", NULL,
+		              STR_LIT("{\"status\":\"ok\"}"));
 	else if (str_eq(r->path, "/healthz"))
 		httpd_respond(r, 200, "text/plain; charset=utf-8", NULL,
-			      polls_well(s) ? STR_LIT("ok\n") : STR_LIT("degraded\n"));
+		              polls_well(s) ? STR_LIT("ok\n") : STR_LIT("degraded\n"));
 	else if (str_eq(r->path, "/readyz"))
 		httpd_respond(r, is_ready(s) ? 200 : 503, "text/plain; charset=utf-8", NULL,
-			      is_ready(s) ? STR_LIT("ready\n") : STR_LIT("not ready\n"));
+		              is_ready(s) ? STR_LIT("ready\n") : STR_LIT("not ready\n"));
 	else if (str_eq(r->path, "/metrics")) {
 		metrics(s, &b);
-		httpd_respond(r, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, buf_str(&b));
+		httpd_respond(r, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
+		              buf_str(&b));
 	} else {
 		httpd_respond(r, 404, "text/plain", NULL, STR_LIT("404 page not found"));
 	}
@@ -131,7 +145,9 @@ static void on_request(void *arg, struct httpd_req *r)
 
 void health_open(struct sup *s)
 {
-	struct httpd_settings settings = { .request = on_request, .arg = s, .max_conns = 16, .max_body = 1024 };
+	struct httpd_settings settings = {
+		.request = on_request, .arg = s, .max_conns = 16, .max_body = 1024
+	};
 	struct err e = { 0 };
 
 	if (s->c->port == 0)
@@ -139,7 +155,9 @@ void health_open(struct sup *s)
 	s->httpd = httpd_new(&settings);
 	/* All interfaces, as the reference: orchestrators ask from outside. Nothing secret is answered. */
 	if (httpd_listen(s->httpd, "*", (uint16_t)s->c->port, NULL, &e) < 0) {
-		log_warn("no health listener: %s; set [runner] port to a free one, or to 0 for none", e.msg);
+		log_warn(
+			"no health listener: %s; set [runner] port to a free one, or to 0 for none",
+			e.msg);
 		httpd_free(s->httpd);
 		s->httpd = NULL;
 	}
@@ -167,7 +185,8 @@ void health_step(struct sup *s)
 
 static const char *stage_name(enum task_stage st)
 {
-	static const char *const names[] = { "claim", "claim", "running", "unknown", "unknown", "report", "report" };
+	static const char *const names[] = { "claim",   "claim",  "running", "unknown",
+		                             "unknown", "report", "report" };
 
 	return names[st];
 }

@@ -35,7 +35,7 @@ struct journal;
  * path.bad-N; both are told through note(arg, text). Never fails because of content. NULL with e only when the file cannot be
  * created or written; journal_memory then stands in. */
 struct journal *journal_open(const char *path, void (*note)(void *arg, const char *text), void *arg,
-			     struct err *e);
+                             struct err *e);
 struct journal *journal_memory(void); /* keeps nothing; every append succeeds */
 void journal_close(struct journal *j);
 bool journal_is_durable(const struct journal *j);
@@ -51,7 +51,7 @@ const struct journal_past *journal_past(const struct journal *j, const char *job
 int journal_claim(struct journal *j, const struct job *job, struct err *e);
 int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e);
 int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
-		   struct err *e);
+                   struct err *e);
 int journal_done(struct journal *j, const char *job_id, struct err *e);
 /* As journal_done, for a job that is not ours or is settled without a report: synced, since a power cut
  * would bring it back as an unfinished job. */

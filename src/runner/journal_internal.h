@@ -9,10 +9,10 @@
 
 struct journal {
 	char *path;
-	int fd;          /* -1: memory only */
-	off_t end;       /* where the next record goes */
-	off_t size;      /* allocated with zeros */
-	char boot[64];   /* of this boot */
+	int fd;        /* -1: memory only */
+	off_t end;     /* where the next record goes */
+	off_t size;    /* allocated with zeros */
+	char boot[64]; /* of this boot */
 	struct journal_entry *entries;
 	size_t n;
 	struct journal_past past[JOURNAL_PAST]; /* a ring */

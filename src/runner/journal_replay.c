@@ -179,7 +179,8 @@ static size_t record_at(struct str s, struct str *json)
 	if (end != head + 8)
 		return 0;
 	len = strtoul(head + 9, &end, 16);
-	if (end != head + 17 || len > JOURNAL_RECORD_MAX || s.n - PREFIX < len + 1 || s.p[PREFIX + len] != '\n')
+	if (end != head + 17 || len > JOURNAL_RECORD_MAX || s.n - PREFIX < len + 1 ||
+	    s.p[PREFIX + len] != '\n')
 		return 0;
 	*json = (struct str){ s.p + PREFIX, len };
 	return journal_crc(*json) == crc ? PREFIX + len + 1 : 0;

@@ -35,7 +35,8 @@ static void build_json(struct sup *s)
 		if (!first)
 			buf_addc(&ps->json, ',');
 		first = false;
-		provider_info_json(ps->items[i].p, ps->items[i].version, s->c->id, s->c->name, &ps->json);
+		provider_info_json(ps->items[i].p, ps->items[i].version, s->c->id, s->c->name,
+		                   &ps->json);
 	}
 	buf_addc(&ps->json, ']');
 }
@@ -121,9 +122,9 @@ static void check_result(struct sup *s, struct provset_item *it)
 {
 	struct str out = buf_str(&it->check.out);
 	bool usable = out.n && out.p[0] == '+';
-	char *why = usable ? NULL
-		    : out.n ? mem_dupn(out.p + 1, out.n - 1)
-			    : mem_dup("its check did not end in time");
+	char *why = usable  ? NULL
+	            : out.n ? mem_dupn(out.p + 1, out.n - 1)
+	                    : mem_dup("its check did not end in time");
 
 	if (!it->checked || usable != it->usable || (why && it->why && strcmp(why, it->why) != 0)) {
 		if (usable)
@@ -200,7 +201,8 @@ static void presets_result(struct sup *s)
 			it->preset_done = true;
 		free(name);
 	}
-	s->presets_at = all ? DEADLINE_NEVER : deadline_in_ms(backoff_ms(++s->preset_tries + 2, 60000));
+	s->presets_at = all ? DEADLINE_NEVER
+	                    : deadline_in_ms(backoff_ms(++s->preset_tries + 2, 60000));
 }
 
 static bool presets_due(const struct sup *s)
@@ -238,7 +240,8 @@ void provset_step(struct sup *s)
 		struct provset_item *it = &s->provs.items[i];
 
 		child_step(&it->check);
-		if (!it->check.id.pid && it->enabled && s->phase == PHASE_RUN && deadline_passed(it->check_at))
+		if (!it->check.id.pid && it->enabled && s->phase == PHASE_RUN &&
+		    deadline_passed(it->check_at))
 			check_start(s, it);
 	}
 	child_step(&s->presets);
@@ -302,8 +305,8 @@ bool provset_any_usable(const struct sup *s)
 void provset_recheck(struct sup *s)
 {
 	for (size_t i = 0; i < s->provs.n; i++)
-		s->provs.items[i].check_at =
-			deadline_min(s->provs.items[i].check_at, deadline_in_ms(1000));
+		s->provs.items[i].check_at = deadline_min(s->provs.items[i].check_at,
+		                                          deadline_in_ms(1000));
 }
 
 const struct kv *provset_options(void *sup, const char *name)
@@ -319,7 +322,8 @@ bool provset_usable(void *sup, const char *name, struct buf *why)
 	const struct provset_item *it = item_of(sup, name);
 
 	if (!it || !it->enabled) {
-		buf_addf(why, "it is disabled; enable it with daytona-runner provider enable %s", name);
+		buf_addf(why, "it is disabled; enable it with daytona-runner provider enable %s",
+		         name);
 		return false;
 	}
 	if (it->checked && !it->usable) {

@@ -22,13 +22,13 @@
 struct runlog {
 	struct sup *s;
 	struct logfile *file;
-	bool file_failed;      /* told once */
-	bool busy;             /* guards against logging about logging */
+	bool file_failed; /* told once */
+	bool busy;        /* guards against logging about logging */
 	struct ws_client *ws;
 	char *socket_path;
 	unsigned failures;
 	struct deadline retry;
-	struct buf queue;      /* whole entries */
+	struct buf queue; /* whole entries */
 	unsigned dropped;
 };
 
@@ -71,7 +71,7 @@ static void sink(void *arg, enum log_level level, struct str line)
 		return;
 	l->busy = true;
 	buf_addf(&msg, "%s[%04lld] %.*s\n", level_text(level),
-		 (long long)((clock_mono_ms() - l->s->start_ms) / 1000), STR_ARG(line));
+	         (long long)((clock_mono_ms() - l->s->start_ms) / 1000), STR_ARG(line));
 	log_entry_add(&entry, "runner", l->s->c->name, buf_str(&msg));
 	if (l->file && logfile_append(l->file, buf_str(&entry), &e) < 0) {
 		if (!l->file_failed)
@@ -123,7 +123,8 @@ static void hand_over(struct runlog *l)
 			unsigned dropped = l->dropped;
 
 			l->dropped = 0;
-			log_warn("%u log lines are only in the local log: the Server was away", dropped);
+			log_warn("%u log lines are only in the local log: the Server was away",
+			         dropped);
 		}
 	}
 }

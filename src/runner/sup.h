@@ -19,21 +19,21 @@
 /* ---- child.c: a forked process that works and hands back some bytes ---- */
 
 struct child {
-	struct proc_id id;      /* pid 0: none */
-	int fd;                 /* result pipe; -1 when closed */
-	struct buf out;         /* what came through it, bounded */
+	struct proc_id id;       /* pid 0: none */
+	int fd;                  /* result pipe; -1 when closed */
+	struct buf out;          /* what came through it, bounded */
 	struct deadline term_at; /* SIGTERM to its session, then SIGKILL after CHILD_GRACE_MS */
 	struct deadline kill_at;
-	bool overdue;           /* it was ended because of term_at */
-	bool told;              /* SIGTERM was sent */
+	bool overdue; /* it was ended because of term_at */
+	bool told;    /* SIGTERM was sent */
 };
 
 /* Runs work in a new session: it appends its result to out, which is written to the pipe. stop becomes
  * non-zero on SIGTERM. Nothing of the supervisor but stderr and memory is there. */
 int child_start(struct child *c, void (*work)(void *arg, const volatile int *stop, struct buf *out),
-		void *arg, struct deadline term_at, struct err *e);
+                void *arg, struct deadline term_at, struct err *e);
 void child_poll(const struct child *c, struct pollset *ps);
-void child_step(struct child *c); /* reads the pipe, sends due signals */
+void child_step(struct child *c);                   /* reads the pipe, sends due signals */
 void child_tell(struct child *c, int64_t grace_ms); /* SIGTERM now, SIGKILL after grace_ms */
 /* After waitpid gave its status: reads what is left and kills the rest of its process group; unless it ended
  * by itself, the rest of its session too (a git in a group of its own). */
@@ -47,10 +47,10 @@ void child_free(struct child *c);
 struct provset_item {
 	const struct provider *p;
 	bool enabled;
-	bool checked;    /* the first check has ended */
+	bool checked; /* the first check has ended */
 	bool usable;
-	char *why;       /* of not usable, or NULL */
-	char *version;   /* as reported; owned */
+	char *why;     /* of not usable, or NULL */
+	char *version; /* as reported; owned */
 	bool preset_done;
 	struct child check;
 	struct deadline check_at;
@@ -78,12 +78,12 @@ bool provset_usable(void *sup, const char *name, struct buf *why);
 /* ---- tasks.c ---- */
 
 enum task_stage {
-	TASK_CLAIM,     /* to be claimed */
-	TASK_CLAIMING,  /* the claim is under way */
-	TASK_RUNNING,   /* its process works */
-	TASK_UNKNOWN,   /* claimed by an earlier process: its fate is to be found out */
-	TASK_FINDING,   /* … by a process that works on it */
-	TASK_REPORT,    /* the result waits for the Server */
+	TASK_CLAIM,    /* to be claimed */
+	TASK_CLAIMING, /* the claim is under way */
+	TASK_RUNNING,  /* its process works */
+	TASK_UNKNOWN,  /* claimed by an earlier process: its fate is to be found out */
+	TASK_FINDING,  /* … by a process that works on it */
+	TASK_REPORT,   /* the result waits for the Server */
 	TASK_REPORTING,
 };
 
@@ -91,10 +91,10 @@ struct task {
 	struct job job;
 	enum task_stage stage;
 	bool journaled;
-	bool ambiguous;         /* a claim was sent and its answer lost */
-	bool doubtful;          /* a lost claim may still reach the Server: the result is sent twice */
-	bool recheck;           /* it waits for, or is in, its second sending */
-	unsigned tries;         /* of the request of this stage */
+	bool ambiguous; /* a claim was sent and its answer lost */
+	bool doubtful;  /* a lost claim may still reach the Server: the result is sent twice */
+	bool recheck;   /* it waits for, or is in, its second sending */
+	unsigned tries; /* of the request of this stage */
 	struct deadline next_try;
 	struct child child;
 	int64_t started_ms;
@@ -105,7 +105,7 @@ struct task {
 
 struct tasks {
 	struct task *first;
-	size_t n, running; /* running: claimed and not finished */
+	size_t n, running;          /* running: claimed and not finished */
 	uint64_t succeeded, failed; /* since the start */
 };
 
@@ -115,10 +115,11 @@ bool tasks_offer(struct sup *s, struct job *j);
 size_t tasks_room(const struct sup *s);
 struct task *tasks_next_claim(struct sup *s, bool retries);
 struct task *tasks_next_report(struct sup *s);
-void tasks_claimed(struct sup *s, struct task *t);                  /* the Server said yes */
-void tasks_claim_lost(struct sup *s, struct task *t, const char *why); /* somebody else's, or gone */
+void tasks_claimed(struct sup *s, struct task *t); /* the Server said yes */
+void tasks_claim_lost(struct sup *s, struct task *t,
+                      const char *why); /* somebody else's, or gone */
 void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous);
-void tasks_reported(struct sup *s, struct task *t);                 /* accepted, or never will be */
+void tasks_reported(struct sup *s, struct task *t); /* accepted, or never will be */
 void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms);
 void tasks_poll(struct sup *s, struct pollset *ps);
 void tasks_step(struct sup *s);
@@ -148,9 +149,9 @@ struct chan {
 };
 
 struct health {
-	bool ok;             /* the last heartbeat was accepted */
+	bool ok; /* the last heartbeat was accepted */
 	bool key_refused;
-	int64_t last_ok_ms;  /* monotonic; 0: never */
+	int64_t last_ok_ms; /* monotonic; 0: never */
 	int64_t last_poll_ok_ms;
 	int64_t changed_ms, last_told_ms;
 	char last_error[640];

@@ -23,9 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_GRACE_MS 5000   /* job processes between SIGTERM and SIGKILL at the end of the drain */
-#define HURRY_GRACE_MS 1000  /* … after a second signal */
-#define FLUSH_MS 4000        /* for the last reports */
+#define STOP_GRACE_MS 5000  /* job processes between SIGTERM and SIGKILL at the end of the drain */
+#define HURRY_GRACE_MS 1000 /* … after a second signal */
+#define FLUSH_MS 4000       /* for the last reports */
 #define SUSPEND_MS 5000
 #define WAIT_FAILED_MS 200
 
@@ -96,7 +96,8 @@ static int inherited_ready_fd(const struct serve_options *o)
 
 	if (o->ready_fd >= 0)
 		return o->ready_fd;
-	if (!text || !str_to_i64(str_of(text), 3, 1 << 20, &fd) || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+	if (!text || !str_to_i64(str_of(text), 3, 1 << 20, &fd) ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
 		fd = -1;
 	unsetenv("DAYTONA_RUNNER_READY_FD");
 	return (int)fd;
@@ -142,7 +143,7 @@ static void next_phase(struct sup *s)
 		s->phase = PHASE_DRAIN;
 		s->phase_ends = deadline_in_ms(s->c->drain_timeout_ms);
 		log_info("stopping: no new jobs; %zu running get up to %lld s", s->tasks.running,
-			 (long long)(s->c->drain_timeout_ms / 1000));
+		         (long long)(s->c->drain_timeout_ms / 1000));
 		sdnotify("STOPPING=1");
 		if (s->poll.use == CHAN_POLL) {
 			http_abort(api_http(s->poll.api));
@@ -209,9 +210,11 @@ static void reload(struct sup *s)
 	enum log_level level;
 
 	log_info("reading the configuration again");
-	if (config_load(fresh, s->o->config_dir, s->o->flags, &e) < 0 || config_require(fresh, &e) < 0 ||
+	if (config_load(fresh, s->o->config_dir, s->o->flags, &e) < 0 ||
+	    config_require(fresh, &e) < 0 ||
 	    (strcmp(fresh->id, s->c->id) != 0 &&
-	     err_set(&e, ERR_CONFIG, 0, "the runner id changed to %s; restart for that", fresh->id) < 0) ||
+	     err_set(&e, ERR_CONFIG, 0, "the runner id changed to %s; restart for that",
+	             fresh->id) < 0) ||
 	    (strcmp(fresh->state_dir, s->c->state_dir) != 0 &&
 	     err_set(&e, ERR_CONFIG, 0, "state_dir changed; restart for that") < 0) ||
 	    server_link_open(link, fresh, &e) < 0) {
@@ -255,7 +258,8 @@ static void notice_suspend(struct sup *s)
 	int64_t now = suspend_clock_ms();
 
 	if (now - s->suspend_ms > SUSPEND_MS) {
-		log_info("the machine slept for %lld s; connecting anew", (long long)(now - s->suspend_ms) / 1000);
+		log_info("the machine slept for %lld s; connecting anew",
+		         (long long)(now - s->suspend_ms) / 1000);
 		channels_drop(s);
 	}
 	s->suspend_ms = now;
@@ -274,15 +278,17 @@ static bool advance_phase(struct sup *s)
 		next_phase(s);
 	if ((s->phase == PHASE_DRAIN || s->phase == PHASE_STOP) &&
 	    (!working || (s->phase == PHASE_STOP && deadline_passed(s->phase_ends)))) {
-		s->phase_ends = deadline_in_ms(s->phase == PHASE_STOP && s->phase_ends.at_ms - clock_mono_ms() < 2000
-						       ? FLUSH_MS / 2
-						       : FLUSH_MS);
+		s->phase_ends = deadline_in_ms(
+			s->phase == PHASE_STOP && s->phase_ends.at_ms - clock_mono_ms() < 2000
+				? FLUSH_MS / 2
+				: FLUSH_MS);
 		s->phase = PHASE_FLUSH;
 		channels_hurry(s);
 	}
 	if (s->phase != PHASE_FLUSH)
 		return false;
-	return (!tasks_reporting(s) && !tasks_claiming(s) && !channels_busy(s)) || deadline_passed(s->phase_ends);
+	return (!tasks_reporting(s) && !tasks_claiming(s) && !channels_busy(s)) ||
+	       deadline_passed(s->phase_ends);
 }
 
 static void loop(struct sup *s)
@@ -322,7 +328,8 @@ static void loop(struct sup *s)
 		channels_poll(s, &ps);
 		runlog_poll(s, &ps);
 		health_poll(s, &ps);
-		if (pollset_wait(&ps, &why) < 0) { /* no memory in the kernel: better later than never */
+		if (pollset_wait(&ps, &why) <
+		    0) { /* no memory in the kernel: better later than never */
 			log_error("%s", why.msg);
 			poll(NULL, 0, WAIT_FAILED_MS);
 		}
@@ -345,9 +352,11 @@ static int open_state(struct sup *s, struct err *e)
 	char *path;
 
 	if (paths_prepare(s->c->state_dir, e) < 0) {
-		if (e->kind != ERR_SYS || (e->code != EROFS && e->code != ENOSPC && e->code != EACCES && e->code != EPERM))
+		if (e->kind != ERR_SYS || (e->code != EROFS && e->code != ENOSPC &&
+		                           e->code != EACCES && e->code != EPERM))
 			return -1;
-		log_warn("%s; running without a state directory: jobs are not safe against a crash", e->msg);
+		log_warn("%s; running without a state directory: jobs are not safe against a crash",
+		         e->msg);
 		s->journal = journal_memory();
 		err_clear(e);
 		return 0;
@@ -390,7 +399,12 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	enum log_level level;
 	int rc = -1;
 
-	*s = (struct sup){ .link = mem_alloc(sizeof(*s->link)), .c = c, .o = o, .signal_fd = -1, .lock = { -1 }, .presets = { .fd = -1 } };
+	*s = (struct sup){ .link = mem_alloc(sizeof(*s->link)),
+		           .c = c,
+		           .o = o,
+		           .signal_fd = -1,
+		           .lock = { -1 },
+		           .presets = { .fd = -1 } };
 	s->ready_fd = inherited_ready_fd(o);
 	s->start_ms = clock_mono_ms();
 	s->start_wall_ms = clock_wall_ms();
@@ -403,7 +417,8 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	    server_link_open(s->link, c, e) == 0) {
 		channels_open(s);
 		runlog_open(s);
-		log_info("starting runner %s (%s), version %s, Server %s", c->name, c->id, DR_VERSION, c->url);
+		log_info("starting runner %s (%s), version %s, Server %s", c->name, c->id,
+		         DR_VERSION, c->url);
 		if (c->insecure)
 			log_warn("TLS certificates are NOT verified ([server] insecure)");
 		provset_load(s);

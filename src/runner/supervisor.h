@@ -7,10 +7,10 @@
 #include "runner/config.h"
 
 struct serve_options {
-	const char *config_dir;  /* for SIGHUP; or NULL */
-	const struct kv *flags;  /* command line values, for SIGHUP */
+	const char *config_dir; /* for SIGHUP; or NULL */
+	const struct kv *flags; /* command line values, for SIGHUP */
 	const char *self_exe;
-	int ready_fd;            /* -1, or written to: "ready\n" after the first accepted heartbeat, "failed: …\n" */
+	int ready_fd; /* -1, or written to: "ready\n" after the first accepted heartbeat, "failed: …\n" */
 };
 
 /* Runs until told to stop. 0: clean end. */

@@ -18,7 +18,8 @@
 #define ERROR_TEXT_MAX 4000
 #define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
 #define NOT_BEGUN "the runner was stopped before the job began"
-#define RECHECK_MS 30000   /* by then a request that a proxy or the Server held up has had its effect */
+#define RECHECK_MS \
+	30000 /* by then a request that a proxy or the Server held up has had its effect */
 
 static struct task *find(struct sup *s, const char *id)
 {
@@ -32,9 +33,11 @@ static struct task *find(struct sup *s, const char *id)
 void tasks_log(const struct task *t, const char *phrase, const char *text)
 {
 	if (text)
-		log_info("job %-9s %s %s %s: %s", phrase, t->job.id, t->job.type_text, t->job.action_text, text);
+		log_info("job %-9s %s %s %s: %s", phrase, t->job.id, t->job.type_text,
+		         t->job.action_text, text);
 	else
-		log_info("job %-9s %s %s %s", phrase, t->job.id, t->job.type_text, t->job.action_text);
+		log_info("job %-9s %s %s %s", phrase, t->job.id, t->job.type_text,
+		         t->job.action_text);
 }
 
 static struct task *add(struct sup *s, struct job *j)
@@ -175,8 +178,8 @@ bool tasks_offer(struct sup *s, struct job *j)
 	}
 	if (tasks_room(s) == 0)
 		return false;
-	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) && provset_all_checked(s) &&
-	    !provset_any_usable(s))
+	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) &&
+	    provset_all_checked(s) && !provset_any_usable(s))
 		return false;
 	t = add(s, j);
 	t->stage = TASK_CLAIM;
@@ -194,8 +197,8 @@ bool tasks_offer(struct sup *s, struct job *j)
 struct task *tasks_next_claim(struct sup *s, bool retries)
 {
 	for (struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries && deadline_passed(t->next_try) &&
-		    (is_active(t) || tasks_room(s) > 0))
+		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries &&
+		    deadline_passed(t->next_try) && (is_active(t) || tasks_room(s) > 0))
 			return t;
 	}
 	return NULL;
@@ -354,7 +357,7 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
 	} else if (t->child.overdue) {
 		buf_addf(&text, "the job did not end within job_timeout (%lld s) and was stopped",
-			 (long long)(s->c->job_timeout_ms / 1000));
+		         (long long)(s->c->job_timeout_ms / 1000));
 		if (out.n > 1)
 			buf_addf(&text, ": %.*s", (int)out.n - 1, out.p + 1);
 	} else if (s->phase != PHASE_RUN && t->child.told) {
@@ -407,7 +410,8 @@ void tasks_step(struct sup *s)
 {
 	for (struct task *t = s->tasks.first; t; t = t->next) {
 		child_step(&t->child);
-		if (t->stage == TASK_UNKNOWN && s->phase == PHASE_RUN && deadline_passed(t->next_try))
+		if (t->stage == TASK_UNKNOWN && s->phase == PHASE_RUN &&
+		    deadline_passed(t->next_try))
 			find_start(s, t);
 	}
 }
@@ -508,8 +512,8 @@ void tasks_replay(struct sup *s)
 		t->result = list[i].result;
 		t->text = mem_dup(list[i].text);
 		tasks_log(t, list[i].has_result ? "kept" : "unknown",
-			  list[i].has_result ? "its result is still to be reported"
-					     : "an earlier runner process left it unfinished");
+		          list[i].has_result ? "its result is still to be reported"
+		                             : "an earlier runner process left it unfinished");
 	}
 }
 

@@ -17,7 +17,8 @@ static void note(void *arg, const char *text)
 
 static void claim(struct journal *j)
 {
-	static const char text[] = "{\"id\":\"fuzz-claim\",\"resourceType\":\"target\",\"action\":\"create\"}";
+	static const char text[] =
+		"{\"id\":\"fuzz-claim\",\"resourceType\":\"target\",\"action\":\"create\"}";
 	struct job job = { 0 };
 	struct err e = { 0 };
 	struct json_doc *doc = json_parse(STR_LIT(text), sizeof(text), &e);

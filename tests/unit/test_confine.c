@@ -90,7 +90,10 @@ static void take(void *arg, struct str bytes)
 
 static void confined_programs_run(void)
 {
-	const char *const argv[] = { "sh", "-c", "cat /proc/$PPID/environ >/dev/null 2>&1 && echo read || echo refused", NULL };
+	const char *const argv[] = {
+		"sh", "-c", "cat /proc/$PPID/environ >/dev/null 2>&1 && echo read || echo refused",
+		NULL
+	};
 	struct buf out = { 0 };
 	struct err e = { 0 };
 	struct proc_spawn s = { .argv = argv, .output = take, .arg = &out };

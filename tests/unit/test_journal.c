@@ -40,7 +40,10 @@ static void make_job(struct job *j, const char *id)
 	struct err e = { 0 };
 	struct json_doc *doc;
 
-	buf_addf(&b, "{\"id\":\"%s\",\"resourceId\":\"r1\",\"resourceType\":\"workspace\",\"state\":\"pending\",\"action\":\"create\"}", id);
+	buf_addf(
+		&b,
+		"{\"id\":\"%s\",\"resourceId\":\"r1\",\"resourceType\":\"workspace\",\"state\":\"pending\",\"action\":\"create\"}",
+		id);
 	doc = json_parse(buf_str(&b), b.n, &e);
 	CHECK(job_parse(json_root(doc), j, &e) == 0);
 	json_doc_free(doc);
@@ -86,7 +89,8 @@ static void claims_and_results_survive(void)
 	en = journal_entries(j, &n);
 	CHECK_INT((long long)n, 2);
 	CHECK_STR(en[0].job.id, "a");
-	CHECK(!en[0].has_result && en[0].process.pid == getpid() && en[0].process.start == me.start);
+	CHECK(!en[0].has_result && en[0].process.pid == getpid() &&
+	      en[0].process.start == me.start);
 	CHECK_STR(en[1].job.id, "b");
 	CHECK(en[1].has_result && en[1].result == JOB_ERROR);
 	CHECK_STR(en[1].text, "no \"space\"\n");
@@ -394,5 +398,6 @@ static void prepare(void)
 }
 
 TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
-	  TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
-	  TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(past_jobs_are_known), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
+          TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
+          TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(past_jobs_are_known),
+          TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))

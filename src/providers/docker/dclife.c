@@ -150,9 +150,12 @@ int dc_run_hook(const struct devcontainer *dc, const char *hook, struct engine *
 static int initialize_one(const struct devcontainer *dc, struct json v, const char *checkout,
                           const struct provider_env *env, struct deadline d, struct err *e)
 {
-	struct proc_spawn s = {
-		.cwd = checkout, .output = env->log, .arg = env->log_arg, .stop = env->stop, .confined = true, .end_daemons = true
-	};
+	struct proc_spawn s = { .cwd = checkout,
+		                .output = env->log,
+		                .arg = env->log_arg,
+		                .stop = env->stop,
+		                .confined = true,
+		                .end_daemons = true };
 	struct strlist argv;
 	const char **list;
 	struct buf how = { 0 };
