@@ -43,5 +43,7 @@ int job_workspace(struct ctx *c, struct err *e);
 int job_target(struct ctx *c, struct err *e);
 int job_build(struct ctx *c, struct err *e);
 int job_runner(struct ctx *c, struct err *e);
+/* After a crash: the provider is as the job was to leave it. Target configs are registered by the supervisor as well. */
+bool job_runner_finished(struct ctx *c);
 
 #endif

@@ -180,8 +180,9 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_stat
 	if (server == JOB_RUNNING) {
 		buf_addf(text, "the runner was restarted while the job ran (%s %s)",
 		         resource_type_name(j->type), job_action_name(j->action));
-		if (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
-		    workspace_finished(&c, text))
+		if ((j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
+		     workspace_finished(&c, text)) ||
+		    (j->type == RES_RUNNER && job_runner_finished(&c)))
 			*state = JOB_SUCCESS;
 		else
 			buf_adds(text, "; please repeat the action");

@@ -85,3 +85,24 @@ int job_runner(struct ctx *c, struct err *e)
 	free(version);
 	return rc;
 }
+
+bool job_runner_finished(struct ctx *c)
+{
+	bool off = c->job->action == ACT_UNINSTALL_PROVIDER, done = false;
+	char *name = NULL, *version = NULL;
+	const struct provstate_entry *entry;
+	struct provstate st = { 0 };
+	struct err e = { 0 };
+
+	if (read_metadata(c->job, &name, &version, &e) == 0 && provider_find(name) &&
+	    provstate_load(&st, c->env->state_dir, &e) == 0) {
+		entry = provstate_find(&st, name);
+		done = entry && entry->enabled == !off;
+		if (done && !off && version && strcmp(version, "latest") != 0)
+			done = entry->version && strcmp(entry->version, version) == 0;
+	}
+	provstate_free(&st);
+	free(name);
+	free(version);
+	return done;
+}

@@ -10,7 +10,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import BIN, PATIENCE, main, run, wait_for  # noqa: E402
-from httppeer import error, normal  # noqa: E402
+from httppeer import error, hang, normal  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 JOBS, BEAT = "/runner/[^/]+/jobs", "/runner/[^/]+/metadata"
@@ -115,6 +115,35 @@ class SlowTest(ServeCase):
         self.assertTrue(all(self.srv.jobs[job]["state"] == "pending" for job in poison))
         self.assertEqual(runner.stop(), 0)
         self.assertEqual([u for u in self.srv.updates if u.job_id in poison and u.status == 200], [])
+
+    def test_killed_when_a_provider_job_was_as_good_as_done(self):
+        """Its effect is there, the result is not: the truth is success. Without the effect it is an error."""
+        runner = self.runner(self.srv).start()
+        self.srv.wait(lambda: self.srv.target_configs, 30 * PATIENCE, "the presets of the start")
+        metadata = '{"name":"native-provider","version":"v1.2.3"}'
+        rule = self.srv.on("GET", "/target-config", hang(), forever=True)
+        job = self.srv.add_job("runner", "install-provider", self.srv.runner_id, metadata=metadata)
+        self.srv.wait(lambda: rule.hits > 0, 30 * PATIENCE, "the job's last step")
+        runner.kill()
+        self.srv.drop(rule)
+        runner.start()
+        self.assertEqual(self.srv.wait_final(job, 60 * PATIENCE), ("success", ""))
+        self.assertEqual(self.srv.job_faults(), [])
+        runner.stop()
+        os.unlink(os.path.join(runner.state, "providers.json"))
+        looked = len(self.srv.seen("GET", "/target-config"))
+        runner.start()
+        self.srv.wait_requests("GET", "/target-config", looked + 1, 30 * PATIENCE)
+        rule = self.srv.on("GET", "/target-config", hang(), forever=True)
+        job = self.srv.add_job("runner", "install-provider", self.srv.runner_id, metadata=metadata)
+        self.srv.wait(lambda: rule.hits > 0, 30 * PATIENCE, "the job's last step")
+        runner.kill()
+        os.unlink(os.path.join(runner.state, "providers.json"))
+        self.srv.drop(rule)
+        runner.start()
+        state, text = self.srv.wait_final(job, 60 * PATIENCE)
+        self.assertEqual(state, "error")
+        self.assertIn("restarted", text)
 
 
 if __name__ == "__main__":
