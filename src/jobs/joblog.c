@@ -150,7 +150,7 @@ struct joblog *joblog_open(const struct api *api, const char *state_dir, enum re
 /* Length of the first entry in the queue, delimiter included; the queue holds whole entries only. */
 static size_t first_entry(const struct buf *q)
 {
-	const char *end = q->n ? memmem(q->p, q->n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1)
+	const char *end = q->p ? memmem(q->p, q->n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1)
 	                       : NULL;
 
 	return end ? (size_t)(end - q->p) + sizeof(LOG_DELIMITER) - 1 : 0;
