@@ -27,6 +27,18 @@ endif()
 if(DR_STATIC)
 	target_compile_options(dr_common INTERFACE -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables)
 	target_link_options(dr_common INTERFACE -static -no-pie -s -Wl,--build-id=none)
+	# Each is worth some KB here; what a compiler does not know is left out.
+	include(CheckCCompilerFlag)
+	set(CMAKE_REQUIRED_FLAGS -Werror)
+	foreach(flag -Oz -fno-caller-saves -fipa-pta -flto-partition=one)
+		string(MAKE_C_IDENTIFIER "DR_HAS${flag}" known)
+		check_c_compiler_flag(${flag} ${known})
+		if(${known})
+			target_compile_options(dr_common INTERFACE ${flag})
+			target_link_options(dr_common INTERFACE ${flag})
+		endif()
+	endforeach()
+	unset(CMAKE_REQUIRED_FLAGS)
 endif()
 
 # musl's own headers stand alone; the kernel's come from the system, reached through links so that

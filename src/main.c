@@ -144,10 +144,10 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
-	if (getrlimit(RLIMIT_CORE, &core) ==
-	    0) { /* keys are in memory; workspaces may raise it again */
+	/* Keys are in memory; workspaces may raise it again. */
+	if (getrlimit(RLIMIT_CORE, &core) == 0) {
 		core.rlim_cur = 0;
-		setrlimit(RLIMIT_CORE, &core);
+		prlimit(0, RLIMIT_CORE, &core, NULL);
 	}
 	a = argc > 0 ? by_program_name(argv[0]) : NULL;
 	/* A link named like the CLI's words is the program itself: daytona, runner, server runner. */

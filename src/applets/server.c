@@ -187,7 +187,7 @@ static void raise_fd_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
 		r.rlim_cur = r.rlim_max < 2 * CONNS_MAX ? r.rlim_max : 2 * CONNS_MAX;
-		setrlimit(RLIMIT_NOFILE, &r);
+		prlimit(0, RLIMIT_NOFILE, &r, NULL);
 	}
 }
 

@@ -75,7 +75,9 @@ void time_rfc3339(int64_t wall_ms, bool utc, bool millis, char out[TIME_TEXT_SIZ
 		gmtime_r(&sec, &tm);
 	else
 		localtime_r(&sec, &tm);
-	n = strftime(out, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	n = (size_t)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d",
+	                     (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+	                     tm.tm_min, tm.tm_sec);
 	if (millis)
 		snprintf(frac, sizeof(frac), ".%03d", ms);
 	if (utc || tm.tm_gmtoff == 0) {

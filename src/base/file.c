@@ -165,11 +165,13 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	char *p = mem_dup(path);
 	size_t n = strlen(p);
+	bool there;
 	int rc = n ? 0 : err_set(e, ERR_NOT_FOUND, ENOENT, "create directory: the path is empty");
 
 	while (n > 1 && p[n - 1] == '/') /* or the last component would count as a parent */
 		p[--n] = '\0';
-	for (char *s = p + 1; *p && rc == 0; s++) {
+	there = file_is_dir(p);
+	for (char *s = p + 1; *p && rc == 0 && !there; s++) {
 		char c = *s;
 
 		if (c != '/' && c != '\0')

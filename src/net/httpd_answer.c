@@ -44,13 +44,15 @@ static const char *reason_of(int status)
 
 static void add_date(struct buf *b)
 {
-	char text[40];
+	static const char days[] = "SunMonTueWedThuFriSat";
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t now = time(NULL);
 	struct tm tm;
 
-	/* The names of days and months are English: no locale is ever set. */
-	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm))
-		buf_addf(b, "Date: %s\r\n", text);
+	if (gmtime_r(&now, &tm))
+		buf_addf(b, "Date: %.3s, %02d %.3s %d %02d:%02d:%02d GMT\r\n",
+		         &days[3 * tm.tm_wday], tm.tm_mday, &months[3 * tm.tm_mon],
+		         tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,

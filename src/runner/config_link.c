@@ -1,31 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a loaded configuration to an opened Server; and the directories of design 3. */
+#include "base/attr.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "runner/config.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define APP "daytona-runner"
+#define PASSWD_MAX_BYTES (1u << 20)
 
-/* HOME, or for an ordinary user what the user database says. A home of "/" (containers with an
+/* The home in a line of passwd(5) if it is uid's and there. */
+static char *home_of(struct str line, uid_t uid)
+{
+	struct str f[6]; /* name, password, uid, gid, comment, home */
+	int64_t id;
+	char *home;
+
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		if (!str_next(&line, ':', &f[i]))
+			return NULL;
+	if (!str_to_i64(f[2], 0, UINT32_MAX, &id) || id != uid || f[5].n < 2 || f[5].p[0] != '/')
+		return NULL;
+	home = mem_dupn(f[5].p, f[5].n);
+	if (!file_is_dir(home)) {
+		free(home);
+		home = NULL;
+	}
+	return home;
+}
+
+/* HOME, or for an ordinary user what /etc/passwd says. A home of "/" (containers with an
  * invented user id) is none. Caller frees; NULL if there is none. */
 static char *home_dir(void)
 {
 	const char *home = getenv("HOME");
-	char text[1024];
-	struct passwd pw, *found = NULL;
+	struct buf text = { 0 };
+	struct err ignored = { 0 };
+	struct str rest, line;
+	char *found = NULL;
 
 	if (home && home[0] == '/' && home[1])
 		return mem_dup(home);
-	if (geteuid() == 0 || getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) != 0 || !found)
-		return NULL;
-	home = pw.pw_dir;
-	return home[0] == '/' && home[1] && file_is_dir(home) ? mem_dup(home) : NULL;
+	if (geteuid() != 0)
+		file_read("/etc/passwd", PASSWD_MAX_BYTES, &text, &ignored);
+	rest = buf_str(&text);
+	while (!found && str_next(&rest, '\n', &line))
+		found = home_of(line, geteuid());
+	buf_free(&text);
+	return found;
 }
 
 /* "$variable/daytona-runner", else "<home>/below/daytona-runner"; NULL without e when neither is

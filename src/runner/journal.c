@@ -14,12 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SPACE_STEP 65536    /* zeros written ahead */
-#define SPACE_MIN 16384     /* extend when less is left */
+#define SPACE_STEP 65536 /* zeros written ahead */
+#define SPACE_MIN 16384  /* extend when less is left */
 #define FILE_MAX_BYTES (64 << 20)
 #define TIDY_BYTES 262144
 #define TEXT_MAX 8192
-#define RESULT_SPACE 6144 /* kept free for each unfinished job's result */
+#define RESULT_SPACE 6144  /* kept free for each unfinished job's result */
 #define METADATA_MAX 65536 /* no job of ours uses more */
 
 static void read_boot_id(char *out, size_t size)
@@ -54,10 +54,11 @@ static int write_at(int fd, struct str s, off_t at, const char *path, struct err
 /* Zeros from the end of the allocated space on, so that need bytes fit behind the records. */
 static int extend(struct journal *j, off_t need, struct err *e)
 {
-	static const char zeros[4096];
+	char zeros[4096] = { 0 };
 
 	while (j->size < j->end + need) {
-		if (write_at(j->fd, (struct str){ zeros, sizeof(zeros) }, j->size, j->path, e) < 0) {
+		if (write_at(j->fd, (struct str){ zeros, sizeof(zeros) }, j->size, j->path, e) <
+		    0) {
 			/* Give back what a partial write took: the space must stay a multiple of whole steps. */
 			if (ftruncate(j->fd, j->size) < 0)
 				return -1;
@@ -81,7 +82,8 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	int rc = -1;
 
 	if (json.n > JOURNAL_RECORD_MAX)
-		return err_set(e, ERR_LIMIT, 0, "a record of %zu bytes is more than the journal takes", json.n);
+		return err_set(e, ERR_LIMIT, 0,
+		               "a record of %zu bytes is more than the journal takes", json.n);
 	if (j->fd < 0) {
 		journal_apply(j, json);
 		return 0;
@@ -132,8 +134,10 @@ int journal_claim(struct journal *j, const struct job *job, struct err *e)
 	jw_kstr(&b, "t", "claim");
 	jw_key(&b, "job");
 	job_write(&kept, &b);
+	jw_kstr(&b, "boot", j->boot);
 	jw_obj_end(&b);
-	if (j->fd >= 0 && extend(j, (off_t)(b.n + SPACE_MIN + (results_to_come(j) + 1) * RESULT_SPACE), e) < 0)
+	if (j->fd >= 0 &&
+	    extend(j, (off_t)(b.n + SPACE_MIN + (results_to_come(j) + 1) * RESULT_SPACE), e) < 0)
 		rc = -1;
 	else
 		rc = append(j, buf_str(&b), true, e);
@@ -159,7 +163,7 @@ int journal_run(struct journal *j, const char *job_id, struct proc_id process, s
 }
 
 int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
-		   struct err *e)
+                   struct err *e)
 {
 	struct buf b = { 0 };
 	size_t n = text ? strlen(text) : 0;
@@ -228,10 +232,11 @@ static void entry_records(const struct journal *j, const struct journal_entry *e
 	jw_kstr(&b, "t", "claim");
 	jw_key(&b, "job");
 	job_write(&en->job, &b);
+	jw_kstr(&b, "boot", j->boot);
 	jw_obj_end(&b);
 	record_add(out, buf_str(&b));
 	buf_reset(&b);
-	if (en->process.pid) {
+	if (en->begun) {
 		jw_obj(&b);
 		jw_kstr(&b, "t", "run");
 		jw_kstr(&b, "id", en->job.id);
@@ -330,7 +335,8 @@ static int keep(struct journal *j, off_t good, struct err *e)
 	return 0;
 }
 
-static int load(struct journal *j, void (*note)(void *arg, const char *text), void *arg, struct err *e)
+static int load(struct journal *j, void (*note)(void *arg, const char *text), void *arg,
+                struct err *e)
 {
 	struct buf all = { 0 }, text = { 0 }, name = { 0 };
 	struct journal_replay r = { 0 };
@@ -344,11 +350,16 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 		journal_replay(j, buf_str(&all), &r);
 		if (r.skipped || (r.torn && all.n && r.good == 0 && !all_zero(buf_str(&all)))) {
 			set_aside(j->path, buf_str(&all), &name);
-			buf_addf(&text, "journal %s is damaged; the readable records are kept, a copy is in %s",
-				 j->path, buf_cstr(&name));
+			buf_addf(
+				&text,
+				"journal %s is damaged; the readable records are kept, a copy is in %s",
+				j->path, buf_cstr(&name));
 		} else if (r.torn) {
-			buf_addf(&text, "journal %s ends in an incomplete record, which is dropped", j->path);
+			buf_addf(&text, "journal %s ends in an incomplete record, which is dropped",
+			         j->path);
 		}
+		for (size_t i = 0; i < j->n && text.n; i++)
+			j->entries[i].begun = true; /* the record that says so may be what is damaged */
 		if (text.n)
 			note(arg, buf_cstr(&text));
 		else if (r.good && r.good < TIDY_BYTES)
@@ -361,7 +372,7 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 }
 
 struct journal *journal_open(const char *path, void (*note)(void *arg, const char *text), void *arg,
-			     struct err *e)
+                             struct err *e)
 {
 	struct journal *j = mem_alloc(sizeof(*j));
 

@@ -180,22 +180,17 @@ static void prune(const struct logfile *f)
 static char *backup_name(const struct logfile *f)
 {
 	int64_t now = clock_wall_ms();
-	time_t seconds = (time_t)(now / 1000);
-	struct tm tm = { 0 };
 	struct buf name = { 0 };
-	char stamp[32];
+	char stamp[TIME_TEXT_SIZE];
 
-	if (f->limits.local_time)
-		localtime_r(&seconds, &tm);
-	else
-		gmtime_r(&seconds, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H-%M-%S", &tm);
+	time_rfc3339(now, !f->limits.local_time, false, stamp);
+	stamp[13] = stamp[16] = '-'; /* 2026-01-02T03-04-05 */
 	for (int i = 0; i < 1000; i++) {
 		struct buf gz = { 0 };
 		bool taken;
 
 		buf_reset(&name);
-		buf_addf(&name, "%s-%s.%03d", f->path, stamp, (int)((now + i) % 1000));
+		buf_addf(&name, "%s-%.19s.%03d", f->path, stamp, (int)((now + i) % 1000));
 		buf_addf(&gz, "%s.gz", buf_cstr(&name));
 		taken = file_exists(buf_cstr(&name)) || file_exists(buf_cstr(&gz));
 		buf_free(&gz);

@@ -253,8 +253,23 @@ static void digests(void)
 {
 	static const unsigned char sha256_abc[] = { 0xba, 0x78, 0x16, 0xbf },
 				   sha1_abc[] = { 0xa9, 0x99, 0x3e, 0x36 };
+	static const struct {
+		size_t n;
+		const char *want;
+	} sha1_of[] = {
+		{ 0, "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
+		{ 55, "c1c8bbdc22796e28c0e15163d20899b65621d65a" },
+		{ 56, "c2db330f6083854c99d4b5bfb6e8f29f201be699" },
+		{ 63, "03f09f5b158a7a8cdad920bddc29b81c18a551f5" },
+		{ 64, "0098ba824b5c16427bd7a1122a5a442a25ec644d" },
+		{ 119, "ee971065aaa017e0632a8ca6c77bb3bf8b1dfc56" },
+		{ 120, "f34c1488385346a55709ba056ddd08280dd4c6d6" },
+		{ 1000, "291e9a6c66994949b57ba5e650361e98fc36b1ba" },
+	};
+	char many[1000];
 	unsigned char out[32], parts[32];
 	struct sha256 *h = sha256_new();
+	struct buf hex = { 0 };
 
 	crypto_sha256("abc", 3, out);
 	CHECK(memcmp(out, sha256_abc, 4) == 0);
@@ -265,6 +280,14 @@ static void digests(void)
 	CHECK(memcmp(out, parts, 32) == 0);
 	crypto_sha1("abc", 3, out);
 	CHECK(memcmp(out, sha1_abc, 4) == 0);
+	memset(many, 'a', sizeof(many));
+	for (size_t i = 0; i < ARRAY_LEN(sha1_of); i++) {
+		TEST_ROW(i);
+		crypto_sha1(many, sha1_of[i].n, out);
+		buf_add_hex(&hex, out, 20);
+		CHECK_STR(buf_cstr(&hex), sha1_of[i].want);
+		buf_free(&hex);
+	}
 }
 
 static void random_bytes_differ(void)

@@ -11,7 +11,6 @@
 #define MBEDTLS_HAVE_ASM
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE
-#define MBEDTLS_VERSION_C
 
 /*
  * Randomness is the kernel's, call by call (src/net/tls_entropy.c): nothing to seed, and a forked child
@@ -19,11 +18,16 @@
  */
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 
-/* Symmetric and hashes. SHA-1 is for the WebSocket handshake; no certificate profile of ours takes it. */
+/*
+ * Symmetric and hashes. AES-GCM needs no decryption of single blocks. SHA-1 is for the WebSocket handshake and
+ * for reading the roots that have signed themselves with it; no certificate profile of ours takes it. Its
+ * block function is ours: src/net/tls_digest.c.
+ */
 #define MBEDTLS_AES_C
 #define MBEDTLS_AES_ROM_TABLES
 #define MBEDTLS_AES_FEWER_TABLES
 #define MBEDTLS_AESNI_C
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT
 #define MBEDTLS_AESCE_C
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_GCM_C
@@ -32,9 +36,12 @@
 #define MBEDTLS_CHACHAPOLY_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA1_C
+#define MBEDTLS_SHA1_PROCESS_ALT
 #define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA256_SMALLER
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_SHA512_C
+#define MBEDTLS_SHA512_SMALLER
 #define MBEDTLS_HKDF_C
 
 /* Public keys. MBEDTLS_ECP_NIST_OPTIM makes verification several times faster for 3 KB. */
@@ -52,15 +59,16 @@
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
-#define MBEDTLS_PK_PARSE_EC_EXTENDED
 #define MBEDTLS_OID_C
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C
 #define MBEDTLS_BASE64_C
 #define MBEDTLS_PEM_PARSE_C
 
-/* TLS 1.3 needs the PSA core; keys live in memory only. */
+/* TLS 1.3 needs the PSA core, for what daytona_psa_config.h lists; keys live in memory only. */
 #define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "daytona_psa_config.h"
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
 

@@ -11,17 +11,14 @@
 void stamp_now(char out[STAMP_SIZE])
 {
 	struct timespec ts;
-	struct tm tm;
-	char fraction[12];
-	size_t n;
+	char seconds[TIME_TEXT_SIZE], fraction[12];
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	n = strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	time_rfc3339((int64_t)ts.tv_sec * 1000, true, false, seconds);
 	snprintf(fraction, sizeof(fraction), ".%09ld", ts.tv_nsec);
 	for (size_t i = 9; i > 0 && fraction[i] == '0'; i--)
 		fraction[i] = '\0';
-	snprintf(out + n, STAMP_SIZE - n, "%sZ", fraction[1] ? fraction : "");
+	snprintf(out, STAMP_SIZE, "%.19s%sZ", seconds, fraction[1] ? fraction : "");
 }
 
 int new_hex_id(struct buf *b, struct err *e)

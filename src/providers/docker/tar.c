@@ -86,21 +86,23 @@ void tar_header(struct buf *b, const struct tar_entry *en)
 	put_header(b, en, en->name, en->type, en->type == '0' ? en->size : 0);
 }
 
+static void add_zeros(struct buf *b, size_t n)
+{
+	memset(buf_reserve(b, n), 0, n);
+	b->n += n;
+}
+
 void tar_pad(struct buf *b, uint64_t size)
 {
-	static const char zeros[TAR_BLOCK];
 	size_t over = (size_t)(size % TAR_BLOCK);
 
 	if (over)
-		buf_add(b, zeros, TAR_BLOCK - over);
+		add_zeros(b, TAR_BLOCK - over);
 }
 
 void tar_finish(struct buf *b)
 {
-	char *p = buf_reserve(b, 2 * TAR_BLOCK);
-
-	memset(p, 0, 2 * TAR_BLOCK);
-	b->n += 2 * TAR_BLOCK;
+	add_zeros(b, 2 * TAR_BLOCK);
 }
 
 static void read_header(struct tar_reader *r)
