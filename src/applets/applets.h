@@ -12,11 +12,12 @@ struct applet {
 	int hidden;
 };
 
+/* clang-format off */
 #define APPLET_LIST(X) \
-	X(create) \
-	X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(service) X(logs) \
-		X(list) X(delete) X(purge) X(provider) X(server) X(agent) X(askpass) X(pause) \
-			X(help) X(call)
+	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
+	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
+	X(askpass) X(pause) X(help) X(call)
+/* clang-format on */
 
 #define APPLET_DECLARE(name) extern const struct applet name##_applet;
 APPLET_LIST(APPLET_DECLARE)
