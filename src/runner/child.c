@@ -64,9 +64,13 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "make a pipe");
-	pid = fork();
+	pid = -1;
+	if (fd_set_nonblock(p[0], e) == 0) {
+		pid = fork();
+		if (pid < 0)
+			err_sys(e, errno, "start a process");
+	}
 	if (pid < 0) {
-		err_sys(e, errno, "start a process");
 		close(p[0]);
 		close(p[1]);
 		return -1;
@@ -78,11 +82,9 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 	*c = (struct child){
 		.fd = p[0], .out = c->out, .term_at = term_at, .kill_at = DEADLINE_NEVER
 	};
-	if (!proc_identify(pid, &c->id))
-		c->id = (struct proc_id){
-			.pid = pid
-		}; /* ended already: its zombie is still ours */
-	return fd_set_nonblock(c->fd, e) < 0 ? 0 : 0;
+	if (!proc_identify(pid, &c->id)) /* ended already: its zombie is still ours */
+		c->id = (struct proc_id){ .pid = pid };
+	return 0;
 }
 
 void child_poll(const struct child *c, struct pollset *ps)
