@@ -57,6 +57,7 @@ static int serve_run(int argc, char **argv)
 	int rc;
 
 	opts_parse(cli_opts(f, own, true, argc, argv), usage, argc, argv, 0, 0);
+	supervisor_hold_signals();
 	cli_given(f, &flags);
 	free(f);
 	if (key_file)

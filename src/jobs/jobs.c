@@ -69,9 +69,8 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 
 /* ---- reconciliation ---- */
 
-/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed; JOB_RUNNING, as the worst case, when this
- * Server has no such list. */
-static int state_on_server(struct ctx *c, enum job_state *state, struct err *e)
+/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed. *listed false: this Server has no such list. */
+static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, struct err *e)
 {
 	struct buf path = { 0 };
 	struct json_doc *doc = NULL;
@@ -82,8 +81,8 @@ static int state_on_server(struct ctx *c, enum job_state *state, struct err *e)
 	buf_addf(&path, "&resourceType=%s", resource_type_name(c->job->type));
 	rc = api_call(c->api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, ctx_call(c), e);
 	*state = JOB_STATE_UNKNOWN;
-	if (rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || e->code == 405)) {
-		*state = JOB_RUNNING;
+	*listed = !(rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || e->code == 405));
+	if (!*listed) {
 		err_clear(e);
 		rc = 0;
 	}
@@ -161,23 +160,25 @@ out:
 	return done;
 }
 
-int job_reconcile(const struct jobs_env *env, const struct job *j, enum job_state *state,
-                  struct buf *text, struct err *e)
+int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
+                  enum job_state *state, struct buf *text, struct err *e)
 {
 	enum job_state server = JOB_STATE_UNKNOWN;
+	bool listed;
 	struct ctx c;
 	int rc;
 
 	ctx_open(&c, env, j);
-	rc = state_on_server(&c, &server, e);
+	rc = state_on_server(&c, &server, &listed, e);
 	if (rc < 0) {
 		ctx_close(&c);
 		return err_wrap(e, "find out what became of job %s", j->id);
 	}
-	*state = server == JOB_RUNNING   ? JOB_ERROR
-	         : server == JOB_PENDING ? JOB_PENDING
-	                                 : JOB_STATE_UNKNOWN;
-	if (server == JOB_RUNNING) {
+	*state = server;
+	if (server == JOB_SUCCESS || server == JOB_ERROR)
+		*state = JOB_STATE_UNKNOWN;
+	if (!listed || (server == JOB_RUNNING && begun)) {
+		*state = JOB_ERROR;
 		buf_addf(text, "the runner was restarted while the job ran (%s %s)",
 		         resource_type_name(j->type), job_action_name(j->action));
 		if ((j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&

@@ -134,6 +134,7 @@ int journal_claim(struct journal *j, const struct job *job, struct err *e)
 	jw_kstr(&b, "t", "claim");
 	jw_key(&b, "job");
 	job_write(&kept, &b);
+	jw_kstr(&b, "boot", j->boot);
 	jw_obj_end(&b);
 	if (j->fd >= 0 &&
 	    extend(j, (off_t)(b.n + SPACE_MIN + (results_to_come(j) + 1) * RESULT_SPACE), e) < 0)
@@ -231,10 +232,11 @@ static void entry_records(const struct journal *j, const struct journal_entry *e
 	jw_kstr(&b, "t", "claim");
 	jw_key(&b, "job");
 	job_write(&en->job, &b);
+	jw_kstr(&b, "boot", j->boot);
 	jw_obj_end(&b);
 	record_add(out, buf_str(&b));
 	buf_reset(&b);
-	if (en->process.pid) {
+	if (en->begun) {
 		jw_obj(&b);
 		jw_kstr(&b, "t", "run");
 		jw_kstr(&b, "id", en->job.id);
@@ -356,6 +358,9 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 			buf_addf(&text, "journal %s ends in an incomplete record, which is dropped",
 			         j->path);
 		}
+		for (size_t i = 0; i < j->n && text.n; i++)
+			j->entries[i].begun =
+				true; /* the record that says so may be what is damaged */
 		if (text.n)
 			note(arg, buf_cstr(&text));
 		else if (r.good && r.good < TIDY_BYTES)

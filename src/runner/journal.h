@@ -6,7 +6,7 @@
  * is full and a sync does not wait for file size changes.
  *
  *   claim  before the claim is sent (synced)     result  before a result counts as done (synced)
- *   run    pid of the job's process              done    the Server has the result
+ *   run    before and after the process is made  done    the Server has the result
  *   past   in a rewritten file: what was done
  */
 #ifndef RUNNER_JOURNAL_H
@@ -20,6 +20,7 @@ struct journal_entry { /* one unfinished job */
 	bool has_result;
 	enum job_state result;
 	char *text;             /* of an error; or NULL */
+	bool begun;             /* its process may have been started: it must not be run again */
 	struct proc_id process; /* pid 0: none recorded, or of an earlier boot */
 };
 
@@ -49,6 +50,7 @@ const struct journal_past *journal_past(const struct journal *j, const char *job
 
 /* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
 int journal_claim(struct journal *j, const struct job *job, struct err *e);
+/* process zero: it is about to be started. */
 int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e);
 int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
                    struct err *e);

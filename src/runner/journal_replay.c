@@ -62,7 +62,8 @@ static void replay_claim(struct journal *j, struct json rec)
 			return;
 		}
 	}
-	add_entry(j, &job);
+	/* After another boot the mark that it has begun may be lost: only its result is synced. */
+	add_entry(j, &job)->begun = !j->boot[0] || !json_str_is(json_get(rec, "boot"), j->boot);
 }
 
 static void replay_result(struct journal_entry *en, struct json rec)
@@ -93,6 +94,7 @@ static void replay_run(struct journal *j, struct journal_entry *en, struct json 
 {
 	int64_t pid, start;
 
+	en->begun = true;
 	if (!json_str_is(json_get(rec, "boot"), j->boot) ||
 	    !json_i64(json_get(rec, "pid"), 2, INT32_MAX, &pid) ||
 	    !json_i64(json_get(rec, "start"), 0, INT64_MAX, &start))

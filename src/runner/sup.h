@@ -91,6 +91,7 @@ struct task {
 	struct job job;
 	enum task_stage stage;
 	bool journaled;
+	bool fresh;     /* of an earlier process, which had not begun it: it can still be run */
 	bool ambiguous; /* a claim was sent and its answer lost */
 	bool doubtful;  /* a lost claim may still reach the Server: the result is sent twice */
 	bool recheck;   /* it waits for, or is in, its second sending */

@@ -105,17 +105,31 @@ static int inherited_ready_fd(const struct serve_options *o)
 
 /* ---- signals ---- */
 
-static int open_signals(struct sup *s, struct err *e)
+static void our_signals(sigset_t *set)
 {
 	static const int ours[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGQUIT };
-	sigset_t set;
 
 	/* Whatever was inherited (SIGCHLD ignored, signals blocked) is replaced (field case 117). */
-	sigemptyset(&set);
+	sigemptyset(set);
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
 		signal(ours[i], SIG_DFL);
-		sigaddset(&set, ours[i]);
+		sigaddset(set, ours[i]);
 	}
+}
+
+void supervisor_hold_signals(void)
+{
+	sigset_t set;
+
+	our_signals(&set);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+static int open_signals(struct sup *s, struct err *e)
+{
+	sigset_t set;
+
+	our_signals(&set);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write beyond the file size limit fails instead */
 	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)

@@ -13,6 +13,8 @@ struct serve_options {
 	int ready_fd; /* -1, or written to: "ready\n" after the first accepted heartbeat, "failed: …\n" */
 };
 
+/* Signals that serve reads later wait from now on, instead of ending a start that has only just begun. */
+void supervisor_hold_signals(void);
 /* Runs until told to stop. 0: clean end. */
 int supervisor_run(struct config *c, const struct serve_options *o, struct err *e);
 

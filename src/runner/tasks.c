@@ -74,7 +74,7 @@ static void drop(struct sup *s, struct task *t)
 
 static bool is_active(const struct task *t)
 {
-	return t->stage == TASK_RUNNING || t->stage == TASK_CLAIMING ||
+	return t->stage == TASK_RUNNING || t->stage == TASK_CLAIMING || t->fresh ||
 	       (t->stage == TASK_CLAIM && t->tries < CLAIM_TRIES_HELD);
 }
 
@@ -240,6 +240,7 @@ void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous)
 struct work_arg {
 	struct sup *s;
 	const struct job *job;
+	bool begun;
 };
 
 /* The text is masked here: only this process knows the job's secrets. */
@@ -249,7 +250,7 @@ static void add_result(struct buf *out, char kind, struct str text)
 	mask_text(out, text);
 }
 
-/* Result text: "S", "E<error>", of a search also "P" (never claimed), "U" (nothing to report), "R<why>" (try again). */
+/* Result text: "S", "E<error>", of a search also "P" (never claimed), "C" (claimed, not begun), "U" (nothing to report), "R<why>" (try again). */
 static void run_work(void *arg, const volatile int *stop, struct buf *out)
 {
 	struct work_arg *a = arg;
@@ -271,26 +272,31 @@ static void find_work(void *arg, const volatile int *stop, struct buf *out)
 	struct err e = { 0 };
 
 	env.timeout_ms = FIND_MS;
-	if (job_reconcile(&env, a->job, &state, &text, &e) < 0)
+	if (job_reconcile(&env, a->job, a->begun, &state, &text, &e) < 0)
 		add_result(out, 'R', str_of(e.msg));
 	else if (state == JOB_SUCCESS)
 		buf_addc(out, 'S');
 	else if (state == JOB_ERROR)
 		add_result(out, 'E', buf_str(&text));
 	else
-		buf_addc(out, state == JOB_PENDING ? 'P' : 'U');
+		buf_addc(out, state == JOB_PENDING ? 'P' : state == JOB_RUNNING ? 'C' : 'U');
 	buf_free(&text);
 }
 
 void tasks_claimed(struct sup *s, struct task *t)
 {
-	struct work_arg a = { s, &t->job };
+	struct work_arg a = { s, &t->job, true };
 	struct err e = { 0 };
 
 	t->tries = 0;
 	t->ambiguous = false;
 	if (s->phase == PHASE_STOP || s->phase == PHASE_FLUSH) {
 		fail(s, t, NOT_BEGUN);
+		return;
+	}
+	t->fresh = false;
+	if (journal_run(s->journal, t->job.id, (struct proc_id){ 0 }, &e) < 0) {
+		fail(s, t, e.msg); /* a crash would run it twice */
 		return;
 	}
 	tasks_log(t, "running", NULL);
@@ -307,7 +313,7 @@ void tasks_claimed(struct sup *s, struct task *t)
 
 static void find_start(struct sup *s, struct task *t)
 {
-	struct work_arg a = { s, &t->job };
+	struct work_arg a = { s, &t->job, !t->fresh };
 	struct err e = { 0 };
 
 	if (child_start(&t->child, find_work, &a, deadline_in_ms(FIND_MS), &e) < 0) {
@@ -331,9 +337,13 @@ static void found(struct sup *s, struct task *t, struct str out)
 	case 'P':
 		/* Not left to the next poll: our old claim may still be on its way, and then nobody would have the job. */
 		tasks_log(t, "pending", "it is claimed again");
+		t->fresh = false;
 		t->tries = 0;
 		tasks_claim_again(s, t, true);
 		t->next_try = (struct deadline){ 0 };
+		break;
+	case 'C':
+		tasks_claimed(s, t);
 		break;
 	case 'U':
 		tasks_log(t, "settled", "the Server needs no result");
@@ -509,6 +519,7 @@ void tasks_replay(struct sup *s)
 		t->journaled = true;
 		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
 		t->doubtful = true;
+		t->fresh = !list[i].begun && !list[i].has_result;
 		t->result = list[i].result;
 		t->text = mem_dup(list[i].text);
 		tasks_log(t, list[i].has_result ? "kept" : "unknown",

@@ -9,15 +9,15 @@ checks the protocol and then that each seeded bug is found; `jobmodel.py BUG` sh
 import sys
 from collections import deque, namedtuple
 
-# srv: state on the Server. first: the first final state it had. net: requests under way as (what, awaited).
+# fresh: claimed by an earlier process that had not begun it. srv: state on the Server. first: the first final state it had. net: requests under way as (what, awaited).
 # rep: answer under way to the awaited request. offer: a poll's answer that lists the job is under way.
 # up: the supervisor lives. stop: it drains. stage, amb, doubt, res: its task. kept: result remembered after
 # the report. jr, jd: journal as a kill leaves it, and as a power cut leaves it. proc: the job's process.
 # work: the work is really done. runs: how often it was begun. The rest are budgets of faults.
-State = namedtuple("State", "srv first net rep offer up stop stage amb doubt res kept jr jd proc work runs "
+State = namedtuple("State", "srv first net rep offer up stop stage amb doubt fresh res kept jr jd proc work runs "
                             "kills losses lates full terms")
 
-START = State("P", "", (), "", False, True, False, "none", False, False, "", "", "-", "-", "", False, 0,
+START = State("P", "", (), "", False, True, False, "none", False, False, False, "", "", "-", "-", "", False, 0,
               0, 0, 0, 0, 0)
 
 # Budgets of faults; combined as far as the protocol promises to hold (docs/reliability.md).
@@ -34,6 +34,8 @@ BUGS = {
     "no-recheck": "the result after a doubtful claim is sent only once",
     "report-once": "a report whose answer is lost is given up",
     "run-again": "after a restart an unfinished job is simply run again",
+    "begin-not-marked": "that a job was begun is not recorded before it is",
+    "boot-not-known": "after a power cut a job without the mark is taken for not begun",
     "blind-error": "after a restart an error is reported without asking the Server",
     "blind-success": "after a restart success is reported without looking at the resource",
     "redeliver-runs": "a job delivered again is not recognised",
@@ -72,7 +74,7 @@ def report(s, result, journal=True):
 
 def finished(s, synced):
     """The task is over; its record is marked done."""
-    return s._replace(stage="none", amb=False, doubt=False, res="", jr="-", jd="-" if synced else s.jd)
+    return s._replace(stage="none", amb=False, doubt=False, fresh=False, res="", jr="-", jd="-" if synced else s.jd)
 
 
 def unanswered(s, bug):
@@ -104,6 +106,12 @@ def network(s, bug):
         yield "answer lost", unanswered(s._replace(rep="", losses=s.losses - 1), bug)
 
 
+def run(s, bug):
+    """The journal has it first (not synced), so that a job without that mark was surely not begun."""
+    mark = "b" if s.jr == "c" and bug != "begin-not-marked" else s.jr
+    return s._replace(stage="running", amb=False, fresh=False, proc="works", runs=s.runs + 1, jr=mark)
+
+
 def answer(s, bug):
     """The supervisor reads the answer to its request."""
     ok, s = s.rep == "ok", s._replace(rep="")
@@ -112,7 +120,7 @@ def answer(s, bug):
             return finished(s, True)
         if bug == "journal-after-claim":
             s = s._replace(jr="c", jd="c")
-        return s._replace(stage="running", amb=False, proc="works", runs=s.runs + 1)
+        return run(s, bug)
     if s.doubt and bug != "no-recheck":
         return s._replace(stage="recheck", doubt=False)
     return finished(s, False)._replace(kept=s.res)
@@ -121,11 +129,13 @@ def answer(s, bug):
 def found(s, seen, bug):
     """What a job of an earlier process has come to."""
     if bug == "run-again":
-        yield s._replace(stage="running", proc="works", runs=s.runs + 1)
+        yield run(s, bug)
     elif bug == "blind-error":
         yield report(s, "E")
     elif seen == "P":
-        yield finished(s, True) if bug == "forget-pending" else s._replace(stage="claim", amb=True)
+        yield finished(s, True) if bug == "forget-pending" else s._replace(stage="claim", amb=True, fresh=False)
+    elif seen == "R" and s.fresh:
+        yield run(s, bug)
     elif seen == "R":
         yield report(s, "E")    # cannot always be told, and then it is said so
         if s.work or bug == "blind-success":
@@ -189,7 +199,7 @@ def process(s):
 
 def down(s):
     """The supervisor is gone, and with it its process. What it had sent arrives, is lost, or is held up."""
-    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, res="", offer=False, rep="",
+    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, fresh=False, res="", offer=False, rep="",
                    proc="")
     late = [request for request in s.net if not request[1]]
     sent = [what for what, awaited in s.net if awaited]
@@ -204,7 +214,9 @@ def ends(s, bug):
     if s.kills:
         for after in down(s._replace(kills=s.kills - 1)):
             yield "kill -9", after
-            yield "power cut", after._replace(jr=after.jd)
+            # The mark that it was begun may be lost then: another boot counts as begun.
+            begun = "b" if after.jd == "c" and bug != "boot-not-known" else after.jd
+            yield "power cut", after._replace(jr=begun, jd=begun)
         if s.proc == "works":
             for after in down(s._replace(kills=s.kills - 1, work=True)):
                 yield "kill -9 when the work was done", after
@@ -231,8 +243,8 @@ def start(s):
     s = s._replace(up=True)
     if s.jr == "-":
         return s
-    if s.jr == "c":
-        return s._replace(stage="unknown", doubt=True)
+    if s.jr in "cb":
+        return s._replace(stage="unknown", doubt=True, fresh=s.jr == "c")
     return s._replace(stage="report", res=s.jr, doubt=True)
 
 

@@ -133,8 +133,8 @@ class StateServer(FakeServer):
     def later(self, seconds, request, conn):
         timer = threading.Timer(seconds, self.effect, (request, conn))
         timer.daemon = True
-        self.timers.append(timer)
         timer.start()
+        self.timers.append(timer)
 
     def old_list(self, conn, request):
         """Jobs that are long over, listed as pending once more."""
@@ -298,7 +298,7 @@ class Machine:
             self.runner.signal(signal.SIGTERM)
         try:
             status = self.runner.wait(60)
-            early = len(re.findall("starting runner", self.runner.log())) < self.events["start"]
+            early = not self.up()
             if status != 0 and not (early and status == -signal.SIGTERM):
                 self.broken.append(f"serve ended with {status} after SIGTERM")
         except AssertionError as failure:
@@ -327,7 +327,13 @@ class Machine:
             pass
         self.disturb("running")
 
+    def up(self):
+        """This start has come so far that its signals are its own."""
+        return len(re.findall("starting runner", self.runner.log())) >= self.events["start"]
+
     def reload(self):
+        if not self.up():
+            return
         self.runner.signal(signal.SIGHUP)
         self.events["SIGHUP"] += 1
 
@@ -398,7 +404,7 @@ class Machine:
         """The faults are over: everything must come to its end."""
         self.server.poll_faults = self.server.beat_faults = 0.0
         self.server.log_away = False
-        for timer in self.server.timers:
+        for timer in list(self.server.timers):
             timer.join()
         with self.server.lock:
             for plan in self.server.plans.values():

@@ -296,6 +296,46 @@ static void result_outlives_its_claim(void)
 	buf_free(&whole);
 }
 
+/* Only a job without the mark may be run by a later process; damage counts as the mark. */
+static void begun_jobs_are_marked(void)
+{
+	struct buf whole = { 0 };
+	struct err e = { 0 };
+	const struct journal_entry *en;
+	struct journal *j;
+	size_t n;
+
+	fresh();
+	j = reopen();
+	claim(j, "claimed");
+	claim(j, "begun");
+	CHECK(journal_run(j, "begun", (struct proc_id){ 0 }, &e) == 0);
+	for (int i = 0; i < 3000; i++) { /* rewritten meanwhile */
+		claim(j, "x");
+		journal_result(j, "x", JOB_SUCCESS, NULL, &e);
+		journal_done(j, "x", &e);
+		journal_tidy(j);
+	}
+	journal_close(j);
+	j = reopen();
+	en = journal_entries(j, &n);
+	CHECK_INT((long long)n, 2);
+	CHECK(!en[0].begun);
+	CHECK(en[1].begun && en[1].process.pid == 0);
+	claim(j, "later");
+	journal_close(j);
+	CHECK(file_read(path, 4 << 20, &whole, &e) == 0);
+	whole.p[30] ^= 0x15;
+	CHECK(file_replace(path, 0600, buf_str(&whole), &e) == 0);
+	j = reopen();
+	en = journal_entries(j, &n);
+	CHECK(n >= 2 && notes == 1);
+	for (size_t i = 0; i < n; i++)
+		CHECK(en[i].begun);
+	journal_close(j);
+	buf_free(&whole);
+}
+
 /* What was reported is known across restarts and rewrites, up to a limit; what was not ours is not. */
 static void past_jobs_are_known(void)
 {
@@ -400,4 +440,4 @@ static void prepare(void)
 TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
           TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
           TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(past_jobs_are_known),
-          TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
+          TEST(begun_jobs_are_marked), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
