@@ -565,30 +565,34 @@ def _one(seed, number, jobs, kills, results):
     os._exit(0)
 
 
-def run(seed, jobs, machines, kills=0):
-    """jobs schedules (and kills, shared out) on so many runners at once. Returns (violations, summary)."""
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    start = time.monotonic()
-    workers = []
-    for number in range(machines):
-        share = jobs // machines + (number < jobs % machines)
-        killed = kills // machines + (number < kills % machines)
-        workers.append(context.Process(target=_one, args=(seed, number, share, killed, results)))
-        workers[-1].start()
-    found = [results.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    wrong = [f"machine {one['number']} ({one['directory']}): {text}" for one in found for text in one["wrong"]]
-    total = collections.Counter()
-    summary = []
+def share(total, machines):
+    """total in as many parts, as equal as can be."""
+    return [total // machines + (number < total % machines) for number in range(machines)]
+
+
+def summary(found, kind, seed, seconds):
+    """What happened on the machines of one kind, a line each."""
+    lines = []
     for key in ("states", "events", "faults"):
         total = collections.Counter()
         for one in found:
             total.update(one[key])
-        summary.append(f"{key}: " + ", ".join(f"{name} {count}" for name, count in sorted(total.items())))
-    summary.append(f"disturbed by kills and stops: {sum(one['disturbed'] for one in found)} jobs")
-    done = sum(one["jobs"] for one in found)
-    summary.append(f"seed {seed}: {done} schedules on {machines} runners in {time.monotonic() - start:.0f} s, "
-                   f"{len(wrong)} violations")
-    return wrong, summary
+        lines.append(f"{key}: " + ", ".join(f"{name} {count}" for name, count in sorted(total.items())))
+    lines.append(f"disturbed by kills and stops: {sum(one['disturbed'] for one in found)} jobs")
+    lines.append(f"{kind}, seed {seed}: {sum(one['jobs'] for one in found)} schedules on {len(found)} runners in "
+                 f"{seconds:.0f} s, {sum(len(one['wrong']) for one in found)} violations")
+    return lines
+
+
+def run(seed, work):
+    """One machine for each (jobs, kills) in work, all at once: what each found, in order."""
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    workers = [context.Process(target=_one, args=(seed, number, jobs, kills, results))
+               for number, (jobs, kills) in enumerate(work)]
+    for worker in workers:
+        worker.start()
+    found = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return sorted(found, key=lambda one: one["number"])
