@@ -138,10 +138,19 @@ static const uint16_t signatures[] = {
 	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE,
 };
 
+/* The first is the one a key is sent of before the server has said what it wants. Every server has P-256,
+ * and it costs a quarter less time here than X25519, the library's own first. */
+static const uint16_t groups[] = {
+	MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+	MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
+	MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
+};
+
 static int configure_client(struct tls_ctx *c, const struct tls_settings *s, struct err *e)
 {
 	c->insecure = s->insecure;
 	mbedtls_ssl_conf_sig_algs(&c->conf, signatures);
+	mbedtls_ssl_conf_groups(&c->conf, groups);
 	/* Insecure too goes through the check, which then forgives everything but a wrong pin. */
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
 	mbedtls_ssl_conf_ca_cb(&c->conf, verify_roots, c);
