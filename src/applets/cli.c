@@ -46,16 +46,20 @@ const struct opt *cli_opts(struct cli_flags *f, const struct opt *own, bool secr
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
 
+		struct opt *o = &f->opts[n];
+
+		if (k->type == CFG_SECRET && !secrets)
+			continue;
+		*o = (struct opt){ .text = k->flag,
+			           .to = &f->text[i],
+			           .type = OPT_TYPE_STR,
+			           .secret = k->type == CFG_SECRET };
+		n++;
 		if (k->type == CFG_BOOL) {
 			f->on[i] = strcmp(k->fallback, "true") == 0;
 			f->given[i] = is_given(k->flag, argc, argv);
-			f->opts[n++] = (struct opt)OPT_FLAG(0, k->flag, &f->on[i], k->help);
-		} else if (k->type != CFG_SECRET) {
-			f->opts[n++] = (struct opt)OPT_STR(0, k->flag, k->arg, &f->text[i],
-			                                   k->help);
-		} else if (secrets) {
-			f->opts[n++] = (struct opt)OPT_SECRET(0, k->flag, k->arg, &f->text[i],
-			                                      k->help);
+			o->type = OPT_TYPE_FLAG;
+			o->to = &f->on[i];
 		}
 	}
 	f->opts[n] = (struct opt)OPT_END;

@@ -125,7 +125,7 @@ static int help_run(int argc, char **argv)
 		OPT_FLAG('s', "symbolic", &symbolic, "with --install: symbolic links"),
 		OPT_STR(0, "completion", "SHELL", &shell, "print completion for bash, zsh or fish"),
 		OPT_FLAG('v', "version", &show_version, "print version, build and libraries"),
-		OPT_FLAG('V', NULL, &show_version, "the same"),
+		OPT_FLAG('V', "", &show_version, "the same"),
 		OPT_FLAG('h', "help", &help, "show the applets"),
 		OPT_END,
 	};

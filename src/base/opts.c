@@ -43,7 +43,7 @@ _Noreturn void opts_misuse(const char *usage, const char *fmt, ...)
 static const struct opt *find_long(const struct opt *o, struct str name)
 {
 	for (; o->type != OPT_TYPE_END; o++) {
-		if (o->name && str_eq(name, o->name))
+		if (*o->text && str_eq(name, o->text))
 			return o;
 	}
 	return NULL;
@@ -62,8 +62,8 @@ static void set_int(const struct parser *p, const struct opt *o, const char *sho
                     const char *value)
 {
 	if (!str_to_i64(str_of(value), o->min, o->max, o->to))
-		opts_misuse(p->usage, "option %s needs a number from %lld to %lld, not \"%s\"",
-		            shown, (long long)o->min, (long long)o->max, value);
+		opts_misuse(p->usage, "option %s needs a number from %d to %d, not \"%s\"", shown,
+		            (int)o->min, (int)o->max, value);
 }
 
 static const char *keep_secret(char *value)
@@ -93,7 +93,7 @@ static void set_value(const struct parser *p, const struct opt *o, const char *s
 static char *next_value(struct parser *p, const struct opt *o, const char *shown)
 {
 	if (p->i == p->argc)
-		opts_misuse(p->usage, "option %s needs %s", shown, o->arg ? o->arg : "a value");
+		opts_misuse(p->usage, "option %s needs %s", shown, opts_arg(o));
 	return p->argv[p->i++];
 }
 

@@ -13,41 +13,31 @@
 
 enum opt_type { OPT_TYPE_END, OPT_TYPE_FLAG, OPT_TYPE_STR, OPT_TYPE_INT, OPT_TYPE_GROUP };
 
+/* Tables stand on the stack, since they point to variables there, and are filled by code: few fields make that
+ * code short. */
 struct opt {
-	enum opt_type type;
-	char letter;      /* 0: none */
-	bool secret;      /* the value is overwritten in argv after it was copied */
-	const char *name; /* without the dashes */
-	const char *arg;  /* name of the value in the help, in capitals */
+	/* Three texts, each with its NUL: the name without dashes, or ""; what the help calls the value, in
+	 * capitals; and the help, one phrase, lower case, no full stop. */
+	const char *text;
 	void *to;         /* bool *, const char **, int64_t * */
-	int64_t min, max; /* OPT_TYPE_INT */
-	const char *help; /* one phrase, lower case, no full stop */
+	int32_t min, max; /* OPT_TYPE_INT */
+	unsigned char type;
+	char letter; /* 0: none */
+	bool secret; /* the value is overwritten in argv after it was copied */
+	bool unused;
 };
 
-#define OPT_FLAG(c, n, v, h) \
+#define OPT(type, c, secret, text, v, lo, hi) \
 	{ \
-		OPT_TYPE_FLAG, c, false, n, NULL, v, 0, 0, h \
+		text, v, lo, hi, type, c, secret, false \
 	}
-#define OPT_STR(c, n, a, v, h) \
-	{ \
-		OPT_TYPE_STR, c, false, n, a, v, 0, 0, h \
-	}
-#define OPT_SECRET(c, n, a, v, h) \
-	{ \
-		OPT_TYPE_STR, c, true, n, a, v, 0, 0, h \
-	}
-#define OPT_INT(c, n, a, v, lo, hi, h) \
-	{ \
-		OPT_TYPE_INT, c, false, n, a, v, lo, hi, h \
-	}
-#define OPT_GROUP(h) \
-	{ \
-		OPT_TYPE_GROUP, 0, false, NULL, NULL, NULL, 0, 0, h \
-	}
-#define OPT_END \
-	{ \
-		OPT_TYPE_END, 0, false, NULL, NULL, NULL, 0, 0, NULL \
-	}
+#define OPT_TEXT(n, a, h) n "\0" a "\0" h
+#define OPT_FLAG(c, n, v, h) OPT(OPT_TYPE_FLAG, c, false, OPT_TEXT(n, "", h), v, 0, 0)
+#define OPT_STR(c, n, a, v, h) OPT(OPT_TYPE_STR, c, false, OPT_TEXT(n, a, h), v, 0, 0)
+#define OPT_SECRET(c, n, a, v, h) OPT(OPT_TYPE_STR, c, true, OPT_TEXT(n, a, h), v, 0, 0)
+#define OPT_INT(c, n, a, v, lo, hi, h) OPT(OPT_TYPE_INT, c, false, OPT_TEXT(n, a, h), v, lo, hi)
+#define OPT_GROUP(h) OPT(OPT_TYPE_GROUP, 0, false, OPT_TEXT("", "", h), NULL, 0, 0)
+#define OPT_END OPT(OPT_TYPE_END, 0, false, NULL, NULL, 0, 0)
 
 /* Parses argv[1..]. Operands are moved to the front of argv (argv[0] stays) and counted in the
  * return value. usage: "stop [-f] [-c FILE]\nStops the runner …" (first line the synopsis, the rest

@@ -86,16 +86,28 @@ static const char *negation(size_t i, uint64_t on)
 	return i < 64 && on >> i & 1 ? "no-" : "";
 }
 
+const char *opts_arg(const struct opt *o)
+{
+	return o->text + strlen(o->text) + 1;
+}
+
+static const char *help_of(const struct opt *o)
+{
+	const char *arg = opts_arg(o);
+
+	return arg + strlen(arg) + 1;
+}
+
 static void add_left(struct buf *b, const struct opt *o, const char *no)
 {
 	if (o->letter)
-		buf_addf(b, "  -%c%s", o->letter, o->name ? ", " : "");
+		buf_addf(b, "  -%c%s", o->letter, *o->text ? ", " : "");
 	else
 		buf_adds(b, "      ");
-	if (o->name)
-		buf_addf(b, "--%s%s", no, o->name);
-	if (o->arg)
-		buf_addf(b, " %s", o->arg);
+	if (*o->text)
+		buf_addf(b, "--%s%s", no, o->text);
+	if (*opts_arg(o))
+		buf_addf(b, " %s", opts_arg(o));
 }
 
 static size_t help_column(const struct opt *opts, uint64_t on)
@@ -125,16 +137,14 @@ static void add_option(struct buf *b, const struct opt *o, const char *no, size_
 		buf_addf(b, "\n%*s", (int)column, "");
 	else
 		buf_addf(b, "%*s", (int)(column - left.n), "");
-	wrap(b, str_of(o->help), column, column);
+	wrap(b, str_of(help_of(o)), column, column);
 	buf_free(&left);
 }
 
 _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 {
 	static const char before[] = "Usage: daytona-runner ";
-	static const struct opt help = {
-		.type = OPT_TYPE_STR, .letter = 'h', .name = "help", .help = "show this and exit"
-	};
+	static const struct opt help = OPT_FLAG('h', "help", NULL, "show this and exit");
 	struct str rest = str_of(usage), line = { 0 };
 	size_t column = help_column(opts, on);
 	struct buf b = { 0 };
@@ -150,7 +160,7 @@ _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 		buf_adds(&b, "\nOptions:\n");
 	for (size_t i = 0; opts[i].type != OPT_TYPE_END; i++) {
 		if (opts[i].type == OPT_TYPE_GROUP)
-			buf_addf(&b, "\n%s:\n", opts[i].help);
+			buf_addf(&b, "\n%s:\n", help_of(&opts[i]));
 		else
 			add_option(&b, &opts[i], negation(i, on), column);
 	}
@@ -167,8 +177,8 @@ _Noreturn void opts_print(const struct opt *opts, uint64_t on)
 		const char letter[] = { o->letter, '\0' };
 
 		if (o->type != OPT_TYPE_GROUP)
-			printf("%s\t%s%s\t%s\t%s\n", letter, negation(i, on),
-			       o->name ? o->name : "", o->arg ? o->arg : "", o->help);
+			printf("%s\t%s%s\t%s\t%s\n", letter, negation(i, on), o->text, opts_arg(o),
+			       help_of(o));
 	}
 	fputs("h\thelp\t\tshow this and exit\n", stdout);
 	exit(out_flush());

@@ -12,6 +12,8 @@ struct str opts_applet(const char *usage);
  * process; they show the flags in `on` as --no-name. */
 uint64_t opts_flags_on(const struct opt *opts);
 _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on);
+/* What the help calls its value; "" for none. */
+const char *opts_arg(const struct opt *o);
 _Noreturn void opts_print(const struct opt *opts, uint64_t on);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of settings: file, environment, options, `configure` and `config` all read it. */
 #include "base/attr.h"
+#include "base/opts.h"
 #include "runner/config.h"
 
 #include <stddef.h>
@@ -12,13 +13,13 @@
 
 /* clang-format off */
 #define TEXT(s, n, m, type, def, flag, arg, help) \
-	{ s, n, type, offsetof(struct config, m), def, 0, 0, 0, flag, arg, NULL, help }
+	{ s, n, type, offsetof(struct config, m), def, 0, 0, 0, OPT_TEXT(flag, arg, help), NULL }
 #define NUMBER(s, n, m, def, lo, hi, flag, old, help) \
-	{ s, n, CFG_INT, offsetof(struct config, m), def, lo, hi, 0, flag, "N", old, help }
+	{ s, n, CFG_INT, offsetof(struct config, m), def, lo, hi, 0, OPT_TEXT(flag, "N", help), old }
 #define TIME(s, n, m, def, lo, hi, flag, help) \
-	{ s, n, CFG_MS, offsetof(struct config, m), def, lo, hi, SECOND, flag, "TIME", NULL, help }
+	{ s, n, CFG_MS, offsetof(struct config, m), def, lo, hi, SECOND, OPT_TEXT(flag, "TIME", help), NULL }
 #define SWITCH(s, n, m, def, flag, old, help) \
-	{ s, n, CFG_BOOL, offsetof(struct config, m), def, 0, 1, 0, flag, NULL, old, help }
+	{ s, n, CFG_BOOL, offsetof(struct config, m), def, 0, 1, 0, OPT_TEXT(flag, "", help), old }
 
 const struct config_key config_keys[] = {
 	TEXT("server", "url", url, CFG_STR, NULL, "api-url", "URL",
