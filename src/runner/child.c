@@ -145,20 +145,24 @@ void child_step(struct child *c)
 	}
 }
 
-size_t child_kill_session(struct proc_id leader)
+size_t child_kill_session(struct proc_id leader, uint64_t latest)
 {
 	const pid_t roots[] = {
 		getpid(), 1
 	}; /* a process that entered our namespace is below neither of them alone */
+	struct proc_id now;
 	size_t found = 0;
 
+	/* While members of the session are left, its number is no one else's. */
+	if (proc_identify(leader.pid, &now) && now.start != leader.start)
+		return 0;
 	for (size_t r = 0; r < ARRAY_LEN(roots); r++) {
 		struct proc_id *all = NULL;
 		size_t n = proc_descendants(roots[r], &all);
 
 		for (size_t i = 0; i < n; i++) {
 			if (all[i].pid != getpid() && all[i].start >= leader.start &&
-			    getsid(all[i].pid) == leader.pid)
+			    all[i].start <= latest && getsid(all[i].pid) == leader.pid)
 				found += proc_signal(all[i], SIGKILL);
 		}
 		free(all);
@@ -173,7 +177,7 @@ void child_ended(struct child *c, int status)
 	/* What is left of its process group; a group outlives its leader's zombie. */
 	kill(-c->id.pid, SIGKILL);
 	if (!WIFEXITED(status))
-		child_kill_session(c->id);
+		child_kill_session(c->id, UINT64_MAX);
 	c->id = (struct proc_id){ 0 };
 	c->term_at = c->kill_at = DEADLINE_NEVER;
 }

@@ -57,7 +57,7 @@ static int64_t resident_bytes(void)
 			str_to_i64(piece, 0, INT32_MAX, &pages);
 	}
 	buf_free(&b);
-	return pages * sysconf(_SC_PAGESIZE);
+	return pages * (int64_t)getauxval(AT_PAGESZ);
 }
 
 static int64_t open_descriptors(void)

@@ -3,6 +3,7 @@
  * What the parts of the supervisor share. Internal to runner/:
  *   supervisor.c  loop, signals, reload, drain      channel.c  requests to the Server
  *   tasks.c       jobs from claim to report         child.c    forked work with a result
+ *   recover.c     jobs of an earlier process
  *   provset.c     providers: enabled, usable        health.c   listener and status file
  *   runlog.c      the runner's own log
  */
@@ -35,11 +36,12 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 void child_poll(const struct child *c, struct pollset *ps);
 void child_step(struct child *c);                   /* reads the pipe, sends due signals */
 void child_tell(struct child *c, int64_t grace_ms); /* SIGTERM now, SIGKILL after grace_ms */
-/* After waitpid gave its status: reads what is left and kills the rest of its process group; unless it ended
- * by itself, the rest of its session too (a git in a group of its own). */
+/* It has ended and is not reaped yet, so that its number is not another's: reads what is left and kills the rest of
+ * its process group; unless it ended by itself, the rest of its session too (a git in a group of its own). */
 void child_ended(struct child *c, int status);
-/* SIGKILL to the members of leader's session that began no earlier than it did: how many there were. */
-size_t child_kill_session(struct proc_id leader);
+/* SIGKILL to the members of leader's session that began between it and latest (ticks since boot): how many there were.
+ * None when its number is another process's by now. */
+size_t child_kill_session(struct proc_id leader, uint64_t latest);
 void child_free(struct child *c);
 
 /* ---- provset.c ---- */
@@ -110,7 +112,7 @@ struct tasks {
 	uint64_t succeeded, failed; /* since the start */
 };
 
-void tasks_replay(struct sup *s); /* from the journal */
+struct task *tasks_add(struct sup *s, struct job *j); /* takes over what is in j */
 /* A pending job from the poll: taken if it is new and there is room. False: nothing changed. */
 bool tasks_offer(struct sup *s, struct job *j);
 size_t tasks_room(const struct sup *s);
@@ -132,6 +134,10 @@ bool tasks_claiming(const struct sup *s);
 bool tasks_reporting(const struct sup *s);
 void tasks_free(struct sup *s);
 void tasks_log(const struct task *t, const char *phrase, const char *text);
+
+/* ---- recover.c ---- */
+
+void tasks_replay(struct sup *s); /* jobs of an earlier process, from the journal */
 
 /* ---- channel.c ---- */
 

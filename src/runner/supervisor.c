@@ -140,13 +140,16 @@ static int open_signals(struct sup *s, struct err *e)
 
 static void reap(struct sup *s)
 {
-	int status;
-	pid_t pid;
+	siginfo_t si = { 0 };
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (!tasks_reaped(s, pid, status))
-			provset_reaped(s, pid, status);
+	while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid > 0) {
+		int status = si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status;
+
+		if (!tasks_reaped(s, si.si_pid, status))
+			provset_reaped(s, si.si_pid, status);
+		waitpid(si.si_pid, NULL, WNOHANG);
+		si.si_pid = 0;
 	}
 }
 

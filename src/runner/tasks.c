@@ -40,7 +40,7 @@ void tasks_log(const struct task *t, const char *phrase, const char *text)
 		         t->job.action_text);
 }
 
-static struct task *add(struct sup *s, struct job *j)
+struct task *tasks_add(struct sup *s, struct job *j)
 {
 	struct task *t = mem_alloc(sizeof(*t));
 	struct task **at = &s->tasks.first;
@@ -156,7 +156,7 @@ void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms)
 
 static void offer_again(struct sup *s, const struct journal_past *past, struct job *j)
 {
-	struct task *t = add(s, j);
+	struct task *t = tasks_add(s, j);
 
 	log_info("job %s was delivered again; its result is sent again", t->job.id);
 	t->result = past->result;
@@ -181,7 +181,7 @@ bool tasks_offer(struct sup *s, struct job *j)
 	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) &&
 	    provset_all_checked(s) && !provset_any_usable(s))
 		return false;
-	t = add(s, j);
+	t = tasks_add(s, j);
 	t->stage = TASK_CLAIM;
 	t->started_ms = clock_mono_ms();
 	if (journal_claim(s->journal, &t->job, &e) < 0) {
@@ -472,60 +472,6 @@ bool tasks_reporting(const struct sup *s)
 			return true; /* a second sending is left to the next start */
 	}
 	return false;
-}
-
-/* ---- after a crash ---- */
-
-/* Processes of a job whose supervisor was killed. */
-static void kill_leftovers(const struct journal_entry *en)
-{
-	size_t n;
-
-	if (!en->process.pid || en->process.pid == getpid())
-		return;
-	n = child_kill_session(en->process);
-	if (n)
-		log_info("ended %zu processes left over from job %s", n, en->job.id);
-}
-
-static void copy_job(const struct job *from, struct job *to)
-{
-	struct buf b = { 0 };
-	struct err e = { 0 };
-	struct json_doc *doc;
-
-	job_write(from, &b);
-	doc = json_parse(buf_str(&b), b.n, &e);
-	if (job_parse(json_root(doc), to, &e) < 0)
-		log_error("journal: %s", e.msg);
-	json_doc_free(doc);
-	buf_free(&b);
-}
-
-void tasks_replay(struct sup *s)
-{
-	size_t n;
-	const struct journal_entry *list = journal_entries(s->journal, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		struct job j = { 0 };
-		struct task *t;
-
-		kill_leftovers(&list[i]);
-		copy_job(&list[i].job, &j);
-		if (!j.id)
-			continue;
-		t = add(s, &j);
-		t->journaled = true;
-		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
-		t->doubtful = true;
-		t->fresh = !list[i].begun && !list[i].has_result;
-		t->result = list[i].result;
-		t->text = mem_dup(list[i].text);
-		tasks_log(t, list[i].has_result ? "kept" : "unknown",
-		          list[i].has_result ? "its result is still to be reported"
-		                             : "an earlier runner process left it unfinished");
-	}
 }
 
 void tasks_free(struct sup *s)
