@@ -7,6 +7,7 @@
 #include "runner/paths.h"
 
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

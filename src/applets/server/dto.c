@@ -2,6 +2,8 @@
 /* See dto.h. Types are checked in the document's order, required values in that of the table. */
 #include "applets/server/dto.h"
 
+#include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 static const char *kind_of(struct json v)
@@ -170,22 +172,32 @@ static bool is_zero(const struct dto_field *f, struct json v)
 	}
 }
 
+static void add_go_name(struct buf *b, const struct dto_field *f)
+{
+	const char *name = f->renamed ? f->json + strlen(f->json) + 1 : f->json;
+
+	buf_addc(b, (char)toupper((unsigned char)name[0]));
+	buf_adds(b, name + 1);
+}
+
 static void check_required(const struct dto *d, struct json obj, const char *space, struct buf *why)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		const struct dto_field *f = &d->fields[i];
 		struct json v = json_get(obj, f->json);
-		struct buf inner = { 0 };
+		struct buf inner = { 0 }, name = { 0 };
 
-		buf_addf(&inner, "%s.%s", space, f->go);
+		add_go_name(&name, f);
+		buf_addf(&inner, "%s.%s", space, buf_cstr(&name));
 		if (f->required && f->type != DTO_OBJECT && is_zero(f, v))
 			buf_addf(why,
 			         "%sKey: '%s' Error:Field validation for '%s' failed on the "
 			         "'required' tag",
-			         why->n ? "\n" : "", buf_cstr(&inner), f->go);
+			         why->n ? "\n" : "", buf_cstr(&inner), buf_cstr(&name));
 		else if (f->type == DTO_OBJECT || (f->type == DTO_POINTER && !json_is_null(v)))
 			check_required(f->of, v, buf_cstr(&inner), why);
 		buf_free(&inner);
+		buf_free(&name);
 	}
 }
 

@@ -25,12 +25,14 @@ enum dto_type {
 
 struct dto;
 
+/* The field's name in Go, for messages, is the one in JSON with a capital letter. */
 struct dto_field {
-	const char *json, *go;
-	enum dto_type type;
-	bool required;
+	const char *json;
 	const struct dto *of; /* object kinds */
 	const char *go_type;  /* named type in errors; NULL: by type */
+	unsigned char type;   /* enum dto_type */
+	bool required;
+	bool renamed; /* the name in Go is another: it follows the NUL of json */
 };
 
 struct dto {

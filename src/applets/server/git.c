@@ -334,9 +334,9 @@ void h_git_id_for_url(struct call *c)
 }
 
 static const struct dto_field context_fields[] = {
-	{ "url", "Url", DTO_STRING, true, NULL, NULL },
-	{ "branch", "Branch", DTO_STRING, false, NULL, NULL },
-	{ "sha", "Sha", DTO_STRING, false, NULL, NULL },
+	{ .json = "url", .type = DTO_STRING, .required = true },
+	{ .json = "branch", .type = DTO_STRING, .required = false },
+	{ .json = "sha", .type = DTO_STRING, .required = false },
 };
 static const struct dto dto_context = { "GetRepositoryContext", "gitprovider", context_fields,
 	                                ARRAY_LEN(context_fields) };
