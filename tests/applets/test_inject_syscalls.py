@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -163,37 +162,38 @@ class InjectTest(Case):
         trial.close(False)
         return trial
 
-    def kind(self, calls, error, stop):
-        """All places of one kind, or a sample: (trials, wrong)."""
-        wrong, done, when, step = [], 0, 1, 1
-        while not stop.is_set():
-            trial = self.trial(calls, error, when)
-            wrong += [f"{trial}: {text}" for text in trial.wrong]
-            if not trial.hit:
-                break       # there are no more
-            done += 1
-            if not ALL and done >= PER_KIND // 2:
-                step *= 2   # denser at the start
-            if not ALL and done >= PER_KIND:
-                break
+    def places(self):
+        """Numbers of the calls to fail: every one, or a sample that is denser at the start."""
+        when = step = 1
+        for done in range(sys.maxsize if ALL else PER_KIND):
+            yield when
+            if not ALL and done + 1 >= PER_KIND // 2:
+                step *= 2
             when += step
-        return done, wrong
 
     def test_every_call_fails_in_turn(self):
+        """One place of each kind, then a second of each and so on: a slow machine tries fewer, of every kind."""
         kinds = [(calls, error) for calls, errors in KINDS for error in errors
                  if not (calls.startswith("?mmap") and sanitized())]
-        stop = threading.Event()
-        timer = threading.Timer(1e6 if ALL else BUDGET, stop.set)
-        timer.daemon = True
-        timer.start()
+        end = time.monotonic() + (sys.maxsize if ALL else BUDGET)
+        wrong, failed, seen = [], 0, set()
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(lambda kind: self.kind(*kind, stop), kinds))
-        timer.cancel()
-        wrong = [text for _, texts in found for text in texts]
-        tried = sum(done > 0 for done, _ in found)
-        print(f"{sum(done for done, _ in found)} failing calls of {tried} kinds, {len(wrong)} faults")
+            left = kinds
+            for when in self.places():
+                trials = list(pool.map(lambda kind: when > 1 and time.monotonic() > end or self.trial(*kind, when), left))
+                if True in trials:
+                    left = []       # time is up
+                trials = [trial for trial in trials if trial is not True]
+                wrong += [f"{trial}: {text}" for trial in trials for text in trial.wrong]
+                hits = [(trial.calls, trial.error) for trial in trials if trial.hit]
+                failed += len(hits)
+                seen |= set(hits)
+                left = [kind for kind in left if kind in hits]     # the others have no more
+                if not left:
+                    break
+        print(f"{failed} failing calls of {len(seen)} kinds, {len(wrong)} faults")
         self.assertEqual(wrong, [], "\n".join(wrong[:30]))
-        self.assertGreater(tried, len(kinds) // 2, "strace injects nothing")
+        self.assertGreater(len(seen), len(kinds) // 2, "strace injects nothing")
 
 
 def usable():
