@@ -56,7 +56,7 @@ struct config_key {
 	size_t offset;        /* of the member in struct config */
 	const char *fallback; /* default as text; NULL: none (or computed) */
 	int64_t min, max, unit_ms;
-	const char *flag; /* the option's texts, see struct opt: the flag is the first */
+	const char *flag;    /* the option's texts, see struct opt: the flag is the first */
 	const char *old_env; /* name that the reference reads for it; below the file. NULL: none */
 };
 extern const struct config_key config_keys[];
