@@ -26,11 +26,12 @@ endif()
 
 if(DR_STATIC)
 	target_compile_options(dr_common INTERFACE -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables)
-	target_link_options(dr_common INTERFACE -static -no-pie -s -Wl,--build-id=none)
+	target_link_options(dr_common INTERFACE -static -no-pie -s -Wl,--build-id=none
+		-Wl,-z,noseparate-code) # no padding between code and constants, as everywhere but on x86
 	# Each is worth some KB here; what a compiler does not know is left out.
 	include(CheckCCompilerFlag)
 	set(CMAKE_REQUIRED_FLAGS -Werror)
-	foreach(flag -Oz -fno-caller-saves -fipa-pta -flto-partition=one)
+	foreach(flag -Oz -fno-caller-saves -fno-tree-dominator-opts -fipa-pta -flto-partition=one)
 		string(MAKE_C_IDENTIFIER "DR_HAS${flag}" known)
 		check_c_compiler_flag(${flag} ${known})
 		if(${known})
