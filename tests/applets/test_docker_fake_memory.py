@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: memory of a sanitized executable says nothing.
 """Memory of a job's process while a gigabyte of pull progress, of agent output and of container log flows, in the
 real runner against a scripted engine. Sanitized builds count differently, so they are left out."""
 import json
@@ -99,7 +100,7 @@ class Memory(common.Case):
 
 
 if __name__ == "__main__":
-    if common.BIN and not dockercase.is_static(common.BIN):
+    if common.BIN and not common.is_static(common.BIN):
         print("SKIP: memory of a sanitized executable says nothing; the release binary is tested")
         sys.exit(common.SKIP)
     common.main()

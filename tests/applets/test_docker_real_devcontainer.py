@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: only that can be put into containers.
 """docker-provider on the real engine: checkouts mounted into images, dev containers, their commands, builds with two
 registries, and the helper for what only the dev container CLI can do. Images are made from the host's busybox."""
 import json

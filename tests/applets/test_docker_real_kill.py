@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: only that can be put into containers.
 """docker-provider on the real engine: the runner and its job killed at many moments of create and delete."""
 import os
 import random

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: only that can be put into containers.
 """docker-provider on the real engine: the whole life of workspaces, again and again; containers of
 the reference taken over."""
 import json

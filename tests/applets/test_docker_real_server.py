@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: only that can be put into containers.
 """docker-provider end to end: the embedded Server, its long poll, a runner, the real engine. After each job the resource
 as the Server shows it and the container as the engine shows it must agree."""
 import json

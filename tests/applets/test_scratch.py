@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Static: only that runs FROM scratch.
 """The image FROM scratch on the real Engine: the binary and nothing else, configured by environment
 alone, PID 1, read-only root, an arbitrary user id, health check, quick and clean `docker stop`."""
 import json
@@ -12,11 +13,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import common  # noqa: E402
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-
-
-def is_static(path):
-    with open(path, "rb") as file:
-        return b"ld-linux" not in file.read(4096)
 
 
 def docker(*args, check=True, timeout=120):
@@ -88,7 +84,7 @@ class ScratchTest(common.Case):
 
 
 if __name__ == "__main__":
-    if not common.BIN or not is_static(common.BIN):
+    if not common.BIN or not common.is_static(common.BIN):
         print("only a static executable runs FROM scratch")
         sys.exit(common.SKIP)
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:

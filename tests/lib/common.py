@@ -28,6 +28,12 @@ def main():
     unittest.main(verbosity=1)
 
 
+def is_static(path):
+    """Whether the executable needs no loader."""
+    with open(path, "rb") as file:
+        return b"ld-linux" not in file.read(4096)
+
+
 def wait_for(condition, timeout, what):
     """Returns condition()'s first true value; fails after timeout seconds."""
     end = time.monotonic() + timeout

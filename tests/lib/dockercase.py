@@ -23,17 +23,12 @@ def docker(*args, check=True, timeout=120, data=None):
     return result.stdout.decode(errors="replace").strip()
 
 
-def is_static(path):
-    with open(path, "rb") as file:
-        return b"ld-linux" not in file.read(4096)
-
-
 def need_engine():
     """Skips the file, and says why, where there is nothing to test with."""
     why = None
     if not common.BIN or not os.access(common.BIN, os.X_OK):
         why = "DAYTONA_RUNNER_BIN names no executable"
-    elif not is_static(common.BIN):
+    elif not common.is_static(common.BIN):
         why = "only a static executable can be put into containers; the release binary is tested"
     elif not shutil.which("docker") or subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL,
                                                       stderr=subprocess.DEVNULL, check=False).returncode:
@@ -116,7 +111,7 @@ class LifeCase(DockerCase):
 def shell_image(tag, extra=()):
     """An image with a shell and small tools from the host's static busybox; extra: (path, source) of more files."""
     busybox = shutil.which("busybox")
-    if not busybox or not is_static(busybox):
+    if not busybox or not common.is_static(busybox):
         return False
     work = tempfile.mkdtemp(prefix="dr-test-")
     try:
