@@ -39,8 +39,10 @@ static bool in_list(const char *list, const char *name)
 const struct applet *applet_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(applets); i++) {
-		if (strcmp(applets[i]->name, name) == 0 || in_list(applets[i]->aliases, name))
-			return applets[i];
+		const struct applet *a = applets[i];
+
+		if (strcmp(a->name, name) == 0 || in_list(a->aliases, name))
+			return a;
 	}
 	return NULL;
 }

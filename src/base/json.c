@@ -106,9 +106,10 @@ struct json json_root(const struct json_doc *doc)
 	return (struct json){ doc, 0 };
 }
 
+/* v is present. */
 static const jsmntok_t *token(struct json v)
 {
-	return v.doc ? &v.doc->tok[v.tok] : NULL;
+	return &v.doc->tok[v.tok];
 }
 
 static bool is_type(struct json v, jsmntype_t type)
@@ -206,22 +207,16 @@ static struct str inside(const struct json_doc *doc, const jsmntok_t *t)
 	return (struct str){ doc->text + t->start, (size_t)(t->end - t->start) };
 }
 
-static const jsmntok_t *key_token(struct json m)
+/* m is a member of an object. */
+static struct str raw_key(struct json m)
 {
-	const jsmntok_t *key;
-
-	if (!m.doc || token(m)->parent < 0)
-		return NULL;
-	key = &m.doc->tok[token(m)->parent];
-	return key->type == JSMN_STRING ? key : NULL;
+	return inside(m.doc, &m.doc->tok[token(m)->parent]);
 }
 
 void json_key(struct json m, struct buf *out)
 {
-	const jsmntok_t *key = key_token(m);
-
-	if (key)
-		json_unescape(inside(m.doc, key), out);
+	if (m.doc && token(m)->parent >= 0 && m.doc->tok[token(m)->parent].type == JSMN_STRING)
+		json_unescape(raw_key(m), out);
 }
 
 /* Whether what stands between the quotes is already what it means. */
@@ -254,7 +249,7 @@ struct json json_get(struct json obj, const char *key)
 	if (!json_is_object(obj))
 		return exact;
 	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
-		struct str raw = inside(m.doc, key_token(m));
+		struct str raw = raw_key(m);
 
 		if (same(raw, key, false))
 			exact = m;
