@@ -5,12 +5,12 @@ import collections
 LITERALS_MAX, LENGTH_MIN, LENGTH_SHORT, LENGTH_MAX, OFFSET_MAX = 128, 3, 9, 265, 4096
 
 
-def matches(data, start):
-    """For each place from start: (length, offset) of what stood before, each longer than the one nearer to it."""
+def matches(data):
+    """For each place: (length, offset) of what stood before, each longer than the one nearer to it."""
     places, found = collections.defaultdict(list), [()] * len(data)
     for i in range(len(data) - LENGTH_MIN + 1):
         key, longest = data[i:i + LENGTH_MIN], LENGTH_MIN - 1
-        for j in reversed(places[key]) if i >= start else ():
+        for j in reversed(places[key]):
             if i - j > OFFSET_MAX or longest == LENGTH_MAX:
                 break
             n = LENGTH_MIN
@@ -23,18 +23,17 @@ def matches(data, start):
     return found
 
 
-def pack(text, before=b""):
-    """text as the shortest row of literals and copies; copies may reach into before."""
-    data, start = before + text, len(before)
-    found = matches(data, start)
+def pack(data):
+    """data as the shortest row of literals and copies."""
+    found = matches(data)
     best = [None] * len(data) + [(0, 0, 0)]  # cost of all that follows, length of the next step, its offset
-    for i in range(len(data) - 1, start - 1, -1):
+    for i in range(len(data) - 1, -1, -1):
         steps = [(1 + n + best[i + n][0], n, 0) for n in range(1, min(LITERALS_MAX, len(data) - i) + 1)]
         for longest, offset in found[i]:
             steps += [((2 if n <= LENGTH_SHORT else 3) + best[i + n][0], n, offset)
                       for n in range(LENGTH_MIN, longest + 1)]
         best[i] = min(steps)
-    out, i = bytearray(), start
+    out, i = bytearray(), 0
     while i < len(data):
         _, n, offset = best[i]
         if offset:

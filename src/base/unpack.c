@@ -15,6 +15,7 @@ void unpack(struct buf *b, const unsigned char *p, size_t n)
 
 	while (p < end) {
 		size_t t = *p++, len = (t >> 4 & 7) + 3, back;
+		char *to;
 
 		if (t < 0x80) {
 			buf_add(b, p, t + 1);
@@ -25,7 +26,10 @@ void unpack(struct buf *b, const unsigned char *p, size_t n)
 		if (len == 10)
 			len += *p++;
 		assert(back <= b->n);
-		for (buf_reserve(b, len); len; len--)
-			buf_addc(b, b->p[b->n - back]);
+		to = buf_reserve(b, len);
+		for (size_t i = 0; i < len; i++)
+			to[i] = to[i - back];
+		to[len] = '\0';
+		b->n += len;
 	}
 }

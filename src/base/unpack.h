@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-/* Appends what p was packed from. If that was done with a text in front, b must end with it. */
+/* Appends what p was packed from. */
 void unpack(struct buf *b, const unsigned char *p, size_t n);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/unpack.h"
 #include "net/ca_roots.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -290,45 +291,57 @@ static void add_root(struct buf *b, struct str parts)
 	buf_add(b, no_signature, sizeof(no_signature));
 }
 
-static void find_packed(struct find *f, const struct ca_root_ref *ref)
+/* Cuts n bytes off the front of *from. */
+static struct str cut(struct str *from, size_t n)
 {
-	struct buf b = { 0 }, der = { 0 };
-	struct str root;
-	size_t common_n;
+	struct str front = { from->p, n };
 
-	unpack(&b, ca_roots_common, ca_roots_common_n);
-	common_n = b.n;
-	unpack(&b, ca_roots_packed + ref[0].offset, ref[1].offset - ref[0].offset);
-	root = (struct str){ b.p + common_n, b.n - common_n };
-	/* No dates are that long: it is a whole certificate. */
-	if (root.n > 1 && (unsigned char)root.p[1] == 0x82)
-		buf_add_str(&der, root);
-	else
-		add_root(&der, root);
-	find_each(f, buf_str(&der));
-	buf_free(&der);
-	buf_free(&b);
+	assert(n <= from->n);
+	from->p += n;
+	from->n -= n;
+	return front;
 }
 
+static size_t cut_length(struct str *from)
+{
+	const unsigned char *p = (const unsigned char *)cut(from, 2).p;
+
+	return (size_t)p[0] << 8 | p[1];
+}
+
+/* The next root, as a certificate. */
+static void next_builtin(struct str *texts, struct str *keys, struct buf *der)
+{
+	size_t before = cut_length(texts), key = cut_length(texts), after = cut_length(texts);
+	struct buf root = { 0 };
+
+	buf_add_str(&root, cut(texts, before));
+	buf_add_str(&root, cut(keys, key));
+	buf_add_str(&root, cut(texts, after));
+	/* No dates are that long: it is a whole certificate. */
+	if (root.n > 1 && (unsigned char)root.p[1] == 0x82)
+		buf_add_str(der, buf_str(&root));
+	else
+		add_root(der, buf_str(&root));
+	buf_free(&root);
+}
+
+/* Reads them all: less work than the handshake's smallest signature, and no index to keep. */
 static void find_builtin(struct find *f)
 {
-	unsigned char digest[32];
-	uint32_t want;
-	size_t lo = 0, hi = ca_roots_n;
+	struct buf unpacked = { 0 }, der = { 0 };
+	struct str texts, keys = { (const char *)ca_roots_keys, ca_roots_keys_n };
 
-	crypto_sha256(f->name.p, f->name.n, digest);
-	want = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
-	       digest[3];
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (ca_roots[mid].subject_hash < want)
-			lo = mid + 1;
-		else
-			hi = mid;
+	unpack(&unpacked, ca_roots_texts, ca_roots_texts_n);
+	texts = buf_str(&unpacked);
+	while (texts.n) {
+		buf_reset(&der);
+		next_builtin(&texts, &keys, &der);
+		if (find_each(f, buf_str(&der)))
+			break;
 	}
-	for (; lo < ca_roots_n && ca_roots[lo].subject_hash == want; lo++)
-		find_packed(f, &ca_roots[lo]);
+	buf_free(&der);
+	buf_free(&unpacked);
 }
 
 struct count {
