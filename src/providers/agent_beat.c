@@ -9,6 +9,7 @@
 #include "net/tls.h"
 #include "providers/gitstatus.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 #define POST_MS 10000
@@ -80,7 +81,7 @@ static bool use_status(struct agent_beat *b, struct str porcelain)
 	bool same;
 
 	git_status_parse(porcelain, &json);
-	same = json.n == b->git.n && memcmp(json.p, buf_cstr(&b->git), json.n) == 0;
+	same = strcmp(buf_cstr(&json), buf_cstr(&b->git)) == 0; /* no NUL in JSON */
 	buf_free(&b->git);
 	b->git = json;
 	return !same;
@@ -119,12 +120,9 @@ static void begin_post(struct agent_beat *b)
 	buf_reset(&b->body);
 	jw_obj(&b->body);
 	jw_kint(&b->body, "uptime", uptime > 0 ? uptime : 1); /* 0 is refused */
-	if (!b->is_target) {
+	if (!b->is_target && b->git.n) {
 		jw_key(&b->body, "gitStatus");
-		if (b->git.n)
-			jw_raw(&b->body, buf_str(&b->git));
-		else
-			git_status_parse(STR_LIT(""), &b->body);
+		jw_raw(&b->body, buf_str(&b->git));
 	}
 	jw_obj_end(&b->body);
 	buf_addf(&path, "/%s/%s/metadata", b->is_target ? "target" : "workspace", b->id);

@@ -40,9 +40,5 @@ char *git_dir_name(const struct repository *repo);
 /* What the applet "askpass" answers to git's prompt (secret): appended. Only for the host that
  * git_clone named. */
 int git_askpass(const char *prompt, struct buf *answer, struct err *e);
-/* Body of POST /workspace/{id}/metadata (protocol 11.3). A directory without repository gives the
- * empty status. */
-int git_status_json(const char *dir, int64_t uptime_s, struct buf *body, struct deadline d,
-                    struct err *e);
 
 #endif

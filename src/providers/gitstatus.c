@@ -2,7 +2,6 @@
 /* git status, as JSON; see gitstatus.h. */
 #include "providers/gitstatus.h"
 
-#include "base/file.h"
 #include "base/jsonw.h"
 #include "base/proc.h"
 #include "providers/gitclone.h"
@@ -122,6 +121,10 @@ void git_status_parse(struct str rest, struct buf *json)
 		}
 	}
 	jw_arr_end(&s.files);
+	if (!s.branch.n) {
+		buf_free(&s.files);
+		return;
+	}
 	jw_obj(json);
 	jw_key(json, "currentBranch");
 	jw_str(json, s.branch);
@@ -132,18 +135,6 @@ void git_status_parse(struct str rest, struct buf *json)
 	jw_kint(json, "behind", s.behind);
 	jw_obj_end(json);
 	buf_free(&s.files);
-}
-
-struct output {
-	struct buf text;
-};
-
-static void collect(void *arg, struct str bytes)
-{
-	struct output *o = arg;
-	size_t room = GIT_STATUS_BYTES_MAX - o->text.n;
-
-	buf_add(&o->text, bytes.p, bytes.n < room ? bytes.n : room);
 }
 
 static const char *const git_argv[] = {
@@ -187,43 +178,4 @@ _Noreturn void git_status_exec(const char *dir)
 	else
 		dprintf(1, "-git: %s", strerror(code));
 	_exit(127);
-}
-
-int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e)
-{
-	struct output out = { 0 };
-	struct kv env = { 0 };
-	struct git_run run = {
-		.argv = git_argv, .env = &env, .cwd = dir, .output = collect, .arg = &out
-	};
-	int status = 0, rc;
-
-	if (!file_is_dir(dir)) {
-		git_status_parse(STR_LIT(""), json);
-		return 0;
-	}
-	status_env(&env);
-	rc = git_run(&run, d, &status, e);
-	if (rc == 0)
-		git_status_parse(status == 0 ? buf_str(&out.text) : STR_LIT(""), json);
-	buf_free(&out.text);
-	kv_free(&env);
-	return rc;
-}
-
-int git_status_json(const char *dir, int64_t uptime_s, struct buf *body, struct deadline d,
-                    struct err *e)
-{
-	struct buf status = { 0 };
-	int rc = git_status_object(dir, &status, d, e);
-
-	if (rc == 0) {
-		jw_obj(body);
-		jw_kint(body, "uptime", uptime_s > 0 ? uptime_s : 1);
-		jw_key(body, "gitStatus");
-		jw_raw(body, buf_str(&status));
-		jw_obj_end(body);
-	}
-	buf_free(&status);
-	return rc;
 }

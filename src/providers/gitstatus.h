@@ -5,19 +5,14 @@
 #define PROVIDERS_GITSTATUS_H
 
 #include "base/buf.h"
-#include "base/deadline.h"
-#include "base/err.h"
 
-#define GIT_STATUS_FILES_MAX 500        /* more are left out */
-#define GIT_STATUS_BYTES_MAX (1u << 20) /* of git's output that are looked at */
+#define GIT_STATUS_FILES_MAX 500 /* more are left out */
 
 /* Appends the object for the output of `git status --porcelain=v2 --branch -z`. What is malformed
- * or cut is left out; an empty output gives the empty status. */
+ * or cut is left out. Without a branch (no repository) nothing: the Server refuses a status that names none. */
 void git_status_parse(struct str porcelain, struct buf *json);
 /* In a forked child: becomes the git whose output git_status_parse takes, on standard output; without
  * a repository in dir that is empty. Should there be no git, "-" and the reason instead. */
 _Noreturn void git_status_exec(const char *dir);
-/* Runs git in dir and appends the object. No repository in dir: the empty status. */
-int git_status_object(const char *dir, struct buf *json, struct deadline d, struct err *e);
 
 #endif

@@ -56,6 +56,8 @@ class EmbeddedServer(dockercase.DockerCase):
                 workspace, f"w{i}", "feed00000001", image=self.image, user="dev", source={"repository": repository}))
             self.wait_state(workspace, "started")
             self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
+            common.wait_for(lambda: self.srv.ok("GET", f"/workspace/{workspace}").json["metadata"]["uptime"],
+                            20 * common.PATIENCE, "the agent's heartbeats")
             metadata = json.loads(self.srv.ok("GET", f"/workspace/{workspace}").json["providerMetadata"])
             self.assertEqual(metadata["daytona.workspace.id"], workspace)
             for action, want, container in (("stop", "stopped", "exited"), ("start", "started", "running"),

@@ -15,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct json_doc *doc;
 
 	git_status_parse(text, &b);
+	if (!b.n) /* without a branch */
+		return 0;
 	doc = json_parse(buf_str(&b), 8 << 20, &e);
 	if (!doc || json_len(json_root(doc)) != 5 ||
 	    json_len(json_get(json_root(doc), "fileStatus")) > GIT_STATUS_FILES_MAX)

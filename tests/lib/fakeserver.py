@@ -319,6 +319,9 @@ class FakeServer(Peer):
         except ValueError:
             self.malformed.append(request)
             return error(400, "invalid character")(conn, request)
+        status = body.get("gitStatus")
+        if not body.get("uptime") or status and not status["currentBranch"]:
+            return error(400, "Field validation failed on the 'required' tag")(conn, request)
         with self.lock:
             self.agent_posts[resource_id].append((time.monotonic(), body))
             self.lock.notify_all()

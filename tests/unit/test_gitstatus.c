@@ -5,9 +5,6 @@
 #include "providers/gitstatus.h"
 #include "tests/test.h"
 
-#define EMPTY \
-	"{\"currentBranch\":\"\",\"fileStatus\":[],\"branchPublished\":false,\"ahead\":0,\"behind\":0}"
-
 /* '|' stands for NUL. The input is an exact-size heap block. */
 static char *parse(const char *text, size_t n)
 {
@@ -61,7 +58,7 @@ static void every_kind_of_entry(void)
 
 static void branches(void)
 {
-	check("", EMPTY);
+	check("", "");
 	check("# branch.oid (initial)|# branch.head main|",
 	      "{\"currentBranch\":\"main\",\"fileStatus\":[],\"branchPublished\":false,\"ahead\":0,\"behind\":0}");
 	check("# branch.head (detached)|",
@@ -73,12 +70,13 @@ static void branches(void)
 
 static void malformed_is_left_out(void)
 {
-	check("|||", EMPTY);
-	check("fatal: not a git repository", EMPTY);
-	check("1 .M short|", EMPTY);
-	check("2 R. N... 1 1 1 a b R100 to|", EMPTY); /* no origin */
-	check("# branch.ab +x -|",
-	      "{\"currentBranch\":\"\",\"fileStatus\":[],\"branchPublished\":true,\"ahead\":0,\"behind\":0}");
+	check("|||", "");
+	check("fatal: not a git repository", "");
+	check("1 .M short|", "");
+	check("2 R. N... 1 1 1 a b R100 to|", ""); /* no origin */
+	check("# branch.ab +x -|", "");
+	check("# branch.head m|# branch.ab +x -|",
+	      "{\"currentBranch\":\"m\",\"fileStatus\":[],\"branchPublished\":true,\"ahead\":0,\"behind\":0}");
 }
 
 static void truncated_at_every_byte_is_valid_json(void)
@@ -89,7 +87,7 @@ static void truncated_at_every_byte_is_valid_json(void)
 		struct json_doc *doc = json_parse(str_of(have), 1 << 20, &e);
 
 		test_row = (long)n;
-		CHECK(doc && json_is_array(json_get(json_root(doc), "fileStatus")));
+		CHECK(!*have || (doc && json_is_array(json_get(json_root(doc), "fileStatus"))));
 		json_doc_free(doc);
 		free(have);
 	}
@@ -101,6 +99,8 @@ static void the_number_of_files_is_bounded(void)
 	struct err e = { 0 };
 	struct json_doc *doc;
 
+	buf_adds(&in, "# branch.head main");
+	buf_addc(&in, '\0');
 	for (int i = 0; i < 2000; i++) {
 		buf_addf(&in, "? file-%d", i);
 		buf_addc(&in, '\0');
