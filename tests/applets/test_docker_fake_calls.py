@@ -64,6 +64,35 @@ class Calls(EngineCase):
         self.assertEqual(spec["User"], "dev")
         self.assertFalse([r for r in self.engine.requests if KEY in r.target])
 
+    def test_agent_reaches_the_server_as_the_runner_does(self):
+        with open(self.path("ca.pem"), "w", encoding="ascii") as file:
+            file.write("a certificate")
+        link = dict(DRIVE_CA_FILE=self.path("ca.pem"), DRIVE_PIN="ab" * 32, DRIVE_PROXY="http://127.0.0.1:3128")
+
+        def agent_env(url, options=(), **extra):
+            self.engine.containers.clear()
+            self.engine.requests.clear()
+            env = {"DAYTONA_SERVER_API_URL": url, "DAYTONA_SERVER_API_KEY": KEY}
+            self.drive(self.workspace(envVars=env), "create", "start", options=options, **extra).ok(self)
+            pairs = [p.split("=", 1) for p in self.engine.calls("POST .*/exec$")[0].json()["Env"]]
+            self.assertNotIn("DAYTONA_AGENT", self.engine.calls("POST /containers/create")[0].body.decode())
+            return {k: v for k, v in pairs if k.startswith("DAYTONA_AGENT_")}
+        git_ca = f"git_ca_file={self.path('ca.pem')}"
+        env = agent_env("https://daytona.test", [git_ca], **link)
+        files = list(self.engine.containers.values())[0].files
+        for name in ("DAYTONA_AGENT_CA_FILE", "DAYTONA_AGENT_GIT_CA_FILE"):
+            self.assertEqual(files[env[name]].size, len("a certificate"))
+        self.assertEqual(env["DAYTONA_AGENT_PIN_SHA256"], "ab" * 32)
+        self.assertEqual(env["DAYTONA_AGENT_PROXY"], "http://host.docker.internal:3128")
+        env = agent_env("http://127.0.0.1:3986", **link)
+        self.assertEqual(env["DAYTONA_AGENT_NO_PROXY"], "host.docker.internal", "the Server is on this host")
+        self.assertNotIn("DAYTONA_AGENT_PROXY", env)
+        for name in ("CA_FILE", "PIN_SHA256", "PROXY"):
+            self.assertNotIn("DAYTONA_AGENT_" + name, agent_env("https://daytona.test", HTTPS_PROXY="http://127.0.0.1:1"))
+        os.unlink(self.path("ca.pem"))
+        self.engine.containers.clear()
+        self.drive(self.workspace(), "create", "start", **link).error(self, "ca.pem")
+
     def test_environment_of_runner_stays_out(self):
         self.drive(self.workspace(), "create", "start", HTTP_PROXY="http://127.0.0.1:1", RUNNER_SECRET="xyzzy").ok(self)
         sent = b"".join(r.body for r in self.engine.requests)

@@ -9,7 +9,7 @@
  * target-info. Provider output goes to stdout; each action ends in one line "= ACTION: ok", "=
  * ACTION: <result>" or
  * "= ACTION: error <kind>: <text>". Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
- * DRIVE_SECONDS.
+ * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS.
  */
 #include "base/file.h"
 #include "base/log.h"
@@ -196,6 +196,9 @@ int main(int argc, char **argv)
 		.runner_name = "drive",
 		.options = &options,
 		.api_url = getenv("DRIVE_API_URL"),
+		.server_ca_file = getenv("DRIVE_CA_FILE"),
+		.server_pin_sha256 = getenv("DRIVE_PIN"),
+		.server_proxy = getenv("DRIVE_PROXY"),
 		.self_exe = argv[2],
 		.log = output,
 		.stop = &stop,

@@ -20,6 +20,8 @@
 #define DAYTONA_PATH "/usr/local/bin/daytona"
 #define API_URL "DAYTONA_SERVER_API_URL"
 #define API_KEY "DAYTONA_SERVER_API_KEY"
+#define AGENT_PROXY "DAYTONA_AGENT_PROXY"
+#define CA_MAX_BYTES (1u << 20)
 
 static const char *machine_arch(unsigned machine)
 {
@@ -138,27 +140,77 @@ static int deliver(struct docker *k, const struct agent_job *a, const char **pro
 	return 0;
 }
 
-/* A Server on this machine's loopback is not at the container's. */
-static void fix_loopback(const struct docker *k, struct kv *env)
+/* What is on this machine's loopback is not on the container's. True if the URL was changed. */
+static bool fix_loopback(const struct docker *k, struct kv *env, const char *key)
 {
 	struct url u;
 	struct err ignored = { 0 };
 	struct buf b = { 0 };
-	bool host_net = k->opt.network && strcmp(k->opt.network, "host") == 0;
+	bool host_net = k->opt.network && strcmp(k->opt.network, "host") == 0, fixed;
 
-	if (!k->g.local || host_net || url_parse(str_of(kv_get(env, API_URL)), &u, &ignored) < 0)
-		return;
-	if (url_is_loopback(&u) && !url_is_tls(&u)) {
+	if (!k->g.local || host_net || url_parse(str_of(kv_get(env, key)), &u, &ignored) < 0)
+		return false;
+	fixed = url_is_loopback(&u) && !url_is_tls(&u);
+	if (fixed) {
 		buf_addf(&b, "%s://host.docker.internal:%u%s", u.scheme, u.port, u.path);
-		kv_set(env, API_URL, buf_cstr(&b));
+		kv_set(env, key, buf_cstr(&b));
 	}
 	buf_free(&b);
 	url_free(&u);
+	return fixed;
 }
 
-static void fill_env(const struct docker *k, const struct agent_job *a, bool clone, struct kv *env)
+static void set_default(struct kv *env, const char *key, const char *value)
+{
+	if (value && *value && !kv_get(env, key))
+		kv_set(env, key, value);
+}
+
+/* The CA file of our configuration beside the agent, which is told where it is. */
+static int put_ca(struct docker *k, const char *container, const char *file, const char *key,
+                  const char *path, struct kv *env, struct deadline d, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc;
+
+	if (!file || kv_get(env, key))
+		return 0;
+	rc = file_read(file, CA_MAX_BYTES, &text, e);
+	if (rc == 0)
+		rc = archive_put_text(&k->g, container, path, buf_str(&text),
+		                      &(struct tar_entry){ .mode = 0644 }, d, e);
+	buf_free(&text);
+	if (rc == 0)
+		kv_set(env, key, path);
+	return rc;
+}
+
+/* How the built-in agent reaches the Server: as we do. A proxy is only passed on when it is our configuration's. */
+static int fill_link(struct docker *k, const char *container, bool near, struct kv *env,
+                     struct deadline d, struct err *e)
+{
+	const struct provider_env *p = k->env;
+
+	set_default(env, "DAYTONA_AGENT_PIN_SHA256", p->server_pin_sha256);
+	if (near) {
+		kv_set(env, "DAYTONA_AGENT_NO_PROXY", "host.docker.internal");
+	} else {
+		set_default(env, AGENT_PROXY, p->server_proxy);
+		set_default(env, "DAYTONA_AGENT_NO_PROXY", p->server_no_proxy);
+		(void)fix_loopback(k, env, AGENT_PROXY);
+	}
+	if (put_ca(k, container, p->server_ca_file, "DAYTONA_AGENT_CA_FILE",
+	           "/.daytona/server-ca.pem", env, d, e) < 0)
+		return -1;
+	return put_ca(k, container, k->opt.git_ca_file, "DAYTONA_AGENT_GIT_CA_FILE",
+	              "/.daytona/git-ca.pem", env, d, e);
+}
+
+static int fill_env(struct docker *k, const struct agent_job *a, bool builtin, bool clone,
+                    struct kv *env, struct deadline d, struct err *e)
 {
 	const struct workspace *ws = a->w->ws;
+	bool near;
 
 	kv_merge(env, a->w->env);
 	if (a->extra)
@@ -167,18 +219,19 @@ static void fill_env(const struct docker *k, const struct agent_job *a, bool clo
 		kv_set(env, API_KEY, ws->api_key);
 	if (!kv_get(env, API_URL) || !*kv_get(env, API_URL))
 		kv_set(env, API_URL, k->env->api_url);
-	fix_loopback(k, env);
+	near = fix_loopback(k, env, API_URL);
 	if (!kv_get(env, "DAYTONA_WORKSPACE_ID"))
 		kv_set(env, "DAYTONA_WORKSPACE_ID", ws->id);
 	if (!kv_get(env, "DAYTONA_WORKSPACE_REPOSITORY_URL"))
 		kv_set(env, "DAYTONA_WORKSPACE_REPOSITORY_URL", ws->repo.url);
 	kv_set(env, "DAYTONA_AGENT_DIR", a->dir);
-	if (!clone)
-		return;
-	kv_set(env, "DAYTONA_AGENT_CLONE", "1");
-	kv_set(env, "DAYTONA_AGENT_BRANCH", ws->repo.branch);
-	if (ws->repo.clone_commit)
-		kv_set(env, "DAYTONA_AGENT_SHA", ws->repo.sha);
+	if (clone) {
+		kv_set(env, "DAYTONA_AGENT_CLONE", "1");
+		kv_set(env, "DAYTONA_AGENT_BRANCH", ws->repo.branch);
+		if (ws->repo.clone_commit)
+			kv_set(env, "DAYTONA_AGENT_SHA", ws->repo.sha);
+	}
+	return builtin ? fill_link(k, a->c->id, near, env, d, e) : 0;
 }
 
 static int failed(const struct exec *x, int64_t ms, struct err *e)
@@ -242,7 +295,7 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 {
 	const char *argv[] = { NULL, "agent", NULL };
 	struct kv env = { 0 };
-	bool runs = false, clone = a->clone && *a->w->ws->repo.url;
+	bool runs = false, clone = a->clone && *a->w->ws->repo.url, builtin;
 	int rc;
 
 	if (k->opt.agent == AGENT_NONE) {
@@ -257,8 +310,8 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 	}
 	if (deliver(k, a, &argv[0], d, e) < 0)
 		return -1;
-	if (clone && strcmp(argv[0], PROGRAM_PATH) == 0 &&
-	    (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
+	builtin = strcmp(argv[0], PROGRAM_PATH) == 0;
+	if (clone && builtin && (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
 		clone = checkout_put(k, a->w, a->at, a->c, a->account, a->dir, d, e) < 0;
 		if (clone && (e->kind == ERR_CANCELED || deadline_passed(d)))
 			return -1;
@@ -269,13 +322,15 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 				e->msg);
 		err_clear(e);
 	}
-	fill_env(k, a, clone, &env);
+	rc = fill_env(k, a, builtin, clone, &env, d, e);
 	exec_free(&k->agent);
-	rc = exec_start(
-		&k->agent, &k->g, a->c->id,
-		&(struct exec_spec){
-			.argv = argv, .user = a->user, .env = &env, .watch = AGENT_READY_TEXT },
-		d, e);
+	if (rc == 0)
+		rc = exec_start(&k->agent, &k->g, a->c->id,
+		                &(struct exec_spec){ .argv = argv,
+		                                     .user = a->user,
+		                                     .env = &env,
+		                                     .watch = AGENT_READY_TEXT },
+		                d, e);
 	kv_free(&env);
 	if (rc < 0)
 		return err_wrap(e, "start the workspace agent");
