@@ -5,12 +5,14 @@
 #include "applets/applets.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "jobs/joblog.h"
 #include "runner/daemon.h"
 #include "runner/logview.h"
 #include "runner/service.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +119,9 @@ static int wait_for_server(const struct config *c, struct deadline d, struct err
 		runner_info_free(&r);
 		if (rc == 0 && strcmp(buf_cstr(&state), "started") == 0)
 			break;
-		if (deadline_passed(d) || (rc < 0 && e->kind == ERR_HTTP && e->code < 500)) {
+		/* The next question would end with the time, not with what is wrong. */
+		if (d.at_ms <= deadline_in_ms(ASK_AGAIN_MS).at_ms ||
+		    (rc < 0 && e->kind == ERR_HTTP && e->code < 500)) {
 			if (rc == 0)
 				rc = err_set(e, ERR_TIMEOUT, 0,
 				             "the Server calls the runner \"%s\"",
@@ -146,6 +150,31 @@ static int start_daemon(const struct config *c, const struct kv *flags, struct d
 	return rc;
 }
 
+/* After the start, by whomever: waits for the Server's word and prints what became of it. */
+static int await_running(const struct config *c, struct deadline d, bool already, struct err *e)
+{
+	struct proc_id who = { 0 };
+	struct err ignored = { 0 };
+
+	if (wait_for_server(c, d, e) < 0)
+		return -1;
+	daemon_lock_probe(c->state_dir, &who, &ignored);
+	printf("Running\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n", c->name,
+	       c->id, already ? " was running already" : "", (long)who.pid);
+	return 0;
+}
+
+/* A service has a command line of its own. */
+static int control(const struct service *s, const char *verb, const struct kv *flags, struct err *e)
+{
+	if (flags && flags->n)
+		return err_set(
+			e, ERR_USAGE, 0,
+			"%s runs it as a service, which settings given here do not reach; save them with daytona-runner configure",
+			service_type_name(s->type));
+	return service_control(s, verb, e);
+}
+
 int life_start(const struct config *c, const struct kv *flags, struct deadline d, struct err *e)
 {
 	struct service s = { .config = c };
@@ -156,36 +185,37 @@ int life_start(const struct config *c, const struct kv *flags, struct deadline d
 
 	if (config_require(c, e) < 0)
 		return -1;
-	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s)) {
-		rc = service_control(&s, "start", e);
-	} else {
+	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s))
+		rc = control(&s, "start", flags, e);
+	else
 		rc = start_daemon(c, flags, d, &already, e);
-	}
 	if (rc == 0)
-		rc = wait_for_server(c, d, e);
-	if (rc < 0) {
+		rc = await_running(c, d, already, e);
+	if (rc < 0 && e->kind != ERR_USAGE)
 		show_last_lines(c);
-		return -1;
-	}
-	daemon_lock_probe(c->state_dir, &who, &ignored);
-	printf("Running\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n", c->name,
-	       c->id, already ? " was running already" : "", (long)who.pid);
-	return 0;
+	return rc;
 }
 
 int life_stop(const struct config *c, int64_t drain_ms, struct err *e)
 {
 	struct service s = { .config = c };
 	struct proc_id who = { 0 };
+	char keeper[SERVICE_UNIT_MAX];
 	bool was_running = false;
 	int rc = daemon_lock_probe(c->state_dir, &who, e);
 
 	if (rc < 0)
 		return -1;
-	if (rc > 0 && service_manages(&s) && service_control(&s, "stop", e) < 0)
-		return -1;
 	was_running = rc > 0;
-	if (rc > 0) {
+	if (was_running && (service_owns(&s, who.pid) || service_manages(&s)))
+		rc = service_control(&s, "stop", e);
+	else if (was_running && service_keeper(who.pid, keeper))
+		rc = err_set(e, ERR_UNSUPPORTED, 0,
+		             "process %ld would be started again by %s; stop it there",
+		             (long)who.pid, keeper);
+	if (rc < 0)
+		return -1;
+	if (was_running) {
 		bool still = false;
 
 		rc = daemon_stop(c->state_dir,
@@ -194,5 +224,55 @@ int life_stop(const struct config *c, int64_t drain_ms, struct err *e)
 	}
 	if (rc == 0)
 		puts(was_running ? "Stopped" : "The runner is not running");
+	return rc;
+}
+
+/* Ends the process and waits until its supervisor has put another in its place. */
+static int replace_kept(const struct config *c, struct proc_id who, const char *keeper,
+                        struct err *e)
+{
+	struct deadline d = deadline_in_ms(c->drain_timeout_ms + LIFE_START_MS);
+	struct proc_id now = who;
+
+	proc_signal(who, SIGTERM);
+	while (now.pid == who.pid || now.pid == 0) {
+		if (deadline_passed(d))
+			return err_set(
+				e, ERR_TIMEOUT, 0,
+				"process %ld was to end and %s to start it again; neither is to be seen",
+				(long)who.pid, keeper);
+		poll(NULL, 0, ASK_AGAIN_MS);
+		if (daemon_lock_probe(c->state_dir, &now, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int life_restart(const struct config *c, const struct kv *flags, int64_t start_ms, struct err *e)
+{
+	struct service s = { .config = c };
+	struct proc_id who = { 0 };
+	char keeper[SERVICE_UNIT_MAX];
+	int running, rc;
+
+	if (config_require(c, e) < 0)
+		return -1;
+	running = daemon_lock_probe(c->state_dir, &who, e);
+	if (running < 0)
+		return -1;
+	if (running && who.pid == 1)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+		               "the runner is process 1 here: restart the container");
+	if (running && service_owns(&s, who.pid))
+		rc = control(&s, "restart", flags, e);
+	else if (running && !service_manages(&s) && service_keeper(who.pid, keeper))
+		rc = replace_kept(c, who, keeper, e);
+	else
+		return life_stop(c, -1, e) < 0 ? -1
+		                               : life_start(c, flags, deadline_in_ms(start_ms), e);
+	if (rc == 0)
+		rc = await_running(c, deadline_in_ms(start_ms), false, e);
+	if (rc < 0 && e->kind != ERR_USAGE)
+		show_last_lines(c);
 	return rc;
 }

@@ -34,13 +34,8 @@ static int restart_run(int argc, char **argv)
 	free(f);
 	cli_absolute_paths(&flags);
 	rc = config_load(&c, config_dir, &flags, &e);
-	/* What cannot start afterwards is not stopped. */
 	if (rc == 0)
-		rc = config_require(&c, &e);
-	if (rc == 0)
-		rc = life_stop(&c, -1, &e);
-	if (rc == 0)
-		rc = life_start(&c, &flags, deadline_in_ms(timeout_s * 1000), &e);
+		rc = life_restart(&c, &flags, timeout_s * 1000, &e);
 	config_free(&c);
 	kv_free(&flags);
 	return rc < 0 ? applet_fail("restart", &e) : out_flush();

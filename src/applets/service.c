@@ -5,6 +5,7 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "applets/life.h"
+#include "base/mem.h"
 #include "base/out.h"
 
 #include <stdio.h>
@@ -30,6 +31,23 @@ static int check_paths(const struct service *s, struct err *e)
 		}
 	}
 	return 0;
+}
+
+/* The service gets nothing of this shell; where the two directories are, goes into the unit. */
+static void forget_environment(void)
+{
+	extern char **environ;
+
+	for (char **v = environ; *v;) {
+		struct str name = { *v, strcspn(*v, "=") };
+		char *copy = NULL;
+
+		if (str_starts(name, "DAYTONA_RUNNER_") && !str_ends(name, "_DIR"))
+			copy = mem_dupn(name.p, name.n);
+		if (!copy || unsetenv(copy) != 0)
+			v++;
+		free(copy);
+	}
 }
 
 static int install(const struct service *s, bool start, struct err *e)
@@ -120,6 +138,8 @@ static int service_run(int argc, char **argv)
 	s.user = s.type == SERVICE_SYSTEMD && !system && (user || (geteuid() != 0 && !*s.root));
 	if (user && s.type != SERVICE_SYSTEMD)
 		opts_misuse(usage, "only systemd has user units");
+	if (strcmp(verb, "install") == 0 && !*s.root)
+		forget_environment();
 	if (state_dir)
 		kv_set(&flags, "runner.state_dir", state_dir);
 	rc = config_load(&c, config_dir, &flags, &e);

@@ -5,8 +5,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/proc_stat.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 #define MARKER "# Service of " NAME
 #define TEXT_MAX 65536
 #define CONTROL_MS 120000
+#define ASK_MS 5000
 
 enum service_type service_detect(void)
 {
@@ -82,31 +85,26 @@ static int is_ours(const char *path, struct err *e)
 	return rc < 0 ? -1 : 1;
 }
 
-struct output {
-	struct buf text;
-};
-
 static void keep_output(void *arg, struct str bytes)
 {
-	struct output *o = arg;
+	struct buf *text = arg;
 
-	if (o->text.n < 1000)
-		buf_add_str(&o->text, bytes);
+	if (text->n < 1000)
+		buf_add_str(text, bytes);
 }
 
-/* The user's own environment: `systemctl --user` finds its manager through it. */
-static int run_program(const char *const *argv, struct err *e)
+/* The user's own environment: `systemctl --user` finds its manager through it. out: what it said. */
+static int run_program(const char *const *argv, struct buf *out, int64_t limit_ms, struct err *e)
 {
 	extern char **environ;
-	struct output o = { 0 };
 	const struct proc_spawn p = {
-		.argv = argv, .env = (const char *const *)environ, .output = keep_output, .arg = &o
+		.argv = argv, .env = (const char *const *)environ, .output = keep_output, .arg = out
 	};
 	struct buf status_text = { 0 };
-	int status, rc = proc_run(&p, deadline_in_ms(CONTROL_MS), &status, e);
+	int status, rc = proc_run(&p, deadline_in_ms(limit_ms), &status, e);
 
 	if (rc == 0 && status != 0) {
-		struct str said = str_trim(buf_str(&o.text));
+		struct str said = str_trim(buf_str(out));
 
 		proc_describe_status(status, &status_text);
 		rc = err_set(e, ERR_OTHER, 0, "%s %s: %s%s%.*s", argv[0], argv[1],
@@ -115,16 +113,37 @@ static int run_program(const char *const *argv, struct err *e)
 			*s = *s == '\n' ? ' ' : *s;
 	}
 	buf_free(&status_text);
-	buf_free(&o.text);
 	return rc;
+}
+
+/* A stop, or the stop in a restart, takes as long as the running jobs get. */
+static int run(const struct service *s, const char *const *argv, struct err *e)
+{
+	struct buf ignored = { 0 };
+	int rc = run_program(argv, &ignored, CONTROL_MS + s->config->drain_timeout_ms, e);
+
+	buf_free(&ignored);
+	return rc;
+}
+
+/* After su, sudo and cron the user's manager is there all the same, only not named. */
+static void find_user_manager(void)
+{
+	char dir[40];
+
+	snprintf(dir, sizeof(dir), "/run/user/%u", (unsigned)geteuid());
+	if (file_is_dir(dir))
+		setenv("XDG_RUNTIME_DIR", dir, 0);
 }
 
 static int systemctl(const struct service *s, const char *verb, const char *unit, struct err *e)
 {
-	const char *const system[] = { "systemctl", verb, unit, NULL };
-	const char *const user[] = { "systemctl", "--user", verb, unit, NULL };
+	const char *const argv[] = { "systemctl", s->user ? "--user" : "--system", verb, unit,
+		                     NULL };
 
-	return run_program(s->user ? user : system, e);
+	if (s->user)
+		find_user_manager();
+	return run(s, argv, e);
 }
 
 int service_control(const struct service *s, const char *verb, struct err *e)
@@ -133,14 +152,14 @@ int service_control(const struct service *s, const char *verb, struct err *e)
 	int rc;
 
 	if (s->type == SERVICE_SYSTEMD)
-		return systemctl(s, verb, NAME ".service", e);
+		return systemctl(s, verb, *s->unit ? s->unit : NAME ".service", e);
 	path = service_path(s, e);
 	if (!path)
 		return -1;
 	{
 		const char *const argv[] = { path, verb, NULL };
 
-		rc = run_program(argv, e);
+		rc = run(s, argv, e);
 	}
 	free(path);
 	return rc;
@@ -171,7 +190,7 @@ static int enable(const struct service *s, bool on, struct err *e)
 		const char *const argv[] = { "rc-update", on ? "add" : "del", NAME, "default",
 			                     NULL };
 
-		return run_program(argv, e);
+		return run(s, argv, e);
 	}
 	tool = s->type == SERVICE_SYSV ? sysv_tool() : NULL;
 	if (tool) {
@@ -180,7 +199,7 @@ static int enable(const struct service *s, bool on, struct err *e)
 			                            on ? NULL : "remove", NULL };
 		const char *const other_argv[] = { tool, on ? "--add" : "--del", NAME, NULL };
 
-		return run_program(debian ? debian_argv : other_argv, e);
+		return run(s, debian ? debian_argv : other_argv, e);
 	}
 	return 0;
 }
@@ -217,12 +236,12 @@ int service_install(const struct service *s, struct buf *done, struct err *e)
 			buf_addf(
 				done,
 				"Link it into the boot sequence by hand: there is no update-rc.d here.\n");
+		else if (s->user)
+			buf_adds(done, "It starts at your login; at boot, and to stay, after: "
+			               "loginctl enable-linger \"$USER\"\n");
 		else
-			buf_addf(done, "It starts at boot.\n");
+			buf_adds(done, "It starts at boot.\n");
 	}
-	if (rc == 0 && s->user)
-		buf_adds(done,
-		         "To keep it running without a login: loginctl enable-linger \"$USER\"\n");
 	free(path);
 	return rc;
 }
@@ -270,8 +289,84 @@ static bool unit_is_for(const struct service *s)
 bool service_manages(struct service *s)
 {
 	s->root = "";
+	s->unit[0] = '\0';
 	s->type = service_detect();
 	s->user = s->type == SERVICE_SYSTEMD && geteuid() != 0;
 	/* SysV scripts call start and stop themselves. */
 	return (s->type == SERVICE_SYSTEMD || s->type == SERVICE_OPENRC) && unit_is_for(s);
+}
+
+/* The innermost unit in the line of systemd of /proc/PID/cgroup: "1:name=systemd:/system.slice/x.service",
+ * "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service". */
+static void find_unit(struct service *s, pid_t pid)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored = { 0 };
+	struct str rest, line, part;
+
+	buf_addf(&path, "/proc/%ld/cgroup", (long)pid);
+	(void)file_read(buf_cstr(&path), TEXT_MAX, &text, &ignored);
+	rest = buf_str(&text);
+	while (str_next(&rest, '\n', &line)) {
+		if (!str_starts(line, "0::") && !memmem(line.p, line.n, ":name=systemd:", 14))
+			continue;
+		while (str_next(&line, '/', &part)) {
+			if (str_starts(part, "user@"))
+				s->user = true;
+			else if (str_ends(part, ".service") && part.n < sizeof(s->unit))
+				snprintf(s->unit, sizeof(s->unit), "%.*s", STR_ARG(part));
+		}
+	}
+	buf_free(&text);
+	buf_free(&path);
+}
+
+bool service_owns(struct service *s, pid_t pid)
+{
+	struct buf said = { 0 };
+	struct err ignored = { 0 };
+	int64_t main_pid = -1;
+
+	s->root = "";
+	s->type = SERVICE_SYSTEMD;
+	s->user = false;
+	s->unit[0] = '\0';
+	find_unit(s, pid);
+	if (*s->unit) {
+		/* What `start` made from a job of cron, say, is in cron's unit, but not its main process. */
+		const char *const argv[] = { "systemctl", s->user ? "--user" : "--system",
+			                     "show",      "--property=MainPID",
+			                     s->unit,     NULL };
+
+		if (s->user)
+			find_user_manager();
+		if (run_program(argv, &said, ASK_MS, &ignored) == 0 && said.n > 8)
+			(void)str_to_i64(str_trim((struct str){ said.p + 8, said.n - 8 }), 1,
+			                 INT32_MAX, &main_pid);
+	}
+	buf_free(&said);
+	return main_pid == pid;
+}
+
+bool service_keeper(pid_t pid, char name[SERVICE_UNIT_MAX])
+{
+	/* As the kernel has it: 15 bytes. */
+	static const char keepers[] = "supervise-daemo,runsv,s6-supervise,supervisord,dinit,perpd,";
+	struct buf path = { 0 }, text = { 0 };
+	struct proc_stat st;
+	struct err ignored = { 0 };
+
+	name[0] = '\0';
+	if (proc_stat_read(pid, &st)) {
+		buf_addf(&path, "/proc/%ld/comm", (long)st.ppid);
+		if (file_read(buf_cstr(&path), SERVICE_UNIT_MAX - 1, &text, &ignored) == 0 &&
+		    text.n) {
+			text.p[text.n - 1] = ','; /* the end of the line */
+			if (memmem(keepers, sizeof(keepers), text.p, text.n))
+				snprintf(name, SERVICE_UNIT_MAX, "%.*s", (int)text.n - 1, text.p);
+		}
+	}
+	buf_free(&text);
+	buf_free(&path);
+	return *name;
 }

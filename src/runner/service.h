@@ -12,6 +12,9 @@
 #include "runner/config.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
+
+#define SERVICE_UNIT_MAX 128
 
 enum service_type { SERVICE_NONE, SERVICE_SYSTEMD, SERVICE_OPENRC, SERVICE_SYSV };
 
@@ -21,6 +24,7 @@ struct service {
 	const char *root;    /* prefix of system paths, for images being built; "" */
 	const char *program; /* path of daytona-runner */
 	const struct config *config;
+	char unit[SERVICE_UNIT_MAX]; /* systemd's name of it when it is not our own; "" */
 };
 
 /* What runs this host: by what its init left in /run, then by what is installed. */
@@ -38,6 +42,10 @@ int service_uninstall(const struct service *s, bool *was_there, struct buf *done
 /* True if our unit for this configuration directory is installed and its init runs: then start,
  * stop and restart go through it. Fills type and user. */
 bool service_manages(struct service *s);
+/* True if systemd started process pid as the main one of a unit, whoever wrote that: fills type, user and unit. */
+bool service_owns(struct service *s, pid_t pid);
+/* True if process pid is the child of a supervisor that would start it anew: its name. */
+bool service_keeper(pid_t pid, char name[SERVICE_UNIT_MAX]);
 /* verb: "start", "stop", "restart". */
 int service_control(const struct service *s, const char *verb, struct err *e);
 

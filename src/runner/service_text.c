@@ -24,10 +24,10 @@ static void add_unit_word(struct buf *b, const char *word)
 	buf_addc(b, '"');
 }
 
-/* Only what differs from what `serve` would find by itself. */
+/* Only the file is the same for the service: HOME, environment and this command line are not. */
 static bool needs_state_dir(const struct config *c)
 {
-	return strcmp(c->sources[config_key_index("runner.state_dir")], "default") == 0;
+	return !str_starts(str_of(c->sources[config_key_index("runner.state_dir")]), "file:");
 }
 
 static int stop_seconds(const struct config *c)
@@ -54,7 +54,7 @@ static void add_systemd(const struct service *s, struct buf *b)
 		buf_adds(b, " --state-dir ");
 		add_unit_word(b, c->state_dir);
 	}
-	buf_adds(b, "\nExecReload=/bin/kill -HUP $MAINPID\nTimeoutStartSec=infinity\n");
+	buf_adds(b, "\nExecReload=/bin/kill -HUP $MAINPID\n");
 	buf_addf(
 		b,
 		"TimeoutStopSec=%d\nKillMode=process\nRestart=on-failure\nRestartSec=5\nWatchdogSec=120\n",
@@ -97,7 +97,7 @@ static void add_openrc(const struct service *s, struct buf *b)
 		b,
 		"\nretry='TERM/%d/KILL/5'\nrespawn_delay=5\nrespawn_max=0\numask=077\nextra_started_commands='reload'\n",
 		stop_seconds(s->config));
-	buf_adds(b, "\ndepend()\n{\n\tneed net\n\tuse dns logger\n\tafter docker firewall\n}\n"
+	buf_adds(b, "\ndepend()\n{\n\tuse net dns logger\n\tafter docker firewall\n}\n"
 	            "\nreload()\n{\n\tsupervise-daemon \"$RC_SVCNAME\" --signal HUP\n}\n");
 	buf_free(&arguments);
 }

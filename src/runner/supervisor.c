@@ -28,6 +28,7 @@
 #define FLUSH_MS 4000       /* for the last reports */
 #define SUSPEND_MS 5000
 #define WAIT_FAILED_MS 200
+#define NOTIFY_MS 2000 /* what waits for our start waits no longer than this for the Server */
 
 struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 {
@@ -313,7 +314,8 @@ static void loop(struct sup *s)
 	struct pollset ps = { 0 };
 	struct deadline watchdog = DEADLINE_NEVER;
 	int64_t watchdog_ms = sdnotify_watchdog_ms();
-	bool notified = false;
+	struct deadline notify = deadline_in_ms(NOTIFY_MS);
+	bool notified = false, told = false;
 	struct err why = { 0 };
 
 	if (watchdog_ms > 0)
@@ -325,9 +327,12 @@ static void loop(struct sup *s)
 		runlog_step(s);
 		health_step(s);
 		check_ready(s);
-		if (s->health.ok && !notified) {
-			sdnotify("READY=1\nSTATUS=Running");
+		/* Nothing that waits for this unit, least of all the boot, is to wait for the Server. */
+		if (s->health.ok != told || (!notified && deadline_passed(notify))) {
+			told = s->health.ok;
 			notified = true;
+			sdnotify(told ? "READY=1\nSTATUS=Running"
+			              : "READY=1\nSTATUS=The Server does not have it");
 		}
 		if (deadline_passed(watchdog)) {
 			sdnotify("WATCHDOG=1");
@@ -338,6 +343,8 @@ static void loop(struct sup *s)
 		pollset_reset(&ps);
 		pollset_add(&ps, s->signal_fd, POLLIN);
 		pollset_until(&ps, watchdog);
+		if (!notified)
+			pollset_until(&ps, notify);
 		if (s->phase != PHASE_RUN)
 			pollset_until(&ps, s->phase_ends);
 		provset_poll(s, &ps);

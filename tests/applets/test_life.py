@@ -320,6 +320,14 @@ class Purge(LifeCase):
         self.assertTrue(common.alive(pid))
         self.assertEqual(self.ini_text(), before)
 
+    def test_a_script_means_the_runner_of_this_host(self):
+        self.create("other")
+        self.configured()
+        self.applet("purge", "-y", env=self.env(admin=False))
+        self.assertEqual([r["name"] for r in self.listed()], ["other"])
+        self.applet("purge", "-y", rc=2)
+        self.assertEqual([r["name"] for r in self.listed()], ["other"])
+
     def test_works_with_the_runners_own_key(self):
         self.srv.stop()
         self.srv = serverproc.Server(self, self.path("srv"), "--reference-keys")
@@ -476,6 +484,21 @@ class Service(LifeCase):
             file.write(self.applet("service", "print", "--type", "systemd", "--system").stdout)
         result = common.run(["systemd-analyze", "verify", path])
         self.assertNotIn("daytona-runner.service:", result.stderr)
+
+    def test_what_the_service_will_not_have(self):
+        made = self.create()
+        env = self.env(admin=False, DAYTONA_RUNNER_SERVER_KEY=made["apiKey"], DAYTONA_RUNNER_STATE_DIR=self.path("st"))
+        self.applet("configure", "--api-url", made["apiUrl"], "--id", made["id"], "--name", "edge", "--no-check",
+                    env=self.env(admin=False, DAYTONA_RUNNER_SERVER_KEY="x"))
+        unit = self.applet("service", "print", "--type", "systemd", env=env).stdout
+        self.assertIn(f' --state-dir "{self.path("st")}"', unit)
+        unit = self.applet("service", "print", "--type", "systemd", "--state-dir", "/s").stdout
+        self.assertIn(' --state-dir "/s"', unit)
+        script = self.applet("service", "print", "--type", "openrc").stdout
+        self.assertNotIn("need net", script)  # containers, and hosts whose network is not OpenRC's, have no such service
+        os.unlink(self.ini)
+        env.update(DAYTONA_RUNNER_SERVER_URL=made["apiUrl"], DAYTONA_RUNNER_ID=made["id"], DAYTONA_RUNNER_NAME="edge")
+        self.assertIn("missing API URL", self.applet("service", "install", "--type", "sysv", env=env, rc=1).stderr)
 
     def test_odd_paths_are_quoted(self):
         made = self.create()

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner as a service of a real init system: systemd as process 1 of namespaces of its own, OpenRC where it is
+installed (or unpacked at DAYTONA_RUNNER_OPENRC_ROOT). Skipped, with the reason, where that cannot be."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lib import common  # noqa: E402
+from lib.lifecase import LifeCase  # noqa: E402
+
+SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(p)), None)
+UNITS = "/etc/systemd/system"
+# Only these units are known to it: nothing of this machine is started.
+TARGETS = ("boot", "sysinit", "basic", "shutdown", "network-online")
+
+BOOT = r"""
+set -e
+mount --make-rprivate /
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$1"
+echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
+exec unshare -p -i -u -C --fork sh -ec '
+	mount -t proc proc /proc
+	umount /sys/fs/cgroup
+	mount -t cgroup2 none /sys/fs/cgroup
+	mount -t tmpfs none /run
+	mount -t tmpfs none /etc/systemd/system
+	for name in {targets}; do
+		printf "[Unit]\nDefaultDependencies=no\n" >/etc/systemd/system/$name.target
+	done
+	exec env -i container=other SYSTEMD_UNIT_PATH=/etc/systemd/system PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		{systemd} --unit=boot.target --log-target=null'
+"""
+
+UNBOOT = r"""
+mount --make-rprivate /
+mount -t cgroup2 none /sys/fs/cgroup
+for i in 1 2 3 4 5 6 7 8 9; do
+	[ -d "/sys/fs/cgroup/$1" ] || exit 0
+	find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} \;
+	[ ! -d "/sys/fs/cgroup/$1" ] || sleep 0.1
+done
+"""
+
+
+def child_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return int((file.read().split() or [0])[0])
+    except OSError:
+        return 0
+
+
+class Systemd(LifeCase):
+    def setUp(self):
+        if os.geteuid() != 0 or not SYSTEMD or not shutil.which("nsenter"):
+            self.skipTest("needs root, systemd and nsenter")
+        super().setUp()
+        self.group = os.path.basename(self.tmp)
+        script = BOOT.replace("{targets}", " ".join(TARGETS)).replace("{systemd}", SYSTEMD)
+        with open(self.path("boot.log"), "wb") as log:
+            self.outer = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", self.group],
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.addCleanup(self.shut_down)
+        up = lambda: self.outer.poll() is not None or self.systemctl("is-active", "boot.target").returncode == 0
+        common.wait_for(up, 20 * common.PATIENCE, "systemd")
+        if self.outer.poll() is not None:
+            with open(log.name, encoding="utf-8", errors="replace") as file:
+                self.skipTest("systemd does not run in namespaces here: " + file.read()[-300:])
+
+    def shut_down(self):
+        init = child_of(self.outer.pid)
+        if init:
+            os.kill(init, signal.SIGKILL)
+        self.outer.kill()
+        self.outer.wait()
+        subprocess.run(["unshare", "-m", "sh", "-c", UNBOOT, "sh", self.group], stderr=subprocess.DEVNULL, check=False)
+
+    def inside(self, *args, **env):
+        init = child_of(self.outer.pid)
+        return common.run(["nsenter", "-t", str(init), "-m", "-p", "-i", "-u", "-C", *args],
+                          env=env or self.env(admin=False), timeout=60 * common.PATIENCE)
+
+    def systemctl(self, *args):
+        return self.inside("systemctl", *args, SYSTEMD_UNIT_PATH=UNITS, PATH=os.environ["PATH"])
+
+    def property(self, unit, name):
+        return self.systemctl("show", f"--property={name}", unit).stdout.strip().split("=", 1)[1]
+
+    def runner(self, *args, rc=0):
+        result = self.inside(common.BIN, *args)
+        self.no_sanitizer(result.stderr)
+        self.assertEqual(result.returncode, rc, f"{args}\n{result.stdout}{result.stderr}")
+        return result
+
+    def test_life_through_our_own_unit(self):
+        made = self.configured()
+        unit = "daytona-runner.service"
+        self.runner("service", "install")
+        self.assertEqual(self.property(unit, "UnitFileState"), "enabled")
+        self.assertIn("Running", self.runner("start").stdout)
+        first = self.property(unit, "MainPID")
+        self.assertIn(first, self.runner("start").stdout)
+        self.assertEqual(self.property(unit, "StatusText"), "Running")
+        self.assertEqual(self.state_of(made["id"]), "started")
+        self.assertIn("Running", self.runner("restart").stdout)
+        second = self.property(unit, "MainPID")
+        self.assertNotIn(second, ("0", first))
+        self.assertIn("configure", self.runner("restart", "--max-jobs", "4", rc=2).stderr)
+        self.assertEqual(self.property(unit, "MainPID"), second)
+        self.assertEqual(self.systemctl("reload", unit).returncode, 0)
+        self.assertIn("Stopped", self.runner("stop").stdout)
+        self.assertEqual(self.property(unit, "ActiveState"), "inactive")
+        self.assertIn("settings", self.runner("start", "--max-jobs", "4", rc=2).stderr)
+        self.runner("start")
+        self.runner("service", "uninstall")
+        self.assertEqual(self.property(unit, "LoadState"), "not-found")
+        self.assertIn("not running", self.runner("stop").stdout)
+
+    def test_nothing_waits_for_a_server_that_is_away(self):
+        self.configured()
+        self.srv.stop()
+        self.runner("service", "install")
+        self.assertEqual(self.systemctl("start", "daytona-runner").returncode, 0)
+        self.assertEqual(self.property("daytona-runner", "StatusText"), "The Server does not have it")
+        self.assertIn("refused", self.runner("restart", "--timeout", "2", rc=1).stderr)
+        self.assertEqual(self.property("daytona-runner", "ActiveState"), "active")
+
+    def test_a_unit_of_somebody_else(self):
+        self.configured()
+        text = self.runner("service", "print").stdout
+        text = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+        self.inside("sh", "-c", f"printf %s '{text}' >{UNITS}/edge.service")
+        self.systemctl("daemon-reload")
+        self.assertEqual(self.systemctl("start", "edge").returncode, 0)
+        first = self.property("edge", "MainPID")
+        self.assertIn("Running", self.runner("restart").stdout)
+        self.assertNotIn(self.property("edge", "MainPID"), ("0", first))
+        self.assertIn("Stopped", self.runner("stop").stdout)
+        self.assertEqual(self.property("edge", "ActiveState"), "inactive")
+
+    def test_started_by_hand_below_a_unit_is_not_the_unit(self):
+        self.configured()
+        unit = f"[Service]\nExecStart=/bin/sh -c '{common.BIN} start -C {self.cfg}; exec sleep 1000'\n"
+        self.inside("sh", "-c", f"cat >{UNITS}/cron.service <<'END'\n{unit}END\n")
+        self.systemctl("daemon-reload")
+        self.assertEqual(self.systemctl("start", "cron").returncode, 0)
+        common.wait_for(lambda: self.inside(common.BIN, "status", "-q").returncode == 0, 20 * common.PATIENCE, "start")
+        self.runner("stop")
+        self.assertEqual(self.property("cron", "ActiveState"), "active")
+
+
+class Keeper(LifeCase):
+    """runsv and its like, by their name alone: what starts its child again."""
+
+    def test_left_to_what_would_start_it_again(self):
+        self.configured()
+        keeper = self.path("runsv")
+        with open(keeper, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\nwhile :; do \"$@\"; done\n")
+        os.chmod(keeper, 0o755)
+        process = subprocess.Popen([keeper, self.bin, "serve"], env=self.env(admin=False), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        first = common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve")
+        self.assertIn("runsv", self.applet("stop", rc=1).stderr)
+        self.assertEqual(self.runner_pid(), first)
+        self.assertIn("Running", self.applet("restart").stdout)
+        self.assertNotIn(self.runner_pid(), (0, first))
+
+
+class OpenRC(LifeCase):
+    def setUp(self):
+        self.root = os.environ.get("DAYTONA_RUNNER_OPENRC_ROOT", "/")
+        if os.geteuid() != 0 or not os.path.exists(self.root + "/sbin/openrc-run"):
+            self.skipTest("needs root and OpenRC")
+        super().setUp()
+
+    def test_life(self):
+        made = self.configured()
+        script = f"""
+            set -e
+            mount --make-rprivate /
+            mkdir -p {self.root}{self.tmp}
+            mount --bind {self.tmp} {self.root}{self.tmp}
+            cp {self.bin} {self.root}{self.tmp}/daytona-runner
+            mount -t proc proc {self.root}/proc
+            for dir in /run /etc/init.d /etc/runlevels; do mount -t tmpfs none {self.root}$dir; done
+            mkdir {self.root}/etc/runlevels/sysinit {self.root}/etc/runlevels/boot {self.root}/etc/runlevels/default
+            chroot {self.root} sh -exc '
+                for level in sysinit boot default; do openrc $level >/dev/null; done
+                run={self.tmp}/daytona-runner
+                $run service install
+                test -h /etc/runlevels/default/daytona-runner
+                $run start
+                rc-service daytona-runner status
+                $run restart
+                rc-service daytona-runner reload
+                rc-service daytona-runner restart
+                $run start
+                pgrep -x supervise-daemo
+                $run stop
+                ! rc-service daytona-runner status
+                $run service uninstall
+                ! test -e /etc/runlevels/default/daytona-runner
+            '"""
+        result = common.run(["unshare", "-m", "-p", "--fork", "sh", "-c", script], env=self.env(admin=False),
+                            timeout=100 * common.PATIENCE)
+        if "shared librar" in result.stderr:
+            self.skipTest("only a static executable runs in " + self.root)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(result.stdout.count("Running"), 3, result.stdout)
+        self.assertTrue(made)
+
+
+if __name__ == "__main__":
+    common.main()
