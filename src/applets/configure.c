@@ -35,6 +35,8 @@ struct configure {
 	const char *config_dir, *key_from_file, *import, *providers, *client_id, *providers_dir;
 	int64_t key_fd;
 	bool no_check, ask, disable_telemetry, telemetry;
+	char **words; /* operands */
+	int n_words;
 	struct kv changes;
 };
 
@@ -230,6 +232,23 @@ static int check_state_dir(const struct configure *o, const struct config *c, st
 	return rc;
 }
 
+/* The reference prints its line without quotes: a name of several words comes apart. */
+static void join_name(struct configure *o)
+{
+	const char *first = kv_get(&o->changes, "runner.name");
+	struct buf name = { 0 };
+
+	if (o->n_words && !first)
+		opts_misuse(usage, "unexpected operand \"%s\"", o->words[0]);
+	if (o->n_words)
+		buf_adds(&name, first);
+	for (int i = 0; i < o->n_words; i++)
+		buf_addf(&name, " %s", o->words[i]);
+	if (name.n)
+		kv_set(&o->changes, "runner.name", buf_cstr(&name));
+	buf_free(&name);
+}
+
 static int configure(struct configure *o, struct err *e)
 {
 	struct config c = { 0 };
@@ -238,6 +257,7 @@ static int configure(struct configure *o, struct err *e)
 	if (o->import && config_import(o->import, &o->changes, e) < 0)
 		return -1;
 	cli_given(&o->flags, &o->changes);
+	join_name(o);
 	if (given_changes(o, e) == 0) {
 		cli_absolute_paths(&o->changes);
 		mask_add(str_of(kv_get(&o->changes, "server.key")));
@@ -287,7 +307,9 @@ static int configure_run(int argc, char **argv)
 	int rc;
 
 	o->key_fd = -1;
-	opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc, argv, 0, 0);
+	o->n_words = opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc, argv, 0,
+	                        -1);
+	o->words = argv + 1;
 	rc = configure(o, &e);
 	kv_free(&o->changes);
 	free(o);

@@ -250,6 +250,20 @@ static int report(const struct create *c, const struct runner_info *r, enum cli_
 	return rc;
 }
 
+/* Nobody has seen the key then, so nobody could use the runner. */
+static int take_back(const struct create *c, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (api_runner_delete(c->admin.link.api, c->id, deadline_in_ms(CLI_CALL_MS), &why) < 0)
+		return err_set(
+			e, ERR_OTHER, 0,
+			"its key could not be printed, and runner %s cannot be removed again: %s",
+			c->id, why.msg);
+	return err_set(e, ERR_OTHER, 0,
+	               "its key could not be printed, so the runner was removed again");
+}
+
 static int create(struct create *c, enum cli_format f, struct err *e)
 {
 	struct api *api;
@@ -277,6 +291,8 @@ static int create(struct create *c, enum cli_format f, struct err *e)
 	if (rc == 0) {
 		mask_add(str_of(made.api_key));
 		rc = report(c, &made, f, e);
+		if (rc == 0 && !c->apply && out_flush() != 0)
+			rc = take_back(c, e);
 	}
 	runner_info_free(&made);
 	return rc;

@@ -16,7 +16,8 @@
 
 static const char usage[] =
 	"purge [-y] [--local-only] [RUNNER]\n"
-	"Removes a runner from the Server. Without RUNNER (id or name) lists the runners and asks which one. Shows what "
+	"Removes a runner from the Server. Without RUNNER (id or name) lists the runners and asks which one; with --yes and "
+	"no terminal it is this host's. Shows what "
 	"depends on it and asks for confirmation. If it is this host's runner, stops it and removes its service and its "
 	"files; workspaces' data are only removed with --purge-data.\n" CLI_ADMIN_HELP;
 
@@ -140,6 +141,9 @@ static int pick(struct purge *p, const char *operand, struct err *e)
 	if (api_runners(p->admin.link.api, &p->list, &p->n, deadline_in_ms(CLI_CALL_MS), e) < 0)
 		return err_wrap(e, "list the runners on %s with the key from %s",
 		                p->admin.config.url, p->admin.source);
+	/* A script means the runner that it runs beside, as with the reference. */
+	if (!operand && p->yes && !p->terminal)
+		operand = p->admin.own_id;
 	if (operand)
 		return cli_find_runner(p->list, p->n, operand, &p->picked, e);
 	return cli_pick_runner(p->list, p->n, "Which runner is to be purged?", &p->picked, e);

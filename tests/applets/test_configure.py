@@ -146,6 +146,14 @@ class Configure(LifeCase):
                                  env=self.env(admin=False))
             self.assertIn("was saved to", result.stdout)
 
+    def test_a_name_that_the_reference_did_not_quote(self):
+        made = self.create("edge of town")
+        self.applet("runner", "configure", "--api-url", made["apiUrl"], "--api-key", made["apiKey"], "--id", made["id"],
+                    "--name", "edge", "of", "town", "--client-id", "1", "--port", "0", "--providers",
+                    "native-provider", env=self.env(admin=False))
+        self.assertIn("name = edge of town\n", self.ini_text())
+        self.assertIn("unexpected operand", self.applet("configure", "--id", "1", "stray", rc=2).stderr)
+
     def test_missing_values_are_named_in_one_error(self):
         result = self.applet("configure", env=self.env(admin=False), rc=1)
         self.assertTrue(one_line(result.stderr), result.stderr)
@@ -499,6 +507,7 @@ class Top(LifeCase):
                                         stdin=subprocess.DEVNULL, timeout=60, check=False)
             self.assertEqual(result.returncode, 1, args)
             self.assertIn(b"No space", result.stderr, args)
+        self.assertEqual(self.listed(), [])  # what nobody has the key of is not kept
 
 
 class Secrets(LifeCase):
