@@ -36,29 +36,40 @@ static const char bash_completion[] =
 
 static const char zsh_completion[] =
 	"#compdef daytona-runner\n"
-	"_daytona_runner()\n{\n"
-	"\tlocal -a words\n"
+	"_daytona_runner()\n"
+	"{\n"
+	"\tlocal -a found\n"
 	"\tif (( CURRENT == 2 )) || [[ $words[2] == help ]]; then\n"
-	"\t\twords=(${(f)\"$(daytona-runner --list 2>/dev/null)\"})\n"
-	"\t\tcompadd -a words\n"
-	"\t\treturn\n"
+	"\t\tfound=(${(f)\"$(daytona-runner --list 2>/dev/null)\"})\n"
+	"\telse\n"
+	"\t\tfound=(${(f)\"$(daytona-runner $words[2] --print-options 2>/dev/null |\n"
+	"\t\t\tawk -F '\\t' '$1 { print \"-\" $1 } $2 { print \"--\" $2 }')\"})\n"
+	"\t\tcase $words[2] in\n"
+	"\t\tprovider) found+=(list check enable disable) ;;\n"
+	"\t\tservice) found+=(install uninstall print) ;;\n"
+	"\t\tesac\n"
+	"\t\t[[ $PREFIX == -* ]] || _files\n"
 	"\tfi\n"
-	"\twords=(${(f)\"$(daytona-runner \"${(@)${(z)BUFFER}[2]}\" --print-options 2>/dev/null |\n"
-	"\t\tawk -F '\\t' '$1 { print \"-\" $1 } $2 { print \"--\" $2 }')\"})\n"
-	"\tcompadd -a words\n"
-	"\t_files\n"
+	"\tcompadd -a found\n"
 	"}\n"
-	"compdef _daytona_runner daytona-runner\n";
+	"if [[ $zsh_eval_context[-1] == (loadautofunc|shfunc) ]]; then\n"
+	"\t_daytona_runner \"$@\"\n"
+	"else\n"
+	"\tcompdef _daytona_runner daytona-runner\n"
+	"fi\n";
 
 static const char fish_completion[] =
 	"function __daytona_runner_options\n"
 	"\tset -l tokens (commandline -opc)\n"
 	"\tdaytona-runner $tokens[2] --print-options 2>/dev/null | while read -d \\t -l letter name arg help\n"
 	"\t\ttest -n \"$name\"; and printf '%s\\t%s\\n' --$name $help\n"
-	"\t\ttest -n \"$letter\"; and printf '%s\\t%s\\n' -- -$letter $help\n"
+	"\t\ttest -n \"$letter\"; and printf '%s\\t%s\\n' -$letter $help\n"
 	"\tend\n"
 	"end\n"
 	"complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'\n"
+	"complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'\n"
+	"complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable'\n"
+	"complete -c daytona-runner -n '__fish_seen_subcommand_from service' -f -a 'install uninstall print'\n"
 	"complete -c daytona-runner -n 'not __fish_use_subcommand' -a '(__daytona_runner_options)'\n";
 
 static void print_applet(void *arg, const struct applet *a)

@@ -5,6 +5,7 @@ what is checked against the Server, what is saved, and where secrets are not."""
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from lib import common, serverproc  # noqa: E402
+from lib.ptydrive import Terminal  # noqa: E402
 from lib.lifecase import LifeCase, one_line  # noqa: E402
 
 REFERENCE = {"id": "9f1c2b3a4d5e", "name": "edge", "apiPort": 3999, "serverApiKey": "K" * 48,
@@ -497,6 +499,51 @@ class Top(LifeCase):
         self.assertEqual(set(first.split()), {"config", "configure"})
         self.assertEqual(set(second.split()), {"--api-url", "--api-key", "--api-key-file", "--api-key-fd"})
         self.assertEqual(third.split(), ["enable"])
+
+    def program_in_path(self):
+        """A folder with the executable under its name, and the environment that has it in PATH."""
+        os.symlink(common.BIN, self.path("daytona-runner"))
+        env = self.env()
+        return dict(env, PATH=f"{self.tmp}:{env['PATH']}")
+
+    def test_completion_in_zsh(self):
+        if not shutil.which("zsh"):
+            self.skipTest("no zsh")
+        env = self.program_in_path()
+        folder = self.path("functions")
+        os.mkdir(folder)
+        with open(folder + "/_daytona-runner", "w", encoding="ascii") as file:
+            file.write(self.applet("--completion", "zsh").stdout)
+        for load in ('eval "$(daytona-runner --completion zsh)"', ":"):
+            with self.subTest(load=load):
+                path = "" if load != ":" else f"fpath=('{folder}' $fpath); "
+                t = Terminal(self, [shutil.which("zsh"), "-f", "-i"], env)
+                t.send(f"unsetopt beep; {path}autoload -U compinit; compinit -u -D; {load}; PS1=read''y\n")
+                t.expect("ready")
+                for typed, found in (("conf", "config +configure"), ("configure --api-", "--api-key-fd +--api-key-file"),
+                                     ("provider en", "enable"), ("service uni", "uninstall"), ("help purg", "purge ")):
+                    t.send(f"daytona-runner {typed}\t\t")
+                    t.expect(found)
+                    t.send("\x15")
+                t.send("exit\n")
+                t.wait()
+
+    def test_completion_in_fish(self):
+        if not shutil.which("fish"):
+            self.skipTest("no fish")
+        env = self.program_in_path()
+        script = "daytona-runner --completion fish | source\n"
+        wanted = (("conf", {"config", "configure"}), ("configure --api-key-f", {"--api-key-file", "--api-key-fd"}),
+                  ("start -", {"-C"}), ("provider en", {"enable"}), ("service uni", {"uninstall"}),
+                  ("help purg", {"purge"}))
+        for typed, _ in wanted:
+            script += f"complete -C 'daytona-runner {typed}'; echo ==\n"
+        out = common.run(["fish", "--no-config", "-c", script], env=env)
+        self.assertEqual(out.stderr, "")
+        for (typed, words), text in zip(wanted, out.stdout.split("==\n")):
+            found = {line.split("\t")[0] for line in text.splitlines()}
+            self.assertLessEqual(words, found, typed)
+            self.assertFalse([word for word in found if word.startswith("---")], typed)
 
     def test_full_disk_is_a_failure(self):
         if not os.path.exists("/dev/full"):
