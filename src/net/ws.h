@@ -36,6 +36,7 @@ void ws_reader_free(struct ws_reader *r);
 struct ws_client;
 enum ws_status { WS_CONNECTING, WS_OPEN, WS_CLOSED };
 
+/* target and fields are needed during the call alone. Redirects are refusals. */
 struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
                                 const struct http_field *fields, size_t n_fields,
                                 struct deadline d);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELDS_MAX 16
@@ -17,7 +18,9 @@ enum state { HANDSHAKE, OPEN, CLOSING, CLOSED };
 struct ws_client {
 	enum state state;
 	struct http_client *http;
-	struct http_request req;
+	struct http_request
+		req; /* its header fields are the caller's, good for the first sending alone */
+	char *target;
 	struct http_field fields[FIELDS_MAX];
 	struct http_reply reply;
 	char key[25];
@@ -58,12 +61,11 @@ struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
 	w->fields[n++] = (struct http_field){ "Sec-WebSocket-Key", w->key };
 	w->req = (struct http_request){
 		.method = "GET",
-		.target = target,
+		.target = w->target = mem_dup(target),
 		.fields = w->fields,
 		.n_fields = n,
 		.max_body = 65536,
 		.upgrade = true,
-		.follow = true,
 	};
 	w->closing = DEADLINE_NEVER;
 	w->http = http_client_new(t, NULL);
@@ -80,6 +82,8 @@ static void shut(struct ws_client *w)
 	http_client_free(w->http);
 	w->http = NULL;
 	http_reply_free(&w->reply);
+	free(w->target);
+	w->target = NULL;
 	ws_reader_free(&w->reader);
 	buf_wipe(&w->out);
 	w->out_off = 0;
@@ -97,13 +101,14 @@ static int refused(struct ws_client *w)
 {
 	struct err ignored = { 0 };
 	struct json_doc *doc = json_parse(buf_str(&w->reply.body), 65536, &ignored);
+	struct str location = http_head_get(&w->reply.h, "Location");
 	struct buf said = { 0 }, shown = { 0 };
 
 	/* The Server explains itself in JSON, whatever the content type (protocol 2). */
 	if (doc && json_string(json_get(json_root(doc), "error"), &said))
 		buf_add_printable(&shown, buf_str(&said), false);
 	else
-		buf_add_printable(&shown, w->reply.h.reason, false);
+		buf_add_printable(&shown, location.p ? location : w->reply.h.reason, false);
 	err_set(&w->err, ERR_HTTP, w->reply.status, "WebSocket handshake: HTTP %d%s%s",
 	        w->reply.status, shown.n ? ": " : "", buf_cstr(&shown));
 	json_doc_free(doc);
