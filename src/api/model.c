@@ -81,6 +81,14 @@ static char *dup_id(struct json v)
 	return s ? s : mem_dup("");
 }
 
+/* Text of JSON (protocol 8.6), or the object itself, as the API's description has it (13). */
+static char *text_or_object(struct json v)
+{
+	struct str raw = json_raw(v);
+
+	return json_is_object(v) ? mem_dupn(raw.p, raw.n) : json_dup(v);
+}
+
 int job_parse(struct json v, struct job *j, struct err *e)
 {
 	char *state;
@@ -100,7 +108,7 @@ int job_parse(struct json v, struct job *j, struct err *e)
 	j->type = resource_type_of(j->type_text);
 	j->action_text = json_dup_or_empty(json_get(v, "action"));
 	j->action = job_action_of(j->action_text);
-	j->metadata = json_dup(json_get(v, "metadata"));
+	j->metadata = text_or_object(json_get(v, "metadata"));
 	state = json_dup_or_empty(json_get(v, "state"));
 	j->state = job_state_of(state);
 	free(state);

@@ -87,11 +87,12 @@ static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, s
 		rc = 0;
 	}
 	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
-		char *text = json_dup_or_empty(json_get(m, "state"));
+		struct job j = { 0 };
+		struct err ignored;
 
-		if (json_str_is(json_get(m, "id"), c->job->id))
-			*state = job_state_of(text);
-		free(text);
+		if (job_parse(m, &j, &ignored) == 0 && strcmp(j.id, c->job->id) == 0)
+			*state = j.state;
+		job_free(&j);
 	}
 	json_doc_free(doc);
 	buf_free(&path);
@@ -194,6 +195,13 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
 
 /* ---- presets ---- */
 
+static void configs_free(struct target_config *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		target_config_free(&list[i]);
+	free(list);
+}
+
 int job_register_preset(const struct jobs_env *env, const struct provider *p, const char *version,
                         struct err *e)
 {
@@ -210,14 +218,13 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
 		return 0;
 	ctx_open(&c, env, &none);
 	buf_addf(&name, "%s-runner-%s", p->preset_name, env->runner_id);
-	do
+	do {
+		configs_free(list, n);
 		rc = api_target_configs(c.api, &list, &n, ctx_call(&c), e);
-	while (rc < 0 && ctx_again(&c, &tries, e));
-	for (size_t i = 0; i < n; i++) {
+	} while (rc < 0 && ctx_again(&c, &tries, e));
+	for (size_t i = 0; i < n; i++)
 		there = there || strcmp(list[i].name, buf_cstr(&name)) == 0;
-		target_config_free(&list[i]);
-	}
-	free(list);
+	configs_free(list, n);
 	if (rc == 0 && !there) {
 		provider_info_json(p, version, env->runner_id, env->runner_name, &info);
 		do

@@ -7,8 +7,10 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define FILE_MAX 65536
 
@@ -99,13 +101,23 @@ static int save(const struct provstate *s, const char *state_dir, struct err *e)
 	return rc;
 }
 
+/* Two jobs, or a job and the command line, may change it at the same time. -1: without a lock, then. */
+static int lock(const char *state_dir)
+{
+	int fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX); /* held for one small file */
+	return fd;
+}
+
 int provstate_set(const char *state_dir, const char *name, bool enabled, const char *version,
                   struct err *e)
 {
 	struct provstate s = { 0 };
 	struct provstate_entry *en;
 	struct err ignored = { 0 };
-	int rc;
+	int fd = lock(state_dir), rc;
 
 	if (provstate_load(&s, state_dir, &ignored) < 0)
 		provstate_free(&s); /* damaged: written anew */
@@ -116,6 +128,7 @@ int provstate_set(const char *state_dir, const char *name, bool enabled, const c
 		en->version = mem_dup(version);
 	}
 	rc = save(&s, state_dir, e);
+	fd_close(&fd);
 	provstate_free(&s);
 	return rc;
 }
@@ -123,6 +136,7 @@ int provstate_set(const char *state_dir, const char *name, bool enabled, const c
 int provstate_forget(const char *state_dir, const char *name, struct err *e)
 {
 	struct provstate s = { 0 };
+	int fd = lock(state_dir);
 	int rc = provstate_load(&s, state_dir, e);
 
 	for (size_t i = 0; rc == 0 && i < s.n; i++) {
@@ -134,6 +148,7 @@ int provstate_forget(const char *state_dir, const char *name, struct err *e)
 		rc = save(&s, state_dir, e);
 		break;
 	}
+	fd_close(&fd);
 	provstate_free(&s);
 	return rc;
 }

@@ -8,33 +8,38 @@
 #include "jobs/provstate.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define METADATA_MAX 65536
 
-/* Name and version out of the metadata: a JSON object, or the bare name of an uninstall. */
+/* Name and version out of the metadata: a JSON object, or the bare name of an uninstall. "latest" and "" are no
+ * version: what is compiled in is the latest there is. */
 static int read_metadata(const struct job *j, char **name, char **version, struct err *e)
 {
 	struct str text = str_trim(str_of(j->metadata));
 	struct json_doc *doc;
+	struct json root;
 
 	if (!text.n)
 		return err_set(e, ERR_PARSE, 0, "metadata is required");
-	if (text.p[0] != '{') {
-		struct buf b = { 0 };
-
-		buf_add_str(&b, text);
-		*name = buf_take(&b);
+	if (text.p[0] != '{' && text.p[0] != '"') {
+		*name = mem_dupn(text.p, text.n);
 		return 0;
 	}
 	doc = json_parse(text, METADATA_MAX, e);
 	if (!doc)
 		return err_wrap(e, "job metadata");
-	*name = json_dup(json_get(json_root(doc), "name"));
-	*version = json_dup(json_get(json_root(doc), "version"));
+	root = json_root(doc);
+	*name = json_dup(json_is_string(root) ? root : json_get(root, "name"));
+	*version = json_dup(json_get(root, "version"));
 	json_doc_free(doc);
+	if (*version && (!**version || strcmp(*version, "latest") == 0)) {
+		free(*version);
+		*version = NULL;
+	}
 	return *name ? 0 : err_set(e, ERR_PARSE, 0, "job metadata has no provider name");
 }
 
@@ -48,15 +53,14 @@ static int enable(struct ctx *c, const struct provider *p, const char *version, 
 		.stop = env->stop,
 	};
 	struct buf report = { 0 };
-	const char *as = version && strcmp(version, "latest") != 0 ? version : NULL;
 	struct err unmet = { 0 };
 	int rc;
 
-	rc = provstate_set(env->state_dir, p->name, true, as, e);
+	rc = provstate_set(env->state_dir, p->name, true, version, e);
 	if (rc == 0 && p->check && p->check(&penv, &report, ctx_call(c), &unmet) < 0)
 		log_warn("provider %s is enabled, but cannot be used yet: %s", p->name, unmet.msg);
 	if (rc == 0)
-		rc = job_register_preset(env, p, as ? as : jobs_provider_version(), e);
+		rc = job_register_preset(env, p, version ? version : jobs_provider_version(), e);
 	buf_free(&report);
 	return rc;
 }
@@ -98,7 +102,7 @@ bool job_runner_finished(struct ctx *c)
 	    provstate_load(&st, c->env->state_dir, &e) == 0) {
 		entry = provstate_find(&st, name);
 		done = entry && entry->enabled == !off;
-		if (done && !off && version && strcmp(version, "latest") != 0)
+		if (done && !off && version)
 			done = entry->version && strcmp(entry->version, version) == 0;
 	}
 	provstate_free(&st);

@@ -70,7 +70,7 @@ static int provider_call(struct ws *w, enum job_action a, struct err *e)
 
 	w->job = (struct workspace_job){
 		.ws = &w->info,
-		.env = w->env.n ? &w->env : &w->info.env,
+		.env = &w->env, /* nothing of what does not make or start */
 		.registries = &w->registries,
 		.git = w->have_git ? &w->git : NULL,
 		.builder_image = c->have_server ? c->server.builder_image : "",
