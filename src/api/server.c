@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define REPLY_MAX HTTP_BODY_MAX
 #define ERROR_TEXT_MAX 500
@@ -15,6 +16,7 @@
 
 struct api {
 	const struct api_settings *s;
+	int64_t retry_after_ms;
 	struct url proxy;
 	bool has_proxy;
 	struct conn_target target;
@@ -55,6 +57,11 @@ struct http_client *api_http(struct api *a)
 const struct url *api_url(const struct api *a)
 {
 	return a->s->url;
+}
+
+int64_t api_retry_after_ms(const struct api *a)
+{
+	return a->retry_after_ms;
 }
 
 static size_t common_fields(const struct api *a, struct buf *auth, struct http_field *fields)
@@ -100,6 +107,15 @@ void api_request_free(struct api_request *r)
 
 /* ---- what an answer means ---- */
 
+static bool is_page(const struct http_reply *reply)
+{
+	struct str type = http_head_get(&reply->h, "Content-Type");
+	struct str body = str_trim(buf_str(&reply->body));
+
+	return (type.n >= 9 && strncasecmp(type.p, "text/html", 9) == 0) ||
+	       (body.n && body.p[0] == '<');
+}
+
 /* The Server's own words: {"error":"…"} whatever the content type says, else short plain text. */
 static void error_text(const struct http_reply *reply, struct buf *out)
 {
@@ -113,7 +129,7 @@ static void error_text(const struct http_reply *reply, struct buf *out)
 		doc = json_parse(body, REPLY_MAX, &ignored);
 	if (json_string(json_get(json_root(doc), "error"), &text))
 		;
-	else if (str_starts(type, "text/html") || (body.n && body.p[0] == '<'))
+	else if (is_page(reply))
 		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type),
 		         reply->body.n);
 	else if (doc || body.n > ERROR_TEXT_MAX)
@@ -141,18 +157,21 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 	struct str location = http_head_get(&reply->h, "Location");
 	struct buf text = { 0 }, url = { 0 };
 
-	if (reply->status >= 200 && reply->status < 300)
+	if (reply->status >= 200 && reply->status < 300 && !is_page(reply))
 		return 0;
 	error_text(reply, &text);
 	if (text.n == 0)
 		buf_addf(&text, "%.*s", STR_ARG(reply->h.reason));
 	url_display(a->s->url, &url);
-	if (reply->status >= 300 && reply->status < 400 && location.p)
+	if (reply->status < 300) /* a sign-in page is no yes (field case 25) */
+		err_set(e, ERR_PARSE, 0, "%s: %s; is there a proxy or sign-in page between?",
+		        context, buf_cstr(&text));
+	else if (reply->status < 400 && location.p)
 		err_set(e, ERR_HTTP, reply->status,
 		        "%s: %d: the Server is elsewhere: %.*s; configure that URL", context,
 		        reply->status, (int)(location.n < 200 ? location.n : 200), location.p);
 	else if (about_key(reply->status, buf_cstr(&text)))
-		err_set(e, ERR_HTTP, reply->status,
+		err_set(e, ERR_HTTP, reply->status == 404 ? 401 : reply->status,
 		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
 		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
 	else
@@ -201,14 +220,10 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 	} else if (api_check(a, &reply, buf_cstr(&context), e) == 0) {
 		text = str_trim(buf_str(&reply.body));
 		rc = 0;
-		if (str_starts(http_head_get(&reply.h, "Content-Type"), "text/html"))
-			rc = err_set(
-				e, ERR_PARSE, 0,
-				"%s: the answer is a text/html page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
-				buf_cstr(&context), reply.body.n);
-		else if (doc && text.n && !(*doc = json_parse(text, REPLY_MAX, e)))
+		if (doc && text.n && !(*doc = json_parse(text, REPLY_MAX, e)))
 			rc = err_wrap(e, "%s: the answer is no JSON", buf_cstr(&context));
 	}
+	a->retry_after_ms = reply.retry_after_ms;
 	buf_wipe(&reply.body); /* keys and tokens are in many answers */
 	http_reply_free(&reply);
 	api_request_free(&req);
@@ -529,8 +544,7 @@ void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs,
 #define JOBS_BODY_MAX (64u << 20)
 
 int api_jobs_parse(struct str body, struct job **out, size_t *n,
-                   void (*bad)(void *arg, const char *id, const char *why), void *arg,
-                   struct err *e)
+                   void (*bad)(void *arg, const char *why), void *arg, struct err *e)
 {
 	struct json_doc *doc = json_parse(body, JOBS_BODY_MAX, e);
 	struct json root = json_root(doc);
@@ -551,7 +565,7 @@ int api_jobs_parse(struct str body, struct job **out, size_t *n,
 		if (job_parse(m, j, &why) == 0)
 			++*n;
 		else
-			bad(arg, NULL, why.msg);
+			bad(arg, why.msg);
 	}
 	json_doc_free(doc);
 	return 0;

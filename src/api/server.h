@@ -3,7 +3,8 @@
  * The Server's REST API (protocol 2, 3, 4). Every call adds Authorization, X-Client-Version and the base
  * path; a status >= 300 becomes ERR_HTTP with the status as code and the Server's own error text in
  * the message ("GET /workspace/x: 404: failed to find workspace: …"); an HTML answer is described by type and size, never quoted.
- * 401/403 say that the key was refused, by which Server, and to run `daytona-runner configure`.
+ * 401/403, and a 404 that speaks of the key (code 401 then), say that it was refused, by which Server, and to run
+ * `daytona-runner configure`.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H
@@ -24,6 +25,8 @@ struct api *api_new(const struct api_settings *s);
 void api_free(struct api *a);
 struct http_client *api_http(struct api *a); /* the one connection under it */
 const struct url *api_url(const struct api *a);
+/* What the last api_call was told to wait; -1: nothing. */
+int64_t api_retry_after_ms(const struct api *a);
 
 /* A request ready for http_start; owns its strings. Zero to start; may be prepared again. */
 struct api_request {
@@ -35,7 +38,7 @@ struct api_request {
 void api_prepare(const struct api *a, struct api_request *r, const char *method, const char *path,
                  struct str body, bool accept_json);
 void api_request_free(struct api_request *r);
-/* 0 for 2xx; else e as described above; context is "GET /path". */
+/* 0 for 2xx; else e as described above, ERR_PARSE for a web page with status 2xx; context is "GET /path". */
 int api_check(const struct api *a, const struct http_reply *reply, const char *context,
               struct err *e);
 /* The conn_target + fields for a log WebSocket: path like "/log/workspace/ID/write". */
@@ -100,10 +103,9 @@ void api_job_state_body(struct buf *b, enum job_state s, const char *error);
 /* providers_json: a complete JSON array, built once and cached by the caller. uptime is raised to 1. */
 void api_heartbeat_body(struct buf *b, int64_t uptime_s, unsigned running_jobs,
                         struct str providers_json);
-/* Body of GET …/jobs: valid jobs into *out (caller frees each and the array). An element that is no job is
- * reported through bad(arg, id or NULL, why) and skipped (protocol 12.9). Accepts null. */
+/* Body of GET …/jobs: valid jobs into *out (caller frees each and the array). An element without a usable id is
+ * reported through bad(arg, why) and skipped (protocol 12.9). Accepts null. */
 int api_jobs_parse(struct str body, struct job **out, size_t *n,
-                   void (*bad)(void *arg, const char *id, const char *why), void *arg,
-                   struct err *e);
+                   void (*bad)(void *arg, const char *why), void *arg, struct err *e);
 
 #endif

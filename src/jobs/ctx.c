@@ -11,7 +11,9 @@
 #include <string.h>
 
 #define CALL_MS 30000
-#define TRIES_MAX 7 /* about half a minute with the waits below */
+#define TRIES_MAX 7     /* about half a minute with the waits below */
+#define ODD_TRIES_MAX 3 /* … of an answer that is more likely to stay as it is */
+#define RETRY_AFTER_MAX_MS 60000
 
 static void to_log(void *arg, struct str bytes)
 {
@@ -49,16 +51,19 @@ struct deadline ctx_call(const struct ctx *c)
 	return deadline_min(c->d, deadline_in_ms(CALL_MS));
 }
 
-static bool may_pass(const struct err *e)
+static bool may_pass(const struct err *e, unsigned tries)
 {
 	switch (e->kind) {
+	case ERR_PARSE: /* a proxy's page, most likely */
+		return tries < ODD_TRIES_MAX;
 	case ERR_RESOLVE:
 	case ERR_CONNECT:
 	case ERR_CLOSED:
 	case ERR_TIMEOUT:
 		return true;
 	case ERR_HTTP:
-		return e->code == 429 || e->code == 502 || e->code == 503 || e->code == 504;
+		return e->code == 408 || e->code == 429 ||
+		       (e->code >= 500 && (e->code != 500 || tries < ODD_TRIES_MAX));
 	default:
 		return false;
 	}
@@ -66,13 +71,17 @@ static bool may_pass(const struct err *e)
 
 bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e)
 {
-	int wait_ms = 500 << *tries;
+	int64_t wait_ms = 500 << (*tries < 4 ? *tries : 4);
+	int64_t asked_ms = api_retry_after_ms(c->api);
 
-	if (*c->env->stop || !may_pass(e) || ++*tries >= TRIES_MAX || deadline_passed(c->d))
+	if (*c->env->stop || ++*tries >= TRIES_MAX || !may_pass(e, *tries))
+		return false;
+	if (asked_ms > wait_ms)
+		wait_ms = asked_ms < RETRY_AFTER_MAX_MS ? asked_ms : RETRY_AFTER_MAX_MS;
+	if (wait_ms >= deadline_left_ms(c->d))
 		return false;
 	log_debug("job %s: %s; trying again", c->job->id, e->msg);
-	poll(NULL, 0,
-	     wait_ms > 8000 ? 8000 : wait_ms); /* a signal ends the wait, and *stop then the loop */
+	poll(NULL, 0, (int)wait_ms); /* a signal ends the wait, and *stop then the loop */
 	return !*c->env->stop;
 }
 

@@ -6,7 +6,6 @@
  */
 #include "runner/sup.h"
 
-#include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -150,27 +149,7 @@ static void health_bad(struct sup *s, const struct err *e, bool heartbeat)
 
 static bool refuses_key(const struct err *e)
 {
-	if (e->kind != ERR_HTTP)
-		return false;
-	return e->code == 401 || e->code == 403 ||
-	       (e->code == 404 &&
-	        (strcasestr(e->msg, "key") || strcasestr(e->msg, "unauthorized")));
-}
-
-/* 0 when the reply is the Server's yes. A sign-in page with status 200 is none (field case 25). */
-static int reply_check(const struct chan *ch, const char *context, struct err *e)
-{
-	struct str type;
-
-	if (api_check(ch->api, &ch->reply, context, e) < 0)
-		return -1;
-	type = http_head_get(&ch->reply.h, "Content-Type");
-	if (str_starts(type, "text/html"))
-		return err_set(
-			e, ERR_PARSE, 0,
-			"%s: the answer is a %.*s page of %zu bytes, not the Server's; is there a proxy or sign-in page between?",
-			context, STR_ARG(type), ch->reply.body.n);
-	return 0;
+	return e->kind == ERR_HTTP && (e->code == 401 || e->code == 403);
 }
 
 static void chan_failed(struct sup *s, struct chan *ch, const struct err *e)
@@ -256,27 +235,15 @@ static void start_state(struct sup *s, struct chan *ch, struct task *t, enum cha
 
 /* ---- ending ---- */
 
-static void bad_job(void *arg, const char *id, const char *why)
+/* It comes with every poll, and nobody can answer it: said once a minute. */
+static void bad_job(void *arg, const char *why)
 {
 	struct sup *s = arg;
-	struct job j = { 0 };
-	struct buf text = { 0 };
 
-	log_warn("job %s cannot be read: %s", id ? id : "(without id)", why);
-	if (id && str_is_id(str_of(id))) {
-		struct json_doc *doc;
-		struct err e = { 0 };
-
-		jw_obj(&text);
-		jw_kstr(&text, "id", id);
-		jw_obj_end(&text);
-		doc = json_parse(buf_str(&text), text.n, &e);
-		if (job_parse(json_root(doc), &j, &e) == 0)
-			tasks_offer(s, &j); /* it runs into its own error, and fails alone */
-		json_doc_free(doc);
-	}
-	job_free(&j);
-	buf_free(&text);
+	if (!deadline_passed(s->bad_job_again))
+		return;
+	log_warn("a job cannot be read and stays pending: %s", why);
+	s->bad_job_again = deadline_in_ms(60000);
 }
 
 static void poll_answered(struct sup *s)
@@ -284,12 +251,11 @@ static void poll_answered(struct sup *s)
 	struct chan *ch = &s->poll;
 	struct job *jobs = NULL;
 	struct err e = { 0 };
+	struct str body = str_trim(buf_str(&ch->reply.body));
 	size_t n = 0, taken = 0, pending = 0;
 	int64_t took_ms = clock_mono_ms() - ch->started_ms;
 
-	if (ch->reply.status == 204 || ch->reply.body.n == 0) {
-		n = 0;
-	} else if (api_jobs_parse(buf_str(&ch->reply.body), &jobs, &n, bad_job, s, &e) < 0) {
+	if (body.n && api_jobs_parse(body, &jobs, &n, bad_job, s, &e) < 0) {
 		err_wrap(&e, "GET /runner/%s/jobs", s->c->id);
 		health_bad(s, &e, false);
 		chan_failed(s, ch, &e);
@@ -306,8 +272,7 @@ static void poll_answered(struct sup *s)
 		job_free(&jobs[i]);
 	}
 	free(jobs);
-	s->poll_held = pending > 0 && taken == 0;
-	if (s->poll_held)
+	if (pending > 0 && taken == 0)
 		ch->not_before = deadline_in_ms(HELD_POLL_MS);
 	/* A proxy that answers "nothing" at once must not make us spin. */
 	s->idle_polls = pending == 0 && took_ms < 1000 ? s->idle_polls + 1 : 0;
@@ -359,6 +324,20 @@ static void heartbeat_failed(struct sup *s, struct err *e)
 	health_bad(s, e, true);
 }
 
+/* The Server's own word that it will never take this state. */
+static bool is_final(const struct err *e)
+{
+	return e->code == 400 || strstr(e->msg, "job not found") ||
+	       strstr(e->msg, "does not belong");
+}
+
+/* A request that fails for days is told of at the 1st, 2nd, 4th, 8th … time. */
+static void tell(const struct task *t, const char *what, const struct err *e)
+{
+	if (((t->tries + 1) & t->tries) == 0)
+		log_warn("%s job %s: %s", what, t->job.id, e->msg);
+}
+
 static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
                         const struct err *e)
 {
@@ -372,22 +351,20 @@ static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool ans
 		tasks_claimed(s, t);
 		return;
 	}
-	if (definite && api_is_same_state(e)) {
+	/* After a claim whose answer was lost it is our own; otherwise somebody was faster. */
+	if (definite && api_is_same_state(e) && t->ambiguous) {
 		chan_good(ch);
-		/* After a claim whose answer was lost it is our own; otherwise somebody was faster. */
-		if (t->ambiguous)
-			tasks_claimed(s, t);
-		else
-			tasks_claim_lost(s, t, "somebody else has claimed it");
+		tasks_claimed(s, t);
 		return;
 	}
-	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") ||
-	                 e->code == 400)) {
+	if (definite && (api_is_same_state(e) || is_final(e))) {
 		chan_good(ch);
 		tasks_claim_lost(s, t, e->msg);
+		/* Where the list goes on showing it, it is not asked for at once. */
+		s->poll.not_before = deadline_in_ms(HELD_POLL_MS);
 		return;
 	}
-	log_warn("claim job %s: %s", t->job.id, e->msg);
+	tell(t, "claim", e);
 	chan_failed(s, ch, e);
 	tasks_claim_again(s, t,
 	                  http_request_sent(api_http(ch->api)) && !(definite && e->code < 500));
@@ -403,14 +380,13 @@ static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool an
 		tasks_reported(s, t);
 		return;
 	}
-	if (definite && (strstr(e->msg, "job not found") || strstr(e->msg, "does not belong") ||
-	                 e->code == 400)) {
+	if (definite && is_final(e)) {
 		log_error("the Server will not have the result of job %s: %s", t->job.id, e->msg);
 		chan_good(ch);
 		tasks_reported(s, t);
 		return;
 	}
-	log_warn("report job %s: %s", t->job.id, e->msg);
+	tell(t, "report", e);
 	if (!definite || refuses_key(e) || ch->reply.retry_after_ms > 0)
 		chan_failed(s, ch, e);
 	tasks_report_again(s, t, ch->reply.retry_after_ms);
@@ -425,7 +401,7 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 	if (answered) {
 		snprintf(context, sizeof(context), "%s %s", ch->req.http.method,
 		         ch->req.http.target);
-		if (reply_check(ch, context, e) < 0 && e->kind == ERR_PARSE)
+		if (api_check(ch->api, &ch->reply, context, e) < 0 && e->kind == ERR_PARSE)
 			answered = false; /* not the Server's own word */
 	}
 	ch->use = CHAN_IDLE;

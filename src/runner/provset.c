@@ -138,8 +138,6 @@ static void check_result(struct sup *s, struct provset_item *it)
 	it->usable = usable;
 	it->checked = true;
 	it->check_at = deadline_in_ms(usable ? RECHECK_MET_MS : RECHECK_UNMET_MS);
-	if (usable)
-		s->poll_held = false;
 }
 
 static void check_start(struct sup *s, struct provset_item *it)

@@ -113,7 +113,7 @@ struct tasks {
 };
 
 struct task *tasks_add(struct sup *s, struct job *j); /* takes over what is in j */
-/* A pending job from the poll: taken if it is new and there is room. False: nothing changed. */
+/* A pending job from the poll: taken if it is new, ours, and there is room. False: it may come back with the next poll. */
 bool tasks_offer(struct sup *s, struct job *j);
 size_t tasks_room(const struct sup *s);
 struct task *tasks_next_claim(struct sup *s, bool retries);
@@ -213,9 +213,9 @@ struct sup {
 
 	struct chan poll, aux;
 	struct deadline heartbeat_at;
-	bool beat_last;      /* the aux channel's last request was a heartbeat */
-	unsigned idle_polls; /* answered empty at once, in a row */
-	bool poll_held;      /* all that the poll brought had to stay pending */
+	bool beat_last;                /* the aux channel's last request was a heartbeat */
+	unsigned idle_polls;           /* answered empty at once, in a row */
+	struct deadline bad_job_again; /* when unreadable jobs are told of again */
 	struct health health;
 
 	struct provset provs;

@@ -69,7 +69,6 @@ static void drop(struct sup *s, struct task *t)
 	free(t->text);
 	child_free(&t->child);
 	free(t);
-	s->poll_held = false; /* there is room again */
 }
 
 static bool is_active(const struct task *t)
@@ -174,9 +173,10 @@ bool tasks_offer(struct sup *s, struct job *j)
 		return false; /* known: its claim is under way, or it runs and its report settles the matter */
 	if (past) {
 		offer_again(s, past, j);
-		return true;
+		return false;
 	}
-	if (tasks_room(s) == 0)
+	if (tasks_room(s) == 0 ||
+	    (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0))
 		return false;
 	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) &&
 	    provset_all_checked(s) && !provset_any_usable(s))

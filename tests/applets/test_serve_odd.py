@@ -4,12 +4,119 @@ odd: lists that never change, claims refused for good, log sockets that answer a
 unusual spelling."""
 import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main  # noqa: E402
-from httppeer import TEXT_TYPE, error, reply  # noqa: E402
-from servecase import FaultCase  # noqa: E402
+from httppeer import JSON_TYPE, TEXT_TYPE, error, normal, reply  # noqa: E402
+from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
+
+
+class ListTest(FaultCase):
+    def setUp(self):
+        super().setUp()
+        self.run_by = self.runner(self.srv).start()
+
+    def listed(self, **changes):
+        """A pending job that every poll shows at once, whatever becomes of it."""
+        job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+        with self.srv.lock:
+            shown = {**self.srv.jobs[job], **changes}
+        self.addCleanup(self.srv.drop, self.srv.on("GET", JOBS, reply(200, [shown]), forever=True))
+        return shown["id"]
+
+    def beats(self, count=3):
+        self.srv.wait_heartbeat(len(self.srv.heartbeats) + count)
+
+    def test_claims_refused_for_good_do_not_spin(self):
+        for status, text in ((400, "EOF"), (500, "failed to get job: job not found"),
+                             (401, "job does not belong to runner"),
+                             (500, "failed to update job state: job is already in the specified state")):
+            with self.subTest(text=text):
+                rule = self.srv.on("POST", STATE, error(status, text), forever=True)
+                before = len(self.srv.seen("POST", STATE))
+                self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+                self.srv.wait_requests("POST", STATE, before + 1)
+                self.beats()
+                self.assertLessEqual(len(self.srv.seen("POST", STATE)) - before, 4)
+                self.srv.drop(rule)
+                self.srv.wait(lambda: all(j["state"] == "success" for j in self.srv.jobs.values()),
+                              20 * PATIENCE, "it is run when the Server allows it")
+
+    def test_job_of_another_runner_is_left_alone(self):
+        job = self.listed(id="aabbccddee01", runnerId="ffffffffff00")
+        polls = len(self.srv.seen("GET", JOBS))
+        self.beats()
+        self.assertNotIn(job, "".join(r.path for r in self.srv.seen("POST", STATE)))
+        self.assertLessEqual(len(self.srv.seen("GET", JOBS)) - polls, 6)
+
+    def test_list_that_never_changes(self):
+        job = self.listed()
+        self.srv.wait_final(job, 20 * PATIENCE)
+        polls = len(self.srv.seen("GET", JOBS))
+        self.beats()
+        self.assertLessEqual(len(self.srv.seen("GET", JOBS)) - polls, 4)
+        self.assertEqual(self.srv.states(job), ["running", "success"])
+
+    def test_unreadable_jobs_are_told_of_once(self):
+        self.srv.on("GET", JOBS, *[reply(200, [{"id": "a b", "state": "pending"}])] * 3)
+        self.srv.cut()
+        self.quick_job()
+        self.assertEqual(len(re.findall("cannot be read", self.run_by.log())), 1)
+
+    def test_same_id_twice_in_one_list(self):
+        with self.srv.lock:
+            job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+            twice = [dict(self.srv.jobs[job])] * 2
+            self.srv.on("GET", JOBS, reply(200, twice))
+            self.srv.jobs[job]["state"] = "pending"
+        self.srv.wait_final(job, 20 * PATIENCE)
+        self.assertEqual(self.srv.states(job), ["running", "success"])
+
+    def test_answers_to_the_poll_that_hold_no_job(self):
+        for body, kind in (("", JSON_TYPE), (" \r\n", JSON_TYPE), ("null\n", TEXT_TYPE), ("[]", None)):
+            polls = self.srv.polls
+            self.srv.on("GET", JOBS, reply(200, body, kind))
+            self.quick_job()
+            self.assertGreater(self.srv.polls, polls)
+        self.assertNotIn("WARN", self.run_by.log())
+
+
+class PageTest(FaultCase):
+    def test_pages_in_any_dress(self):
+        """With status 200 they are no yes, to nobody; what may be asked again is."""
+        runner = self.runner(self.srv).start()
+        xml = '\n<?xml version="1.0"?><html xmlns="x">token=abcsecret</html>'
+        for kind, page in (("Text/HTML", HTML), (TEXT_TYPE, HTML), ("application/xhtml+xml", xml), (None, xml)):
+            with self.subTest(kind=kind):
+                for method, path in (("POST", BEAT), ("POST", STATE), ("GET", "/workspace/[^/]+")):
+                    self.srv.on(method, path, reply(200, page, kind))
+                job = self.quick_job()
+                self.assertEqual(self.srv.states(job).count("running"), 1)
+        self.assertNotIn("abcsecret", runner.log())
+
+    def test_waits_of_a_jobs_calls(self):
+        """429 with Retry-After, and 500 once, during a job: waited for, then all is well."""
+        self.runner(self.srv).start()
+        self.srv.on("GET", "/workspace/[^/]+", reply(429, headers=[("Retry-After", "2")]), error(500, "database is locked"))
+        self.quick_job()
+        first, second, _ = self.srv.seen("GET", "/workspace/[^/]+")
+        self.assertGreaterEqual(second.at - first.at, 1.9)
+
+    def test_404_is_about_the_key_only_if_it_says_so(self):
+        """A path that has "key" in it says nothing."""
+        base = "/monkey"
+        handle = self.srv.handle
+
+        def below(conn, request):
+            request.target, request.path = request.target[len(base):], request.path[len(base):]
+            return handle(conn, request)
+        self.srv.handle = below
+        runner = self.runner(self.srv, server__url=self.srv.url + base).start()
+        self.srv.on("POST", base + BEAT, reply(404, "404 page not found", TEXT_TYPE), normal())
+        self.srv.wait_heartbeat(len(self.srv.heartbeats) + 2, 20)
+        self.assertNotIn("refuses", runner.log())
 
 
 class LogSocketTest(FaultCase):

@@ -15,10 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort(); \
 	} while (0)
 
-static void ignore_bad(void *arg, const char *id, const char *why)
+static void ignore_bad(void *arg, const char *why)
 {
 	(void)arg;
-	(void)id;
 	REQUIRE(*why);
 }
 

@@ -241,7 +241,7 @@ static void failures_carry_the_servers_words(void)
 		{ "404 Not Found",
 		  "",
 		  "{\"error\":\"API key not found\"}",
-		  404,
+		  401,
 		  { "refuses our API key" },
 		  KEY },
 		{ "401 Unauthorized",
@@ -468,9 +468,8 @@ static void supervisor_bodies(void)
 	buf_free(&b);
 }
 
-static void count_bad(void *arg, const char *id, const char *why)
+static void count_bad(void *arg, const char *why)
 {
-	(void)id;
 	*(int *)arg += *why != '\0';
 }
 
