@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames of exec and log output, and streams of JSON objects, fed in every split. */
 #include "base/buf.h"
+#include "base/mem.h"
 #include "providers/docker/frames.h"
 #include "providers/docker/jsonstream.h"
 #include "tests/test.h"
@@ -44,7 +45,7 @@ static int feed_pieces(struct frames *f, struct str all, size_t piece, struct go
 {
 	while (all.n) {
 		size_t n = all.n < piece ? all.n : piece;
-		char *copy = malloc(n);
+		char *copy = mem_alloc(n);
 		int rc;
 
 		memcpy(copy, all.p, n);
@@ -170,7 +171,7 @@ static void objects_do_not_depend_on_the_split(void)
 		TEST_ROW(piece);
 		for (size_t at = 0; at < n; at += piece) {
 			size_t k = n - at < piece ? n - at : piece;
-			char *copy = malloc(k);
+			char *copy = mem_alloc(k);
 
 			memcpy(copy, text + at, k);
 			CHECK_INT(jsonstream_feed(&s, (struct str){ copy, k }, note, &got, &e), 0);
@@ -209,7 +210,7 @@ static void a_huge_object_is_refused(void)
 	struct jsonstream s = { 0 };
 	struct buf got = { 0 };
 	struct err e = { 0 };
-	char *block = malloc(65536);
+	char *block = mem_alloc(65536);
 	int rc = jsonstream_feed(&s, STR_LIT("{\"s\":\""), note, &got, &e);
 
 	memset(block, 'x', 65536);

@@ -8,7 +8,7 @@
 /* '|' stands for NUL. The input is an exact-size heap block. */
 static char *parse(const char *text, size_t n)
 {
-	char *copy = mem_dupn(text, n), *exact = malloc(n ? n : 1);
+	char *copy = mem_dupn(text, n), *exact = mem_alloc(n);
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < n; i++)

@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include "base/deadline.h"
+#include "base/mem.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 /* Parses an exact-size heap copy, so that an overread is seen. */
 static struct json_doc *parse(const char *text, size_t n, bool jsonc, struct err *e)
 {
-	char *copy = malloc(n ? n : 1);
+	char *copy = mem_alloc(n);
 	struct json_doc *doc;
 
 	if (n)
@@ -408,7 +409,7 @@ static void depth_has_a_limit(void)
 static void hostile_size_is_refused_fast(void)
 {
 	size_t n = (size_t)64 << 20;
-	char *text = malloc(n);
+	char *text = mem_alloc(n);
 	int64_t before = clock_mono_ms();
 	struct err e = { 0 };
 

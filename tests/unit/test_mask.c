@@ -2,6 +2,7 @@
 #include "base/mask.h"
 
 #include "base/deadline.h"
+#include "base/mem.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -216,7 +217,7 @@ static void endless_url_does_not_grow_the_stream(void)
 static void large_text_is_fast(void)
 {
 	size_t n = (size_t)4 << 20;
-	char *text = malloc(n);
+	char *text = mem_alloc(n);
 	struct buf out = { 0 };
 	int64_t before;
 

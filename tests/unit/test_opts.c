@@ -33,7 +33,7 @@ static int parse(void *arg)
 		OPT_SECRET(0, "api-key-with-a-long-name", "KEY", &key, "the key"),
 		OPT_END,
 	};
-	char text[256], *argv[32] = { 0 };
+	char text[256] = "", *argv[32] = { 0 };
 	int argc = 1, operands;
 
 	argv[0] = text + snprintf(text, sizeof(text), "%s", l->args) + 1;

@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -311,10 +310,11 @@ static int random_under(int code, bool no_files)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getrandom, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)code),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, no_files ? SYS_openat : SYS_getrandom, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EMFILE),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	const struct sock_fprog program = { ARRAY_LEN(filter), filter };
-	const struct rlimit none = { 0, 0 };
 	struct err e = { 0 };
 	unsigned char bytes[600] = { 0 };
 	int status = 0;
@@ -324,8 +324,6 @@ static int random_under(int code, bool no_files)
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
 			_exit(100);
-		if (no_files)
-			setrlimit(RLIMIT_NOFILE, &none);
 		(void)crypto_random(bytes, sizeof(bytes), &e);
 		_exit((int)e.kind);
 	}

@@ -43,11 +43,14 @@ static char *host_of(const char *text)
 	return host;
 }
 
+/* host NULL: of a URL without one, which no provider serves. */
 static bool fits(const struct rec *g, const char *host)
 {
 	const char *own = NULL;
 	bool ok;
 
+	if (!host)
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
 		if (rec_is(g, "providerId", providers[i].id))
 			own = providers[i].host;
@@ -65,7 +68,7 @@ static size_t matches(const struct srv *s, const char *url, const struct rec **f
 	char *host = host_of(url);
 	size_t n = 0;
 
-	for (const struct rec *g = s->store.first[K_GIT]; host && g; g = g->next) {
+	for (const struct rec *g = s->store.first[K_GIT]; g; g = g->next) {
 		if (!fits(g, host))
 			continue;
 		if (n++ == 0)

@@ -60,9 +60,13 @@ void resource_env(struct call *c, struct buf *b, const char *target_id, const ch
 
 const struct rec *resource_config(const struct srv *s, const struct rec *r)
 {
-	if (r && r->kind == K_WORKSPACE)
-		r = store_find(&s->store, K_TARGET, "id", rec_text(r, "targetId"));
-	return r ? store_find(&s->store, K_CONFIG, "id", rec_text(r, "targetConfigId")) : NULL;
+	const struct rec *target = r->kind == K_WORKSPACE ? store_find(&s->store, K_TARGET, "id",
+	                                                               rec_text(r, "targetId"))
+	                                                  : r;
+
+	if (!target)
+		return NULL;
+	return store_find(&s->store, K_CONFIG, "id", rec_text(target, "targetConfigId"));
 }
 
 static int create_job(struct srv *s, const struct rec *r, const char *action, struct err *e)
@@ -77,7 +81,7 @@ void resource_act(struct call *c, enum kind kind, const char *action)
 {
 	bool deleted;
 	struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
-	const struct rec *config = resource_config(c->s, r);
+	const struct rec *config = r ? resource_config(c->s, r) : NULL;
 	struct err e = { 0 };
 	int rc;
 

@@ -11,7 +11,7 @@ bool resource_name_ok(const char *name);
  * sorted. workspace_id and repo_url are NULL for a target. */
 void resource_env(struct call *c, struct buf *b, const char *target_id, const char *workspace_id,
                   const char *repo_url, const char *api_key, struct json own);
-/* Its target config; NULL if gone. */
+/* The target config of r, which is not NULL; NULL if gone. */
 const struct rec *resource_config(const struct srv *s, const struct rec *r);
 /* start, stop, restart. */
 void resource_act(struct call *c, enum kind kind, const char *action);

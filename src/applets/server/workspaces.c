@@ -164,7 +164,7 @@ static struct rec *workspace_create(struct call *c, struct json body, struct err
 	char key[API_KEY_SIZE] = "";
 	bool deleted;
 	const struct rec *t = find_live(s, K_TARGET, target, &deleted);
-	const struct rec *config = resource_config(s, t);
+	const struct rec *config = t ? resource_config(s, t) : NULL;
 	struct rec *w = NULL;
 	struct err ignored = { 0 };
 
