@@ -23,7 +23,7 @@ Usage: install.sh [OPTION]...
   --links            add a symbolic link for every applet
   --no-restart       leave a running runner alone (one that has jobs always is)
   --force            replace a file of that name that is not ours
-  --uninstall        remove the executable and its links; settings and data stay
+  --uninstall        remove executable, links and service; settings and data stay
 Environment: DAYTONA_RUNNER_BASE_URL, DAYTONA_RUNNER_VERSION, DAYTONA_RUNNER_BIN_DIR.
 END
 }
@@ -244,7 +244,8 @@ put_in_place()
 {
 	chmod 0755 "$stage"
 	sync "$stage" 2>/dev/null || sync
-	is_ours "$stage" || die "the new file does not run on this machine as daytona-runner ($bin_dir may forbid it: noexec), nothing was changed"
+	# A helper of the download (busybox timeout has one) may hold the file open for a moment more: text file busy.
+	is_ours "$stage" || { sleep 1 && is_ours "$stage"; } || die "the new file does not run on this machine as daytona-runner ($bin_dir may forbid it: noexec), nothing was changed"
 	new=$(version_of "$stage")
 	if [ -e "$target" ] || [ -h "$target" ]; then
 		[ "$force" = 1 ] || is_ours "$target" ||
@@ -261,15 +262,43 @@ put_in_place()
 	say "$target is version $new"
 }
 
-# A runner goes on with the old program until it is restarted; one with jobs is not disturbed.
-look_after_running()
+services()	# the files by which an init system starts the runner, one a line
 {
-	status=$("$target" status --format json 2>/dev/null </dev/null) || :
+	if [ "$(id -u)" = 0 ]; then
+		set -- /etc/systemd/system/daytona-runner.service /etc/init.d/daytona-runner
+	else
+		set -- "${XDG_CONFIG_HOME:-${HOME:-}/.config}/systemd/user/daytona-runner.service"
+	fi
+	for file in "$@"; do
+		! grep -q '^# Service of daytona-runner' "$file" 2>/dev/null || printf '%s\n' "$file"
+	done
+}
+
+service_config()	# FILE: the configuration directory that it names
+{
+	while read -r mark word dir; do
+		[ "$mark $word" != '# Configuration:' ] || printf '%s\n' "$dir"
+	done <"$1" | head -n 1
+}
+
+read_status()	# [--config-dir DIR]: what the runner says, in $status, and its process in $pid
+{
+	status=$("$target" status --format json "$@" 2>/dev/null </dev/null) || :
 	status=$(printf '%s' "$status" | tr -d ' \n\t')
+	pid=${status#*'"pid":'}
+	pid=${pid%%[!0-9]*}
 	case $status in
-	*'"running":true'*) ;;
-	*) return 0 ;;
+	*'"running":true'*) return 0 ;;
+	*) return 1 ;;
 	esac
+}
+
+# A runner goes on with the old program until it is restarted; one with jobs is not disturbed.
+look_after()	# [--config-dir DIR]
+{
+	read_status "$@" || return 0
+	[ -z "$pid" ] || [ "$pid" != "$seen" ] || return 0
+	seen=$pid
 	case $status in
 	*'"running_jobs":0'[!0-9]*) ;;
 	*)
@@ -279,12 +308,22 @@ look_after_running()
 	esac
 	if [ "$restart" = 0 ]; then
 		say "the runner still runs the old version; use it with: daytona-runner restart"
-	elif "$target" restart </dev/null; then
+	elif "$target" restart "$@" </dev/null; then
 		say "the runner was restarted"
+		read_status "$@" || :
+		seen=$pid
 	else
 		say "the restart failed, the old file is $target.old"
 		return 1
 	fi
+}
+
+look_after_running()
+{
+	seen=''
+	file=$(services | head -n 1)
+	[ -z "$file" ] || look_after --config-dir "$(service_config "$file")" || return 1
+	look_after
 }
 
 hints()
@@ -293,14 +332,19 @@ hints()
 	*:"$bin_dir":*) ;;
 	*) say "$bin_dir is not in PATH; add: export PATH=\"$bin_dir:\$PATH\"" ;;
 	esac
-	if [ -d /run/systemd/system ]; then
+	if [ -n "$(services)" ]; then
+		say "start at boot is set up: $(services | head -n 1)"
+	elif [ -d /run/systemd/system ]; then
 		say "start at boot (systemd) is not set up; do it with: daytona-runner service install"
 	elif have rc-update; then
 		say "start at boot (OpenRC) is not set up; do it with: daytona-runner service install"
 	else
 		say "start at boot is not set up: no systemd or OpenRC here; daytona-runner start needs neither"
 	fi
-	say "next: daytona-runner configure, then daytona-runner start"
+	case $("$target" config --format json 2>/dev/null </dev/null || :) in
+	*'"fileExists": true'*) ;;
+	*) [ -n "$(services)" ] || say "next: daytona-runner configure, then daytona-runner start" ;;
+	esac
 }
 
 install_it()
@@ -332,6 +376,12 @@ install_it()
 	look_after_running
 }
 
+stop_running()	# [--config-dir DIR]
+{
+	! read_status "$@" || "$target" stop "$@" </dev/null ||
+		die "the runner still runs; stop it first: daytona-runner stop"
+}
+
 uninstall_it()
 {
 	if [ ! -e "$target" ] && [ ! -h "$target" ]; then
@@ -339,11 +389,12 @@ uninstall_it()
 		return 0
 	fi
 	[ "$force" = 1 ] || is_ours "$target" || die "$target is not daytona-runner, left alone"
-	case $("$target" status --format json 2>/dev/null </dev/null | tr -d ' \n\t') in
-	*'"running":true'*)
-		"$target" stop </dev/null || die "the runner still runs; stop it first: daytona-runner stop"
-		;;
-	esac
+	file=$(services | head -n 1)
+	if [ -n "$file" ]; then
+		stop_running --config-dir "$(service_config "$file")"
+		"$target" service uninstall </dev/null || die "cannot remove $file"
+	fi
+	stop_running
 	for file in "$bin_dir"/*; do
 		[ -h "$file" ] || continue
 		to=$(readlink "$file") || continue

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -59,8 +60,12 @@ const char *applet_self_exe(void)
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
 	/* After an upgrade by rename the link reads "… (deleted)": the new file has the old name. */
-	if (n <= 0)
-		return "/proc/self/exe";
+	if (n <= 0) {
+		/* A root without /proc: as we were called, if that says it. */
+		const char *called = (const char *)getauxval(AT_EXECFN);
+
+		return called && called[0] == '/' ? called : "/proc/self/exe";
+	}
 	path[n] = '\0';
 	if (n > 10 && strcmp(path + n - 10, " (deleted)") == 0)
 		path[n - 10] = '\0';

@@ -380,7 +380,7 @@ int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, stru
 	if (!who.pid)
 		return err_set(
 			e, ERR_OTHER, 0,
-			"a runner holds the lock in %s but its process id cannot be read; end it by hand",
+			"a runner holds the lock in %s but its process id cannot be read (is /proc mounted?); end it by hand",
 			state_dir);
 	if (!proc_signal(who, SIGTERM) && proc_alive(who))
 		return err_sys(e, EPERM, "stop process %ld", (long)who.pid);

@@ -473,6 +473,15 @@ class Top(LifeCase):
             self.assertEqual(self.tree(target).keys(), before.keys())
         self.applet("--install", self.path("nothing"), rc=1)
 
+    def test_links_are_made_where_there_is_no_proc(self):
+        with open(common.BIN, "rb") as file:
+            if os.geteuid() != 0 or b"libasan" in file.read():
+                self.skipTest("needs root and a static executable")
+        shutil.copy(common.BIN, self.path("daytona-runner"))
+        script = f"mount -t tmpfs none /proc; '{self.tmp}/daytona-runner' --install -s '{self.tmp}'"
+        common.run(["unshare", "-m", "sh", "-c", script], check=True)
+        self.assertEqual(os.readlink(self.path("daytona-runner-stop")), self.path("daytona-runner"))
+
     def test_names_of_links(self):
         for name, word in (("stop", "not running"), ("daytona-runner-stop", "not running"),
                            ("daytona-runner-stop-1.2.3", "not running"), ("stop.exe", "not running"),

@@ -13,6 +13,7 @@ from lib import common  # noqa: E402
 from lib.lifecase import LifeCase  # noqa: E402
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(p)), None)
+INSTALL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "install.sh")
 UNITS = "/etc/systemd/system"
 # Only these units are known to it: nothing of this machine is started.
 TARGETS = ("boot", "sysinit", "basic", "shutdown", "network-online")
@@ -53,6 +54,11 @@ def child_of(pid):
             return int((file.read().split() or [0])[0])
     except OSError:
         return 0
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
 
 
 class Systemd(LifeCase):
@@ -96,6 +102,9 @@ class Systemd(LifeCase):
         self.no_sanitizer(result.stderr)
         self.assertEqual(result.returncode, rc, f"{args}\n{result.stdout}{result.stderr}")
         return result
+
+    def host_pid(self):
+        return next(pid for pid in common.pids_with("serve") if child_of(self.outer.pid) == parent_of(pid))
 
     def test_life_through_our_own_unit(self):
         made = self.configured()
@@ -142,6 +151,32 @@ class Systemd(LifeCase):
         self.assertNotIn(self.property("edge", "MainPID"), ("0", first))
         self.assertIn("Stopped", self.runner("stop").stdout)
         self.assertEqual(self.property("edge", "ActiveState"), "inactive")
+
+    def test_the_installer_looks_after_the_service(self):
+        made = self.configured()
+        folder = self.path("bin")
+        os.mkdir(folder)
+        env = dict(self.env(admin=False), DAYTONA_RUNNER_BIN_DIR=folder)
+        install = lambda *args, **extra: self.inside("sh", INSTALL, *args, **dict(env, **extra))
+        result = install("--offline", common.BIN)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        program = os.path.join(folder, "daytona-runner")
+        self.assertEqual(self.inside(program, "service", "install", "--start").returncode, 0)
+        first = self.property("daytona-runner", "MainPID")
+        # Another environment, as under sudo: the unit says which runner it is.
+        result = install("--offline", common.BIN, DAYTONA_RUNNER_CONFIG_DIR=self.path("other"))
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("was restarted", result.stdout)
+        self.assertIn("is set up", result.stdout)
+        self.assertNotIn("next:", result.stdout)
+        second = self.property("daytona-runner", "MainPID")
+        self.assertNotIn(second, ("0", first))
+        self.assertEqual(os.readlink(f"/proc/{self.host_pid()}/exe"), program)
+        self.assertEqual(self.state_of(made["id"]), "started")
+        result = install("--uninstall")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(self.property("daytona-runner", "LoadState"), "not-found")
+        self.assertEqual(os.listdir(folder), [])
 
     def test_started_by_hand_below_a_unit_is_not_the_unit(self):
         self.configured()
