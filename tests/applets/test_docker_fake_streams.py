@@ -312,6 +312,12 @@ class Places(EngineCase):
         self.check("at " + b.path, True, DOCKER_HOST=f"unix://{b.path}", XDG_RUNTIME_DIR=run)
         if not os.path.exists("/var/run/docker.sock"):
             self.check("at " + run, True, XDG_RUNTIME_DIR=run)
+        # The preset's own "Sock Path" is the default and leaves it to the configuration; another one wins.
+        preset = self.workspace(socket="/var/run/docker.sock")
+        self.drive(preset, "condition", options=[f"sock_path={a.path}"], DOCKER_HOST=f"unix://{b.path}").ok(self)
+        self.assertEqual((len(a.calls("GET /containers")) > 0, b.calls("GET /containers")), (True, []))
+        self.drive(self.workspace(socket=b.path), "condition", options=[f"sock_path={a.path}"]).ok(self)
+        self.assertGreater(len(b.calls("GET /containers")), 0)
 
     def test_over_tcp(self):
         listener = socket.create_server(("127.0.0.1", 0))

@@ -268,6 +268,22 @@ static int take_target(struct docker_options *o, const char *text, struct err *e
 	return rc;
 }
 
+/* The preset's "Sock Path" is the default, which says no more than its absence: the configuration's goes before it. */
+static int take_both(struct docker_options *o, const struct kv *config, const char *target_json,
+                     struct err *e)
+{
+	char *own;
+	int rc = take_config(o, config, e);
+
+	own = o->sock ? mem_dup(o->sock) : NULL;
+	if (rc == 0)
+		rc = take_target(o, target_json, e);
+	if (rc == 0 && own && !o->remote_host && strcmp(o->sock, DOCKER_DEFAULT_SOCK) == 0)
+		set_string(&o->sock, str_of(own));
+	free(own);
+	return rc;
+}
+
 static void drop_empty(char **s)
 {
 	if (*s && !**s) {
@@ -286,7 +302,7 @@ int docker_options_parse(struct docker_options *o, const struct kv *config, cons
 		.agent_ms = 120000,
 		.allow_file = true,
 	};
-	if (take_config(o, config, e) < 0 || take_target(o, target_json, e) < 0) {
+	if (take_both(o, config, target_json, e) < 0) {
 		docker_options_free(o);
 		return -1;
 	}
