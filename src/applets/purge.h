@@ -15,13 +15,18 @@ struct purge {
 	/* What was decided. */
 	struct runner_info *list;
 	size_t n, picked;
-	bool own; /* the picked runner is the one configured here */
+	size_t containers; /* kept unless purge_data */
+	bool own;          /* the picked runner is the one configured here */
 };
 
 /* What is on this host: told, then stopped and removed. c: this host's configuration. */
-void purge_show_local(const struct purge *p, const struct config *c);
+void purge_show_local(struct purge *p, const struct config *c);
 /* Questions about local files; changes keep_data and purge_data. ERR_CANCELED on Ctrl-C. */
 int purge_ask_local(struct purge *p, const struct config *c, struct err *e);
-int purge_local(const struct purge *p, const struct config *c, struct err *e);
+int purge_local(struct purge *p, const struct config *c, struct err *e);
+
+/* Containers with the runner's label: told, removed or kept, a line for each. */
+void purge_show_things(struct purge *p, const struct config *c);
+int purge_things(struct purge *p, const struct config *c, struct err *e);
 
 #endif

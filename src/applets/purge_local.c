@@ -22,7 +22,7 @@ static bool has_service(const struct config *c, struct service *s)
 	return service_manages(s);
 }
 
-void purge_show_local(const struct purge *p, const struct config *c)
+void purge_show_local(struct purge *p, const struct config *c)
 {
 	struct proc_id who = { 0 };
 	struct err why = { 0 };
@@ -38,6 +38,7 @@ void purge_show_local(const struct purge *p, const struct config *c)
 		puts("  files are kept");
 		return;
 	}
+	purge_show_things(p, c);
 	if (c->file_exists)
 		printf("  configuration: %s\n", c->file);
 	if (wipe_check_state_dir(c->state_dir, &why) == 0)
@@ -59,7 +60,7 @@ int purge_ask_local(struct purge *p, const struct config *c, struct err *e)
 	               &yes, e) < 0)
 		return -1;
 	p->keep_data = !yes;
-	if (!yes || p->purge_data || wipe_count_data(c->state_dir) == 0)
+	if (!yes || p->purge_data || wipe_count_data(c->state_dir) + p->containers == 0)
 		return 0;
 	return prompt_yes(&p->prompt, "Delete the workspaces' data as well?", &p->purge_data, e);
 }
@@ -112,7 +113,7 @@ static int remove_files(const struct purge *p, const struct config *c, struct er
 	return rc;
 }
 
-int purge_local(const struct purge *p, const struct config *c, struct err *e)
+int purge_local(struct purge *p, const struct config *c, struct err *e)
 {
 	struct proc_id who = { 0 };
 	int running = daemon_lock_probe(c->state_dir, &who, e);
@@ -122,5 +123,8 @@ int purge_local(const struct purge *p, const struct config *c, struct err *e)
 		return -1;
 	if (remove_service(c, e) < 0)
 		return -1;
-	return p->keep_data ? 0 : remove_files(p, c, e);
+	if (p->keep_data)
+		return 0;
+	/* With what is left the rest can be tried again, but not without the configuration. */
+	return purge_things(p, c, e) < 0 ? -1 : remove_files(p, c, e);
 }

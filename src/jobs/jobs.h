@@ -40,6 +40,10 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
  * versions: see provider_info_json. */
 int job_register_preset(const struct jobs_env *env, const struct provider *p, const char *version,
                         struct err *e);
+/* Looks for what an earlier life has left (field case 41). Appends lines to out: "!TEXT" tells of an orphan, "@JOB TEXT" of
+ * what is one if job JOB, which the Server shows as running, is not known here, "?{job}" of each such job. */
+int job_find_orphans(const struct jobs_env *env, const struct provider *p, struct buf *out,
+                     struct err *e);
 /* "v1.0.0": what we call the version of a compiled-in provider unless a job asked for another. */
 const char *jobs_provider_version(void);
 

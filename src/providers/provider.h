@@ -55,6 +55,12 @@ struct build_job {
 	const char *namespace_;               /* "" or "/x" */
 };
 
+/* Something that this runner made for a workspace or build. */
+struct provider_thing {
+	const char *id, *name, *state, *resource_id;
+};
+typedef int provider_thing_fn(void *arg, const struct provider_thing *t, struct err *e);
+
 enum resource_condition { COND_UNKNOWN, COND_MISSING, COND_INCOMPLETE, COND_STOPPED, COND_RUNNING };
 
 struct provider {
@@ -99,6 +105,13 @@ struct provider {
 	int (*build_run)(void *self, const struct build_job *b, struct deadline d, struct err *e);
 	int (*build_delete)(void *self, const struct build_job *b, bool force, struct deadline d,
 	                    struct err *e);
+
+	/* Names all that carries this runner's label on the engine that options (of a target config, "": none) lead to,
+	 * whatever became of its resource. */
+	int (*things)(void *self, const char *options, provider_thing_fn *each, void *arg,
+	              struct deadline d, struct err *e);
+	/* Removes one of them, though it runs; for each's time only. */
+	int (*thing_remove)(void *self, const char *id, struct deadline d, struct err *e);
 
 	/* For reconciliation after a crash. ws may hold little more than id and target id. */
 	int (*workspace_condition)(void *self, const struct workspace *ws,

@@ -118,6 +118,11 @@ static void check_work(void *arg, const volatile int *stop, struct buf *out)
 	buf_free(&report);
 }
 
+static bool to_search(const struct provset_item *it)
+{
+	return it->enabled && it->usable && !it->searched;
+}
+
 static void check_result(struct sup *s, struct provset_item *it)
 {
 	struct str out = buf_str(&it->check.out);
@@ -138,6 +143,8 @@ static void check_result(struct sup *s, struct provset_item *it)
 	it->usable = usable;
 	it->checked = true;
 	it->check_at = deadline_in_ms(usable ? RECHECK_MET_MS : RECHECK_UNMET_MS);
+	if (to_search(it))
+		s->presets_at = (struct deadline){ 0 };
 }
 
 static void check_start(struct sup *s, struct provset_item *it)
@@ -168,13 +175,32 @@ static void presets_work(void *arg, const volatile int *stop, struct buf *out)
 		struct provset_item *it = &s->provs.items[i];
 		struct err e = { 0 };
 
-		if (!it->enabled || it->preset_done)
-			continue;
-		if (job_register_preset(&env, it->p, it->version, &e) < 0)
-			buf_addf(out, "-%s\n", e.msg);
-		else
-			buf_addf(out, "+%s\n", it->p->name);
+		if (it->enabled && !it->preset_done) {
+			if (job_register_preset(&env, it->p, it->version, &e) < 0)
+				buf_addf(out, "-%s\n", e.msg);
+			else
+				buf_addf(out, "+%s\n", it->p->name);
+		}
+		if (to_search(it)) {
+			if (job_find_orphans(&env, it->p, out, &e) < 0)
+				buf_addf(out, "-%s\n", e.msg);
+			else
+				buf_addf(out, "=%s\n", it->p->name);
+		}
 	}
+}
+
+static void take_lost(struct sup *s, const char *text)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(str_of(text), strlen(text), &e);
+	struct job j;
+
+	if (doc && job_parse(json_root(doc), &j, &e) == 0) {
+		tasks_lost(s, &j);
+		job_free(&j);
+	}
+	json_doc_free(doc);
 }
 
 static void presets_result(struct sup *s)
@@ -183,24 +209,30 @@ static void presets_result(struct sup *s)
 	bool all = rest.n > 0;
 
 	while (str_next(&rest, '\n', &line)) {
-		char *name;
-		struct provset_item *it;
+		char *text = line.n ? mem_dupn(line.p + 1, line.n - 1) : NULL, *space;
+		struct provset_item *it = text ? item_of(s, text) : NULL;
 
-		if (!line.n)
-			continue;
-		if (line.p[0] == '-') {
-			log_warn("%.*s", STR_ARG(((struct str){ line.p + 1, line.n - 1 })));
-			all = false;
-			continue;
+		if (it) {
+			it->preset_done |= line.p[0] == '+';
+			it->searched |= line.p[0] == '=';
+		} else if (text && line.p[0] == '?') {
+			take_lost(s, text);
+		} else if (text && line.p[0] == '@') {
+			space = strchr(text, ' ');
+			*space = '\0';
+			if (!tasks_knows(s, text))
+				log_warn("%s", space + 1);
+		} else if (text) {
+			log_warn("%s", text);
+			all &= line.p[0] != '-';
 		}
-		name = mem_dupn(line.p + 1, line.n - 1);
-		it = item_of(s, name);
-		if (it)
-			it->preset_done = true;
-		free(name);
+		free(text);
 	}
 	s->presets_at = all ? DEADLINE_NEVER
 	                    : deadline_in_ms(backoff_ms(++s->preset_tries + 2, 60000));
+	for (size_t i = 0; all && i < s->provs.n; i++)
+		if (to_search(&s->provs.items[i])) /* it became usable meanwhile */
+			s->presets_at = (struct deadline){ 0 };
 }
 
 static bool presets_due(const struct sup *s)
@@ -208,7 +240,8 @@ static bool presets_due(const struct sup *s)
 	bool missing = false;
 
 	for (size_t i = 0; i < s->provs.n; i++)
-		missing = missing || (s->provs.items[i].enabled && !s->provs.items[i].preset_done);
+		missing = missing || to_search(&s->provs.items[i]) ||
+		          (s->provs.items[i].enabled && !s->provs.items[i].preset_done);
 	return missing && s->health.ok && !s->presets.id.pid && deadline_passed(s->presets_at) &&
 	       s->phase == PHASE_RUN;
 }

@@ -54,6 +54,7 @@ struct provset_item {
 	char *why;     /* of not usable, or NULL */
 	char *version; /* as reported; owned */
 	bool preset_done;
+	bool searched; /* for what an earlier life has left */
 	struct child check;
 	struct deadline check_at;
 };
@@ -93,6 +94,7 @@ struct task {
 	struct job job;
 	enum task_stage stage;
 	bool journaled;
+	bool lost;      /* it was found on the Server alone */
 	bool fresh;     /* of an earlier process, which had not begun it: it can still be run */
 	bool ambiguous; /* a claim was sent and its answer lost */
 	bool doubtful;  /* a lost claim may still reach the Server: the result is sent twice */
@@ -122,6 +124,8 @@ void tasks_claimed(struct sup *s, struct task *t); /* the Server said yes */
 void tasks_claim_lost(struct sup *s, struct task *t,
                       const char *why); /* somebody else's, or gone */
 void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous);
+void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but maybe not known here */
+bool tasks_knows(struct sup *s, const char *job_id);
 void tasks_reported(struct sup *s, struct task *t); /* accepted, or never will be */
 void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms);
 void tasks_poll(struct sup *s, struct pollset *ps);

@@ -163,6 +163,27 @@ static void offer_again(struct sup *s, const struct journal_past *past, struct j
 	t->stage = TASK_REPORT;
 }
 
+bool tasks_knows(struct sup *s, const char *job_id)
+{
+	const struct task *t = find(s, job_id);
+
+	return t ? !t->lost : journal_past(s->journal, job_id) != NULL;
+}
+
+void tasks_lost(struct sup *s, struct job *j)
+{
+	struct task *t;
+
+	if (find(s, j->id) || tasks_knows(s, j->id))
+		return;
+	/* Not journaled: a runner that ends before it is settled finds it again. */
+	t = tasks_add(s, j);
+	t->lost = true;
+	t->stage = TASK_UNKNOWN;
+	tasks_log(t, "unknown",
+	          "the Server shows it as running, but there is no record of it here");
+}
+
 bool tasks_offer(struct sup *s, struct job *j)
 {
 	struct task *t = find(s, j->id);
@@ -335,6 +356,10 @@ static void found(struct sup *s, struct task *t, struct str out)
 		set_result(s, t, JOB_ERROR, (struct str){ out.p + 1, out.n - 1 });
 		break;
 	case 'P':
+		if (!t->journaled) {
+			tasks_claim_lost(s, t, "it is pending");
+			break;
+		}
 		/* Not left to the next poll: our old claim may still be on its way, and then nobody would have the job. */
 		tasks_log(t, "pending", "it is claimed again");
 		t->fresh = false;
@@ -347,7 +372,7 @@ static void found(struct sup *s, struct task *t, struct str out)
 		break;
 	case 'U':
 		tasks_log(t, "settled", "the Server needs no result");
-		if (journal_drop(s->journal, t->job.id, &e) < 0)
+		if (t->journaled && journal_drop(s->journal, t->job.id, &e) < 0)
 			log_warn("%s", e.msg);
 		drop(s, t);
 		break;

@@ -21,8 +21,8 @@ ID = re.compile(r"/[0-9a-f]{12}(?=/|$|\?)")
 NOT_RUNNER = ("/binary/script", "/health", "/job?")
 # What the reference sends and an independent runner need not: section 3.2 and 3.12 of the protocol.
 OPTIONAL = {("POST", "/server/network-key"), ("GET", "/gitprovider/for-url/*")}
-# What the recording has from another program, and the built-in agent's heartbeat.
-EXTRA = {("GET", "/server/config"), ("GET", "/target-config"), ("GET", "/runner/*"),
+# What the recording has from another program, the built-in agent's heartbeat, and the search for lost jobs.
+EXTRA = {("GET", "/server/config"), ("GET", "/job?states=running"), ("GET", "/target-config"), ("GET", "/runner/*"),
          ("POST", "/workspace/*/metadata")}
 
 

@@ -138,6 +138,7 @@ static void fill_spec(struct building *x, const struct devcontainer *dc, struct 
 		s->entry = ENTRY_SLEEP;
 	kv_merge(&s->env, &x->b->build->env);
 	kv_set(&s->labels, LABEL_BUILD, x->b->build->id);
+	kv_set(&s->labels, LABEL_RUNNER, k->env->runner_id);
 	buf_free(&why);
 }
 

@@ -122,6 +122,7 @@ static int make_helper(struct docker *k, const char *name, const char *id, const
 	strlist_add(&s.command, "sleep");
 	strlist_add(&s.command, "infinity");
 	kv_set(&s.labels, LABEL_HELPER, id);
+	kv_set(&s.labels, LABEL_RUNNER, k->env->runner_id);
 	spec_mount(&s, "bind", parent, "/workdir", false);
 	s.init = true;
 	spec_write(&s, &body);
@@ -310,6 +311,7 @@ static int remove_by_engine(struct docker *k, const char *dir, const char *image
 	strlist_add(&s.command, "--remove");
 	strlist_add(&s.command, buf_cstr(&inside));
 	kv_set(&s.labels, LABEL_HELPER, slash + 1);
+	kv_set(&s.labels, LABEL_RUNNER, k->env->runner_id);
 	spec_mount(&s, "bind", parent, "/remove", false);
 	spec_write(&s, &body);
 	inside.n = 0;

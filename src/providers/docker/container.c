@@ -134,32 +134,35 @@ int container_inspect(struct engine *g, const char *ref, struct container *out, 
 	return rc;
 }
 
+static void item_free(struct container_item *i)
+{
+	free(i->id);
+	free(i->name);
+	free(i->state_text);
+	kv_free(&i->labels);
+}
+
 void container_list_free(struct container_list *l)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		free(l->list[i].id);
-		free(l->list[i].name);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		item_free(&l->list[i]);
 	free(l->list);
 	*l = (struct container_list){ 0 };
 }
 
 /* The filter is the engine's job; checking again guards against one that ignores it. */
-static bool has_labels(struct json v, const char *const *labels, size_t n)
+static bool has_labels(const struct kv *have, const char *const *labels, size_t n)
 {
-	struct kv have = { 0 };
 	bool all = true;
 
-	kv_from_json(&have, json_get(v, "Labels"));
 	for (size_t i = 0; i < n && all; i++) {
 		const char *eq = strchr(labels[i], '=');
 		char *key = mem_dupn(labels[i], eq ? (size_t)(eq - labels[i]) : strlen(labels[i]));
-		const char *value = kv_get(&have, key);
+		const char *value = kv_get(have, key);
 
 		all = value && (!eq || strcmp(value, eq + 1) == 0);
 		free(key);
 	}
-	kv_free(&have);
 	return all;
 }
 
@@ -168,24 +171,23 @@ static void read_list(struct container_list *out, struct json root, const char *
 {
 	out->list = mem_array(json_len(root), sizeof(*out->list));
 	for (struct json m = json_first(root); json_present(m); m = json_next(m)) {
-		char *id = json_dup_or_empty(json_get(m, "Id"));
-		char *state = json_dup_or_empty(json_get(m, "State"));
-		char *name = json_dup_or_empty(json_first(json_get(m, "Names")));
+		struct container_item *i = &out->list[out->n];
 
-		if (*id && has_labels(m, labels, n)) {
-			if (*name == '/')
-				memmove(name, name + 1, strlen(name));
-			out->list[out->n].id = id;
-			out->list[out->n].name = name;
-			out->list[out->n].state = container_state_of(state);
-			(void)json_i64(json_get(m, "Created"), 0, INT64_MAX,
-			               &out->list[out->n].created);
-			out->n++;
-		} else {
-			free(id);
-			free(name);
+		*i = (struct container_item){
+			.id = json_dup_or_empty(json_get(m, "Id")),
+			.name = json_dup_or_empty(json_first(json_get(m, "Names"))),
+			.state_text = json_dup_or_empty(json_get(m, "State")),
+		};
+		kv_from_json(&i->labels, json_get(m, "Labels"));
+		if (!*i->id || !has_labels(&i->labels, labels, n)) {
+			item_free(i);
+			continue;
 		}
-		free(state);
+		if (*i->name == '/')
+			memmove(i->name, i->name + 1, strlen(i->name));
+		i->state = container_state_of(i->state_text);
+		(void)json_i64(json_get(m, "Created"), 0, INT64_MAX, &i->created);
+		out->n++;
 	}
 }
 

@@ -49,12 +49,14 @@ void container_free(struct container *c);
 int container_inspect(struct engine *g, const char *ref, struct container *out, struct deadline d,
                       struct err *e);
 
+struct container_item {
+	char *id, *name, *state_text;
+	enum container_state state;
+	struct kv labels;
+	int64_t created;
+};
 struct container_list {
-	struct {
-		char *id, *name;
-		enum container_state state;
-		int64_t created;
-	} * list;
+	struct container_item *list;
 	size_t n;
 };
 void container_list_free(struct container_list *l);

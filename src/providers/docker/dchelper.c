@@ -165,6 +165,7 @@ static void fill(struct helper *h, const struct devcontainer *dc, const struct d
 	s->entry = ENTRY_GIVEN;
 	kv_set(&s->env, "DOCKER_HOST", "unix://" ENGINE_SOCKET);
 	kv_set(&s->labels, LABEL_HELPER, u->resource_id);
+	kv_set(&s->labels, LABEL_RUNNER, h->k->env->runner_id);
 	spec_mount(s, "bind", h->k->g.url.path, ENGINE_SOCKET, false);
 	spec_mount(s, "bind", dc->host_dir, dc->host_dir, false);
 	spec_mount(s, "bind", override_dir, OVERRIDE_DIR, true);

@@ -253,6 +253,49 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	return 0;
 }
 
+/* Engines behind ssh are left out: a runner's start must not wait for other hosts. */
+static int things(void *self, const char *options, provider_thing_fn *each, void *arg,
+                  struct deadline d, struct err *e)
+{
+	struct docker *k = self;
+	struct buf label = { 0 };
+	struct container_list l = { 0 };
+	const char *text;
+	int rc;
+
+	if (docker_use(k, options, e) < 0)
+		return -1;
+	if (k->g.remote)
+		return 0;
+	buf_addf(&label, LABEL_RUNNER "=%s", k->env->runner_id);
+	text = buf_cstr(&label);
+	rc = container_list(&k->g, &text, 1, &l, d, e);
+	for (size_t i = 0; rc == 0 && i < l.n; i++) {
+		const struct kv *labels = &l.list[i].labels;
+		struct provider_thing t = { .id = l.list[i].id,
+			                    .name = l.list[i].name,
+			                    .state = l.list[i].state_text,
+			                    .resource_id = kv_get(labels, LABEL_WORKSPACE) };
+
+		if (!t.resource_id)
+			t.resource_id = kv_get(labels, LABEL_HELPER);
+		if (!t.resource_id)
+			t.resource_id = kv_get(labels, LABEL_BUILD);
+		if (t.resource_id)
+			rc = each(arg, &t, e);
+	}
+	container_list_free(&l);
+	buf_free(&label);
+	return rc;
+}
+
+static int thing_remove(void *self, const char *id, struct deadline d, struct err *e)
+{
+	struct docker *k = self;
+
+	return container_remove(&k->g, id, d, e);
+}
+
 static int run_build(void *self, const struct build_job *b, struct deadline d, struct err *e)
 {
 	struct docker *k = self;
@@ -288,6 +331,8 @@ const struct provider docker_provider = {
 	.workspace_delete = workspace_delete,
 	.workspace_info = workspace_info,
 	.workspace_condition = workspace_condition,
+	.things = things,
+	.thing_remove = thing_remove,
 	.build_run = run_build,
 	.build_delete = delete_build,
 };
