@@ -31,7 +31,9 @@ if(DR_STATIC)
 	# Each is worth some KB here; what a compiler does not know is left out.
 	include(CheckCCompilerFlag)
 	set(CMAKE_REQUIRED_FLAGS -Werror)
-	foreach(flag -Oz -fno-caller-saves -fno-tree-dominator-opts -fipa-pta -flto-partition=one)
+	foreach(flag -Oz -fno-caller-saves -fno-tree-dominator-opts -fno-expensive-optimizations
+			-fno-optimize-sibling-calls -fno-tree-tail-merge -fno-if-conversion
+			-fno-move-loop-invariants -fipa-pta -flto-partition=one)
 		string(MAKE_C_IDENTIFIER "DR_HAS${flag}" known)
 		check_c_compiler_flag(${flag} ${known})
 		if(${known})
