@@ -29,6 +29,22 @@ void log_entry_add(struct buf *b, const char *source, const char *label, struct 
 	buf_adds(b, LOG_DELIMITER);
 }
 
+void log_entries_send(struct buf *queue, struct ws_client *ws, size_t max)
+{
+	struct str rest = buf_str(queue);
+	const char *end;
+
+	while ((end = str_find(rest, LOG_DELIMITER)) != NULL) {
+		size_t n = (size_t)(end - rest.p) + sizeof(LOG_DELIMITER) - 1;
+
+		if (!ws_client_send(ws, (struct str){ rest.p, n }, max))
+			break;
+		rest.p += n;
+		rest.n -= n;
+	}
+	buf_drop(queue, queue->n - rest.n);
+}
+
 bool log_entry_parse(struct str line, struct log_entry *out)
 {
 	struct json_doc *doc;

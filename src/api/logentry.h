@@ -5,11 +5,15 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "net/ws.h"
 
 #define LOG_DELIMITER "!-#_^*|\n"
 
 /* Appends one entry (JSON + delimiter). msg: any bytes; invalid UTF-8 becomes U+FFFD. time: now, local. */
 void log_entry_add(struct buf *b, const char *source, const char *label, struct str msg);
+
+/* Moves whole entries from the front of queue to ws, one message each, while no more than max bytes wait there. */
+void log_entries_send(struct buf *queue, struct ws_client *ws, size_t max);
 
 struct log_entry {
 	char *source, *label, *msg, *level, *time;

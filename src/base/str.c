@@ -50,6 +50,23 @@ bool str_ends(struct str s, const char *suffix)
 	return s.n >= n && (n == 0 || memcmp(s.p + s.n - n, suffix, n) == 0);
 }
 
+const char *str_find(struct str s, const char *what)
+{
+	while (s.n) {
+		const char *at = memchr(s.p, what[0], s.n);
+
+		if (!at)
+			return NULL;
+		s.n -= (size_t)(at - s.p);
+		s.p = at;
+		if (str_starts(s, what))
+			return at;
+		s.p++;
+		s.n--;
+	}
+	return NULL;
+}
+
 bool str_next(struct str *rest, char sep, struct str *piece)
 {
 	const char *end;

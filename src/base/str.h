@@ -22,6 +22,8 @@ bool str_eq(struct str a, const char *b);
 bool str_ieq(struct str a, const char *b); /* ASCII case folded */
 bool str_starts(struct str s, const char *prefix);
 bool str_ends(struct str s, const char *suffix);
+/* Where s first has what, which is not empty; NULL if nowhere. */
+const char *str_find(struct str s, const char *what);
 /* Cuts the next piece off *rest at sep; false when nothing is left. "a,,b" gives "a" "" "b". */
 bool str_next(struct str *rest, char sep, struct str *piece);
 /* Whole string, decimal, optional sign, range checked; *out is untouched on failure. */

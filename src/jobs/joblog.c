@@ -147,19 +147,8 @@ struct joblog *joblog_open(const struct api *api, const char *state_dir, enum re
 	return l;
 }
 
-/* Length of the first entry in the queue, delimiter included; the queue holds whole entries only. */
-static size_t first_entry(const struct buf *q)
-{
-	const char *end = q->p ? memmem(q->p, q->n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1)
-	                       : NULL;
-
-	return end ? (size_t)(end - q->p) + sizeof(LOG_DELIMITER) - 1 : 0;
-}
-
 static void hand_over(struct joblog *l)
 {
-	size_t at = 0, n;
-
 	if (l->dropped) {
 		struct buf text = { 0 };
 		unsigned dropped = l->dropped;
@@ -172,16 +161,7 @@ static void hand_over(struct joblog *l)
 		log_entry_add(&l->queue, l->say_source, l->label, buf_str(&text));
 		buf_free(&text);
 	}
-	for (;;) {
-		struct buf rest = { .p = l->queue.p ? l->queue.p + at : NULL,
-			            .n = l->queue.n - at };
-
-		n = first_entry(&rest);
-		if (n == 0 || !ws_client_send(l->ws, (struct str){ rest.p, n }, QUEUE_MAX))
-			break;
-		at += n;
-	}
-	buf_drop(&l->queue, at);
+	log_entries_send(&l->queue, l->ws, QUEUE_MAX);
 }
 
 void joblog_pump(struct joblog *l)

@@ -118,7 +118,7 @@ int proxy_hop_step(struct proxy_hop *h, int fd, struct err *e)
 			return err_wrap(e, "proxy %s:%u", h->proxy->host, h->proxy->port);
 		do
 			rc = take_head(h, e);
-		while (rc == 0 && h->in.n && memmem(h->in.p, h->in.n, "\r\n\r\n", 4));
+		while (rc == 0 && str_find(buf_str(&h->in), "\r\n\r\n"));
 	}
 	return rc;
 }

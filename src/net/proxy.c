@@ -156,7 +156,7 @@ int proxy_parse(const char *text, struct url *u, struct err *e)
 	struct str s = str_trim(str_of(text));
 	int rc;
 
-	if (!memmem(s.p, s.n, "://", 3))
+	if (!str_find(s, "://"))
 		buf_adds(&full, "http://");
 	buf_add_str(&full, s);
 	rc = url_parse(buf_str(&full), u, e);

@@ -91,7 +91,7 @@ static int load_key(struct tls_ctx *c, const char *path, struct err *e)
 		                                        parse_len(&b), NULL, 0, tls_rng, NULL)
 		                 : -1;
 
-		if (failed && memmem(b.p, b.n, "ENCRYPTED", 9))
+		if (failed && str_find(buf_str(&b), "ENCRYPTED"))
 			rc = err_set(e, ERR_CONFIG, 0,
 			             "%s: the key is encrypted; store it without a pass phrase",
 			             path);

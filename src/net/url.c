@@ -46,7 +46,7 @@ void url_free(struct url *u)
 static void show(struct str s, struct buf *out)
 {
 	struct buf shown = { 0 };
-	const char *slashes = s.n ? memmem(s.p, s.n, "//", 2) : NULL;
+	const char *slashes = str_find(s, "//");
 	size_t from = slashes ? (size_t)(slashes - s.p) + 2 : 0;
 	size_t end = from, at = 0;
 
@@ -201,7 +201,7 @@ static const char *parse_authority(struct str s, struct url *u, uint16_t default
 
 static const char *parse_parts(struct str s, struct url *u)
 {
-	const char *colon = memmem(s.p, s.n, "://", 3);
+	const char *colon = str_find(s, "://");
 	struct str rest, path;
 	const char *mark, *why;
 	size_t scheme;

@@ -180,7 +180,7 @@ static int check_change(const char *name, const char *value, struct buf *head, c
 
 static int edit_all(struct buf *text, const struct kv *changes, struct err *e)
 {
-	const char *newline = memmem(text->p ? text->p : "", text->n, "\r\n", 2) ? "\r\n" : "\n";
+	const char *newline = str_find(buf_str(text), "\r\n") ? "\r\n" : "\n";
 
 	for (size_t i = 0; i < changes->n; i++) {
 		struct edit ed = { .value = changes->pairs[i].value, .newline = newline };

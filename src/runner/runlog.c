@@ -102,21 +102,9 @@ void runlog_open(struct sup *s)
 	log_set_sink(sink, l);
 }
 
-static size_t first_entry(const char *p, size_t n)
-{
-	const char *end = n ? memmem(p, n, LOG_DELIMITER, sizeof(LOG_DELIMITER) - 1) : NULL;
-
-	return end ? (size_t)(end - p) + sizeof(LOG_DELIMITER) - 1 : 0;
-}
-
 static void hand_over(struct runlog *l)
 {
-	size_t at = 0, n;
-
-	while ((n = first_entry(l->queue.p + at, l->queue.n - at)) > 0 &&
-	       ws_client_send(l->ws, (struct str){ l->queue.p + at, n }, QUEUE_MAX))
-		at += n;
-	buf_drop(&l->queue, at);
+	log_entries_send(&l->queue, l->ws, QUEUE_MAX);
 	if (l->queue.n == 0) {
 		buf_free(&l->queue); /* idle: no memory kept */
 		if (l->dropped) {

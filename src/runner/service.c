@@ -78,7 +78,7 @@ static int is_ours(const char *path, struct err *e)
 		err_clear(e);
 		return 0;
 	}
-	if (rc == 0 && !memmem(buf_cstr(&text), text.n, MARKER, sizeof(MARKER) - 1))
+	if (rc == 0 && !str_find(buf_str(&text), MARKER))
 		rc = err_set(e, ERR_EXISTS, 0,
 		             "%s exists and is not ours; remove it by hand or leave it", path);
 	buf_free(&text);
@@ -278,7 +278,7 @@ static bool unit_is_for(const struct service *s)
 
 	if (path && file_read(path, TEXT_MAX, &text, &ignored) == 0) {
 		buf_addf(&want, MARKER "\n# Configuration: %s\n", s->config->dir);
-		ours = memmem(buf_cstr(&text), text.n, want.p, want.n) != NULL;
+		ours = str_find(buf_str(&text), buf_cstr(&want)) != NULL;
 	}
 	buf_free(&want);
 	buf_free(&text);
@@ -308,7 +308,7 @@ static void find_unit(struct service *s, pid_t pid)
 	(void)file_read(buf_cstr(&path), TEXT_MAX, &text, &ignored);
 	rest = buf_str(&text);
 	while (str_next(&rest, '\n', &line)) {
-		if (!str_starts(line, "0::") && !memmem(line.p, line.n, ":name=systemd:", 14))
+		if (!str_starts(line, "0::") && !str_find(line, ":name=systemd:"))
 			continue;
 		while (str_next(&line, '/', &part)) {
 			if (str_starts(part, "user@"))
@@ -362,7 +362,7 @@ bool service_keeper(pid_t pid, char name[SERVICE_UNIT_MAX])
 		if (file_read(buf_cstr(&path), SERVICE_UNIT_MAX - 1, &text, &ignored) == 0 &&
 		    text.n) {
 			text.p[text.n - 1] = ','; /* the end of the line */
-			if (memmem(keepers, sizeof(keepers), text.p, text.n))
+			if (str_find(STR_LIT(keepers), text.p))
 				snprintf(name, SERVICE_UNIT_MAX, "%.*s", (int)text.n - 1, text.p);
 		}
 	}

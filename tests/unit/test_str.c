@@ -13,6 +13,11 @@ static void compare_and_trim(void)
 	CHECK(str_starts(str_of("abc"), "ab") && str_starts(str_of(NULL), ""));
 	CHECK(!str_starts(str_of("a"), "ab"));
 	CHECK(str_ends(str_of("abc"), "bc") && !str_ends(str_of("c"), "bc"));
+	CHECK_STR(str_find(str_of("aab-aac"), "aac"), "aac");
+	CHECK_STR(str_find(str_of("://"), "://"), "://");
+	CHECK(!str_find(str_of("aaba"), "bab") && !str_find(str_of(""), "a"));
+	CHECK(!str_find(str_of(NULL), "a") && !str_find((struct str){ "abc", 2 }, "bc"));
+	CHECK(str_find((struct str){ "a\0bc", 4 }, "bc"));
 	CHECK(str_eq(str_trim(str_of(" \t\r\n a b \n")), "a b"));
 	CHECK_INT((long long)str_trim(str_of(" \r\n")).n, 0);
 	CHECK(str_eq_secret(str_of("key"), str_of("key")));

@@ -57,7 +57,7 @@ static void reply_script(struct call *c, struct str script, const char *suffix)
 
 	call_base_url(c, &base);
 	/* Without a usable address the mark stays: the installer then asks for one. */
-	while (base.n && script.n && (at = memmem(script.p, script.n, mark, sizeof(mark) - 1))) {
+	while (base.n && (at = str_find(script, mark)) != NULL) {
 		size_t n = (size_t)(at - script.p);
 
 		buf_add(&out, script.p, n);

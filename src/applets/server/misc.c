@@ -140,7 +140,7 @@ static const char *sibling(const struct kv *env, const char *key, const char *en
 	struct str rest = str_of(key);
 	const char *value, *at;
 
-	while ((at = memmem(rest.p, rest.n, "SERVER", 6))) {
+	while ((at = str_find(rest, "SERVER")) != NULL) {
 		buf_add(&name, rest.p, (size_t)(at - rest.p));
 		buf_adds(&name, ending);
 		rest = str_of(at + 6);

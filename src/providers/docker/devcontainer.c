@@ -217,7 +217,7 @@ static bool expand_one(const struct devcontainer *dc, struct str name, struct bu
 void dc_expand(const struct devcontainer *dc, struct str s, struct buf *out)
 {
 	while (s.n) {
-		const char *at = memmem(s.p, s.n, "${", 2);
+		const char *at = str_find(s, "${");
 		const char *end = at ? memchr(at, '}', s.n - (size_t)(at - s.p)) : NULL;
 		size_t plain = end ? (size_t)(at - s.p) : s.n, used;
 

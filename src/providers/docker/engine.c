@@ -290,8 +290,7 @@ int engine_hello(struct engine *g, struct deadline d, struct err *e)
 
 static bool version_refused(const struct http_reply *reply)
 {
-	return reply->status == 400 &&
-	       memmem(buf_cstr(&reply->body), reply->body.n, "client version", 14);
+	return reply->status == 400 && str_find(buf_str(&reply->body), "client version");
 }
 
 int engine_send(struct engine *g, const struct engine_request *r, struct http_reply *reply,

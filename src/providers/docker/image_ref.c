@@ -90,7 +90,7 @@ static bool valid_domain(struct str s)
 			if (!is_alnum(host.p[i]) &&
 			    (i == 0 || i + 1 == host.n || (host.p[i] != '.' && host.p[i] != '-')))
 				return false;
-		if (memmem(host.p, host.n, "..", 2))
+		if (str_find(host, ".."))
 			return false;
 	}
 	if (colon && (*colon != ':' ||

@@ -141,7 +141,7 @@ static int prelude_done(struct tar_reader *r, struct err *e)
 		buf_add(&r->link, s.p, strnlen(s.p ? s.p : "", s.n));
 	} else if (r->first.type == 'x') {
 		while (str_next(&s, '\n', &line)) {
-			const char *at = memmem(line.p, line.n, " linkpath=", 10);
+			const char *at = str_find(line, " linkpath=");
 
 			if (at)
 				buf_add(&r->link, at + 10, line.n - (size_t)(at + 10 - line.p));
