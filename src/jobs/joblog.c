@@ -166,6 +166,7 @@ static void hand_over(struct joblog *l)
 
 void joblog_pump(struct joblog *l)
 {
+	enum ws_status now;
 	struct err e = { 0 };
 
 	if (!l->ws) {
@@ -173,12 +174,12 @@ void joblog_pump(struct joblog *l)
 			return;
 		l->ws = api_log_socket(l->api, l->socket_path, deadline_in_ms(CONNECT_MS));
 	}
-	if (ws_client_step(l->ws, NULL, NULL, &e) == WS_OPEN) {
+	now = ws_client_step(l->ws, NULL, NULL, &e);
+	if (now == WS_OPEN) {
 		hand_over(l);
-		ws_client_step(l->ws, NULL, NULL, &e);
-		return;
+		now = ws_client_step(l->ws, NULL, NULL, &e);
 	}
-	if (ws_client_step(l->ws, NULL, NULL, &e) == WS_CLOSED) {
+	if (now == WS_CLOSED) {
 		ws_client_free(l->ws);
 		l->ws = NULL;
 		l->retry = deadline_in_ms(RECONNECT_MS);

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main  # noqa: E402
-from httppeer import JSON_TYPE, TEXT_TYPE, error, normal, reply  # noqa: E402
+from httppeer import JSON_TYPE, TEXT_TYPE, error, normal, reply, ws_accept, ws_read  # noqa: E402
 from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
 
 
@@ -132,6 +133,24 @@ class LogSocketTest(FaultCase):
         self.assertEqual(len(self.srv.seen("GET", "/log/workspace/other/write")), 0)
         self.assertIsNone(runner.process.poll())
         self.assertEqual(runner.stop(), 0)
+
+
+    def test_an_open_socket_is_used_at_once(self):
+        """A handshake that is answered at once, at the very end of a job, is not waited upon for 3 s."""
+        waits = []
+
+        def one_entry(conn, request):
+            ws_accept(conn, request)
+            opened = time.monotonic()
+            ws_read(conn)
+            waits.append(time.monotonic() - opened)
+            conn.reset()
+            return False
+        self.runner(self.srv).start()
+        self.srv.on("GET", "/log/workspace/.*", one_entry, forever=True)
+        for _ in range(12):
+            self.quick_job()
+        self.assertLess(max(waits), 2.5)
 
 
 class SpellingTest(FaultCase):
