@@ -123,12 +123,20 @@ static void health_good(struct sup *s)
 	health_touch(s);
 }
 
+static bool refuses_key(const struct err *e)
+{
+	return e->kind == ERR_HTTP && (e->code == 401 || e->code == 403);
+}
+
 static void health_bad(struct sup *s, const struct err *e, bool heartbeat)
 {
 	struct health *h = &s->health;
 	int64_t now = clock_mono_ms();
 	bool news = (heartbeat && h->ok) || strcmp(h->last_error, e->msg) != 0;
 
+	s->status_dirty = s->status_dirty || news;
+	if (refuses_key(e)) /* whatever was asked: once a minute */
+		news = h->last_told_ms == 0;
 	if (heartbeat) {
 		if (h->ok)
 			h->changed_ms = now;
@@ -143,13 +151,7 @@ static void health_bad(struct sup *s, const struct err *e, bool heartbeat)
 		h->last_told_ms = now;
 	}
 	snprintf(h->last_error, sizeof(h->last_error), "%s", e->msg);
-	s->status_dirty = s->status_dirty || news;
 	sup_ready_say(s, "%s", e->msg);
-}
-
-static bool refuses_key(const struct err *e)
-{
-	return e->kind == ERR_HTTP && (e->code == 401 || e->code == 403);
 }
 
 static void chan_failed(struct sup *s, struct chan *ch, const struct err *e)

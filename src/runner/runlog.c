@@ -168,6 +168,14 @@ void runlog_reopen(struct sup *s)
 	logfile_close(l->file);
 	l->file = NULL;
 	open_file(l);
+}
+
+void runlog_hang_up(struct sup *s)
+{
+	struct runlog *l = s->runlog;
+
+	if (!l)
+		return;
 	ws_client_free(l->ws);
 	l->ws = NULL;
 	l->retry = (struct deadline){ 0 };

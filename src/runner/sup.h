@@ -186,7 +186,8 @@ void runlog_open(struct sup *s);
 void runlog_close(struct sup *s, int64_t flush_ms);
 void runlog_poll(struct sup *s, struct pollset *ps);
 void runlog_step(struct sup *s);
-void runlog_reopen(struct sup *s); /* after external rotation or a changed configuration */
+void runlog_hang_up(struct sup *s); /* before the link to the Server goes, which its socket uses */
+void runlog_reopen(struct sup *s);  /* after external rotation or a changed configuration */
 
 /* ---- health.c ---- */
 

@@ -244,6 +244,7 @@ static void reload(struct sup *s)
 	}
 	if (log_level_parse(str_of(fresh->log_level), &level))
 		log_set_level(level);
+	runlog_hang_up(s);
 	channels_close(s);
 	server_link_close(s->link);
 	free(s->link);

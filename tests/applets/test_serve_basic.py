@@ -287,6 +287,11 @@ class BasicTest(ServeCase):
         job = secure.add_job("workspace", "create", workspace)
         self.assertEqual(secure.wait_final(job, 40 * PATIENCE), ("success", ""))
         secure.wait(lambda: secure.agent_posts[workspace], 20 * PATIENCE, "agent over TLS")
+        for _ in range(2):      # the log socket goes with the TLS settings that it uses
+            secure.wait(lambda: secure.log_open[("runner", secure.runner_id)], 20 * PATIENCE, "log socket")
+            secure.log_open.clear()
+            runner.signal(signal.SIGHUP)
+            secure.wait_heartbeat(len(secure.heartbeats) + 2)
         self.assertEqual(runner.stop(), 0)
 
     def test_certificates_that_must_be_refused(self):
