@@ -207,6 +207,19 @@ void cli_admin_close(struct cli_admin *a)
 	a->own_id = a->own_url = a->source = NULL;
 }
 
+int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n, struct err *e)
+{
+	if (api_runners(a->link.api, list, n, deadline_in_ms(CLI_CALL_MS), e) == 0)
+		return 0;
+	if (e->kind == ERR_HTTP && (e->code == 401 || e->code == 403))
+		return err_set(
+			e, ERR_HTTP, e->code,
+			"the Server at %s refuses the API key from %s (%d); give a valid one by --api-key-file or "
+			"DAYTONA_API_KEY",
+			a->config.url, a->source, e->code);
+	return err_wrap(e, "list the runners on %s", a->config.url);
+}
+
 void cli_free_runners(struct runner_info *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -273,7 +273,7 @@ static int create(struct create *c, enum cli_format f, struct err *e)
 	if (cli_admin_open(&c->admin, e) < 0 || check_apply(c, e) < 0)
 		return -1;
 	api = c->admin.link.api;
-	if (api_runners(api, &c->list, &c->n, deadline_in_ms(CLI_CALL_MS), e) < 0)
+	if (cli_runners(&c->admin, &c->list, &c->n, e) < 0)
 		return -1;
 	if (c->name_option && check_name(c, c->name_option, e) < 0)
 		return -1;

@@ -74,7 +74,7 @@ static int delete_run(int argc, char **argv)
 	int rc = cli_admin_open(&a, &e);
 
 	if (rc == 0)
-		rc = api_runners(a.link.api, &list, &n, deadline_in_ms(CLI_CALL_MS), &e);
+		rc = cli_runners(&a, &list, &n, &e);
 	if (rc == 0)
 		rc = operands ? cli_find_runner(list, n, argv[1], &i, &e)
 		              : cli_pick_runner(list, n, "Which runner is to be deleted?", &i, &e);

@@ -137,7 +137,7 @@ static int list_run(int argc, char **argv)
 	f = cli_format(usage, format);
 	rc = cli_admin_open(&a, &e);
 	if (rc == 0)
-		rc = api_runners(a.link.api, &list, &n, deadline_in_ms(CLI_CALL_MS), &e);
+		rc = cli_runners(&a, &list, &n, &e);
 	if (rc == 0 && f != CLI_TEXT)
 		print_structured(f, list, n);
 	else if (rc == 0 && n == 0)

@@ -149,7 +149,7 @@ static int show_other(struct options *o, const char *id_or_name, struct err *e)
 	int rc = cli_admin_open(&o->admin, e);
 
 	if (rc == 0)
-		rc = api_runners(o->admin.link.api, &list, &n, deadline_in_ms(CLI_CALL_MS), e);
+		rc = cli_runners(&o->admin, &list, &n, e);
 	if (rc == 0)
 		rc = cli_find_runner(list, n, id_or_name, &i, e);
 	o->remote = true;

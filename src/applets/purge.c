@@ -138,9 +138,8 @@ static int confirm(struct purge *p, const char *what, struct err *e)
 
 static int pick(struct purge *p, const char *operand, struct err *e)
 {
-	if (api_runners(p->admin.link.api, &p->list, &p->n, deadline_in_ms(CLI_CALL_MS), e) < 0)
-		return err_wrap(e, "list the runners on %s with the key from %s",
-		                p->admin.config.url, p->admin.source);
+	if (cli_runners(&p->admin, &p->list, &p->n, e) < 0)
+		return -1;
 	/* A script means the runner that it runs beside, as with the reference. */
 	if (!operand && p->yes && !p->terminal)
 		operand = p->admin.own_id;

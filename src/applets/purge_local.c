@@ -45,6 +45,8 @@ void purge_show_local(struct purge *p, const struct config *c)
 		printf("  state and logs: %s\n", c->state_dir);
 	else if (why.kind != ERR_NOT_FOUND)
 		printf("  state and logs are left alone: %s\n", why.msg);
+	if (!c->file_exists && why.kind == ERR_NOT_FOUND)
+		puts("  nothing");
 	if (data)
 		printf("  %zu workspaces, targets or builds with users' data: %s\n", data,
 		       p->purge_data ? "are removed" : "are kept, unless you say --purge-data");

@@ -134,7 +134,7 @@ class Create(LifeCase):
         self.assertIn("127.0.0.1:1", result.stderr)
         result = self.applet("create", "--name", "x", env=self.env(DAYTONA_API_KEY="wrong"), rc=1)
         self.assertTrue(one_line(result.stderr), result.stderr)
-        self.assertIn("key", result.stderr)
+        self.assertIn("the API key from environment", result.stderr)
         self.assertNotIn("wrong", result.stderr)
 
 
