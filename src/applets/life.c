@@ -3,8 +3,10 @@
 #include "applets/life.h"
 
 #include "applets/applets.h"
+#include "applets/cli.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/out.h"
 #include "base/proc.h"
 #include "jobs/joblog.h"
 #include "runner/daemon.h"
@@ -175,8 +177,9 @@ static int control(const struct service *s, const char *verb, const struct kv *f
 	return service_control(s, verb, e);
 }
 
-int life_start(const struct config *c, const struct kv *flags, struct deadline d, struct err *e)
+int life_start(const struct config *c, const struct kv *flags, int64_t start_ms, struct err *e)
 {
+	struct deadline d = deadline_in_ms(start_ms);
 	struct service s = { .config = c };
 	struct proc_id who = { 0 };
 	struct err ignored = { 0 };
@@ -268,11 +271,39 @@ int life_restart(const struct config *c, const struct kv *flags, int64_t start_m
 	else if (running && !service_manages(&s) && service_keeper(who.pid, keeper))
 		rc = replace_kept(c, who, keeper, e);
 	else
-		return life_stop(c, -1, e) < 0 ? -1
-		                               : life_start(c, flags, deadline_in_ms(start_ms), e);
+		return life_stop(c, -1, e) < 0 ? -1 : life_start(c, flags, start_ms, e);
 	if (rc == 0)
 		rc = await_running(c, deadline_in_ms(start_ms), false, e);
 	if (rc < 0 && e->kind != ERR_USAGE)
 		show_last_lines(c);
 	return rc;
+}
+
+int life_applet(const char *name, const char *usage, life_fn *go, int argc, char **argv)
+{
+	struct cli_flags *f = mem_alloc(sizeof(*f));
+	struct config c = { 0 };
+	struct kv flags = { 0 };
+	struct err e = { 0 };
+	const char *config_dir = NULL;
+	int64_t timeout_s = LIFE_START_MS / 1000;
+	const struct opt own[] = {
+		OPT_GROUP("Options"),
+		CLI_CONFIG_DIR(&config_dir),
+		OPT_INT(0, "timeout", "SECONDS", &timeout_s, 1, 3600,
+		        "how long to wait for the Server (30)"),
+		OPT_END,
+	};
+	int rc;
+
+	opts_parse(cli_opts(f, own, false, argc, argv), usage, argc, argv, 0, 0);
+	cli_given(f, &flags);
+	free(f);
+	cli_absolute_paths(&flags);
+	rc = config_load(&c, config_dir, &flags, &e);
+	if (rc == 0)
+		rc = go(&c, &flags, timeout_s * 1000, &e);
+	config_free(&c);
+	kv_free(&flags);
+	return rc < 0 ? applet_fail(name, &e) : out_flush();
 }

@@ -65,7 +65,7 @@ static int install(const struct service *s, bool start, struct err *e)
 		puts("Next: daytona-runner start");
 		return 0;
 	}
-	return life_start(s->config, NULL, deadline_in_ms(LIFE_START_MS), e);
+	return life_start(s->config, NULL, LIFE_START_MS, e);
 }
 
 static int uninstall(const struct service *s, struct err *e)
