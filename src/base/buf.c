@@ -107,6 +107,14 @@ void buf_drop(struct buf *b, size_t n)
 	b->p[b->n] = '\0';
 }
 
+void buf_cut(struct buf *b, size_t n)
+{
+	if (n >= b->n)
+		return;
+	b->n = n;
+	b->p[n] = '\0';
+}
+
 const char *buf_cstr(const struct buf *b)
 {
 	return b->p ? b->p : "";
@@ -227,17 +235,6 @@ void buf_add_urlenc(struct buf *b, struct str s)
 	}
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool buf_add_urldec(struct buf *b, struct str s, bool plus_is_space)
 {
 	struct buf out = { 0 };
@@ -249,8 +246,8 @@ bool buf_add_urldec(struct buf *b, struct str s, bool plus_is_space)
 			buf_addc(&out, plus_is_space && s.p[i] == '+' ? ' ' : s.p[i]);
 			continue;
 		}
-		hi = s.n - i > 2 ? hex_value(s.p[i + 1]) : -1;
-		lo = s.n - i > 2 ? hex_value(s.p[i + 2]) : -1;
+		hi = s.n - i > 2 ? str_hex_digit(s.p[i + 1]) : -1;
+		lo = s.n - i > 2 ? str_hex_digit(s.p[i + 2]) : -1;
 		if (hi < 0 || lo < 0) {
 			buf_free(&out);
 			return false;

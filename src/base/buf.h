@@ -31,6 +31,7 @@ int buf_add_max(struct buf *b, const void *p, size_t n, size_t max, struct err *
 /* Makes room for n more bytes; returns where they go. The caller then adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_drop(struct buf *b, size_t n);    /* removes the first n bytes */
+void buf_cut(struct buf *b, size_t n);     /* keeps the first n bytes of those there are */
 const char *buf_cstr(const struct buf *b); /* never NULL; borrowed until the next change */
 struct str buf_str(const struct buf *b);
 char *buf_take(struct buf *b); /* the caller owns it; b is empty again; never NULL */

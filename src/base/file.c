@@ -370,6 +370,28 @@ bool file_is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool path_add(struct buf *b, struct str path)
+{
+	struct str piece;
+	bool inside = true;
+
+	while (str_next(&path, '/', &piece)) {
+		if (!piece.n || str_eq(piece, "."))
+			continue;
+		if (str_eq(piece, "..")) {
+			const char *slash = b->n ? memrchr(b->p, '/', b->n) : NULL;
+
+			inside = inside && b->n;
+			buf_cut(b, slash ? (size_t)(slash - b->p) : 0);
+			continue;
+		}
+		if (b->n)
+			buf_addc(b, '/');
+		buf_add_str(b, piece);
+	}
+	return inside;
+}
+
 char *path_join(const char *dir, const char *name)
 {
 	struct buf b = { 0 };

@@ -33,6 +33,9 @@ int file_remove_tree(const char *path, struct err *e);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 int file_fsync_dir(const char *path, struct err *e);
+/* Appends the components of path to b, a relative path: empty ones and "." are left out, ".." takes the one
+ * before it away. False: a ".." had none before it and was left out as well. */
+bool path_add(struct buf *b, struct str path);
 /* "dir/name"; the caller frees. */
 char *path_join(const char *dir, const char *name) __attribute__((returns_nonnull));
 /* Waits until fd has one of events (POLLIN, POLLOUT), or the deadline (ERR_TIMEOUT).

@@ -138,6 +138,17 @@ bool str_to_ms(struct str s, int64_t unit_ms, int64_t min_ms, int64_t max_ms, in
 	return true;
 }
 
+int str_hex_digit(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 bool str_to_bool(struct str s, bool *out)
 {
 	static const char *const yes[] = { "true", "yes", "on", "1", "t" };

@@ -30,6 +30,8 @@ bool str_next(struct str *rest, char sep, struct str *piece);
 bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *out);
 /* A duration: "90", "90s", "15m", "2h", "1500ms"; a bare number counts in units of unit_ms. */
 bool str_to_ms(struct str s, int64_t unit_ms, int64_t min_ms, int64_t max_ms, int64_t *out);
+/* Value of a hexadecimal digit, -1 for any other character. */
+int str_hex_digit(int c);
 /* true yes on 1 / false no off 0, case folded. */
 bool str_to_bool(struct str s, bool *out);
 /* An id that may become a path component: [A-Za-z0-9._-]+, at most 128, not "." or ".."

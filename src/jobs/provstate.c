@@ -39,10 +39,10 @@ const struct provstate_entry *provstate_find(const struct provstate *s, const ch
 
 static struct provstate_entry *entry_for(struct provstate *s, const char *name)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		if (strcmp(s->list[i].name, name) == 0)
-			return &s->list[i];
-	}
+	const struct provstate_entry *known = provstate_find(s, name);
+
+	if (known)
+		return &s->list[known - s->list];
 	s->list = mem_realloc(s->list, (s->n + 1) * sizeof(*s->list));
 	s->list[s->n] = (struct provstate_entry){ .name = mem_dup(name) };
 	return &s->list[s->n++];

@@ -17,17 +17,6 @@ enum {
 	END_LF
 };
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static int bad(char c, const char *where, struct err *e)
 {
 	return err_set(e, ERR_PARSE, 0, "chunked body: byte 0x%02x %s", (unsigned char)c, where);
@@ -35,7 +24,7 @@ static int bad(char c, const char *where, struct err *e)
 
 static int size_digit(struct http_chunked *c, char b, struct err *e)
 {
-	int v = hex(b);
+	int v = str_hex_digit(b);
 
 	if (v < 0)
 		return bad(b, "where a chunk size should be", e);
@@ -94,7 +83,7 @@ static int step(struct http_chunked *c, char b, struct err *e)
 	case SIZE_FIRST:
 		return size_digit(c, b, e);
 	case SIZE:
-		return hex(b) >= 0 ? size_digit(c, b, e) : size_rest(c, b, e);
+		return str_hex_digit(b) >= 0 ? size_digit(c, b, e) : size_rest(c, b, e);
 	case PAD:
 	case EXT:
 		return size_rest(c, b, e);

@@ -18,6 +18,10 @@ static void grows_and_ends_in_nul(void)
 	CHECK(str_ends(buf_str(&b), ",998,999,"));
 	buf_drop(&b, 3886);
 	CHECK_STR(buf_cstr(&b), "999,");
+	buf_cut(&b, 3);
+	CHECK_STR(buf_cstr(&b), "999");
+	buf_cut(&b, 4);
+	CHECK_STR(buf_cstr(&b), "999");
 	buf_drop(&b, 99);
 	CHECK_STR(buf_cstr(&b), "");
 	buf_free(&b);

@@ -211,6 +211,33 @@ static void paths_join(void)
 	}
 }
 
+static void components_are_added_within_the_root(void)
+{
+	static const struct {
+		const char *before, *path, *want;
+		bool inside;
+	} rows[] = {
+		{ "", "", "", true },
+		{ "", "/a//./b/", "a/b", true },
+		{ "a/b", "../c", "a/c", true },
+		{ "a", "..", "", true },
+		{ "a", "../..", "", false },
+		{ "", "../a", "a", false },
+		{ "a", "b/../../../c/d", "c/d", false },
+		{ "a", "..b/...", "a/..b/...", true },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct buf b = { 0 };
+
+		TEST_ROW(i);
+		buf_adds(&b, rows[i].before);
+		CHECK_INT(path_add(&b, str_of(rows[i].path)), rows[i].inside);
+		CHECK_STR(buf_cstr(&b), rows[i].want);
+		buf_free(&b);
+	}
+}
+
 static void make_base(void)
 {
 	CHECK(mkdtemp(base) != NULL);
@@ -227,4 +254,5 @@ static void remove_base(void)
 TEST_MAIN(TEST(make_base), TEST(replace_writes_whole_files), TEST(replace_follows_a_link),
           TEST(failed_replace_keeps_the_old_content), TEST(private_files_are_checked),
           TEST(mkdirs_makes_parents), TEST(remove_does_not_follow_links),
-          TEST(remove_takes_any_depth), TEST(wait_has_an_end), TEST(paths_join), TEST(remove_base))
+          TEST(remove_takes_any_depth), TEST(wait_has_an_end), TEST(paths_join),
+          TEST(components_are_added_within_the_root), TEST(remove_base))

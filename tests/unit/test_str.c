@@ -18,6 +18,8 @@ static void compare_and_trim(void)
 	CHECK(!str_find(str_of("aaba"), "bab") && !str_find(str_of(""), "a"));
 	CHECK(!str_find(str_of(NULL), "a") && !str_find((struct str){ "abc", 2 }, "bc"));
 	CHECK(str_find((struct str){ "a\0bc", 4 }, "bc"));
+	CHECK(str_hex_digit('0') == 0 && str_hex_digit('a') == 10 && str_hex_digit('F') == 15);
+	CHECK(str_hex_digit('g') == -1 && str_hex_digit('@') == -1 && str_hex_digit(-1) == -1);
 	CHECK(str_eq(str_trim(str_of(" \t\r\n a b \n")), "a b"));
 	CHECK_INT((long long)str_trim(str_of(" \r\n")).n, 0);
 	CHECK(str_eq_secret(str_of("key"), str_of("key")));

@@ -298,7 +298,7 @@ void h_template_for_url(struct call *c)
 		return;
 	}
 	while (url.n && url.p[url.n - 1] == '/')
-		url.p[--url.n] = '\0';
+		buf_cut(&url, url.n - 1);
 	for (const struct rec *t = c->s->store.first[K_TEMPLATE]; t && !b.n; t = t->next)
 		if (rec_bool(t, "default") && rec_is(t, "repositoryUrl", buf_cstr(&url)))
 			view_template(&b, t);

@@ -68,11 +68,6 @@ static bool is_digit(int c)
 	return c >= '0' && c <= '9';
 }
 
-static bool is_hex(int c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 static bool escape(struct scan *s)
 {
 	int c = peek(s);
@@ -82,7 +77,7 @@ static bool escape(struct scan *s)
 
 		for (int i = 0; i < 4; i++) {
 			s->at++;
-			if (!is_hex(peek(s)))
+			if (str_hex_digit(peek(s)) < 0)
 				return bad(s, "in \\u hexadecimal character escape");
 			zero = zero && peek(s) == '0';
 		}

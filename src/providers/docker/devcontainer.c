@@ -12,28 +12,12 @@
 char *dc_path(const char *base, const char *path)
 {
 	struct buf b = { 0 };
-	struct str parts[2] = { str_of(base), str_of(path) }, piece;
+	bool inside = *path == '/' || path_add(&b, str_of(base));
 
-	for (int i = *path == '/' ? 1 : 0; i < 2; i++)
-		while (str_next(&parts[i], '/', &piece)) {
-			if (!piece.n || str_eq(piece, "."))
-				continue;
-			if (str_eq(piece, "..")) {
-				if (!b.n) {
-					buf_free(&b);
-					return NULL;
-				}
-				while (b.n && b.p[b.n - 1] != '/')
-					b.n--;
-				b.n -= b.n ? 1 : 0;
-				continue;
-			}
-			if (b.n)
-				buf_addc(&b, '/');
-			buf_add_str(&b, piece);
-		}
-	if (b.p)
-		b.p[b.n] = '\0';
+	if (!path_add(&b, str_of(path)) || !inside) {
+		buf_free(&b);
+		return NULL;
+	}
 	return buf_take(&b);
 }
 

@@ -6,6 +6,7 @@
 #include "providers/docker/dockerignore.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -91,30 +92,6 @@ static bool match(const char *p, const char *s, size_t n, unsigned *steps)
 	return n == 0;
 }
 
-/* Removes empty and "." components and resolves "..", as the pattern is relative to the root. */
-static char *clean(struct str s)
-{
-	struct buf b = { 0 };
-	struct str piece;
-
-	while (str_next(&s, '/', &piece)) {
-		if (!piece.n || str_eq(piece, "."))
-			continue;
-		if (str_eq(piece, "..")) {
-			while (b.n && b.p[b.n - 1] != '/')
-				b.n--;
-			b.n -= b.n ? 1 : 0;
-			continue;
-		}
-		if (b.n)
-			buf_addc(&b, '/');
-		buf_add_str(&b, piece);
-	}
-	if (b.p)
-		b.p[b.n] = '\0';
-	return buf_take(&b);
-}
-
 void dockerignore_parse(struct dockerignore *d, struct str text)
 {
 	struct str line;
@@ -122,8 +99,8 @@ void dockerignore_parse(struct dockerignore *d, struct str text)
 	if (str_starts(text, "\xef\xbb\xbf"))
 		text = (struct str){ text.p + 3, text.n - 3 };
 	while (str_next(&text, '\n', &line) && d->n < DOCKERIGNORE_PATTERNS_MAX) {
+		struct buf pattern = { 0 };
 		bool keep = false;
-		char *pattern;
 
 		if (line.n && *line.p == '#')
 			continue;
@@ -134,13 +111,13 @@ void dockerignore_parse(struct dockerignore *d, struct str text)
 		}
 		if (!line.n || memchr(line.p, '\0', line.n))
 			continue;
-		pattern = clean(line);
-		if (!*pattern) {
-			free(pattern);
+		path_add(&pattern, line); /* relative to the root, which ".." does not leave */
+		if (!pattern.n) {
+			buf_free(&pattern);
 			continue;
 		}
 		d->list = mem_realloc(d->list, (d->n + 1) * sizeof(*d->list));
-		d->list[d->n].pattern = pattern;
+		d->list[d->n].pattern = buf_take(&pattern);
 		d->list[d->n++].keep = keep;
 		d->has_keep |= keep;
 	}
