@@ -52,8 +52,8 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 int api_server_config(struct api *a, struct server_config *out, struct deadline d, struct err *e);
 int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d,
                   struct err *e);
-int api_target(struct api *a, const char *id, struct target *out, struct deadline d,
-               struct err *e); /* showOptions=true */
+/* With showOptions=true. */
+int api_target(struct api *a, const char *id, struct target *out, struct deadline d, struct err *e);
 int api_build(struct api *a, const char *id, struct build *out, struct deadline d, struct err *e);
 int api_env(struct api *a, struct kv *out, struct deadline d, struct err *e);
 /* ERR_NOT_FOUND when the Server says "git provider config not found" (500, protocol 12.23). */
@@ -66,8 +66,8 @@ int api_workspace_provider_metadata(struct api *a, const char *id, struct str js
                                     struct deadline d, struct err *e);
 int api_target_provider_metadata(struct api *a, const char *id, struct str json, struct deadline d,
                                  struct err *e);
-int api_target_created(struct api *a, const char *id, struct deadline d,
-                       struct err *e); /* handle-successful-creation */
+/* handle-successful-creation */
+int api_target_created(struct api *a, const char *id, struct deadline d, struct err *e);
 int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum job_state s,
                   const char *error, struct deadline d, struct err *e);
 /* True if e is the Server's "job is already in the specified state" (500). */

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of applets: one line here and one file each; nothing else to change. */
+/* The list of applets: one word here and one file each; nothing else to change. */
 #ifndef APPLETS_APPLETS_H
 #define APPLETS_APPLETS_H
+
+#include <stdbool.h>
+
+struct err;
 
 struct applet {
 	const char *name;
 	const char *summary; /* one line for the list in help */
-	int (*run)(int argc,
-	           char **argv); /* argv[0] is the applet's name; returns the exit status */
-	const char *aliases;     /* comma separated, or NULL */
-	int hidden;
+	/* argv[0] is the applet's name; returns the exit status. */
+	int (*run)(int argc, char **argv);
+	const char *aliases; /* comma separated, or NULL */
+	bool hidden;         /* not in the list of help */
 };
 
 /* clang-format off */
@@ -23,10 +27,9 @@ struct applet {
 APPLET_LIST(APPLET_DECLARE)
 
 /* Prints "daytona-runner <applet>: <message>" to stderr; returns the exit status for e: 2 for ERR_USAGE, else 1. */
-struct err;
 int applet_fail(const char *applet, const struct err *e);
-const struct applet *applet_find(const char *name); /* main.c */
+const struct applet *applet_find(const char *name); /* or alias; NULL if there is none */
 void applet_list(void (*each)(void *arg, const struct applet *a), void *arg);
-const char *applet_self_exe(void); /* /proc/self/exe resolved, or argv[0]; borrowed */
+const char *applet_self_exe(void); /* where /proc/self/exe leads; borrowed */
 
 #endif

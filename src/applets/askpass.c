@@ -24,5 +24,5 @@ const struct applet askpass_applet = {
 	.name = "askpass",
 	.summary = "answer git's questions for credentials",
 	.run = askpass_run,
-	.hidden = 1,
+	.hidden = true,
 };

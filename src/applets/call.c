@@ -97,5 +97,5 @@ static int call_run(int argc, char **argv)
 }
 
 const struct applet call_applet = {
-	.name = "call", .summary = "send one request to the Server", .run = call_run, .hidden = 1
+	.name = "call", .summary = "send one request to the Server", .run = call_run, .hidden = true
 };

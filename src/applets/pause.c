@@ -73,5 +73,5 @@ const struct applet pause_applet = {
 	.name = "pause",
 	.summary = "keep a workspace's container alive",
 	.run = pause_run,
-	.hidden = 1,
+	.hidden = true,
 };

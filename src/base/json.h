@@ -57,8 +57,8 @@ bool json_string(struct json v, struct buf *out);
 char *json_dup(struct json v);
 /* As json_dup, but "" instead of NULL. */
 char *json_dup_or_empty(struct json v);
-bool json_i64(struct json v, int64_t min, int64_t max,
-              int64_t *out); /* integers only: no 1.0, no 1e3 */
+/* Integers only: no 1.0, no 1e3. */
+bool json_i64(struct json v, int64_t min, int64_t max, int64_t *out);
 bool json_bool(struct json v, bool fallback);
 bool json_str_is(struct json v, const char *s); /* a string that decodes to s */
 

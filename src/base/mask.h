@@ -12,17 +12,16 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-void mask_add(
-	struct str secret); /* copies; duplicates are ignored; at most 1024 patterns are kept */
-void mask_clear(void);      /* wipes and forgets all */
+/* Copies; duplicates are ignored; at most 1024 patterns are kept. */
+void mask_add(struct str secret);
+void mask_clear(void); /* wipes and forgets all */
 /* Appends s to out with every secret replaced by "***", and the user part of URLs removed. */
 void mask_text(struct buf *out, struct str s);
 
 /* Streaming form: looks back over chunk edges. Zero is the valid start. */
 struct mask_stream {
-	struct buf
-		held;   /* the tail that may be the beginning of a secret or of a URL's user part */
-	size_t covered; /* of held, what belongs to a secret that was replaced already */
+	struct buf held; /* the tail: maybe the beginning of a secret or of a URL's user part */
+	size_t covered;  /* of held, what belongs to a secret that was replaced already */
 };
 void mask_stream_feed(struct mask_stream *m, struct buf *out, struct str s);
 void mask_stream_end(struct mask_stream *m, struct buf *out); /* flushes what is held and frees */

@@ -21,8 +21,8 @@ struct proc_id {
 	uint64_t start;
 };
 
-bool proc_identify(pid_t pid,
-                   struct proc_id *out); /* false if there is none (zombies count as gone) */
+/* False if there is none (zombies count as gone). */
+bool proc_identify(pid_t pid, struct proc_id *out);
 bool proc_alive(struct proc_id id);
 /* Sends sig only if the process is still the same one. False if it is gone. */
 bool proc_signal(struct proc_id id, int sig);

@@ -20,8 +20,8 @@ void joblog_say(struct joblog *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void joblog_output(void *joblog, struct str bytes);
 /* Drives the socket without blocking; called by output and say too. */
 void joblog_pump(struct joblog *l);
-void joblog_close(struct joblog *l,
-                  int64_t flush_ms); /* flushes up to flush_ms, frees; NULL is fine */
+/* Flushes for up to flush_ms, frees; NULL is fine. */
+void joblog_close(struct joblog *l, int64_t flush_ms);
 /* Path of a local log; caller frees. kind RES_RUNNER: the runner's own. */
 char *joblog_path(const char *state_dir, enum resource_type kind, const char *id);
 void joblog_remove(const char *state_dir, enum resource_type kind, const char *id);

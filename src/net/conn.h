@@ -22,8 +22,8 @@ struct conn_target {
 	const struct url *url;   /* scheme decides: unix://, http(s)://, ws(s)://, tcp:// */
 	struct tls_ctx *tls;     /* needed when the scheme is https or wss; also makes tcp:// TLS */
 	const struct url *proxy; /* NULL: direct. http:// only; user part → Proxy-Authorization */
-	const char *const *
-		command; /* not NULL: run this argv and talk to its stdin/stdout (ssh … socat-like) */
+	/* Not NULL: an argv to run, whose standard input and output are the peer (ssh). */
+	const char *const *command;
 };
 
 struct conn;
@@ -44,8 +44,8 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want);
 #define CONN_ERROR (-2)
 /* > 0 bytes, 0 end of stream (*truncated when TLS ended without close_notify), CONN_AGAIN, CONN_ERROR. */
 long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e);
-long conn_write(struct conn *c, const void *p, size_t n,
-                struct err *e);          /* > 0, CONN_AGAIN, CONN_ERROR */
+/* > 0 bytes, CONN_AGAIN, CONN_ERROR. */
+long conn_write(struct conn *c, const void *p, size_t n, struct err *e);
 int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
 bool conn_is_stale(struct conn *c); /* readable or closed while it should be idle: do not reuse */
 int conn_fd(const struct conn *c);  /* -1 while resolving */

@@ -19,8 +19,8 @@
 struct tls_settings {
 	const char *ca_file; /* PEM or DER bundle */
 	const char *ca_dir;
-	const char *
-		pin_sha256; /* hex or base64 of SHA-256 over the leaf's SubjectPublicKeyInfo; several separated by ',' */
+	/* SHA-256 of the leaf's SubjectPublicKeyInfo, hex or base64; several are separated by ','. */
+	const char *pin_sha256;
 	const char *client_cert; /* PEM file: chain */
 	const char *client_key;
 	bool insecure; /* no verification; the caller says so loudly */
@@ -57,8 +57,8 @@ long tls_read(struct tls_conn *t, void *p, size_t n, bool *truncated, struct err
 /* > 0 bytes taken (may be fewer), else an enum tls_io. After WANT the same bytes must be given again, first
  * in what is given then. */
 long tls_write(struct tls_conn *t, const void *p, size_t n, struct err *e);
-int tls_shutdown_write(
-	struct tls_conn *t); /* close_notify, the other direction stays open; 0 or -1 */
+/* close_notify, the other direction stays open; 0 or -1. */
+int tls_shutdown_write(struct tls_conn *t);
 size_t tls_pending(const struct tls_conn *t); /* bytes decrypted and not yet read */
 bool tls_resumed(const struct tls_conn *t);
 const char *tls_version(const struct tls_conn *t); /* "TLSv1.3" */

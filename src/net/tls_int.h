@@ -16,8 +16,7 @@
 struct roots {
 	const char *file; /* borrowed; NULL: none */
 	const char *dir;
-	struct buf
-		kept; /* DER certificates, one after another: small sets need no second reading */
+	struct buf kept; /* DER, one after another: small sets need no second reading */
 	bool builtin;
 	bool chosen; /* the system's place was looked for */
 	unsigned loaded, skipped;

@@ -18,8 +18,7 @@ enum state { HANDSHAKE, OPEN, CLOSING, CLOSED };
 struct ws_client {
 	enum state state;
 	struct http_client *http;
-	struct http_request
-		req; /* its header fields are the caller's, good for the first sending alone */
+	struct http_request req; /* its fields are the caller's, good for one sending */
 	char *target;
 	struct http_field fields[FIELDS_MAX];
 	struct http_reply reply;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The built-in agent (agent.h): one loop over signals, a forked clone, a forked git status and one
- * HTTP
+ * The built-in agent (agent.h): one loop over signals, a forked clone, a forked git status and one HTTP
  * exchange. Nothing in it blocks, so a signal is answered at once whatever the network does.
  */
 #include "providers/agent.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What keeps a workspace `started`: its metadata, posted every few seconds (protocol 1.2, 11.3),
- * with
+ * What keeps a workspace `started`: its metadata, posted every few seconds (protocol 1.2, 11.3), with
  * the checkout's state. Never blocks; a Server that is away or refuses is tried again for ever.
  */
 #ifndef PROVIDERS_AGENT_BEAT_H

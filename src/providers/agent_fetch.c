@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Daytona's own agent: one download per version and architecture, for all workspaces (design 6).
- * The
+ * Daytona's own agent: one download per version and architecture, for all workspaces (design 6). The
  * file is complete and checked before it has its name; its SHA-256 lies beside it and is checked on
  * each use, so a damaged cache is fetched again.
  */

@@ -30,9 +30,8 @@ int helper_start(struct agent_helper *h, void (*work)(void *arg, struct deadline
                  struct deadline d, struct err *e);
 void helper_poll(const struct agent_helper *h, struct pollset *ps);
 enum helper_state { HELPER_NONE, HELPER_BUSY, HELPER_OK, HELPER_FAILED };
-/* Never blocks. HELPER_OK and HELPER_FAILED come once, then there is none; the answer (or the text
- * of the error) is
- * appended to out. A child past its deadline is killed. */
+/* Never blocks. HELPER_OK and HELPER_FAILED come once, then there is none; the answer (or the text of
+ * the error) is appended to out. A child past its deadline is killed. */
 enum helper_state helper_step(struct agent_helper *h, struct buf *out);
 void helper_reaped(struct agent_helper *h, pid_t pid); /* told by the reaper */
 

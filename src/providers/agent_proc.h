@@ -8,9 +8,8 @@
 
 #include <sys/types.h>
 
-/* Starts argv in its own process group with our standard streams, environment and dir (NULL:
- * here); waits until
- * it was executed. The terminal, if there is one, is handed to it. */
+/* Starts argv in its own process group with our standard streams, environment and dir (NULL: here);
+ * waits until it was executed. The terminal, if there is one, is handed to it. */
 int agent_command_start(char *const *argv, const char *dir, pid_t *pid, struct err *e);
 /* Sends sig to the command's group. */
 void agent_command_signal(pid_t pid, int sig);

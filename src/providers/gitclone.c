@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * git_clone: "<dir>.part" is filled and renamed, so a checkout that is there is complete; what git
- * needs meanwhile (an empty home, the askpass link) is in "<dir>.aux". A kill at any moment leaves
- * at
+ * needs meanwhile (an empty home, the askpass link) is in "<dir>.aux". A kill at any moment leaves at
  * most these two, and the next attempt removes them.
  */
 #include "providers/gitclone.h"
@@ -250,8 +249,7 @@ static int prepare(struct clone *k, struct deadline d, struct err *e)
 	if (mkdir(k->aux, 0700) < 0 || mkdir(k->home, 0700) < 0)
 		return err_sys(e, errno, "create directory %s", k->aux);
 	git_env(&k->env, k->home);
-	/* The first key of a host is accepted and remembered in the user's own known_hosts; a
-	 * changed
+	/* The first key of a host is accepted and remembered in the user's own known_hosts; a changed
 	 * one is refused. */
 	kv_set(&k->env, "GIT_SSH_COMMAND",
 	       "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30");

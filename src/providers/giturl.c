@@ -43,8 +43,7 @@ static bool is_remote_helper(struct str s)
 	return n > 0 && n + 1 < s.n && s.p[n] == ':' && s.p[n + 1] == ':';
 }
 
-/* "user@host:path", "host:path"; but "host:8080/path" is a host with a port, and
- * "user:password@host"
+/* "user@host:path", "host:path"; but "host:8080/path" is a host with a port, and "user:password@host"
  * an authority without its scheme. */
 static bool is_scp_like(struct str s)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes found by a variable in the environment they were started with. Unlike a recorded pid
- * this also finds
- * what is left when the one that would have recorded it was killed.
+ * Processes found by a variable in the environment they were started with. Unlike a recorded pid this
+ * also finds what is left when the one that would have recorded it was killed.
  */
 #ifndef PROVIDERS_MARKED_H
 #define PROVIDERS_MARKED_H

@@ -230,8 +230,8 @@ static int env_key(struct config *c, size_t key, struct err *e)
 
 		buf_reset(&name);
 		buf_adds(&name, "LOG_LEVEL");
-		value = getenv(
-			"LOG_LEVEL"); /* not only ours: a level that we do not know is no error */
+		/* Not only ours: a level that we do not know is no error. */
+		value = getenv("LOG_LEVEL");
 		if (value && !log_level_parse(str_of(value), &level))
 			value = NULL;
 	}

@@ -191,8 +191,8 @@ int config_read_secret(const char *path, struct buf *out, struct err *e)
 	if (config_check_private(path, e) < 0)
 		return -1;
 	if (file_read(path, SECRET_MAX, &raw, e) == 0) {
-		line = str_trim(
-			buf_str(&raw)); /* a second line is no part of a secret, but a mistake */
+		/* A second line is no part of a secret, but a mistake. */
+		line = str_trim(buf_str(&raw));
 		rc = 0;
 		if (line.n == 0)
 			rc = err_set(e, ERR_CONFIG, 0, "%s is empty", path);

@@ -358,9 +358,9 @@ static int load(struct journal *j, void (*note)(void *arg, const char *text), vo
 			buf_addf(&text, "journal %s ends in an incomplete record, which is dropped",
 			         j->path);
 		}
+		/* The record that says so may be what is damaged. */
 		for (size_t i = 0; i < j->n && text.n; i++)
-			j->entries[i].begun =
-				true; /* the record that says so may be what is damaged */
+			j->entries[i].begun = true;
 		if (text.n)
 			note(arg, buf_cstr(&text));
 		else if (r.good && r.good < TIDY_BYTES)

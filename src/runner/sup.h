@@ -121,8 +121,8 @@ size_t tasks_room(const struct sup *s);
 struct task *tasks_next_claim(struct sup *s, bool retries);
 struct task *tasks_next_report(struct sup *s);
 void tasks_claimed(struct sup *s, struct task *t); /* the Server said yes */
-void tasks_claim_lost(struct sup *s, struct task *t,
-                      const char *why); /* somebody else's, or gone */
+/* Somebody else's, or gone. */
+void tasks_claim_lost(struct sup *s, struct task *t, const char *why);
 void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous);
 void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but maybe not known here */
 bool tasks_knows(struct sup *s, const char *job_id);

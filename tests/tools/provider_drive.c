@@ -2,13 +2,11 @@
 /*
  * Drives one provider without Server and supervisor:
  *   provider_drive [-o KEY=VALUE]... PROVIDER STATE_DIR RUNNER_BINARY WORKSPACE.json ACTION...
- * WORKSPACE.json is a WorkspaceDTO (protocol 11.3). Actions: check, create start stop restart
- * delete force-delete (of the
- * workspace), info, condition, target-create target-start target-stop target-restart target-delete
- * target-force-delete
- * target-info. Provider output goes to stdout; each action ends in one line "= ACTION: ok", "=
- * ACTION: <result>" or
- * "= ACTION: error <kind>: <text>". Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
+ * WORKSPACE.json is a WorkspaceDTO (protocol 11.3). Actions: check, create start stop restart delete
+ * force-delete (of the workspace), info, condition, target-create target-start target-stop
+ * target-restart target-delete target-force-delete target-info. Provider output goes to stdout; each
+ * action ends in one line "= ACTION: ok", "= ACTION: <result>" or "= ACTION: error <kind>: <text>".
+ * Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
  * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS.
  */
 #include "base/file.h"

@@ -223,8 +223,8 @@ static void take(struct logsock *l, struct str bytes)
 		size_t n = lf ? (size_t)(lf - bytes.p) : bytes.n;
 
 		if (!l->skip && l->line.n + n > LINE_MAX_BYTES / 2) {
-			buf_reset(
-				&l->line); /* too long for a frame: an empty entry stands for it */
+			/* Too long for a frame: an empty entry stands for it. */
+			buf_reset(&l->line);
 			l->skip = true;
 		}
 		if (!l->skip)

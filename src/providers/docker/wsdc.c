@@ -37,8 +37,7 @@ int starting_load(struct starting *s, struct deadline d, struct err *e)
 	if (image_inspect(&s->k->g, s->c.image_id, &image, d, e) == 0)
 		dc_set_metadata(&s->dc, image.metadata);
 	else
-		err_clear(
-			e); /* an image that was removed meanwhile: its metadata is lost, no more */
+		err_clear(e); /* the image was removed meanwhile: its metadata is lost, no more */
 	image_free(&image);
 	return 0;
 }

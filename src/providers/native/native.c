@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * native-provider, first form: processes of this host in their own session, found and ended as a
- * whole;
+ * native-provider, first form: processes of this host in their own session, found and ended as a whole;
  * no namespaces, and the log and the metadata say so. Every step may be cut off and repeated.
  */
 #include "providers/native/native.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options of native-provider. From a target config (JSON, keys with blanks): Agent, Isolation,
- * Grace
- * Seconds, Command; the section [provider "native-provider"] gives their defaults (agent,
- * isolation,
+ * Options of native-provider. From a target config (JSON, keys with blanks): Agent, Isolation, Grace
+ * Seconds, Command; the section [provider "native-provider"] gives their defaults (agent, isolation,
  * grace_seconds, command) and what only the host's owner decides: allow_file, git_ca_file.
  */
 #ifndef PROVIDERS_NATIVE_OPTIONS_H

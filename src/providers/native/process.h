@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes of a native workspace. They are found as descendants of the recorded agent and by
- * the
- * mark in the environment they were started with, which also finds what an agent that was killed
- * has
+ * The processes of a native workspace. They are found as descendants of the recorded agent and by the
+ * mark in the environment they were started with, which also finds what an agent that was killed has
  * left behind. Only processes of our own user are looked at.
  */
 #ifndef PROVIDERS_NATIVE_PROCESS_H

@@ -7,8 +7,8 @@
 #include "providers/provider.h"
 
 int native_target_create(void *self, const struct target *t, struct deadline d, struct err *e);
-int native_target_rest(void *self, const struct target *t, struct deadline d,
-                       struct err *e); /* start, stop */
+/* Start and stop. */
+int native_target_rest(void *self, const struct target *t, struct deadline d, struct err *e);
 int native_target_delete(void *self, const struct target *t, bool force, struct deadline d,
                          struct err *e);
 
