@@ -77,12 +77,17 @@ static void add_section(const struct config *c, const char *section, bool show_k
 	jw_obj(b);
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
+		bool bare = k->type == CFG_INT || k->type == CFG_BOOL;
 		struct buf value = { 0 };
 
 		if (strcmp(k->section, section) != 0)
 			continue;
 		shown_value(c, i, show_key, &value);
-		if ((k->type == CFG_INT || k->type == CFG_BOOL) && value.n) {
+		if (k->type == CFG_MS && !str_ends(buf_str(&value), "ms")) {
+			value.n--; /* whole seconds, the unit of every time, are a number */
+			bare = true;
+		}
+		if (bare && value.n) {
 			jw_key(b, k->name);
 			jw_raw(b, buf_str(&value));
 		} else {

@@ -343,7 +343,7 @@ class Config(LifeCase):
         for form in ("json", "yaml"):
             self.assertNotIn(made["apiKey"], self.applet("config", "-f", form, env=env).stdout)
         config = json.loads(self.applet("config", "-f", "json", env=env).stdout)
-        self.assertEqual(config["runner"]["max_jobs"], 5)
+        self.assertEqual((config["runner"]["max_jobs"], config["server"]["heartbeat_s"]), (5, 5))
         self.assertEqual(config["sources"]["runner.max_jobs"], "environment DAYTONA_RUNNER_RUNNER_MAX_JOBS")
 
     def test_reading_changes_nothing(self):
