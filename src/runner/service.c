@@ -20,13 +20,25 @@
 #define CONTROL_MS 120000
 #define ASK_MS 5000
 
+/* Containers have /etc/init.d too, but nothing that reads it. */
+static bool init_runs(void)
+{
+	struct buf name = { 0 };
+	struct err ignored = { 0 };
+	bool other = file_read("/proc/1/comm", 64, &name, &ignored) == 0 &&
+	             !str_eq(buf_str(&name), "init\n");
+
+	buf_free(&name);
+	return !other;
+}
+
 enum service_type service_detect(void)
 {
 	if (file_is_dir("/run/systemd/system"))
 		return SERVICE_SYSTEMD;
 	if (file_is_dir("/run/openrc") || file_exists("/sbin/openrc-run"))
 		return SERVICE_OPENRC;
-	if (file_is_dir("/etc/init.d"))
+	if (file_is_dir("/etc/init.d") && init_runs())
 		return SERVICE_SYSV;
 	return SERVICE_NONE;
 }

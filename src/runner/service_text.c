@@ -54,7 +54,7 @@ static void add_systemd(const struct service *s, struct buf *b)
 		buf_adds(b, " --state-dir ");
 		add_unit_word(b, c->state_dir);
 	}
-	buf_adds(b, "\nExecReload=/bin/kill -HUP $MAINPID\n");
+	buf_adds(b, "\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n");
 	buf_addf(
 		b,
 		"TimeoutStopSec=%d\nKillMode=process\nRestart=on-failure\nRestartSec=5\nWatchdogSec=120\n",

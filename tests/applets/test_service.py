@@ -122,6 +122,8 @@ class Systemd(LifeCase):
         self.assertIn("configure", self.runner("restart", "--max-jobs", "4", rc=2).stderr)
         self.assertEqual(self.property(unit, "MainPID"), second)
         self.assertEqual(self.systemctl("reload", unit).returncode, 0)
+        reread = lambda: "reading the configuration again" in self.runner("logs").stdout
+        common.wait_for(reread, 20 * common.PATIENCE, "the reload")
         self.assertIn("Stopped", self.runner("stop").stdout)
         self.assertEqual(self.property(unit, "ActiveState"), "inactive")
         self.assertIn("settings", self.runner("start", "--max-jobs", "4", rc=2).stderr)
@@ -187,6 +189,18 @@ class Systemd(LifeCase):
         common.wait_for(lambda: self.inside(common.BIN, "status", "-q").returncode == 0, 20 * common.PATIENCE, "start")
         self.runner("stop")
         self.assertEqual(self.property("cron", "ActiveState"), "active")
+
+
+class NoInit(LifeCase):
+    def test_a_container_has_scripts_but_nothing_that_runs_them(self):
+        if os.geteuid() != 0 or os.path.exists("/sbin/openrc-run"):
+            self.skipTest("needs root, and no OpenRC")
+        self.configured()
+        script = f"mount -t tmpfs none /run; '{self.bin}' service install; exit $?"
+        result = common.run(["unshare", "-m", "-p", "--fork", "--mount-proc", "sh", "-c", script],
+                            env=self.env(admin=False))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("daytona-runner start", result.stderr)
 
 
 class Keeper(LifeCase):
