@@ -410,8 +410,11 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 		provset_recheck(s);
 	}
 	buf_free(&text);
-	if (t->job.type == RES_RUNNER)
+	if (t->job.type == RES_RUNNER) {
 		provset_load(s);
+		s->heartbeat_at = (struct deadline){ 0 }; /* before the report: whoever sees that looks */
+		s->beat_last = false;
+	}
 }
 
 bool tasks_reaped(struct sup *s, pid_t pid, int status)
