@@ -32,9 +32,9 @@ struct agent_beat {
 	unsigned failures;
 };
 
-void beat_start(struct agent_beat *b);
-void beat_poll(const struct agent_beat *b, struct pollset *ps);
-void beat_step(struct agent_beat *b);
+void beat_start(struct agent_beat *b);                          /* the first is due at once */
+void beat_poll(const struct agent_beat *b, struct pollset *ps); /* adds what it waits for */
+void beat_step(struct agent_beat *b);                           /* does what can be done now */
 void beat_free(struct agent_beat *b);
 
 #endif

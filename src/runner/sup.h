@@ -236,7 +236,9 @@ struct sup {
 	char ready_said[256];
 };
 
+/* What a job needs, borrowed from s. *stop becomes non-zero when the job is to end; NULL: never. */
 struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop);
+/* Tells whoever started us, over ready_fd, what the start waits for; nothing if nobody asked or that was said. */
 void sup_ready_say(struct sup *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

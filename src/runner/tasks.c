@@ -412,7 +412,9 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 	buf_free(&text);
 	if (t->job.type == RES_RUNNER) {
 		provset_load(s);
-		s->heartbeat_at = (struct deadline){ 0 }; /* before the report: whoever sees that looks */
+		s->heartbeat_at = (struct deadline){
+			0
+		}; /* before the report: whoever sees that looks */
 		s->beat_last = false;
 	}
 }

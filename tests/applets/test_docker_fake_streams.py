@@ -221,13 +221,17 @@ class Execs(EngineCase):
         self.engine.exec_output = lambda spec: [b"hm\n"]
         self.start().error(self, "not ready after 2 s: .*hm")
 
+    def ready_when_read(self, logs):
+        """The agent says that it is ready when that many log streams were read: each is asked for after the last."""
+        def late(spec):
+            common.wait_for(lambda: len(self.engine.calls("GET .*/logs")) > logs, 30, "the log was read")
+            return [b"Daytona Agent started\n"]
+        self.engine.exec_output = late
+
     def test_output_of_the_container_is_followed(self):
         self.engine.log_frames = [frame(b"2026-01-02T03:04:05.200000000Z hello from main\n")]
 
-        def late(spec):
-            time.sleep(0.5)
-            return [b"Daytona Agent started\n"]
-        self.engine.exec_output = late
+        self.ready_when_read(1)
         self.assertIn("hello from main\n", self.start().ok(self).output)
 
     def test_log_is_resumed_without_doubles(self):
@@ -241,10 +245,7 @@ class Execs(EngineCase):
             return True
         self.engine.fault("GET .*/logs", logs)
 
-        def late(spec):
-            time.sleep(2.5)
-            return [b"Daytona Agent started\n"]
-        self.engine.exec_output = late
+        self.ready_when_read(2)
         output = self.start("agent_timeout=20").ok(self).output
         self.assertEqual([output.count(f"line {i}\n") for i in range(1, 7)], [1] * 6)
         since = [r.query["since"] for r in self.engine.calls("GET .*/logs")]
@@ -254,10 +255,7 @@ class Execs(EngineCase):
         self.engine.add_container(f"{TARGET}-{WORKSPACE}", LABELS, "exited", Tty=True, Entrypoint=["sleep"])
         self.engine.log_frames = [b"2026-01-02T03:04:06.000000000Z \x1b[34mINFO\x1b[0m ready\r\n"]
 
-        def late(spec):
-            time.sleep(0.5)
-            return [b"Daytona Agent started\n"]
-        self.engine.exec_output = late
+        self.ready_when_read(1)
         self.assertIn("\x1b[34mINFO\x1b[0m ready", self.drive(self.workspace(), "start").ok(self).output)
 
 
