@@ -34,6 +34,8 @@ void purge_show_local(struct purge *p, const struct config *c)
 		printf("  the running runner (process %ld) is stopped\n", (long)who.pid);
 	if (has_service(c, &s))
 		printf("  its %s service is removed\n", service_type_name(s.type));
+	else if (who.pid && service_owns(&s, who.pid))
+		printf("  unit %s is not ours and is only stopped\n", s.unit);
 	if (p->keep_data) {
 		puts("  files are kept");
 		return;
@@ -54,8 +56,16 @@ void purge_show_local(struct purge *p, const struct config *c)
 
 int purge_ask_local(struct purge *p, const struct config *c, struct err *e)
 {
+	struct proc_id who = { 0 };
+	char keeper[SERVICE_UNIT_MAX];
+	struct err ignored = { 0 };
 	bool yes = false;
 
+	if (daemon_lock_probe(c->state_dir, &who, &ignored) > 0 && service_keeper(who.pid, keeper))
+		return err_set(
+			e, ERR_UNSUPPORTED, 0,
+			"nothing was changed: process %ld would be started again by %s; stop it there first",
+			(long)who.pid, keeper);
 	if (p->yes || p->keep_data || !p->terminal)
 		return 0;
 	if (prompt_yes(&p->prompt, "Delete its files on this host (configuration, state, logs)?",

@@ -151,6 +151,7 @@ class Systemd(LifeCase):
         first = self.property("edge", "MainPID")
         self.assertIn("Running", self.runner("restart").stdout)
         self.assertNotIn(self.property("edge", "MainPID"), ("0", first))
+        self.assertIn("unit edge.service is not ours", self.runner("purge", "--local-only", "--dry-run").stdout)
         self.assertIn("Stopped", self.runner("stop").stdout)
         self.assertEqual(self.property("edge", "ActiveState"), "inactive")
 
@@ -218,7 +219,8 @@ class Keeper(LifeCase):
         self.addCleanup(process.kill)
         first = common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve")
         self.assertIn("runsv", self.applet("stop", rc=1).stderr)
-        self.assertEqual(self.runner_pid(), first)
+        self.assertIn("runsv", self.applet("purge", "-y", "edge", rc=1).stderr)
+        self.assertEqual((self.runner_pid(), len(self.listed())), (first, 1))
         self.assertIn("Running", self.applet("restart").stdout)
         self.assertNotIn(self.runner_pid(), (0, first))
 
