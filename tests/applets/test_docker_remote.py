@@ -29,6 +29,9 @@ while i < len(args):
     else:
         words.append(args[i]); i += 1
 forward = dict(options).get("-L")
+if not forward and "rm" in words[1] and os.path.exists("%(dir)s/norm"):
+    sys.stderr.write("rm: cannot remove 'a': Permission denied\nrm: cannot remove 'b': Permission denied\n")
+    sys.exit(1)
 if not forward:
     sys.exit(subprocess.call(["sh", "-c", words[1]]))
 if os.path.exists("%(dir)s/fail"):
@@ -129,7 +132,30 @@ class Remote(EngineCase):
         files = list(self.engine.containers.values())[0].files
         self.assertIn(place + "/file", files)
         self.assertTrue(os.path.isdir(self.path("data", WORKSPACE, "app")))
+        # The user of ssh may not remove what belongs to the workspace's: the engine's root does.
+        with open(self.path("norm"), "w", encoding="ascii"):
+            pass
+        refused = self.engine.fault("POST /containers/.*/start", 500)
+        self.engine.containers.clear()
+        text = self.drive(document(), "delete").error(self, "rm on build1.test: rm: cannot remove 'a'").output
+        self.assertNotIn("'b'", text)
+        refused.times = 0
+
+        def remove(conn, request):
+            container = self.engine.find(request.path.split("/")[2])
+            mount = container.body["HostConfig"]["Mounts"][0]
+            command = container.body["Entrypoint"]
+            self.assertEqual(command[1:3] + [container.body["User"]], ["pause", "--remove", "0:0"])
+            shutil.rmtree(os.path.join(mount["Source"], os.path.relpath(command[3], mount["Target"])))
+            container.status = "exited"
+            self.engine.reply(conn, request, 204)
+            return True
+        self.engine.fault("POST /containers/.*/start", remove)
+        self.engine.add_container("daytona-remove-" + WORKSPACE, {"daytona.runner.helper": WORKSPACE}, "exited")
         self.drive(document(), "delete").ok(self)
+        os.unlink(self.path("norm"))
+        self.engine.faults.clear()
+        self.assertEqual(self.engine.containers, {})
         self.assertFalse(os.path.exists(self.path("data", WORKSPACE)))
         # Without a data directory a volume takes it.
         self.engine.requests.clear()

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define DEPTH_MAX 200
+#define REMOVE_MS 600000
 
 static bool have_git(void)
 {
@@ -111,21 +112,19 @@ static int helper_clone(struct docker *k, const char *id, const struct repositor
 	return rc;
 }
 
-/* The name is ours to reuse when its holder carries our helper label. */
-static int make_helper(struct docker *k, const char *name, const char *id, const char *image,
-                       const char *parent, char **container, struct deadline d, struct err *e)
+/* A container with parent mounted at place. The name is ours to reuse when its holder carries our helper label. */
+static int make_helper(struct docker *k, const char *name, const char *id, struct spec *s,
+                       const char *parent, const char *place, char **container, struct deadline d,
+                       struct err *e)
 {
-	struct spec s = { .image = mem_dup(image), .entry = ENTRY_GIVEN };
 	struct buf body = { 0 };
 	int rc;
 
-	strlist_add(&s.command, "sleep");
-	strlist_add(&s.command, "infinity");
-	kv_set(&s.labels, LABEL_HELPER, id);
-	kv_set(&s.labels, LABEL_RUNNER, k->env->runner_id);
-	spec_mount(&s, "bind", parent, "/workdir", false);
-	s.init = true;
-	spec_write(&s, &body);
+	s->entry = ENTRY_GIVEN;
+	kv_set(&s->labels, LABEL_HELPER, id);
+	kv_set(&s->labels, LABEL_RUNNER, k->env->runner_id);
+	spec_mount(s, "bind", parent, place, false);
+	spec_write(s, &body);
 	rc = container_create(&k->g, name, buf_str(&body), container, d, e);
 	if (rc < 0 && e->code == 409) {
 		struct container c;
@@ -143,7 +142,6 @@ static int make_helper(struct docker *k, const char *name, const char *id, const
 			rc = container_create(&k->g, name, buf_str(&body), container, d, e);
 	}
 	buf_free(&body);
-	spec_free(&s);
 	return rc;
 }
 
@@ -154,6 +152,7 @@ static int clone_in_container(struct docker *k, const struct repository *repo,
 {
 	struct buf url = { 0 }, part = { 0 }, container_name = { 0 }, host_part = { 0 };
 	struct err ignored = { 0 };
+	struct spec s = { .init = true };
 	char *container = NULL, *final = path_join(parent, name);
 	int rc;
 
@@ -172,8 +171,13 @@ static int clone_in_container(struct docker *k, const struct repository *repo,
 		rc = file_remove_tree(buf_cstr(&host_part), e);
 	if (rc == 0)
 		rc = image_ensure(&k->g, &k->opt, image, regs, NULL, d, e);
+	s.image = mem_dup(image);
+	strlist_add(&s.command, "sleep");
+	strlist_add(&s.command, "infinity");
 	if (rc == 0)
-		rc = make_helper(k, buf_cstr(&container_name), id, image, parent, &container, d, e);
+		rc = make_helper(k, buf_cstr(&container_name), id, &s, parent, "/workdir",
+		                 &container, d, e);
+	spec_free(&s);
 	if (rc == 0)
 		rc = container_start(&k->g, container, d, e);
 	if (rc == 0)
@@ -297,53 +301,82 @@ int checkout_own(struct docker *k, const struct wsdir *dir, const struct account
 static int remove_by_engine(struct docker *k, const char *dir, const char *image, struct deadline d,
                             struct err *e)
 {
-	struct spec s = { .image = mem_dup(image), .user = mem_dup("0:0"), .entry = ENTRY_GIVEN };
+	struct spec s = { .image = mem_dup(image), .user = mem_dup("0:0") };
 	const char *slash = strrchr(dir, '/');
-	char *parent = mem_dupn(dir, (size_t)(slash - dir));
-	struct buf body = { 0 }, inside = { 0 };
-	char *id = NULL;
+	char *parent = mem_dupn(dir, (size_t)(slash - dir)), *id = NULL;
+	struct buf inside = { 0 }, name = { 0 };
 	struct err ignored = { 0 };
+	bool done = false;
 	int rc;
 
+	d = deadline_min(d, deadline_in_ms(REMOVE_MS));
 	buf_addf(&inside, "/remove/%s", slash + 1);
+	buf_addf(&name, "daytona-remove-%s", slash + 1);
 	strlist_add(&s.command, PROGRAM_PATH);
 	strlist_add(&s.command, "pause");
 	strlist_add(&s.command, "--remove");
 	strlist_add(&s.command, buf_cstr(&inside));
-	kv_set(&s.labels, LABEL_HELPER, slash + 1);
-	kv_set(&s.labels, LABEL_RUNNER, k->env->runner_id);
-	spec_mount(&s, "bind", parent, "/remove", false);
-	spec_write(&s, &body);
-	inside.n = 0;
-	buf_addf(&inside, "daytona-remove-%s", slash + 1);
-	rc = container_create(&k->g, buf_cstr(&inside), buf_str(&body), &id, d, e);
+	rc = make_helper(k, buf_cstr(&name), slash + 1, &s, parent, "/remove", &id, d, e);
+	spec_free(&s);
 	if (rc == 0)
 		rc = delivery_put_program(k, id, d, e);
-	if (rc == 0 && container_start(&k->g, id, d, e) < 0 && e->kind == ERR_OTHER && e->code == 0)
-		err_clear(e); /* it has done its work already */
-	for (int i = 0; rc == 0 && i < 100 && file_exists(dir); i++)
-		rc = engine_sleep(&k->g, 100, d, e);
+	if (rc == 0 && container_start(&k->g, id, d, e) < 0) {
+		done = e->kind == ERR_OTHER && e->code == 0; /* it has done its work already */
+		rc = done ? 0 : -1;
+	}
+	while (rc == 0 && !done) {
+		struct container c;
+
+		rc = container_inspect(&k->g, id, &c, d, e);
+		done = c.state != CS_RUNNING;
+		if (rc == 0 && done && c.exit_code)
+			rc = err_set(e, ERR_OTHER, (int)c.exit_code, "%s remains", dir);
+		container_free(&c);
+		if (rc == 0 && !done)
+			rc = engine_sleep(&k->g, 100, d, e);
+	}
 	if (id)
 		(void)container_remove(&k->g, id, d, &ignored);
 	free(id);
 	free(parent);
-	buf_free(&body);
 	buf_free(&inside);
-	spec_free(&s);
+	buf_free(&name);
 	return rc;
 }
 
 int checkout_remove(struct docker *k, const char *dir, const char *image, struct deadline d,
                     struct err *e)
 {
-	struct err first = { 0 }, ignored = { 0 };
+	struct err ignored = { 0 };
 
-	if (file_remove_tree(dir, &first) == 0)
+	if (file_remove_tree(dir, e) == 0)
 		return 0;
-	if (geteuid() != 0 && k->g.local && image && *image)
-		(void)remove_by_engine(k, dir, image, d, &ignored);
-	if (!file_exists(dir) || file_remove_tree(dir, e) == 0)
-		return 0;
-	*e = first;
-	return -1;
+	if (geteuid() == 0 || !k->g.local || !image || !*image ||
+	    remove_by_engine(k, dir, image, d, &ignored) < 0)
+		return -1;
+	err_clear(e);
+	return 0;
+}
+
+int checkout_remove_remote(struct docker *k, const char *id, const char *image, struct deadline d,
+                           struct err *e)
+{
+	const char *argv[] = { "rm", "-rf", "--", NULL, NULL };
+	struct buf dir = { 0 };
+	struct err ignored = { 0 };
+	int rc = 0;
+
+	if (k->g.remote && k->opt.data_dir) {
+		buf_addf(&dir, "%s/%s", k->opt.data_dir, id);
+		argv[3] = buf_cstr(&dir);
+		rc = remote_run(k->g.remote, argv, d, e);
+		/* The user of ssh need not be root there, and the files are the workspace's user's. */
+		if (rc < 0 && image && *image &&
+		    remove_by_engine(k, buf_cstr(&dir), image, d, &ignored) == 0) {
+			err_clear(e);
+			rc = 0;
+		}
+	}
+	buf_free(&dir);
+	return rc;
 }

@@ -41,6 +41,10 @@ int checkout_own(struct docker *k, const struct wsdir *dir, const struct account
 int checkout_remove(struct docker *k, const char *dir, const char *image, struct deadline d,
                     struct err *e);
 
+/* The same for the checkout of workspace id in the remote data directory, if there is one. */
+int checkout_remove_remote(struct docker *k, const char *id, const char *image, struct deadline d,
+                           struct err *e);
+
 /* delivery.c */
 /* Path of a static executable of ours that runs on the engine's machine, or NULL with the reason in why. Borrowed from k. */
 const char *delivery_program(const struct docker *k, struct buf *why);

@@ -371,7 +371,10 @@ int remote_run(struct remote *r, const char *const *argv, struct deadline d, str
 	kv_env_free(env);
 	kv_free(&vars);
 	if (rc == 0 && status != 0) {
-		buf_add_printable(&clean, str_trim(buf_str(&output)), false);
+		struct str rest = str_trim(buf_str(&output)), first = { 0 };
+
+		(void)str_next(&rest, '\n', &first);
+		buf_add_printable(&clean, first, false);
 		rc = err_set(e, ERR_OTHER, status, "%s", clean.n ? buf_cstr(&clean) : "failed");
 	}
 	if (rc < 0)

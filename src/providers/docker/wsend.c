@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/docker/internal.h"
-#include "providers/docker/remote.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +34,7 @@ struct deletion {
 	struct docker *k;
 	const struct workspace_job *w;
 	struct wsdir dir;
+	char *image; /* of the container, as far as there was one */
 	struct deadline d;
 };
 
@@ -108,6 +108,7 @@ static int remove_container(struct deletion *x, struct err *e)
 			rc = failed(x, "container", e);
 		goto volume;
 	}
+	x->image = mem_dup(c.image_id);
 	provider_logf(k->env, "Removing container %.12s", c.id);
 	if (container_remove(&k->g, c.id, x->d, e) < 0)
 		rc = failed(x, c.name, e);
@@ -123,25 +124,11 @@ volume:
 	return rc;
 }
 
-static int remove_remote_dir(struct deletion *x, struct err *e)
-{
-	const char *argv[] = { "rm", "-rf", "--", NULL, NULL };
-	struct buf dir = { 0 };
-	int rc;
-
-	if (!x->k->g.remote || !x->k->opt.data_dir || !x->w->ws->has_build_config)
-		return 0;
-	buf_addf(&dir, "%s/%s", x->k->opt.data_dir, x->w->ws->id);
-	argv[3] = buf_cstr(&dir);
-	rc = remote_run(x->k->g.remote, argv, x->d, e);
-	buf_free(&dir);
-	return rc;
-}
-
 int ws_delete(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
 {
 	struct deletion x = { .k = k, .w = w, .d = d };
 	struct buf clone = { 0 };
+	const char *image;
 	int rc;
 
 	if (wsdir_open(&x.dir, k->env, w->ws, e) < 0)
@@ -151,16 +138,19 @@ int ws_delete(struct docker *k, const struct workspace_job *w, struct deadline d
 	if (rc == 0 && w->ws->has_build_config &&
 	    container_remove(&k->g, buf_cstr(&clone), d, e) < 0)
 		rc = failed(&x, buf_cstr(&clone), e);
+	image = x.image ? x.image : w->ws->image;
+	if (rc == 0 && w->ws->has_build_config &&
+	    checkout_remove_remote(k, w->ws->id, image, d, e) < 0)
+		rc = failed(&x, "remote directory", e);
+	if (rc == 0 && checkout_remove(k, x.dir.dir, image, d, e) < 0)
+		rc = failed(&x, x.dir.dir, e);
 	if (rc == 0 && *x.dir.notes.image &&
 	    image_remove(&k->g, x.dir.notes.image, true, d, e) < 0) {
 		provider_logf(k->env, "Warning: image %s remains: %s", x.dir.notes.image, e->msg);
 		err_clear(e);
 	}
-	if (rc == 0 && remove_remote_dir(&x, e) < 0)
-		rc = failed(&x, "remote directory", e);
-	if (rc == 0 && checkout_remove(k, x.dir.dir, w->ws->image, d, e) < 0)
-		rc = failed(&x, x.dir.dir, e);
 	buf_free(&clone);
+	free(x.image);
 	wsdir_free(&x.dir);
 	return rc;
 }
