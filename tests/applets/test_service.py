@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runner as a service of a real init system: systemd as process 1 of namespaces of its own, OpenRC where it is
 installed (or unpacked at DAYTONA_RUNNER_OPENRC_ROOT). Skipped, with the reason, where that cannot be."""
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lib import common  # noqa: E402
+from lib import common, gitserver  # noqa: E402
 from lib.lifecase import LifeCase  # noqa: E402
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(p)), None)
@@ -131,6 +132,47 @@ class Systemd(LifeCase):
         self.runner("service", "uninstall")
         self.assertEqual(self.property(unit, "LoadState"), "not-found")
         self.assertIn("not running", self.runner("stop").stdout)
+
+    def call(self, method, path, body=None):
+        args = [self.bin, "call", method, path] + ([json.dumps(body)] if body is not None else [])
+        text = common.run(args, env=self.env()).stdout
+        return json.loads(text) if text.strip() else None
+
+    def workspace_is(self, state):
+        reached = lambda: self.call("GET", "/workspace/feed0000000a")["state"]["name"] == state
+        common.wait_for(reached, 30 * common.PATIENCE, lambda: self.call("GET", "/job"))
+
+    def agents(self):
+        """Processes of the workspace, by the marker of the test in their environment or command line."""
+        return [pid for pid in common.pids_with("feed0000000a") if pid not in (self.srv.pid, os.getpid())]
+
+    def test_workspaces_of_the_unit_outlive_it(self):
+        repository, sha = gitserver.make_repo(self.path("git"))
+        self.configured()
+        with open(self.ini, "a", encoding="ascii") as file:
+            file.write('\n[provider "native-provider"]\nallow_file = true\n')
+        self.runner("service", "install", "--start")
+        configs = common.wait_for(lambda: self.call("GET", "/target-config"), 20 * common.PATIENCE, "presets")
+        self.call("POST", "/target", {"id": "feed00000001", "name": "t", "targetConfigId": configs[0]["id"]})
+        source = {"id": "app", "url": "file://" + repository, "name": "app", "branch": "main", "sha": sha,
+                  "owner": "x", "source": "localhost"}
+        self.call("POST", "/workspace", {"id": "feed0000000a", "name": "w", "image": "none", "user": "root",
+                                         "targetId": "feed00000001", "envVars": {}, "labels": {},
+                                         "source": {"repository": source}})
+        self.workspace_is("started")
+        before = self.agents()
+        self.assertTrue(before)
+        self.runner("restart")
+        self.assertLessEqual(set(before), set(self.agents()))
+        self.runner("stop")
+        self.assertLessEqual(set(before), set(self.agents()))
+        self.runner("start")
+        self.call("POST", "/workspace/feed0000000a/stop")
+        self.workspace_is("stopped")
+        common.wait_for(lambda: not set(before) & set(self.agents()), 20 * common.PATIENCE, "the workspace's end")
+        self.call("DELETE", "/workspace/feed0000000a")
+        common.wait_for(lambda: not os.path.exists(os.path.join(self.state, "workspaces", "feed0000000a")),
+                        30 * common.PATIENCE, "the deletion")
 
     def test_nothing_waits_for_a_server_that_is_away(self):
         self.configured()
