@@ -112,7 +112,7 @@ struct conn *conn_open(const struct conn_target *t, struct deadline d)
 		if (t->proxy) {
 			c->hop = t->proxy;
 			/* Plain http is asked of the proxy by an absolute target instead. */
-			c->via_connect = strcmp(t->url->scheme, "http") != 0;
+			c->via_connect = t->tunnel || strcmp(t->url->scheme, "http") != 0;
 		}
 		begin_resolving(c);
 	}

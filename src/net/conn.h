@@ -24,6 +24,7 @@ struct conn_target {
 	const struct url *proxy; /* NULL: direct. http:// only; user part → Proxy-Authorization */
 	/* Not NULL: an argv to run, whose standard input and output are the peer (ssh). */
 	const char *const *command;
+	bool tunnel; /* CONNECT for http and ws, too, where proxies get absolute targets otherwise */
 };
 
 struct conn;

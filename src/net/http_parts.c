@@ -60,7 +60,8 @@ static int check(const struct http_request *req, const char *target, struct err 
 int http_request_head(struct buf *out, const struct http_request *req, const char *target,
                       const struct conn_target *t, const char *user_agent, struct err *e)
 {
-	bool absolute = t->proxy && !t->command && strcmp(t->url->scheme, "http") == 0;
+	bool absolute = t->proxy && !t->command && !t->tunnel &&
+	                strcmp(t->url->scheme, "http") == 0;
 
 	if (check(req, target, e) < 0)
 		return -1;

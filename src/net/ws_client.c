@@ -37,6 +37,7 @@ struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
                                 const struct http_field *fields, size_t n_fields, struct deadline d)
 {
 	struct ws_client *w = mem_alloc(sizeof(*w));
+	struct conn_target tunnel = *t;
 	unsigned char nonce[16];
 	struct buf b = { 0 };
 	size_t n = 0;
@@ -67,7 +68,8 @@ struct ws_client *ws_client_new(const struct conn_target *t, const char *target,
 		.upgrade = true,
 	};
 	w->closing = DEADLINE_NEVER;
-	w->http = http_client_new(t, NULL);
+	tunnel.tunnel = true; /* a proxy hands on no upgrade */
+	w->http = http_client_new(&tunnel, NULL);
 	http_start(w->http, &w->req, &w->reply, d);
 	return w;
 }

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main  # noqa: E402
-from httppeer import JSON_TYPE, TEXT_TYPE, error, normal, reply, ws_accept, ws_read  # noqa: E402
+from httppeer import JSON_TYPE, TEXT_TYPE, error, head, normal, reply, ws_accept, ws_read  # noqa: E402
 from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
 
 
@@ -151,6 +151,35 @@ class LogSocketTest(FaultCase):
         for _ in range(12):
             self.quick_job()
         self.assertLess(max(waits), 2.5)
+
+
+    def test_through_a_proxy(self):
+        """Requests are asked of it, the log sockets by CONNECT, as the reference does; each key goes where it belongs."""
+        self.srv.on("CONNECT", ".*", lambda conn, request: conn.send(head(200, [])) or True, forever=True)
+        proxy = self.srv.url.replace("//", "//us%40er:p%3Aw@")
+        self.runner(self.srv, server__url="http://daytona.test:8080/base/", server__allow_http="true",
+                    server__proxy=proxy).start(wait=False)
+        handle = self.srv.handle
+
+        def below(conn, request):
+            request.target, request.path = request.target.replace("/base", ""), request.path.replace("/base", "")
+            return handle(conn, request)
+        self.srv.handle = below
+        self.srv.wait_heartbeat(1, 15 * PATIENCE)
+        job = self.quick_job()
+        workspace = self.srv.jobs[job]["resourceId"]
+        self.srv.wait(lambda: "deleted" in self.srv.log_text("workspace", workspace), 10 * PATIENCE, "log")
+        basic = "Basic dXNAZXI6cDp3"
+        for request in self.srv.requests:
+            if request.method == "CONNECT":
+                self.assertEqual((request.target, request.header("Proxy-Authorization")), ("daytona.test:8080", basic))
+                self.assertIsNone(request.header("Authorization"))
+            elif "/log/" in request.path:
+                self.assertIsNone(request.header("Proxy-Authorization"))
+                self.assertEqual(request.header("Host"), "daytona.test:8080")
+            else:
+                self.assertTrue(request.line.split()[1].startswith("http://daytona.test:8080/base/"), request.line)
+                self.assertEqual(request.header("Proxy-Authorization"), basic)
 
 
 class SpellingTest(FaultCase):
