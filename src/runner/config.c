@@ -177,11 +177,14 @@ void config_env_name(size_t key, struct buf *b)
 static int set_from_env(struct config *c, size_t key, const char *name, const char *value,
                         struct err *e)
 {
+	struct str plain = str_trim(str_of(value)); /* secret managers append line ends */
+	char *text = mem_dupn(plain.p, plain.n);
 	struct buf source = { 0 };
 	int rc;
 
 	buf_addf(&source, "environment %s", name);
-	rc = config_set(c, key, value, NULL, buf_cstr(&source), e);
+	rc = config_set(c, key, text, NULL, buf_cstr(&source), e);
+	mem_free_secret(text);
 	buf_free(&source);
 	return rc < 0 ? err_wrap(e, "environment variable %s", name) : 0;
 }

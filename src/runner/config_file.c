@@ -191,8 +191,11 @@ int config_read_secret(const char *path, struct buf *out, struct err *e)
 	if (config_check_private(path, e) < 0)
 		return -1;
 	if (file_read(path, SECRET_MAX, &raw, e) == 0) {
+		line = buf_str(&raw);
+		if (str_starts(line, "\xEF\xBB\xBF")) /* some editors' mark of UTF-8 */
+			line = (struct str){ line.p + 3, line.n - 3 };
 		/* A second line is no part of a secret, but a mistake. */
-		line = str_trim(buf_str(&raw));
+		line = str_trim(line);
 		rc = 0;
 		if (line.n == 0)
 			rc = err_set(e, ERR_CONFIG, 0, "%s is empty", path);

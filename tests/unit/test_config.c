@@ -262,6 +262,12 @@ static void a_key_file_gives_the_key(void)
 	CHECK_STR(c.key, "k3y");
 	config_free(&c);
 
+	/* What editors put before it is no part of it, nor what secret managers put behind it. */
+	write_mode("secret", STR_LIT("\xEF\xBB\xBFk3y\n"), 0600);
+	CHECK(config_load(&c, dir, NULL, &e) == 0);
+	CHECK_STR(c.key, "k3y");
+	config_free(&c);
+
 	/* A second line would become a header of its own. */
 	write_mode("secret", STR_LIT("k3y\r\nX-Evil: 1\n"), 0600);
 	CHECK(config_load(&c, dir, NULL, &e) == 0);
@@ -278,6 +284,14 @@ static void a_key_file_gives_the_key(void)
 	free(path);
 
 	unsetenv("DAYTONA_RUNNER_SERVER_KEY_FILE");
+	setenv("DAYTONA_RUNNER_SERVER_KEY", "env-k3y\r\n", 1);
+	setenv("DAYTONA_RUNNER_SERVER_URL", " https://env\n", 1);
+	CHECK(config_load(&c, dir, NULL, &e) == 0);
+	CHECK_STR(c.key, "env-k3y");
+	CHECK_STR(c.url, "https://env");
+	config_free(&c);
+	unsetenv("DAYTONA_RUNNER_SERVER_KEY");
+	unsetenv("DAYTONA_RUNNER_SERVER_URL");
 	write_mode("runner.ini",
 	           STR_LIT("[server]\nurl=https://a\nkey=k\n[runner]\nid=i\nname=n\n"), 0640);
 	CHECK(config_load(&c, dir, NULL, &e) == 0);
