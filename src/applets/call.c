@@ -15,7 +15,7 @@
 static const char usage[] =
 	"call METHOD PATH [BODY]\n"
 	"Sends one request to the Server and prints the answer. BODY is JSON; \"-\" reads it from "
-	"standard input.\n" CLI_ADMIN_HELP;
+	"standard input.";
 
 #define BODY_MAX (1u << 20)
 

@@ -42,8 +42,12 @@ struct cli_admin {
 	char *own_url; /* and its Server */
 	char *source;  /* where the key came from, for messages */
 };
+#define CLI_ADMIN_NOTE \
+	"Without options, URL and key come from DAYTONA_API_URL and DAYTONA_API_KEY, else the active " \
+	"profile of the daytona command line, else this host's runner configuration."
 #define CLI_ADMIN_OPTS(a) \
-	OPT_GROUP("Server"), OPT_STR(0, "api-url", "URL", &(a)->url, "URL of the Server's API"), \
+	OPT_GROUP_NOTE("Server", CLI_ADMIN_NOTE), \
+		OPT_STR(0, "api-url", "URL", &(a)->url, "URL of the Server's API"), \
 		OPT_SECRET(0, "api-key", "KEY", &(a)->key, \
 	                   "API key; better by file or environment"), \
 		OPT_STR(0, "api-key-file", "FILE", &(a)->key_file, "read the API key from FILE"), \
@@ -52,9 +56,6 @@ struct cli_admin {
 		OPT_FLAG(0, "allow-http", &(a)->allow_http, \
 	                 "send the key over plain http to another host"), \
 		CLI_CONFIG_DIR(&(a)->config_dir)
-#define CLI_ADMIN_HELP \
-	"\nWithout options, URL and key come from DAYTONA_API_URL and DAYTONA_API_KEY, else the active " \
-	"profile of the daytona command line, else this host's runner configuration."
 /* Finds URL and key and prepares the link; no I/O with the Server yet. A key is never used with
  * the URL of another source. */
 int cli_admin_open(struct cli_admin *a, struct err *e);

@@ -19,7 +19,7 @@
 static const char usage[] =
 	"create [-n NAME] [--apply | --env | -f json|yaml]\n"
 	"Registers a new runner on the Server and prints the line that configures it on its host. The API key in it is "
-	"shown only once.\n" CLI_ADMIN_HELP;
+	"shown only once.";
 
 #define NAME_MAX_BYTES 255
 

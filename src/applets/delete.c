@@ -12,7 +12,7 @@
 static const char usage[] =
 	"delete [-y] [RUNNER]\n"
 	"Removes a runner from the Server. Without RUNNER (id or name) asks which one. Files on the runner's host stay; "
-	"purge on that host removes these as well.\n" CLI_ADMIN_HELP;
+	"purge on that host removes these as well.";
 
 static int confirm(const struct runner_info *r, bool *yes, struct err *e)
 {

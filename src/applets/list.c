@@ -13,9 +13,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static const char usage[] =
-	"list [-f json|yaml]\n"
-	"Lists the runners registered on the Server: name, id and state.\n" CLI_ADMIN_HELP;
+static const char usage[] = "list [-f json|yaml]\n"
+			    "Lists the runners registered on the Server: name, id and state.";
 
 #define TABLE_COLUMNS_MIN 60
 

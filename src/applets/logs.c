@@ -21,7 +21,7 @@
 static const char usage[] =
 	"logs [-f] [-n LINES] [--workspace ID] [--target ID] [--build ID] [--job ID] [RUNNER]\n"
 	"Shows the log of this host's runner or of one of its resources. RUNNER (id or name) shows the Server's copy of "
-	"another runner's log.\n" CLI_ADMIN_HELP;
+	"another runner's log.";
 
 #define JOBS_MAX (64u << 20)
 

@@ -19,7 +19,7 @@ static const char usage[] =
 	"Removes a runner from the Server. Without RUNNER (id or name) lists the runners and asks which one; with --yes and "
 	"no terminal it is this host's. Shows what "
 	"depends on it and asks for confirmation. If it is this host's runner, stops it and removes its service and its "
-	"files; workspaces' data are only removed with --purge-data.\n" CLI_ADMIN_HELP;
+	"files; workspaces' data are only removed with --purge-data.";
 
 static void show_named(const char *kind, const char *name, const char *id)
 {

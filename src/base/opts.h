@@ -37,6 +37,8 @@ struct opt {
 #define OPT_SECRET(c, n, a, v, h) OPT(OPT_TYPE_STR, c, true, OPT_TEXT(n, a, h), v, 0, 0)
 #define OPT_INT(c, n, a, v, lo, hi, h) OPT(OPT_TYPE_INT, c, false, OPT_TEXT(n, a, h), v, lo, hi)
 #define OPT_GROUP(h) OPT(OPT_TYPE_GROUP, 0, false, OPT_TEXT("", "", h), NULL, 0, 0)
+/* note: a paragraph that ends the description of every applet with these options. */
+#define OPT_GROUP_NOTE(h, note) OPT(OPT_TYPE_GROUP, 0, false, OPT_TEXT("", note, h), NULL, 0, 0)
 #define OPT_END OPT(OPT_TYPE_END, 0, false, NULL, NULL, 0, 0)
 
 /* Parses argv[1..]. Operands are moved to the front of argv (argv[0] stays) and counted in the

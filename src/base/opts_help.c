@@ -141,6 +141,16 @@ static void add_option(struct buf *b, const struct opt *o, const char *no, size_
 	buf_free(&left);
 }
 
+static void add_notes(struct buf *b, const struct opt *opts)
+{
+	for (; opts->type != OPT_TYPE_END; opts++) {
+		if (opts->type == OPT_TYPE_GROUP && *opts_arg(opts)) {
+			buf_addc(b, '\n');
+			wrap(b, str_of(opts_arg(opts)), 0, 0);
+		}
+	}
+}
+
 _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 {
 	static const char before[] = "Usage: daytona-runner ";
@@ -156,6 +166,7 @@ _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 		buf_addc(&b, '\n');
 	while (str_next(&rest, '\n', &line))
 		wrap(&b, line, 0, 0);
+	add_notes(&b, opts);
 	if (opts->type != OPT_TYPE_GROUP)
 		buf_adds(&b, "\nOptions:\n");
 	for (size_t i = 0; opts[i].type != OPT_TYPE_END; i++) {
