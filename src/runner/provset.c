@@ -217,8 +217,7 @@ static void presets_result(struct sup *s)
 			it->searched |= line.p[0] == '=';
 		} else if (text && line.p[0] == '?') {
 			take_lost(s, text);
-		} else if (text && line.p[0] == '@') {
-			space = strchr(text, ' ');
+		} else if (text && line.p[0] == '@' && (space = strchr(text, ' ')) != NULL) {
 			*space = '\0';
 			if (!tasks_knows(s, text))
 				log_warn("%s", space + 1);
