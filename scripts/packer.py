@@ -2,7 +2,8 @@
 """Packs constant data for src/base/unpack.c, which has the format. Slow and thorough: it runs at build."""
 import collections
 
-LITERALS_MAX, LENGTH_MIN, LENGTH_SHORT, LENGTH_MAX, OFFSET_MAX = 128, 3, 9, 265, 4096
+LITERALS_MAX, LENGTH_MIN, LENGTH_SHORT, LENGTH_MAX = 128, 3, 8, 258
+OFFSET_NEAR, OFFSET_MAX = 4096, 1 << 20
 
 
 def matches(data):
@@ -23,6 +24,11 @@ def matches(data):
     return found
 
 
+def cost(n, offset):
+    """Bytes that a copy takes."""
+    return 4 if offset > OFFSET_NEAR else 2 if n <= LENGTH_SHORT else 3
+
+
 def pack(data):
     """data as the shortest row of literals and copies."""
     found = matches(data)
@@ -30,17 +36,17 @@ def pack(data):
     for i in range(len(data) - 1, -1, -1):
         steps = [(1 + n + best[i + n][0], n, 0) for n in range(1, min(LITERALS_MAX, len(data) - i) + 1)]
         for longest, offset in found[i]:
-            steps += [((2 if n <= LENGTH_SHORT else 3) + best[i + n][0], n, offset)
-                      for n in range(LENGTH_MIN, longest + 1)]
+            steps += [(cost(n, offset) + best[i + n][0], n, offset) for n in range(LENGTH_MIN, longest + 1)]
         best[i] = min(steps)
     out, i = bytearray(), 0
     while i < len(data):
         _, n, offset = best[i]
         if offset:
-            code = min(n - LENGTH_MIN, 7)
-            out += bytes([0x80 | code << 4 | (offset - 1) >> 8, (offset - 1) & 0xFF])
-            if code == 7:
-                out.append(n - LENGTH_SHORT - 1)
+            far = offset > OFFSET_NEAR
+            code, size = (6, 3) if far else (7, 2) if n > LENGTH_SHORT else (n - LENGTH_MIN, 2)
+            out += ((8 | code) << 8 * size - 4 | offset - 1).to_bytes(size, "big")
+            if code >= 6:
+                out.append(n - LENGTH_MIN)
         else:
             out.append(n - 1)
             out += data[i:i + n]

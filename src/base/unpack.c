@@ -2,8 +2,10 @@
 /*
  * See unpack.h. A row of steps; the first byte t of each says which:
  *   t < 0x80   t + 1 bytes follow as they are;
- *   else       copy from (t & 15) << 8 | next byte, plus 1, bytes back: (t >> 4 & 7) + 3 bytes, or,
- *              where that would be 10, 10 more than the third byte says. Copies may overlap.
+ *   else       a copy, which may overlap. t & 15 begins the way back less 1 (big endian), c = t >> 4 & 7:
+ *              c < 6   another byte of that; c + 3 bytes are copied;
+ *              c == 6  two more bytes of that; a byte: so many plus 3 are copied;
+ *              c == 7  another byte of that; a byte: so many plus 3 are copied.
  */
 #include "base/unpack.h"
 
@@ -14,7 +16,7 @@ void unpack(struct buf *b, const unsigned char *p, size_t n)
 	const unsigned char *end = p + n;
 
 	while (p < end) {
-		size_t t = *p++, len = (t >> 4 & 7) + 3, back;
+		size_t t = *p++, len = t >> 4 & 7, back;
 		char *to;
 
 		if (t < 0x80) {
@@ -22,9 +24,11 @@ void unpack(struct buf *b, const unsigned char *p, size_t n)
 			p += t + 1;
 			continue;
 		}
-		back = ((t & 15) << 8 | *p++) + 1;
-		if (len == 10)
-			len += *p++;
+		back = (t & 15) << 8 | *p++;
+		if (len == 6)
+			back = back << 8 | *p++;
+		len = 3 + (len < 6 ? len : *p++);
+		back++;
 		assert(back <= b->n);
 		to = buf_reserve(b, len);
 		for (size_t i = 0; i < len; i++)

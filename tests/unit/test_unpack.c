@@ -20,13 +20,16 @@ static void steps_are_followed(void)
 		  "abc\x80\x02",
 		  6, "abcabc" },
 		{ "\x00"
-		  "a\xe0\x00",
-		  4, "aaaaaaaaaa" }, /* 9 is the longest copy of two bytes */
+		  "a\xd0\x00",
+		  4, "aaaaaaaaa" }, /* 8 is the longest copy of two bytes */
 		{ "\x00"
-		  "a\xf0\x00\x00",
-		  5, "aaaaaaaaaaa" }, /* 10 */
+		  "a\xf0\x00\x06",
+		  5, "aaaaaaaaaa" }, /* 9 */
+		{ "\x00"
+		  "a\xe0\x00\x00\x06",
+		  6, "aaaaaaaaaa" }, /* the long way */
 		{ "\x01"
-		  "ab\xf0\x01\x05",
+		  "ab\xf0\x01\x0c",
 		  6, "ababababababababa" }, /* 15, overlapping */
 	};
 
@@ -42,16 +45,17 @@ static void steps_are_followed(void)
 
 static void far_and_long_copies(void)
 {
-	static const unsigned char packed[] = { 0xff, 0xff, 0xff, 0x80, 0x00 };
+	/* The longest from as near as can be, then the last of it from beyond that. */
+	static const unsigned char packed[] = { 0xff, 0xff, 0xff, 0xe0, 0x10, 0xff, 0x02 };
 	struct buf b = { 0 };
 
 	for (unsigned i = 0; i < 4096; i++)
 		buf_addc(&b, (char)('a' + i % 23));
 	unpack(&b, packed, sizeof(packed));
-	CHECK(b.n == 4096 + 265 + 3);
-	CHECK(memcmp(b.p, b.p + 4096, 265) == 0);
-	for (size_t i = 4096 + 265; i < b.n; i++)
-		CHECK_INT(b.p[i], 'a' + 264 % 23);
+	CHECK_INT(b.n, 4096 + 258 + 5);
+	CHECK(memcmp(b.p + 4096, b.p, 258) == 0);
+	CHECK(memcmp(b.p + 4096 + 258, b.p + 258 - 256, 5) == 0);
+	CHECK_INT(b.p[b.n], 0);
 	buf_free(&b);
 }
 
