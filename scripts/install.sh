@@ -274,14 +274,14 @@ services()	# the files by which an init system starts the runner, one a line
 	done
 }
 
-service_config()	# FILE: the configuration directory that it names
+service_dir()	# FILE Configuration|State: that directory of the runner that the file starts
 {
 	while read -r mark word dir; do
-		[ "$mark $word" != '# Configuration:' ] || printf '%s\n' "$dir"
+		[ "$mark $word" != "# $2:" ] || printf '%s\n' "$dir"
 	done <"$1" | head -n 1
 }
 
-read_status()	# [--config-dir DIR]: what the runner says, in $status, and its process in $pid
+read_status()	# [OPTION...]: what the runner says, in $status, and its process in $pid
 {
 	status=$("$target" status --format json "$@" 2>/dev/null </dev/null) || :
 	status=$(printf '%s' "$status" | tr -d ' \n\t')
@@ -294,7 +294,7 @@ read_status()	# [--config-dir DIR]: what the runner says, in $status, and its pr
 }
 
 # A runner goes on with the old program until it is restarted; one with jobs is not disturbed.
-look_after()	# [--config-dir DIR]
+look_after()	# [OPTION...]
 {
 	read_status "$@" || return 0
 	[ -z "$pid" ] || [ "$pid" != "$seen" ] || return 0
@@ -322,7 +322,8 @@ look_after_running()
 {
 	seen=''
 	file=$(services | head -n 1)
-	[ -z "$file" ] || look_after --config-dir "$(service_config "$file")" || return 1
+	[ -z "$file" ] || look_after --config-dir "$(service_dir "$file" Configuration)" \
+		--state-dir "$(service_dir "$file" State)" || return 1
 	look_after
 }
 
@@ -376,7 +377,7 @@ install_it()
 	look_after_running
 }
 
-stop_running()	# [--config-dir DIR]
+stop_running()	# [OPTION...]
 {
 	! read_status "$@" || "$target" stop "$@" </dev/null ||
 		die "the runner still runs; stop it first: daytona-runner stop"
@@ -391,7 +392,8 @@ uninstall_it()
 	[ "$force" = 1 ] || is_ours "$target" || die "$target is not daytona-runner, left alone"
 	file=$(services | head -n 1)
 	if [ -n "$file" ]; then
-		stop_running --config-dir "$(service_config "$file")"
+		stop_running --config-dir "$(service_dir "$file" Configuration)" \
+			--state-dir "$(service_dir "$file" State)"
 		"$target" service uninstall </dev/null || die "cannot remove $file"
 	fi
 	stop_running

@@ -5,12 +5,14 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/out.h"
 #include "base/proc.h"
 #include "jobs/joblog.h"
 #include "runner/daemon.h"
 #include "runner/logview.h"
+#include "runner/paths.h"
 #include "runner/service.h"
 
 #include <poll.h>
@@ -24,6 +26,7 @@
 #define ASK_AGAIN_MS 200
 #define STOP_MARGIN_MS 15000
 #define COMMAND_MAX 64
+#define STATUS_MAX (16u << 20)
 
 const char *life_program(struct err *e)
 {
@@ -152,6 +155,54 @@ static int start_daemon(const struct config *c, const struct kv *flags, struct d
 	return rc;
 }
 
+/* What the process that holds the lock says of itself: 1 the Server has it, 0 not yet (why), -1 nothing, or nobody holds it. */
+static int own_word(const struct config *c, struct proc_id *who, struct buf *why)
+{
+	struct err ignored = { 0 };
+	struct buf text = { 0 };
+	struct json_doc *doc = NULL;
+	char *path = paths_status(c->state_dir);
+	int64_t pid = 0;
+	int word = -1;
+
+	if (daemon_lock_probe(c->state_dir, who, &ignored) > 0 &&
+	    file_read(path, STATUS_MAX, &text, &ignored) == 0)
+		doc = json_parse(buf_str(&text), STATUS_MAX, &ignored);
+	if (doc && json_i64(json_get(json_root(doc), "pid"), 1, INT32_MAX, &pid) &&
+	    pid == who->pid) {
+		char *last = json_dup_or_empty(json_get(json_root(doc), "last_error"));
+
+		buf_reset(why);
+		buf_adds(why, last);
+		word = json_bool(json_get(json_root(doc), "server_ok"), false);
+		free(last);
+	}
+	json_doc_free(doc);
+	buf_free(&text);
+	free(path);
+	return word;
+}
+
+/* A service manager is done sooner than its runner, and the Server may still have the one before in mind. */
+static int await_service(const struct config *c, struct deadline d, struct err *e)
+{
+	struct proc_id who = { 0 };
+	struct buf why = { 0 };
+	int word, rc = 0;
+
+	while ((word = own_word(c, &who, &why)) != 1 && !deadline_passed(d))
+		poll(NULL, 0, ASK_AGAIN_MS / 4);
+	if (!who.pid)
+		rc = err_set(
+			e, ERR_TIMEOUT, 0,
+			"the service was started, but no runner is there; the log of the service manager may say why");
+	else if (word == 0)
+		rc = err_set(e, ERR_TIMEOUT, 0, "the runner was started, but is not usable yet: %s",
+		             why.n ? buf_cstr(&why) : "the Server has not accepted it");
+	buf_free(&why);
+	return rc;
+}
+
 /* After the start, by whomever: waits for the Server's word and prints what became of it. */
 static int await_running(const struct config *c, struct deadline d, bool already, struct err *e)
 {
@@ -166,10 +217,10 @@ static int await_running(const struct config *c, struct deadline d, bool already
 	return 0;
 }
 
-/* A service has a command line of its own. */
+/* A service has a command line of its own. The state directory only says which runner is meant. */
 static int control(const struct service *s, const char *verb, const struct kv *flags, struct err *e)
 {
-	if (flags && flags->n)
+	if (flags && flags->n > (kv_get(flags, "runner.state_dir") ? 1 : 0))
 		return err_set(
 			e, ERR_USAGE, 0,
 			"%s runs it as a service, which settings given here do not reach; save them with daytona-runner configure",
@@ -189,7 +240,7 @@ int life_start(const struct config *c, const struct kv *flags, int64_t start_ms,
 	if (config_require(c, e) < 0)
 		return -1;
 	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s))
-		rc = control(&s, "start", flags, e);
+		rc = control(&s, "start", flags, e) < 0 ? -1 : await_service(c, d, e);
 	else
 		rc = start_daemon(c, flags, d, &already, e);
 	if (rc == 0)
@@ -255,6 +306,7 @@ int life_restart(const struct config *c, const struct kv *flags, int64_t start_m
 {
 	struct service s = { .config = c };
 	struct proc_id who = { 0 };
+	struct deadline d;
 	char keeper[SERVICE_UNIT_MAX];
 	int running, rc;
 
@@ -272,8 +324,11 @@ int life_restart(const struct config *c, const struct kv *flags, int64_t start_m
 		rc = replace_kept(c, who, keeper, e);
 	else
 		return life_stop(c, -1, e) < 0 ? -1 : life_start(c, flags, start_ms, e);
+	d = deadline_in_ms(start_ms);
 	if (rc == 0)
-		rc = await_running(c, deadline_in_ms(start_ms), false, e);
+		rc = await_service(c, d, e);
+	if (rc == 0)
+		rc = await_running(c, d, false, e);
 	if (rc < 0 && e->kind != ERR_USAGE)
 		show_last_lines(c);
 	return rc;

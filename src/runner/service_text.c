@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define HEAD "# Service of daytona-runner\n# Configuration: "
+/* Read back by service.c and install.sh: which runner it is. */
+#define HEAD "# Service of daytona-runner\n# Configuration: %s\n# State: %s\n"
 
 /* systemd.syntax(7): specifiers and variables must not be expanded. */
 static void add_unit_word(struct buf *b, const char *word)
@@ -39,7 +40,7 @@ static void add_systemd(const struct service *s, struct buf *b)
 {
 	const struct config *c = s->config;
 
-	buf_addf(b, HEAD "%s\n\n[Unit]\nDescription=Daytona runner\n", c->dir);
+	buf_addf(b, HEAD "\n[Unit]\nDescription=Daytona runner\n", c->dir, c->state_dir);
 	if (!s->user)
 		buf_adds(
 			b,
@@ -88,8 +89,8 @@ static void add_openrc(const struct service *s, struct buf *b)
 	add_arguments(s, &arguments);
 	buf_addf(b,
 	         "#!/sbin/openrc-run\n" HEAD
-	         "%s\n\ndescription='Daytona runner'\nsupervisor=supervise-daemon\ncommand=",
-	         s->config->dir);
+	         "\ndescription='Daytona runner'\nsupervisor=supervise-daemon\ncommand=",
+	         s->config->dir, s->config->state_dir);
 	buf_add_shell(b, str_of(s->program));
 	buf_adds(b, "\ncommand_args=");
 	buf_add_shell(b, buf_str(&arguments)); /* it is evaluated once more */
@@ -106,13 +107,13 @@ static void add_sysv(const struct service *s, struct buf *b)
 {
 	buf_addf(
 		b,
-		"#!/bin/sh\n" HEAD "%s\n### BEGIN INIT INFO\n# Provides:          daytona-runner\n"
+		"#!/bin/sh\n" HEAD "### BEGIN INIT INFO\n# Provides:          daytona-runner\n"
 		"# Required-Start:    $network $local_fs $remote_fs\n# Required-Stop:     $network $local_fs $remote_fs\n"
 		"# Should-Start:      docker $time\n# Should-Stop:       docker\n# Default-Start:     2 3 4 5\n"
 		"# Default-Stop:      0 1 6\n# Short-Description: Daytona runner\n### END INIT INFO\n"
 		"# chkconfig: 2345 95 05\n\numask 077\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
 		"export PATH\n\nrunner()\n{\n\tverb=$1\n\tshift\n\t",
-		s->config->dir);
+		s->config->dir, s->config->state_dir);
 	buf_add_shell(b, str_of(s->program));
 	buf_adds(b, " \"$verb\"");
 	add_arguments(s, b);

@@ -31,6 +31,7 @@ exec unshare -p -i -u -C --fork sh -ec '
 	mount -t cgroup2 none /sys/fs/cgroup
 	mount -t tmpfs none /run
 	mount -t tmpfs none /etc/systemd/system
+	mount -t tmpfs none /var/lib
 	for name in {targets}; do
 		printf "[Unit]\nDefaultDependencies=no\n" >/etc/systemd/system/$name.target
 	done
@@ -113,6 +114,7 @@ class Systemd(LifeCase):
         self.runner("service", "install")
         self.assertEqual(self.property(unit, "UnitFileState"), "enabled")
         self.assertIn("Running", self.runner("start").stdout)
+        self.runner("status", "-q")
         first = self.property(unit, "MainPID")
         self.assertIn(first, self.runner("start").stdout)
         self.assertEqual(self.property(unit, "StatusText"), "Running")
@@ -120,6 +122,16 @@ class Systemd(LifeCase):
         self.assertIn("Running", self.runner("restart").stdout)
         second = self.property(unit, "MainPID")
         self.assertNotIn(second, ("0", first))
+        self.runner("status", "-q")
+        text = self.ini_text()
+        with open(self.ini, "w", encoding="utf-8") as file:
+            file.write(text.replace(made["apiKey"], "x" * len(made["apiKey"])))
+        # The Server has the runner before it in mind for some time; the new one knows better.
+        self.assertIn("key", self.runner("restart", "--timeout", "2", rc=1).stderr.splitlines()[-1])
+        with open(self.ini, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.runner("restart")
+        second = self.property(unit, "MainPID")
         self.assertIn("configure", self.runner("restart", "--max-jobs", "4", rc=2).stderr)
         self.assertEqual(self.property(unit, "MainPID"), second)
         self.assertEqual(self.systemctl("reload", unit).returncode, 0)
@@ -198,18 +210,20 @@ class Systemd(LifeCase):
         self.assertEqual(self.property("edge", "ActiveState"), "inactive")
 
     def test_the_installer_looks_after_the_service(self):
-        made = self.configured()
+        made = self.create()
         folder = self.path("bin")
         os.mkdir(folder)
-        env = dict(self.env(admin=False), DAYTONA_RUNNER_BIN_DIR=folder)
+        env = dict(self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=None), DAYTONA_RUNNER_BIN_DIR=folder)
         install = lambda *args, **extra: self.inside("sh", INSTALL, *args, **dict(env, **extra))
         result = install("--offline", common.BIN)
         self.assertEqual(result.returncode, 0, result.stderr)
         program = os.path.join(folder, "daytona-runner")
-        self.assertEqual(self.inside(program, "service", "install", "--start").returncode, 0)
+        for args in (made["command"].split()[1:] + ["--port", "0", "--providers", "none"], ["service", "install", "--start"]):
+            result = self.inside(program, *args, **env)
+            self.assertEqual(result.returncode, 0, result.stderr)
         first = self.property("daytona-runner", "MainPID")
         # Another environment, as under sudo: the unit says which runner it is.
-        result = install("--offline", common.BIN, DAYTONA_RUNNER_CONFIG_DIR=self.path("other"))
+        result = install("--offline", common.BIN, HOME=self.path("other"))
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("was restarted", result.stdout)
         self.assertIn("is set up", result.stdout)
@@ -291,8 +305,10 @@ class OpenRC(LifeCase):
                 $run service install
                 test -h /etc/runlevels/default/daytona-runner
                 $run start
+                $run status -q
                 rc-service daytona-runner status
                 $run restart
+                $run status -q
                 rc-service daytona-runner reload
                 rc-service daytona-runner restart
                 $run start
