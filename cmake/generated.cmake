@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# C files made at build time: CA roots, licence texts, build id.
+# C files made at build time: CA roots, licence texts, build id, scripts.
 set(out ${CMAKE_BINARY_DIR}/generated)
 file(MAKE_DIRECTORY ${out})
 
@@ -52,10 +52,10 @@ const long long dr_build_epoch = @build_epoch@;
 ]] @ONLY)
 set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)
 
-# The installer is part of the executable: the embedded server hands it out.
-set(script ${CMAKE_SOURCE_DIR}/scripts/gen-install-script)
-set(installer ${CMAKE_SOURCE_DIR}/scripts/install.sh)
-add_custom_command(OUTPUT ${out}/install_script.c
-	COMMAND ${Python3_EXECUTABLE} ${script} ${installer} ${out}/install_script.c
-	DEPENDS ${script} ${packer} ${installer} COMMENT "Generating install_script.c" VERBATIM)
-set(DR_GENERATED_applets ${out}/install_script.c)
+# The embedded server hands these out.
+set(script ${CMAKE_SOURCE_DIR}/scripts/gen-scripts)
+set(texts ${CMAKE_SOURCE_DIR}/scripts/install.sh ${CMAKE_SOURCE_DIR}/scripts/get-daytona.sh)
+add_custom_command(OUTPUT ${out}/scripts.c
+	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}
+	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating scripts.c" VERBATIM)
+set(DR_GENERATED_applets ${out}/scripts.c)

@@ -5,7 +5,7 @@
  */
 #include "applets/server/srv.h"
 
-#include "applets/server/install_script.h"
+#include "applets/server/scripts.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/unpack.h"
@@ -20,72 +20,39 @@
 
 #define SELF "/proc/self/exe"
 
-static const char daytona_script[] =
-	"#!/bin/sh\n"
-	"# Installs the daytona command from the server that this script came from.\n"
-	"set -e\n"
-	"command -v daytona >/dev/null 2>&1 && exit 0\n"
-	"base=${DAYTONA_SERVER_DOWNLOAD_URL:-@BASE_URL@/binary}\n"
-	"version=${DAYTONA_SERVER_VERSION:-latest}\n"
-	"dir=${DAYTONA_PATH:-/usr/local/bin}\n"
-	"case $(uname -s) in Linux) os=linux ;; Darwin) os=darwin ;;\n"
-	"*) echo \"no daytona for $(uname -s)\" >&2; exit 1 ;; esac\n"
-	"case $(uname -m) in x86_64|amd64) arch=amd64 ;; aarch64|arm64) arch=arm64 ;;\n"
-	"*) echo \"no daytona for $(uname -m)\" >&2; exit 1 ;; esac\n"
-	"url=$base/$version/daytona-$os-$arch\n"
-	"auth=\"Authorization: Bearer $DAYTONA_SERVER_API_KEY\"\n"
-	"mkdir -p \"$dir\"\n"
-	"tmp=$(mktemp \"$dir/.daytona.XXXXXX\")\n"
-	"trap 'rm -f \"$tmp\"' EXIT\n"
-	"try=1\n"
-	"until if command -v curl >/dev/null 2>&1; then\n"
-	"\tcurl -fsSL -H \"$auth\" -o \"$tmp\" \"$url\"\n"
-	"else wget -q --header=\"$auth\" -O \"$tmp\" \"$url\"; fi; do\n"
-	"\ttry=$((try + 1))\n"
-	"\t[ $try -le 10 ] || { echo \"cannot download $url\" >&2; exit 1; }\n"
-	"\tsleep 2\n"
-	"done\n"
-	"chmod 755 \"$tmp\"\n"
-	"mv -f \"$tmp\" \"$dir/daytona\"\n";
-
-/* Sends script with each @BASE_URL@ replaced by our address and suffix. */
-static void reply_script(struct call *c, struct str script, const char *suffix)
+/* Sends a packed script with each @BASE_URL@ replaced by our address and suffix. */
+static void reply_script(struct call *c, const unsigned char *packed, size_t n, const char *suffix)
 {
 	static const char mark[] = "@BASE_URL@";
-	struct buf base = { 0 }, out = { 0 };
+	struct buf base = { 0 }, script = { 0 }, out = { 0 };
+	struct str rest;
 	const char *at;
 
+	unpack(&script, packed, n);
+	rest = buf_str(&script);
 	call_base_url(c, &base);
 	/* Without a usable address the mark stays: the installer then asks for one. */
-	while (base.n && (at = str_find(script, mark)) != NULL) {
-		size_t n = (size_t)(at - script.p);
-
-		buf_add(&out, script.p, n);
+	while (base.n && (at = str_find(rest, mark)) != NULL) {
+		buf_add(&out, rest.p, (size_t)(at - rest.p));
 		buf_addf(&out, "%s%s", buf_cstr(&base), suffix);
-		script.p += n + sizeof(mark) - 1;
-		script.n -= n + sizeof(mark) - 1;
+		rest.n -= (size_t)(at - rest.p) + sizeof(mark) - 1;
+		rest.p = at + sizeof(mark) - 1;
 	}
-	buf_add_str(&out, script);
+	buf_add_str(&out, rest);
 	reply_text(c, 200, buf_cstr(&out));
 	buf_free(&base);
+	buf_free(&script);
 	buf_free(&out);
 }
 
 void h_binary_script(struct call *c)
 {
-	reply_script(c, str_of(daytona_script), "");
+	reply_script(c, script_get_daytona, script_get_daytona_n, "");
 }
 
 void h_install_script(struct call *c)
 {
-	struct buf script = { 0 };
-
-	unpack(&script, dr_install_script, dr_install_script_n);
-	if (script.n)
-		reply_script(c, buf_str(&script), "/download");
-	else
-		reply_error(c, 404, "this build has no installer");
-	buf_free(&script);
+	reply_script(c, script_install, script_install_n, "/download");
 }
 
 /* A regular file as the answer; false when there is none. */
