@@ -30,6 +30,7 @@ APPLET_LIST(APPLET_DECLARE)
 int applet_fail(const char *applet, const struct err *e);
 const struct applet *applet_find(const char *name); /* or alias; NULL if there is none */
 void applet_list(void (*each)(void *arg, const struct applet *a), void *arg);
-const char *applet_self_exe(void); /* where /proc/self/exe leads; borrowed */
+const char *
+applet_self_exe(void); /* where /proc/self/exe leads, else how we were called; borrowed */
 
 #endif

@@ -28,9 +28,12 @@ int things_each(struct provider_handle *h, struct api *api, const char *runner_i
 {
 	struct once o = { .each = each, .arg = arg };
 	struct json_doc *doc = NULL;
-	int rc = h->p->things ? h->p->things(h->self, "", once, &o, d, e) : 0;
+	int rc;
 
-	if (h->p->things && rc == 0 && api)
+	if (!h->p->things)
+		return 0;
+	rc = h->p->things(h->self, "", once, &o, d, e);
+	if (rc == 0 && api)
 		rc = api_call(api, "GET", "/target-config?showOptions=true", (struct str){ 0 },
 		              &doc, d, e);
 	for (struct json m = json_first(json_root(doc)); rc == 0 && json_present(m);
