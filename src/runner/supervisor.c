@@ -328,8 +328,10 @@ static void loop(struct sup *s)
 		runlog_step(s);
 		health_step(s);
 		check_ready(s);
-		/* Nothing that waits for this unit, least of all the boot, is to wait for the Server. */
-		if (s->health.ok != told || (!notified && deadline_passed(notify))) {
+		/* Nothing that waits for this unit, least of all the boot, is to wait for the Server for long. */
+		if (notified
+		            ? s->health.ok != told
+		            : (s->health.ok && provset_all_checked(s)) || deadline_passed(notify)) {
 			told = s->health.ok;
 			notified = true;
 			sdnotify(told ? "READY=1\nSTATUS=Running"
