@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See server.h: the connection to the Server, requests, and what answers mean. */
+#include "api/server.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REPLY_MAX HTTP_BODY_MAX
+#define ERROR_TEXT_MAX 500
+
+struct api {
+	const struct api_settings *s;
+	int64_t retry_after_ms;
+	struct url proxy;
+	bool has_proxy;
+	struct conn_target target;
+	struct http_client *http;
+};
+
+struct api *api_new(const struct api_settings *s)
+{
+	struct api *a = mem_alloc(sizeof(*a));
+	const char *proxy = proxy_for(s->url, s->proxy, s->no_proxy);
+	struct err ignored;
+
+	a->s = s;
+	a->has_proxy = proxy && proxy_parse(proxy, &a->proxy, &ignored) == 0;
+	a->target = (struct conn_target){
+		.url = s->url,
+		.tls = s->tls,
+		.proxy = a->has_proxy ? &a->proxy : NULL,
+	};
+	a->http = http_client_new(&a->target, "daytona-runner/" DR_VERSION);
+	return a;
+}
+
+void api_free(struct api *a)
+{
+	if (!a)
+		return;
+	http_client_free(a->http);
+	url_free(&a->proxy);
+	free(a);
+}
+
+struct http_client *api_http(struct api *a)
+{
+	return a->http;
+}
+
+const struct url *api_url(const struct api *a)
+{
+	return a->s->url;
+}
+
+int64_t api_retry_after_ms(const struct api *a)
+{
+	return a->retry_after_ms;
+}
+
+static size_t common_fields(const struct api *a, struct buf *auth, struct http_field *fields)
+{
+	size_t n = 0;
+
+	if (a->s->key && *a->s->key) {
+		buf_reset(auth);
+		buf_addf(auth, "Bearer %s", a->s->key);
+		fields[n++] = (struct http_field){ "Authorization", buf_cstr(auth) };
+	}
+	fields[n++] = (struct http_field){ "X-Client-Version", "v" DR_VERSION };
+	return n;
+}
+
+void api_prepare(const struct api *a, struct api_request *r, const char *method, const char *path,
+                 struct str body, bool accept_json)
+{
+	size_t n = common_fields(a, &r->auth, r->fields);
+
+	if (accept_json)
+		r->fields[n++] = (struct http_field){ "Accept", "application/json" };
+	buf_reset(&r->target);
+	buf_adds(&r->target, a->s->url->path);
+	buf_adds(&r->target, path);
+	r->http = (struct http_request){
+		.method = method,
+		.target = buf_cstr(&r->target),
+		.fields = r->fields,
+		.n_fields = n,
+		.body = body,
+		.content_type = body.n ? "application/json; charset=utf-8" : NULL,
+		.follow = true,
+	};
+}
+
+void api_request_free(struct api_request *r)
+{
+	buf_free(&r->target);
+	buf_wipe(&r->auth);
+	*r = (struct api_request){ 0 };
+}
+
+/* ---- what an answer means ---- */
+
+static bool is_page(const struct http_reply *reply)
+{
+	struct str type = http_head_get(&reply->h, "Content-Type");
+	struct str body = str_trim(buf_str(&reply->body));
+
+	return (type.n >= 9 && strncasecmp(type.p, "text/html", 9) == 0) ||
+	       (body.n && body.p[0] == '<');
+}
+
+/* The Server's own words: {"error":"…"} whatever the content type says, else short plain text. */
+static void error_text(const struct http_reply *reply, struct buf *out)
+{
+	struct str type = http_head_get(&reply->h, "Content-Type");
+	struct str body = str_trim(buf_str(&reply->body));
+	struct json_doc *doc = NULL;
+	struct buf text = { 0 };
+	struct err ignored;
+
+	if (body.n && body.p[0] == '{')
+		doc = json_parse(body, REPLY_MAX, &ignored);
+	if (json_string(json_get(json_root(doc), "error"), &text))
+		;
+	else if (is_page(reply))
+		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type),
+		         reply->body.n);
+	else if (doc || body.n > ERROR_TEXT_MAX)
+		buf_addf(&text, "%zu bytes of %.*s", reply->body.n, STR_ARG(type));
+	else
+		buf_add_str(&text, body);
+	if (text.n > ERROR_TEXT_MAX)
+		text.n = ERROR_TEXT_MAX;
+	buf_add_printable(out, buf_str(&text), false);
+	json_doc_free(doc);
+	buf_free(&text);
+}
+
+static bool about_key(int status, const char *text)
+{
+	if (strstr(text, "does not belong"))
+		return false;
+	return status == 401 || status == 403 ||
+	       (status == 404 && (strcasestr(text, "api key") || strcasestr(text, "apikey")));
+}
+
+int api_check(const struct api *a, const struct http_reply *reply, const char *context,
+              struct err *e)
+{
+	struct str location = http_head_get(&reply->h, "Location");
+	struct buf text = { 0 }, url = { 0 };
+
+	if (reply->status >= 200 && reply->status < 300 && !is_page(reply))
+		return 0;
+	error_text(reply, &text);
+	if (text.n == 0)
+		buf_addf(&text, "%.*s", STR_ARG(reply->h.reason));
+	url_display(a->s->url, &url);
+	if (reply->status < 300) /* a sign-in page is no yes (field case 25) */
+		err_set(e, ERR_PARSE, 0, "%s: %s; is there a proxy or sign-in page between?",
+		        context, buf_cstr(&text));
+	else if (reply->status < 400 && location.p)
+		err_set(e, ERR_HTTP, reply->status,
+		        "%s: %d: the Server is elsewhere: %.*s; configure that URL", context,
+		        reply->status, (int)(location.n < 200 ? location.n : 200), location.p);
+	else if (about_key(reply->status, buf_cstr(&text)))
+		err_set(e, ERR_HTTP, reply->status == 404 ? 401 : reply->status,
+		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
+		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
+	else
+		err_set(e, ERR_HTTP, reply->status, "%s: %d%s%s", context, reply->status,
+		        text.n ? ": " : "", buf_cstr(&text));
+	buf_free(&url);
+	buf_free(&text);
+	return -1;
+}
+
+bool api_is_same_state(const struct err *e)
+{
+	return e->kind == ERR_HTTP && strstr(e->msg, "already in the specified state");
+}
+
+struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d)
+{
+	struct http_field fields[4];
+	struct buf auth = { 0 }, target = { 0 };
+	struct ws_client *w;
+	size_t n = common_fields(a, &auth, fields);
+
+	buf_adds(&target, a->s->url->path);
+	buf_adds(&target, path);
+	w = ws_client_new(&a->target, buf_cstr(&target), fields, n, d);
+	buf_wipe(&auth);
+	buf_free(&target);
+	return w;
+}
+
+int api_call(struct api *a, const char *method, const char *path, struct str body,
+             struct json_doc **doc, struct deadline d, struct err *e)
+{
+	struct api_request req = { 0 };
+	struct http_reply reply = { 0 };
+	struct buf context = { 0 };
+	struct str text;
+	int rc = -1;
+
+	if (doc)
+		*doc = NULL;
+	buf_addf(&context, "%s %s", method, path);
+	api_prepare(a, &req, method, path, body, doc != NULL);
+	if (http_do(a->http, &req.http, &reply, d, e) < 0) {
+		err_wrap(e, "%s", buf_cstr(&context));
+	} else if (api_check(a, &reply, buf_cstr(&context), e) == 0) {
+		text = str_trim(buf_str(&reply.body));
+		rc = 0;
+		if (doc && text.n && !(*doc = json_parse(text, REPLY_MAX, e)))
+			rc = err_wrap(e, "%s: the answer is no JSON", buf_cstr(&context));
+	}
+	a->retry_after_ms = reply.retry_after_ms;
+	buf_wipe(&reply.body); /* keys and tokens are in many answers */
+	http_reply_free(&reply);
+	api_request_free(&req);
+	buf_free(&context);
+	return rc;
+}
