@@ -147,7 +147,11 @@ static void on_request(void *arg, struct httpd_req *r)
 void health_open(struct sup *s)
 {
 	struct httpd_settings settings = {
-		.request = on_request, .arg = s, .max_conns = 16, .max_body = 1024
+		.request = on_request,
+		.arg = s,
+		.max_conns = 16,
+		.max_body = 1024,
+		.head_ms = 2000, /* mute callers must not keep the others waiting */
 	};
 	struct err e = { 0 };
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -336,6 +337,12 @@ class BasicTest(ServeCase):
                 float(value)
                 self.assertTrue(name.startswith("daytona_runner_"), line)
         self.assertEqual(get("/nothing")[0], 404)
+        mute = [socket.create_connection(("127.0.0.1", port)) for _ in range(16)]
+        start = time.monotonic()
+        self.assertEqual(get("/health")[0], 200)
+        self.assertLess(time.monotonic() - start, 8, "not held up by callers that say nothing")
+        for connection in mute:
+            connection.close()
         self.srv.stop()
         wait_for(lambda: get("/readyz")[0] == 503, 60 * PATIENCE, "readyz tells that the Server is away")
         self.assertEqual(get("/health")[0], 200)
