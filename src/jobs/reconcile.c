@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See jobs.h: what became of jobs of an earlier process. */
+#include "jobs/jobs.h"
+
+#include "jobs/ctx.h"
+
+#include <string.h>
+
+/* The job's state on the Server: JOB_STATE_UNKNOWN when it is not listed. *listed false: this Server has no such list. */
+static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, struct err *e)
+{
+	struct buf path = { 0 };
+	struct json_doc *doc = NULL;
+	int rc;
+
+	buf_adds(&path, "/job?resourceId=");
+	buf_add_urlenc(&path, str_of(c->job->resource_id));
+	buf_addf(&path, "&resourceType=%s", resource_type_name(c->job->type));
+	rc = api_call(c->api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, ctx_call(c), e);
+	*state = JOB_STATE_UNKNOWN;
+	*listed = !(rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || e->code == 405));
+	if (!*listed) {
+		err_clear(e);
+		rc = 0;
+	}
+	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+		struct job j = { 0 };
+		struct err ignored;
+
+		if (job_parse(m, &j, &ignored) == 0 && strcmp(j.id, c->job->id) == 0)
+			*state = j.state;
+		job_free(&j);
+	}
+	json_doc_free(doc);
+	buf_free(&path);
+	return rc;
+}
+
+static bool finished(enum job_action a, enum resource_condition is)
+{
+	switch (a) {
+	case ACT_CREATE:
+	case ACT_START: /* not of a restart: what runs may be what was to be stopped */
+		return is == COND_RUNNING;
+	case ACT_STOP:
+		return is == COND_STOPPED || is == COND_MISSING;
+	case ACT_DELETE:
+	case ACT_FORCE_DELETE:
+		return is == COND_MISSING;
+	default:
+		return false;
+	}
+}
+
+static const char *condition_text(enum resource_condition is)
+{
+	static const char *const texts[] = { "in an unknown state", "not there", "incomplete",
+		                             "stopped", "running" };
+
+	return texts[is];
+}
+
+/* True when the workspace is what the job was to make of it. Where it was not found out, text says what is known. */
+static bool workspace_finished(struct ctx *c, struct buf *text)
+{
+	struct workspace ws = { 0 };
+	struct buf info = { 0 };
+	struct err e = { 0 };
+	enum resource_condition is = COND_UNKNOWN;
+	struct registries none = { 0 };
+	struct workspace_job w = {
+		.ws = &ws, .env = &ws.env, .registries = &none, .builder_image = ""
+	};
+	const struct provider *p;
+	bool done = false;
+
+	if (api_workspace(c->api, c->job->resource_id, &ws, ctx_call(c), &e) < 0)
+		goto out;
+	if (ctx_provider(c, ws.target.config.provider.name, &e) < 0)
+		goto out;
+	p = c->provider.p;
+	if (!p->workspace_condition ||
+	    p->workspace_condition(c->provider.self, &ws, &is, ctx_call(c), &e) < 0)
+		goto out;
+	done = finished(c->job->action, is);
+	buf_addf(text, "; the workspace is %s", condition_text(is));
+	if (done && is == COND_RUNNING) { /* what the job would have reported last */
+		done = provider_workspace_info(&c->provider, &w, &info, ctx_call(c), &e) == 0 &&
+		       (info.n == 0 ||
+		        api_workspace_provider_metadata(c->api, ws.id, buf_str(&info), ctx_call(c),
+		                                        &e) == 0);
+	}
+out:
+	if (e.kind)
+		buf_addf(text, "; %s", e.msg);
+	buf_free(&info);
+	workspace_free(&ws);
+	return done;
+}
+
+int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
+                  enum job_state *state, struct buf *text, struct err *e)
+{
+	enum job_state server = JOB_STATE_UNKNOWN;
+	bool listed;
+	struct ctx c;
+	int rc;
+
+	ctx_open(&c, env, j);
+	rc = state_on_server(&c, &server, &listed, e);
+	if (rc < 0) {
+		ctx_close(&c);
+		return err_wrap(e, "find out what became of job %s", j->id);
+	}
+	*state = server;
+	if (server == JOB_SUCCESS || server == JOB_ERROR)
+		*state = JOB_STATE_UNKNOWN;
+	if (!listed || (server == JOB_RUNNING && begun)) {
+		*state = JOB_ERROR;
+		buf_addf(text, "the runner was restarted while the job ran (%s %s)",
+		         resource_type_name(j->type), job_action_name(j->action));
+		if ((j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
+		     workspace_finished(&c, text)) ||
+		    (j->type == RES_RUNNER && job_runner_finished(&c)))
+			*state = JOB_SUCCESS;
+		else
+			buf_adds(text, "; please repeat the action");
+	}
+	ctx_close(&c);
+	return 0;
+}
