@@ -93,6 +93,19 @@ class Calls(EngineCase):
         self.engine.containers.clear()
         self.drive(self.workspace(), "create", "start", **link).error(self, "ca.pem")
 
+    def test_few_looks_into_a_container_before_its_start(self):
+        """Each costs a mount of its files: one for its users, one brings all that it needs."""
+        self.drive(self.workspace(), "create", "start").ok(self)
+        before = []
+        for request in self.engine.requests:
+            if request.path.endswith("/start"):
+                break
+            before += [request.method] if "/archive" in request.path else []
+        self.assertEqual(before, ["GET", "PUT"])
+        files = list(self.engine.containers.values())[0].files
+        self.assertIn("/etc/passwd", files)
+        self.assertIn("/.daytona/daytona-runner", files)
+
     def test_environment_of_runner_stays_out(self):
         self.drive(self.workspace(), "create", "start", HTTP_PROXY="http://127.0.0.1:1", RUNNER_SECRET="xyzzy").ok(self)
         sent = b"".join(r.body for r in self.engine.requests)

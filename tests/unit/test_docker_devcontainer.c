@@ -314,6 +314,7 @@ static void states_are_mapped(void)
 	} rows[] = {
 		{ "running", CS_RUNNING },     { "exited", CS_EXITED }, { "stopped", CS_EXITED },
 		{ "created", CS_CREATED },     { "paused", CS_PAUSED }, { "removing", CS_REMOVING },
+		{ "stopping", CS_RESTARTING }, /* Podman */
 		{ "initialized", CS_CREATED }, { "weird", CS_UNKNOWN }, { "", CS_UNKNOWN },
 	};
 

@@ -38,6 +38,7 @@ static int put(struct engine *g, const char *container, struct engine_request *r
 struct program_source {
 	int fd;
 	const char *name, *file; /* name: in the archive */
+	struct str first;        /* goes before it */
 	struct stat st;
 	uint64_t left;
 	bool started;
@@ -51,6 +52,7 @@ static int fill_program(void *arg, struct buf *b, struct err *e)
 	if (!s->started) {
 		s->started = true;
 		s->left = (uint64_t)s->st.st_size;
+		buf_add_str(b, s->first);
 		tar_header(b, &(struct tar_entry){ .name = s->name,
 		                                   .type = '0',
 		                                   .mode = 0755,
@@ -75,9 +77,9 @@ static int fill_program(void *arg, struct buf *b, struct err *e)
 }
 
 int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
-                        struct deadline d, struct err *e)
+                        struct str first, struct deadline d, struct err *e)
 {
-	struct program_source s = { .name = path + 1, .file = file };
+	struct program_source s = { .name = path + 1, .file = file, .first = first };
 	struct engine_request r = { .body_source = fill_program, .body_arg = &s };
 	int rc;
 

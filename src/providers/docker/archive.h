@@ -6,9 +6,10 @@
 #include "providers/docker/engine.h"
 #include "providers/docker/tar.h"
 
-/* Puts the host's file at path (absolute; its directories are made) with mode 0755, owner root. */
+/* Puts the host's file at path (absolute; its directories are made) with mode 0755, owner root. first: archive entries that
+ * go with it, since each call on a container that does not run costs a mount of its files. */
 int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
-                        struct deadline d, struct err *e);
+                        struct str first, struct deadline d, struct err *e);
 /* True when path in the container has the size and time that archive_put_program gave it. */
 bool archive_is_current(struct engine *g, const char *container, const char *path, const char *file,
                         struct deadline d);

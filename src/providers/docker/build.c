@@ -187,7 +187,7 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 		rc = container_create(&k->g, x->b->build->id, buf_str(&body), &x->container, d, e);
 	}
 	if (rc == 0 && s.entry == ENTRY_PROGRAM)
-		rc = delivery_put_program(k, x->container, d, e);
+		rc = delivery_put_program(k, x->container, false, (struct str){ 0 }, d, e);
 	if (rc == 0)
 		rc = container_start(&k->g, x->container, d, e);
 	if (rc == 0)

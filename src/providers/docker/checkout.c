@@ -319,7 +319,7 @@ static int remove_by_engine(struct docker *k, const char *dir, const char *image
 	rc = make_helper(k, buf_cstr(&name), slash + 1, &s, parent, "/remove", &id, d, e);
 	spec_free(&s);
 	if (rc == 0)
-		rc = delivery_put_program(k, id, d, e);
+		rc = delivery_put_program(k, id, false, (struct str){ 0 }, d, e);
 	if (rc == 0 && container_start(&k->g, id, d, e) < 0) {
 		done = e->kind == ERR_OTHER && e->code == 0; /* it has done its work already */
 		rc = done ? 0 : -1;

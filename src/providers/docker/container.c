@@ -19,11 +19,12 @@ enum container_state container_state_of(const char *text)
 		const char *text;
 		enum container_state state;
 	} table[] = {
-		{ "created", CS_CREATED },    { "initialized", CS_CREATED },
-		{ "configured", CS_CREATED }, { "running", CS_RUNNING },
-		{ "paused", CS_PAUSED },      { "restarting", CS_RESTARTING },
-		{ "exited", CS_EXITED },      { "stopped", CS_EXITED },
-		{ "dead", CS_EXITED },        { "removing", CS_REMOVING },
+		{ "created", CS_CREATED },     { "initialized", CS_CREATED },
+		{ "configured", CS_CREATED },  { "running", CS_RUNNING },
+		{ "paused", CS_PAUSED },       { "restarting", CS_RESTARTING },
+		{ "stopping", CS_RESTARTING }, /* of Podman: neither has ended nor runs */
+		{ "exited", CS_EXITED },       { "stopped", CS_EXITED },
+		{ "dead", CS_EXITED },         { "removing", CS_REMOVING },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)

@@ -81,7 +81,8 @@ const char *delivery_program(const struct docker *k, struct buf *why)
 	return NULL;
 }
 
-int delivery_put_program(struct docker *k, const char *container, struct deadline d, struct err *e)
+int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+                         struct deadline d, struct err *e)
 {
 	struct buf why = { 0 };
 	const char *file = delivery_program(k, &why);
@@ -89,8 +90,8 @@ int delivery_put_program(struct docker *k, const char *container, struct deadlin
 
 	if (!file)
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
-	else if (!archive_is_current(&k->g, container, PROGRAM_PATH, file, d))
-		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, d, e);
+	else if (!found || !archive_is_current(&k->g, container, PROGRAM_PATH, file, d))
+		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, first, d, e);
 	buf_free(&why);
 	return rc;
 }
@@ -114,7 +115,8 @@ static int put_daytona(struct docker *k, const struct agent_job *a, struct deadl
 	rc = agent_fetch(k->env->api, k->env->state_dir, version,
 	                 *k->g.arch ? k->g.arch : agent_host_arch(), &file, &d, e);
 	if (rc == 0 && !archive_is_current(&k->g, a->c->id, DAYTONA_PATH, file, d))
-		rc = archive_put_program(&k->g, a->c->id, DAYTONA_PATH, file, d, e);
+		rc = archive_put_program(&k->g, a->c->id, DAYTONA_PATH, file, (struct str){ 0 }, d,
+		                         e);
 	free(file);
 	return rc;
 }
@@ -135,7 +137,7 @@ static int deliver(struct docker *k, const struct agent_job *a, const char **pro
 		err_clear(e);
 	}
 	*program = PROGRAM_PATH;
-	if (delivery_put_program(k, a->c->id, d, e) < 0)
+	if (delivery_put_program(k, a->c->id, true, (struct str){ 0 }, d, e) < 0)
 		return err_wrap(e, "built-in agent");
 	return 0;
 }

@@ -48,8 +48,9 @@ int checkout_remove_remote(struct docker *k, const char *id, const char *image, 
 /* delivery.c */
 /* Path of a static executable of ours that runs on the engine's machine, or NULL with the reason in why. Borrowed from k. */
 const char *delivery_program(const struct docker *k, struct buf *why);
-/* Puts it at PROGRAM_PATH unless it is there. */
-int delivery_put_program(struct docker *k, const char *container, struct deadline d, struct err *e);
+/* Puts it at PROGRAM_PATH, with the archive entries of first; found: unless it is there already. */
+int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+                         struct deadline d, struct err *e);
 struct agent_job {
 	const struct workspace_job *w;
 	const struct container *c;

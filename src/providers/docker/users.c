@@ -100,10 +100,9 @@ static void add_text(struct buf *tar, const char *name, const struct buf *text)
 	tar_pad(tar, text->n);
 }
 
-void account_provide(struct engine *g, const char *container, const char *user, struct deadline d)
+void account_provide(const char *user, struct account *a, struct buf *tar)
 {
-	struct buf tar = { 0 }, passwd = { 0 }, group = { 0 }, home = { 0 };
-	struct err e = { 0 };
+	struct buf passwd = { 0 }, group = { 0 }, home = { 0 };
 	int64_t number;
 	char *name = mem_dupn(user, strcspn(user, ":"));
 
@@ -114,18 +113,17 @@ void account_provide(struct engine *g, const char *container, const char *user, 
 			buf_addf(&passwd, "%s:x:1000:1000::/home/%s:/bin/sh\n", name, name);
 			buf_addf(&group, "%s:x:1000:\n", name);
 			buf_addf(&home, "home/%s/", name);
-			tar_header(&tar, &(struct tar_entry){ .name = buf_cstr(&home),
-			                                      .type = '5',
-			                                      .mode = 0755,
-			                                      .uid = 1000,
-			                                      .gid = 1000 });
+			tar_header(tar, &(struct tar_entry){ .name = buf_cstr(&home),
+			                                     .type = '5',
+			                                     .mode = 0755,
+			                                     .uid = 1000,
+			                                     .gid = 1000 });
 		}
-		add_text(&tar, "etc/passwd", &passwd);
-		add_text(&tar, "etc/group", &group);
-		tar_finish(&tar);
-		(void)archive_put_tar(g, container, buf_str(&tar), d, &e);
+		add_text(tar, "etc/passwd", &passwd);
+		add_text(tar, "etc/group", &group);
+		account_free(a);
+		(void)passwd_find(buf_str(&passwd), name, a);
 	}
-	buf_free(&tar);
 	buf_free(&home);
 	buf_free(&passwd);
 	buf_free(&group);

@@ -5,6 +5,7 @@
  */
 #include "providers/docker/wsstart.h"
 #include "base/mem.h"
+#include "providers/docker/archive.h"
 #include "providers/docker/dclife.h"
 #include "providers/docker/follow.h"
 
@@ -134,6 +135,25 @@ static void own_home(struct starting *s, struct deadline d)
 	buf_free(&owner);
 }
 
+/* Our program, and accounts for an image that has none, into a container before its start. */
+static int prepare(struct starting *s, struct deadline d, struct err *e)
+{
+	struct buf tar = { 0 };
+	int rc = 0;
+
+	if (s->account.no_passwd)
+		account_provide(*s->user ? s->user : s->c.user, &s->account, &tar);
+	if (strcmp(s->c.entry, PROGRAM_PATH) == 0) {
+		rc = delivery_put_program(s->k, s->c.id, s->c.state != CS_CREATED && !tar.n,
+		                          buf_str(&tar), d, e);
+	} else if (tar.n) {
+		tar_finish(&tar);
+		rc = archive_put_tar(&s->k->g, s->c.id, buf_str(&tar), d, e);
+	}
+	buf_free(&tar);
+	return rc;
+}
+
 static int bring_up(struct starting *s, struct deadline d, struct err *e)
 {
 	struct docker *k = s->k;
@@ -149,15 +169,8 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 			own_home(s, d);
 		return 0;
 	}
-	if (s->account.no_passwd) {
-		account_provide(&k->g, s->c.id, *s->user ? s->user : s->c.user, d);
-		account_free(&s->account);
-		if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
-			return -1;
-	}
-	if (check_mounts(s, e) < 0 || checkout_own(k, &s->dir, &s->account, e) < 0)
-		return -1;
-	if (strcmp(s->c.entry, PROGRAM_PATH) == 0 && delivery_put_program(k, s->c.id, d, e) < 0)
+	if (check_mounts(s, e) < 0 || prepare(s, d, e) < 0 ||
+	    checkout_own(k, &s->dir, &s->account, e) < 0)
 		return -1;
 	changed = match_ids(s, d);
 	if (container_start(&k->g, s->c.id, d, e) < 0)
