@@ -52,20 +52,20 @@ static void chan_close(struct chan *ch)
 }
 
 /* A request that was under way: whether the Server got it is not known. */
-static void chan_forget(struct sup *s, struct chan *ch)
+static void chan_forget(struct chan *ch)
 {
 	if (ch->use == CHAN_CLAIM)
-		tasks_claim_again(s, ch->task, true);
+		tasks_claim_again(ch->task, true, 0);
 	else if (ch->use == CHAN_REPORT)
-		tasks_report_again(s, ch->task, 0);
+		tasks_report_again(ch->task, 0);
 	ch->use = CHAN_IDLE;
 	ch->task = NULL;
 }
 
 void channels_close(struct sup *s)
 {
-	chan_forget(s, &s->poll);
-	chan_forget(s, &s->aux);
+	chan_forget(&s->poll);
+	chan_forget(&s->aux);
 	chan_close(&s->poll);
 	chan_close(&s->aux);
 }
@@ -75,7 +75,7 @@ void channels_drop(struct sup *s)
 	struct chan *both[] = { &s->poll, &s->aux };
 
 	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		chan_forget(s, both[i]);
+		chan_forget(both[i]);
 		http_abort(api_http(both[i]->api));
 		both[i]->not_before = (struct deadline){ 0 };
 		both[i]->failures = 0;
@@ -368,8 +368,8 @@ static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool ans
 	}
 	tell(t, "claim", e);
 	chan_failed(s, ch, e);
-	tasks_claim_again(s, t,
-	                  http_request_sent(api_http(ch->api)) && !(definite && e->code < 500));
+	tasks_claim_again(t, http_request_sent(api_http(ch->api)) && !(definite && e->code < 500),
+	                  ch->reply.retry_after_ms);
 }
 
 static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
@@ -391,7 +391,7 @@ static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool an
 	tell(t, "report", e);
 	if (!definite || refuses_key(e) || ch->reply.retry_after_ms > 0)
 		chan_failed(s, ch, e);
-	tasks_report_again(s, t, ch->reply.retry_after_ms);
+	tasks_report_again(t, ch->reply.retry_after_ms);
 }
 
 static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)

@@ -123,11 +123,11 @@ struct task *tasks_next_report(struct sup *s);
 void tasks_claimed(struct sup *s, struct task *t); /* the Server said yes */
 /* Somebody else's, or gone. */
 void tasks_claim_lost(struct sup *s, struct task *t, const char *why);
-void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous);
+void tasks_claim_again(struct task *t, bool ambiguous, int64_t after_ms);
 void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but maybe not known here */
 bool tasks_knows(struct sup *s, const char *job_id);
 void tasks_reported(struct sup *s, struct task *t); /* accepted, or never will be */
-void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms);
+void tasks_report_again(struct task *t, int64_t after_ms);
 void tasks_poll(struct sup *s, struct pollset *ps);
 void tasks_step(struct sup *s);
 bool tasks_reaped(struct sup *s, pid_t pid, int status);

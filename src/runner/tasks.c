@@ -142,13 +142,17 @@ void tasks_reported(struct sup *s, struct task *t)
 	journal_tidy(s->journal);
 }
 
-void tasks_report_again(struct sup *s, struct task *t, int64_t after_ms)
+static void again(struct task *t, enum task_stage stage, int64_t after_ms)
 {
 	int64_t wait_ms = backoff_ms(t->tries++, 30000);
 
-	(void)s;
-	t->stage = TASK_REPORT;
+	t->stage = stage;
 	t->next_try = deadline_in_ms(after_ms > wait_ms ? after_ms : wait_ms);
+}
+
+void tasks_report_again(struct task *t, int64_t after_ms)
+{
+	again(t, TASK_REPORT, after_ms);
 }
 
 /* ---- claiming ---- */
@@ -247,13 +251,11 @@ void tasks_claim_lost(struct sup *s, struct task *t, const char *why)
 	drop(s, t);
 }
 
-void tasks_claim_again(struct sup *s, struct task *t, bool ambiguous)
+void tasks_claim_again(struct task *t, bool ambiguous, int64_t after_ms)
 {
-	(void)s;
-	t->stage = TASK_CLAIM;
 	t->ambiguous = t->ambiguous || ambiguous;
 	t->doubtful = t->doubtful || ambiguous;
-	t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+	again(t, TASK_CLAIM, after_ms);
 }
 
 /* ---- running ---- */
@@ -364,7 +366,7 @@ static void found(struct sup *s, struct task *t, struct str out)
 		tasks_log(t, "pending", "it is claimed again");
 		t->fresh = false;
 		t->tries = 0;
-		tasks_claim_again(s, t, true);
+		tasks_claim_again(t, true, 0);
 		t->next_try = (struct deadline){ 0 };
 		break;
 	case 'C':

@@ -104,6 +104,11 @@ class PageTest(FaultCase):
         self.quick_job()
         first, second, _ = self.srv.seen("GET", "/workspace/[^/]+")
         self.assertGreaterEqual(second.at - first.at, 1.9)
+        # The same for its claim and its report.
+        self.srv.on("POST", STATE, *[reply(429, headers=[("Retry-After", "2")]), normal()] * 2)
+        before = len(self.srv.seen("POST", STATE))
+        self.quick_job()
+        self.assertTrue(all(gap > 1.9 for gap in self.gaps("POST", STATE)[before:][::2]))
 
     def test_404_is_about_the_key_only_if_it_says_so(self):
         """A path that has "key" in it says nothing."""
