@@ -112,6 +112,7 @@ struct tasks {
 	struct task *first;
 	size_t n, running;          /* running: claimed and not finished */
 	uint64_t succeeded, failed; /* since the start */
+	char lost[129];             /* the last one that turned out not to be ours */
 };
 
 struct task *tasks_add(struct sup *s, struct job *j); /* takes over what is in j */

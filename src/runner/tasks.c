@@ -245,7 +245,9 @@ void tasks_claim_lost(struct sup *s, struct task *t, const char *why)
 {
 	struct err e = { 0 };
 
-	tasks_log(t, "not ours", why);
+	if (strcmp(s->tasks.lost, t->job.id) != 0) /* a list may go on showing it */
+		tasks_log(t, "not ours", why);
+	snprintf(s->tasks.lost, sizeof(s->tasks.lost), "%s", t->job.id);
 	if (t->journaled && journal_drop(s->journal, t->job.id, &e) < 0)
 		log_warn("%s", e.msg);
 	drop(s, t);

@@ -38,9 +38,10 @@ class ListTest(FaultCase):
                 rule = self.srv.on("POST", STATE, error(status, text), forever=True)
                 before = len(self.srv.seen("POST", STATE))
                 self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
-                self.srv.wait_requests("POST", STATE, before + 1)
-                self.beats()
+                self.srv.wait_requests("POST", STATE, before + 2)
+                self.beats(1)
                 self.assertLessEqual(len(self.srv.seen("POST", STATE)) - before, 4)
+                self.assertEqual(self.run_by.log().count(text), 1)
                 self.srv.drop(rule)
                 self.srv.wait(lambda: all(j["state"] == "success" for j in self.srv.jobs.values()),
                               20 * PATIENCE, "it is run when the Server allows it")
