@@ -52,9 +52,10 @@ const long long dr_build_epoch = @build_epoch@;
 ]] @ONLY)
 set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)
 
-# The embedded server hands these out.
+# Scripts that the executable gives away.
 set(script ${CMAKE_SOURCE_DIR}/scripts/gen-scripts)
-set(texts ${CMAKE_SOURCE_DIR}/scripts/install.sh ${CMAKE_SOURCE_DIR}/scripts/get-daytona.sh)
+set(texts install.sh get-daytona.sh completion.bash completion.zsh completion.fish)
+list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/scripts/)
 add_custom_command(OUTPUT ${out}/scripts.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}
 	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating scripts.c" VERBATIM)

@@ -2,9 +2,10 @@
 /* help: what applets there are; also takes the options that stand before any applet. */
 #include "applets/applets.h"
 #include "applets/install.h"
+#include "applets/scripts.h"
 #include "base/opts.h"
 #include "base/out.h"
-#include "base/str.h"
+#include "base/unpack.h"
 #include "base/version.h"
 
 #include <stdio.h>
@@ -13,64 +14,6 @@
 static const char usage[] =
 	"[APPLET] [OPTION...]\n"
 	"Runs jobs of a Daytona Server on this machine. \"daytona-runner help APPLET\" says more.";
-
-/* Both ask the program itself, so they fit whatever version is installed. */
-static const char bash_completion[] =
-	"_daytona_runner()\n{\n"
-	"\tlocal cur=${COMP_WORDS[COMP_CWORD]} applet=${COMP_WORDS[1]} words\n"
-	"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-	"\t\twords=$(daytona-runner --list 2>/dev/null)\n"
-	"\telif [ \"$applet\" = help ]; then\n"
-	"\t\twords=$(daytona-runner --list 2>/dev/null)\n"
-	"\telse\n"
-	"\t\twords=$(daytona-runner \"$applet\" --print-options 2>/dev/null |\n"
-	"\t\t\tawk -F '\\t' '$1 { print \"-\" $1 } $2 { print \"--\" $2 }')\n"
-	"\t\tcase $applet in\n"
-	"\t\tprovider) words=\"$words list check enable disable\" ;;\n"
-	"\t\tservice) words=\"$words install uninstall print\" ;;\n"
-	"\t\tesac\n"
-	"\tfi\n"
-	"\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
-	"}\n"
-	"complete -o default -F _daytona_runner daytona-runner\n";
-
-static const char zsh_completion[] =
-	"#compdef daytona-runner\n"
-	"_daytona_runner()\n"
-	"{\n"
-	"\tlocal -a found\n"
-	"\tif (( CURRENT == 2 )) || [[ $words[2] == help ]]; then\n"
-	"\t\tfound=(${(f)\"$(daytona-runner --list 2>/dev/null)\"})\n"
-	"\telse\n"
-	"\t\tfound=(${(f)\"$(daytona-runner $words[2] --print-options 2>/dev/null |\n"
-	"\t\t\tawk -F '\\t' '$1 { print \"-\" $1 } $2 { print \"--\" $2 }')\"})\n"
-	"\t\tcase $words[2] in\n"
-	"\t\tprovider) found+=(list check enable disable) ;;\n"
-	"\t\tservice) found+=(install uninstall print) ;;\n"
-	"\t\tesac\n"
-	"\t\t[[ $PREFIX == -* ]] || _files\n"
-	"\tfi\n"
-	"\tcompadd -a found\n"
-	"}\n"
-	"if [[ $zsh_eval_context[-1] == (loadautofunc|shfunc) ]]; then\n"
-	"\t_daytona_runner \"$@\"\n"
-	"else\n"
-	"\tcompdef _daytona_runner daytona-runner\n"
-	"fi\n";
-
-static const char fish_completion[] =
-	"function __daytona_runner_options\n"
-	"\tset -l tokens (commandline -opc)\n"
-	"\tdaytona-runner $tokens[2] --print-options 2>/dev/null | while read -d \\t -l letter name arg help\n"
-	"\t\ttest -n \"$name\"; and printf '%s\\t%s\\n' --$name $help\n"
-	"\t\ttest -n \"$letter\"; and printf '%s\\t%s\\n' -$letter $help\n"
-	"\tend\n"
-	"end\n"
-	"complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'\n"
-	"complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'\n"
-	"complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable'\n"
-	"complete -c daytona-runner -n '__fish_seen_subcommand_from service' -f -a 'install uninstall print'\n"
-	"complete -c daytona-runner -n 'not __fish_use_subcommand' -a '(__daytona_runner_options)'\n";
 
 static void print_applet(void *arg, const struct applet *a)
 {
@@ -96,14 +39,18 @@ static void overview(void)
 
 static int completion(const char *shell)
 {
+	struct buf b = { 0 };
+
 	if (strcmp(shell, "bash") == 0)
-		fputs(bash_completion, stdout);
+		unpack(&b, script_completion_bash, script_completion_bash_n);
 	else if (strcmp(shell, "zsh") == 0)
-		fputs(zsh_completion, stdout);
+		unpack(&b, script_completion_zsh, script_completion_zsh_n);
 	else if (strcmp(shell, "fish") == 0)
-		fputs(fish_completion, stdout);
+		unpack(&b, script_completion_fish, script_completion_fish_n);
 	else
 		opts_misuse(usage, "completion is for bash, zsh or fish, not \"%s\"", shell);
+	fputs(buf_cstr(&b), stdout);
+	buf_free(&b);
 	return out_flush();
 }
 

@@ -5,7 +5,7 @@
  */
 #include "applets/server/srv.h"
 
-#include "applets/server/scripts.h"
+#include "applets/scripts.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/unpack.h"
@@ -47,12 +47,12 @@ static void reply_script(struct call *c, const unsigned char *packed, size_t n, 
 
 void h_binary_script(struct call *c)
 {
-	reply_script(c, script_get_daytona, script_get_daytona_n, "");
+	reply_script(c, script_get_daytona_sh, script_get_daytona_sh_n, "");
 }
 
 void h_install_script(struct call *c)
 {
-	reply_script(c, script_install, script_install_n, "/download");
+	reply_script(c, script_install_sh, script_install_sh_n, "/download");
 }
 
 /* A regular file as the answer; false when there is none. */

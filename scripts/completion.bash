@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+_daytona_runner()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} applet=${COMP_WORDS[1]} words
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		words=$(daytona-runner --list 2>/dev/null)
+	elif [ "$applet" = help ]; then
+		words=$(daytona-runner --list 2>/dev/null)
+	else
+		words=$(daytona-runner "$applet" --print-options 2>/dev/null |
+			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')
+		case $applet in
+		provider) words="$words list check enable disable" ;;
+		service) words="$words install uninstall print" ;;
+		esac
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -o default -F _daytona_runner daytona-runner

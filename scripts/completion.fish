@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+function __daytona_runner_options
+	set -l tokens (commandline -opc)
+	daytona-runner $tokens[2] --print-options 2>/dev/null | while read -d \t -l letter name arg help
+		test -n "$name"; and printf '%s\t%s\n' --$name $help
+		test -n "$letter"; and printf '%s\t%s\n' -$letter $help
+	end
+end
+complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'
+complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'
+complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable'
+complete -c daytona-runner -n '__fish_seen_subcommand_from service' -f -a 'install uninstall print'
+complete -c daytona-runner -n 'not __fish_use_subcommand' -a '(__daytona_runner_options)'

@@ -1,0 +1,23 @@
+#compdef daytona-runner
+# SPDX-License-Identifier: Apache-2.0
+_daytona_runner()
+{
+	local -a found
+	if (( CURRENT == 2 )) || [[ $words[2] == help ]]; then
+		found=(${(f)"$(daytona-runner --list 2>/dev/null)"})
+	else
+		found=(${(f)"$(daytona-runner $words[2] --print-options 2>/dev/null |
+			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')"})
+		case $words[2] in
+		provider) found+=(list check enable disable) ;;
+		service) found+=(install uninstall print) ;;
+		esac
+		[[ $PREFIX == -* ]] || _files
+	fi
+	compadd -a found
+}
+if [[ $zsh_eval_context[-1] == (loadautofunc|shfunc) ]]; then
+	_daytona_runner "$@"
+else
+	compdef _daytona_runner daytona-runner
+fi
