@@ -347,6 +347,8 @@ class DevContainer(drivecase.DriveCase):
         document = self.workspace(url)
         self.drive(document, "create").error(self, '"features" needs an engine')
         self.drive(document, "create", DRIVE_BUILDER=self.tag).error(self, '"features" needs the dev container CLI')
+        self.drive(document, "create", DRIVE_BUILDER="127.0.0.1:1/none:1").error(
+            self, '"features" needs the dev container CLI.*127.0.0.1:1/none:1')
         if not shutil.which("musl-gcc"):
             self.skipTest("no musl-gcc for a stand-in of the CLI")
         source = CLI.replace("IMAGE", self.tag).replace("NAME", f"dr-cli-{self.id}")

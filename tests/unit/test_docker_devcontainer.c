@@ -154,6 +154,7 @@ static void ways_to_the_host_are_refused(void)
 		"{\"runArgs\":[\"--pid=host\"]}",
 		"{\"runArgs\":[\"-v\",\"/:/host\"]}",
 		"{\"runArgs\":[\"--device=/dev/sda\"]}",
+		"{\"runArgs\":[\"--read-only\"]}", /* nothing of ours could be put in */
 		"{\"runArgs\":[\"--cap-add\",\"SYS_ADMIN\"]}",
 		"{\"runArgs\":[\"--security-opt\",\"seccomp=unconfined\"]}",
 		"{\"runArgs\":[\"--label\",\"com.docker.compose.project=x\"]}",

@@ -229,8 +229,10 @@ int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct d
 			"%s: \"%s\" needs an engine on the runner's host and a builder image with "
 			"the dev container CLI",
 			dc->path, key);
-	else
-		rc = image_ensure(&k->g, &k->opt, u->builder_image, u->registries, NULL, d, e);
+	else if ((rc = image_ensure(&k->g, &k->opt, u->builder_image, u->registries, NULL, d, e)) <
+	         0)
+		err_wrap(e, "\"%s\" needs the dev container CLI of the Server's builder image",
+		         key);
 	write_override(dc, u, &text);
 	if (rc == 0)
 		rc = file_mkdirs(dir, 0700, e);

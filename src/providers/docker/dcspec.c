@@ -195,8 +195,6 @@ static bool run_flag(const struct dc_policy *p, const char *name, struct spec *s
 {
 	if (strcmp(name, "--init") == 0)
 		s->init = true;
-	else if (strcmp(name, "--read-only") == 0)
-		s->read_only = true;
 	else if (strcmp(name, "--privileged") == 0 && p->privileged)
 		s->privileged = true;
 	else

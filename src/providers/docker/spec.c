@@ -156,10 +156,6 @@ static void write_host(struct buf *b, const struct spec *s)
 	/* Our program is an init itself, and must be process 1 to pass a stop on. */
 	if (s->entry == ENTRY_SLEEP || (s->init && s->entry != ENTRY_PROGRAM))
 		jw_kbool(b, "Init", true);
-	if (s->read_only)
-		jw_kbool(b, "ReadonlyRootfs", true);
-	if (s->auto_remove)
-		jw_kbool(b, "AutoRemove", true);
 	if (s->network && *s->network)
 		jw_kstr(b, "NetworkMode", s->network);
 	if (s->nano_cpus)

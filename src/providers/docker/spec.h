@@ -44,7 +44,7 @@ struct spec {
 	struct strlist cap_add, cap_drop, security_opt, extra_hosts, dns, tmpfs;
 	char *network;
 	int64_t nano_cpus, memory_bytes, shm_bytes;
-	bool privileged, init, read_only, auto_remove;
+	bool privileged, init;
 };
 
 void spec_free(struct spec *s);
