@@ -53,11 +53,12 @@ enum config_type { CFG_STR, CFG_SECRET, CFG_PATH, CFG_INT, CFG_MS, CFG_BOOL };
 struct config_key {
 	const char *section, *name;
 	enum config_type type;
-	size_t offset;        /* of the member in struct config */
+	unsigned offset;      /* of the member in struct config */
 	const char *fallback; /* default as text; NULL: none (or computed) */
-	int64_t min, max, unit_ms;
-	const char *flag;    /* the option's texts, see struct opt: the flag is the first */
-	const char *old_env; /* name that the reference reads for it; below the file. NULL: none */
+	unsigned min, max;    /* of a CFG_MS: milliseconds */
+	unsigned unit_ms;     /* of a bare number */
+	const char *flag;     /* the option's texts, see struct opt: the flag is the first */
+	const char *old_env;  /* name that the reference reads for it; below the file. NULL: none */
 };
 extern const struct config_key config_keys[];
 extern const size_t config_keys_n;
