@@ -21,29 +21,45 @@ static bool dir_is_empty(const char *path)
 	if (!d)
 		return false;
 	while (empty && (ent = readdir(d)) != NULL)
-		empty = strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0;
+		empty = strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0 ||
+		        strcmp(ent->d_name, "lost+found") == 0; /* a fresh disk */
 	closedir(d);
 	return empty;
+}
+
+/* What orchestrators give to a container of any user id: a file system of its own, root's and open to all. */
+static bool is_volume(const char *dir, const struct stat *st)
+{
+	char *parent = path_join(dir, "..");
+	struct stat up;
+	bool volume = st->st_uid == 0 && stat(parent, &up) == 0 && up.st_dev != st->st_dev &&
+	              access(dir, R_OK | W_OK | X_OK) == 0;
+
+	free(parent);
+	return volume;
 }
 
 /* Somebody else's directory is never taken over: its content could be removed by purge later. */
 static int check_ours(const char *dir, const char *marker, struct err *e)
 {
-	struct stat st;
+	struct stat st, mark;
+	bool marked = lstat(marker, &mark) == 0;
+	bool own;
 
 	if (stat(dir, &st) < 0)
 		return err_sys(e, errno, "state directory %s", dir);
-	if (st.st_uid != geteuid())
+	own = st.st_uid == geteuid();
+	if (!own && (!is_volume(dir, &st) || (marked && mark.st_uid != geteuid())))
 		return err_set(
 			e, ERR_CONFIG, 0,
 			"state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
 			dir, (unsigned)st.st_uid, (unsigned)geteuid());
-	if (!file_exists(marker) && !dir_is_empty(dir))
+	if (!marked && !dir_is_empty(dir))
 		return err_set(
 			e, ERR_CONFIG, 0,
 			"state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
 			dir, STATE_MARKER);
-	if ((st.st_mode & 0077) && chmod(dir, 0700) < 0)
+	if (own && (st.st_mode & 0077) && chmod(dir, 0700) < 0)
 		return err_sys(e, errno, "make state directory %s private", dir);
 	return 0;
 }

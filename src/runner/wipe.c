@@ -67,7 +67,7 @@ static int check_real(const char *state_dir, const char *real, struct err *e)
 {
 	const char *home = getenv("HOME");
 	char *home_real = home && *home ? realpath(home, NULL) : NULL;
-	struct stat st;
+	struct stat st, mark;
 	char *marker;
 	int rc = 0;
 
@@ -81,11 +81,12 @@ static int check_real(const char *state_dir, const char *real, struct err *e)
 	if (rc < 0)
 		return -1;
 	marker = path_join(real, STATE_MARKER);
-	if (lstat(marker, &st) < 0 || !S_ISREG(st.st_mode))
+	if (lstat(marker, &mark) < 0 || !S_ISREG(mark.st_mode))
 		rc = err_set(e, ERR_CONFIG, 0,
 		             "refuse to empty %s: it has no file %s, so it is not ours", state_dir,
 		             STATE_MARKER);
-	else if (stat(real, &st) < 0 || (st.st_uid != geteuid() && geteuid() != 0))
+	else if (stat(real, &st) < 0 ||
+	         (st.st_uid != geteuid() && mark.st_uid != geteuid() && geteuid() != 0))
 		rc = err_set(e, ERR_CONFIG, 0, "refuse to empty %s: it belongs to user id %u",
 		             state_dir, (unsigned)st.st_uid);
 	free(marker);
@@ -188,8 +189,8 @@ int wipe_state_dir(const char *state_dir, bool data, struct buf *left, struct er
 		rc = err_set(e, ERR_OTHER, 0, "not all of %s could be removed", real);
 	} else if (count_entries(real) <= 1) {
 		remove_child(real, STATE_MARKER, left);
-		if (rmdir(real) < 0 && errno != EBUSY && errno != ENOTEMPTY &&
-		    errno != ENOENT) /* EBUSY: a mount point */
+		if (rmdir(real) < 0 && errno != EBUSY && errno != ENOTEMPTY && errno != ENOENT &&
+		    errno != EACCES) /* a mount point, and what is above it is not ours */
 			rc = err_sys(e, errno, "remove %s", real);
 	}
 	free(real);

@@ -220,6 +220,30 @@ class Life(LifeCase):
         self.assertIn("12345", result.stderr)
 
     @needs_root
+    def test_a_fresh_volume_open_to_all(self):
+        mount, cfg = self.path("volume"), self.path("cfg-of-user")
+        for path in (mount, cfg):
+            os.mkdir(path)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "none", mount], check=False,
+                          stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("cannot mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
+        os.mkdir(mount + "/lost+found", 0o700)
+        os.chmod(self.tmp, 0o755)
+        os.chown(cfg, 12345, 12345)
+        env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=cfg, DAYTONA_RUNNER_STATE_DIR=mount)
+        user = dict(env=env, user=12345, group=12345)
+        made = self.create()
+        self.applet("configure", *made["command"].split()[2:], "--port", "0", "--providers", "none", **user)
+        self.assertIn("Running", self.applet("start", **user).stdout)
+        self.applet("stop", **user)
+        # Another user's files there are not taken over.
+        result = self.applet("start", env=env, user=12346, group=12346, rc=1)
+        self.assertTrue(one_line(result.stderr), result.stderr)
+        self.applet("purge", "-y", **user)
+        self.assertLessEqual(set(os.listdir(mount)), {"lost+found", ".daytona-runner"})
+
+    @needs_root
     def test_full_disk_and_read_only_state(self):
         made = self.create()
         mount = self.path("disk")

@@ -63,6 +63,14 @@ class ScratchTest(common.Case):
         self.assertEqual(self.inspect()["State"]["ExitCode"], 0)
         self.assertNotIn("crash", docker("logs", self.name))
 
+    def test_volume_of_root_open_to_all(self):
+        server = self.server()
+        self.start(server, "--read-only", "--user", "54321:54321", "--tmpfs", "/state")
+        common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health check")
+        docker("stop", "-t", "10", self.name)
+        self.assertEqual(self.inspect()["State"]["ExitCode"], 0)
+        self.assertNotIn("crash", docker("logs", self.name))
+
     def test_nothing_writable_at_all(self):
         server = self.server()
         self.start(server, "--read-only", "--user", "54321:54321")
