@@ -68,7 +68,8 @@ int paths_prepare(const char *state_dir, struct err *e)
 {
 	static const char *const subs[] = { "logs",         "logs/runners", "logs/workspaces",
 		                            "logs/targets", "logs/builds",  "workspaces",
-		                            "targets",      "builds",       "agents" };
+		                            "targets",      "builds",       "agents",
+		                            "ssh" };
 	char *marker = path_join(state_dir, STATE_MARKER);
 	int rc = -1;
 	int fd;

@@ -7,6 +7,7 @@
  *   providers.json            enabled/disabled and version, set by provider jobs
  *   logs/{runners,workspaces,targets,builds}/<id>/log
  *   workspaces/<id>/ targets/<id>/ builds/<id>/ agents/<version>/
+ *   ssh/{known_hosts,ssh-PID-X/}  docker-provider's remote engines
  *   daemon.err                stderr of a runner started by `start`
  */
 #ifndef RUNNER_PATHS_H

@@ -16,10 +16,9 @@
 
 /* Names below state_dir that we make (paths.h). The marker goes last: an interrupted purge can
  * be repeated. */
-static const char *const ours[] = {
-	"lock",           "status.json", "status.json.tmp", "journal",
-	"providers.json", "logs",        "agents",          "daemon.err"
-};
+static const char *const ours[] = { "lock",    "status.json",    "status.json.tmp",
+	                            "journal", "providers.json", "logs",
+	                            "agents",  "daemon.err",     "ssh" };
 static const char *const ours_prefix[] = { "journal.", "providers.json.tmp-", "askpass" };
 static const char *const data_dirs[] = { "workspaces", "targets", "builds" };
 

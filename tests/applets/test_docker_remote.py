@@ -101,7 +101,7 @@ class Remote(EngineCase):
             self.assertIn(word, args)
         self.assertTrue(any(word.startswith('UserKnownHostsFile="' + self.state) for word in args))
         self.assertEqual(self.engine.containers, {})
-        self.assertEqual([name for name in os.listdir(self.state) if name.startswith("ssh-")], [])
+        self.assertEqual([name for name in os.listdir(os.path.join(self.state, "ssh")) if name.startswith("ssh-")], [])
         self.assertEqual(common.pids_with(self.path("bin", "ssh")), [], "an ssh is left")
 
     def test_checkout_is_copied_and_removed(self):

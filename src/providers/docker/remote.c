@@ -91,22 +91,27 @@ static void sweep(const char *base)
 		closedir(dir);
 }
 
-/* A directory for sockets: below state_dir, or where the path is short enough for a socket. */
+/* A directory for sockets: below state_dir, in one that was there before the job was contained, or where the path is
+ * short enough for a socket. */
 static int make_dir(struct remote *r, struct err *e)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
-	const char *bases[3] = { r->env->state_dir, run && *run == '/' ? run : "/tmp", "/tmp" };
+	char *own = path_join(r->env->state_dir, "ssh");
+	const char *bases[3] = { own, run && *run == '/' ? run : "/tmp", "/tmp" };
+	bool done = false;
+	struct err ignored = { 0 }; /* then one of the others */
 
-	sweep(r->env->state_dir);
-	for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
+	(void)file_mkdirs(own, 0700, &ignored);
+	sweep(own);
+	for (size_t i = 0; i < ARRAY_LEN(bases) && !done; i++) {
 		buf_reset(&r->dir);
 		buf_addf(&r->dir, "%s/ssh-%ld-XXXXXX", bases[i], (long)getpid());
 		if (r->dir.n + sizeof("/control") > SOCKET_PATH_MAX)
 			continue;
-		if (mkdtemp(r->dir.p))
-			return 0;
+		done = mkdtemp(r->dir.p) != NULL;
 	}
-	return err_sys(e, errno, "make a directory for the ssh forward");
+	free(own);
+	return done ? 0 : err_sys(e, errno, "make a directory for the ssh forward");
 }
 
 struct remote *remote_new(const struct docker_options *o, const struct provider_env *env,
@@ -132,7 +137,7 @@ struct remote *remote_new(const struct docker_options *o, const struct provider_
 	}
 	buf_addf(&r->socket, "%s/engine", r->dir.p);
 	buf_addf(&r->control, "ControlPath=%s/control", r->dir.p);
-	buf_addf(&r->known_hosts, "UserKnownHostsFile=\"%s/known_hosts\"", env->state_dir);
+	buf_addf(&r->known_hosts, "UserKnownHostsFile=\"%s/ssh/known_hosts\"", env->state_dir);
 	buf_addf(&r->forward, "%s:%s", r->socket.p, o->sock ? o->sock : DOCKER_DEFAULT_SOCK);
 	buf_addf(&r->port, "%d", (int)o->remote_port);
 	return r;
