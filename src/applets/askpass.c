@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "providers/gitclone.h"
 
+#include <unistd.h>
+
 static int askpass_run(int argc, char **argv)
 {
 	struct buf answer = { 0 };
@@ -17,7 +19,8 @@ static int askpass_run(int argc, char **argv)
 		rc = file_write_all(1, buf_str(&answer), "standard output", &e);
 	}
 	buf_wipe(&answer);
-	return rc < 0 ? applet_fail("askpass", &e) : 0;
+	/* No handlers: a leak checker traces this process, and such calls are refused (base/confine.h). */
+	_exit(rc < 0 ? applet_fail("askpass", &e) : 0);
 }
 
 const struct applet askpass_applet = {

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See confine.h. The numbers are the kernel's and the same on every architecture; libc headers lack them. */
+/*
+ * See confine.h: Landlock. Its rules only allow, so a path is hidden by allowing what lies beside it, in each
+ * directory from the root down. The numbers are the kernel's and the same on every architecture.
+ */
 #include "base/confine.h"
 
+#include "base/attr.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,10 +24,15 @@
 #define SYS_RESTRICT_SELF 446
 #define ASK_VERSION 1u
 #define RULE_PATH_BENEATH 1
+#define FS_OF_FILES (1ull << 1 | 1ull << 2 | FS_TRUNCATE) /* write, read */
+#define FS_ENTRIES (1ull << 5 | 1ull << 8 | 1ull << 12)   /* remove a file, make one or a link */
+#define FS_DIRS (1ull << 4 | 1ull << 7)                   /* remove and make directories */
 #define FS_REFER (1ull << 13)
+#define FS_TRUNCATE (1ull << 14)
 #define SCOPE_ABSTRACT_SOCKET (1ull << 0)
 #define SCOPE_SIGNAL (1ull << 1)
 #define CAPABILITY_FILES_END 8 /* CAP_CHOWN to CAP_SETUID are below it */
+#define HIDDEN_MAX 16
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -27,13 +43,142 @@ struct path_beneath {
 	int32_t fd;
 } __attribute__((packed));
 
-static bool restrict_with(int ruleset, int root)
-{
-	/* A ruleset has to handle some right: renames between directories, which are then allowed everywhere. */
-	const struct path_beneath rule = { FS_REFER, root };
+static struct {
+	struct hidden {
+		char *path; /* the real one */
+		enum confine_who who;
+	} list[HIDDEN_MAX];
+	size_t n;
+	const char *kept;
+} hidden;
 
-	return root >= 0 && syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0 &&
-	       syscall(SYS_RESTRICT_SELF, ruleset, 0) == 0;
+void confine_hide(const char *path, enum confine_who who)
+{
+	char *real = path ? realpath(path, NULL) : NULL;
+
+	if (real && hidden.n < HIDDEN_MAX)
+		hidden.list[hidden.n++] = (struct hidden){ real, who };
+	else
+		free(real);
+}
+
+void confine_keep(const char *path)
+{
+	hidden.kept = path;
+}
+
+struct rules {
+	int set;
+	uint64_t fs;
+	enum confine_who who;
+};
+
+static void allow(const struct rules *r, int at, const char *name)
+{
+	int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct path_beneath rule = { r->fs, fd };
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && !S_ISLNK(st.st_mode)) {
+		if (!S_ISDIR(st.st_mode))
+			rule.allowed &= FS_OF_FILES;
+		syscall(SYS_ADD_RULE, r->set, RULE_PATH_BENEATH, &rule, 0);
+	}
+	close(fd);
+}
+
+enum place { BESIDE, ABOVE, HIDDEN };
+
+static enum place place_of(const struct rules *r, const char *path)
+{
+	size_t n = strlen(path);
+	enum place p = BESIDE;
+
+	for (size_t i = 0; i < hidden.n; i++) {
+		const char *h = hidden.list[i].path;
+		size_t hn = strlen(h);
+
+		if (hidden.list[i].who > r->who)
+			continue;
+		if (strncmp(path, h, hn) == 0 && (!path[hn] || path[hn] == '.'))
+			return HIDDEN;
+		if (strncmp(h, path, n) == 0 && h[n] == '/')
+			p = ABOVE;
+	}
+	return p;
+}
+
+/* False when a directory cannot be listed: then too much would be out of reach. */
+static bool allow_beside(const struct rules *r, const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *ent;
+	bool ok = d != NULL;
+
+	while (ok && (ent = readdir(d)) != NULL) {
+		struct buf path = { 0 };
+		enum place p;
+
+		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
+			continue;
+		buf_addf(&path, "%s/%s", dir[1] ? dir : "", ent->d_name);
+		p = place_of(r, path.p);
+		if (p == ABOVE)
+			ok = allow_beside(r, path.p);
+		else if (p == BESIDE)
+			allow(r, dirfd(d), ent->d_name);
+		buf_free(&path);
+	}
+	if (d)
+		closedir(d);
+	return ok;
+}
+
+static long landlock_version(void)
+{
+	return syscall(SYS_CREATE_RULESET, NULL, 0, ASK_VERSION);
+}
+
+static bool restrict_files(uint64_t fs, enum confine_who who)
+{
+	long version = landlock_version();
+	struct ruleset set = { .fs = version >= 3 ? fs : fs & ~FS_TRUNCATE };
+	struct rules r = { .fs = set.fs, .who = who };
+	bool done;
+
+	if (version < 2)
+		return false;
+	if (version >= 6)
+		set.scoped = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL;
+	r.set = (int)syscall(SYS_CREATE_RULESET, &set, version >= 6 ? sizeof(set) : sizeof(set.fs),
+	                     0);
+	if (r.set < 0)
+		return false;
+	if (place_of(&r, "") == ABOVE && set.fs != FS_REFER) {
+		done = allow_beside(&r, "/");
+		if (hidden.kept && who == HIDE_FROM_TOOLS)
+			allow(&r, AT_FDCWD, hidden.kept);
+	} else {
+		allow(&r, AT_FDCWD, "/");
+		done = true;
+	}
+	done = done && syscall(SYS_RESTRICT_SELF, r.set, 0) == 0;
+	close(r.set);
+	return done;
+}
+
+/* A ruleset has to handle some right: where no file is hidden, renames between directories. */
+static bool restrict_self(uint64_t fs, enum confine_who who)
+{
+	return restrict_files(fs, who) || restrict_files(FS_REFER, who);
+}
+
+bool confine_job(void)
+{
+	/* It makes and removes directories for all its work; what is in new ones stays out of reach. */
+	return restrict_self(FS_OF_FILES | FS_ENTRIES | FS_REFER, HIDE_FROM_JOB);
 }
 
 /* Root keeps what work on files needs; CAP_SYS_ADMIN or CAP_PERFMON would read environments all the same. */
@@ -45,24 +190,24 @@ static void drop_capabilities(void)
 
 bool confine_self(void)
 {
-	long version = syscall(SYS_CREATE_RULESET, NULL, 0, ASK_VERSION);
-	struct ruleset r = { .fs = FS_REFER };
-	int fd, root;
 	bool done;
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();
-	if (version < 2)
-		return false;
-	if (version >= 6)
-		r.scoped = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL;
-	fd = (int)syscall(SYS_CREATE_RULESET, &r, version >= 6 ? sizeof(r) : sizeof(r.fs), 0);
-	if (fd < 0)
-		return false;
-	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	done = restrict_with(fd, root);
-	if (root >= 0)
-		close(root);
-	close(fd);
+	done = restrict_self(FS_OF_FILES | FS_ENTRIES | FS_DIRS | FS_REFER, HIDE_FROM_TOOLS);
+	confine_calls(CALLS_TOOL);
 	return done;
+}
+
+void confine_describe(struct buf *b)
+{
+	long version = landlock_version();
+
+	if (version >= 2)
+		buf_addf(b, "Landlock %ld", version);
+	else
+		buf_adds(b, "no Landlock");
+	/* A filter at NULL is told apart from a mode that is not known. */
+	buf_adds(b, prctl(PR_SET_SECCOMP, 2, NULL, 0, 0) < 0 && errno == EFAULT ? ", seccomp"
+	                                                                        : ", no seccomp");
 }

@@ -1,16 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps a process that works on hostile bytes (git, a repository's own commands) from looking into
- * other processes: Landlock's rules for ptrace, /proc/PID/mem and environ, signals and abstract
- * sockets, for itself and all that it starts; and of root's capabilities only those for files survive
- * the next exec. Files are not restricted.
+ * What a process that works on hostile bytes, and all that it starts, can no longer do. Landlock keeps it out
+ * of other processes (ptrace, /proc/PID/mem and environ, signals, abstract sockets) and away from the files named
+ * here; seccomp refuses system calls. Each takes what this kernel has, and less is no error.
  */
 #ifndef BASE_CONFINE_H
 #define BASE_CONFINE_H
 
+#include "base/buf.h"
+
 #include <stdbool.h>
 
-/* Sets no_new_privs as well. False where the kernel has no Landlock of version 2 (Linux 5.19). Safe between fork and exec. */
+/*
+ * Process-wide, since what is to be protected is known far from where a program is started. A hidden file cannot be
+ * read or changed, nor can "FILE.*", nor anything in a hidden directory; it has to exist. The price: in each directory
+ * above one, what is created later is out of reach as well.
+ */
+enum confine_who { HIDE_FROM_JOB, HIDE_FROM_TOOLS };       /* the former from both */
+void confine_hide(const char *path, enum confine_who who); /* NULL is none */
+/* One path below those hidden from tools is left to them; it is made before the tool starts. Borrowed. */
+void confine_keep(const char *path);
+
+/* Each refuses more than the one before. */
+enum confine_calls {
+	CALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap */
+	CALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets; other ABIs */
+	CALLS_TOOL,      /* and other processes, namespaces, mounts, keyrings */
+};
+/* False where there is no filter. Needs no_new_privs. Calls fail with EPERM, or as if they were unknown. */
+bool confine_calls(enum confine_calls level);
+/* For a job's own process, which has no_new_privs: Landlock alone. */
+bool confine_job(void);
+/* For a program that is none of ours, between fork and exec: CALLS_TOOL, and of root's capabilities only those for
+ * files survive. Sets no_new_privs. False where the kernel has no Landlock of version 2 (Linux 5.19). */
 bool confine_self(void);
+/* "Landlock 7, seccomp" for a person. */
+void confine_describe(struct buf *b);
 
 #endif

@@ -2,6 +2,9 @@
 /* See ctx.h. */
 #include "jobs/ctx.h"
 
+#include "base/attr.h"
+#include "base/confine.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
@@ -9,6 +12,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CALL_MS 30000
 #define TRIES_MAX 7     /* about half a minute with the waits below */
@@ -44,6 +48,8 @@ void ctx_close(struct ctx *c)
 		server_config_free(&c->server);
 	api_free(c->api);
 	free(c->url);
+	confine_keep(NULL);
+	free(c->own);
 }
 
 struct deadline ctx_call(const struct ctx *c)
@@ -103,6 +109,35 @@ void ctx_server_config(struct ctx *c)
 		           e.msg);
 }
 
+/* From here on what the Server and the provider send is worked on with less. */
+static void contain(struct ctx *c, const struct provider *p)
+{
+	static const char *const shared[] = { "workspaces", "targets", "builds",
+		                              "logs",       "agents",  "ssh" };
+	const char *home = getenv("HOME");
+	struct buf own = { 0 };
+	char *path;
+
+	if (home && *home == '/') {
+		/* As ssh does, to remember the keys of hosts; later it would be out of its reach. */
+		path = path_join(home, ".ssh");
+		mkdir(path, 0700);
+		free(path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(shared); i++) {
+		path = path_join(c->env->state_dir, shared[i]);
+		confine_hide(path, HIDE_FROM_TOOLS);
+		free(path);
+	}
+	buf_addf(&own, "%s/%s/%s", c->env->state_dir, joblog_kind_dir(c->job->type),
+	         c->job->resource_id);
+	c->own = buf_take(&own);
+	confine_keep(c->own);
+	if (p->apart)
+		confine_job();
+	confine_calls(p->calls);
+}
+
 int ctx_provider(struct ctx *c, const char *name, struct err *e)
 {
 	const struct provider *p = provider_find(name);
@@ -142,6 +177,7 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 		.log_arg = c,
 		.stop = env->stop,
 	};
+	contain(c, p);
 	rc = provider_open(&c->provider, p, &c->penv, e);
 	return rc < 0 ? err_wrap(e, "open %s", p->name) : 0;
 }

@@ -14,7 +14,8 @@ struct ctx {
 	struct deadline d;  /* of the whole job */
 	struct server_config server;
 	bool have_server;
-	char *url;                /* the Server's, for agents */
+	char *url; /* the Server's, for agents */
+	char *own; /* what programs that the job starts are left, once there is a provider */
 	struct provider_env penv; /* borrowed by the handle */
 	struct provider_handle provider;
 };

@@ -36,7 +36,7 @@ struct joblog {
 	unsigned dropped;
 };
 
-static const char *kind_dir(enum resource_type kind)
+const char *joblog_kind_dir(enum resource_type kind)
 {
 	switch (kind) {
 	case RES_WORKSPACE:
@@ -52,7 +52,7 @@ static const char *kind_dir(enum resource_type kind)
 
 static void log_dir(const char *state_dir, enum resource_type kind, const char *id, struct buf *b)
 {
-	buf_addf(b, "%s/logs/%s/%s", state_dir, kind_dir(kind), id);
+	buf_addf(b, "%s/logs/%s/%s", state_dir, joblog_kind_dir(kind), id);
 }
 
 char *joblog_path(const char *state_dir, enum resource_type kind, const char *id)

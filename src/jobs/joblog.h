@@ -22,6 +22,8 @@ void joblog_output(void *joblog, struct str bytes);
 void joblog_pump(struct joblog *l);
 /* Flushes for up to flush_ms, frees; NULL is fine. */
 void joblog_close(struct joblog *l, int64_t flush_ms);
+/* "workspaces": where state_dir and its logs have the resources of a kind. */
+const char *joblog_kind_dir(enum resource_type kind);
 /* Path of a local log; caller frees. kind RES_RUNNER: the runner's own. */
 char *joblog_path(const char *state_dir, enum resource_type kind, const char *id);
 void joblog_remove(const char *state_dir, enum resource_type kind, const char *id);

@@ -9,6 +9,7 @@
 #define PROVIDERS_PROVIDER_H
 
 #include "api/server.h"
+#include "base/confine.h"
 #include "base/deadline.h"
 
 /* What a provider may use. All borrowed for its life. */
@@ -71,6 +72,10 @@ struct provider {
 	void (*manifest)(struct buf *b);
 	const char *preset_name;    /* registered as <preset>-runner-<runnerId>; NULL: none */
 	const char *preset_options; /* JSON text */
+	/* How a job's process is contained, with all that it starts (base/confine.h); git and the
+	 * commands of repositories are confined more closely in any case. */
+	enum confine_calls calls;
+	bool apart; /* confine_job: nothing that it starts outlives it, nor looks for what an earlier job started */
 	/* Requirements, one line each into report ("ok: …" / "missing: …, do …"); 0 if met, -1
 	 * with e = the first that is not. Quick: within the deadline (some seconds). */
 	int (*check)(const struct provider_env *env, struct buf *report, struct deadline d,

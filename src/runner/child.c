@@ -2,6 +2,7 @@
 /* See sup.h: forked work. A child shares no descriptor but stderr and its pipe, and no lock. */
 #include "runner/sup.h"
 
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -38,6 +39,7 @@ static _Noreturn void child_main(void (*work)(void *arg, const volatile int *sto
 	/* A job must not outlive its supervisor: the next one would start the same work again. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	confine_calls(CALLS_MACHINE);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its programs leave behind comes to it */
 	if (getppid() != parent)
 		_exit(1);

@@ -2,6 +2,7 @@
 /* See setup.h. */
 #include "runner/setup.h"
 
+#include "base/confine.h"
 #include "base/mem.h"
 #include "jobs/provstate.h"
 #include "providers/provider.h"
@@ -103,6 +104,9 @@ static void check_one(const struct config *c, const struct provider *p, const ch
 	struct buf report = { 0 };
 	struct err why = { 0 };
 
+	buf_adds(&report, "note: jobs are contained by ");
+	confine_describe(&report);
+	buf_addc(&report, '\n');
 	out->usable = !p->check ||
 	              p->check(&env, &report, deadline_min(d, deadline_in_ms(CALL_MS)), &why) == 0;
 	out->report = buf_take(&report);

@@ -2,6 +2,7 @@
 /* See supervisor.h: start, loop, signals, reload, drain, end. */
 #include "runner/supervisor.h"
 
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -420,6 +421,15 @@ static void close_all(struct sup *s)
 	daemon_lock_drop(&s->lock);
 }
 
+static void log_containment(void)
+{
+	struct buf b = { 0 };
+
+	confine_describe(&b);
+	log_info("jobs are contained by %s", buf_cstr(&b));
+	buf_free(&b);
+}
+
 int supervisor_run(struct config *c, const struct serve_options *o, struct err *e)
 {
 	struct sup *s = mem_alloc(sizeof(*s));
@@ -448,6 +458,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		         DR_VERSION, c->url);
 		if (c->insecure)
 			log_warn("TLS certificates are NOT verified ([server] insecure)");
+		log_containment();
 		provset_load(s);
 		tasks_replay(s);
 		health_open(s);

@@ -2,10 +2,13 @@
 /* See sup.h: jobs from the claim to the accepted report, and what the journal says of earlier ones. */
 #include "runner/sup.h"
 
+#include "base/attr.h"
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
+#include "runner/paths.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -275,11 +278,29 @@ static void add_result(struct buf *out, char kind, struct str text)
 	mask_text(out, text);
 }
 
+/* What no program of a job is to read or change. */
+static struct jobs_env work_env(struct sup *s, const volatile int *stop)
+{
+	const struct config *c = s->c;
+	char *const made[] = { paths_lock(c->state_dir), paths_journal(c->state_dir),
+		               paths_status(c->state_dir), paths_providers(c->state_dir),
+		               path_join(c->state_dir, "logs/runners") };
+
+	confine_hide(c->file, HIDE_FROM_JOB);
+	confine_hide(c->key_file, HIDE_FROM_JOB);
+	confine_hide(c->client_key, HIDE_FROM_JOB);
+	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+		confine_hide(made[i], HIDE_FROM_JOB);
+		free(made[i]);
+	}
+	return sup_jobs_env(s, stop);
+}
+
 /* Result text: "S", "E<error>", of a search also "P" (never claimed), "C" (claimed, not begun), "U" (nothing to report), "R<why>" (try again). */
 static void run_work(void *arg, const volatile int *stop, struct buf *out)
 {
 	struct work_arg *a = arg;
-	struct jobs_env env = sup_jobs_env(a->s, stop);
+	struct jobs_env env = work_env(a->s, stop);
 	struct err e = { 0 };
 
 	if (job_run(&env, a->job, &e) == 0)
@@ -291,7 +312,7 @@ static void run_work(void *arg, const volatile int *stop, struct buf *out)
 static void find_work(void *arg, const volatile int *stop, struct buf *out)
 {
 	struct work_arg *a = arg;
-	struct jobs_env env = sup_jobs_env(a->s, stop);
+	struct jobs_env env = work_env(a->s, stop);
 	enum job_state state = JOB_STATE_UNKNOWN;
 	struct buf text = { 0 };
 	struct err e = { 0 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A confined process cannot look into others or signal them, and works on files as before. */
+/* A confined process cannot look into others or signal them, has no hidden files and no calls that are refused, and
+ * works as before on the rest. */
 #include "base/confine.h"
 
 #include "base/file.h"
@@ -8,10 +9,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,4 +118,311 @@ static void confined_programs_run(void)
 	buf_free(&out);
 }
 
-TEST_MAIN(TEST(other_processes_are_out_of_reach), TEST(confined_programs_run))
+/* ---- files ---- */
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool get(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool denied(bool done)
+{
+	return !done && (errno == EACCES || errno == EXDEV);
+}
+
+static void hide(void)
+{
+	confine_hide("etc/runner.ini", HIDE_FROM_JOB);
+	confine_hide("state/journal", HIDE_FROM_JOB);
+	confine_hide("etc/not-there", HIDE_FROM_JOB);
+	confine_hide(NULL, HIDE_FROM_JOB);
+	confine_hide("state/workspaces", HIDE_FROM_TOOLS);
+	confine_keep("state/workspaces/a");
+}
+
+/* A tool: what is wrong, as the number of the check; 0 is fine. */
+static int tool_on_files(void)
+{
+	static const char *const gone[] = { "etc/runner.ini", "etc/runner.ini.bak", "etc/link.ini",
+		                            "state/journal", "state/workspaces/b/file" };
+
+	hide();
+	if (!confine_self())
+		return SKIPPED;
+	for (size_t i = 0; i < TEST_N(gone); i++) {
+		if (!denied(get(gone[i])) || !denied(put(gone[i], "x")))
+			return 10 + (int)i;
+	}
+	if (!denied(unlink("etc/runner.ini") == 0) ||
+	    !denied(rename("state/journal", "state/workspaces/a/j") == 0) ||
+	    !denied(link("state/journal", "state/workspaces/a/j") == 0) ||
+	    !denied(rename("state/workspaces/a/file", "etc/runner.ini") == 0) ||
+	    !denied(symlink("/tmp", "etc/new") == 0) || !denied(mkdir("state/new", 0700) == 0) ||
+	    !denied(rename("etc", "etc2") == 0))
+		return 20;
+	if (!put("state/other", "y") || !get("etc/ca.pem") || !put("etc/ca.pem", "y") ||
+	    !get("/proc/self/stat") || !get("/dev/null"))
+		return 21;
+	if (!get("state/workspaces/a/file") || !put("state/workspaces/a/new", "x") ||
+	    mkdir("state/workspaces/a/dir", 0700) < 0 ||
+	    rename("state/workspaces/a/new", "state/workspaces/a/dir/new") < 0 ||
+	    !get("state/workspaces/a/dir/new"))
+		return 22;
+	return 0;
+}
+
+/* A job's own process, and a tool that it starts. */
+static int job_on_files(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	hide();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!confine_job())
+		return SKIPPED;
+	if (!denied(get("etc/runner.ini")) || !denied(put("etc/runner.ini", "x")) ||
+	    !denied(get("state/journal")) || !denied(unlink("state/journal") == 0) ||
+	    !denied(rename("state/workspaces/a/file", "state/journal") == 0))
+		return 30;
+	if (!get("state/workspaces/b/file") || mkdir("state/workspaces/c", 0700) < 0 ||
+	    !put("state/workspaces/c/file", "x") || !get("state/workspaces/c/file") ||
+	    !put("state/other", "y"))
+		return 31;
+	pid = fork();
+	if (pid == 0)
+		_exit(tool_on_files());
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 33;
+}
+
+static int nothing_hidden(void)
+{
+	if (!confine_self())
+		return SKIPPED;
+	return get("etc/runner.ini") && put("etc/new", "x") && mkdir("new", 0700) == 0 &&
+	                       rename("etc/new", "new/x") == 0
+	               ? 0
+	               : 40;
+}
+
+static void in_tree(int (*check)(void))
+{
+	static const char *const dirs[] = { "etc", "state", "state/workspaces",
+		                            "state/workspaces/a", "state/workspaces/b" };
+	static const char *const files[] = {
+		"etc/runner.ini",         "etc/runner.ini.bak", "etc/ca.pem",
+		"state/journal",          "state/other",        "state/workspaces/a/file",
+		"state/workspaces/b/file"
+	};
+	char dir[] = "/tmp/test-confine-XXXXXX";
+	struct err e = { 0 };
+	int status = 0;
+	pid_t pid;
+
+	CHECK(mkdtemp(dir) != NULL);
+	pid = fork();
+	if (pid == 0) {
+		bool ok = chdir(dir) == 0;
+
+		for (size_t i = 0; i < TEST_N(dirs); i++)
+			ok = mkdir(dirs[i], 0700) == 0 && ok;
+		for (size_t i = 0; i < TEST_N(files); i++)
+			ok = put(files[i], "x") && ok;
+		_exit(ok && symlink("runner.ini", "etc/link.ini") == 0 ? check() : 1);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status));
+	if (have_landlock || WEXITSTATUS(status) != SKIPPED)
+		CHECK_INT(WEXITSTATUS(status), 0);
+	CHECK(file_remove_tree(dir, &e) == 0);
+}
+
+static void hidden_files_are_out_of_reach(void)
+{
+	in_tree(tool_on_files);
+	in_tree(job_on_files);
+	in_tree(nothing_hidden);
+}
+
+/* ---- system calls ---- */
+
+static int result(long rc)
+{
+	return rc < 0 ? errno : 0;
+}
+
+static int call_module(void)
+{
+	return result(syscall(SYS_init_module, NULL, 0, NULL));
+}
+
+static int call_io_uring(void)
+{
+	return result(syscall(425, 0, NULL));
+}
+
+static int call_terminal(void)
+{
+	return result(ioctl(0, TIOCSTI, NULL));
+}
+
+static int call_rare_socket(void)
+{
+	return result(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int call_usual_socket(void)
+{
+	int fds[2];
+
+	return result(socket(AF_INET, SOCK_STREAM, 0)) | result(socket(AF_UNIX, SOCK_STREAM, 0)) |
+	       result(socket(AF_NETLINK, SOCK_RAW, 0)) |
+	       result(socketpair(AF_UNIX, SOCK_STREAM, 0, fds)) |
+	       (ioctl(0, FIONREAD, fds) < 0 && errno == EPERM);
+}
+
+static int call_trace(void)
+{
+	return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static int call_memory(void)
+{
+	return result(syscall(SYS_process_vm_readv, getpid(), NULL, 0, NULL, 0, 0));
+}
+
+static int call_unshare(void)
+{
+	return result(unshare(0));
+}
+
+static int call_mount(void)
+{
+	return result(
+		syscall(428, -1, "", -1)); /* open_tree: EINVAL before any right is looked at */
+}
+
+static int call_keys(void)
+{
+	return result(syscall(SYS_keyctl, 9999, 0, 0, 0, 0));
+}
+
+static int call_namespace(void)
+{
+	int pid = (int)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+
+	if (pid == 0)
+		_exit(0);
+	return result(pid);
+}
+
+static int call_clone3(void)
+{
+	return result(syscall(435, NULL, 0));
+}
+
+static int call_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return result(pid) | (pid > 0 ? result(waitpid(pid, NULL, 0)) : 0);
+}
+
+#if defined(__x86_64__)
+static int call_foreign(void)
+{
+	long rc = 20; /* getpid of i386 */
+
+	__asm__ volatile("int $0x80" : "+a"(rc) : : "memory", "r8", "r9", "r10", "r11");
+	return rc < 0 ? (int)-rc : 0;
+}
+#else
+static int call_foreign(void)
+{
+	return ENOSYS;
+}
+#endif
+
+static int call_and_exit(int (*call)(void), int level)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		_exit(level < 0 || confine_calls((enum confine_calls)level) ? call() : 255);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 254;
+}
+
+static void calls_are_refused_by_level(void)
+{
+	static const struct {
+		int (*call)(void);
+		int level, error; /* refused from there on */
+	} rows[] = {
+		{ call_module, CALLS_MACHINE, EPERM },
+		{ call_io_uring, CALLS_WORKSPACE, ENOSYS },
+		{ call_terminal, CALLS_WORKSPACE, EPERM },
+		{ call_rare_socket, CALLS_WORKSPACE, EAFNOSUPPORT },
+		{ call_foreign, CALLS_WORKSPACE, ENOSYS },
+		{ call_trace, CALLS_TOOL, EPERM },
+		{ call_memory, CALLS_TOOL, EPERM },
+		{ call_unshare, CALLS_TOOL, EPERM },
+		{ call_mount, CALLS_TOOL, EPERM },
+		{ call_keys, CALLS_TOOL, EPERM },
+		{ call_namespace, CALLS_TOOL, EPERM },
+		{ call_clone3, CALLS_TOOL, ENOSYS },
+		{ call_usual_socket, CALLS_TOOL + 1, 0 },
+		{ call_fork, CALLS_TOOL + 1, 0 },
+	};
+
+	if (call_and_exit(call_fork, CALLS_MACHINE) == 255) {
+		printf("this kernel has no seccomp filters: not tested\n");
+		return;
+	}
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		int plain = call_and_exit(rows[i].call, -1);
+
+		TEST_ROW(i);
+		for (int level = CALLS_MACHINE; level <= CALLS_TOOL; level++) {
+			int now = call_and_exit(rows[i].call, level);
+
+			if (level < rows[i].level)
+				CHECK_INT(now, plain);
+			else if (plain != 254) /* a kernel without the other ABI ends the process */
+				CHECK_INT(now, rows[i].error);
+		}
+	}
+}
+
+static void what_there_is_is_told(void)
+{
+	struct buf b = { 0 };
+
+	confine_describe(&b);
+	CHECK(have_landlock == !strstr(buf_cstr(&b), "no Landlock"));
+	CHECK((call_and_exit(call_fork, CALLS_MACHINE) == 255) ==
+	      !!strstr(buf_cstr(&b), "no seccomp"));
+	buf_free(&b);
+}
+
+TEST_MAIN(TEST(other_processes_are_out_of_reach), TEST(confined_programs_run),
+          TEST(hidden_files_are_out_of_reach), TEST(calls_are_refused_by_level),
+          TEST(what_there_is_is_told))

@@ -453,6 +453,7 @@ const struct provider native_provider = {
 	.manifest = native_manifest,
 	.preset_name = "native",
 	.preset_options = "{}",
+	.calls = CALLS_MACHINE, /* its workspaces, see process.c */
 	.check = native_check,
 	.open = native_open,
 	.target_create = native_target_create,

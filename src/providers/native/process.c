@@ -2,6 +2,7 @@
 /* See process.h. */
 #include "providers/native/process.h"
 
+#include "base/confine.h"
 #include "base/file.h"
 #include "providers/agent.h"
 #include "providers/marked.h"
@@ -114,8 +115,10 @@ static _Noreturn void be_agent(const struct native_launch *l, char **vars, int l
 	umask(022);
 	if (dup2(null_fd, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
 	    chdir(l->dir) == 0) {
-		if (l->options->best_effort)
+		if (l->options->best_effort) {
 			prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+			confine_calls(CALLS_WORKSPACE);
+		}
 		proc_close_fds(NULL, 0);
 		execve(l->env->self_exe, l->options->command[0] ? with_command : alone, vars);
 	}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See confine.h: seccomp. A list of what is refused, so that programs nobody thought of go on working. */
+#include "base/attr.h"
+#include "base/confine.h"
+
+#include <asm/ioctls.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#define X86_CALLS SYS_iopl, SYS_ioperm,
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define ARCH AUDIT_ARCH_RISCV64
+#elif defined(__arm__)
+#define ARCH AUDIT_ARCH_ARM
+#else
+#define ARCH 0
+#endif
+#ifndef X86_CALLS
+#define X86_CALLS
+#endif
+
+#define X32_BIT 0x40000000 /* of x86-64's numbers; no other architecture comes near it */
+/* From 403 on the numbers are the same everywhere; headers may be older. */
+#define IO_URING_SETUP 425
+#define CLONE3 435
+#define NAMESPACES \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/* In the order of the levels. */
+static const uint16_t refused[] = {
+	/* clang-format off */
+	X86_CALLS SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load,
+#ifdef SYS_kexec_file_load
+	SYS_kexec_file_load,
+#endif
+	SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
+	SYS_open_by_handle_at, /* the last of CALLS_MACHINE */
+	IO_URING_SETUP, SYS_bpf, SYS_userfaultfd,
+	SYS_perf_event_open, /* the last of CALLS_WORKSPACE */
+	SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, 438 /* pidfd_getfd */,
+	SYS_setns, SYS_unshare, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_personality,
+	428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */, 432 /* fsmount */,
+	433 /* fspick */, 442 /* mount_setattr */, 467 /* open_tree_attr */,
+	SYS_keyctl, SYS_add_key, SYS_request_key,
+	/* clang-format on */
+};
+static const uint16_t last[] = {
+	[CALLS_MACHINE] = SYS_open_by_handle_at,
+	[CALLS_WORKSPACE] = SYS_perf_event_open,
+	[CALLS_TOOL] = SYS_request_key,
+};
+
+struct program {
+	struct sock_filter code[2 * ARRAY_LEN(refused) + 32];
+	unsigned short n;
+};
+
+static void add(struct program *p, int code, uint32_t k, int yes, int no)
+{
+	p->code[p->n++] = (struct sock_filter){ (uint16_t)code, (uint8_t)yes, (uint8_t)no, k };
+}
+
+static void load(struct program *p, size_t offset)
+{
+	add(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+static void load_arg(struct program *p,
+                     int i) /* its low half: all architectures are little-endian */
+{
+	load(p, offsetof(struct seccomp_data, args) + 8 * (size_t)i);
+}
+
+static void if_equal(struct program *p, uint32_t k, int yes, int no)
+{
+	add(p, BPF_JMP | BPF_JEQ | BPF_K, k, yes, no);
+}
+
+static void answer(struct program *p, int error)
+{
+	add(p, BPF_RET | BPF_K, error ? SECCOMP_RET_ERRNO | (uint32_t)error : SECCOMP_RET_ALLOW, 0,
+	    0);
+}
+
+static void refuse(struct program *p, uint32_t call, int error)
+{
+	if_equal(p, call, 0, 1);
+	answer(p, error);
+}
+
+static void refuse_surfaces(struct program *p)
+{
+	static const uint8_t families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+
+	if_equal(p, SYS_ioctl, 0, 5);
+	load_arg(p, 1);
+	if_equal(p, TIOCSTI, 1, 0); /* typing into the terminal */
+	if_equal(p, TIOCLINUX, 0, 1);
+	answer(p, EPERM);
+	answer(p, 0);
+	if_equal(p, SYS_socket, 0, 3 + ARRAY_LEN(families));
+	load_arg(p, 0);
+	for (int i = ARRAY_LEN(families); i-- > 0;)
+		if_equal(p, families[i], i + 1, 0);
+	answer(p, EAFNOSUPPORT);
+	answer(p, 0);
+}
+
+static void refuse_namespaces(struct program *p)
+{
+	refuse(p, CLONE3, ENOSYS); /* its flags are in memory; clone is used instead */
+	if_equal(p, SYS_clone, 0, 4);
+	load_arg(p, 0);
+	add(p, BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 0, 1);
+	answer(p, EPERM);
+	answer(p, 0);
+}
+
+bool confine_calls(enum confine_calls level)
+{
+	/* Another ABI has other numbers: all of it is unknown, but where programs of any kind are at home. */
+	int foreign = level == CALLS_MACHINE ? 0 : ENOSYS;
+	struct program p = { 0 };
+	size_t i = 0;
+
+	if (!ARCH)
+		return false;
+	load(&p, offsetof(struct seccomp_data, arch));
+	if_equal(&p, ARCH, 1, 0);
+	answer(&p, foreign);
+	load(&p, offsetof(struct seccomp_data, nr));
+	add(&p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
+	answer(&p, foreign);
+	do
+		refuse(&p, refused[i], refused[i] == IO_URING_SETUP ? ENOSYS : EPERM);
+	while (refused[i++] != last[level]);
+	if (level >= CALLS_WORKSPACE)
+		refuse_surfaces(&p);
+	if (level >= CALLS_TOOL)
+		refuse_namespaces(&p);
+	answer(&p, 0);
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
+	             &(struct sock_fprog){ .len = p.n, .filter = p.code }, 0, 0) == 0;
+}
