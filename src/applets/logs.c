@@ -141,7 +141,7 @@ static int show_job(struct options *o, const struct config *c, struct err *e)
 	return show(o, c, resource_type_of(o->job_type), o->job_resource, e);
 }
 
-/* Another runner's log: only the Server has it. */
+/* Another runner's log, asked for when id_or_name is NULL: only the Server has it. */
 static int show_other(struct options *o, const char *id_or_name, struct err *e)
 {
 	struct runner_info *list = NULL;
@@ -151,7 +151,8 @@ static int show_other(struct options *o, const char *id_or_name, struct err *e)
 	if (rc == 0)
 		rc = cli_runners(&o->admin, &list, &n, e);
 	if (rc == 0)
-		rc = cli_find_runner(list, n, id_or_name, &i, e);
+		rc = id_or_name ? cli_find_runner(list, n, id_or_name, &i, e)
+		                : cli_pick_runner(list, n, "Whose log?", &i, e);
 	o->remote = true;
 	if (rc == 0)
 		rc = show(o, &o->admin.config, RES_RUNNER, list[i].id, e);
@@ -160,11 +161,22 @@ static int show_other(struct options *o, const char *id_or_name, struct err *e)
 	return rc;
 }
 
-static int show_own(struct options *o, struct err *e)
+static bool is_other(const struct config *c, const char *runner)
+{
+	return !c->id || (strcmp(runner, c->id) != 0 && (!c->name || strcmp(runner, c->name) != 0));
+}
+
+static int show_any(struct options *o, const char *runner, struct err *e)
 {
 	struct config c = { 0 };
 	int rc = config_load(&c, o->admin.config_dir, NULL, e);
+	bool resource = o->job || o->workspace || o->target || o->build;
 
+	if (rc == 0 && !resource &&
+	    (runner ? is_other(&c, runner) : !c.id && isatty(STDIN_FILENO))) {
+		config_free(&c);
+		return show_other(o, runner, e);
+	}
 	if (rc == 0 && o->remote)
 		rc = config_require(&c, e);
 	if (rc < 0)
@@ -239,7 +251,7 @@ static int logs_run(int argc, char **argv)
 	o.logs.view.times = (o.times || !resource) && !o.no_times;
 	o.logs.view.terminal = isatty(STDOUT_FILENO);
 	o.logs.view.colours = want_colours(&o);
-	rc = operands ? show_other(&o, argv[1], &e) : show_own(&o, &e);
+	rc = show_any(&o, operands ? argv[1] : NULL, &e);
 	free(o.job_type);
 	free(o.job_resource);
 	if (rc < 0 && e.kind == ERR_CLOSED)
