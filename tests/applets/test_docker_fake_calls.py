@@ -9,6 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import drivecase  # noqa: E402
 from enginecase import IMAGE, KEY, TARGET, WORKSPACE, EngineCase  # noqa: E402
+from gitserver import make_repo  # noqa: E402
 
 LABELS = {"daytona.target.id": TARGET, "daytona.workspace.id": WORKSPACE,
           "daytona.workspace.repository.url": "https://example.test/acme/app"}
@@ -243,6 +244,38 @@ class Calls(EngineCase):
         self.engine.add_container(NAME, LABELS, "exited")
         self.assertIn(NAME, self.drive(self.workspace(), "target-force-delete").ok(self).output)
         self.assertEqual(self.engine.calls("DELETE"), [])
+
+
+class Builds(EngineCase):
+    BUILD = "b1c2d3e4f5a6"
+
+    def build(self, *actions):
+        if not os.path.exists(self.path("git")):
+            os.mkdir(self.path("git"))
+            make_repo(self.path("git"), files={
+                ".devcontainer.json": json.dumps({"image": IMAGE, "onCreateCommand": ["/prog"]})})
+        document = {"id": self.BUILD, "buildConfig": {}, "envVars": {}, "repository": {
+            "id": "app", "url": "file://" + self.path("git", "app.git"), "name": "app", "branch": "main", "sha": ""}}
+        with open(self.path("build.json"), "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        workspace = self.workspace()
+        return self.drive(workspace, *actions, DRIVE_BUILD=self.path("build.json"),
+                          DOCKER_HOST="unix://" + self.engine.path).ok(self)
+
+    def test_commands_need_no_passwd(self):
+        """Root by number: an image FROM scratch knows no names."""
+        self.build("build-run")
+        specs = [r.json() for r in self.engine.calls("POST .*/exec$")]
+        self.assertEqual([(s["Cmd"], s["User"]) for s in specs], [(["/prog"], "0")])
+        self.assertEqual(self.engine.containers, {})
+
+    def test_delete_takes_what_a_cut_build_left(self):
+        self.engine.add_container(self.BUILD, {"daytona.build.id": self.BUILD}, "running")
+        other = self.engine.add_container("other", {"daytona.build.id": "another"}, "running")
+        self.engine.add_image(f"daytona-build-{self.BUILD}:latest")
+        self.build("build-delete")
+        self.assertEqual(list(self.engine.containers), [other.id])
+        self.assertNotIn(f"daytona-build-{self.BUILD}:latest", self.engine.images)
 
 
 class Faults(EngineCase):

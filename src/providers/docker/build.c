@@ -143,7 +143,7 @@ static void fill_spec(struct building *x, const struct devcontainer *dc, struct 
 }
 
 /* A leftover of an earlier attempt has our label. */
-static int drop_containers(struct building *x, struct deadline d, struct err *e)
+static int drop_containers(const struct building *x, struct deadline d, struct err *e)
 {
 	struct buf label = { 0 };
 	const char *labels[1];
@@ -196,8 +196,10 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 		dc->container_env = &c.env;
 		dc_env(dc, "remoteEnv", &env);
 	}
+	/* By number root needs no /etc/passwd. */
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
-		rc = dc_run_hook(dc, hooks[i], &k->g, x->container, user, &env, d, e);
+		rc = dc_run_hook(dc, hooks[i], &k->g, x->container,
+		                 strcmp(user, "root") == 0 ? "0" : user, &env, d, e);
 	dc->container_env = NULL;
 	container_free(&c);
 	image_free(&info);
@@ -300,6 +302,16 @@ static int commit(struct building *x, struct deadline d, struct err *e)
 	return rc < 0 ? err_wrap(e, "commit image %s", x->name) : 0;
 }
 
+/* The committed image keeps its layers. */
+static int drop_base(const struct building *x, struct deadline d, struct err *e)
+{
+	char *tag = base_tag(x);
+	int rc = image_remove(&x->k->g, tag, false, d, e);
+
+	free(tag);
+	return rc;
+}
+
 static int build(struct building *x, struct deadline d, struct err *e)
 {
 	struct devcontainer dc;
@@ -315,12 +327,8 @@ static int build(struct building *x, struct deadline d, struct err *e)
 		rc = commit(x, d, e);
 	if (x->container)
 		(void)drop_containers(x, d, &ignored);
-	if (x->has_base) { /* the committed image keeps its layers */
-		char *tag = base_tag(x);
-
-		(void)image_remove(&x->k->g, tag, false, d, &ignored);
-		free(tag);
-	}
+	if (x->has_base)
+		(void)drop_base(x, d, &ignored);
 	dc_free(&dc);
 	return rc;
 }
@@ -379,6 +387,7 @@ int build_delete(struct docker *k, const struct build_job *b, bool force, struct
                  struct err *e)
 {
 	const char *id = b->build->id;
+	const struct building left = { .k = k, .b = b }; /* by a build that was cut off */
 	char *record, *image;
 	struct buf dir = { 0 };
 	int rc = 0;
@@ -396,6 +405,8 @@ int build_delete(struct docker *k, const struct build_job *b, bool force, struct
 		provider_logf(k->env, "Removing image %s", image);
 		rc = image_remove(&k->g, image, true, d, e);
 	}
+	if (rc == 0 && (drop_containers(&left, d, e) < 0 || drop_base(&left, d, e) < 0))
+		rc = -1;
 	if (rc < 0 && force && e->kind != ERR_CANCELED) {
 		provider_logf(k->env, "Warning: resources may remain: %s", e->msg);
 		err_clear(e);
