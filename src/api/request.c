@@ -171,9 +171,9 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 		err_set(e, ERR_HTTP, reply->status == 404 ? 401 : reply->status,
 		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
 		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
-	else
-		err_set(e, ERR_HTTP, reply->status, "%s: %d%s%s", context, reply->status,
-		        text.n ? ": " : "", buf_cstr(&text));
+	else /* a page is a proxy's word for a Server that is away (frp's is a 404) */
+		err_set(e, ERR_HTTP, is_page(reply) ? 502 : reply->status, "%s: %d%s%s", context,
+		        reply->status, text.n ? ": " : "", buf_cstr(&text));
 	buf_free(&url);
 	buf_free(&text);
 	return -1;

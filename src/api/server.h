@@ -3,7 +3,7 @@
  * The Server's REST API (protocol 2, 3, 4). Every call adds Authorization, X-Client-Version and the base
  * path; a status >= 300 becomes ERR_HTTP with the status as code and the Server's own error text in
  * the message ("GET /workspace/x: 404: failed to find workspace: …"); an HTML answer is described by type and size, never quoted.
- * 401/403, and a 404 that speaks of the key (code 401 then), say that it was refused, by which Server, and to run
+ * The code of a page is 502, whatever its status. 401/403, and a 404 that speaks of the key (code 401 then), say that it was refused, by which Server, and to run
  * `daytona-runner configure`.
  */
 #ifndef API_SERVER_H

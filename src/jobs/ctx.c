@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 
 #define CALL_MS 30000
-#define TRIES_MAX 7     /* about half a minute with the waits below */
-#define ODD_TRIES_MAX 3 /* … of an answer that is more likely to stay as it is */
+#define OUTAGE_MS 300000 /* a Server that is away may come back */
+#define TRIES_MAX 3      /* of an answer that is more likely to stay as it is */
+#define TOLD_AT 3
 #define RETRY_AFTER_MAX_MS 60000
 
 static void to_log(void *arg, struct str bytes)
@@ -61,7 +62,7 @@ static bool may_pass(const struct err *e, unsigned tries)
 {
 	switch (e->kind) {
 	case ERR_PARSE: /* a proxy's page, most likely */
-		return tries < ODD_TRIES_MAX;
+		return tries < TRIES_MAX;
 	case ERR_RESOLVE:
 	case ERR_CONNECT:
 	case ERR_CLOSED:
@@ -69,24 +70,28 @@ static bool may_pass(const struct err *e, unsigned tries)
 		return true;
 	case ERR_HTTP:
 		return e->code == 408 || e->code == 429 ||
-		       (e->code >= 500 && (e->code != 500 || tries < ODD_TRIES_MAX));
+		       (e->code >= 500 && (e->code != 500 || tries < TRIES_MAX));
 	default:
 		return false;
 	}
 }
 
-bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e)
+bool ctx_again(struct ctx *c, unsigned *tries, const struct err *e)
 {
 	int64_t wait_ms = 500 << (*tries < 4 ? *tries : 4);
 	int64_t asked_ms = api_retry_after_ms(c->api);
 
-	if (*c->env->stop || ++*tries >= TRIES_MAX || !may_pass(e, *tries))
+	if (*tries == 0)
+		c->give_up = deadline_min(c->d, c->worked ? c->d : deadline_in_ms(OUTAGE_MS));
+	if (*c->env->stop || !may_pass(e, ++*tries))
 		return false;
 	if (asked_ms > wait_ms)
 		wait_ms = asked_ms < RETRY_AFTER_MAX_MS ? asked_ms : RETRY_AFTER_MAX_MS;
-	if (wait_ms >= deadline_left_ms(c->d))
+	if (wait_ms >= deadline_left_ms(c->give_up))
 		return false;
 	log_debug("job %s: %s; trying again", c->job->id, e->msg);
+	if (*tries == TOLD_AT && c->log)
+		joblog_say(c->log, "Waiting for the Server: %s", e->msg);
 	poll(NULL, 0, (int)wait_ms); /* a signal ends the wait, and *stop then the loop */
 	return !*c->env->stop;
 }

@@ -10,8 +10,10 @@ struct ctx {
 	const struct jobs_env *env;
 	const struct job *job;
 	struct api *api;
-	struct joblog *log; /* NULL before the resource is known */
-	struct deadline d;  /* of the whole job */
+	struct joblog *log;      /* NULL before the resource is known */
+	struct deadline d;       /* of the whole job */
+	struct deadline give_up; /* on the call that is being repeated */
+	bool worked; /* the provider has done its part: the Server is waited for as long as the job may take */
 	struct server_config server;
 	bool have_server;
 	char *url; /* the Server's, for agents */
@@ -29,9 +31,9 @@ void ctx_server_config(struct ctx *c);
 int ctx_provider(struct ctx *c, const char *name, struct err *e);
 /* Of one call to the Server. */
 struct deadline ctx_call(const struct ctx *c);
-/* For do … while (rc < 0 && ctx_again(c, &tries, &e)): waits and says true when the call may work later. Only for calls
- * that may be repeated. */
-bool ctx_again(const struct ctx *c, unsigned *tries, const struct err *e);
+/* For do … while (rc < 0 && ctx_again(c, &tries, &e)): waits and says true when the call may work later: a Server
+ * that is away gets OUTAGE_MS. Only for calls that may be repeated. */
+bool ctx_again(struct ctx *c, unsigned *tries, const struct err *e);
 /* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
 int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
                      struct err *e);

@@ -19,6 +19,7 @@ static int start(struct ctx *c, const struct target *t, struct err *e)
 	joblog_say(c->log, "Starting target %s", t->name);
 	if (call(c, ACT_START, t, e) < 0)
 		return -1;
+	c->worked = true;
 	rc = provider_target_info(&c->provider, t, &info, c->d, e);
 	if (rc == 0 && info.n) { /* empty metadata would be refused (protocol 12.22) */
 		do
@@ -41,6 +42,7 @@ static int create(struct ctx *c, const struct target *t, struct err *e)
 	joblog_say(c->log, "Creating target %s (%s)", t->name, t->id);
 	if (call(c, ACT_CREATE, t, e) < 0)
 		return -1;
+	c->worked = true;
 	do
 		rc = api_target_created(c->api, t->id, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));

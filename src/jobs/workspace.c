@@ -89,6 +89,7 @@ static int report_metadata(struct ws *w, struct err *e)
 	unsigned tries = 0;
 	int rc;
 
+	c->worked = true;
 	rc = provider_workspace_info(&c->provider, &w->job, &info, c->d, e);
 	if (rc < 0)
 		err_wrap(e, "%s: describe workspace %s", c->provider.p->name, w->info.name);

@@ -126,6 +126,20 @@ class PageTest(FaultCase):
         self.assertNotIn("refuses", runner.log())
 
 
+class OutageTest(FaultCase):
+    def test_server_away_while_a_job_runs(self):
+        """A Server that is away for a while, or a proxy's page in its place, fails no job, at its beginning or end."""
+        runner = self.runner(self.srv).start()
+        page = reply(404, HTML, "text/html")
+        self.srv.on("GET", "/workspace/[^/]+", page, page)
+        self.quick_job()
+        workspace = self.srv.add_workspace(self.repo_url)
+        self.srv.on("POST", "/workspace/[^/]+/provider-metadata", *[page] * 3)
+        self.job("create", workspace)
+        self.assertIn("Waiting for the Server", self.srv.log_text("workspace", workspace))
+        self.assertNotIn("abcsecret", runner.log() + self.srv.log_text("workspace", workspace))
+
+
 class LogSocketTest(FaultCase):
     def test_answers_that_are_no_socket(self):
         """Redirects, errors with large bodies, closed and hanging connections: the jobs do not notice."""
