@@ -107,6 +107,11 @@ class Calls(EngineCase):
         self.assertIn("/etc/passwd", files)
         self.assertIn("/.daytona/daytona-runner", files)
 
+    def test_odd_users(self):
+        for user in ("", "0", "1000:1000", "a:b", "dev;rm", "dev/x", "dev\nx", ":", "-"):
+            self.engine.containers.clear()
+            self.drive(self.workspace(user=user), "create", "start").ok(self)
+
     def test_environment_of_runner_stays_out(self):
         self.drive(self.workspace(), "create", "start", HTTP_PROXY="http://127.0.0.1:1", RUNNER_SECRET="xyzzy").ok(self)
         sent = b"".join(r.body for r in self.engine.requests)

@@ -103,6 +103,7 @@ static void add_text(struct buf *tar, const char *name, const struct buf *text)
 void account_provide(const char *user, struct account *a, struct buf *tar)
 {
 	struct buf passwd = { 0 }, group = { 0 }, home = { 0 };
+	struct account own;
 	int64_t number;
 	char *name = mem_dupn(user, strcspn(user, ":"));
 
@@ -121,8 +122,10 @@ void account_provide(const char *user, struct account *a, struct buf *tar)
 		}
 		add_text(tar, "etc/passwd", &passwd);
 		add_text(tar, "etc/group", &group);
-		account_free(a);
-		(void)passwd_find(buf_str(&passwd), name, a);
+		if (passwd_find(buf_str(&passwd), name, &own)) {
+			account_free(a);
+			*a = own;
+		}
 	}
 	buf_free(&home);
 	buf_free(&passwd);
