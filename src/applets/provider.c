@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const char usage[] =
-	"provider list | check [NAME] | enable NAME | disable NAME\n"
+	"provider {list | check [NAME] | enable NAME | disable NAME}\n"
 	"The providers in this program: which are enabled, and whether this host has what they need. "
 	"check exits with 1 if an enabled one (or NAME) cannot be used.";
 

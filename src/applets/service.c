@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"service install | uninstall | print\n"
+	"service {install | uninstall | print}\n"
 	"Makes the host's init system start the runner: systemd (system unit as root, else user unit), OpenRC or SysV "
 	"scripts. The unit holds no secret.";
 
