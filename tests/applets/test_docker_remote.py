@@ -132,6 +132,15 @@ class Remote(EngineCase):
         files = list(self.engine.containers.values())[0].files
         self.assertIn(place + "/file", files)
         self.assertTrue(os.path.isdir(self.path("data", WORKSPACE, "app")))
+        # A copy that was cut off: the next start makes it anew.
+        self.engine.containers.clear()
+        cut = self.engine.fault("PUT /containers/.*/archive", "close", 1)
+        self.drive(document(), "create").error(self, "copy .* into the container")
+        broken = list(self.engine.containers)
+        self.drive(document(), "start").ok(self)
+        self.assertEqual((cut.hits, len(self.engine.containers)), (1, 1))
+        self.assertNotIn(broken[0], self.engine.containers)
+        self.assertIn(place + "/file", list(self.engine.containers.values())[0].files)
         # The user of ssh may not remove what belongs to the workspace's: the engine's root does.
         with open(self.path("norm"), "w", encoding="ascii"):
             pass

@@ -68,6 +68,9 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 
 /* workspace.c */
 int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
+/* An earlier attempt to make c ended before all of its checkout was copied to the engine. */
+bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
+                   const struct container *c);
 /* Finds the workspace's container by its labels, then by its name. ERR_NOT_FOUND if there is none. */
 int ws_find(struct docker *k, const struct workspace *ws, struct container *out, struct deadline d,
             struct err *e);

@@ -78,6 +78,14 @@ int ws_find(struct docker *k, const struct workspace *ws, struct container *out,
 	return rc;
 }
 
+bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
+                   const struct container *c)
+{
+	wsdir_about(dir, c->id);
+	return !k->g.local && ws->has_build_config && !dir->notes.uploaded &&
+	       c->state == CS_CREATED;
+}
+
 int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
 {
 	struct wsdir dir;
@@ -92,10 +100,7 @@ int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d
 		err_clear(e);
 		rc = ws_make_container(k, w, &dir, &id, d, e);
 	} else if (rc == 0) {
-		wsdir_about(&dir, c.id);
-		if (c.state == CS_REMOVING ||
-		    (!k->g.local && w->ws->has_build_config && !dir.notes.uploaded &&
-		     c.state == CS_CREATED)) { /* an earlier attempt did not finish it */
+		if (c.state == CS_REMOVING || ws_unfinished(k, w->ws, &dir, &c)) {
 			rc = container_remove(&k->g, c.id, d, e);
 			if (rc == 0)
 				rc = ws_make_container(k, w, &dir, &id, d, e);

@@ -234,6 +234,15 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 			        s->k->g.where);
 		return -1;
 	}
+	if (ws_unfinished(s->k, s->w->ws, &s->dir, &s->c)) {
+		if (ws_create(s->k, s->w, d, e) < 0)
+			return -1;
+		container_free(&s->c);
+		wsdir_free(&s->dir);
+		if (wsdir_open(&s->dir, s->k->env, s->w->ws, e) < 0 ||
+		    ws_find(s->k, s->w->ws, &s->c, d, e) < 0)
+			return -1;
+	}
 	s->user = mem_dup(s->w->ws->user);
 	if (starting_load(s, d, e) < 0)
 		return -1;
