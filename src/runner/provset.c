@@ -332,6 +332,17 @@ bool provset_any_usable(const struct sup *s)
 	return false;
 }
 
+bool provset_can_build(const struct sup *s)
+{
+	for (size_t i = 0; i < s->provs.n; i++) {
+		const struct provset_item *it = &s->provs.items[i];
+
+		if (it->p->build_run && it->enabled && (it->usable || !it->checked))
+			return true;
+	}
+	return false;
+}
+
 void provset_recheck(struct sup *s)
 {
 	for (size_t i = 0; i < s->provs.n; i++)

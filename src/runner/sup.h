@@ -74,6 +74,7 @@ bool provset_reaped(struct sup *s, pid_t pid, int status); /* true if it was one
 bool provset_any_checked(const struct sup *s);
 bool provset_all_checked(const struct sup *s);
 bool provset_any_usable(const struct sup *s);
+bool provset_can_build(const struct sup *s);
 void provset_recheck(struct sup *s); /* soon: after a job failed */
 const struct kv *provset_options(void *sup, const char *name);
 bool provset_usable(void *sup, const char *name, struct buf *why);
@@ -219,8 +220,10 @@ struct sup {
 
 	struct chan poll, aux;
 	struct deadline heartbeat_at;
-	bool beat_last;                /* the aux channel's last request was a heartbeat */
-	unsigned idle_polls;           /* answered empty at once, in a row */
+	bool beat_last;      /* the aux channel's last request was a heartbeat */
+	unsigned idle_polls; /* answered empty at once, in a row */
+	struct deadline take_builds,
+		builds_gone;           /* builds that are beyond us are left to others at first */
 	struct deadline bad_job_again; /* when unreadable jobs are told of again */
 	struct health health;
 

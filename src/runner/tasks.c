@@ -19,6 +19,7 @@
 
 #define FIND_MS 60000
 #define ERROR_TEXT_MAX 4000
+#define BUILD_LEFT_MS 10000
 #define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
 #define NOT_BEGUN "the runner was stopped before the job began"
 #define RECHECK_MS \
@@ -191,6 +192,17 @@ void tasks_lost(struct sup *s, struct job *j)
 	          "the Server shows it as running, but there is no record of it here");
 }
 
+/* Build jobs are offered to every runner: one that cannot build leaves them to those who can, for a while. */
+static bool left_to_others(struct sup *s)
+{
+	if (provset_can_build(s))
+		return false;
+	if (deadline_passed(s->builds_gone))
+		s->take_builds = deadline_in_ms(BUILD_LEFT_MS);
+	s->builds_gone = deadline_in_ms(2 * BUILD_LEFT_MS);
+	return !deadline_passed(s->take_builds);
+}
+
 bool tasks_offer(struct sup *s, struct job *j)
 {
 	struct task *t = find(s, j->id);
@@ -203,7 +215,7 @@ bool tasks_offer(struct sup *s, struct job *j)
 		offer_again(s, past, j);
 		return false;
 	}
-	if (tasks_room(s) == 0 ||
+	if (tasks_room(s) == 0 || (j->type == RES_BUILD && left_to_others(s)) ||
 	    (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0))
 		return false;
 	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) &&

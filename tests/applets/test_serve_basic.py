@@ -200,8 +200,10 @@ class BasicTest(ServeCase):
                            "sha": self.sha, "owner": "acme", "source": "git.test"},
             "envVars": {}, "lastJobId": None, "lastJob": None, "prebuildId": None,
             "createdAt": "2025-02-10T08:00:00Z", "updatedAt": "2025-02-10T08:00:00Z"}
+        start = time.monotonic()
         job = self.srv.add_job("build", "run", "b01dfacade12", runner_id=None)
         state, text = self.srv.wait_final(job, 20 * PATIENCE)
+        self.assertGreater(time.monotonic() - start, 9, "runners that can build had the time to claim it")
         self.assertEqual(state, "error")
         self.assertIn("build", text)
         job = self.srv.add_job("build", "delete", "b01dfacade12", runner_id=None)
