@@ -155,7 +155,8 @@ static int start_daemon(const struct config *c, const struct kv *flags, struct d
 	return rc;
 }
 
-/* What the process that holds the lock says of itself: 1 the Server has it, 0 not yet (why), -1 nothing, or nobody holds it. */
+/* What the process that holds the lock says of itself: 1 the Server has it, 0 not yet (why), 2 nor will it, -1 nothing, or
+ * nobody holds it. */
 static int own_word(const struct config *c, struct proc_id *who, struct buf *why)
 {
 	struct err ignored = { 0 };
@@ -174,7 +175,9 @@ static int own_word(const struct config *c, struct proc_id *who, struct buf *why
 
 		buf_reset(why);
 		buf_adds(why, last);
-		word = json_bool(json_get(json_root(doc), "server_ok"), false);
+		word = json_bool(json_get(json_root(doc), "key_refused"), false)
+		               ? 2
+		               : json_bool(json_get(json_root(doc), "server_ok"), false);
 		free(last);
 	}
 	json_doc_free(doc);
@@ -190,13 +193,13 @@ static int await_service(const struct config *c, struct deadline d, struct err *
 	struct buf why = { 0 };
 	int word, rc = 0;
 
-	while ((word = own_word(c, &who, &why)) != 1 && !deadline_passed(d))
+	while ((word = own_word(c, &who, &why)) < 1 && !deadline_passed(d))
 		poll(NULL, 0, ASK_AGAIN_MS / 4);
 	if (!who.pid)
 		rc = err_set(
 			e, ERR_TIMEOUT, 0,
 			"the service was started, but no runner is there; the log of the service manager may say why");
-	else if (word == 0)
+	else if (word % 2 == 0)
 		rc = err_set(e, ERR_TIMEOUT, 0, "the runner was started, but is not usable yet: %s",
 		             why.n ? buf_cstr(&why) : "the Server has not accepted it");
 	buf_free(&why);

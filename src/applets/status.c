@@ -142,7 +142,9 @@ static void print_text(const struct view *v)
 	printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id ? v->c.id : "");
 	printf("Process:        %ld\n", (long)v->who.pid);
 	printf("Server:         %s, %s\n", v->c.url ? v->c.url : "",
-	       server_ok(v) ? "reachable" : "not reachable");
+	       server_ok(v)                                                  ? "reachable"
+	       : v->fresh && json_bool(json_get(root, "key_refused"), false) ? "refuses the API key"
+	                                                                     : "not reachable");
 	if (!v->fresh) {
 		puts("It has not told its state yet.");
 		return;
@@ -190,6 +192,7 @@ static void print_structured(enum cli_format f, const struct view *v)
 	if (v->running)
 		jw_kint(&b, "pid", v->who.pid);
 	if (v->fresh) {
+		add_raw(&b, root, "key_refused");
 		jw_kint(&b, "uptime_s", (clock_wall_ms() - number(v, "started_wall_ms")) / 1000);
 		time_rfc3339(v->beat_wall_ms, true, true, stamp);
 		jw_kstr(&b, "last_heartbeat",

@@ -252,7 +252,7 @@ static void exec_child(const char *self_exe, const char *const *argv, int err_fd
 	_exit(127);
 }
 
-/* Reads "step: …", "ready", "failed: …" lines until the matter is decided. */
+/* Reads lines that say what it waits for, until "ready" or "refused" decides the matter. */
 static int await_ready(int fd, struct deadline d, struct buf *last, struct err *e)
 {
 	struct buf in = { 0 };
@@ -268,6 +268,9 @@ static int await_ready(int fd, struct deadline d, struct buf *last, struct err *
 
 			if (str_eq(line, "ready")) {
 				rc = 0;
+			} else if (str_eq(line, "refused")) {
+				rc = err_set(e, ERR_TIMEOUT, 0,
+				             "refused"); /* why: the line before */
 			} else {
 				buf_reset(last);
 				buf_add_str(last, line);

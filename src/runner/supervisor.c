@@ -88,6 +88,9 @@ static void check_ready(struct sup *s)
 		fd_close(&s->ready_fd);
 	} else if (s->ready_fd >= 0 && s->health.ok) {
 		sup_ready_say(s, "waiting for the providers' checks");
+	} else if (s->ready_fd >= 0 && s->health.key_refused) {
+		ready_line(s, "refused"); /* no use in waiting: it is asked again in minutes */
+		fd_close(&s->ready_fd);
 	}
 }
 

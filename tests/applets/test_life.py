@@ -129,9 +129,12 @@ class Life(LifeCase):
     def test_key_refused_says_why_and_how(self):
         made = self.configured()
         self.applet("delete", "-y", made["id"])
-        result = self.on_host("start", "--timeout", "5", rc=1)
+        # Said at once: 300 seconds would pass the limit of a command here.
+        result = self.on_host("start", "--timeout", "300", rc=1)
         self.assertIn("The last lines of the log", result.stderr)
-        self.assertRegex(result.stderr, "key|runner")
+        self.assertIn("refuses our API key", result.stderr.splitlines()[-1])
+        self.assertIn("refuses the API key", self.on_host("status", rc=1).stdout)
+        self.assertTrue(json.loads(self.on_host("status", "-f", "json", rc=1).stdout)["key_refused"])
         self.on_host("stop")
 
     def test_server_away_says_so(self):
