@@ -158,14 +158,26 @@ static int remove_from_server(struct purge *p, const struct runner_info *r, stru
 	return 0;
 }
 
+/* The Server is away for good, or has forgotten the runner. */
+static int hint_local(struct err *e)
+{
+	struct err why = *e;
+
+	return err_set(e, why.kind, why.code, "%s; this host's part alone: --local-only", why.msg);
+}
+
 static int purge_from_server(struct purge *p, const char *operand, struct err *e)
 {
 	const struct runner_info *r;
 	struct buf question = { 0 };
 	int rc;
 
-	if (cli_admin_open(&p->admin, e) < 0 || pick(p, operand, e) < 0)
+	if (cli_admin_open(&p->admin, e) < 0)
 		return -1;
+	if (pick(p, operand, e) < 0)
+		return p->admin.own_id && e->kind != ERR_CANCELED && e->kind != ERR_USAGE
+		               ? hint_local(e)
+		               : -1;
 	r = &p->list[p->picked];
 	if (cli_check_removable(r, e) < 0)
 		return -1;

@@ -381,6 +381,7 @@ class Purge(LifeCase):
         self.srv.stop()
         result = self.applet("purge", "-y", "edge", rc=1, env=self.env(admin=False))
         self.assertTrue(one_line(result.stderr), result.stderr)
+        self.assertIn("--local-only", result.stderr)
         self.assertTrue(common.alive(pid))
         self.assertEqual(self.ini_text(), before)
         self.applet("purge", "-y", "--local-only", env=self.env(admin=False))
