@@ -196,21 +196,6 @@ int api_target_created(struct api *a, const char *id, struct deadline d, struct 
 	return rc;
 }
 
-int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum job_state s,
-                  const char *error, struct deadline d, struct err *e)
-{
-	struct buf path = { 0 }, body = { 0 };
-	int rc;
-
-	path_id(&path, "/runner/", runner_id, "/jobs/");
-	path_id(&path, "", job_id, "/state");
-	api_job_state_body(&body, s, error);
-	rc = api_call(a, "POST", buf_cstr(&path), buf_str(&body), NULL, d, e);
-	buf_free(&body);
-	buf_free(&path);
-	return rc;
-}
-
 int api_target_config_create(struct api *a, const char *name, const char *options,
                              struct str provider_info_json, struct deadline d, struct err *e)
 {
@@ -229,18 +214,6 @@ int api_target_config_create(struct api *a, const char *name, const char *option
 		rc = 0;
 	}
 	buf_free(&body);
-	return rc;
-}
-
-int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d,
-                           struct err *e)
-{
-	struct buf path = { 0 };
-	int rc;
-
-	path_id(&path, "/workspace/", id, "/metadata");
-	rc = api_call(a, "POST", buf_cstr(&path), body, NULL, d, e);
-	buf_free(&path);
 	return rc;
 }
 

@@ -68,16 +68,11 @@ int api_target_provider_metadata(struct api *a, const char *id, struct str json,
                                  struct err *e);
 /* handle-successful-creation */
 int api_target_created(struct api *a, const char *id, struct deadline d, struct err *e);
-int api_job_state(struct api *a, const char *runner_id, const char *job_id, enum job_state s,
-                  const char *error, struct deadline d, struct err *e);
 /* True if e is the Server's "job is already in the specified state" (500). */
 bool api_is_same_state(const struct err *e);
 /* Creates the preset unless it is there; "same name already exists" is success. provider_info_json: an object. */
 int api_target_config_create(struct api *a, const char *name, const char *options,
                              struct str provider_info_json, struct deadline d, struct err *e);
-/* Agent's call: POST /workspace/{id}/metadata (or /target). body: JSON. */
-int api_workspace_metadata(struct api *a, const char *id, struct str body, struct deadline d,
-                           struct err *e);
 /* Streams GET path to fd while hashing; sha256 of all bytes; max bytes. */
 int api_download(struct api *a, const char *path, int fd, uint64_t max, unsigned char sha256[32],
                  struct deadline d, struct err *e);

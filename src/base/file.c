@@ -47,38 +47,6 @@ int file_read(const char *path, size_t max, struct buf *b, struct err *e)
 	return rc;
 }
 
-static int check_private(int fd, const char *path, struct err *e)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "stat %s", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_CONFIG, 0, "%s is not a regular file", path);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_set(e, ERR_CONFIG, 0, "%s belongs to user id %u, not to us or root",
-		               path, (unsigned)st.st_uid);
-	if (st.st_mode & (S_IRWXG | S_IRWXO))
-		return err_set(e, ERR_CONFIG, 0,
-		               "%s has mode %04o and holds a secret; run: chmod 600 %s", path,
-		               (unsigned)(st.st_mode & 07777), path);
-	return 0;
-}
-
-int file_read_private(const char *path, size_t max, struct buf *b, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	int rc;
-
-	if (fd < 0)
-		return err_sys(e, errno, "open %s", path);
-	rc = check_private(fd, path, e);
-	if (rc == 0)
-		rc = read_fd(fd, path, max, b, e);
-	close(fd);
-	return rc;
-}
-
 int file_write_all(int fd, struct str data, const char *name, struct err *e)
 {
 	while (data.n) {

@@ -16,9 +16,6 @@
 
 /* Appends the file to b. ERR_NOT_FOUND, ERR_LIMIT above max bytes, ERR_SYS. */
 int file_read(const char *path, size_t max, struct buf *b, struct err *e);
-/* As file_read, and refuses a file that is no regular file, or is readable or writable by group
- * or others, or is owned by neither us nor root (ERR_CONFIG). For secrets. */
-int file_read_private(const char *path, size_t max, struct buf *b, struct err *e);
 /* Writes "<path>.tmp-<pid>", fsync, rename, fsync of the directory. Old content stays whole on any
  * failure. A symbolic link at path is followed (the target is replaced). */
 int file_replace(const char *path, mode_t mode, struct str data, struct err *e);

@@ -61,11 +61,6 @@ void log_set_level(enum log_level level)
 	state.level = level;
 }
 
-enum log_level log_get_level(void)
-{
-	return state.level;
-}
-
 void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg)
 {
 	state.sink = sink;

@@ -16,7 +16,6 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Level from logrus names: panic fatal error → error, warn(ing), info, debug trace. */
 bool log_level_parse(struct str s, enum log_level *out);
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 /* Called with each text after masking (no time stamp, no level, no newline), besides the write to
  * stderr; used to send the runner's log to the Server and the local log file. What the sink itself
  * logs goes to stderr alone. NULL removes it. */

@@ -181,17 +181,6 @@ bool str_is_id(struct str s)
 	return true;
 }
 
-bool str_eq_secret(struct str a, struct str b)
-{
-	unsigned diff = 0;
-
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		diff |= (unsigned)((unsigned char)a.p[i] ^ (unsigned char)b.p[i]);
-	return diff == 0;
-}
-
 int str_utf8_len(const char *p, size_t n)
 {
 	unsigned char c = n ? (unsigned char)p[0] : 0;

@@ -37,8 +37,6 @@ bool str_to_bool(struct str s, bool *out);
 /* An id that may become a path component: [A-Za-z0-9._-]+, at most 128, not "." or ".."
  * (protocol 12.51). */
 bool str_is_id(struct str s);
-/* Compares secrets in time that depends on the lengths alone. */
-bool str_eq_secret(struct str a, struct str b);
 /* Length of the UTF-8 character at p (1..4), 0 if it is invalid, -1 if n cuts a valid beginning.
  * Surrogates, overlong forms and values above U+10FFFF are invalid. */
 int str_utf8_len(const char *p, size_t n);

@@ -164,7 +164,8 @@ static void hand_over(struct joblog *l)
 	log_entries_send(&l->queue, l->ws, QUEUE_MAX);
 }
 
-void joblog_pump(struct joblog *l)
+/* Drives the socket without blocking; called by output and say too. */
+static void joblog_pump(struct joblog *l)
 {
 	enum ws_status now;
 	struct err e = { 0 };

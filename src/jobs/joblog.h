@@ -18,8 +18,6 @@ struct joblog *joblog_open(const struct api *api, const char *state_dir, enum re
 void joblog_say(struct joblog *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Provider output, source "provider" (build: "builder"): any bytes. */
 void joblog_output(void *joblog, struct str bytes);
-/* Drives the socket without blocking; called by output and say too. */
-void joblog_pump(struct joblog *l);
 /* Flushes for up to flush_ms, frees; NULL is fine. */
 void joblog_close(struct joblog *l, int64_t flush_ms);
 /* "workspaces": where state_dir and its logs have the resources of a kind. */

@@ -413,11 +413,6 @@ bool conn_is_stale(struct conn *c)
 	return conn_read(c, &byte, 1, &truncated, &ignored) != CONN_AGAIN;
 }
 
-int conn_fd(const struct conn *c)
-{
-	return c->fd;
-}
-
 const char *conn_peer(const struct conn *c)
 {
 	return c->peer[0] ? c->peer : c->hop ? c->hop->host : "";

@@ -49,7 +49,6 @@ long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e
 long conn_write(struct conn *c, const void *p, size_t n, struct err *e);
 int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
 bool conn_is_stale(struct conn *c); /* readable or closed while it should be idle: do not reuse */
-int conn_fd(const struct conn *c);  /* -1 while resolving */
 const char *conn_peer(const struct conn *c); /* "127.0.0.1:3986", for messages; borrowed */
 
 /* The proxy that the environment or configuration gives for u: NULL = direct. proxy_url/no_proxy

@@ -29,7 +29,7 @@ struct http_client *http_client_new(const struct conn_target *t, const char *use
 	return c;
 }
 
-void http_client_disconnect(struct http_client *c)
+static void http_client_disconnect(struct http_client *c)
 {
 	conn_free(c->conn);
 	c->conn = NULL;
@@ -58,11 +58,6 @@ void http_abort(struct http_client *c)
 {
 	http_client_disconnect(c);
 	forget(c);
-}
-
-bool http_busy(const struct http_client *c)
-{
-	return c->state != HTTP_IDLE;
 }
 
 bool http_request_sent(const struct http_client *c)

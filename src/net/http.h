@@ -59,7 +59,6 @@ struct http_client;
 /* Copies nothing: target's parts are borrowed. user_agent may be NULL. */
 struct http_client *http_client_new(const struct conn_target *t, const char *user_agent);
 void http_client_free(struct http_client *c);
-void http_client_disconnect(struct http_client *c); /* drops the connection, keeps the client */
 
 enum http_progress { HTTP_PENDING, HTTP_DONE, HTTP_FAILED };
 
@@ -70,7 +69,6 @@ void http_start(struct http_client *c, const struct http_request *req, struct ht
 void http_poll(const struct http_client *c, struct pollset *ps);
 enum http_progress http_step(struct http_client *c, struct err *e);
 void http_abort(struct http_client *c); /* forgets the exchange and drops the connection */
-bool http_busy(const struct http_client *c);
 /* The request has been written whole (so its effect may have happened). Valid until the next start. */
 bool http_request_sent(const struct http_client *c);
 /* It was written whole on a kept connection that broke, and then sent again: the answer may be about its second

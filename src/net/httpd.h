@@ -81,8 +81,6 @@ void httpd_respond(struct httpd_req *r, int status, const char *content_type, co
 /* Streams size bytes from fd, which now belongs to the connection. */
 void httpd_respond_file(struct httpd_req *r, int status, const char *content_type,
                         const char *fields, int fd, uint64_t size);
-/* Drops the connection without an answer; gone is not called. A WebSocket's closed follows. */
-void httpd_close(struct httpd_req *r);
 
 struct httpd_ws {
 	/* One whole data message (WS_TEXT or WS_BINARY); pings are answered here. May be NULL. */

@@ -143,15 +143,6 @@ void hconn_refuse(struct hconn *c, int status, const char *text)
 	answer_begins(c);
 }
 
-void httpd_close(struct httpd_req *r)
-{
-	struct hconn *c = hconn_of(r);
-
-	c->req.gone = NULL;
-	c->state = H_DEAD;
-	c->touched = true;
-}
-
 /* The next piece of a file into out. False when the file became shorter than announced. */
 static bool fill_from_file(struct hconn *c)
 {

@@ -166,7 +166,8 @@ static void add_upper(struct buf *b, const char *s)
 		buf_addc(b, *s == '-' || *s == ' ' ? '_' : (char)toupper((unsigned char)*s));
 }
 
-void config_env_name(size_t key, struct buf *b)
+/* DAYTONA_RUNNER_<SECTION>_<KEY>, appended. */
+static void config_env_name(size_t key, struct buf *b)
 {
 	buf_adds(b, "DAYTONA_RUNNER_");
 	add_upper(b, config_keys[key].section);
@@ -257,6 +258,31 @@ static void old_env_key(struct config *c, size_t key)
 		log_warn("%s; the default is kept", e.msg);
 }
 
+static struct config_provider *provider_add(struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_providers; i++) {
+		if (strcmp(c->providers[i].name, name) == 0)
+			return &c->providers[i];
+	}
+	c->providers = mem_realloc(c->providers, (c->n_providers + 1) * sizeof(*c->providers));
+	c->providers[c->n_providers] = (struct config_provider){ .name = mem_dup(name),
+		                                                 .enabled = true };
+	return &c->providers[c->n_providers++];
+}
+
+static int provider_set(struct config_provider *p, const char *key, const char *value,
+                        struct err *e)
+{
+	if (strcmp(key, "enabled") != 0) {
+		kv_set(&p->options, key, value);
+		return 0;
+	}
+	p->enabled = true;
+	if (*value && !str_to_bool(str_of(value), &p->enabled))
+		return err_set(e, ERR_CONFIG, 0, "enabled is true or false, not \"%s\"", value);
+	return 0;
+}
+
 static int env_provider(struct config *c, const char *name, struct err *e)
 {
 	struct buf prefix = { 0 };
@@ -273,8 +299,7 @@ static int env_provider(struct config *c, const char *name, struct err *e)
 			continue;
 		for (const char *p = *v + prefix.n; p < equals; p++)
 			buf_addc(&key, (char)tolower((unsigned char)*p));
-		rc = config_provider_set(config_provider_add(c, name), buf_cstr(&key), equals + 1,
-		                         e);
+		rc = provider_set(provider_add(c, name), buf_cstr(&key), equals + 1, e);
 		if (rc < 0)
 			err_wrap(e, "environment variable %.*s", (int)(equals - *v), *v);
 		buf_free(&key);
@@ -313,7 +338,7 @@ static int provider_flag(struct config *c, const char *full, const char *value, 
 	} else {
 		char *name = mem_dupn(head.p + 10, head.n - 11);
 
-		rc = config_provider_set(config_provider_add(c, name), key, value, e);
+		rc = provider_set(provider_add(c, name), key, value, e);
 		free(name);
 	}
 	buf_free(&head);
@@ -338,31 +363,6 @@ static int load_flags(struct config *c, const struct kv *flags, struct err *e)
 	return 0;
 }
 
-struct config_provider *config_provider_add(struct config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_providers; i++) {
-		if (strcmp(c->providers[i].name, name) == 0)
-			return &c->providers[i];
-	}
-	c->providers = mem_realloc(c->providers, (c->n_providers + 1) * sizeof(*c->providers));
-	c->providers[c->n_providers] = (struct config_provider){ .name = mem_dup(name),
-		                                                 .enabled = true };
-	return &c->providers[c->n_providers++];
-}
-
-int config_provider_set(struct config_provider *p, const char *key, const char *value,
-                        struct err *e)
-{
-	if (strcmp(key, "enabled") != 0) {
-		kv_set(&p->options, key, value);
-		return 0;
-	}
-	p->enabled = true;
-	if (*value && !str_to_bool(str_of(value), &p->enabled))
-		return err_set(e, ERR_CONFIG, 0, "enabled is true or false, not \"%s\"", value);
-	return 0;
-}
-
 const struct config_provider *config_provider_find(const struct config *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_providers; i++) {
@@ -379,8 +379,7 @@ static int from_file(void *arg, const struct config_line *l, struct err *e)
 	int key, rc;
 
 	if (l->provider)
-		return config_provider_set(config_provider_add(c, l->provider), l->key, l->value,
-		                           e);
+		return provider_set(provider_add(c, l->provider), l->key, l->value, e);
 	buf_addf(&name, "%s.%s", l->section, l->key);
 	key = config_key_index(buf_cstr(&name));
 	buf_reset(&name);

@@ -75,8 +75,6 @@ void config_free(struct config *c);
 int config_key_index(const char *full_name);
 /* The value as text (a secret in clear), appended; nothing if unset. */
 void config_value_text(const struct config *c, size_t key, struct buf *b);
-/* DAYTONA_RUNNER_<SECTION>_<KEY>, appended. */
-void config_env_name(size_t key, struct buf *b);
 /* Whether a value is possible for a key: 0, or ERR_CONFIG saying what is. */
 int config_check_value(size_t key, const char *text, struct err *e);
 /* What `serve` needs: id, name, url, key present and valid; plain http only to loopback unless
@@ -87,8 +85,6 @@ int config_require(const struct config *c, struct err *e);
  * not read back equal are refused. */
 int config_save(const char *dir_or_null, const struct kv *changes, struct err *e);
 const struct config_provider *config_provider_find(const struct config *c, const char *name);
-/* Settings for net/. Strings borrowed from c. */
-void config_tls(const struct config *c, struct tls_settings *out);
 /* Default directories (design 3). Caller frees; NULL with e when neither HOME nor XDG is usable. */
 char *config_default_dir(struct err *e);
 char *config_default_state_dir(const char *config_dir, struct err *e);

@@ -13,9 +13,6 @@ enum config_rank { RANK_DEFAULT, RANK_OLD_ENV, RANK_FILE, RANK_ENV, RANK_FLAG };
  * default. */
 int config_set(struct config *c, size_t key, const char *text, const char *base, const char *source,
                struct err *e);
-struct config_provider *config_provider_add(struct config *c, const char *name);
-int config_provider_set(struct config_provider *p, const char *key, const char *value,
-                        struct err *e);
 
 /* One setting of the file. section: "runner", "server" or "provider"; provider: its name or
  * NULL. */

@@ -180,7 +180,8 @@ int config_require(const struct config *c, struct err *e)
 	return rc;
 }
 
-void config_tls(const struct config *c, struct tls_settings *out)
+/* Settings for net/. Strings borrowed from c. */
+static void config_tls(const struct config *c, struct tls_settings *out)
 {
 	*out = (struct tls_settings){
 		.ca_file = c->ca_file,

@@ -180,14 +180,6 @@ void health_poll(struct sup *s, struct pollset *ps)
 		httpd_poll(s->httpd, ps);
 }
 
-void health_step(struct sup *s)
-{
-	if (s->httpd)
-		httpd_step(s->httpd, NULL); /* few connections: each is simply tried */
-	if (s->status_dirty)
-		health_write(s);
-}
-
 static const char *stage_name(enum task_stage st)
 {
 	static const char *const names[] = { "claim",   "claim",  "running", "unknown",
@@ -240,7 +232,7 @@ static void status_json(const struct sup *s, struct buf *b)
 }
 
 /* No sync: after a power cut it is of no use anyway. The time stamp is that of the last heartbeat, kept. */
-void health_write(struct sup *s)
+static void write_status(struct sup *s)
 {
 	struct buf b = { 0 }, tmp = { 0 };
 	char *path = paths_status(s->c->state_dir);
@@ -273,6 +265,14 @@ out:
 	buf_free(&tmp);
 	buf_free(&b);
 	free(path);
+}
+
+void health_step(struct sup *s)
+{
+	if (s->httpd)
+		httpd_step(s->httpd, NULL); /* few connections: each is simply tried */
+	if (s->status_dirty)
+		write_status(s);
 }
 
 void health_touch(struct sup *s)

@@ -93,14 +93,6 @@ void logfile_close(struct logfile *f)
 	free(f);
 }
 
-void logfile_reopen(struct logfile *f)
-{
-	struct err ignored = { 0 };
-
-	fd_close(&f->fd);
-	(void)open_file(f, &ignored); /* append tries again and reports */
-}
-
 static bool was_replaced(const struct logfile *f)
 {
 	struct stat st;

@@ -30,8 +30,7 @@ struct logfile *logfile_open(const char *path, const struct logfile_limits *limi
  * file; the next append tries anew. A file that was moved away or removed by others is created
  * again. */
 int logfile_append(struct logfile *f, struct str record, struct err *e);
-void logfile_reopen(struct logfile *f); /* SIGHUP: external rotation */
-void logfile_close(struct logfile *f);  /* NULL is fine */
+void logfile_close(struct logfile *f); /* NULL is fine */
 
 /* Rotated files of path, oldest first, full paths; caller frees each and the array. */
 size_t logfile_backups(const char *path, char ***out);

@@ -197,7 +197,6 @@ void health_open(struct sup *s);
 void health_close(struct sup *s);
 void health_poll(struct sup *s, struct pollset *ps);
 void health_step(struct sup *s);
-void health_write(struct sup *s); /* status.json, when something changed */
 void health_touch(struct sup *s); /* its time stamp is the last accepted heartbeat */
 void health_dump(struct sup *s);  /* SIGUSR1 */
 

@@ -158,9 +158,13 @@ static void bodies_are_sent_as_documented(void)
 	struct peer p;
 	struct err e = { 0 };
 	const char *request, *body;
+	struct buf b = { 0 };
 
 	start_with(&p, "200 OK", "", "");
-	CHECK_INT(api_job_state(p.api, "r1", "j1", JOB_ERROR, "a \"b\"", LIMIT, &e), 0);
+	api_job_state_body(&b, JOB_ERROR, "a \"b\"");
+	CHECK_INT(api_call(p.api, "POST", "/runner/r1/jobs/j1/state", buf_str(&b), NULL, LIMIT, &e),
+	          0);
+	buf_free(&b);
 	request = peer_request(&p);
 	CHECK(strncmp(request, "POST /base/runner/r1/jobs/j1/state HTTP/1.1\r\n", 45) == 0);
 	CHECK(strstr(request, "\r\nContent-Type: application/json; charset=utf-8\r\n") != NULL);
@@ -371,7 +375,9 @@ static void special_answers_are_understood(void)
 	start_with(
 		&p, "500 Internal Server Error", "",
 		"{\"error\":\"failed to update job state: job is already in the specified state\"}");
-	CHECK_INT(api_job_state(p.api, "r", "j", JOB_RUNNING, NULL, LIMIT, &e), -1);
+	CHECK_INT(
+		api_call(p.api, "POST", "/x", STR_LIT("{\"state\":\"running\"}"), NULL, LIMIT, &e),
+		-1);
 	CHECK(api_is_same_state(&e));
 	CHECK(strstr(peer_request(&p), "\r\n\r\n{\"state\":\"running\"}") != NULL);
 	peer_free(&p);

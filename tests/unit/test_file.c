@@ -91,27 +91,6 @@ static void failed_replace_keeps_the_old_content(void)
 	CHECK(!file_exists(in("none")));
 }
 
-static void private_files_are_checked(void)
-{
-	static const unsigned modes[] = { 0644, 0640, 0604, 0660, 0610 };
-	struct err e = { 0 };
-	struct buf b = { 0 };
-
-	CHECK_INT(file_read_private(in("a"), 100, &b, &e), 0);
-	for (size_t i = 0; i < TEST_N(modes); i++) {
-		TEST_ROW(i);
-		chmod(in("a"), modes[i]);
-		CHECK_INT(file_read_private(in("a"), 100, &b, &e), -1);
-		CHECK_INT(e.kind, ERR_CONFIG);
-		CHECK(strstr(e.msg, "chmod 600") != NULL);
-	}
-	CHECK_INT(mkfifo(in("fifo"), 0600), 0);
-	CHECK_INT(file_read_private(in("fifo"), 100, &b, &e), -1); /* and does not hang */
-	CHECK_INT(e.kind, ERR_CONFIG);
-	CHECK_STR(buf_cstr(&b), "three");
-	buf_free(&b);
-}
-
 static void mkdirs_makes_parents(void)
 {
 	struct err e = { 0 };
@@ -252,7 +231,6 @@ static void remove_base(void)
 }
 
 TEST_MAIN(TEST(make_base), TEST(replace_writes_whole_files), TEST(replace_follows_a_link),
-          TEST(failed_replace_keeps_the_old_content), TEST(private_files_are_checked),
-          TEST(mkdirs_makes_parents), TEST(remove_does_not_follow_links),
-          TEST(remove_takes_any_depth), TEST(wait_has_an_end), TEST(paths_join),
-          TEST(components_are_added_within_the_root), TEST(remove_base))
+          TEST(failed_replace_keeps_the_old_content), TEST(mkdirs_makes_parents),
+          TEST(remove_does_not_follow_links), TEST(remove_takes_any_depth), TEST(wait_has_an_end),
+          TEST(paths_join), TEST(components_are_added_within_the_root), TEST(remove_base))

@@ -192,7 +192,8 @@ static void a_file_moved_away_is_made_again(void)
 	f = logfile_open(path, &limits, &e);
 	CHECK(logfile_append(f, STR_LIT("before\n"), &e) == 0);
 	CHECK(rename(path, aside) == 0);
-	logfile_reopen(f);
+	logfile_close(f);
+	f = logfile_open(path, &limits, &e);
 	CHECK(logfile_append(f, STR_LIT("after\n"), &e) == 0);
 	logfile_close(f);
 	read_all(path, &b);

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *dc_path(const char *base, const char *path)
+/* Joins and normalises relative paths below the checkout; NULL when the result leaves it. */
+static char *dc_path(const char *base, const char *path)
 {
 	struct buf b = { 0 };
 	bool inside = *path == '/' || path_add(&b, str_of(base));

@@ -66,8 +66,6 @@ int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build,
 /* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
 void dc_build_free(struct dc_build *b);
-/* Joins and normalises relative paths below the checkout; NULL when the result leaves it. */
-char *dc_path(const char *base, const char *path);
 
 /* Fills user, environment, labels, mounts and what runArgs may say. say(arg, text): what was not taken. */
 struct dc_policy {

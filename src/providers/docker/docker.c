@@ -30,7 +30,8 @@ static void unuse(struct docker *k)
 	k->used_for = NULL;
 }
 
-int docker_use(struct docker *k, const char *options_json, struct err *e)
+/* docker.c: opens the engine that the target config's options name. */
+static int docker_use(struct docker *k, const char *options_json, struct err *e)
 {
 	const char *text = options_json ? options_json : "";
 

@@ -233,25 +233,6 @@ int image_ensure(struct engine *g, const struct docker_options *o, const char *n
 	return rc;
 }
 
-int image_tag(struct engine *g, const char *from, const char *name, struct deadline d,
-              struct err *e)
-{
-	struct image_ref ref;
-	struct buf path = { 0 };
-	int rc;
-
-	if (image_ref_parse(name, &ref, e) < 0)
-		return -1;
-	buf_addf(&path, "/images/%s/tag?repo=", from);
-	buf_add_urlenc(&path, str_of(ref.name));
-	buf_adds(&path, "&tag=");
-	buf_add_urlenc(&path, str_of(ref.tag));
-	rc = engine_call(g, "POST", buf_cstr(&path), (struct str){ 0 }, NULL, d, e);
-	buf_free(&path);
-	image_ref_free(&ref);
-	return rc < 0 ? err_wrap(e, "tag image as %s", name) : 0;
-}
-
 int image_push(struct engine *g, const struct docker_options *o, const char *name,
                const struct registry *auth, struct deadline d, struct err *e)
 {

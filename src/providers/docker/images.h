@@ -20,8 +20,6 @@ int image_inspect(struct engine *g, const char *ref, struct image *out, struct d
 int image_ensure(struct engine *g, const struct docker_options *o, const char *ref,
                  const struct registries *regs, struct image *out, struct deadline d,
                  struct err *e);
-int image_tag(struct engine *g, const char *from, const char *ref, struct deadline d,
-              struct err *e);
 int image_push(struct engine *g, const struct docker_options *o, const char *ref,
                const struct registry *auth, struct deadline d, struct err *e);
 /* A missing one is success. */

@@ -22,9 +22,6 @@ struct docker {
 	struct follow *logs; /* of the container, or NULL */
 };
 
-/* docker.c: opens the engine that the target config's options name. */
-int docker_use(struct docker *k, const char *options_json, struct err *e);
-
 /* checkout.c: clones into dir->checkout with our git, or the builder image's; complete ones are kept. */
 int checkout_make(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
                   struct deadline d, struct err *e);

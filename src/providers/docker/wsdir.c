@@ -65,7 +65,7 @@ void wsdir_free(struct wsdir *w)
 	*w = (struct wsdir){ 0 };
 }
 
-int wsdir_make(const struct wsdir *w, struct err *e)
+static int wsdir_make(const struct wsdir *w, struct err *e)
 {
 	return file_mkdirs(w->dir, 0755, e);
 }

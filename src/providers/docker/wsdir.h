@@ -28,7 +28,6 @@ struct wsdir {
 int wsdir_open(struct wsdir *w, const struct provider_env *env, const struct workspace *ws,
                struct err *e);
 void wsdir_free(struct wsdir *w);
-int wsdir_make(const struct wsdir *w, struct err *e);
 /* Sets what the notes are about; forgets what belongs to another container. */
 void wsdir_about(struct wsdir *w, const char *container);
 int wsdir_save(const struct wsdir *w, struct err *e);
