@@ -335,6 +335,12 @@ int daemon_start(const char *state_dir, const char *self_exe, const char *const 
 	close(p[0]);
 	if (rc == 1) { /* the pipe closed before it was ready: it ends, or has ended */
 		waitpid(pid, &status, 0);
+		/* Two that start it at the same moment both have what they want. */
+		*already = daemon_lock_probe(state_dir, &who, e) > 0;
+	}
+	if (*already) {
+		rc = 0;
+	} else if (rc == 1) {
 		add_tail(errs, st.st_size, &tail);
 		if (tail.n == 0)
 			proc_describe_status(status, &tail);

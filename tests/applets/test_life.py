@@ -57,6 +57,15 @@ class Life(LifeCase):
         self.on_host("start")
         self.assertNotIn(self.runner_pid(), pids)
 
+    def test_started_by_several_at_once(self):
+        self.configured()
+        starts = [subprocess.Popen([common.BIN, "start"], env=self.env(admin=False), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+        for process in starts:
+            out, errors = process.communicate(timeout=60 * common.PATIENCE)
+            self.assertEqual((process.returncode, errors), (0, ""))
+            self.assertIn(f"process {self.runner_pid()}.", out)
+
     def test_stop_and_stop_again(self):
         made = self.configured()
         before = self.tree(self.cfg)
