@@ -50,7 +50,7 @@ struct http_reply {
 	struct buf head; /* raw head; h borrows from it */
 	struct http_head h;
 	struct buf body;
-	int64_t retry_after_ms; /* Retry-After in seconds or as a date; -1 if none */
+	int64_t retry_after_ms; /* Retry-After in seconds or as a date, at most ten minutes; -1 if none */
 };
 void http_reply_free(struct http_reply *r);
 

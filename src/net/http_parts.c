@@ -10,7 +10,8 @@
 #include <strings.h>
 #include <time.h>
 
-#define RETRY_AFTER_MAX_MS 86400000
+#define RETRY_AFTER_MAX_MS \
+	600000 /* a maintenance may end early: whoever said a day is asked again */
 
 static bool is_clean(const char *s, bool spaces)
 {

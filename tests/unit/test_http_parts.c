@@ -47,14 +47,14 @@ static void retry_after(void)
 		{ "Retry-After: -1\r\n", -1 },
 		{ "Retry-After: 7.5\r\n", -1 },
 		{ "Retry-After: 1e3\r\n", -1 },
-		{ "Retry-After: 99999999999999999999\r\n", 86400000 },
+		{ "Retry-After: 99999999999999999999\r\n", 600000 },
 		{ "Retry-After: soon\r\n", -1 },
 		{ "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\n",
 		  60000 },
 		{ "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:30 GMT\r\n",
 		  0 },
 		{ "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1999 08:49:30 GMT\r\n",
-		  86400000 },
+		  600000 },
 		{ "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\n", 0 },
 	};
 
