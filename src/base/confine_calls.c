@@ -78,8 +78,8 @@ static void load(struct program *p, size_t offset)
 	add(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-static void load_arg(struct program *p,
-                     int i) /* its low half: all architectures are little-endian */
+/* Its low half: all architectures are little-endian. */
+static void load_arg(struct program *p, int i)
 {
 	load(p, offsetof(struct seccomp_data, args) + 8 * (size_t)i);
 }
