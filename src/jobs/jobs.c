@@ -61,3 +61,25 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 	ctx_close(&c);
 	return rc;
 }
+
+bool job_provider(const struct jobs_env *env, const struct job *j, struct buf *name)
+{
+	struct workspace ws = { 0 };
+	struct target t = { 0 };
+	struct err e = { 0 };
+	struct ctx c;
+
+	if (!str_is_id(str_of(j->resource_id)))
+		return false;
+	ctx_open(&c, env, j);
+	if (j->type == RES_WORKSPACE &&
+	    api_workspace(c.api, j->resource_id, &ws, ctx_call(&c), &e) == 0)
+		buf_adds(name, ws.target.config.provider.name);
+	else if (j->type == RES_TARGET &&
+	         api_target(c.api, j->resource_id, &t, ctx_call(&c), &e) == 0)
+		buf_adds(name, t.config.provider.name);
+	workspace_free(&ws);
+	target_free(&t);
+	ctx_close(&c);
+	return name->n > 0;
+}

@@ -44,6 +44,8 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
  * what is one if job JOB, which the Server shows as running, is not known here, "?{job}" of each such job. */
 int job_find_orphans(const struct jobs_env *env, const struct provider *p, struct buf *out,
                      struct err *e);
+/* Appends the name of the provider that the job's resource asks for. False: it cannot be found out, or there is none. */
+bool job_provider(const struct jobs_env *env, const struct job *j, struct buf *name);
 /* "v1.0.0": what we call the version of a compiled-in provider unless a job asked for another. */
 const char *jobs_provider_version(void);
 

@@ -182,8 +182,8 @@ void health_poll(struct sup *s, struct pollset *ps)
 
 static const char *stage_name(enum task_stage st)
 {
-	static const char *const names[] = { "claim",   "claim",  "running", "unknown",
-		                             "unknown", "report", "report" };
+	static const char *const names[] = { "wait",    "claim",   "claim",  "running",
+		                             "unknown", "unknown", "report", "report" };
 
 	return names[st];
 }

@@ -343,6 +343,18 @@ bool provset_can_build(const struct sup *s)
 	return false;
 }
 
+bool provset_unmet(const struct sup *s, const char *name)
+{
+	for (size_t i = 0; i < s->provs.n; i++) {
+		const struct provset_item *it = &s->provs.items[i];
+
+		if (it->enabled && it->checked && !it->usable &&
+		    (!name || strcmp(it->p->name, name) == 0))
+			return true;
+	}
+	return false;
+}
+
 void provset_recheck(struct sup *s)
 {
 	for (size_t i = 0; i < s->provs.n; i++)

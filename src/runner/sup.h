@@ -74,6 +74,8 @@ bool provset_reaped(struct sup *s, pid_t pid, int status); /* true if it was one
 bool provset_any_checked(const struct sup *s);
 bool provset_all_checked(const struct sup *s);
 bool provset_any_usable(const struct sup *s);
+/* Enabled here, with requirements that are not met. name NULL: any. */
+bool provset_unmet(const struct sup *s, const char *name);
 bool provset_can_build(const struct sup *s);
 void provset_recheck(struct sup *s); /* soon: after a job failed */
 const struct kv *provset_options(void *sup, const char *name);
@@ -82,6 +84,7 @@ bool provset_usable(void *sup, const char *name, struct buf *why);
 /* ---- tasks.c ---- */
 
 enum task_stage {
+	TASK_ASK,      /* not to be claimed before it is known that its provider can be used */
 	TASK_CLAIM,    /* to be claimed */
 	TASK_CLAIMING, /* the claim is under way */
 	TASK_RUNNING,  /* its process works */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define FIND_MS 60000
+#define ASK_MS 30000
 #define ERROR_TEXT_MAX 4000
 #define BUILD_LEFT_MS 10000
 #define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
@@ -78,6 +79,7 @@ static void drop(struct sup *s, struct task *t)
 static bool is_active(const struct task *t)
 {
 	return t->stage == TASK_RUNNING || t->stage == TASK_CLAIMING || t->fresh ||
+	       (t->stage == TASK_ASK && t->child.id.pid) ||
 	       (t->stage == TASK_CLAIM && t->tries < CLAIM_TRIES_HELD);
 }
 
@@ -203,11 +205,66 @@ static bool left_to_others(struct sup *s)
 	return !deadline_passed(s->take_builds);
 }
 
+struct work_arg {
+	struct sup *s;
+	const struct job *job;
+	bool begun;
+};
+
+static bool claim(struct sup *s, struct task *t)
+{
+	struct err e = { 0 };
+
+	t->stage = TASK_CLAIM;
+	t->started_ms = clock_mono_ms();
+	t->journaled = journal_claim(s->journal, &t->job, &e) == 0;
+	if (!t->journaled) {
+		/* A claim that could not be remembered is not made; the Server is told why at once. */
+		log_error("%s", e.msg);
+		fail(s, t, e.msg);
+	}
+	return true;
+}
+
+/* "W" and the provider's name: the job is to wait for it. */
+static void ask_work(void *arg, const volatile int *stop, struct buf *out)
+{
+	struct work_arg *a = arg;
+	struct jobs_env env = sup_jobs_env(a->s, stop);
+	struct buf name = { 0 };
+
+	env.timeout_ms = ASK_MS;
+	if (job_provider(&env, a->job, &name) && provset_unmet(a->s, buf_cstr(&name)))
+		buf_addf(out, "W%s", buf_cstr(&name));
+	buf_free(&name);
+}
+
+static bool ask(struct sup *s, struct task *t)
+{
+	struct work_arg a = { s, &t->job, false };
+	struct err e = { 0 };
+
+	t->stage = TASK_ASK;
+	return child_start(&t->child, ask_work, &a, deadline_in_ms(ASK_MS), &e) == 0 || claim(s, t);
+}
+
+static void asked(struct sup *s, struct task *t, struct str out)
+{
+	if (s->phase != PHASE_RUN) {
+		drop(s, t);
+	} else if (out.n && out.p[0] == 'W') {
+		t->text = mem_dupn(out.p + 1, out.n - 1);
+		log_info("job %s stays pending until provider %s can be used", t->job.id, t->text);
+	} else {
+		(void)claim(s, t);
+	}
+}
+
 bool tasks_offer(struct sup *s, struct job *j)
 {
 	struct task *t = find(s, j->id);
 	const struct journal_past *past = journal_past(s->journal, j->id);
-	struct err e = { 0 };
+	bool provided = j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD;
 
 	if (t)
 		return false; /* known: its claim is under way, or it runs and its report settles the matter */
@@ -218,20 +275,14 @@ bool tasks_offer(struct sup *s, struct job *j)
 	if (tasks_room(s) == 0 || (j->type == RES_BUILD && left_to_others(s)) ||
 	    (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0))
 		return false;
-	if ((j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD) &&
-	    provset_all_checked(s) && !provset_any_usable(s))
+	if (provided && provset_all_checked(s) && !provset_any_usable(s))
 		return false;
 	t = tasks_add(s, j);
-	t->stage = TASK_CLAIM;
-	t->started_ms = clock_mono_ms();
-	if (journal_claim(s->journal, &t->job, &e) < 0) {
-		/* A claim that could not be remembered is not made; the Server is told why at once. */
-		log_error("%s", e.msg);
-		fail(s, t, e.msg);
-		return true;
-	}
-	t->journaled = true;
-	return true;
+	/* A forced removal forgets what cannot be reached. */
+	return provided && t->job.type != RES_BUILD && t->job.action != ACT_FORCE_DELETE &&
+	                       provset_unmet(s, NULL)
+	               ? ask(s, t)
+	               : claim(s, t);
 }
 
 struct task *tasks_next_claim(struct sup *s, bool retries)
@@ -276,12 +327,6 @@ void tasks_claim_again(struct task *t, bool ambiguous, int64_t after_ms)
 }
 
 /* ---- running ---- */
-
-struct work_arg {
-	struct sup *s;
-	const struct job *job;
-	bool begun;
-};
 
 /* The text is masked here: only this process knows the job's secrets. */
 static void add_result(struct buf *out, char kind, struct str text)
@@ -467,6 +512,8 @@ bool tasks_reaped(struct sup *s, pid_t pid, int status)
 		out = buf_str(&t->child.out);
 		if (t->stage == TASK_RUNNING)
 			ended(s, t, status, out);
+		else if (t->stage == TASK_ASK)
+			asked(s, t, out);
 		else
 			found(s, t, out);
 		return true;
@@ -485,11 +532,15 @@ void tasks_poll(struct sup *s, struct pollset *ps)
 
 void tasks_step(struct sup *s)
 {
-	for (struct task *t = s->tasks.first; t; t = t->next) {
+	for (struct task *t = s->tasks.first, *next; t; t = next) {
+		next = t->next;
 		child_step(&t->child);
 		if (t->stage == TASK_UNKNOWN && s->phase == PHASE_RUN &&
 		    deadline_passed(t->next_try))
 			find_start(s, t);
+		/* The next poll brings it as the Server has it then. */
+		if (t->stage == TASK_ASK && t->text && !provset_unmet(s, t->text))
+			drop(s, t);
 	}
 }
 

@@ -98,5 +98,33 @@ class Orphans(common.Case):
         self.assertIn(stray.id, self.engine.containers)
 
 
+class Unmet(common.Case):
+    def test_jobs_wait_for_their_own_provider(self):
+        """One provider works, the other's engine is away: its jobs stay pending, nobody else's."""
+        srv = self.server()
+        one = self.runner(srv, **{f"{SECTION}__enabled": "true", f"{SECTION}__agent": "none",
+                                  f"{SECTION}__sock_path": self.path("engine.sock"),
+                                  f"{SECTION}__agent_binary": fake_program(self.path("program"))})
+        one.start()
+        one.wait_log("docker-provider: requirements not met")
+        one.wait_log("native-provider: requirements met")
+        preset = {"provider": "docker-provider", "options": '{"Sock Path":"/var/run/docker.sock"}'}
+        waiting = srv.add_job("workspace", "create", srv.add_workspace("http://127.0.0.1:1/a", image=IMAGE, **preset))
+        one.wait_log(f"job {waiting} stays pending until provider docker-provider")
+        # Others go on: another provider's, and a removal that is forced.
+        broken = srv.add_job("workspace", "create", srv.add_workspace("http://127.0.0.1:1/a"))
+        forced = srv.add_job("workspace", "force-delete", srv.add_workspace("http://127.0.0.1:1/a", **preset))
+        self.assertEqual(srv.wait_final(forced, 20 * common.PATIENCE)[0], "success")
+        self.assertEqual(srv.wait_final(broken, 20 * common.PATIENCE)[0], "error")
+        self.assertEqual(srv.states(waiting), [])
+        engine = FakeEngine(self.path("engine.sock"))
+        self.addCleanup(engine.stop)
+        engine.add_image(IMAGE)
+        again = srv.add_job("workspace", "create", srv.add_workspace("http://127.0.0.1:1/a"))  # fails: a new check
+        self.assertEqual(srv.wait_final(again, 20 * common.PATIENCE)[0], "error")
+        self.assertEqual(srv.wait_final(waiting, 30 * common.PATIENCE)[0], "success", one.log())
+        self.assertEqual(srv.job_faults(), [])
+
+
 if __name__ == "__main__":
     common.main()
