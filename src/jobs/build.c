@@ -68,6 +68,36 @@ static char *builder_registry(const struct ctx *c, const struct kv *env, struct 
 	return buf_take(&host);
 }
 
+/* "/NAMESPACE" of the Server's settings, or nothing. */
+static void add_namespace(const struct ctx *c, struct buf *ns)
+{
+	struct str s = str_of(c->have_server ? c->server.build_image_namespace : "");
+
+	if (!s.n)
+		return;
+	while (s.n && s.p[s.n - 1] == '/')
+		s.n--;
+	buf_addf(ns, "/%.*s", STR_ARG(s));
+}
+
+/* For the build's repository; git->id is NULL if there are none. */
+static void read_credentials(struct ctx *c, const struct build *b, struct git_provider *git)
+{
+	struct err e = { 0 };
+	unsigned tries = 0;
+	int rc;
+
+	do
+		rc = api_git_provider_for_url(c->api, b->repo.url, git, ctx_call(c), &e);
+	while (rc < 0 && ctx_again(c, &tries, &e));
+	if (rc < 0) {
+		joblog_say(c->log, "Git credentials could not be read (%s); going on without.",
+		           e.msg);
+		git_provider_free(git);
+	}
+	ctx_hide(git->token);
+}
+
 static int run(struct ctx *c, const struct build *b, struct err *e)
 {
 	struct kv env = { 0 }, split = { 0 };
@@ -77,7 +107,6 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 	struct buf ns = { 0 };
 	bool have_auth;
 	char *host;
-	unsigned tries = 0;
 	int rc;
 
 	ctx_server_config(c);
@@ -91,22 +120,8 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 	kv_merge(&split, &env);
 	registries_split(&split, &regs);
 	host = builder_registry(c, &env, &auth, &have_auth);
-	if (c->have_server && *c->server.build_image_namespace) {
-		struct str s = str_of(c->server.build_image_namespace);
-
-		while (s.n && s.p[s.n - 1] == '/')
-			s.n--;
-		buf_addf(&ns, "/%.*s", STR_ARG(s));
-	}
-	do
-		rc = api_git_provider_for_url(c->api, b->repo.url, &git, ctx_call(c), e);
-	while (rc < 0 && ctx_again(c, &tries, e));
-	if (rc < 0) {
-		joblog_say(c->log, "Git credentials could not be read (%s); going on without.",
-		           e->msg);
-		git_provider_free(&git);
-	}
-	ctx_hide(git.token);
+	add_namespace(c, &ns);
+	read_credentials(c, b, &git);
 	rc = provider_build(&c->provider, c->job->action,
 	                    &(struct build_job){
 				    .build = b,
