@@ -8,6 +8,7 @@
 
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
 #include "base/out.h"
@@ -35,6 +36,8 @@ struct configure {
 	const char *config_dir, *key_from_file, *import, *providers, *client_id, *providers_dir;
 	int64_t key_fd;
 	bool no_check, ask, disable_telemetry, telemetry;
+	bool asks_all; /* there is a person who can answer again */
+	unsigned rounds;
 	char **words; /* operands */
 	int n_words;
 	struct kv changes;
@@ -203,8 +206,10 @@ static int collect(struct configure *o, struct config *c, struct err *e)
 
 	if (o->ask && !terminal)
 		return err_set(e, ERR_USAGE, 0, "--ask needs a terminal");
-	if (o->ask || (terminal && !given)) {
-		configure_show(&p, c);
+	o->asks_all = o->asks_all || o->ask || (terminal && !given);
+	if (o->asks_all) {
+		if (o->rounds++ == 0)
+			configure_show(&p, c);
 		rc = configure_ask(&p, c, false, &o->changes, e);
 	} else if (terminal) {
 		rc = configure_ask(&p, c, true, &o->changes, e);
@@ -230,6 +235,30 @@ static int check_state_dir(const struct configure *o, const struct config *c, st
 			(long)who.pid, now.state_dir);
 	config_free(&now);
 	return rc;
+}
+
+static int verify(struct configure *o, struct config *c, struct err *e)
+{
+	keep_environment(c, &o->changes);
+	if (config_require(c, e) < 0 || check_state_dir(o, c, e) < 0)
+		return -1;
+	return o->no_check ? 0 : check(o, c, e);
+}
+
+/* Collects until what was collected passes, if there is somebody to ask again; the answers so far are the defaults. */
+static int settle(struct configure *o, struct config *c, struct err *e)
+{
+	while (collect(o, c, e) == 0) {
+		if (verify(o, c, e) == 0)
+			return 0;
+		if (!o->asks_all)
+			break;
+		fflush(stdout); /* the order on the terminal */
+		log_say("configure", e->msg);
+		log_say("configure", "nothing is saved yet; correct the settings, or press Ctrl-C");
+		err_clear(e);
+	}
+	return -1;
 }
 
 /* The reference prints its line without quotes: a name of several words comes apart. */
@@ -264,15 +293,7 @@ static int configure(struct configure *o, struct err *e)
 		rc = preview(o, &c, e);
 	}
 	if (rc == 0)
-		rc = collect(o, &c, e);
-	if (rc == 0) {
-		keep_environment(&c, &o->changes);
-		rc = config_require(&c, e);
-	}
-	if (rc == 0)
-		rc = check_state_dir(o, &c, e);
-	if (rc == 0 && !o->no_check)
-		rc = check(o, &c, e);
+		rc = settle(o, &c, e);
 	if (rc == 0)
 		rc = save(o, &c, e);
 	if (rc == 0)

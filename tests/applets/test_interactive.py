@@ -3,6 +3,7 @@
 """Every applet that asks, through a pseudo-terminal: prompts, pickers, secrets without echo, a narrow
 dumb terminal, and that "no", Ctrl-C and Ctrl-D change nothing and say so."""
 import os
+import re
 import shutil
 import sys
 
@@ -154,13 +155,29 @@ class Configure(LifeCase):
                           env=self.env(admin=False))
         self.assertEqual(t.wait(), 0, t.text())
 
-    def test_a_wrong_key_saves_nothing(self):
+    def test_after_a_wrong_key_it_asks_again(self):
         made = self.create("edge")
-        t = self.terminal("configure", env=self.env(admin=False))
-        self.ask_all(t, dict(made, apiKey="wrong"))
-        self.assertEqual(t.wait(), 1)
-        self.assertRegex(t.text(), "nothing was saved: .*key")
-        self.assertFalse(os.path.exists(self.ini))
+        for key in (made["apiKey"], None):
+            with self.subTest(key=key):
+                t = self.terminal("configure", env=self.env(admin=False))
+                self.ask_all(t, dict(made, apiKey="wrong"))
+                t.expect("refuses our API key")
+                t.expect("nothing is saved yet")
+                t.answer(f"Server API URL .{re.escape(made['apiUrl'])}.: ", "")
+                t.expect("Server API key.*: ")
+                self.assertFalse(os.path.exists(self.ini))
+                if key:
+                    common.wait_for(t.echo_is_off, 10 * common.PATIENCE, "echo off")
+                t.send(key + "\n" if key else "\x04")
+                for prompt in ("Runner ID .{made}.: ", "Runner name .edge.: ", "Health port.* .0.: ", "State directory.*: ",
+                               "Jobs at once.* .3.: ", "Providers, by comma .native-provider.: ") if key else ():
+                    t.answer(prompt.replace("{made}", made["id"]), "")
+                self.assertEqual(t.wait(), 0 if key else 1, t.text())
+                self.assertEqual(os.path.exists(self.ini), bool(key))
+                if key:
+                    os.unlink(self.ini)
+                else:
+                    self.assertIn("nothing was changed", t.text())
 
 
 class Purge(LifeCase):
