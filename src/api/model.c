@@ -199,6 +199,16 @@ int target_config_parse(struct json v, struct target_config *c, struct err *e)
 	return 0;
 }
 
+bool target_config_is_remote(const struct target_config *c)
+{
+	struct err ignored;
+	struct json_doc *doc = json_parse(str_of(c->options), strlen(c->options), &ignored);
+	bool remote = json_present(json_get(json_root(doc), "Remote Hostname"));
+
+	json_doc_free(doc);
+	return remote;
+}
+
 void target_config_free(struct target_config *c)
 {
 	free(c->id);

@@ -145,6 +145,8 @@ int server_config_parse(struct json v, struct server_config *c, struct err *e);
 void server_config_free(struct server_config *c);
 int runner_info_parse(struct json v, struct runner_info *r, struct err *e);
 void runner_info_free(struct runner_info *r);
+/* Its options name another host (protocol 10.1): what this one has or lacks says nothing. */
+bool target_config_is_remote(const struct target_config *c);
 int target_config_parse(struct json v, struct target_config *c, struct err *e);
 void target_config_free(struct target_config *c);
 

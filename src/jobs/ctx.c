@@ -157,7 +157,8 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 		buf_free(&why);
 		return -1;
 	}
-	if (!env->provider_usable(env->arg, p->name, &why)) {
+	if (!env->provider_enabled(env->arg, p->name)) {
+		env->provider_usable(env->arg, p->name, &why);
 		err_set(e, ERR_UNSUPPORTED, 0, "provider %s cannot be used on this runner: %s",
 		        p->name, buf_cstr(&why));
 		buf_free(&why);

@@ -73,10 +73,12 @@ bool job_provider(const struct jobs_env *env, const struct job *j, struct buf *n
 		return false;
 	ctx_open(&c, env, j);
 	if (j->type == RES_WORKSPACE &&
-	    api_workspace(c.api, j->resource_id, &ws, ctx_call(&c), &e) == 0)
+	    api_workspace(c.api, j->resource_id, &ws, ctx_call(&c), &e) == 0 &&
+	    !target_config_is_remote(&ws.target.config))
 		buf_adds(name, ws.target.config.provider.name);
 	else if (j->type == RES_TARGET &&
-	         api_target(c.api, j->resource_id, &t, ctx_call(&c), &e) == 0)
+	         api_target(c.api, j->resource_id, &t, ctx_call(&c), &e) == 0 &&
+	         !target_config_is_remote(&t.config))
 		buf_adds(name, t.config.provider.name);
 	workspace_free(&ws);
 	target_free(&t);

@@ -19,8 +19,9 @@ struct jobs_env {
 	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;
 	/* Options of [provider "<name>"]; NULL if there is no section. */
 	const struct kv *(*provider_options)(void *arg, const char *name);
-	/* False with a reason in why when the provider is disabled here or its requirements are not met. */
+	/* False with a reason in why when the provider is disabled here or its requirements are not met on this host. */
 	bool (*provider_usable)(void *arg, const char *name, struct buf *why);
+	bool (*provider_enabled)(void *arg, const char *name);
 	void *arg;
 	const volatile int *stop;
 	int64_t timeout_ms; /* job_timeout */
@@ -44,7 +45,8 @@ int job_register_preset(const struct jobs_env *env, const struct provider *p, co
  * what is one if job JOB, which the Server shows as running, is not known here, "?{job}" of each such job. */
 int job_find_orphans(const struct jobs_env *env, const struct provider *p, struct buf *out,
                      struct err *e);
-/* Appends the name of the provider that the job's resource asks for. False: it cannot be found out, or there is none. */
+/* Appends the name of the provider that the job's resource asks of this host. False: there is none, it cannot be found
+ * out, or it is to work on another host. */
 bool job_provider(const struct jobs_env *env, const struct job *j, struct buf *name);
 /* "v1.0.0": what we call the version of a compiled-in provider unless a job asked for another. */
 const char *jobs_provider_version(void);

@@ -343,6 +343,13 @@ bool provset_can_build(const struct sup *s)
 	return false;
 }
 
+bool provset_enabled(void *sup, const char *name)
+{
+	const struct provset_item *it = item_of(sup, name);
+
+	return it && it->enabled;
+}
+
 bool provset_unmet(const struct sup *s, const char *name)
 {
 	for (size_t i = 0; i < s->provs.n; i++) {

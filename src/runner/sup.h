@@ -80,6 +80,7 @@ bool provset_can_build(const struct sup *s);
 void provset_recheck(struct sup *s); /* soon: after a job failed */
 const struct kv *provset_options(void *sup, const char *name);
 bool provset_usable(void *sup, const char *name, struct buf *why);
+bool provset_enabled(void *sup, const char *name);
 
 /* ---- tasks.c ---- */
 

@@ -46,6 +46,7 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.server_no_proxy = s->c->no_proxy,
 		.provider_options = provset_options,
 		.provider_usable = provset_usable,
+		.provider_enabled = provset_enabled,
 		.arg = s,
 		.stop = stop,
 		.timeout_ms = s->c->job_timeout_ms,

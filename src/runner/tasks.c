@@ -275,7 +275,8 @@ bool tasks_offer(struct sup *s, struct job *j)
 	if (tasks_room(s) == 0 || (j->type == RES_BUILD && left_to_others(s)) ||
 	    (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0))
 		return false;
-	if (provided && provset_all_checked(s) && !provset_any_usable(s))
+	if (provided && provset_all_checked(s) && !provset_any_usable(s) &&
+	    (j->type == RES_BUILD || !provset_unmet(s, NULL)))
 		return false;
 	t = tasks_add(s, j);
 	/* A forced removal forgets what cannot be reached. */

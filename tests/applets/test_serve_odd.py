@@ -126,6 +126,25 @@ class PageTest(FaultCase):
         self.assertNotIn("refuses", runner.log())
 
 
+class ElsewhereTest(FaultCase):
+    def test_target_on_another_host(self):
+        """What this host has not is no reason to refuse a target that is elsewhere, nor to let it wait."""
+        runner = self.runner(self.srv)
+        with open(runner.ini, encoding="utf-8") as file:
+            text = file.read().replace("enabled = false", "enabled = true")
+        with open(runner.ini, "w", encoding="utf-8") as file:
+            file.write(text + '[provider "native-provider"]\nenabled = false\n')
+        runner.start(env=runner.env(DOCKER_HOST="unix:///nonexistent/docker.sock"))
+        runner.wait_log("docker-provider: requirements not met")
+        there = json.dumps({"Remote Hostname": "build1.invalid", "Remote Port": 22, "Remote User": "ci"})
+        here = self.srv.add_job("target", "create", self.srv.add_target(provider="docker-provider"))
+        job = self.srv.add_job("target", "create", self.srv.add_target(provider="docker-provider", options=there))
+        state, text = self.srv.wait_final(job, 20 * PATIENCE)
+        self.assertEqual(state, "error")
+        self.assertIn("build1.invalid", text)
+        self.assertEqual(self.srv.jobs[here]["state"], "pending")
+
+
 class OutageTest(FaultCase):
     def test_server_away_while_a_job_runs(self):
         """A Server that is away for a while, or a proxy's page in its place, fails no job, at its beginning or end."""
