@@ -33,7 +33,7 @@ if(DR_STATIC)
 	set(CMAKE_REQUIRED_FLAGS -Werror)
 	foreach(flag -Oz -fno-caller-saves -fno-tree-dominator-opts -fno-expensive-optimizations
 			-fno-optimize-sibling-calls -fno-tree-tail-merge -fno-if-conversion
-			-fno-move-loop-invariants -fno-shrink-wrap -fno-jump-tables
+			-fno-move-loop-invariants -fno-tree-loop-im -fno-shrink-wrap -fno-jump-tables
 			-fipa-pta -flto-partition=one)
 		string(MAKE_C_IDENTIFIER "DR_HAS${flag}" known)
 		check_c_compiler_flag(${flag} ${known})
