@@ -138,7 +138,7 @@ static bool allow_beside(const struct rules *r, const char *dir)
 
 static long landlock_version(void)
 {
-	return syscall(SYS_CREATE_RULESET, NULL, 0, ASK_VERSION);
+	return syscall(SYS_CREATE_RULESET, NULL, 0UL, ASK_VERSION);
 }
 
 static bool restrict_files(uint64_t fs, enum confine_who who)

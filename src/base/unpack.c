@@ -31,9 +31,10 @@ void unpack(struct buf *b, const unsigned char *p, size_t n)
 		back++;
 		assert(back <= b->n);
 		to = buf_reserve(b, len);
-		for (size_t i = 0; i < len; i++)
-			to[i] = to[i - back];
-		to[len] = '\0';
-		b->n += len;
+		for (const char *from = to - back; len; len--) {
+			*to++ = *from++;
+			b->n++;
+		}
+		*to = '\0';
 	}
 }

@@ -268,12 +268,12 @@ static int result(long rc)
 
 static int call_module(void)
 {
-	return result(syscall(SYS_init_module, "", 0, ""));
+	return result(syscall(SYS_init_module, "", 0L, ""));
 }
 
 static int call_io_uring(void)
 {
-	return result(syscall(425, 0, NULL));
+	return result(syscall(425, 0L, NULL));
 }
 
 static int call_terminal(void)
@@ -303,7 +303,7 @@ static int call_trace(void)
 
 static int call_memory(void)
 {
-	return result(syscall(SYS_process_vm_readv, getpid(), NULL, 0, NULL, 0, 0));
+	return result(syscall(SYS_process_vm_readv, (long)getpid(), NULL, 0L, NULL, 0L, 0L));
 }
 
 static int call_unshare(void)
@@ -318,12 +318,12 @@ static int call_mount(void)
 
 static int call_keys(void)
 {
-	return result(syscall(SYS_keyctl, 9999, 0, 0, 0, 0));
+	return result(syscall(SYS_keyctl, 9999L, 0L, 0L, 0L, 0L));
 }
 
 static int call_namespace(void)
 {
-	int pid = (int)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+	int pid = (int)syscall(SYS_clone, (long)(CLONE_NEWUSER | SIGCHLD), 0L, 0L, 0L, 0L);
 
 	if (pid == 0)
 		_exit(0);
@@ -332,7 +332,7 @@ static int call_namespace(void)
 
 static int call_clone3(void)
 {
-	return result(syscall(435, NULL, 0));
+	return result(syscall(435, NULL, 0L));
 }
 
 static int call_fork(void)
