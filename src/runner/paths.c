@@ -43,6 +43,7 @@ static bool is_volume(const char *dir, const struct stat *st)
 static int check_ours(const char *dir, const char *marker, struct err *e)
 {
 	struct stat st, mark;
+	bool empty = dir_is_empty(dir); /* before the marker, which a start beside us makes first */
 	bool marked = lstat(marker, &mark) == 0;
 	bool own;
 
@@ -54,7 +55,7 @@ static int check_ours(const char *dir, const char *marker, struct err *e)
 			e, ERR_CONFIG, 0,
 			"state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
 			dir, (unsigned)st.st_uid, (unsigned)geteuid());
-	if (!marked && !dir_is_empty(dir))
+	if (!marked && !empty)
 		return err_set(
 			e, ERR_CONFIG, 0,
 			"state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
