@@ -319,17 +319,8 @@ class Places(EngineCase):
 
     def test_over_tcp(self):
         listener = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(listener.close)
+        self.addCleanup(common.accept_each(listener, self.engine.serve))
         port = listener.getsockname()[1]
-
-        def relay():
-            while True:
-                try:
-                    conn, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=self.engine.serve, args=(conn,), daemon=True).start()
-        threading.Thread(target=relay, daemon=True).start()
         env = {"DOCKER_HOST": f"tcp://127.0.0.1:{port}"}
         self.check(f"127.0.0.1:{port}", True, **env)
         document = self.workspace(socket="/var/run/docker.sock")
@@ -350,22 +341,13 @@ class Places(EngineCase):
         context.load_verify_locations(ca)
         context.verify_mode = ssl.CERT_REQUIRED
         listener = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(listener.close)
 
         def one(conn):
             try:
                 self.engine.serve(context.wrap_socket(conn, server_side=True))
             except (OSError, ssl.SSLError):
                 conn.close()
-
-        def accept():
-            while True:
-                try:
-                    conn, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=one, args=(conn,), daemon=True).start()
-        threading.Thread(target=accept, daemon=True).start()
+        self.addCleanup(common.accept_each(listener, one))
         env = {"DOCKER_HOST": f"tcp://127.0.0.1:{listener.getsockname()[1]}", "DOCKER_TLS_VERIFY": "1",
                "DOCKER_CERT_PATH": certs}
         document = self.workspace(socket="/var/run/docker.sock")

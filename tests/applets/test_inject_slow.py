@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, main, run, wait_for  # noqa: E402
+from common import BIN, PATIENCE, accept_each, main, run, wait_for  # noqa: E402
 from httppeer import error, hang, normal  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
@@ -34,17 +34,11 @@ class SlowTest(ServeCase):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen(8)
-        self.addCleanup(listener.close)
 
-        def serve():
-            while True:
-                try:
-                    conn, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Event().wait(seconds)
-                conn.close()
-        threading.Thread(target=serve, daemon=True).start()
+        def serve(conn):
+            threading.Event().wait(seconds)
+            conn.close()
+        self.addCleanup(accept_each(listener, serve))
         return path
 
     def test_start_waits_for_the_providers_and_heartbeats_do_not(self):

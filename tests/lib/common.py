@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -32,6 +34,26 @@ def is_static(path):
     """Whether the executable needs no loader."""
     with open(path, "rb") as file:
         return b"ld-linux" not in file.read(4096)
+
+
+def accept_each(listener, each):
+    """Calls each(connection) in a thread for whoever connects. Returns what ends that: nothing accepts any more then, also
+    not for the next socket that gets the same number."""
+    def loop():
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=each, args=(conn,), daemon=True).start()
+
+    def stop():
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    return stop
 
 
 def wait_for(condition, timeout, what):

@@ -12,6 +12,8 @@ import threading
 import time
 import urllib.parse
 
+from common import accept_each
+
 
 class Request:
     def __init__(self, method, target, headers, body):
@@ -91,19 +93,11 @@ class FakeEngine:
         self.listener.bind(path)
         self.listener.listen(64)
         self.stopping = False
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.end_accepting = accept_each(self.listener, self.serve)
 
     def stop(self):
         self.stopping = True
-        self.listener.close()
-
-    def accept(self):
-        while not self.stopping:
-            try:
-                conn, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+        self.end_accepting()
 
     # Faults: action is an int (status), bytes (raw reply), "hang", "close", or a function(conn, request) -> bool.
     def fault(self, pattern, action, times=1 << 30):
