@@ -127,6 +127,12 @@ class Calls(EngineCase):
         self.assertEqual(len(self.engine.calls(f"DELETE /containers/{old.id}")), 1)
         self.assertEqual(len(self.engine.calls("POST /containers/create")), 2)
 
+    def test_name_held_by_a_call_under_way(self):
+        """The engine is still at the call of a job that was killed: the name is taken, nothing can be seen."""
+        self.engine.fault("POST /containers/create", 409, times=2)
+        self.drive(self.workspace(), "create").ok(self)
+        self.assertEqual(len(self.engine.calls("POST /containers/create")), 3)
+
     def test_name_held_by_stranger(self):
         other = self.engine.add_container(NAME, {"daytona.workspace.id": "another"}, "exited")
         self.drive(self.workspace(), "create").error(self, other.id[:12])

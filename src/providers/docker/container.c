@@ -212,9 +212,20 @@ int container_list(struct engine *g, const char *const *labels, size_t n,
 	return rc;
 }
 
+static bool is_there(struct engine *g, const char *ref, struct deadline d)
+{
+	struct container c;
+	struct err e = { 0 };
+	int rc = container_inspect(g, ref, &c, d, &e);
+
+	container_free(&c);
+	return rc == 0 || e.kind != ERR_NOT_FOUND;
+}
+
 int container_create(struct engine *g, const char *name, struct str body, char **id,
                      struct deadline d, struct err *e)
 {
+	struct deadline until = deadline_min(d, deadline_in_ms(g->call_ms));
 	struct json_doc *doc = NULL;
 	struct buf path = { 0 };
 	int rc;
@@ -222,7 +233,15 @@ int container_create(struct engine *g, const char *name, struct str body, char *
 	*id = NULL;
 	buf_adds(&path, "/containers/create?name=");
 	buf_add_urlenc(&path, str_of(name));
-	rc = engine_call_ms(g, "POST", buf_cstr(&path), body, &doc, 4 * g->call_ms, d, e);
+	for (;;) {
+		rc = engine_call_ms(g, "POST", buf_cstr(&path), body, &doc, 4 * g->call_ms, d, e);
+		/* The engine may still be at a call of a job that was killed, and holds its name. */
+		if (rc == 0 || e->code != 409 || is_there(g, name, d) || deadline_passed(until))
+			break;
+		if (engine_sleep(g, POLL_MS, d, e) < 0)
+			break;
+		err_clear(e);
+	}
 	buf_free(&path);
 	if (rc < 0)
 		return -1;
@@ -357,16 +376,6 @@ static int try_remove(struct engine *g, const char *ref, bool *gone, struct dead
 	*gone = rc == 0 || e->kind == ERR_NOT_FOUND;
 	/* Without an HTTP status the engine itself is away. */
 	return *gone || e->kind == ERR_HTTP ? 0 : -1;
-}
-
-static bool is_there(struct engine *g, const char *ref, struct deadline d)
-{
-	struct container c;
-	struct err e = { 0 };
-	int rc = container_inspect(g, ref, &c, d, &e);
-
-	container_free(&c);
-	return rc == 0 || e.kind != ERR_NOT_FOUND;
 }
 
 int container_remove(struct engine *g, const char *ref, struct deadline d, struct err *e)

@@ -64,7 +64,7 @@ void container_list_free(struct container_list *l);
 int container_list(struct engine *g, const char *const *labels, size_t n,
                    struct container_list *out, struct deadline d, struct err *e);
 
-/* *id: caller frees. A holder of the name: e->code is 409. body: JSON. */
+/* *id: caller frees. A holder of the name: e->code is 409; one that cannot be seen is waited for a while. body: JSON. */
 int container_create(struct engine *g, const char *name, struct str body, char **id,
                      struct deadline d, struct err *e);
 /* Starts (running already is success) and waits until it runs. One that ends at once is an error with its exit status. */
