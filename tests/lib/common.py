@@ -48,6 +48,8 @@ def accept_each(listener, each):
             threading.Thread(target=each, args=(conn,), daemon=True).start()
 
     def stop():
+        if listener.fileno() < 0:
+            return
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
         listener.close()

@@ -76,8 +76,9 @@ class DockerCase(common.Case):
 
     def agents(self, workspace):
         found = self.containers(workspace)
-        top = docker("top", found[0], "-o", "pid,args").splitlines() if found else []
-        return sum(line.endswith("daytona-runner agent") for line in top)
+        top = [line.split(None, 2) for line in docker("top", found[0], "-o", "pid,ppid,args").splitlines()[1:]] if found else []
+        agents = {pid: parent for pid, parent, args in top if args.endswith("daytona-runner agent")}
+        return sum(parent not in agents for parent in agents.values())     # less what one is about to start
 
     def docker_runner(self, server, **settings):
         values = {f"{SECTION}__enabled": "true", "runner__drain_timeout": "2s"}
