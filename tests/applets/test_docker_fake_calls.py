@@ -161,6 +161,15 @@ class Calls(EngineCase):
         self.assertIn("runs already", self.drive(self.workspace(), "start").ok(self).output)
         self.assertEqual(self.engine.calls("POST .*/exec$"), [])
 
+    def test_agent_that_the_engine_forgot_is_not_doubled(self):
+        """An exec whose output had nowhere to go after a kill is no longer listed, but its process runs."""
+        old = self.engine.add_container(NAME, LABELS, "running")
+        old.processes += ["/.daytona/daytona-runner agent"]
+        result = self.drive(self.workspace(), "condition", "start").ok(self)
+        self.assertEqual(result["condition"], "running")
+        self.assertIn("runs already", result.output)
+        self.assertEqual(self.engine.calls("POST .*/exec$"), [])
+
     def test_two_containers_with_our_labels(self):
         self.engine.add_container("other-name", LABELS, "exited")
         best = self.engine.add_container("third", LABELS, "running", Entrypoint=["sleep", "infinity"])

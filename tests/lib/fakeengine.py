@@ -51,6 +51,7 @@ class Container:
         self.engine, self.name, self.body = engine, name, body
         self.id = os.urandom(32).hex()
         self.status, self.exit_code, self.files, self.execs = "created", 0, {}, []
+        self.processes = ["/.daytona/daytona-runner pause"]
 
     def inspect(self):
         host = self.body.get("HostConfig", {})
@@ -273,6 +274,14 @@ class FakeEngine:
                             for w in wanted)]
         self.reply(conn, request, 200, found)
 
+    def do_top(self, conn, request, ref):
+        container = self.find(ref)
+        if not container or container.status != "running":
+            self.missing(conn, request, "running container: " + ref)
+            return
+        self.reply(conn, request, 200, {"Titles": ["UID", "PID", "CMD"],
+                                        "Processes": [["dev", "7", line] for line in container.processes]})
+
     def do_create(self, conn, request):
         with self.lock:
             holder = self.find(request.query["name"])
@@ -401,6 +410,7 @@ ROUTES = [
     (r"GET /containers/json", "do_list"),
     (r"POST /containers/create", "do_create"),
     (r"GET /containers/([^/]+)/json", "do_inspect"),
+    (r"GET /containers/([^/]+)/top", "do_top"),
     (r"POST /containers/([^/]+)/start", "do_start"),
     (r"POST /containers/([^/]+)/stop", "do_stop"),
     (r"GET /containers/([^/]+)/logs", "do_logs"),

@@ -269,11 +269,15 @@ static int wait_ready(struct docker *k, struct deadline d, struct err *e)
 	}
 }
 
-int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct err *e)
+int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
+                        struct err *e)
 {
 	static const char *const known[] = { PROGRAM_PATH, DAYTONA_PATH, "daytona agent", NULL };
+	int rc = exec_find(&k->g, c->execs, c->n_execs, known, runs, e);
 
-	return exec_find(&k->g, c->execs, c->n_execs, known, runs, e);
+	if (rc == 0 && !*runs)
+		*runs = exec_find_process(&k->g, c->id, known, d);
+	return rc;
 }
 
 static bool has_git(struct docker *k, const char *container, struct deadline d)
@@ -304,7 +308,7 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 		provider_logf(k->env, "No agent is started (option \"Agent\" is none)");
 		return 0;
 	}
-	if (delivery_agent_runs(k, a->c, &runs, e) < 0)
+	if (!a->fresh && delivery_agent_runs(k, a->c, &runs, d, e) < 0)
 		return err_wrap(e, "look for a running agent");
 	if (runs) {
 		provider_logf(k->env, "The workspace agent runs already");

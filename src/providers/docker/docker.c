@@ -245,7 +245,7 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	if (*out == COND_RUNNING && k->opt.agent != AGENT_NONE) {
 		bool runs = false;
 
-		if (delivery_agent_runs(k, &c, &runs, e) < 0)
+		if (delivery_agent_runs(k, &c, &runs, d, e) < 0)
 			err_clear(e);
 		else if (!runs)
 			*out = COND_INCOMPLETE;

@@ -321,19 +321,46 @@ void exec_describe(const struct exec *x, struct buf *b)
 }
 
 /* An agent: its program by path, or the reference's shell script that ends in "daytona agent". */
+static bool is_agent(struct str line, const char *const *texts)
+{
+	bool found = false;
+
+	for (size_t i = 0; texts[i] && str_find(line, "agent"); i++)
+		found |= str_find(line, texts[i]) != NULL;
+	return found;
+}
+
 static bool runs(struct json v, const char *const *texts)
 {
 	struct json p = json_get(v, "ProcessConfig");
 	struct buf line = { 0 };
-	bool found = false;
+	bool found;
 
 	if (!json_bool(json_get(v, "Running"), false))
 		return false;
 	buf_add_str(&line, json_raw(json_get(p, "entrypoint")));
 	buf_add_str(&line, json_raw(json_get(p, "arguments")));
-	for (size_t i = 0; texts[i] && strstr(buf_cstr(&line), "agent"); i++)
-		found |= strstr(buf_cstr(&line), texts[i]) != NULL;
+	found = is_agent(buf_str(&line), texts);
 	buf_wipe(&line);
+	return found;
+}
+
+bool exec_find_process(struct engine *g, const char *container, const char *const *texts,
+                       struct deadline d)
+{
+	struct json_doc *doc = NULL;
+	struct buf path = { 0 };
+	struct err e = { 0 };
+	bool found = false;
+
+	buf_addf(&path, "/containers/%s/top", container);
+	if (engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &e) == 0) {
+		for (struct json m = json_first(json_get(json_root(doc), "Processes"));
+		     json_present(m); m = json_next(m))
+			found |= is_agent(json_raw(m), texts);
+	}
+	json_doc_free(doc);
+	buf_free(&path);
 	return found;
 }
 

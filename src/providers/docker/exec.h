@@ -53,8 +53,12 @@ int exec_run(struct engine *g, const char *container, const struct exec_spec *s,
 /* "exit status 3: <last output>", one line. */
 void exec_describe(const struct exec *x, struct buf *b);
 
-/* Whether one of the execs still runs with "agent" and one of texts (NULL-terminated) in its command line. */
+/* Whether one of the execs still runs with "agent" and one of texts (NULL-terminated) in its command line. An engine
+ * forgets an exec whose output it could not pass on: see exec_find_process. */
 int exec_find(struct engine *g, char *const *ids, size_t n, const char *const *texts, bool *found,
               struct err *e);
+/* The same among the running container's processes. False also where the engine cannot list them. */
+bool exec_find_process(struct engine *g, const char *container, const char *const *texts,
+                       struct deadline d);
 
 #endif

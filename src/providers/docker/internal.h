@@ -55,10 +55,12 @@ struct agent_job {
 	const struct wsdir *at;
 	const char *user, *dir; /* dir: checkout in the container */
 	bool clone;             /* there is none yet: the agent makes it */
+	bool fresh;             /* c was started for this job: nothing runs in it */
 	const struct kv *extra; /* more environment, or NULL */
 };
 /* Whether an agent that a runner started runs in c. */
-int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct err *e);
+int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
+                        struct err *e);
 /* Starts the workspace's agent unless one runs, and waits until it is ready. */
 int delivery_start_agent(struct docker *k, const struct agent_job *a, struct deadline d,
                          struct err *e);

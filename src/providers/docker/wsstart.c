@@ -175,6 +175,7 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	changed = match_ids(s, d);
 	if (container_start(&k->g, s->c.id, d, e) < 0)
 		return start_failed(s, e);
+	s->started = true;
 	if (changed)
 		own_home(s, d);
 	if (starting_reinspect(s, s->c.id, d, e) < 0)
@@ -215,6 +216,7 @@ static int start_agent(struct starting *s, struct deadline d, struct err *e)
 	                                                   .user = s->user,
 	                                                   .dir = dir,
 	                                                   .clone = !s->w->ws->has_build_config,
+	                                                   .fresh = s->started,
 	                                                   .extra = &s->env },
 	                              d, e);
 

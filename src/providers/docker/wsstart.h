@@ -12,10 +12,10 @@ struct starting {
 	struct wsdir dir;
 	struct container c;
 	struct account account;
-	struct devcontainer dc; /* doc NULL: no dev container */
-	char *user;             /* the agent's and the commands' */
-	struct kv env;          /* remoteEnv and the like, for both */
-	bool was_running;
+	struct devcontainer dc;    /* doc NULL: no dev container */
+	char *user;                /* the agent's and the commands' */
+	struct kv env;             /* remoteEnv and the like, for both */
+	bool was_running, started; /* before this job; by it */
 };
 
 /* Takes a fresh look at the container. */
