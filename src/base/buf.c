@@ -36,7 +36,7 @@ char *buf_reserve(struct buf *b, size_t n)
 	size_t cap = b->cap ? b->cap : 64;
 
 	if (n > SIZE_MAX / 4 || b->n > SIZE_MAX / 4)
-		mem_array(SIZE_MAX, 2); /* ends the process */
+		mem_out();
 	while (cap < need)
 		cap *= 2;
 	if (cap != b->cap) {

@@ -7,15 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
-static void *or_die(void *p)
+void mem_out(void)
 {
 	static const char text[] = "daytona-runner: out of memory\n";
 
-	if (p)
-		return p;
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(1);
 	_exit(1);
+}
+
+static void *or_die(void *p)
+{
+	if (!p)
+		mem_out();
+	return p;
 }
 
 void *mem_alloc(size_t n)
@@ -43,7 +48,7 @@ char *mem_dupn(const char *p, size_t n)
 	char *s;
 
 	if (n == SIZE_MAX)
-		or_die(NULL);
+		mem_out();
 	s = mem_alloc(n + 1);
 	if (n)
 		memcpy(s, p, n);
