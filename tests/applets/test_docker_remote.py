@@ -230,11 +230,12 @@ class Remote(EngineCase):
         first = serve(self.path("host"))
         document = self.remote(**{"Remote Hostname": "127.0.0.1", "Remote Port": port, "Remote User": getpass.getuser(),
                                   "Remote Private Key Path": self.path("id")})
-        self.drive(document, "create", "start", "stop", "delete").ok(self)
+        slow = ("call_timeout=20",)     # a real login
+        self.drive(document, "create", "start", "stop", "delete", options=slow).ok(self)
         first.kill()
         first.wait()
         serve(self.path("host2"))
-        self.drive(document, "create").error(self, "[Hh]ost key verification failed|HOST IDENTIFICATION HAS CHANGED")
+        self.drive(document, "create", options=slow).error(self, "[Hh]ost key verification failed|HOST IDENTIFICATION HAS CHANGED")
 
 
 if __name__ == "__main__":
