@@ -29,7 +29,8 @@ BEAT = re.compile(r"/runner/[^/]+/metadata\Z")
 HTML = b"<html><body>sign in token=abcsecret</body></html>"
 OUTSTANDING = 24        # jobs that wait or run at once
 SETTLE = 45             # seconds until second sendings (30 s after a doubtful claim) are over
-DISTURBED = re.compile(r"(?i)runner was (restarted|stopped)|signal|stopped|restart")
+# A job's process that is told to end while it tries to reach a Server that is away names the latter.
+DISTURBED = re.compile(r"(?i)runner was (restarted|stopped)|signal|stopped|restart|connection (lost|refused)")
 
 
 # What may happen to a state update; "after" means that it has had its effect.
