@@ -211,7 +211,7 @@ struct work_arg {
 	bool begun;
 };
 
-static bool claim(struct sup *s, struct task *t)
+static void claim(struct sup *s, struct task *t)
 {
 	struct err e = { 0 };
 
@@ -223,7 +223,6 @@ static bool claim(struct sup *s, struct task *t)
 		log_error("%s", e.msg);
 		fail(s, t, e.msg);
 	}
-	return true;
 }
 
 /* "W" and the provider's name: the job is to wait for it. */
@@ -239,13 +238,14 @@ static void ask_work(void *arg, const volatile int *stop, struct buf *out)
 	buf_free(&name);
 }
 
-static bool ask(struct sup *s, struct task *t)
+static void ask(struct sup *s, struct task *t)
 {
 	struct work_arg a = { s, &t->job, false };
 	struct err e = { 0 };
 
 	t->stage = TASK_ASK;
-	return child_start(&t->child, ask_work, &a, deadline_in_ms(ASK_MS), &e) == 0 || claim(s, t);
+	if (child_start(&t->child, ask_work, &a, deadline_in_ms(ASK_MS), &e) < 0)
+		claim(s, t);
 }
 
 static void asked(struct sup *s, struct task *t, struct str out)
@@ -256,7 +256,7 @@ static void asked(struct sup *s, struct task *t, struct str out)
 		t->text = mem_dupn(out.p + 1, out.n - 1);
 		log_info("job %s stays pending until provider %s can be used", t->job.id, t->text);
 	} else {
-		(void)claim(s, t);
+		claim(s, t);
 	}
 }
 
@@ -280,10 +280,12 @@ bool tasks_offer(struct sup *s, struct job *j)
 		return false;
 	t = tasks_add(s, j);
 	/* A forced removal forgets what cannot be reached. */
-	return provided && t->job.type != RES_BUILD && t->job.action != ACT_FORCE_DELETE &&
-	                       provset_unmet(s, NULL)
-	               ? ask(s, t)
-	               : claim(s, t);
+	if (provided && t->job.type != RES_BUILD && t->job.action != ACT_FORCE_DELETE &&
+	    provset_unmet(s, NULL))
+		ask(s, t);
+	else
+		claim(s, t);
+	return true;
 }
 
 struct task *tasks_next_claim(struct sup *s, bool retries)

@@ -325,9 +325,9 @@ static bool is_agent(struct str line, const char *const *texts)
 {
 	bool found = false;
 
-	for (size_t i = 0; texts[i] && str_find(line, "agent"); i++)
+	for (size_t i = 0; texts[i]; i++)
 		found |= str_find(line, texts[i]) != NULL;
-	return found;
+	return found && str_find(line, "agent");
 }
 
 static bool runs(struct json v, const char *const *texts)
