@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers git's question for a user name or a password; started by git alone
- * (providers/gitclone.h). */
+ * (git/clone.h). */
 #include "applets/applets.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <unistd.h>
 

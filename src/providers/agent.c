@@ -13,7 +13,7 @@
 #include "net/tls.h"
 #include "providers/agent_beat.h"
 #include "providers/agent_proc.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <errno.h>
 #include <fcntl.h>

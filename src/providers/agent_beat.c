@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
-#include "providers/gitstatus.h"
+#include "git/status.h"
 
 #include <string.h>
 #include <sys/stat.h>

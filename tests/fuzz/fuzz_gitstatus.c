@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any output of git status becomes a JSON object with the five members. */
 #include "base/json.h"
-#include "providers/gitstatus.h"
+#include "git/status.h"
 
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
 /* Any text as repository URL, branch, commit and name: what is accepted keeps the promises of
  * giturl.h. */
 #include "base/mem.h"
-#include "providers/gitclone.h"
-#include "providers/giturl.h"
+#include "git/clone.h"
+#include "git/url.h"
 
 #include <stdint.h>
 

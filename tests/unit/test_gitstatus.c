@@ -2,7 +2,7 @@
 /* git status --porcelain=v2 -z as the Server's GitStatus. */
 #include "base/json.h"
 #include "base/mem.h"
-#include "providers/gitstatus.h"
+#include "git/status.h"
 #include "tests/test.h"
 
 /* '|' stands for NUL. The input is an exact-size heap block. */

@@ -2,8 +2,8 @@
 /* Repository URLs, branches and commits that may be given to git, and directory names. */
 #include "base/buf.h"
 #include "base/mem.h"
-#include "providers/gitclone.h"
-#include "providers/giturl.h"
+#include "git/clone.h"
+#include "git/url.h"
 #include "tests/test.h"
 
 static void accepted_urls_are_split(void)

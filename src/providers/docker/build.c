@@ -11,7 +11,7 @@
 #include "providers/docker/internal.h"
 #include "providers/docker/naming.h"
 #include "providers/docker/progress.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <dirent.h>
 #include <stdlib.h>

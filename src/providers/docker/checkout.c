@@ -8,7 +8,7 @@
 #include "providers/docker/archive.h"
 #include "providers/docker/internal.h"
 #include "providers/docker/remote.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "net/command.h"
-#include "providers/gitrun.h"
+#include "git/run.h"
 
 #include <dirent.h>
 #include <errno.h>

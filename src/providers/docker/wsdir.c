@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,9 +9,9 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "providers/agent.h"
-#include "providers/gitclone.h"
-#include "providers/gitrun.h"
-#include "providers/giturl.h"
+#include "git/clone.h"
+#include "git/run.h"
+#include "git/url.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
 

@@ -5,7 +5,7 @@
 #include "base/confine.h"
 #include "base/file.h"
 #include "providers/agent.h"
-#include "providers/marked.h"
+#include "base/proc_by_env.h"
 #include "providers/native/native.h"
 
 #include <dirent.h>
@@ -36,7 +36,7 @@ static void members(const struct native_paths *p, struct proc_list *l)
 			proc_list_add(l, below[i]);
 		free(below);
 	}
-	proc_list_marked(l, NATIVE_MARK, p->root);
+	proc_list_by_env(l, NATIVE_MARK, p->root);
 }
 
 int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct deadline d,

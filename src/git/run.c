@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs git; see gitrun.h. */
-#include "providers/gitrun.h"
+#include "git/run.h"
 
 #include "base/attr.h"
 #include "base/file.h"

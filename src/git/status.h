@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a checkout as the Server's GitStatus (protocol 11.3); format: git-status(1),
  * "Porcelain Format Version 2". */
-#ifndef PROVIDERS_GITSTATUS_H
-#define PROVIDERS_GITSTATUS_H
+#ifndef GIT_STATUS_H
+#define GIT_STATUS_H
 
 #include "base/buf.h"
 

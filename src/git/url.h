@@ -3,8 +3,8 @@
  * What may be given to git as a source, a branch or a commit. The Server's values are not trusted:
  * nothing that git would take for an option, a remote helper or a local file gets through.
  */
-#ifndef PROVIDERS_GITURL_H
-#define PROVIDERS_GITURL_H
+#ifndef GIT_URL_H
+#define GIT_URL_H
 
 #include "base/err.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every call of git has in common: the environment, and where its output goes. */
-#ifndef PROVIDERS_GITRUN_H
-#define PROVIDERS_GITRUN_H
+#ifndef GIT_RUN_H
+#define GIT_RUN_H
 
 #include "base/deadline.h"
 #include "base/err.h"

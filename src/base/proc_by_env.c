@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See marked.h; the environment is read from /proc/PID/environ (proc(5)). */
-#include "providers/marked.h"
+#include "base/proc_by_env.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -53,7 +53,7 @@ static bool has_mark(const char *pid, struct str mark, struct buf *scratch)
 	return false;
 }
 
-void proc_list_marked(struct proc_list *l, const char *name, const char *value)
+void proc_list_by_env(struct proc_list *l, const char *name, const char *value)
 {
 	struct buf mark = { 0 }, scratch = { 0 };
 	DIR *dir = opendir("/proc");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* git status, as JSON; see gitstatus.h. */
-#include "providers/gitstatus.h"
+#include "git/status.h"
 
 #include "base/jsonw.h"
 #include "base/proc.h"
-#include "providers/gitclone.h"
-#include "providers/gitrun.h"
+#include "git/clone.h"
+#include "git/run.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks and splits repository URLs; see giturl.h. Forms: git-clone(1), "GIT URLS". */
-#include "providers/giturl.h"
+#include "git/url.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include <ctype.h>
 

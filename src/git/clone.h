@@ -6,8 +6,8 @@
  * remote's URL; TLS is verified; hooks, remote helpers, submodules and the settings of the user and
  * of the system are off.
  */
-#ifndef PROVIDERS_GITCLONE_H
-#define PROVIDERS_GITCLONE_H
+#ifndef GIT_CLONE_H
+#define GIT_CLONE_H
 
 #include "api/model.h"
 #include "base/deadline.h"

@@ -3,8 +3,8 @@
  * Processes found by a variable in the environment they were started with. Unlike a recorded pid this
  * also finds what is left when the one that would have recorded it was killed.
  */
-#ifndef PROVIDERS_MARKED_H
-#define PROVIDERS_MARKED_H
+#ifndef BASE_PROC_BY_ENV_H
+#define BASE_PROC_BY_ENV_H
 
 #include "base/proc.h"
 
@@ -16,6 +16,6 @@ void proc_list_add(struct proc_list *l, struct proc_id id); /* unless it is ther
 void proc_list_free(struct proc_list *l);
 /* Adds every live process of our own user, but not ourselves, that has the variable with that
  * value. */
-void proc_list_marked(struct proc_list *l, const char *name, const char *value);
+void proc_list_by_env(struct proc_list *l, const char *name, const char *value);
 
 #endif

@@ -4,14 +4,14 @@
  * needs meanwhile (an empty home, the askpass link) is in "<dir>.aux". A kill at any moment leaves at
  * most these two, and the next attempt removes them.
  */
-#include "providers/gitclone.h"
+#include "git/clone.h"
 
 #include "base/file.h"
 #include "base/mask.h"
 #include "base/mem.h"
-#include "providers/gitrun.h"
-#include "providers/giturl.h"
-#include "providers/marked.h"
+#include "git/run.h"
+#include "git/url.h"
+#include "base/proc_by_env.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -229,7 +229,7 @@ static int end_leftover(const struct clone *k, struct deadline d, struct err *e)
 
 	if (!file_exists(k->aux))
 		return 0;
-	proc_list_marked(&l, "HOME", k->home);
+	proc_list_by_env(&l, "HOME", k->home);
 	if (l.n > 0)
 		rc = proc_end_tree(l.v, l.n, 1000, deadline_min(d, deadline_in_ms(10000)), e);
 	proc_list_free(&l);
