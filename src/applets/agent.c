@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The workspace agent (design 6): everything but a command beside it comes from the environment. */
-#include "providers/agent.h"
+#include "agent/agent.h"
 #include "applets/applets.h"
 #include "base/err.h"
 #include "base/opts.h"

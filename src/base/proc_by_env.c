@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See marked.h; the environment is read from /proc/PID/environ (proc(5)). */
+/* See proc_by_env.h; the environment is read from /proc/PID/environ (proc(5)). */
 #include "base/proc_by_env.h"
 
 #include "base/file.h"

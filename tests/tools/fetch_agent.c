@@ -4,7 +4,7 @@
 #include "api/server.h"
 #include "base/log.h"
 #include "net/url.h"
-#include "providers/agent.h"
+#include "agent/agent.h"
 
 int main(int argc, char **argv)
 {

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/url.h"
-#include "providers/agent.h"
+#include "agent/agent.h"
 #include "providers/docker/archive.h"
 #include "providers/docker/follow.h"
 #include "providers/docker/internal.h"

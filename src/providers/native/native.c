@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "providers/agent.h"
+#include "agent/agent.h"
 #include "git/clone.h"
 #include "git/run.h"
 #include "git/url.h"

@@ -4,7 +4,7 @@
 
 #include "base/confine.h"
 #include "base/file.h"
-#include "providers/agent.h"
+#include "agent/agent.h"
 #include "base/proc_by_env.h"
 #include "providers/native/native.h"
 

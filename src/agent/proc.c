@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See agent_proc.h. */
-#include "providers/agent_proc.h"
+#include "agent/proc.h"
 
 #include "base/buf.h"
 #include "base/file.h"

@@ -4,8 +4,8 @@
  * in a forked child, or a program that the child becomes. The answer comes over a pipe; the loop's
  * reaper may take the exit status, nobody needs it.
  */
-#ifndef PROVIDERS_AGENT_HELPER_H
-#define PROVIDERS_AGENT_HELPER_H
+#ifndef AGENT_HELPER_H
+#define AGENT_HELPER_H
 
 #include "base/buf.h"
 #include "base/deadline.h"

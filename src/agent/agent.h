@@ -14,8 +14,8 @@
  *   AGENT_CA_FILE, AGENT_PIN_SHA256, AGENT_PROXY, AGENT_NO_PROXY   how the Server is reached
  *   AGENT_GIT_CA_FILE             CA of the repository's host
  */
-#ifndef PROVIDERS_AGENT_H
-#define PROVIDERS_AGENT_H
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
 
 #include "base/err.h"
 

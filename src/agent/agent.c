@@ -3,7 +3,7 @@
  * The built-in agent (agent.h): one loop over signals, a forked clone, a forked git status and one HTTP
  * exchange. Nothing in it blocks, so a signal is answered at once whatever the network does.
  */
-#include "providers/agent.h"
+#include "agent/agent.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "net/tls.h"
-#include "providers/agent_beat.h"
-#include "providers/agent_proc.h"
+#include "agent/beat.h"
+#include "agent/proc.h"
 #include "git/clone.h"
 
 #include <errno.h>

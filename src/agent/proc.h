@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's part as an init: the command beside it, and the end of all that is below it. */
-#ifndef PROVIDERS_AGENT_PROC_H
-#define PROVIDERS_AGENT_PROC_H
+#ifndef AGENT_PROC_H
+#define AGENT_PROC_H
 
 #include "base/deadline.h"
 #include "base/err.h"

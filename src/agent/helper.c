@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See agent_helper.h. */
-#include "providers/agent_helper.h"
+#include "agent/helper.h"
 
 #include "base/file.h"
 #include "base/proc.h"

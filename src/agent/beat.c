@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See agent_beat.h. */
-#include "providers/agent_beat.h"
+#include "agent/beat.h"
 
 #include "base/file.h"
 #include "base/jsonw.h"

@@ -3,11 +3,11 @@
  * What keeps a workspace `started`: its metadata, posted every few seconds (protocol 1.2, 11.3), with
  * the checkout's state. Never blocks; a Server that is away or refuses is tried again for ever.
  */
-#ifndef PROVIDERS_AGENT_BEAT_H
-#define PROVIDERS_AGENT_BEAT_H
+#ifndef AGENT_BEAT_H
+#define AGENT_BEAT_H
 
 #include "api/server.h"
-#include "providers/agent_helper.h"
+#include "agent/helper.h"
 
 struct agent_beat {
 	/* Set before the start; borrowed. */

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/tls.h"
-#include "providers/agent.h"
+#include "agent/agent.h"
 
 #include <elf.h>
 #include <errno.h>
