@@ -50,7 +50,7 @@ const char dr_build_id[] = "@build_id@";
 const char dr_libraries[] = "@libraries@";
 const long long dr_build_epoch = @build_epoch@;
 ]] @ONLY)
-set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c)
+set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c ${out}/scripts.c)
 
 # Scripts that the executable gives away.
 set(script ${CMAKE_SOURCE_DIR}/scripts/gen-scripts)
@@ -59,4 +59,3 @@ list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/scripts/)
 add_custom_command(OUTPUT ${out}/scripts.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}
 	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating scripts.c" VERBATIM)
-set(DR_GENERATED_applets ${out}/scripts.c)

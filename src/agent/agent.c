@@ -5,15 +5,15 @@
  */
 #include "agent/agent.h"
 
+#include "agent/beat.h"
+#include "agent/proc.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "net/tls.h"
-#include "agent/beat.h"
-#include "agent/proc.h"
 #include "git/clone.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/tls.h"
 #include "git/status.h"
+#include "net/tls.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -6,8 +6,8 @@
 #ifndef AGENT_BEAT_H
 #define AGENT_BEAT_H
 
-#include "api/server.h"
 #include "agent/helper.h"
+#include "api/server.h"
 
 struct agent_beat {
 	/* Set before the start; borrowed. */

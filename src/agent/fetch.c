@@ -4,11 +4,11 @@
  * file is complete and checked before it has its name; its SHA-256 lies beside it and is checked on
  * each use, so a damaged cache is fetched again.
  */
+#include "agent/agent.h"
 #include "api/server.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/tls.h"
-#include "agent/agent.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/kv.h"
 #include "base/opts.h"
-#include "runner/config.h"
+#include "host/config.h"
 
 #define CLI_KEYS_MAX 40
 #define CLI_OWN_MAX 24

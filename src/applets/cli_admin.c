@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/mask.h"
 #include "base/mem.h"
-#include "runner/prompt.h"
+#include "host/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>

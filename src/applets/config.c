@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config: the effective settings and where each comes from. Reads only. */
-#include "runner/config.h"
+#include "host/config.h"
 
 #include "applets/applets.h"
 #include "applets/cli.h"

@@ -12,9 +12,9 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "base/out.h"
+#include "host/daemon.h"
+#include "host/setup.h"
 #include "jobs/provstate.h"
-#include "runner/daemon.h"
-#include "runner/setup.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 
 #include "base/err.h"
 #include "base/kv.h"
-#include "runner/config.h"
-#include "runner/prompt.h"
+#include "host/config.h"
+#include "host/prompt.h"
 
 /* Shows the current settings, the key masked. */
 void configure_show(struct prompt *p, const struct config *c);

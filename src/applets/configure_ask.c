@@ -5,7 +5,7 @@
 #include "applets/configure.h"
 #include "base/attr.h"
 #include "base/mem.h"
-#include "runner/setup.h"
+#include "host/setup.h"
 
 #include <stdlib.h>
 #include <string.h>

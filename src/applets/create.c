@@ -9,7 +9,7 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "base/out.h"
-#include "runner/prompt.h"
+#include "host/prompt.h"
 
 #include <stdio.h>
 #include <stdlib.h>

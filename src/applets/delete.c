@@ -4,7 +4,7 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "base/out.h"
-#include "runner/prompt.h"
+#include "host/prompt.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 /* help: what applets there are; also takes the options that stand before any applet. */
 #include "applets/applets.h"
 #include "applets/install.h"
-#include "applets/scripts.h"
 #include "base/opts.h"
 #include "base/out.h"
+#include "base/shipped.h"
 #include "base/unpack.h"
 #include "base/version.h"
 

@@ -9,11 +9,11 @@
 #include "base/mem.h"
 #include "base/out.h"
 #include "base/proc.h"
+#include "host/daemon.h"
+#include "host/logview.h"
+#include "host/paths.h"
+#include "host/service.h"
 #include "jobs/joblog.h"
-#include "runner/daemon.h"
-#include "runner/logview.h"
-#include "runner/paths.h"
-#include "runner/service.h"
 
 #include <poll.h>
 #include <signal.h>

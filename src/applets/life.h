@@ -4,7 +4,7 @@
 #define APPLETS_LIFE_H
 
 #include "base/err.h"
-#include "runner/config.h"
+#include "host/config.h"
 
 #include <stdint.h>
 

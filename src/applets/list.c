@@ -4,7 +4,7 @@
 #include "applets/cli.h"
 #include "base/jsonw.h"
 #include "base/out.h"
-#include "runner/prompt.h"
+#include "host/prompt.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "host/paths.h"
 #include "jobs/joblog.h"
-#include "runner/paths.h"
 
 #include <stdio.h>
 #include <stdlib.h>

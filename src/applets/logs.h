@@ -5,7 +5,7 @@
 
 #include "api/server.h"
 #include "base/err.h"
-#include "runner/logview.h"
+#include "host/logview.h"
 
 struct logs {
 	struct logview view;

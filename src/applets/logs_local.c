@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "runner/logfile.h"
+#include "host/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,9 +7,9 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/out.h"
+#include "host/daemon.h"
+#include "host/setup.h"
 #include "jobs/provstate.h"
-#include "runner/daemon.h"
-#include "runner/setup.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define APPLETS_PURGE_H
 
 #include "applets/cli.h"
-#include "runner/prompt.h"
+#include "host/prompt.h"
 
 struct purge {
 	struct cli_admin admin;

@@ -4,10 +4,10 @@
 
 #include "applets/life.h"
 #include "base/file.h"
+#include "host/daemon.h"
+#include "host/service.h"
+#include "host/wipe.h"
 #include "providers/native/native.h"
-#include "runner/daemon.h"
-#include "runner/service.h"
-#include "runner/wipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

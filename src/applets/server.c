@@ -4,13 +4,13 @@
  * start, networks without internet access, tests). What it serves is below server/.
  */
 #include "applets/applets.h"
-#include "applets/server/cli.h"
-#include "applets/server/srv.h"
+#include "applets/server_key.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/opts.h"
 #include "net/url.h"
+#include "server/srv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -162,24 +162,6 @@ static void server_log_line(void *arg, enum log_level level, struct str line)
 	logs_append_server(arg, line);
 }
 
-char *server_default_data(struct err *e)
-{
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	struct buf b = { 0 };
-
-	if (state && state[0] == '/')
-		buf_addf(&b, "%s/daytona-runner-server", state);
-	else if (geteuid() == 0 && (!home || !home[0]))
-		buf_adds(&b, "/var/lib/daytona-runner-server");
-	else if (home && home[0] == '/')
-		buf_addf(&b, "%s/.local/state/daytona-runner-server", home);
-	if (!b.n) {
-		err_set(e, ERR_USAGE, 0, "neither HOME nor XDG_STATE_HOME is set; give --data DIR");
-		return NULL;
-	}
-	return buf_take(&b);
-}
-
 /* Each runner holds two or three connections. */
 static void raise_fd_limit(void)
 {
@@ -295,7 +277,7 @@ static int run_server(int argc, char **argv)
 	};
 
 	if (argc > 1 && strcmp(argv[1], "key") == 0)
-		return server_cli(argc - 1, argv + 1);
+		return server_key(argc - 1, argv + 1);
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	if (!o.cert != !o.key)
 		opts_misuse(usage, "--tls-cert and --tls-key go together");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* service: the runner started by the host's init system. */
-#include "runner/service.h"
+#include "host/service.h"
 
 #include "applets/applets.h"
 #include "applets/cli.h"

@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "base/jsonw.h"
 #include "base/out.h"
-#include "runner/daemon.h"
-#include "runner/paths.h"
+#include "host/daemon.h"
+#include "host/paths.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,9 +9,9 @@
 #include "base/file.h"
 #include "base/mask.h"
 #include "base/mem.h"
+#include "base/proc_by_env.h"
 #include "git/run.h"
 #include "git/url.h"
-#include "base/proc_by_env.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/log.h"
-#include "runner/paths.h"
+#include "host/paths.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "runner/paths.h"
+#include "host/paths.h"
 
 #include <stdlib.h>
 #include <sys/auxv.h>

@@ -8,9 +8,9 @@
 #include "api/logentry.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/logfile.h"
 #include "jobs/joblog.h"
 #include "net/ws.h"
-#include "runner/logfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,10 +10,10 @@
 #ifndef RUNNER_SUP_H
 #define RUNNER_SUP_H
 
+#include "host/config.h"
+#include "host/daemon.h"
 #include "jobs/jobs.h"
 #include "net/httpd.h"
-#include "runner/config.h"
-#include "runner/daemon.h"
 #include "runner/journal.h"
 #include "runner/supervisor.h"
 

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "runner/paths.h"
+#include "host/paths.h"
 #include "runner/sdnotify.h"
 #include "runner/sup.h"
 

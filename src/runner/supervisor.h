@@ -4,7 +4,7 @@
 #define RUNNER_SUPERVISOR_H
 
 #include "base/err.h"
-#include "runner/config.h"
+#include "host/config.h"
 
 struct serve_options {
 	const char *config_dir; /* for SIGHUP; or NULL */

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
-#include "runner/paths.h"
+#include "host/paths.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames of engine output: whole and in single bytes give the same output and the same end. */
 #include "base/buf.h"
-#include "providers/docker/frames.h"
+#include "providers/docker/engine/frames.h"
 
 #include <stdlib.h>
 

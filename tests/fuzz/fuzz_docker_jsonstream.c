@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Progress streams: whole and in single bytes give the same objects. */
-#include "providers/docker/jsonstream.h"
+#include "providers/docker/engine/jsonstream.h"
 
 #include <stdlib.h>
 

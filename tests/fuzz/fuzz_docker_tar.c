@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Archives from an engine: bounded, and independent of the pieces they come in. */
-#include "providers/docker/tar.h"
+#include "providers/docker/engine/tar.h"
 
 #include <stdlib.h>
 #include <string.h>

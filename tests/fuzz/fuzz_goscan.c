@@ -3,8 +3,8 @@
  * Request bodies of the embedded Server: what the scanner takes, the JSON reader takes too (and
  * what it refuses has a reason), and the checks of every body type end on it.
  */
-#include "applets/server/dto.h"
-#include "applets/server/goscan.h"
+#include "server/dto.h"
+#include "server/goscan.h"
 
 #include <stdint.h>
 #include <stdlib.h>

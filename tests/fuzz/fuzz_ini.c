@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as runner.ini: known sections alone, growing line numbers, an error that names a line. */
-#include "runner/config_internal.h"
+#include "host/config_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

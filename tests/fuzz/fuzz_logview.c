@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a log: what goes to a terminal without colours holds no control character but newlines. */
-#include "runner/logview.h"
+#include "host/logview.h"
 
 #include <stdlib.h>
 

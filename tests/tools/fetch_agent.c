@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_agent URL KEY STATE_DIR VERSION ARCH: agent_fetch as a program; prints the path or the
  * error. */
+#include "agent/agent.h"
 #include "api/server.h"
 #include "base/log.h"
 #include "net/url.h"
-#include "agent/agent.h"
 
 int main(int argc, char **argv)
 {

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "runner/config.h"
+#include "host/config.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

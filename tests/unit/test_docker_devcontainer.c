@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dev container configurations, accounts of an image, container states. */
-#include "providers/docker/container.h"
-#include "providers/docker/dchelper.h"
-#include "providers/docker/dclife.h"
-#include "providers/docker/devcontainer.h"
-#include "providers/docker/users.h"
+#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/docker/engine/container.h"
+#include "providers/docker/engine/users.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

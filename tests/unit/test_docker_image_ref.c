@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "providers/docker/image_ref.h"
+#include "providers/docker/engine/image_ref.h"
 #include "tests/test.h"
 
 static void references_are_split_as_written(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image names of builds against the vectors of protocol 10.9, registry headers, option values. */
-#include "providers/docker/images.h"
-#include "providers/docker/naming.h"
-#include "providers/docker/options.h"
+#include "providers/docker/engine/images.h"
+#include "providers/docker/engine/naming.h"
+#include "providers/docker/engine/options.h"
 #include "tests/test.h"
 
 static void names_follow_the_vectors(void)

@@ -2,8 +2,8 @@
 /* Frames of exec and log output, and streams of JSON objects, fed in every split. */
 #include "base/buf.h"
 #include "base/mem.h"
-#include "providers/docker/frames.h"
-#include "providers/docker/jsonstream.h"
+#include "providers/docker/engine/frames.h"
+#include "providers/docker/engine/jsonstream.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

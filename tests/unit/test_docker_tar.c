@@ -2,8 +2,8 @@
 /* tar archives, checked by the system's tar, and .dockerignore. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/dockerignore.h"
-#include "providers/docker/tar.h"
+#include "providers/docker/devcontainer/dockerignore.h"
+#include "providers/docker/engine/tar.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* The runner's log file: rotation by size, number and age, torn records, files moved away. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "runner/logfile.h"
+#include "host/logfile.h"
 #include "tests/test.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `logs` makes of entries, and where the last lines of a file begin. */
-#include "runner/logview.h"
+#include "host/logview.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is shown to a person: control bytes, narrow terminals, locales without UTF-8. */
-#include "runner/prompt.h"
+#include "host/prompt.h"
 #include "tests/test.h"
 
 static void texts_are_fit_for_the_terminal(void)

@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/follow.h"
-#include "providers/docker/internal.h"
+#include "providers/docker/engine/follow.h"
+#include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

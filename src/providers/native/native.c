@@ -5,10 +5,10 @@
  */
 #include "providers/native/native.h"
 
+#include "agent/agent.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "agent/agent.h"
 #include "git/clone.h"
 #include "git/run.h"
 #include "git/url.h"

@@ -2,9 +2,9 @@
 /* See process.h. */
 #include "providers/native/process.h"
 
+#include "agent/agent.h"
 #include "base/confine.h"
 #include "base/file.h"
-#include "agent/agent.h"
 #include "base/proc_by_env.h"
 #include "providers/native/native.h"
 

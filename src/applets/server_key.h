@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `server key`: another client API key, whether the server runs or not. */
+#ifndef APPLETS_SERVER_KEY_H
+#define APPLETS_SERVER_KEY_H
+
+int server_key(int argc, char **argv); /* argv[0] is "key"; exit status */
+
+#endif

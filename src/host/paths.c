@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See paths.h. */
+#include "host/paths.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool dir_is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *ent;
+	bool empty = true;
+
+	if (!d)
+		return false;
+	while (empty && (ent = readdir(d)) != NULL)
+		empty = strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0 ||
+		        strcmp(ent->d_name, "lost+found") == 0; /* a fresh disk */
+	closedir(d);
+	return empty;
+}
+
+/* What orchestrators give to a container of any user id: a file system of its own, root's and open to all. */
+static bool is_volume(const char *dir, const struct stat *st)
+{
+	char *parent = path_join(dir, "..");
+	struct stat up;
+	bool volume = st->st_uid == 0 && stat(parent, &up) == 0 && up.st_dev != st->st_dev &&
+	              access(dir, R_OK | W_OK | X_OK) == 0;
+
+	free(parent);
+	return volume;
+}
+
+/* Somebody else's directory is never taken over: its content could be removed by purge later. */
+static int check_ours(const char *dir, const char *marker, struct err *e)
+{
+	struct stat st, mark;
+	bool empty = dir_is_empty(dir); /* before the marker, which a start beside us makes first */
+	bool marked = lstat(marker, &mark) == 0;
+	bool own;
+
+	if (stat(dir, &st) < 0)
+		return err_sys(e, errno, "state directory %s", dir);
+	own = st.st_uid == geteuid();
+	if (!own && (!is_volume(dir, &st) || (marked && mark.st_uid != geteuid())))
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"state directory %s belongs to user id %u, we are %u; set [runner] state_dir to another one",
+			dir, (unsigned)st.st_uid, (unsigned)geteuid());
+	if (!marked && !empty)
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"state directory %s is not empty and not ours (no %s in it); set [runner] state_dir to an empty or new one",
+			dir, STATE_MARKER);
+	if (own && (st.st_mode & 0077) && chmod(dir, 0700) < 0)
+		return err_sys(e, errno, "make state directory %s private", dir);
+	return 0;
+}
+
+int paths_prepare(const char *state_dir, struct err *e)
+{
+	static const char *const subs[] = { "logs",         "logs/runners", "logs/workspaces",
+		                            "logs/targets", "logs/builds",  "workspaces",
+		                            "targets",      "builds",       "agents",
+		                            "ssh" };
+	char *marker = path_join(state_dir, STATE_MARKER);
+	int rc = -1;
+	int fd;
+
+	if (file_mkdirs(state_dir, 0700, e) < 0 || check_ours(state_dir, marker, e) < 0)
+		goto out;
+	fd = open(marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		err_sys(e, errno, "create %s", marker);
+		goto out;
+	}
+	close(fd);
+	rc = 0;
+	for (size_t i = 0; i < sizeof(subs) / sizeof(subs[0]) && rc == 0; i++) {
+		char *sub = path_join(state_dir, subs[i]);
+
+		rc = file_mkdirs(sub, 0700, e);
+		free(sub);
+	}
+out:
+	free(marker);
+	return rc;
+}
+
+/* "x.tmp-123", as file_replace names them. */
+static bool is_temporary(const char *name)
+{
+	const char *mark = strstr(name, ".tmp-");
+
+	return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+}
+
+void paths_sweep(const char *state_dir)
+{
+	static const char *const dirs[] = { ".", "targets", "builds", "agents" };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		char *path = path_join(state_dir, dirs[i]);
+		DIR *d = opendir(path);
+		struct dirent *ent;
+
+		while (d && (ent = readdir(d)) != NULL) {
+			if (is_temporary(ent->d_name))
+				unlinkat(dirfd(d), ent->d_name, 0);
+		}
+		if (d)
+			closedir(d);
+		free(path);
+	}
+}
+
+char *paths_lock(const char *state_dir)
+{
+	return path_join(state_dir, "lock");
+}
+
+char *paths_journal(const char *state_dir)
+{
+	return path_join(state_dir, "journal");
+}
+
+char *paths_status(const char *state_dir)
+{
+	return path_join(state_dir, "status.json");
+}
+
+char *paths_providers(const char *state_dir)
+{
+	return path_join(state_dir, "providers.json");
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where things are below state_dir (mode 0700, marker file ".daytona-runner" in it):
+ *   lock                      flock; text: pid, start time, boot id of the holder
+ *   status.json               snapshot that `status` reads, rewritten on change
+ *   journal, journal.bad-N    claims and results
+ *   providers.json            enabled/disabled and version, set by provider jobs
+ *   logs/{runners,workspaces,targets,builds}/<id>/log
+ *   workspaces/<id>/ targets/<id>/ builds/<id>/ agents/<version>/
+ *   ssh/{known_hosts,ssh-PID-X/}  docker-provider's remote engines
+ *   daemon.err                stderr of a runner started by `start`
+ */
+#ifndef HOST_PATHS_H
+#define HOST_PATHS_H
+
+#include "base/err.h"
+
+#define STATE_MARKER ".daytona-runner"
+
+/* Creates state_dir with marker and sub-directories; refuses one that belongs to another user, or that exists, is not
+ * empty and has no marker. ERR_SYS with EROFS when it cannot be written. */
+int paths_prepare(const char *state_dir, struct err *e);
+/* Removes temporary files that a killed process left. Under the lock, before anything is written. */
+void paths_sweep(const char *state_dir);
+char *paths_lock(const char *state_dir);
+char *paths_journal(const char *state_dir);
+char *paths_status(const char *state_dir);
+char *paths_providers(const char *state_dir);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What of dev containers we cannot do ourselves ("features", "dockerComposeFile") is done by the dev container CLI in
+ * a container of the builder image (protocol 10.8). It gets the engine's socket and the checkout at its
+ * own path, so no path needs translating; no TCP forward, no privileges.
+ */
+#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DCHELPER_H
+#define PROVIDERS_DOCKER_DEVCONTAINER_DCHELPER_H
+
+#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/docker/workspace/internal.h"
+
+struct dc_up {
+	const char *builder_image;
+	const struct registries *registries;
+	const char *resource_id; /* for the helper's name and label */
+	const char *work_dir;    /* a directory of ours for the override file */
+	const char *checkout;
+	const char *const *labels; /* "key=value" of the container, NULL-terminated */
+	const struct kv *env;      /* for containerEnv */
+	const char *cache_from;    /* or NULL */
+	bool prebuild;
+};
+/* Runs "devcontainer up". *container and *user (of the result, may be "") are the caller's to free. */
+int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
+                 char **container, char **user, struct deadline d, struct err *e);
+/* Pure: the result object that ends the CLI's output. */
+int dc_helper_result(struct str output, char **container, char **user, struct err *e);
+
+#endif

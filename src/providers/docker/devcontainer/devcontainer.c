@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading of dev container configurations, see devcontainer.h. */
+#include "providers/docker/devcontainer/devcontainer.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Joins and normalises relative paths below the checkout; NULL when the result leaves it. */
+static char *dc_path(const char *base, const char *path)
+{
+	struct buf b = { 0 };
+	bool inside = *path == '/' || path_add(&b, str_of(base));
+
+	if (!path_add(&b, str_of(path)) || !inside) {
+		buf_free(&b);
+		return NULL;
+	}
+	return buf_take(&b);
+}
+
+/* Whether checkout/path, with links followed, is still in the checkout. */
+static bool is_inside(const char *checkout, const char *path)
+{
+	char *full = path_join(checkout, path);
+	char root[PATH_MAX], real[PATH_MAX];
+	bool ok = realpath(checkout, root) && realpath(full, real) &&
+	          strncmp(root, real, strlen(root)) == 0 &&
+	          (real[strlen(root)] == '/' || !real[strlen(root)]);
+
+	free(full);
+	return ok;
+}
+
+char *dc_detect(const char *checkout, const char *given, struct err *e)
+{
+	static const char *const usual[] = { ".devcontainer/devcontainer.json",
+		                             ".devcontainer.json" };
+	char *path = NULL;
+
+	if (given && *given) {
+		path = *given == '/' ? NULL : dc_path("", given);
+		if (path && is_inside(checkout, path))
+			return path;
+		free(path);
+		err_set(e, ERR_NOT_FOUND, 0, "the repository has no dev container file \"%.200s\"",
+		        given);
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		if (is_inside(checkout, usual[i]))
+			return mem_dup(usual[i]);
+	return NULL;
+}
+
+int dc_parse(struct devcontainer *dc, struct str text, const char *path, const char *host_dir,
+             const char *name, const char *id, struct err *e)
+{
+	struct buf folder = { 0 };
+
+	*dc = (struct devcontainer){ .path = mem_dup(path),
+		                     .host_dir = mem_dup(host_dir),
+		                     .id = mem_dup(id) };
+	dc->doc = json_parse_jsonc(text, DC_FILE_MAX, e);
+	if (!dc->doc) {
+		dc_free(dc);
+		return err_wrap(e, "%s", path);
+	}
+	dc->root = json_root(dc->doc);
+	if (!json_is_object(dc->root)) {
+		dc_free(dc);
+		return err_set(e, ERR_PARSE, 0, "%s: is no JSON object", path);
+	}
+	dc->layers[dc->n_layers++] = dc->root;
+	buf_addf(&folder, "/workspaces/%s", name);
+	dc->folder = buf_take(&folder); /* what the next line may expand */
+	if (json_is_string(json_get(dc->root, "workspaceFolder"))) {
+		char *own = dc_text(dc, json_get(dc->root, "workspaceFolder"));
+
+		if (own && *own == '/') {
+			free(dc->folder);
+			dc->folder = own;
+		} else {
+			free(own);
+		}
+	}
+	return 0;
+}
+
+int dc_load(struct devcontainer *dc, const char *checkout, const char *path, const char *host_dir,
+            const char *name, const char *id, struct err *e)
+{
+	char *full = path_join(checkout, path);
+	struct buf text = { 0 };
+	int rc = -1;
+
+	*dc = (struct devcontainer){ 0 };
+	if (!is_inside(checkout, path))
+		err_set(e, ERR_NOT_FOUND, 0, "the repository has no dev container file \"%.200s\"",
+		        path);
+	else if (file_read(full, DC_FILE_MAX, &text, e) == 0)
+		rc = dc_parse(dc, buf_str(&text), path, host_dir, name, id, e);
+	buf_free(&text);
+	free(full);
+	return rc;
+}
+
+void dc_free(struct devcontainer *dc)
+{
+	json_doc_free(dc->doc);
+	json_doc_free(dc->metadata);
+	free(dc->path);
+	free(dc->host_dir);
+	free(dc->folder);
+	free(dc->id);
+	*dc = (struct devcontainer){ 0 };
+}
+
+void dc_set_metadata(struct devcontainer *dc, const char *label)
+{
+	struct err ignored = { 0 };
+	struct json root;
+
+	json_doc_free(dc->metadata);
+	dc->metadata = label && *label ? json_parse(str_of(label), DC_FILE_MAX, &ignored) : NULL;
+	dc->n_layers = 0;
+	root = json_root(dc->metadata);
+	if (json_is_object(root))
+		dc->layers[dc->n_layers++] = root;
+	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
+	     m = json_next(m))
+		if (json_is_object(m) && dc->n_layers < DC_LAYERS_MAX - 1)
+			dc->layers[dc->n_layers++] = m;
+	dc->layers[dc->n_layers++] = dc->root;
+}
+
+const char *dc_foreign_key(const struct devcontainer *dc)
+{
+	if (json_present(json_get(dc->root, "dockerComposeFile")))
+		return "dockerComposeFile";
+	if (json_len(json_get(dc->root, "features")) > 0)
+		return "features";
+	return NULL;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* NAME or NAME:default out of our environment; only what is on the list. */
+static void expand_env(const struct devcontainer *dc, struct str spec, bool local, struct buf *out)
+{
+	struct str name, list = str_of(dc->env_allow), piece;
+	const char *value = NULL;
+	char *key;
+	bool allowed = false;
+
+	(void)str_next(&spec, ':', &name);
+	key = mem_dupn(name.p, name.n);
+	while (local && dc->env_allow && str_next(&list, ',', &piece))
+		allowed |= str_eq(str_trim(piece), key);
+	if (local && allowed)
+		value = getenv(key);
+	else if (!local && dc->container_env)
+		value = kv_get(dc->container_env, key);
+	free(key);
+	if (value)
+		buf_adds(out, value);
+	else
+		buf_add_str(out, spec);
+}
+
+static bool expand_one(const struct devcontainer *dc, struct str name, struct buf *out)
+{
+	if (str_eq(name, "localWorkspaceFolder"))
+		buf_adds(out, dc->host_dir);
+	else if (str_eq(name, "localWorkspaceFolderBasename"))
+		buf_adds(out, base_name(dc->host_dir));
+	else if (str_eq(name, "containerWorkspaceFolder"))
+		buf_adds(out, dc->folder ? dc->folder : "");
+	else if (str_eq(name, "containerWorkspaceFolderBasename"))
+		buf_adds(out, base_name(dc->folder ? dc->folder : ""));
+	else if (str_eq(name, "devcontainerId"))
+		buf_adds(out, dc->id);
+	else if (str_starts(name, "localEnv:"))
+		expand_env(dc, (struct str){ name.p + 9, name.n - 9 }, true, out);
+	else if (str_starts(name, "env:"))
+		expand_env(dc, (struct str){ name.p + 4, name.n - 4 }, true, out);
+	else if (str_starts(name, "containerEnv:") && dc->container_env)
+		expand_env(dc, (struct str){ name.p + 13, name.n - 13 }, false, out);
+	else
+		return false;
+	return true;
+}
+
+void dc_expand(const struct devcontainer *dc, struct str s, struct buf *out)
+{
+	while (s.n) {
+		const char *at = str_find(s, "${");
+		const char *end = at ? memchr(at, '}', s.n - (size_t)(at - s.p)) : NULL;
+		size_t plain = end ? (size_t)(at - s.p) : s.n, used;
+
+		buf_add(out, s.p, plain);
+		if (!end)
+			return;
+		used = (size_t)(end + 1 - s.p);
+		if (!expand_one(dc, (struct str){ at + 2, (size_t)(end - at) - 2 }, out))
+			buf_add(out, at, (size_t)(end + 1 - at));
+		s.p += used;
+		s.n -= used;
+	}
+}
+
+char *dc_text(const struct devcontainer *dc, struct json v)
+{
+	char *raw = json_dup(v);
+	struct buf out = { 0 };
+
+	if (!raw)
+		return NULL;
+	dc_expand(dc, str_of(raw), &out);
+	free(raw);
+	return buf_take(&out);
+}
+
+char *dc_last(const struct devcontainer *dc, const char *key)
+{
+	for (size_t i = dc->n_layers; i-- > 0;) {
+		char *text = dc_text(dc, json_get(dc->layers[i], key));
+
+		if (text && *text)
+			return text;
+		free(text);
+	}
+	return NULL;
+}
+
+void dc_env(const struct devcontainer *dc, const char *key, struct kv *out)
+{
+	for (size_t i = 0; i < dc->n_layers; i++) {
+		struct json env = json_get(dc->layers[i], key);
+
+		for (struct json m = json_first(env); json_is_object(env) && json_present(m);
+		     m = json_next(m)) {
+			struct buf name = { 0 }, plain = { 0 };
+			char *value = dc_text(dc, m);
+
+			json_key(m, &name);
+			if (!value && (json_is_number(m) || json_is_bool(m))) {
+				buf_add_str(&plain, json_raw(m));
+				value = buf_take(&plain);
+			}
+			if (value)
+				kv_set(out, buf_cstr(&name), value);
+			else if (json_is_null(m))
+				(void)kv_del(out, buf_cstr(&name));
+			free(value);
+			buf_free(&name);
+		}
+	}
+}
+
+char *dc_remote_user(const struct devcontainer *dc, const char *image_user)
+{
+	char *user = dc_last(dc, "remoteUser");
+
+	if (!user)
+		user = dc_last(dc, "containerUser");
+	if (!user)
+		user = mem_dup(image_user && *image_user ? image_user : "root");
+	return user;
+}
+
+/* A path of the configuration is relative to its file's directory. */
+static char *build_path(const struct devcontainer *dc, const char *key, struct json v,
+                        const char *fallback, struct err *e)
+{
+	const char *slash = strrchr(dc->path, '/');
+	char *dir = mem_dupn(dc->path, slash ? (size_t)(slash - dc->path) : 0);
+	char *text = dc_text(dc, v);
+	char *path = NULL;
+
+	if (text || fallback)
+		path = dc_path(dir, text ? text : fallback);
+	if (!path || (text && *text == '/')) {
+		free(path);
+		path = NULL;
+		err_set(e, ERR_CONFIG, 0, "%s: \"%s\": \"%.200s\" leads out of the repository",
+		        dc->path, key, text ? text : "");
+	}
+	free(text);
+	free(dir);
+	return path;
+}
+
+int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build, struct err *e)
+{
+	struct json build = json_get(dc->root, "build"), args = json_get(build, "args");
+	struct json file = json_get(build, "dockerfile"), from = json_get(build, "cacheFrom");
+	struct json context = json_get(build, "context");
+
+	*b = (struct dc_build){ 0 };
+	if (!json_is_string(file))
+		file = json_get(dc->root, "dockerFile");
+	if (!json_is_string(context))
+		context = json_get(dc->root, "context");
+	*has_build = json_is_string(file);
+	if (!*has_build)
+		return 0;
+	b->dockerfile = build_path(dc, "build.dockerfile", file, NULL, e);
+	b->context = b->dockerfile ? build_path(dc, "build.context", context, ".", e) : NULL;
+	if (!b->context) {
+		dc_build_free(b);
+		return -1;
+	}
+	b->target = dc_text(dc, json_get(build, "target"));
+	for (struct json m = json_first(args); json_is_object(args) && json_present(m);
+	     m = json_next(m)) {
+		struct buf name = { 0 };
+		char *value = dc_text(dc, m);
+
+		json_key(m, &name);
+		if (value)
+			kv_set(&b->args, buf_cstr(&name), value);
+		free(value);
+		buf_free(&name);
+	}
+	for (struct json m = json_first(from); json_is_array(from) && json_present(m);
+	     m = json_next(m)) {
+		char *value = dc_text(dc, m);
+
+		if (value)
+			strlist_add(&b->cache_from, value);
+		free(value);
+	}
+	if (json_is_string(from)) {
+		char *value = dc_text(dc, from);
+
+		strlist_add(&b->cache_from, value);
+		free(value);
+	}
+	return 0;
+}
+
+int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e)
+{
+	if (!is_inside(checkout, b->context))
+		return err_set(e, ERR_CONFIG, 0,
+		               "build context \"%.200s\" is not a directory of the repository",
+		               b->context);
+	if (!is_inside(checkout, b->dockerfile))
+		return err_set(e, ERR_CONFIG, 0,
+		               "Dockerfile \"%.200s\" is not a file of the repository",
+		               b->dockerfile);
+	return 0;
+}
+
+void dc_build_free(struct dc_build *b)
+{
+	free(b->dockerfile);
+	free(b->context);
+	free(b->target);
+	kv_free(&b->args);
+	strlist_free(&b->cache_from);
+	*b = (struct dc_build){ 0 };
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dev container configurations (containers.dev, protocol 10.8), read and carried out by ourselves:
+ * JSON with comments, variables, merging with the metadata that images carry in a label. "features" and
+ * "dockerComposeFile" are left to the dev container CLI (dchelper.h).
+ */
+#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
+#define PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
+
+#include "base/json.h"
+#include "providers/docker/engine/images.h"
+#include "providers/docker/engine/spec.h"
+
+#define DC_FILE_MAX (1u << 20)
+#define DC_LAYERS_MAX 64
+
+struct devcontainer {
+	struct json_doc *doc;
+	struct json root;
+	struct json_doc *metadata;         /* of the image */
+	struct json layers[DC_LAYERS_MAX]; /* metadata entries, then root: later ones win */
+	size_t n_layers;
+	char *path;            /* of the file, relative to the checkout */
+	char *host_dir;        /* the checkout, as the engine's host sees it */
+	char *folder;          /* workspace folder in the container */
+	char *id;              /* ${devcontainerId} */
+	const char *env_allow; /* names that ${localEnv:…} may read, or NULL (protocol 12.50) */
+	const struct kv
+		*container_env; /* for ${containerEnv:…}; NULL before there is a container */
+};
+
+/* Relative path of the configuration in a checkout: given (checked), or one of the two usual places. NULL with e
+ * untouched when there is none; NULL with e set when given is missing or leads out of the checkout. Caller frees. */
+char *dc_detect(const char *checkout, const char *given, struct err *e);
+/* name: of the repository, for the default folder. checkout: where to read; host_dir: what paths expand to. */
+int dc_load(struct devcontainer *dc, const char *checkout, const char *path, const char *host_dir,
+            const char *name, const char *id, struct err *e);
+/* The same from text (tests, fuzzing). */
+int dc_parse(struct devcontainer *dc, struct str text, const char *path, const char *host_dir,
+             const char *name, const char *id, struct err *e);
+void dc_free(struct devcontainer *dc);
+/* Takes the image's metadata label into account. Bad ones are ignored. */
+void dc_set_metadata(struct devcontainer *dc, const char *label);
+
+/* Key that we cannot carry out ourselves, or NULL. */
+const char *dc_foreign_key(const struct devcontainer *dc);
+/* Appends s with ${…} replaced; unknown variables stay. */
+void dc_expand(const struct devcontainer *dc, struct str s, struct buf *out);
+/* Expanded string of v; NULL if it is none. Caller frees. */
+char *dc_text(const struct devcontainer *dc, struct json v);
+/* Last layer that has the key as a non-empty string, expanded; NULL if none. Caller frees. */
+char *dc_last(const struct devcontainer *dc, const char *key);
+/* String members of "containerEnv", "remoteEnv" over all layers, expanded; null removes. */
+void dc_env(const struct devcontainer *dc, const char *key, struct kv *out);
+/* User that tools work as. image_user: of the image, "" for root. Caller frees. */
+char *dc_remote_user(const struct devcontainer *dc, const char *image_user);
+
+struct dc_build {
+	char *dockerfile, *context; /* relative to the checkout, context "" for its root */
+	char *target;               /* or NULL */
+	struct kv args;
+	struct strlist cache_from;
+};
+/* False if the configuration names an image instead. Paths that leave the checkout are ERR_CONFIG. */
+int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build, struct err *e);
+/* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
+int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
+void dc_build_free(struct dc_build *b);
+
+/* Fills user, environment, labels, mounts and what runArgs may say. say(arg, text): what was not taken. */
+struct dc_policy {
+	bool privileged; /* the target allows it: so anything goes */
+	bool host_mounts;
+	void (*say)(void *arg, const char *text);
+	void *arg;
+};
+void dc_fill_spec(const struct devcontainer *dc, const struct dc_policy *p, struct spec *s);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dockerfile builds through the engine's build endpoint: the context is packed and sent as it is read, without what
+ * .dockerignore leaves out.
+ */
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/docker/devcontainer/dockerignore.h"
+#include "providers/docker/engine/progress.h"
+#include "providers/docker/engine/tar.h"
+#include "providers/docker/workspace/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX_BYTES (1u << 20)
+#define OUTSIDE_NAME ".daytona.Dockerfile" /* a Dockerfile that lies outside of its context */
+
+struct context {
+	struct dockerignore ignore;
+	struct tar_tree *tree;
+	struct buf outside;     /* content of such a Dockerfile */
+	const char *dockerfile; /* in the context */
+	bool sent_outside;
+};
+
+static bool skip(void *arg, const char *path, bool is_dir, bool *whole)
+{
+	const struct context *c = arg;
+
+	(void)is_dir;
+	/* The engine needs these two whatever the patterns say. */
+	if (strcmp(path, c->dockerfile) == 0 || strcmp(path, ".dockerignore") == 0)
+		return false;
+	/* A kept path below a left-out directory, or the Dockerfile there, still has to be found. */
+	*whole = !c->ignore.has_keep && !(strncmp(c->dockerfile, path, strlen(path)) == 0 &&
+	                                  c->dockerfile[strlen(path)] == '/');
+	return dockerignore_match(&c->ignore, path);
+}
+
+static int fill(void *arg, struct buf *b, struct err *e)
+{
+	struct context *c = arg;
+
+	if (c->outside.n && !c->sent_outside) {
+		c->sent_outside = true;
+		tar_header(b, &(struct tar_entry){ .name = OUTSIDE_NAME,
+		                                   .type = '0',
+		                                   .mode = 0644,
+		                                   .size = c->outside.n });
+		buf_add_str(b, buf_str(&c->outside));
+		tar_pad(b, c->outside.n);
+	}
+	return tar_tree_fill(c->tree, b, e);
+}
+
+static int read_ignore(struct context *c, const char *dir, const char *dockerfile, struct err *e)
+{
+	struct buf path = { 0 }, text = { 0 };
+	int rc;
+
+	buf_addf(&path, "%s.dockerignore", dockerfile);
+	rc = file_read(buf_cstr(&path), FILE_MAX_BYTES, &text, e);
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		buf_reset(&path);
+		buf_addf(&path, "%s/.dockerignore", dir);
+		rc = file_read(buf_cstr(&path), FILE_MAX_BYTES, &text, e);
+	}
+	if (rc == 0)
+		dockerignore_parse(&c->ignore, buf_str(&text));
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = 0;
+	}
+	buf_free(&path);
+	buf_free(&text);
+	return rc;
+}
+
+static void write_path(struct buf *path, const struct context *c, const char *tag,
+                       const char *target, const struct kv *args, const struct strlist *from)
+{
+	struct buf json = { 0 };
+
+	buf_adds(path, "/build?rm=1&forcerm=1&t=");
+	buf_add_urlenc(path, str_of(tag));
+	buf_adds(path, "&dockerfile=");
+	buf_add_urlenc(path, str_of(c->dockerfile));
+	if (target && *target) {
+		buf_adds(path, "&target=");
+		buf_add_urlenc(path, str_of(target));
+	}
+	if (args->n) {
+		kv_to_json(args, &json);
+		buf_adds(path, "&buildargs=");
+		buf_add_urlenc(path, buf_str(&json));
+		buf_free(&json);
+	}
+	if (from->n) {
+		jw_arr(&json);
+		for (size_t i = 0; i < from->n; i++)
+			jw_str(&json, str_of(from->p[i]));
+		jw_arr_end(&json);
+		buf_adds(path, "&cachefrom=");
+		buf_add_urlenc(path, buf_str(&json));
+		buf_free(&json);
+	}
+}
+
+static int send(struct docker *k, struct context *c, const char *path,
+                const struct registries *regs, struct deadline d, struct err *e)
+{
+	struct progress p;
+	struct buf config = { 0 };
+	struct http_reply reply = { 0 };
+	struct engine_request r = {
+		.method = "POST",
+		.path = path,
+		.content_type = "application/x-tar",
+		.body_source = fill,
+		.body_arg = c,
+		.sink = progress_sink,
+		.sink_arg = &p,
+	};
+	struct err cut = { 0 };
+	int rc, ended;
+
+	registry_config_header(regs, &config);
+	r.registry_config = buf_cstr(&config);
+	progress_start(&p, k->env);
+	rc = engine_send(&k->g, &r, &reply, d, e);
+	ended = progress_end(&p, &cut);
+	if (rc == 0 && reply.status != 200)
+		rc = engine_refused(&r, &reply, e);
+	else if (ended < 0 && (rc == 0 || p.failed)) {
+		*e = cut;
+		rc = -1;
+	}
+	http_reply_free(&reply);
+	buf_wipe(&config);
+	return rc;
+}
+
+int build_image(struct docker *k, const char *context, const char *dockerfile, const char *tag,
+                const char *target, const struct kv *args, const struct strlist *cache_from,
+                const struct registries *regs, struct deadline d, struct err *e)
+{
+	size_t n = strlen(context);
+	struct context c = { 0 };
+	char *root = mem_dup(context);
+	struct tar_tree_options o = {
+		.root = root, .prefix = "", .uid = 0, .gid = 0, .skip = skip
+	};
+	struct buf path = { 0 };
+	int rc = 0;
+
+	while (n > 1 && root[n - 1] == '/')
+		root[--n] = '\0';
+	if (strncmp(dockerfile, root, n) == 0 && dockerfile[n] == '/') {
+		c.dockerfile = dockerfile + n + 1;
+	} else {
+		c.dockerfile = OUTSIDE_NAME;
+		rc = file_read(dockerfile, FILE_MAX_BYTES, &c.outside, e);
+	}
+	if (rc == 0)
+		rc = read_ignore(&c, root, dockerfile, e);
+	if (rc == 0) {
+		o.skip_arg = &c;
+		c.tree = tar_tree_new(&o);
+		write_path(&path, &c, tag, target, args, cache_from);
+		provider_logf(k->env, "Building image %s", tag);
+		rc = send(k, &c, buf_cstr(&path), regs, d, e);
+		tar_tree_free(c.tree);
+	}
+	dockerignore_free(&c.ignore);
+	buf_free(&c.outside);
+	buf_free(&path);
+	free(root);
+	return rc < 0 ? err_wrap(e, "build image %s", tag) : 0;
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table of options drives parsing, checks and the manifest; see options.h. */
+#include "providers/docker/engine/options.h"
+
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/provider.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTIONS_TEXT_MAX 65536
+
+enum option_type { O_STR, O_SECRET, O_BOOL, O_PORT, O_CPUS, O_SIZE, O_MS, O_AGENT, O_PULL };
+
+struct option {
+	const char *name; /* as in the manifest; lower case: configuration only */
+	enum option_type type;
+	bool remote; /* hidden for local targets */
+	size_t at;
+	const char *kind;     /* type in the manifest */
+	const char *fallback; /* default in the form */
+	const char *help;
+};
+
+#define AT(member) offsetof(struct docker_options, member)
+
+/* clang-format off */
+static const struct option options[] = {
+	{ "Remote Hostname", O_STR, true, AT(remote_host), "string", "", "Reached by ssh" },
+	{ "Remote Port", O_PORT, true, AT(remote_port), "int", "22", "" },
+	{ "Remote User", O_STR, true, AT(remote_user), "string", "", "" },
+	{ "Remote Password", O_SECRET, true, AT(remote_password), "string", "", "" },
+	{ "Remote Private Key Path", O_STR, true, AT(remote_key), "file-path", "~/.ssh", "On the runner's host" },
+	{ "Sock Path", O_STR, false, AT(sock), "string", DOCKER_DEFAULT_SOCK, "" },
+	{ "Target Data Dir", O_STR, true, AT(data_dir), "string", "/tmp/daytona-data", "" },
+	{ "Privileged", O_BOOL, false, AT(privileged), "boolean", "false", "" },
+	{ "Network", O_STR, false, AT(network), "string", "", "" },
+	{ "CPUs", O_CPUS, false, AT(nano_cpus), "string", "", "Limit, such as 1.5" },
+	{ "Memory", O_SIZE, false, AT(memory_bytes), "string", "", "Limit, such as 2g" },
+	{ "Extra Hosts", O_STR, false, AT(extra_hosts), "string", "", "name:address, ..." },
+	{ "Agent", O_AGENT, false, AT(agent), "option", "auto", "" },
+	{ "pull", O_PULL, false, AT(pull), NULL, NULL, NULL },
+	{ "pull stall", O_MS, false, AT(pull_stall_ms), NULL, NULL, NULL },
+	{ "pull timeout", O_MS, false, AT(pull_total_ms), NULL, NULL, NULL },
+	{ "call timeout", O_MS, false, AT(call_ms), NULL, NULL, NULL },
+	{ "agent timeout", O_MS, false, AT(agent_ms), NULL, NULL, NULL },
+	{ "agent binary", O_STR, false, AT(agent_binary), NULL, NULL, NULL },
+	{ "allow initialize command", O_BOOL, false, AT(initialize), NULL, NULL, NULL },
+	{ "allow file", O_BOOL, false, AT(allow_file), NULL, NULL, NULL },
+	{ "git ca file", O_STR, false, AT(git_ca_file), NULL, NULL, NULL },
+	{ "allow host mounts", O_BOOL, false, AT(host_mounts), NULL, NULL, NULL },
+};
+/* clang-format on */
+
+static const char *const agent_names[] = { "auto", "daytona", "builtin", "none", NULL };
+static const char *const pull_names[] = { "missing", "always", "never", NULL };
+
+static char fold(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c + 32);
+	return c == '_' || c == '-' ? ' ' : c;
+}
+
+static const struct option *find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		size_t n = 0;
+
+		while (n < name.n && options[i].name[n] &&
+		       fold(name.p[n]) == fold(options[i].name[n]))
+			n++;
+		if (n == name.n && !options[i].name[n])
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* Decimal number with up to 9 places after the point, times 10^9. */
+static bool parse_nano(struct str s, int64_t max, int64_t *out)
+{
+	int64_t v = 0;
+	int places = -1;
+
+	if (!s.n || s.n > 20)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '.' && places < 0 && i > 0 && i + 1 < s.n) {
+			places = 0;
+			continue;
+		}
+		if (s.p[i] < '0' || s.p[i] > '9' || places >= 9)
+			return false;
+		v = v * 10 + (s.p[i] - '0');
+		if (v > INT64_MAX / 20)
+			return false;
+		places += places >= 0;
+	}
+	for (int i = places < 0 ? 0 : places; i < 9; i++) {
+		if (v > INT64_MAX / 10)
+			return false;
+		v *= 10;
+	}
+	*out = v;
+	return v <= max;
+}
+
+bool docker_parse_cpus(struct str s, int64_t *nano)
+{
+	int64_t v;
+
+	if (!parse_nano(s, 100000 * INT64_C(1000000000), &v) || v < 1000000)
+		return false;
+	*nano = v;
+	return true;
+}
+
+bool docker_parse_size(struct str s, int64_t *out)
+{
+	static const char units[] = "kmgt";
+	const char *unit;
+	int64_t v;
+	int shift = 0;
+
+	if (s.n > 1 && (s.p[s.n - 1] == 'b' || s.p[s.n - 1] == 'B'))
+		s.n--;
+	if (s.n > 1 && s.p[s.n - 1] == 'i')
+		s.n--;
+	unit = s.n ? strchr(units, fold(s.p[s.n - 1])) : NULL;
+	if (unit && *unit) {
+		shift = 10 * (int)(unit - units + 1);
+		s.n--;
+	}
+	if (!shift)
+		return str_to_i64(s, 1, INT64_MAX, out);
+	if (!parse_nano(s, INT64_MAX, &v) || v / 1000000000 > INT64_MAX >> shift)
+		return false;
+	*out = ((v / 1000000000) << shift) +
+	       (int64_t)((double)(v % 1000000000) / 1e9 * (double)(INT64_C(1) << shift));
+	return *out > 0;
+}
+
+static bool set_word(const char *const *words, struct str value, int *out)
+{
+	for (int i = 0; words[i]; i++)
+		if (str_ieq(value, words[i])) {
+			*out = i;
+			return true;
+		}
+	return false;
+}
+
+static void set_string(char **at, struct str value)
+{
+	mem_free_secret(*at);
+	*at = mem_dupn(value.p, value.n);
+}
+
+static int set(struct docker_options *o, const struct option *opt, struct str value, struct err *e)
+{
+	char *at = (char *)o + opt->at;
+	const char *want = NULL;
+
+	value = value.n ? str_trim(value) : STR_LIT("");
+	if (opt->type != O_STR && opt->type != O_SECRET && !value.n)
+		return 0; /* forms send empty fields */
+	switch (opt->type) {
+	case O_STR:
+	case O_SECRET:
+		if (memchr(value.p, '\n', value.n))
+			want = "one line";
+		else
+			set_string((char **)(void *)at, value);
+		break;
+	case O_BOOL:
+		if (!str_to_bool(value, (bool *)at))
+			want = "true or false";
+		break;
+	case O_PORT:
+		if (!str_to_i64(value, 1, 65535, (int64_t *)(void *)at))
+			want = "a port from 1 to 65535";
+		break;
+	case O_CPUS:
+		if (!docker_parse_cpus(value, (int64_t *)(void *)at))
+			want = "a number of CPUs such as 2 or 1.5";
+		break;
+	case O_SIZE:
+		if (!docker_parse_size(value, (int64_t *)(void *)at))
+			want = "a size such as 512m or 2g";
+		break;
+	case O_MS:
+		if (!str_to_ms(value, 1000, 0, INT64_C(7) * 86400000, (int64_t *)(void *)at))
+			want = "a time such as 90 or 5m";
+		break;
+	case O_AGENT:
+		if (!set_word(agent_names, value, (int *)(void *)at))
+			want = "auto, daytona, builtin or none";
+		break;
+	case O_PULL:
+		if (!set_word(pull_names, value, (int *)(void *)at))
+			want = "missing, always or never";
+		break;
+	}
+	if (!want)
+		return 0;
+	if (opt->type == O_SECRET)
+		value = STR_LIT("***");
+	return err_set(e, ERR_CONFIG, 0, "option \"%s\": \"%.*s\" is wrong; it takes %s", opt->name,
+	               (int)(value.n < 100 ? value.n : 100), value.p, want);
+}
+
+static int take_config(struct docker_options *o, const struct kv *config, struct err *e)
+{
+	for (size_t i = 0; config && i < config->n; i++) {
+		const struct option *opt = find(str_of(config->pairs[i].key));
+
+		if (!opt)
+			return err_set(e, ERR_CONFIG, 0,
+			               "[provider \"docker-provider\"]: unknown key \"%.100s\"",
+			               config->pairs[i].key);
+		if (set(o, opt, str_of(config->pairs[i].value), e) < 0)
+			return err_wrap(e, "[provider \"docker-provider\"]");
+	}
+	return 0;
+}
+
+static int take_member(struct docker_options *o, struct json m, struct err *e)
+{
+	struct buf key = { 0 }, value = { 0 };
+	const struct option *opt;
+	int rc = 0;
+
+	json_key(m, &key);
+	opt = find(buf_str(&key));
+	/* Unknown ones belong to other versions of the provider. */
+	if (opt && opt->kind && !json_is_null(m)) {
+		if (!json_string(m, &value))
+			buf_add_str(&value, json_raw(m));
+		rc = set(o, opt, buf_str(&value), e);
+	}
+	buf_free(&key);
+	buf_wipe(&value);
+	return rc;
+}
+
+static int take_target(struct docker_options *o, const char *text, struct err *e)
+{
+	struct json_doc *doc;
+	struct json root;
+	int rc = 0;
+
+	if (!text || !str_trim(str_of(text)).n)
+		return 0;
+	doc = json_parse(str_of(text), OPTIONS_TEXT_MAX, e);
+	if (!doc)
+		return err_wrap(e, "options of the target config");
+	root = json_root(doc);
+	if (!json_is_object(root) && !json_is_null(root))
+		rc = err_set(e, ERR_CONFIG, 0, "options of the target config are no JSON object");
+	for (struct json m = json_first(root); rc == 0 && json_present(m); m = json_next(m))
+		rc = take_member(o, m, e);
+	if (rc < 0)
+		err_wrap(e, "target config");
+	json_doc_free(doc);
+	return rc;
+}
+
+/* The preset's "Sock Path" is the default, which says no more than its absence: the configuration's goes before it. */
+static int take_both(struct docker_options *o, const struct kv *config, const char *target_json,
+                     struct err *e)
+{
+	char *own;
+	int rc = take_config(o, config, e);
+
+	own = o->sock ? mem_dup(o->sock) : NULL;
+	if (rc == 0)
+		rc = take_target(o, target_json, e);
+	if (rc == 0 && own && !o->remote_host && strcmp(o->sock, DOCKER_DEFAULT_SOCK) == 0)
+		set_string(&o->sock, str_of(own));
+	free(own);
+	return rc;
+}
+
+static void drop_empty(char **s)
+{
+	if (*s && !**s) {
+		free(*s);
+		*s = NULL;
+	}
+}
+
+int docker_options_parse(struct docker_options *o, const struct kv *config, const char *target_json,
+                         struct err *e)
+{
+	*o = (struct docker_options){
+		.remote_port = 22,
+		.pull_stall_ms = 180000,
+		.call_ms = 30000,
+		.agent_ms = 120000,
+		.allow_file = true,
+	};
+	if (take_both(o, config, target_json, e) < 0) {
+		docker_options_free(o);
+		return -1;
+	}
+	drop_empty(&o->remote_user);
+	drop_empty(&o->remote_password);
+	drop_empty(&o->remote_key);
+	drop_empty(&o->sock);
+	drop_empty(&o->data_dir);
+	drop_empty(&o->network);
+	drop_empty(&o->extra_hosts);
+	drop_empty(&o->agent_binary);
+	drop_empty(&o->git_ca_file);
+	if (o->remote_host && !*o->remote_host) {
+		docker_options_free(o);
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"target config: \"Remote Hostname\" is empty; set it, or remove the key "
+			"for an engine on the runner's host");
+	}
+	return 0;
+}
+
+void docker_options_free(struct docker_options *o)
+{
+	free(o->remote_host);
+	free(o->remote_user);
+	mem_free_secret(o->remote_password);
+	free(o->remote_key);
+	free(o->sock);
+	free(o->data_dir);
+	free(o->network);
+	free(o->extra_hosts);
+	free(o->agent_binary);
+	free(o->git_ca_file);
+	*o = (struct docker_options){ 0 };
+}
+
+void docker_options_manifest(struct buf *b)
+{
+	jw_obj(b);
+	for (size_t i = 0; i < ARRAY_LEN(options) && options[i].kind; i++) {
+		const struct option *opt = &options[i];
+
+		jw_key(b, opt->name);
+		jw_obj(b);
+		jw_kstr(b, "type", opt->kind);
+		if (opt->type == O_SECRET)
+			jw_kbool(b, "inputMasked", true);
+		provider_manifest_text(b, "disabledPredicate", opt->remote ? "^local$" : "");
+		provider_manifest_text(b, "defaultValue", opt->fallback);
+		provider_manifest_text(b, "description", opt->help);
+		if (opt->type == O_AGENT) {
+			jw_key(b, "options");
+			jw_arr(b);
+			for (int k = 0; agent_names[k]; k++)
+				jw_str(b, str_of(agent_names[k]));
+			jw_arr_end(b);
+		}
+		jw_obj_end(b);
+	}
+	jw_obj_end(b);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a container is to be, and the body of the engine's create call (protocol 10.6). */
+#ifndef PROVIDERS_DOCKER_ENGINE_SPEC_H
+#define PROVIDERS_DOCKER_ENGINE_SPEC_H
+
+#include "base/buf.h"
+#include "base/kv.h"
+#include "providers/docker/engine/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where our own executable lies in a container; its hidden applet "pause" is the container's first process, so an image
+ * needs no shell and no sleep, and a stop reaches every program. */
+#define PROGRAM_PATH "/.daytona/daytona-runner"
+
+struct strlist {
+	char **p;
+	size_t n;
+};
+void strlist_add(struct strlist *l, const char *s); /* copies */
+void strlist_free(struct strlist *l);
+
+struct mount_spec {
+	char *type; /* "bind", "volume", "tmpfs" */
+	char *source, *target;
+	bool read_only;
+};
+
+enum spec_entry {
+	ENTRY_PROGRAM, /* ours, see PROGRAM_PATH */
+	ENTRY_SLEEP, /* sleep infinity under the engine's init: our program does not run on that machine */
+	ENTRY_IMAGE, /* the image's own */
+	ENTRY_GIVEN, /* command */
+};
+
+struct spec {
+	char *hostname, *image, *user, *workdir; /* NULL or "": none */
+	struct kv env, labels;
+	enum spec_entry entry;
+	struct strlist command;
+	struct mount_spec *mounts;
+	size_t n_mounts;
+	struct strlist cap_add, cap_drop, security_opt, extra_hosts, dns, tmpfs;
+	char *network;
+	int64_t nano_cpus, memory_bytes, shm_bytes;
+	bool privileged, init;
+};
+
+void spec_free(struct spec *s);
+void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
+                bool read_only);
+/* Takes over what the target's options say: privileges, limits, network, hosts. */
+void spec_apply_options(struct spec *s, const struct docker_options *o);
+void spec_write(const struct spec *s, struct buf *b);
+
+#endif

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds (protocol 8.5, 10.9): the dev container of a repository as an image in the builder registry, and a
+ * record here of which image a build made, since the Server keeps none (12.24).
+ */
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "git/clone.h"
+#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/docker/engine/naming.h"
+#include "providers/docker/engine/progress.h"
+#include "providers/docker/workspace/internal.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_MAX 65536
+
+struct building {
+	struct docker *k;
+	const struct build_job *b;
+	char *dir, *repo, *checkout; /* <state_dir>/builds/<id>, its repository, the checkout */
+	char *path;                  /* dev container file */
+	char *name;                  /* of the image */
+	char *container;
+	bool has_base;      /* an image of ours that only the commit needed */
+	struct buf changes; /* what the commit sets back to the image's */
+};
+
+static void building_free(struct building *x)
+{
+	free(x->dir);
+	free(x->repo);
+	free(x->checkout);
+	free(x->path);
+	free(x->name);
+	free(x->container);
+	buf_free(&x->changes);
+}
+
+static char *record_dir(const struct docker *k)
+{
+	return path_join(k->env->state_dir, "builds/images");
+}
+
+static char *record_path(const struct docker *k, const char *id)
+{
+	char *dir = record_dir(k), *path = path_join(dir, id);
+
+	free(dir);
+	return path;
+}
+
+static int write_record(const struct building *x, struct err *e)
+{
+	char *dir = record_dir(x->k), *path = record_path(x->k, x->b->build->id);
+	struct buf b = { 0 };
+	int rc;
+
+	jw_obj(&b);
+	jw_kstr(&b, "image", x->name);
+	jw_obj_end(&b);
+	rc = file_mkdirs(dir, 0700, e);
+	if (rc == 0)
+		rc = file_replace(path, 0600, buf_str(&b), e);
+	buf_free(&b);
+	free(dir);
+	free(path);
+	return rc;
+}
+
+/* The image of a record; NULL if there is none. Caller frees. */
+static char *read_record(const char *path)
+{
+	struct buf text = { 0 };
+	struct err ignored = { 0 };
+	struct json_doc *doc = NULL;
+	char *image;
+
+	if (file_read(path, RECORD_MAX, &text, &ignored) == 0)
+		doc = json_parse(buf_str(&text), RECORD_MAX, &ignored);
+	image = json_dup(json_get(json_root(doc), "image"));
+	json_doc_free(doc);
+	buf_free(&text);
+	return image;
+}
+
+static int prepare(struct building *x, struct deadline d, struct err *e)
+{
+	const struct build *b = x->b->build;
+	struct buf name = { 0 };
+	int rc;
+
+	if (!str_is_id(str_of(b->id)))
+		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", b->id);
+	if (!b->has_build_config)
+		return err_set(e, ERR_CONFIG, 0, "build config is not set");
+	buf_addf(&name, "%s/builds/%s", x->k->env->state_dir, b->id);
+	x->dir = buf_take(&name);
+	x->repo = git_dir_name(&b->repo);
+	x->checkout = path_join(x->dir, x->repo);
+	rc = checkout_clone(x->k, &b->repo, x->b->git, x->b->builder_image, x->b->registries,
+	                    x->dir, x->repo, b->id, d, e);
+	if (rc < 0)
+		return -1;
+	x->path = dc_detect(x->checkout, b->devcontainer_path, e);
+	if (!x->path)
+		return err_set(e, ERR_NOT_FOUND, 0, "failed to detect devcontainer config: %s",
+		               b->devcontainer_path ? e->msg : "the repository has none");
+	build_image_name(b, x->path, x->b->registry_host, x->b->namespace_, &name);
+	x->name = buf_take(&name);
+	return 0;
+}
+
+static void say(void *arg, const char *text)
+{
+	const struct docker *k = arg;
+
+	provider_logf(k->env, "%s", text);
+}
+
+static void fill_spec(struct building *x, const struct devcontainer *dc, struct spec *s)
+{
+	struct docker *k = x->k;
+	const struct dc_policy policy = { .privileged = k->opt.privileged,
+		                          .host_mounts = k->opt.host_mounts,
+		                          .say = say,
+		                          .arg = k };
+	struct buf why = { 0 };
+
+	spec_apply_options(s, &k->opt);
+	s->entry = delivery_program(k, &why) ? ENTRY_PROGRAM : ENTRY_SLEEP;
+	dc_fill_spec(dc, &policy, s);
+	if (s->entry == ENTRY_IMAGE)
+		s->entry = ENTRY_SLEEP;
+	kv_merge(&s->env, &x->b->build->env);
+	kv_set(&s->labels, LABEL_BUILD, x->b->build->id);
+	kv_set(&s->labels, LABEL_RUNNER, k->env->runner_id);
+	buf_free(&why);
+}
+
+/* A leftover of an earlier attempt has our label. */
+static int drop_containers(const struct building *x, struct deadline d, struct err *e)
+{
+	struct buf label = { 0 };
+	const char *labels[1];
+	struct container_list l;
+	int rc;
+
+	buf_addf(&label, LABEL_BUILD "=%s", x->b->build->id);
+	labels[0] = buf_cstr(&label);
+	rc = container_list(&x->k->g, labels, 1, &l, d, e);
+	for (size_t i = 0; rc == 0 && i < l.n; i++)
+		rc = container_remove(&x->k->g, l.list[i].id, d, e);
+	container_list_free(&l);
+	buf_free(&label);
+	return rc;
+}
+
+static int run_in_container(struct building *x, struct devcontainer *dc, const char *image,
+                            struct deadline d, struct err *e)
+{
+	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
+	struct docker *k = x->k;
+	struct spec s = { .image = mem_dup(image) };
+	struct image info = { 0 };
+	struct container c = { 0 };
+	struct buf body = { 0 };
+	struct kv env = { 0 };
+	char *user = NULL;
+	int rc;
+
+	rc = image_ensure(&k->g, &k->opt, image, x->b->registries, &info, d, e);
+	if (rc == 0) {
+		dc_set_metadata(dc, info.metadata);
+		fill_spec(x, dc, &s);
+		spec_write(&s, &body);
+		user = dc_remote_user(dc, info.user);
+		/* [""] is how the engine is told that there is none. */
+		buf_addf(&x->changes, "ENTRYPOINT %s",
+		         strcmp(info.entrypoint, "[]") == 0 ? "[\"\"]" : info.entrypoint);
+		if (strcmp(info.cmd, "[]") != 0)
+			buf_addf(&x->changes, "\nCMD %s", info.cmd);
+		rc = container_create(&k->g, x->b->build->id, buf_str(&body), &x->container, d, e);
+	}
+	if (rc == 0 && s.entry == ENTRY_PROGRAM)
+		rc = delivery_put_program(k, x->container, false, (struct str){ 0 }, d, e);
+	if (rc == 0)
+		rc = container_start(&k->g, x->container, d, e);
+	if (rc == 0)
+		rc = container_inspect(&k->g, x->container, &c, d, e);
+	if (rc == 0) {
+		dc->container_env = &c.env;
+		dc_env(dc, "remoteEnv", &env);
+	}
+	/* By number root needs no /etc/passwd. */
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
+		rc = dc_run_hook(dc, hooks[i], &k->g, x->container,
+		                 strcmp(user, "root") == 0 ? "0" : user, &env, d, e);
+	dc->container_env = NULL;
+	container_free(&c);
+	image_free(&info);
+	spec_free(&s);
+	kv_free(&env);
+	buf_wipe(&body);
+	free(user);
+	return rc;
+}
+
+/* What the Dockerfile gives, before commands run on it. Caller frees. */
+static char *base_tag(const struct building *x)
+{
+	struct buf tag = { 0 };
+
+	buf_addf(&tag, "daytona-build-%s:latest", x->b->build->id);
+	return buf_take(&tag);
+}
+
+static int make_container(struct building *x, struct devcontainer *dc, struct deadline d,
+                          struct err *e)
+{
+	struct dc_build b = { 0 };
+	bool has_build = false;
+	char *context, *dockerfile, *image = NULL;
+	int rc;
+
+	if (dc_build(dc, &b, &has_build, e) < 0)
+		return -1;
+	if (has_build && dc_build_check(&b, x->checkout, e) < 0) {
+		dc_build_free(&b);
+		return -1;
+	}
+	if (has_build) {
+		context = path_join(x->checkout, b.context);
+		dockerfile = path_join(x->checkout, b.dockerfile);
+		image = base_tag(x);
+		rc = build_image(x->k, context, dockerfile, image, b.target, &b.args, &b.cache_from,
+		                 x->b->registries, d, e);
+		free(context);
+		free(dockerfile);
+	} else {
+		image = dc_text(dc, json_get(dc->root, "image"));
+		rc = image && *image
+		             ? 0
+		             : err_set(e, ERR_CONFIG, 0,
+		                       "%s: names neither \"image\" nor \"build.dockerfile\"",
+		                       x->path);
+	}
+	if (rc == 0)
+		rc = run_in_container(x, dc, image, d, e);
+	x->has_base = has_build;
+	free(image);
+	dc_build_free(&b);
+	return rc;
+}
+
+static int make_foreign(struct building *x, const struct devcontainer *dc, struct deadline d,
+                        struct err *e)
+{
+	struct buf label = { 0 };
+	const char *labels[2] = { NULL };
+	char *user = NULL;
+	int rc;
+
+	buf_addf(&label, LABEL_BUILD "=%s", x->b->build->id);
+	labels[0] = buf_cstr(&label);
+	rc = dc_helper_up(x->k, dc,
+	                  &(struct dc_up){ .builder_image = x->b->builder_image,
+	                                   .registries = x->b->registries,
+	                                   .resource_id = x->b->build->id,
+	                                   .work_dir = x->dir,
+	                                   .checkout = x->checkout,
+	                                   .labels = labels,
+	                                   .env = &x->b->build->env,
+	                                   .prebuild = true },
+	                  &x->container, &user, d, e);
+	free(user);
+	buf_free(&label);
+	return rc;
+}
+
+static int commit(struct building *x, struct deadline d, struct err *e)
+{
+	const char *colon = strrchr(x->name, ':');
+	struct buf path = { 0 };
+	int rc;
+
+	buf_addf(&path, "/commit?container=%s&pause=0&repo=", x->container);
+	buf_add_urlenc(&path, (struct str){ x->name, (size_t)(colon - x->name) });
+	buf_addf(&path, "&tag=%s", colon + 1);
+	if (x->changes.n) {
+		buf_adds(&path, "&changes=");
+		buf_add_urlenc(&path, buf_str(&x->changes));
+	}
+	provider_logf(x->k->env, "Committing the container as %s", x->name);
+	rc = engine_call_ms(&x->k->g, "POST", buf_cstr(&path), STR_LIT("{}"), NULL,
+	                    20 * x->k->g.call_ms, d, e);
+	buf_free(&path);
+	return rc < 0 ? err_wrap(e, "commit image %s", x->name) : 0;
+}
+
+/* The committed image keeps its layers. */
+static int drop_base(const struct building *x, struct deadline d, struct err *e)
+{
+	char *tag = base_tag(x);
+	int rc = image_remove(&x->k->g, tag, false, d, e);
+
+	free(tag);
+	return rc;
+}
+
+static int build(struct building *x, struct deadline d, struct err *e)
+{
+	struct devcontainer dc;
+	struct err ignored = { 0 };
+	int rc;
+
+	if (drop_containers(x, d, e) < 0 ||
+	    dc_load(&dc, x->checkout, x->path, x->checkout, x->repo, x->b->build->id, e) < 0)
+		return -1;
+	dc.env_allow = x->k->env->env_allow;
+	rc = dc_foreign_key(&dc) ? make_foreign(x, &dc, d, e) : make_container(x, &dc, d, e);
+	if (rc == 0)
+		rc = commit(x, d, e);
+	if (x->container)
+		(void)drop_containers(x, d, &ignored);
+	if (x->has_base)
+		(void)drop_base(x, d, &ignored);
+	dc_free(&dc);
+	return rc;
+}
+
+int build_run(struct docker *k, const struct build_job *b, struct deadline d, struct err *e)
+{
+	struct building x = { .k = k, .b = b };
+	struct err ignored = { 0 };
+	int rc = prepare(&x, d, e);
+
+	if (rc == 0 && image_inspect(&k->g, x.name, NULL, d, e) == 0) {
+		provider_logf(k->env, "Image %s is there already", x.name);
+		rc = write_record(&x, e);
+	} else if (rc == 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = write_record(&x, e); /* before there is an image, so that none is forgotten */
+		if (rc == 0)
+			rc = build(&x, d, e);
+		if (rc == 0 && b->registry_host && *b->registry_host)
+			rc = image_push(&k->g, &k->opt, x.name, b->registry_auth, d, e);
+	} else if (rc == 0) {
+		rc = -1;
+	}
+	if (x.dir)
+		(void)file_remove_tree(x.dir, &ignored);
+	building_free(&x);
+	return rc;
+}
+
+/* Another build that came to the same image still needs it. */
+static bool used_by_other(struct docker *k, const char *id, const char *image)
+{
+	char *dir = record_dir(k);
+	DIR *list = opendir(dir);
+	struct dirent *en;
+	bool used = false;
+
+	while (list && !used && (en = readdir(list))) {
+		char *path, *other;
+
+		if (strcmp(en->d_name, id) == 0 || !str_is_id(str_of(en->d_name)))
+			continue;
+		path = path_join(dir, en->d_name);
+		other = read_record(path);
+		used = other && strcmp(other, image) == 0;
+		free(path);
+		free(other);
+	}
+	if (list)
+		closedir(list);
+	free(dir);
+	return used;
+}
+
+int build_delete(struct docker *k, const struct build_job *b, bool force, struct deadline d,
+                 struct err *e)
+{
+	const char *id = b->build->id;
+	const struct building left = { .k = k, .b = b }; /* by a build that was cut off */
+	char *record, *image;
+	struct buf dir = { 0 };
+	int rc = 0;
+
+	if (!str_is_id(str_of(id)))
+		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", id);
+	record = record_path(k, id);
+	image = b->build->image && *b->build->image ? mem_dup(b->build->image)
+	                                            : read_record(record);
+	if (!image) {
+		provider_logf(k->env, "No image of this build is known here");
+	} else if (used_by_other(k, id, image)) {
+		provider_logf(k->env, "Image %s stays: another build has it too", image);
+	} else {
+		provider_logf(k->env, "Removing image %s", image);
+		rc = image_remove(&k->g, image, true, d, e);
+	}
+	if (rc == 0 && (drop_containers(&left, d, e) < 0 || drop_base(&left, d, e) < 0))
+		rc = -1;
+	if (rc < 0 && force && e->kind != ERR_CANCELED) {
+		provider_logf(k->env, "Warning: resources may remain: %s", e->msg);
+		err_clear(e);
+		rc = 0;
+	}
+	buf_addf(&dir, "%s/builds/%s", k->env->state_dir, id);
+	if (rc == 0)
+		rc = file_remove_tree(buf_cstr(&dir), e);
+	if (rc == 0)
+		rc = file_remove_tree(record, e);
+	buf_free(&dir);
+	free(record);
+	free(image);
+	return rc;
+}

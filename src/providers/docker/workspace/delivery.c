@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workspace's agent (design 6): put into the container through the archive endpoint, so the image needs no
+ * shell, curl, sudo or package manager, and started by exec with the key in that exec's environment alone.
+ */
+#include "agent/agent.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "net/url.h"
+#include "providers/docker/engine/archive.h"
+#include "providers/docker/engine/follow.h"
+#include "providers/docker/workspace/internal.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DAYTONA_PATH "/usr/local/bin/daytona"
+#define API_URL "DAYTONA_SERVER_API_URL"
+#define API_KEY "DAYTONA_SERVER_API_KEY"
+#define AGENT_PROXY "DAYTONA_AGENT_PROXY"
+#define CA_MAX_BYTES (1u << 20)
+
+static const char *machine_arch(unsigned machine)
+{
+	switch (machine) {
+	case EM_X86_64:
+		return "amd64";
+	case EM_AARCH64:
+		return "arm64";
+	case EM_ARM:
+		return "arm";
+	case EM_RISCV:
+		return "riscv64";
+	default:
+		return "another machine";
+	}
+}
+
+/* Both ELF classes have the machine at 18 and name the interpreter by a program header of type 3. */
+static const char *inspect_elf(const unsigned char *p, size_t n, bool *is_static)
+{
+	bool wide = n > 64 && p[EI_CLASS] == ELFCLASS64;
+	size_t at, size, count;
+
+	if (n < 64 || memcmp(p, ELFMAG, SELFMAG) != 0 || p[EI_DATA] != ELFDATA2LSB)
+		return NULL;
+	at = wide ? p[32] | (size_t)p[33] << 8 : p[28] | (size_t)p[29] << 8;
+	size = wide ? p[54] : p[42];
+	count = wide ? p[56] : p[44];
+	*is_static = true;
+	for (size_t i = 0; i < count && at + i * size + 4 <= n; i++)
+		if (p[at + i * size] == PT_INTERP && !p[at + i * size + 1])
+			*is_static = false;
+	return machine_arch(p[18] | (unsigned)p[19] << 8);
+}
+
+const char *delivery_program(const struct docker *k, struct buf *why)
+{
+	const char *file = k->opt.agent_binary ? k->opt.agent_binary : k->env->self_exe;
+	unsigned char head[4096];
+	const char *arch;
+	bool is_static = false;
+	ssize_t n;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	n = fd < 0 ? -1 : read(fd, head, sizeof(head));
+	fd_close(&fd);
+	arch = n > 0 ? inspect_elf(head, (size_t)n, &is_static) : NULL;
+	if (!arch)
+		buf_addf(why, "%s cannot be read as a program", file);
+	else if (!is_static)
+		buf_addf(why, "%s is not static (use a release build, or set agent_binary)", file);
+	else if (*k->g.arch && strcmp(arch, k->g.arch) != 0)
+		buf_addf(why, "%s is for %s, the engine's machine is %s (set agent_binary)", file,
+		         arch, k->g.arch);
+	else
+		return file;
+	return NULL;
+}
+
+int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+                         struct deadline d, struct err *e)
+{
+	struct buf why = { 0 };
+	const char *file = delivery_program(k, &why);
+	int rc = 0;
+
+	if (!file)
+		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
+	else if (!found || !archive_is_current(&k->g, container, PROGRAM_PATH, file, d))
+		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, first, d, e);
+	buf_free(&why);
+	return rc;
+}
+
+static const char *job_value(const struct agent_job *a, const char *key)
+{
+	const char *v = kv_get(a->w->env, key);
+
+	return v ? v : "";
+}
+
+static int put_daytona(struct docker *k, const struct agent_job *a, struct deadline d,
+                       struct err *e)
+{
+	const char *version = job_value(a, "DAYTONA_SERVER_VERSION");
+	char *file = NULL;
+	int rc;
+
+	if (!k->env->api || !*version)
+		return err_set(e, ERR_UNSUPPORTED, 0, "the Server's version is not known");
+	rc = agent_fetch(k->env->api, k->env->state_dir, version,
+	                 *k->g.arch ? k->g.arch : agent_host_arch(), &file, &d, e);
+	if (rc == 0 && !archive_is_current(&k->g, a->c->id, DAYTONA_PATH, file, d))
+		rc = archive_put_program(&k->g, a->c->id, DAYTONA_PATH, file, (struct str){ 0 }, d,
+		                         e);
+	free(file);
+	return rc;
+}
+
+/* Chooses and delivers; *program is what to run. */
+static int deliver(struct docker *k, const struct agent_job *a, const char **program,
+                   struct deadline d, struct err *e)
+{
+	*program = DAYTONA_PATH;
+	if (k->opt.agent != AGENT_BUILTIN) {
+		if (put_daytona(k, a, d, e) == 0)
+			return 0;
+		if (k->opt.agent == AGENT_DAYTONA || e->kind == ERR_CANCELED)
+			return err_wrap(e, "Daytona's agent");
+		provider_logf(k->env,
+		              "Daytona's agent is not available (%s); using the built-in one",
+		              e->msg);
+		err_clear(e);
+	}
+	*program = PROGRAM_PATH;
+	if (delivery_put_program(k, a->c->id, true, (struct str){ 0 }, d, e) < 0)
+		return err_wrap(e, "built-in agent");
+	return 0;
+}
+
+/* What is on this machine's loopback is not on the container's. True if the URL was changed. */
+static bool fix_loopback(const struct docker *k, struct kv *env, const char *key)
+{
+	struct url u;
+	struct err ignored = { 0 };
+	struct buf b = { 0 };
+	bool host_net = k->opt.network && strcmp(k->opt.network, "host") == 0, fixed;
+
+	if (!k->g.local || host_net || url_parse(str_of(kv_get(env, key)), &u, &ignored) < 0)
+		return false;
+	fixed = url_is_loopback(&u) && !url_is_tls(&u);
+	if (fixed) {
+		buf_addf(&b, "%s://host.docker.internal:%u%s", u.scheme, u.port, u.path);
+		kv_set(env, key, buf_cstr(&b));
+	}
+	buf_free(&b);
+	url_free(&u);
+	return fixed;
+}
+
+static void set_default(struct kv *env, const char *key, const char *value)
+{
+	if (value && *value && !kv_get(env, key))
+		kv_set(env, key, value);
+}
+
+/* The CA file of our configuration beside the agent, which is told where it is. */
+static int put_ca(struct docker *k, const char *container, const char *file, const char *key,
+                  const char *path, struct kv *env, struct deadline d, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc;
+
+	if (!file || kv_get(env, key))
+		return 0;
+	rc = file_read(file, CA_MAX_BYTES, &text, e);
+	if (rc == 0)
+		rc = archive_put_text(&k->g, container, path, buf_str(&text),
+		                      &(struct tar_entry){ .mode = 0644 }, d, e);
+	buf_free(&text);
+	if (rc == 0)
+		kv_set(env, key, path);
+	return rc;
+}
+
+/* How the built-in agent reaches the Server: as we do. A proxy is only passed on when it is our configuration's. */
+static int fill_link(struct docker *k, const char *container, bool near, struct kv *env,
+                     struct deadline d, struct err *e)
+{
+	const struct provider_env *p = k->env;
+
+	set_default(env, "DAYTONA_AGENT_PIN_SHA256", p->server_pin_sha256);
+	if (near) {
+		kv_set(env, "DAYTONA_AGENT_NO_PROXY", "host.docker.internal");
+	} else {
+		set_default(env, AGENT_PROXY, p->server_proxy);
+		set_default(env, "DAYTONA_AGENT_NO_PROXY", p->server_no_proxy);
+		(void)fix_loopback(k, env, AGENT_PROXY);
+	}
+	if (put_ca(k, container, p->server_ca_file, "DAYTONA_AGENT_CA_FILE",
+	           "/.daytona/server-ca.pem", env, d, e) < 0)
+		return -1;
+	return put_ca(k, container, k->opt.git_ca_file, "DAYTONA_AGENT_GIT_CA_FILE",
+	              "/.daytona/git-ca.pem", env, d, e);
+}
+
+static int fill_env(struct docker *k, const struct agent_job *a, bool builtin, bool clone,
+                    struct kv *env, struct deadline d, struct err *e)
+{
+	const struct workspace *ws = a->w->ws;
+	bool near;
+
+	kv_merge(env, a->w->env);
+	if (a->extra)
+		kv_merge(env, a->extra);
+	if (ws->api_key && *ws->api_key)
+		kv_set(env, API_KEY, ws->api_key);
+	if (!kv_get(env, API_URL) || !*kv_get(env, API_URL))
+		kv_set(env, API_URL, k->env->api_url);
+	near = fix_loopback(k, env, API_URL);
+	if (!kv_get(env, "DAYTONA_WORKSPACE_ID"))
+		kv_set(env, "DAYTONA_WORKSPACE_ID", ws->id);
+	if (!kv_get(env, "DAYTONA_WORKSPACE_REPOSITORY_URL"))
+		kv_set(env, "DAYTONA_WORKSPACE_REPOSITORY_URL", ws->repo.url);
+	kv_set(env, "DAYTONA_AGENT_DIR", a->dir);
+	if (clone) {
+		kv_set(env, "DAYTONA_AGENT_CLONE", "1");
+		kv_set(env, "DAYTONA_AGENT_BRANCH", ws->repo.branch);
+		if (ws->repo.clone_commit)
+			kv_set(env, "DAYTONA_AGENT_SHA", ws->repo.sha);
+	}
+	return builtin ? fill_link(k, a->c->id, near, env, d, e) : 0;
+}
+
+static int failed(const struct exec *x, int64_t ms, struct err *e)
+{
+	struct buf b = { 0 };
+
+	exec_describe(x, &b);
+	if (x->ended)
+		err_set(e, ERR_OTHER, (int)x->status,
+		        "the workspace agent ended before it was ready: %s", buf_cstr(&b));
+	else
+		err_set(e, ERR_TIMEOUT, 0, "the workspace agent was not ready after %lld s: %s",
+		        (long long)(ms / 1000), buf_cstr(&b));
+	buf_free(&b);
+	return -1;
+}
+
+static int wait_ready(struct docker *k, struct deadline d, struct err *e)
+{
+	struct deadline limit = deadline_min(d, deadline_in_ms(k->opt.agent_ms));
+	struct exec *x = &k->agent;
+
+	for (;;) {
+		if (exec_step(x, e) < 0)
+			return -1;
+		follow_step(k->logs);
+		if (x->seen && !(x->ended && x->status != 0))
+			return 0;
+		if (x->ended || deadline_passed(limit))
+			return failed(x, k->opt.agent_ms, e);
+		if (exec_wait(x, 1, 200, DEADLINE_NEVER, e) < 0)
+			return -1;
+	}
+}
+
+int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
+                        struct err *e)
+{
+	static const char *const known[] = { PROGRAM_PATH, DAYTONA_PATH, "daytona agent", NULL };
+	int rc = exec_find(&k->g, c->execs, c->n_execs, known, runs, e);
+
+	if (rc == 0 && !*runs)
+		*runs = exec_find_process(&k->g, c->id, known, d);
+	return rc;
+}
+
+static bool has_git(struct docker *k, const char *container, struct deadline d)
+{
+	static const char *const places[] = { "/usr/bin/git", "/usr/local/bin/git", "/bin/git" };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (archive_exists(&k->g, container, places[i], d))
+			return true;
+	return false;
+}
+
+/* The container does not see it. */
+static bool is_of_this_host(const char *url)
+{
+	return *url == '/' || strncmp(url, "file://", 7) == 0;
+}
+
+int delivery_start_agent(struct docker *k, const struct agent_job *a, struct deadline d,
+                         struct err *e)
+{
+	const char *argv[] = { NULL, "agent", NULL };
+	struct kv env = { 0 };
+	bool runs = false, clone = a->clone && *a->w->ws->repo.url, builtin;
+	int rc;
+
+	if (k->opt.agent == AGENT_NONE) {
+		provider_logf(k->env, "No agent is started (option \"Agent\" is none)");
+		return 0;
+	}
+	if (!a->fresh && delivery_agent_runs(k, a->c, &runs, d, e) < 0)
+		return err_wrap(e, "look for a running agent");
+	if (runs) {
+		provider_logf(k->env, "The workspace agent runs already");
+		return 0;
+	}
+	if (deliver(k, a, &argv[0], d, e) < 0)
+		return -1;
+	builtin = strcmp(argv[0], PROGRAM_PATH) == 0;
+	if (clone && builtin && (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
+		clone = checkout_put(k, a->w, a->at, a->c, a->account, a->dir, d, e) < 0;
+		if (clone && (e->kind == ERR_CANCELED || deadline_passed(d)))
+			return -1;
+		if (clone)
+			provider_logf(
+				k->env,
+				"The runner could not make the checkout (%s); the agent tries",
+				e->msg);
+		err_clear(e);
+	}
+	rc = fill_env(k, a, builtin, clone, &env, d, e);
+	exec_free(&k->agent);
+	if (rc == 0)
+		rc = exec_start(&k->agent, &k->g, a->c->id,
+		                &(struct exec_spec){ .argv = argv,
+		                                     .user = a->user,
+		                                     .env = &env,
+		                                     .watch = AGENT_READY_TEXT },
+		                d, e);
+	kv_free(&env);
+	if (rc < 0)
+		return err_wrap(e, "start the workspace agent");
+	return wait_ready(k, d, e);
+}

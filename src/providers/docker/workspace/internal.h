@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the docker provider share during one job. */
+#ifndef PROVIDERS_DOCKER_WORKSPACE_INTERNAL_H
+#define PROVIDERS_DOCKER_WORKSPACE_INTERNAL_H
+
+#include "providers/docker/engine/container.h"
+#include "providers/docker/engine/exec.h"
+#include "providers/docker/engine/images.h"
+#include "providers/docker/engine/options.h"
+#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/users.h"
+#include "providers/docker/workspace/wsdir.h"
+
+struct follow;
+
+struct docker {
+	const struct provider_env *env;
+	struct docker_options opt;
+	struct engine g;
+	char *used_for;      /* text of the options that opt and g were made from; NULL: not open */
+	struct exec agent;   /* attached after its start, for the rest of the job's log */
+	struct follow *logs; /* of the container, or NULL */
+};
+
+/* checkout.c: clones into dir->checkout with our git, or the builder image's; complete ones are kept. */
+int checkout_make(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
+                  struct deadline d, struct err *e);
+int checkout_clone(struct docker *k, const struct repository *repo, const struct git_provider *git,
+                   const char *builder_image, const struct registries *regs, const char *parent,
+                   const char *name, const char *id, struct deadline d, struct err *e);
+/* Puts a checkout at path into a container whose image has no git for its agent; nothing to do when it is there. */
+int checkout_put(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
+                 const struct container *c, const struct account *a, const char *path,
+                 struct deadline d, struct err *e);
+/* Gives the checkout to the account that works in it, where that can be done from this side. */
+int checkout_own(struct docker *k, const struct wsdir *dir, const struct account *a, struct err *e);
+/* Removes dir and all in it; what belongs to others is removed by the engine's root. */
+int checkout_remove(struct docker *k, const char *dir, const char *image, struct deadline d,
+                    struct err *e);
+
+/* The same for the checkout of workspace id in the remote data directory, if there is one. */
+int checkout_remove_remote(struct docker *k, const char *id, const char *image, struct deadline d,
+                           struct err *e);
+
+/* delivery.c */
+/* Path of a static executable of ours that runs on the engine's machine, or NULL with the reason in why. Borrowed from k. */
+const char *delivery_program(const struct docker *k, struct buf *why);
+/* Puts it at PROGRAM_PATH, with the archive entries of first; found: unless it is there already. */
+int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+                         struct deadline d, struct err *e);
+struct agent_job {
+	const struct workspace_job *w;
+	const struct container *c;
+	const struct account *account;
+	const struct wsdir *at;
+	const char *user, *dir; /* dir: checkout in the container */
+	bool clone;             /* there is none yet: the agent makes it */
+	bool fresh;             /* c was started for this job: nothing runs in it */
+	const struct kv *extra; /* more environment, or NULL */
+};
+/* Whether an agent that a runner started runs in c. */
+int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
+                        struct err *e);
+/* Starts the workspace's agent unless one runs, and waits until it is ready. */
+int delivery_start_agent(struct docker *k, const struct agent_job *a, struct deadline d,
+                         struct err *e);
+
+/* workspace.c */
+int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
+/* An earlier attempt to make c ended before all of its checkout was copied to the engine. */
+bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
+                   const struct container *c);
+/* Finds the workspace's container by its labels, then by its name. ERR_NOT_FOUND if there is none. */
+int ws_find(struct docker *k, const struct workspace *ws, struct container *out, struct deadline d,
+            struct err *e);
+char *ws_container_name(const struct workspace *ws);
+/* wsstart.c */
+int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
+/* wsend.c */
+int ws_stop(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
+int ws_delete(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);
+
+/* wscreate.c: the container for a workspace, created and not started. *id: caller frees. */
+int ws_make_container(struct docker *k, const struct workspace_job *w, struct wsdir *dir, char **id,
+                      struct deadline d, struct err *e);
+
+/* siblings.c: other containers of the compose project that c belongs to. */
+enum sibling_action { SIBLINGS_START, SIBLINGS_STOP, SIBLINGS_REMOVE };
+int siblings_do(struct docker *k, const struct container *c, enum sibling_action a,
+                struct deadline d, struct err *e);
+
+/* dockerfile.c */
+int build_image(struct docker *k, const char *context, const char *dockerfile, const char *tag,
+                const char *target, const struct kv *args, const struct strlist *cache_from,
+                const struct registries *regs, struct deadline d, struct err *e);
+/* build.c */
+int build_run(struct docker *k, const struct build_job *b, struct deadline d, struct err *e);
+int build_delete(struct docker *k, const struct build_job *b, bool force, struct deadline d,
+                 struct err *e);
+
+#endif

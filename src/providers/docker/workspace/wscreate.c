@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container of a workspace (protocol 10.5, 10.6, 10.8): an image, an image with the checkout mounted, or
+ * a dev container. It is created and not started.
+ */
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/docker/engine/archive.h"
+#include "providers/docker/engine/remote.h"
+#include "providers/docker/workspace/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define API_KEY "DAYTONA_SERVER_API_KEY"
+
+struct making {
+	struct docker *k;
+	const struct workspace_job *w;
+	struct wsdir *dir;
+	struct spec s;
+	char *owner;     /* who works in the checkout; NULL: the container's user */
+	char *upload_to; /* where the checkout goes when the engine cannot see it; NULL: it can */
+	bool foreign;    /* the dev container CLI made the container */
+};
+
+static void fill_common(struct making *m)
+{
+	const struct workspace *ws = m->w->ws;
+	struct spec *s = &m->s;
+	struct buf why = { 0 };
+
+	s->hostname = mem_dup(ws->id);
+	spec_apply_options(s, &m->k->opt);
+	kv_merge(&s->env, m->w->env);
+	(void)kv_del(&s->env, API_KEY); /* only the agent's exec has it (protocol 12.43) */
+	kv_set(&s->labels, LABEL_TARGET, ws->target_id);
+	kv_set(&s->labels, LABEL_WORKSPACE, ws->id);
+	kv_set(&s->labels, LABEL_REPOSITORY, ws->repo.url);
+	kv_set(&s->labels, LABEL_RUNNER, m->k->env->runner_id);
+	s->entry = ENTRY_PROGRAM;
+	if (!delivery_program(m->k, &why)) {
+		s->entry = ENTRY_SLEEP;
+		provider_logf(m->k->env, "The image's sleep is used as first process: %s",
+		              buf_cstr(&why));
+	}
+	buf_free(&why);
+}
+
+/* Where the engine's machine has the checkout: here, or in the remote data directory, which is made. *dir stays NULL when
+ * there is no such place, and a volume is filled instead. */
+static int engine_side_dir(struct making *m, char **dir, struct deadline d, struct err *e)
+{
+	struct docker *k = m->k;
+	const char *argv[] = { "mkdir", "-p", "--", NULL, NULL };
+	struct buf b = { 0 };
+
+	*dir = NULL;
+	if (k->g.local) {
+		*dir = mem_dup(m->dir->checkout);
+		return 0;
+	}
+	if (!k->g.remote || !k->opt.data_dir)
+		return 0;
+	buf_addf(&b, "%s/%s/%s", k->opt.data_dir, m->w->ws->id, m->dir->repo);
+	*dir = buf_take(&b);
+	argv[3] = *dir;
+	return remote_run(k->g.remote, argv, d, e);
+}
+
+/* Turns the mount of the checkout into what the engine can do; an engine elsewhere gets the files later. */
+static void settle_mount(struct making *m, struct mount_spec *mount, const char *dir)
+{
+	if (m->k->g.local)
+		return;
+	m->upload_to = mem_dup(mount->target);
+	if (dir)
+		return;
+	free(mount->type);
+	free(mount->source);
+	mount->type = mem_dup("volume");
+	mount->source = ws_container_name(m->w->ws);
+}
+
+static int mount_checkout(struct making *m, const char *target, struct deadline d, struct err *e)
+{
+	char *dir;
+	int rc = engine_side_dir(m, &dir, d, e);
+
+	spec_mount(&m->s, "bind", dir ? dir : m->dir->checkout, target, false);
+	settle_mount(m, &m->s.mounts[m->s.n_mounts - 1], dir);
+	free(dir);
+	return rc;
+}
+
+static int plan_image(struct making *m, bool mounted, struct deadline d, struct err *e)
+{
+	const struct workspace *ws = m->w->ws;
+	struct buf target = { 0 };
+	int rc = 0;
+
+	m->s.image = mem_dup(ws->image);
+	m->s.user = mem_dup(ws->user);
+	if (image_ensure(&m->k->g, &m->k->opt, ws->image, m->w->registries, NULL, d, e) < 0)
+		return -1;
+	if (mounted) {
+		buf_addf(&target, "/home/%s/%s", *ws->user ? ws->user : "root", m->dir->repo);
+		rc = mount_checkout(m, buf_cstr(&target), d, e);
+		buf_free(&target);
+	}
+	return rc;
+}
+
+static void say(void *arg, const char *text)
+{
+	const struct docker *k = arg;
+
+	provider_logf(k->env, "%s", text);
+}
+
+static int build_for(struct making *m, const struct dc_build *b, struct deadline d, struct err *e)
+{
+	const struct workspace *ws = m->w->ws;
+	char *context = path_join(m->dir->checkout, b->context);
+	char *dockerfile = path_join(m->dir->checkout, b->dockerfile);
+	struct strlist from = { 0 };
+	struct buf tag = { 0 };
+	int rc;
+
+	for (size_t i = 0; i < b->cache_from.n; i++)
+		strlist_add(&from, b->cache_from.p[i]);
+	if (ws->cached_image && *ws->cached_image) {
+		struct err missing = { 0 };
+
+		if (image_ensure(&m->k->g, &m->k->opt, ws->cached_image, m->w->registries, NULL, d,
+		                 &missing) == 0)
+			strlist_add(&from, ws->cached_image);
+		else
+			provider_logf(m->k->env, "The cached build is not used: %s", missing.msg);
+	}
+	buf_addf(&tag, "daytona-workspace-%s:latest", ws->id);
+	for (char *p = tag.p; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + 32);
+	rc = build_image(m->k, context, dockerfile, buf_cstr(&tag), b->target, &b->args, &from,
+	                 m->w->registries, d, e);
+	if (rc == 0) {
+		free(m->dir->notes.image);
+		m->dir->notes.image = mem_dup(buf_cstr(&tag));
+		rc = wsdir_save(m->dir, e);
+	}
+	m->s.image = buf_take(&tag);
+	strlist_free(&from);
+	free(context);
+	free(dockerfile);
+	return rc;
+}
+
+/* The label that clients read editor settings from: what the image says, then this configuration. */
+static void set_metadata_label(const struct devcontainer *dc, const char *image_label,
+                               struct spec *s)
+{
+	static const char *const keys[] = { "customizations",  "forwardPorts",
+		                            "portsAttributes", "otherPortsAttributes",
+		                            "remoteUser",      "remoteEnv" };
+	struct buf b = { 0 };
+	struct str old = str_trim(str_of(image_label));
+
+	jw_arr(&b);
+	if (dc->metadata && old.n > 2 && old.p[0] == '[')
+		buf_add(&b, old.p + 1, old.n - 2);
+	else if (dc->metadata && old.n > 2)
+		jw_raw(&b, old);
+	jw_obj(&b);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct json v = json_get(dc->root, keys[i]);
+
+		if (json_is_null(v))
+			continue;
+		jw_key(&b, keys[i]);
+		jw_raw(&b, json_raw(v));
+	}
+	jw_obj_end(&b);
+	jw_arr_end(&b);
+	kv_set(&s->labels, "devcontainer.metadata", buf_cstr(&b));
+	buf_free(&b);
+}
+
+static int fill_from_config(struct making *m, struct devcontainer *dc, struct deadline d,
+                            struct err *e)
+{
+	struct docker *k = m->k;
+	struct image image = { 0 };
+	struct kv job = { 0 };
+	const struct dc_policy policy = { .privileged = k->opt.privileged,
+		                          .host_mounts = k->opt.host_mounts,
+		                          .say = say,
+		                          .arg = k };
+
+	if (image_ensure(&k->g, &k->opt, m->s.image, m->w->registries, &image, d, e) < 0)
+		return -1;
+	dc_set_metadata(dc, image.metadata);
+	m->owner = dc_remote_user(dc, image.user);
+	/* The workspace's own variables win over the configuration's. */
+	kv_merge(&job, &m->s.env);
+	dc_fill_spec(dc, &policy, &m->s);
+	kv_merge(&m->s.env, &job);
+	kv_set(&m->s.env, "DAYTONA_WORKSPACE_DIR", dc->folder);
+	set_metadata_label(dc, image.metadata, &m->s);
+	kv_free(&job);
+	image_free(&image);
+	return 0;
+}
+
+static int make_foreign(struct making *m, const struct devcontainer *dc, char **id,
+                        struct deadline d, struct err *e)
+{
+	struct buf target = { 0 }, workspace = { 0 };
+	const char *labels[3] = { NULL };
+	char *user = NULL;
+	int rc;
+
+	buf_addf(&target, LABEL_TARGET "=%s", m->w->ws->target_id);
+	buf_addf(&workspace, LABEL_WORKSPACE "=%s", m->w->ws->id);
+	labels[0] = buf_cstr(&target);
+	labels[1] = buf_cstr(&workspace);
+	m->foreign = true;
+	rc = dc_helper_up(m->k, dc,
+	                  &(struct dc_up){ .builder_image = m->w->builder_image,
+	                                   .registries = m->w->registries,
+	                                   .resource_id = m->w->ws->id,
+	                                   .work_dir = m->dir->dir,
+	                                   .checkout = m->dir->checkout,
+	                                   .labels = labels,
+	                                   .env = &m->s.env,
+	                                   .cache_from = m->w->ws->cached_image,
+	                                   .prebuild = true },
+	                  id, &user, d, e);
+	free(user);
+	buf_free(&target);
+	buf_free(&workspace);
+	return rc;
+}
+
+static int plan_devcontainer(struct making *m, const char *path, char **id, struct deadline d,
+                             struct err *e)
+{
+	struct docker *k = m->k;
+	struct devcontainer dc;
+	struct dc_build b = { 0 };
+	bool has_build = false;
+	char *image = NULL, *dir;
+	int rc = -1;
+
+	if (engine_side_dir(m, &dir, d, e) < 0 ||
+	    dc_load(&dc, m->dir->checkout, path, dir ? dir : m->dir->checkout, m->dir->repo,
+	            m->w->ws->id, e) < 0) {
+		free(dir);
+		return -1;
+	}
+	dc.env_allow = k->env->env_allow;
+	if (json_present(json_get(dc.root, "initializeCommand"))) {
+		if (!k->opt.initialize)
+			provider_logf(k->env, "initializeCommand is not run: it would run on the "
+			                      "runner's host (allow_initialize_command)");
+		else if (dc_run_initialize(&dc, m->dir->checkout, k->env, d, e) < 0)
+			goto out;
+	}
+	if (dc_foreign_key(&dc)) {
+		rc = make_foreign(m, &dc, id, d, e);
+		goto out;
+	}
+	if (dc_build(&dc, &b, &has_build, e) < 0 ||
+	    (has_build && dc_build_check(&b, m->dir->checkout, e) < 0))
+		goto out;
+	image = dc_text(&dc, json_get(dc.root, "image"));
+	if (has_build) {
+		rc = build_for(m, &b, d, e);
+	} else if (image && *image) {
+		m->s.image = mem_dup(image);
+		rc = 0;
+	} else {
+		err_set(e, ERR_CONFIG, 0, "%s: names neither \"image\" nor \"build.dockerfile\"",
+		        path);
+	}
+	if (rc == 0)
+		rc = fill_from_config(m, &dc, d, e);
+	if (rc == 0)
+		settle_mount(m, &m->s.mounts[0], dir); /* dc_fill_spec puts the checkout first */
+out:
+	free(dir);
+	free(image);
+	dc_build_free(&b);
+	dc_free(&dc);
+	return rc;
+}
+
+static int plan(struct making *m, char **id, struct deadline d, struct err *e)
+{
+	const struct workspace *ws = m->w->ws;
+	char *path;
+	int rc;
+
+	fill_common(m);
+	if (!ws->has_build_config)
+		return plan_image(m, false, d, e);
+	if (checkout_make(m->k, m->w, m->dir, d, e) < 0)
+		return -1;
+	path = dc_detect(m->dir->checkout, ws->devcontainer_path, e);
+	if (!path && ws->devcontainer_path)
+		return -1;
+	if (!path)
+		return plan_image(m, true, d, e);
+	provider_logf(m->k->env, "Dev container %s", path);
+	rc = plan_devcontainer(m, path, id, d, e);
+	free(path);
+	return rc;
+}
+
+/* Somebody has the name: a leftover of ours is replaced (or used, if it runs), a stranger's stays (field case 6). */
+static int resolve_conflict(struct making *m, const char *name, struct str body, char **id,
+                            struct deadline d, struct err *e)
+{
+	struct docker *k = m->k;
+	struct container c;
+	const char *label;
+	int rc = container_inspect(&k->g, name, &c, d, e);
+
+	if (rc < 0)
+		return e->kind == ERR_NOT_FOUND ? container_create(&k->g, name, body, id, d, e)
+		                                : -1;
+	label = kv_get(&c.labels, LABEL_WORKSPACE);
+	if (!label || strcmp(label, m->w->ws->id) != 0) {
+		rc = err_set(
+			e, ERR_EXISTS, 409,
+			"the name %s is held by foreign container %.12s (%s %s); remove or rename it",
+			name, c.id, LABEL_WORKSPACE, label ? label : "not set");
+	} else if (c.state == CS_RUNNING) {
+		*id = mem_dup(c.id);
+	} else {
+		provider_logf(k->env, "Removing container %.12s, left by an earlier attempt", c.id);
+		rc = container_remove(&k->g, c.id, d, e);
+		if (rc == 0)
+			rc = container_create(&k->g, name, body, id, d, e);
+	}
+	container_free(&c);
+	return rc;
+}
+
+/* Puts the checkout into a container whose engine cannot see it. */
+static int upload(struct making *m, const char *id, struct deadline d, struct err *e)
+{
+	struct account a;
+
+	if (!m->upload_to)
+		return 0;
+	if (account_find(&m->k->g, id, m->owner ? m->owner : m->s.user, &a, d, e) < 0)
+		return -1;
+	provider_logf(m->k->env, "Copying the checkout to %s", m->upload_to);
+	if (archive_put_tree(&m->k->g, id, m->upload_to, m->dir->checkout, a.uid, a.gid, d, e) <
+	    0) {
+		account_free(&a);
+		return -1;
+	}
+	account_free(&a);
+	m->dir->notes.uploaded = true;
+	return 0;
+}
+
+int ws_make_container(struct docker *k, const struct workspace_job *w, struct wsdir *dir, char **id,
+                      struct deadline d, struct err *e)
+{
+	struct making m = { .k = k, .w = w, .dir = dir };
+	char *name = ws_container_name(w->ws);
+	struct buf body = { 0 };
+	int rc;
+
+	*id = NULL;
+	rc = plan(&m, id, d, e);
+	if (rc == 0 && !m.foreign) {
+		spec_write(&m.s, &body);
+		rc = container_create(&k->g, name, buf_str(&body), id, d, e);
+		if (rc < 0 && e->code == 409)
+			rc = resolve_conflict(&m, name, buf_str(&body), id, d, e);
+		if (rc < 0)
+			err_wrap(e, "create container %s", name);
+	}
+	if (rc == 0) {
+		wsdir_about(dir, *id);
+		rc = upload(&m, *id, d, e);
+	}
+	if (rc == 0)
+		rc = wsdir_save(dir, e);
+	buf_wipe(&body);
+	spec_free(&m.s);
+	free(m.upload_to);
+	free(m.owner);
+	free(name);
+	return rc;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dev containers in the start of a workspace (protocol 10.8), see wsstart.h. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/docker/workspace/wsstart.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int starting_load(struct starting *s, struct deadline d, struct err *e)
+{
+	const struct workspace *ws = s->w->ws;
+	struct image image = { 0 };
+	char *path;
+
+	if (!ws->has_build_config || !file_is_dir(s->dir.checkout))
+		return 0;
+	path = dc_detect(s->dir.checkout, ws->devcontainer_path, e);
+	if (!path && ws->devcontainer_path) {
+		provider_logf(s->k->env, "Warning: %s; starting without it", e->msg);
+		err_clear(e);
+	}
+	if (!path)
+		return 0;
+	if (dc_load(&s->dc, s->dir.checkout, path, s->dir.checkout, s->dir.repo, ws->id, e) < 0) {
+		provider_logf(s->k->env, "Warning: %s; starting without it", e->msg);
+		err_clear(e);
+		free(path);
+		return 0;
+	}
+	free(path);
+	s->dc.env_allow = s->k->env->env_allow;
+	if (dc_foreign_key(&s->dc))
+		return 0;
+	if (image_inspect(&s->k->g, s->c.image_id, &image, d, e) == 0)
+		dc_set_metadata(&s->dc, image.metadata);
+	else
+		err_clear(e); /* the image was removed meanwhile: its metadata is lost, no more */
+	image_free(&image);
+	return 0;
+}
+
+void starting_label_user(struct starting *s)
+{
+	const char *label = kv_get(&s->c.labels, "devcontainer.metadata");
+	struct err ignored = { 0 };
+	struct json_doc *doc;
+	struct json root;
+
+	if (s->dc.doc || !s->w->ws->has_build_config || !label)
+		return;
+	doc = json_parse(str_of(label), DC_FILE_MAX, &ignored);
+	root = json_root(doc);
+	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
+	     m = json_next(m)) {
+		char *user = json_dup(json_get(m, "remoteUser"));
+
+		if (user && *user) {
+			free(s->user);
+			s->user = mem_dup(user);
+		}
+		free(user);
+	}
+	json_doc_free(doc);
+}
+
+/* Those of creation run once for a container and must succeed; the others are only reported. */
+int starting_hooks(struct starting *s, struct deadline d, struct err *e)
+{
+	static const struct {
+		const char *name;
+		bool once, must;
+	} hooks[] = {
+		{ "onCreateCommand", true, true },     { "updateContentCommand", true, true },
+		{ "postCreateCommand", true, false },  { "postStartCommand", false, false },
+		{ "postAttachCommand", false, false },
+	};
+
+	wsdir_about(&s->dir, s->c.id);
+	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
+		int rc;
+
+		if (hooks[i].once && (int64_t)i < s->dir.notes.hooks)
+			continue;
+		if (!hooks[i].once && s->was_running)
+			continue;
+		rc = dc_run_hook(&s->dc, hooks[i].name, &s->k->g, s->c.id, s->user, &s->env, d, e);
+		if (rc < 0 && (hooks[i].must || e->kind == ERR_CANCELED || e->kind == ERR_TIMEOUT))
+			return -1;
+		if (rc < 0) {
+			provider_logf(s->k->env, "Warning: %s", e->msg);
+			err_clear(e);
+		}
+		if (hooks[i].once) {
+			s->dir.notes.hooks = (int64_t)i + 1;
+			if (wsdir_save(&s->dir, e) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+int starting_foreign(struct starting *s, struct deadline d, struct err *e)
+{
+	struct buf target = { 0 }, workspace = { 0 };
+	const char *labels[3] = { NULL };
+	struct kv env = { 0 };
+	char *id = NULL, *user = NULL;
+	int rc;
+
+	buf_addf(&target, LABEL_TARGET "=%s", s->w->ws->target_id);
+	buf_addf(&workspace, LABEL_WORKSPACE "=%s", s->w->ws->id);
+	labels[0] = buf_cstr(&target);
+	labels[1] = buf_cstr(&workspace);
+	kv_merge(&env, s->w->env);
+	(void)kv_del(&env, "DAYTONA_SERVER_API_KEY");
+	rc = dc_helper_up(s->k, &s->dc,
+	                  &(struct dc_up){ .builder_image = s->w->builder_image,
+	                                   .registries = s->w->registries,
+	                                   .resource_id = s->w->ws->id,
+	                                   .work_dir = s->dir.dir,
+	                                   .checkout = s->dir.checkout,
+	                                   .labels = labels,
+	                                   .env = &env },
+	                  &id, &user, d, e);
+	if (rc == 0)
+		rc = starting_reinspect(s, id, d, e);
+	if (rc == 0 && user && *user) {
+		free(s->user);
+		s->user = mem_dup(user);
+	}
+	if (rc == 0)
+		rc = account_find(&s->k->g, s->c.id, s->user, &s->account, d, e);
+	free(id);
+	free(user);
+	kv_free(&env);
+	buf_free(&target);
+	buf_free(&workspace);
+	return rc;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data of a workspace on the runner, see wsdir.h. */
+#include "providers/docker/workspace/wsdir.h"
+
+#include "base/file.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "git/clone.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTES_MAX 65536
+
+static char *notes_path(const struct wsdir *w)
+{
+	return path_join(w->dir, ".docker-notes");
+}
+
+static void read_notes(struct wsdir *w)
+{
+	char *path = notes_path(w);
+	struct buf text = { 0 };
+	struct err ignored = { 0 }; /* damaged or missing: nothing is known, all is done again */
+	struct json_doc *doc = NULL;
+	struct json v;
+
+	if (file_read(path, NOTES_MAX, &text, &ignored) == 0)
+		doc = json_parse(buf_str(&text), NOTES_MAX, &ignored);
+	v = json_root(doc);
+	w->notes = (struct notes){
+		.container = json_dup_or_empty(json_get(v, "container")),
+		.image = json_dup_or_empty(json_get(v, "image")),
+		.uploaded = json_bool(json_get(v, "uploaded"), false),
+	};
+	(void)json_i64(json_get(v, "hooks"), 0, 100, &w->notes.hooks);
+	json_doc_free(doc);
+	buf_free(&text);
+	free(path);
+}
+
+int wsdir_open(struct wsdir *w, const struct provider_env *env, const struct workspace *ws,
+               struct err *e)
+{
+	struct buf dir = { 0 };
+
+	*w = (struct wsdir){ 0 };
+	if (!str_is_id(str_of(ws->id)))
+		return err_set(e, ERR_PARSE, 0, "workspace id \"%.100s\" is no id", ws->id);
+	buf_addf(&dir, "%s/workspaces/%s", env->state_dir, ws->id);
+	w->dir = buf_take(&dir);
+	w->repo = git_dir_name(&ws->repo);
+	w->checkout = path_join(w->dir, w->repo);
+	read_notes(w);
+	return 0;
+}
+
+void wsdir_free(struct wsdir *w)
+{
+	free(w->dir);
+	free(w->repo);
+	free(w->checkout);
+	free(w->notes.container);
+	free(w->notes.image);
+	*w = (struct wsdir){ 0 };
+}
+
+static int wsdir_make(const struct wsdir *w, struct err *e)
+{
+	return file_mkdirs(w->dir, 0755, e);
+}
+
+void wsdir_about(struct wsdir *w, const char *container)
+{
+	if (strcmp(w->notes.container, container) == 0)
+		return;
+	free(w->notes.container);
+	w->notes.container = mem_dup(container);
+	w->notes.uploaded = false;
+	w->notes.hooks = 0;
+}
+
+int wsdir_save(const struct wsdir *w, struct err *e)
+{
+	char *path = notes_path(w);
+	struct buf b = { 0 };
+	int rc;
+
+	jw_obj(&b);
+	jw_kstr(&b, "container", w->notes.container);
+	jw_kbool(&b, "uploaded", w->notes.uploaded);
+	jw_kint(&b, "hooks", w->notes.hooks);
+	jw_kstr(&b, "image", w->notes.image);
+	jw_obj_end(&b);
+	rc = wsdir_make(w, e);
+	if (rc == 0)
+		rc = file_replace(path, 0600, buf_str(&b), e);
+	buf_free(&b);
+	free(path);
+	return rc;
+}

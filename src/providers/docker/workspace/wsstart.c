@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a workspace (protocol 10.7): its container, what belongs to it, the ids of its user, the commands of a
+ * dev container, the agent. What runs already is left alone.
+ */
+#include "providers/docker/workspace/wsstart.h"
+#include "base/mem.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/docker/engine/archive.h"
+#include "providers/docker/engine/follow.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void starting_free(struct starting *s)
+{
+	wsdir_free(&s->dir);
+	container_free(&s->c);
+	account_free(&s->account);
+	dc_free(&s->dc);
+	free(s->user);
+	kv_free(&s->env);
+}
+
+/* The container can change what it has mounted, links included: each source must still be what it was. */
+static int check_mounts(const struct starting *s, struct err *e)
+{
+	size_t n = strlen(s->dir.dir);
+	char root[PATH_MAX], real[PATH_MAX];
+
+	if (!s->k->g.local || !realpath(s->dir.dir, root))
+		return 0;
+	for (size_t i = 0; i < s->c.n_mounts; i++) {
+		const char *source = s->c.mounts[i].source;
+
+		if (strncmp(source, s->dir.dir, n) != 0 || source[n] != '/')
+			continue;
+		if (!realpath(source, real))
+			return err_set(e, ERR_NOT_FOUND, 0,
+			               "%s, which the container mounts, is missing on the runner",
+			               source);
+		if (strncmp(real, root, strlen(root)) != 0 ||
+		    strcmp(real + strlen(root), source + n) != 0)
+			return err_set(e, ERR_OTHER, 0,
+			               "%s has become a link to %s; it is not mounted", source,
+			               real);
+	}
+	return 0;
+}
+
+/* Programs that features of the image want beside the main one (protocol 10.7). */
+static void run_entrypoints(struct starting *s, struct deadline d)
+{
+	const char *label = kv_get(&s->c.labels, "devcontainer.metadata");
+	struct err problem = { 0 };
+	struct json_doc *doc = label ? json_parse(str_of(label), 1u << 20, &problem) : NULL;
+	struct json root = json_root(doc);
+
+	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
+	     m = json_next(m)) {
+		char *command = json_dup_or_empty(json_get(m, "entrypoint"));
+		const char *const argv[] = { "/bin/sh", "-c", command, NULL };
+
+		if (*command && exec_detached(&s->k->g, s->c.id,
+		                              &(struct exec_spec){ .argv = argv }, d, &problem) < 0)
+			provider_logf(s->k->env, "Warning: entrypoint of the image: %s",
+			              problem.msg);
+		free(command);
+	}
+	json_doc_free(doc);
+}
+
+int starting_reinspect(struct starting *s, const char *id, struct deadline d, struct err *e)
+{
+	struct container c;
+
+	if (container_inspect(&s->k->g, id, &c, d, e) < 0)
+		return err_wrap(e, "look at container %.12s", id);
+	container_free(&s->c);
+	s->c = c;
+	return 0;
+}
+
+static int start_failed(struct starting *s, struct err *e)
+{
+	struct buf tail = { 0 };
+
+	if (e->kind == ERR_OTHER) {
+		follow_tail(&s->k->g, &s->c, &tail);
+		if (tail.n)
+			err_set(e, ERR_OTHER, e->code,
+			        "container %.12s ended at once with exit status %d: %s", s->c.id,
+			        e->code, buf_cstr(&tail));
+	}
+	buf_free(&tail);
+	return -1;
+}
+
+/* The checkout belongs to the runner's user, who is not root: the workspace's user takes that uid (protocol 10.5). True
+ * when it has changed. */
+static bool match_ids(struct starting *s, struct deadline d)
+{
+	unsigned uid = (unsigned)geteuid(), gid = (unsigned)getegid();
+	struct err problem = { 0 };
+
+	if (!s->k->g.local || !s->w->ws->has_build_config || uid == 0 || !s->account.known ||
+	    s->account.uid == 0 || s->account.uid == uid)
+		return false;
+	if (account_renumber(&s->k->g, s->c.id, &s->account, uid, gid, d, &problem) == 0)
+		return true;
+	provider_logf(s->k->env, "Warning: user %s keeps uid %u, the checkout belongs to %u: %s",
+	              s->account.name, s->account.uid, uid, problem.msg);
+	return false;
+}
+
+static void own_home(struct starting *s, struct deadline d)
+{
+	const char *argv[] = { "chown", "-R", NULL, s->account.home, NULL };
+	struct buf owner = { 0 };
+	struct err problem = { 0 };
+	int64_t status = 0;
+
+	buf_addf(&owner, "%u:%u", s->account.uid, s->account.gid);
+	argv[2] = buf_cstr(&owner);
+	if (exec_run(&s->k->g, s->c.id,
+	             &(struct exec_spec){ .argv = argv, .user = "0:0", .quiet = true }, &status, d,
+	             &problem) < 0 ||
+	    status != 0)
+		provider_logf(s->k->env,
+		              "Warning: the home of user %s could not be given to uid %u: %s",
+		              s->account.name, s->account.uid,
+		              *problem.msg ? problem.msg : "chown failed");
+	buf_free(&owner);
+}
+
+/* Our program, and accounts for an image that has none, into a container before its start. */
+static int prepare(struct starting *s, struct deadline d, struct err *e)
+{
+	struct buf tar = { 0 };
+	int rc = 0;
+
+	if (s->account.no_passwd)
+		account_provide(*s->user ? s->user : s->c.user, &s->account, &tar);
+	if (strcmp(s->c.entry, PROGRAM_PATH) == 0) {
+		rc = delivery_put_program(s->k, s->c.id, s->c.state != CS_CREATED && !tar.n,
+		                          buf_str(&tar), d, e);
+	} else if (tar.n) {
+		tar_finish(&tar);
+		rc = archive_put_tar(&s->k->g, s->c.id, buf_str(&tar), d, e);
+	}
+	buf_free(&tar);
+	return rc;
+}
+
+static int bring_up(struct starting *s, struct deadline d, struct err *e)
+{
+	struct docker *k = s->k;
+	bool changed;
+
+	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
+		return -1;
+	s->was_running = s->c.state == CS_RUNNING;
+	if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
+		return -1;
+	if (s->was_running) {
+		if (match_ids(s, d))
+			own_home(s, d);
+		return 0;
+	}
+	if (check_mounts(s, e) < 0 || prepare(s, d, e) < 0 ||
+	    checkout_own(k, &s->dir, &s->account, e) < 0)
+		return -1;
+	changed = match_ids(s, d);
+	if (container_start(&k->g, s->c.id, d, e) < 0)
+		return start_failed(s, e);
+	s->started = true;
+	if (changed)
+		own_home(s, d);
+	if (starting_reinspect(s, s->c.id, d, e) < 0)
+		return -1;
+	provider_logf(k->env, "Container %.12s started", s->c.id);
+	return 0;
+}
+
+/* Where the checkout is in the container. */
+static char *checkout_dir(const struct starting *s)
+{
+	struct buf b = { 0 };
+	size_t n = strlen(s->dir.dir);
+	const char *home = s->account.home;
+
+	if (s->dc.doc)
+		return mem_dup(s->dc.folder);
+	for (size_t i = 0; s->w->ws->has_build_config && i < s->c.n_mounts; i++) {
+		const struct mount *m = &s->c.mounts[i];
+		const char *last = strrchr(m->target, '/');
+
+		if (strncmp(m->source, s->dir.dir, n) == 0 ||
+		    (last && strcmp(last + 1, s->dir.repo) == 0))
+			return mem_dup(m->target);
+	}
+	buf_addf(&b, "%s/%s", strcmp(home, "/") == 0 ? "" : home, s->dir.repo);
+	return buf_take(&b);
+}
+
+static int start_agent(struct starting *s, struct deadline d, struct err *e)
+{
+	char *dir = checkout_dir(s);
+	int rc = delivery_start_agent(s->k,
+	                              &(struct agent_job){ .w = s->w,
+	                                                   .c = &s->c,
+	                                                   .account = &s->account,
+	                                                   .at = &s->dir,
+	                                                   .user = s->user,
+	                                                   .dir = dir,
+	                                                   .clone = !s->w->ws->has_build_config,
+	                                                   .fresh = s->started,
+	                                                   .extra = &s->env },
+	                              d, e);
+
+	free(dir);
+	return rc;
+}
+
+static int start(struct starting *s, struct deadline d, struct err *e)
+{
+	bool foreign;
+
+	if (ws_find(s->k, s->w->ws, &s->c, d, e) < 0) {
+		if (e->kind == ERR_NOT_FOUND)
+			err_set(e, ERR_NOT_FOUND, 0,
+			        "the workspace has no container on the engine at %s; it was removed "
+			        "there, delete the workspace and create it again",
+			        s->k->g.where);
+		return -1;
+	}
+	if (ws_unfinished(s->k, s->w->ws, &s->dir, &s->c)) {
+		if (ws_create(s->k, s->w, d, e) < 0)
+			return -1;
+		container_free(&s->c);
+		wsdir_free(&s->dir);
+		if (wsdir_open(&s->dir, s->k->env, s->w->ws, e) < 0 ||
+		    ws_find(s->k, s->w->ws, &s->c, d, e) < 0)
+			return -1;
+	}
+	s->user = mem_dup(s->w->ws->user);
+	if (starting_load(s, d, e) < 0)
+		return -1;
+	starting_label_user(s);
+	foreign = s->dc.doc && dc_foreign_key(&s->dc);
+	if (s->dc.doc && !foreign) {
+		free(s->user);
+		s->user = dc_remote_user(&s->dc, s->c.user);
+	}
+	if ((foreign ? starting_foreign(s, d, e) : bring_up(s, d, e)) < 0)
+		return -1;
+	follow_free(s->k->logs);
+	s->k->logs = follow_start(&s->k->g, &s->c);
+	if (!s->was_running && !foreign)
+		run_entrypoints(s, d);
+	if (s->dc.doc) {
+		s->dc.container_env = &s->c.env;
+		dc_env(&s->dc, "remoteEnv", &s->env);
+		kv_set(&s->env, "DAYTONA_WORKSPACE_DIR", s->dc.folder);
+	}
+	if (s->dc.doc && !foreign && starting_hooks(s, d, e) < 0)
+		return -1;
+	return start_agent(s, d, e);
+}
+
+int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
+{
+	struct starting s = { .k = k, .w = w };
+	int rc = wsdir_open(&s.dir, k->env, w->ws, e);
+
+	if (rc == 0)
+		rc = start(&s, d, e);
+	starting_free(&s);
+	return rc;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds, and the workspace templates they are made of (protocol 3.14, 3.15, 11.5). See srv.h. */
+#include "server/git.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+void h_build_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *r = c->s->store.first[K_BUILD]; r; r = r->next)
+		if (!is_deleted(c->s, r))
+			view_build(c->s, &b, r);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+void h_build_get(struct call *c)
+{
+	bool deleted;
+	const struct rec *r = find_live(c->s, K_BUILD, c->param[0], &deleted);
+	struct buf b = { 0 };
+
+	if (!r) {
+		reply_error(c, 404, "failed to find build: build %s",
+		            deleted ? "is deleted" : "not found");
+		return;
+	}
+	view_build(c->s, &b, r);
+	reply_json(c, 200, &b);
+}
+
+/* The reference looks for the empty URL here and so finds nothing, ever (protocol 3.15). */
+void h_build_successful(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "null");
+	reply_json(c, 200, &b);
+}
+
+static int build_create(struct srv *s, const struct rec *t, struct json body, char id[ID_SIZE],
+                        struct err *e)
+{
+	struct buf b = { 0 };
+	char now[STAMP_SIZE];
+	struct rec *r;
+	char *branch = json_dup_or_empty(json_get(body, "branch"));
+	int rc = new_id(id, e);
+
+	if (rc == 0) {
+		stamp_now(now);
+		r = store_add(&s->store, K_BUILD);
+		rec_set(r, "id", id);
+		rec_set(r, "image", NULL);
+		rec_set(r, "user", NULL);
+		jw_obj(&b);
+		rec_write(t, &b, "image", NULL);
+		rec_write(t, &b, "user", NULL);
+		jw_obj_end(&b);
+		rec_set_json(r, "containerConfig", buf_str(&b));
+		rec_set_json(r, "buildConfig",
+		             rec_has(t, "buildConfig") ? rec_json(t, "buildConfig")
+		                                       : STR_LIT("null"));
+		buf_reset(&b);
+		git_repository(&b, rec_text(t, "repositoryUrl"), branch, "");
+		rec_set_json(r, "repository", buf_str(&b));
+		buf_reset(&b);
+		normal_map(&b, json_get(body, "envVars"));
+		rec_set_json(r, "envVars", buf_str(&b));
+		rec_set_value(r, "prebuildId", json_get(body, "prebuildId"));
+		rec_set(r, "createdAt", now);
+		rec_set(r, "updatedAt", now);
+		rc = store_save(&s->store, r, e);
+		if (rc == 0)
+			rc = job_create(s, "build", id, NULL, "run", NULL, e);
+	}
+	free(branch);
+	buf_free(&b);
+	return rc;
+}
+
+void h_build_create(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+	char id[ID_SIZE];
+
+	if (!call_body(c, &dto_create_build, &body))
+		return;
+	char *name = json_dup_or_empty(json_get(body, "workspaceTemplateName"));
+	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", name);
+
+	free(name);
+	if (!t)
+		reply_error(c, 500, "failed to create build: workspace template not found");
+	else if (build_create(c->s, t, body, id, &e) < 0)
+		reply_error(c, 500, "failed to create build: %s", e.msg);
+	else
+		reply_text(c, 201, id);
+}
+
+static int build_delete(struct srv *s, const struct rec *r, bool force, struct err *e)
+{
+	return job_create(s, "build", rec_text(r, "id"), NULL, force ? "force-delete" : "delete",
+	                  NULL, e);
+}
+
+void h_build_delete(struct call *c)
+{
+	bool deleted, force;
+	const struct rec *r = find_live(c->s, K_BUILD, c->param[0], &deleted);
+	struct err e = { 0 };
+
+	if (!call_force(c, &force))
+		return;
+	if (!r)
+		reply_error(c, 500, "build not found");
+	else if (build_delete(c->s, r, force, &e) < 0)
+		reply_error(c, 500, "%s", e.msg);
+	else
+		reply_empty(c, 204);
+}
+
+void h_build_delete_all(struct call *c)
+{
+	bool force;
+	struct err first = { 0 };
+
+	if (!call_force(c, &force))
+		return;
+	for (const struct rec *r = c->s->store.first[K_BUILD]; r; r = r->next) {
+		struct err e = { 0 };
+
+		if (!is_deleted(c->s, r) && build_delete(c->s, r, force, &e) < 0 &&
+		    first.kind == ERR_NONE)
+			first = e;
+	}
+	if (first.kind != ERR_NONE)
+		reply_error(c, 500, "%s", first.msg);
+	else
+		reply_empty(c, 204);
+}
+
+static void view_template(struct buf *b, const struct rec *t)
+{
+	jw_obj(b);
+	rec_write(t, b, "name", NULL);
+	rec_write(t, b, "image", NULL);
+	rec_write(t, b, "user", NULL);
+	if (rec_has(t, "buildConfig"))
+		rec_write(t, b, "buildConfig", NULL);
+	rec_write(t, b, "repositoryUrl", NULL);
+	rec_write(t, b, "envVars", NULL);
+	rec_write(t, b, "labels", NULL);
+	rec_write(t, b, "default", NULL);
+	jw_kstr(b, "prebuilds", NULL);
+	rec_write(t, b, "gitProviderConfigId", NULL);
+	jw_obj_end(b);
+}
+
+void h_template_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *t = c->s->store.first[K_TEMPLATE]; t; t = t->next)
+		view_template(&b, t);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+static void set_text(struct call *c, struct rec *t, const char *name, struct json body,
+                     const char *setting)
+{
+	char *text = json_dup_or_empty(json_get(body, name));
+
+	if (!text[0]) {
+		free(text);
+		text = srv_config_get(c->s, setting);
+	}
+	rec_set(t, name, text ? text : "");
+	free(text);
+}
+
+static bool default_for(const struct srv *s, const char *url)
+{
+	for (const struct rec *t = s->store.first[K_TEMPLATE]; t; t = t->next)
+		if (rec_bool(t, "default") && rec_is(t, "repositoryUrl", url))
+			return true;
+	return false;
+}
+
+void h_template_set(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+	struct buf b = { 0 };
+
+	if (!call_body(c, &dto_template, &body))
+		return;
+	char *name = json_dup_or_empty(json_get(body, "name"));
+	char *url = normal_repo_url(json_get(body, "repositoryUrl"));
+	struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", name);
+	bool first = !default_for(c->s, url);
+
+	if (!t)
+		t = store_add(&c->s->store, K_TEMPLATE);
+	rec_set(t, "name", name);
+	set_text(c, t, "image", body, "defaultWorkspaceImage");
+	set_text(c, t, "user", body, "defaultWorkspaceUser");
+	if (json_is_object(json_get(body, "buildConfig"))) {
+		normal_build_config(&b, json_get(body, "buildConfig"));
+		rec_set_json(t, "buildConfig", buf_str(&b));
+		buf_reset(&b);
+	} else {
+		rec_set(t, "buildConfig", NULL);
+	}
+	rec_set(t, "repositoryUrl", url);
+	normal_map(&b, json_get(body, "envVars"));
+	rec_set_json(t, "envVars", buf_str(&b));
+	rec_set_json(t, "labels", STR_LIT("{}"));
+	rec_set_value(t, "gitProviderConfigId", json_get(body, "gitProviderConfigId"));
+	rec_set_bool(t, "default", rec_bool(t, "default") || first);
+	if (store_save(&c->s->store, t, &e) < 0)
+		reply_error(c, 500, "failed to save workspace template: %s", e.msg);
+	else
+		reply_empty(c, 201);
+	buf_free(&b);
+	free(name);
+	free(url);
+}
+
+/* NULL when the answer has been sent. */
+static struct rec *template_param(struct call *c, int status, const char *what)
+{
+	struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
+
+	if (!t)
+		reply_error(c, status, "failed to %s: workspace template not found", what);
+	return t;
+}
+
+void h_template_get(struct call *c)
+{
+	const struct rec *t = template_param(c, 404, "get workspace template");
+	struct buf b = { 0 };
+
+	if (!t)
+		return;
+	view_template(&b, t);
+	reply_json(c, 200, &b);
+}
+
+void h_template_delete(struct call *c)
+{
+	struct rec *t = template_param(c, 404, "get workspace template");
+	struct err e = { 0 };
+
+	if (!t)
+		return;
+	if (store_remove(&c->s->store, t, &e) < 0)
+		reply_error(c, 500, "failed to delete workspace template: %s", e.msg);
+	else
+		reply_empty(c, 204);
+}
+
+void h_template_default(struct call *c)
+{
+	struct rec *chosen = template_param(c, 500, "set workspace template to default");
+	struct err e = { 0 };
+	int rc = 0;
+
+	if (!chosen)
+		return;
+	for (struct rec *t = c->s->store.first[K_TEMPLATE]; rc == 0 && t; t = t->next) {
+		bool same = rec_is(t, "repositoryUrl", rec_text(chosen, "repositoryUrl"));
+
+		if (!same || rec_bool(t, "default") == (t == chosen))
+			continue;
+		rec_set_bool(t, "default", t == chosen);
+		rc = store_save(&c->s->store, t, &e);
+	}
+	if (rc < 0)
+		reply_error(c, 500, "failed to set workspace template to default: %s", e.msg);
+	else
+		reply_empty(c, 200);
+}
+
+void h_template_for_url(struct call *c)
+{
+	struct buf url = { 0 }, b = { 0 };
+
+	if (!buf_add_urldec(&url, str_of(c->param[0]), true)) {
+		reply_error(c, 400, "failed to decode query param: invalid URL escape");
+		return;
+	}
+	while (url.n && url.p[url.n - 1] == '/')
+		buf_cut(&url, url.n - 1);
+	for (const struct rec *t = c->s->store.first[K_TEMPLATE]; t && !b.n; t = t->next)
+		if (rec_bool(t, "default") && rec_is(t, "repositoryUrl", buf_cstr(&url)))
+			view_template(&b, t);
+	if (b.n)
+		reply_json(c, 200, &b);
+	else
+		reply_error(c, 404,
+		            "failed to find workspace template by git url: "
+		            "workspace template not found");
+	buf_free(&url);
+}

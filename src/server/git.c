@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Git provider configs (protocol 3.11, 3.12). This Server never contacts a git host: a config fits
+ * a repository when the host is the provider's own, or that of its base API URL.
+ */
+#include "server/git.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "net/url.h"
+
+static const struct {
+	const char *id, *host; /* host NULL: that of the base API URL */
+} providers[] = {
+	{ "github", "github.com" },
+	{ "github-enterprise-server", NULL },
+	{ "gitlab", "gitlab.com" },
+	{ "gitlab-self-managed", NULL },
+	{ "bitbucket", "bitbucket.org" },
+	{ "bitbucket-server", NULL },
+	{ "codeberg", "codeberg.org" },
+	{ "gitea", NULL },
+	{ "gitness", NULL },
+	{ "azure-devops", "dev.azure.com" },
+	{ "aws-codecommit", NULL },
+	{ "gogs", NULL },
+	{ "gitee", "gitee.com" },
+};
+
+/* Host of a URL with or without a scheme; NULL if it has none. Caller frees. */
+static char *host_of(const char *text)
+{
+	struct buf full = { 0 };
+	struct url u = { 0 };
+	struct err e = { 0 };
+	char *host = NULL;
+
+	buf_addf(&full, "%s%s", strstr(text, "://") ? "" : "https://", text);
+	if (url_parse(buf_str(&full), &u, &e) == 0 && u.host[0])
+		host = mem_dup(u.host);
+	url_free(&u);
+	buf_free(&full);
+	return host;
+}
+
+/* host NULL: of a URL without one, which no provider serves. */
+static bool fits(const struct rec *g, const char *host)
+{
+	const char *own = NULL;
+	bool ok;
+
+	if (!host)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+		if (rec_is(g, "providerId", providers[i].id))
+			own = providers[i].host;
+	if (own)
+		return strcmp(own, host) == 0;
+	char *base = host_of(rec_text(g, "baseApiUrl"));
+
+	ok = base && strcmp(base, host) == 0;
+	free(base);
+	return ok;
+}
+
+static size_t matches(const struct srv *s, const char *url, const struct rec **first)
+{
+	char *host = host_of(url);
+	size_t n = 0;
+
+	for (const struct rec *g = s->store.first[K_GIT]; g; g = g->next) {
+		if (!fits(g, host))
+			continue;
+		if (n++ == 0)
+			*first = g;
+	}
+	free(host);
+	return n;
+}
+
+int git_adopt(const struct srv *s, const char *url, char **id, struct err *e)
+{
+	const struct rec *g = NULL;
+	size_t n = matches(s, url, &g);
+
+	if (n > 1)
+		return err_set(e, ERR_EXISTS, 0,
+		               "multiple git provider configs found for the repository url");
+	if (n == 1) {
+		free(*id);
+		*id = mem_dup(rec_text(g, "id"));
+	}
+	return 0;
+}
+
+void git_repository(struct buf *b, const char *url, const char *branch, const char *sha)
+{
+	char *host = host_of(url);
+	struct str rest = str_trim(str_of(url)), owner, name;
+	const char *at = NULL;
+
+	if (str_ends(rest, "/"))
+		rest.n--;
+	if (str_ends(rest, ".git"))
+		rest.n -= 4;
+	name = rest;
+	owner = (struct str){ rest.p, 0 };
+	if (rest.n)
+		at = memrchr(rest.p, '/', rest.n);
+	if (at) {
+		name = (struct str){ at + 1, rest.n - (size_t)(at + 1 - rest.p) };
+		owner = (struct str){ rest.p, (size_t)(at - rest.p) };
+		at = owner.n ? memrchr(owner.p, '/', owner.n) : NULL;
+		if (at)
+			owner = (struct str){ at + 1, owner.n - (size_t)(at + 1 - owner.p) };
+	}
+	jw_obj(b);
+	jw_key(b, "id");
+	jw_str(b, name);
+	jw_kstr(b, "url", url);
+	jw_key(b, "name");
+	jw_str(b, name);
+	jw_kstr(b, "branch", branch[0] ? branch : "main");
+	jw_kstr(b, "sha", sha);
+	jw_key(b, "owner");
+	jw_str(b, owner);
+	jw_kstr(b, "source", host ? host : "");
+	jw_obj_end(b);
+	free(host);
+}
+
+/* As Go's url.QueryEscape: what a client pastes into a URL. */
+static char *escaped(const char *text)
+{
+	struct buf b = { 0 }, plus = { 0 };
+
+	buf_add_urlenc(&b, str_of(text));
+	for (const char *p = buf_cstr(&b); *p; p++) {
+		if (strncmp(p, "%20", 3) == 0) {
+			buf_addc(&plus, '+');
+			p += 2;
+		} else {
+			buf_addc(&plus, *p);
+		}
+	}
+	buf_wipe(&b);
+	return buf_take(&plus);
+}
+
+static void view(const struct call *c, struct buf *b, const struct rec *g, bool for_url)
+{
+	static const char *const optional[] = { "baseApiUrl", "signingKey", "signingMethod" };
+	char *username = for_url ? escaped(rec_text(g, "username"))
+	                         : mem_dup(rec_text(g, "username"));
+	char *token = for_url ? escaped(rec_text(g, "token")) : mem_dup(rec_text(g, "token"));
+
+	jw_obj(b);
+	rec_write(g, b, "id", NULL);
+	rec_write(g, b, "providerId", NULL);
+	jw_kstr(b, "username", username);
+	jw_kstr(b, "token", c->key_type == KEY_CLIENT ? "" : token);
+	rec_write(g, b, "alias", NULL);
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+		if (rec_has(g, optional[i]))
+			rec_write(g, b, optional[i], NULL);
+	jw_obj_end(b);
+	free(username);
+	mem_free_secret(token);
+}
+
+void h_git_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *g = c->s->store.first[K_GIT]; g; g = g->next)
+		view(c, &b, g, false);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+void h_git_get(struct call *c)
+{
+	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	struct buf b = { 0 };
+
+	if (!g) {
+		reply_error(c, 500, "git provider config not found");
+		return;
+	}
+	view(c, &b, g, false);
+	reply_json(c, 200, &b);
+}
+
+static void reply_null(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "null");
+	reply_json(c, 200, &b);
+}
+
+static bool known_provider(struct json id)
+{
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+		if (json_str_is(id, providers[i].id))
+			return true;
+	return false;
+}
+
+/* A config without an alias is called after its user, numbered when that is taken. */
+static void set_alias(const struct srv *s, struct rec *g)
+{
+	struct buf alias = { 0 };
+	const char *base = rec_text(g, "username")[0] ? rec_text(g, "username")
+	                                              : rec_text(g, "providerId");
+
+	buf_adds(&alias, base);
+	for (int i = 2; store_find(&s->store, K_GIT, "alias", buf_cstr(&alias)); i++) {
+		buf_reset(&alias);
+		buf_addf(&alias, "%s%d", base, i);
+	}
+	rec_set(g, "alias", buf_cstr(&alias));
+	buf_free(&alias);
+}
+
+void h_git_set(struct call *c)
+{
+	static const char *const optional[] = { "baseApiUrl", "signingKey", "signingMethod" };
+	struct json body;
+	struct err e = { 0 };
+	char fresh[ID_SIZE];
+
+	if (!call_body(c, &dto_git, &body))
+		return;
+	if (!known_provider(json_get(body, "providerId"))) {
+		reply_error(c, 500, "failed to set git provider: git provider not found");
+		return;
+	}
+	char *id = json_dup_or_empty(json_get(body, "id"));
+	struct rec *g = store_find(&c->s->store, K_GIT, "id", id);
+
+	if (!id[0] && new_id(fresh, &e) < 0) {
+		reply_error(c, 500, "failed to set git provider: %s", e.msg);
+		free(id);
+		return;
+	}
+	if (!g)
+		g = store_add(&c->s->store, K_GIT);
+	rec_set(g, "id", id[0] ? id : fresh);
+	rec_set_value(g, "providerId", json_get(body, "providerId"));
+	rec_set_value(g, "token", json_get(body, "token"));
+	char *username = json_dup_or_empty(json_get(body, "username"));
+
+	rec_set(g, "username", username);
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+		rec_set_value(g, optional[i], json_get(body, optional[i]));
+	if (json_is_string(json_get(body, "alias")) && !json_str_is(json_get(body, "alias"), ""))
+		rec_set_value(g, "alias", json_get(body, "alias"));
+	else if (!rec_get(g, "alias"))
+		set_alias(c->s, g);
+	if (store_save(&c->s->store, g, &e) < 0)
+		reply_error(c, 500, "failed to set git provider: %s", e.msg);
+	else
+		reply_null(c);
+	free(username);
+	free(id);
+}
+
+void h_git_delete(struct call *c)
+{
+	struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	struct err e = { 0 };
+
+	if (!g)
+		reply_error(c, 500, "failed to remove git provider: git provider config not found");
+	else if (store_remove(&c->s->store, g, &e) < 0)
+		reply_error(c, 500, "failed to remove git provider: %s", e.msg);
+	else
+		reply_null(c);
+}
+
+/* The parameter is escaped once more than the path (protocol 3.12). False: answered. */
+static bool url_param(struct call *c, struct buf *url)
+{
+	if (buf_add_urldec(url, str_of(c->param[0]), true))
+		return true;
+	reply_error(c, 400, "failed to decode query param: invalid URL escape");
+	return false;
+}
+
+void h_git_for_url(struct call *c)
+{
+	struct buf url = { 0 }, b = { 0 };
+	const struct rec *first = NULL;
+
+	if (!url_param(c, &url))
+		return;
+	size_t n = matches(c->s, buf_cstr(&url), &first);
+	char *host = host_of(buf_cstr(&url));
+
+	if (n) {
+		jw_arr(&b);
+		for (const struct rec *g = first; g; g = g->next)
+			if (fits(g, host))
+				view(c, &b, g, true);
+		jw_arr_end(&b);
+	} else {
+		buf_adds(&b, "null");
+	}
+	reply_json(c, 200, &b);
+	free(host);
+	buf_free(&url);
+}
+
+void h_git_id_for_url(struct call *c)
+{
+	struct buf url = { 0 };
+	const struct rec *first = NULL;
+	const char *id = NULL;
+
+	if (!url_param(c, &url))
+		return;
+	char *host = host_of(buf_cstr(&url));
+
+	for (size_t i = 0; host && i < ARRAY_LEN(providers); i++)
+		if (providers[i].host && strcmp(providers[i].host, host) == 0)
+			id = providers[i].id;
+	if (!id && matches(c->s, buf_cstr(&url), &first))
+		id = rec_text(first, "providerId");
+	if (id)
+		reply_text(c, 200, id);
+	else
+		reply_error(c, 500, "failed to get git provider for url: git provider not found");
+	free(host);
+	buf_free(&url);
+}
+
+static const struct dto_field context_fields[] = {
+	{ .json = "url", .type = DTO_STRING, .required = true },
+	{ .json = "branch", .type = DTO_STRING, .required = false },
+	{ .json = "sha", .type = DTO_STRING, .required = false },
+};
+static const struct dto dto_context = { "GetRepositoryContext", "gitprovider", context_fields,
+	                                ARRAY_LEN(context_fields) };
+
+void h_git_context(struct call *c)
+{
+	struct json body;
+	struct buf b = { 0 };
+
+	if (!call_body(c, &dto_context, &body))
+		return;
+	char *url = json_dup_or_empty(json_get(body, "url"));
+	char *branch = json_dup_or_empty(json_get(body, "branch"));
+	char *sha = json_dup_or_empty(json_get(body, "sha"));
+
+	git_repository(&b, url, branch, sha);
+	reply_json(c, 200, &b);
+	free(url);
+	free(branch);
+	free(sha);
+}
+
+void h_git_context_url(struct call *c)
+{
+	struct json body;
+	struct buf b = { 0 };
+
+	if (!call_body(c, &dto_context, &body))
+		return;
+	char *url = json_dup_or_empty(json_get(body, "url"));
+
+	jw_obj(&b);
+	jw_kstr(&b, "url", url);
+	jw_obj_end(&b);
+	reply_json(c, 200, &b);
+	free(url);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Git providers: which of the stored ones fits a repository; what a URL tells of it. */
+#ifndef SERVER_GIT_H
+#define SERVER_GIT_H
+
+#include "server/srv.h"
+
+/* Sets *id (freed first) to the one git provider config that fits url, if there is exactly one;
+ * several are an error (protocol 11.7). */
+int git_adopt(const struct srv *s, const char *url, char **id, struct err *e);
+/* Appends a GitRepository made of the URL's parts. branch and sha may be "". */
+void git_repository(struct buf *b, const char *url, const char *branch, const char *sha);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small endpoints: health, API keys, server variables, registries, network keys. See srv.h. */
+#include "server/srv.h"
+
+#include "base/jsonw.h"
+#include "base/kv.h"
+#include "base/mem.h"
+#include "net/tls.h"
+
+void h_health(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "{\"status\":\"ok\"}");
+	reply_json(c, 200, &b);
+}
+
+void h_samples(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "[]");
+	reply_json(c, 200, &b);
+}
+
+void h_network_key(struct call *c)
+{
+	unsigned char raw[24];
+	struct buf hex = { 0 }, b = { 0 };
+	struct err e = { 0 };
+
+	if (crypto_random(raw, sizeof(raw), &e) < 0) {
+		reply_error(c, 500, "failed to generate network key: %s", e.msg);
+		return;
+	}
+	buf_add_hex(&hex, raw, sizeof(raw));
+	jw_obj(&b);
+	jw_kstr(&b, "key", buf_cstr(&hex));
+	jw_obj_end(&b);
+	reply_json(c, 200, &b);
+	buf_free(&hex);
+}
+
+void h_apikey_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *k = c->s->store.first[K_KEY]; k; k = k->next) {
+		if (!rec_is(k, "type", "client"))
+			continue;
+		jw_obj(&b);
+		rec_write(k, &b, "type", NULL);
+		rec_write(k, &b, "name", NULL);
+		jw_kbool(&b, "current", k == c->key);
+		jw_obj_end(&b);
+	}
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+void h_apikey_create(struct call *c)
+{
+	char key[API_KEY_SIZE];
+	struct err e = { 0 };
+
+	if (key_create(c->s, "client", c->param[0], key, &e) < 0)
+		reply_error(c, 500, "failed to get API keys: %s", e.msg);
+	else
+		reply_text(c, 200, key);
+	mem_wipe(key, sizeof(key));
+}
+
+void h_apikey_delete(struct call *c)
+{
+	struct rec *k = store_find(&c->s->store, K_KEY, "name", c->param[0]);
+	struct err e = { 0 };
+
+	if (k && k == c->key)
+		reply_error(c, 403, "cannot revoke current api key");
+	else if (!k)
+		reply_error(c, 500, "failed to revoke api key: api key not found");
+	else if (store_remove(&c->s->store, k, &e) < 0)
+		reply_error(c, 500, "failed to revoke api key: %s", e.msg);
+	else
+		reply_empty(c, 200);
+}
+
+void h_env_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *v = c->s->store.first[K_ENV]; v; v = v->next) {
+		jw_obj(&b);
+		rec_write(v, &b, "key", NULL);
+		rec_write(v, &b, "value", NULL);
+		jw_obj_end(&b);
+	}
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+void h_env_set(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+
+	if (!call_body(c, &dto_env, &body))
+		return;
+	char *key = json_dup_or_empty(json_get(body, "key"));
+	struct rec *v = store_find(&c->s->store, K_ENV, "key", key);
+
+	if (!v)
+		v = store_add(&c->s->store, K_ENV);
+	rec_set(v, "key", key);
+	rec_set_value(v, "value", json_get(body, "value"));
+	if (store_save(&c->s->store, v, &e) < 0)
+		reply_error(c, 500, "failed to save environment variable: %s", e.msg);
+	else
+		reply_empty(c, 201);
+	free(key);
+}
+
+void h_env_delete(struct call *c)
+{
+	struct rec *v = store_find(&c->s->store, K_ENV, "key", c->param[0]);
+	struct err e = { 0 };
+
+	if (v && store_remove(&c->s->store, v, &e) < 0)
+		reply_error(c, 500, "failed to remove environment variable: %s", e.msg);
+	else
+		reply_empty(c, 204);
+}
+
+/* The variable of the same prefix with another ending; "" if there is none. */
+static const char *sibling(const struct kv *env, const char *key, const char *ending)
+{
+	struct buf name = { 0 };
+	struct str rest = str_of(key);
+	const char *value, *at;
+
+	while ((at = str_find(rest, "SERVER")) != NULL) {
+		buf_add(&name, rest.p, (size_t)(at - rest.p));
+		buf_adds(&name, ending);
+		rest = str_of(at + 6);
+	}
+	buf_add_str(&name, rest);
+	value = kv_get(env, buf_cstr(&name));
+	buf_free(&name);
+	return value ? value : "";
+}
+
+/* Server variables, then the workspace's (protocol 3.17). */
+void h_registry_get(struct call *c)
+{
+	struct buf id = { 0 }, b = { 0 };
+	struct kv env = { 0 };
+	struct err e = { 0 };
+
+	for (const struct rec *v = c->s->store.first[K_ENV]; v; v = v->next)
+		kv_set(&env, rec_text(v, "key"), rec_text(v, "value"));
+	if (call_query(c, "workspaceId", &id)) {
+		const struct rec *w = store_find_any(&c->s->store, K_WORKSPACE, buf_cstr(&id));
+		struct json_doc *doc = w ? json_parse(rec_json(w, "envVars"), SIZE_MAX, &e) : NULL;
+
+		kv_from_json(&env, json_root(doc));
+		json_doc_free(doc);
+	}
+	for (size_t i = 0; i < env.n && !b.n; i++) {
+		const struct kv_pair *p = &env.pairs[i];
+
+		if (!str_ends(str_of(p->key), "CONTAINER_REGISTRY_SERVER") ||
+		    strcmp(p->value, c->param[0]) != 0)
+			continue;
+		jw_obj(&b);
+		jw_kstr(&b, "server", p->value);
+		jw_kstr(&b, "username", sibling(&env, p->key, "USERNAME"));
+		jw_kstr(&b, "password", sibling(&env, p->key, "PASSWORD"));
+		jw_obj_end(&b);
+	}
+	if (b.n)
+		reply_json(c, 200, &b);
+	else
+		reply_error(c, 404, "failed to find container registry for server: %s",
+		            c->param[0]);
+	kv_free(&env);
+	buf_free(&id);
+}

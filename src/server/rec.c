@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See rec.h. */
+#include "server/rec.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+struct rec *rec_new(int kind)
+{
+	struct rec *r = mem_alloc(sizeof(*r));
+
+	r->kind = kind;
+	return r;
+}
+
+static void fields_free(struct rec *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->fields[i].name);
+		mem_free_secret(r->fields[i].value);
+	}
+	free(r->fields);
+	r->fields = NULL;
+	r->n = 0;
+}
+
+void rec_free(struct rec *r)
+{
+	if (!r)
+		return;
+	fields_free(r);
+	free(r);
+}
+
+static struct field *find(const struct rec *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (strcmp(r->fields[i].name, name) == 0)
+			return &r->fields[i];
+	return NULL;
+}
+
+const char *rec_get(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+
+	return f && !f->raw ? f->value : NULL;
+}
+
+const char *rec_text(const struct rec *r, const char *name)
+{
+	const char *value = rec_get(r, name);
+
+	return value ? value : "";
+}
+
+struct str rec_json(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+
+	return f && f->raw ? str_of(f->value) : (struct str){ NULL, 0 };
+}
+
+bool rec_is(const struct rec *r, const char *name, const char *value)
+{
+	const char *have = rec_get(r, name);
+
+	return have && strcmp(have, value) == 0;
+}
+
+bool rec_has(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+
+	return f && !(f->raw && strcmp(f->value, "null") == 0);
+}
+
+bool rec_bool(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+
+	return f && f->raw && strcmp(f->value, "true") == 0;
+}
+
+int64_t rec_int(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+	int64_t value;
+
+	if (!f || !f->raw || !str_to_i64(str_of(f->value), INT64_MIN, INT64_MAX, &value))
+		return 0;
+	return value;
+}
+
+static void set(struct rec *r, const char *name, struct str value, bool raw)
+{
+	struct field *f = find(r, name);
+	char *copy = mem_dupn(value.p ? value.p : "", value.n);
+
+	if (!f) {
+		r->fields = mem_realloc(r->fields, (r->n + 1) * sizeof(*f));
+		f = &r->fields[r->n++];
+		*f = (struct field){ .name = mem_dup(name) };
+	} else {
+		mem_free_secret(f->value);
+	}
+	f->value = copy;
+	f->raw = raw;
+	r->unsaved = true;
+}
+
+void rec_set(struct rec *r, const char *name, const char *value)
+{
+	set(r, name, value ? str_of(value) : STR_LIT("null"), !value);
+}
+
+void rec_set_json(struct rec *r, const char *name, struct str json)
+{
+	set(r, name, json, true);
+}
+
+void rec_set_int(struct rec *r, const char *name, int64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	set(r, name, str_of(text), true);
+}
+
+void rec_set_bool(struct rec *r, const char *name, bool value)
+{
+	set(r, name, value ? STR_LIT("true") : STR_LIT("false"), true);
+}
+
+void rec_set_value(struct rec *r, const char *name, struct json v)
+{
+	char *text = json_dup(v);
+
+	if (text)
+		set(r, name, str_of(text), false);
+	else if (json_is_null(v))
+		set(r, name, STR_LIT("null"), true);
+	else
+		set(r, name, json_raw(v), true);
+	mem_free_secret(text);
+}
+
+void rec_write(const struct rec *r, struct buf *b, const char *name, const char *as)
+{
+	const struct field *f = find(r, name);
+
+	jw_key(b, as ? as : name);
+	if (!f)
+		jw_null(b);
+	else if (f->raw)
+		jw_raw(b, str_of(f->value));
+	else
+		jw_str(b, str_of(f->value));
+}
+
+void rec_write_file(const struct rec *r, struct buf *b)
+{
+	jw_obj(b);
+	jw_kint(b, "seq", r->seq);
+	for (size_t i = 0; i < r->n; i++)
+		rec_write(r, b, r->fields[i].name, NULL);
+	jw_obj_end(b);
+	buf_addc(b, '\n');
+}
+
+bool rec_read_file(struct rec *r, struct json obj)
+{
+	int64_t seq;
+
+	if (!json_is_object(obj) || !json_i64(json_get(obj, "seq"), 0, INT64_MAX, &seq))
+		return false;
+	fields_free(r);
+	r->seq = seq;
+	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
+		struct buf key = { 0 };
+
+		json_key(m, &key);
+		if (strcmp(buf_cstr(&key), "seq") != 0)
+			rec_set_value(r, buf_cstr(&key), m);
+		buf_free(&key);
+	}
+	r->unsaved = false;
+	return true;
+}

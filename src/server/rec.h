@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stored resource: an ordered list of named values. A value is text, or a piece of JSON (null,
+ * numbers, objects); files and answers are made of the same values, so no field is described twice.
+ */
+#ifndef SERVER_REC_H
+#define SERVER_REC_H
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct field {
+	char *name;
+	char *value; /* decoded text, or JSON when raw; never NULL */
+	bool raw;
+};
+
+struct rec {
+	struct rec *next;
+	int kind;     /* enum kind of store.h */
+	int64_t seq;  /* order of creation */
+	bool unsaved; /* changed by rec_* since it was last written */
+	struct field *fields;
+	size_t n;
+};
+
+struct rec *rec_new(int kind);
+void rec_free(struct rec *r); /* wipes: values may be secrets */
+/* Text of a field; NULL when it is missing or JSON (null included). Borrowed until it changes. */
+const char *rec_get(const struct rec *r, const char *name);
+const char *rec_text(const struct rec *r, const char *name); /* as rec_get, but "" for NULL */
+/* JSON of a field; empty when it is missing or text. Borrowed until it changes. */
+struct str rec_json(const struct rec *r, const char *name);
+bool rec_is(const struct rec *r, const char *name, const char *value);
+bool rec_has(const struct rec *r, const char *name); /* there, and not null */
+bool rec_bool(const struct rec *r, const char *name);
+int64_t rec_int(const struct rec *r, const char *name); /* 0 when it is no integer */
+/* NULL stores null. */
+void rec_set(struct rec *r, const char *name, const char *value);
+void rec_set_json(struct rec *r, const char *name, struct str json);
+void rec_set_int(struct rec *r, const char *name, int64_t value);
+void rec_set_bool(struct rec *r, const char *name, bool value);
+/* A JSON value (absent: null) as field: strings decoded, all else as it is. */
+void rec_set_value(struct rec *r, const char *name, struct json v);
+
+/* "name":value; null when the field is missing. as: another name in the output, or NULL. */
+void rec_write(const struct rec *r, struct buf *b, const char *name, const char *as);
+void rec_write_file(const struct rec *r, struct buf *b);
+/* False when obj is no object of a stored resource. */
+bool rec_read_file(struct rec *r, struct json obj);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runners and their providers (protocol 3.5, 4). See srv.h. */
+#include "server/srv.h"
+
+#include "base/jsonw.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/manifest.h"
+
+static void view_runner_dto(struct buf *b, const struct rec *r)
+{
+	struct state st;
+
+	state_of_runner(r, &st);
+	jw_obj(b);
+	view_runner(b, r);
+	jw_key(b, "state");
+	view_state(b, &st);
+	jw_obj_end(b);
+}
+
+void h_runner_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *r = c->s->store.first[K_RUNNER]; r; r = r->next)
+		view_runner_dto(&b, r);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+static int runner_create(struct srv *s, struct json body, struct rec **out, char key[API_KEY_SIZE],
+                         struct err *e)
+{
+	char *id = json_dup_or_empty(json_get(body, "id"));
+	char *name = json_dup_or_empty(json_get(body, "name"));
+	char now[STAMP_SIZE];
+	int rc = -1;
+
+	if (store_find_any(&s->store, K_RUNNER, name) ||
+	    store_find(&s->store, K_RUNNER, "id", id)) {
+		err_set(e, ERR_EXISTS, 0, "runner already exists");
+	} else if (key_create(s, "runner", id, key, e) == 0) {
+		struct rec *r = store_add(&s->store, K_RUNNER);
+
+		stamp_now(now);
+		rec_set(r, "id", id);
+		rec_set(r, "name", name);
+		rec_set(r, "mdUpdated", now);
+		rec_set_int(r, "mdUptime", 0);
+		rec_set_int(r, "mdJobs", 0);
+		rec_set(r, "mdProviders", NULL);
+		rc = store_save(&s->store, r, e);
+		if (rc < 0)
+			key_delete(s, "runner", id);
+		*out = r;
+	}
+	free(id);
+	free(name);
+	return rc;
+}
+
+void h_runner_create(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	struct rec *r = NULL;
+	char key[API_KEY_SIZE];
+
+	if (!call_body(c, &dto_create_runner, &body))
+		return;
+	if (runner_create(c->s, body, &r, key, &e) < 0) {
+		reply_error(c, 500, "failed to create runner: %s", e.msg);
+		return;
+	}
+	jw_obj(&b);
+	view_runner(&b, r);
+	jw_kstr(&b, "apiKey", key);
+	jw_obj_end(&b);
+	reply_json(c, 200, &b);
+	mem_wipe(key, sizeof(key));
+}
+
+void h_runner_get(struct call *c)
+{
+	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+	struct buf b = { 0 };
+
+	if (!r) {
+		reply_error(c, 404, "failed to get runner: runner not found");
+		return;
+	}
+	view_runner_dto(&b, r);
+	reply_json(c, 200, &b);
+}
+
+/* One default target of the runner stops being the default. */
+static void clear_default(struct srv *s, const char *runner_id)
+{
+	struct err e = { 0 };
+
+	for (struct rec *t = s->store.first[K_TARGET]; t; t = t->next) {
+		const struct rec *config = store_find(&s->store, K_CONFIG, "id",
+		                                      rec_text(t, "targetConfigId"));
+
+		if (!rec_bool(t, "default") || !config || !rec_is(config, "runnerId", runner_id))
+			continue;
+		rec_set_bool(t, "default", false);
+		if (store_save(&s->store, t, &e) < 0)
+			log_warn("server: %s", e.msg);
+		return;
+	}
+}
+
+void h_runner_delete(struct call *c)
+{
+	struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+	struct err e = { 0 };
+
+	if (!r) {
+		reply_error(c, 500, "failed to delete runner: runner not found");
+		return;
+	}
+	char *id = mem_dup(rec_text(r, "id"));
+
+	if (store_remove(&c->s->store, r, &e) < 0) {
+		reply_error(c, 500, "failed to delete runner: %s", e.msg);
+	} else {
+		key_delete(c->s, "runner", id);
+		clear_default(c->s, id);
+		reply_empty(c, 200);
+	}
+	free(id);
+}
+
+static void providers_json(struct buf *b, struct json list)
+{
+	jw_arr(b);
+	for (struct json p = json_first(list); json_present(p); p = json_next(p))
+		normal_provider(b, p);
+	jw_arr_end(b);
+}
+
+void h_runner_metadata(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+	struct buf providers = { 0 };
+	char now[STAMP_SIZE];
+	int64_t uptime = 0, jobs = 0;
+
+	if (!call_body(c, &dto_runner_metadata, &body))
+		return;
+	struct rec *r = store_find(&c->s->store, K_RUNNER, "id", c->param[0]);
+
+	if (!r) {
+		reply_error(c, 500,
+		            "failed to set runner metadata for %s: runner metadata not found",
+		            c->param[0]);
+		return;
+	}
+	stamp_now(now);
+	providers_json(&providers, json_get(body, "providers"));
+	json_i64(json_get(body, "uptime"), 0, INT64_MAX, &uptime);
+	json_i64(json_get(body, "runningJobs"), 0, INT64_MAX, &jobs);
+	struct str before = rec_json(r, "mdProviders");
+	bool changed = before.n != providers.n || memcmp(before.p, providers.p, before.n) != 0;
+
+	rec_set(r, "mdUpdated", now);
+	rec_set_int(r, "mdUptime", uptime);
+	rec_set_int(r, "mdJobs", jobs);
+	rec_set_json(r, "mdProviders", buf_str(&providers));
+	buf_free(&providers);
+	/* A heartbeat is old after 30 s: it is not worth a write to the disk, its providers are. */
+	if (changed && store_save(&c->s->store, r, &e) < 0)
+		reply_error(c, 500, "failed to set runner metadata for %s: %s", c->param[0], e.msg);
+	else
+		reply_empty(c, 200);
+}
+
+/* Adds the elements of a runner's provider list. */
+static void add_providers(struct buf *b, const struct rec *r)
+{
+	struct str list = rec_json(r, "mdProviders");
+
+	if (list.n > 2 && list.p[0] == '[')
+		jw_raw(b, (struct str){ list.p + 1, list.n - 2 });
+}
+
+void h_providers_all(struct call *c)
+{
+	struct buf b = { 0 }, id = { 0 };
+	bool one = call_query(c, "runnerId", &id) && id.n;
+
+	if (one && !store_find(&c->s->store, K_RUNNER, "id", buf_cstr(&id))) {
+		reply_error(c, 500, "failed to list providers: runner metadata not found");
+	} else {
+		jw_arr(&b);
+		for (const struct rec *r = c->s->store.first[K_RUNNER]; r; r = r->next)
+			if (!one || rec_is(r, "id", buf_cstr(&id)))
+				add_providers(&b, r);
+		jw_arr_end(&b);
+		reply_json(c, 200, &b);
+	}
+	buf_free(&id);
+}
+
+void h_runner_providers(struct call *c)
+{
+	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+	struct buf b = { 0 };
+
+	if (!r) {
+		reply_error(c, 404, "failed to get runner: runner not found");
+		return;
+	}
+	if (rec_has(r, "mdProviders"))
+		buf_add_str(&b, rec_json(r, "mdProviders"));
+	else
+		buf_adds(&b, "null");
+	reply_json(c, 200, &b);
+}
+
+static bool has_provider(const struct rec *r, const char *name)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(rec_json(r, "mdProviders"), SIZE_MAX, &e);
+	bool found = false;
+
+	for (struct json p = json_first(json_root(doc)); json_present(p); p = json_next(p))
+		found = found || json_str_is(json_get(p, "name"), name);
+	json_doc_free(doc);
+	return found;
+}
+
+static void queue(struct call *c, const char *verb, const char *action, bool manifest)
+{
+	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+	struct buf version = { 0 }, metadata = { 0 };
+	struct err e = { 0 };
+
+	if (!r) {
+		reply_error(c, 500, "failed to %s provider: runner not found", verb);
+		return;
+	}
+	if (!call_query(c, "providerVersion", &version))
+		buf_adds(&version, "latest");
+	if (manifest) {
+		jw_obj(&metadata);
+		jw_kstr(&metadata, "name", c->param[1]);
+		jw_kstr(&metadata, "version", buf_cstr(&version));
+		jw_key(&metadata, "downloadUrls");
+		manifest_urls(c->s, c->param[1], buf_cstr(&version), &metadata);
+		jw_obj_end(&metadata);
+	} else {
+		buf_adds(&metadata, c->param[1]);
+	}
+	/* By id, also when the caller gave the name: no runner polls under a name. */
+	if (job_create(c->s, "runner", rec_text(r, "id"), rec_text(r, "id"), action,
+	               buf_cstr(&metadata), &e) < 0)
+		reply_error(c, 500, "failed to %s provider: %s", verb, e.msg);
+	else
+		reply_empty(c, 200);
+	buf_free(&version);
+	buf_free(&metadata);
+}
+
+void h_provider_install(struct call *c)
+{
+	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+
+	if (!r)
+		reply_error(c, 500,
+		            "failed to fetch installed providers: runner metadata not found");
+	else if (has_provider(r, c->param[1]))
+		reply_error(c, 400, "provider %s is already installed", c->param[1]);
+	else
+		queue(c, "install", "install-provider", true);
+}
+
+void h_provider_uninstall(struct call *c)
+{
+	queue(c, "uninstall", "uninstall-provider", false);
+}
+
+void h_provider_update(struct call *c)
+{
+	queue(c, "update", "update-provider", true);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The embedded Server: what its handlers share. One process, one thread; a handler answers before
+ * it returns, except the long poll and the log sockets.
+ */
+#ifndef SERVER_SRV_H
+#define SERVER_SRV_H
+
+#include "net/httpd.h"
+#include "server/dto.h"
+#include "server/store.h"
+
+#define API_KEY_SIZE 49 /* 48 characters and NUL */
+#define ID_SIZE 13
+#define JSON_BODY_MAX (1u << 20)
+
+struct srv_options {
+	const char *version; /* X-Server-Version */
+	/* How runners and workspaces reach us; NULL: as the client at hand did. */
+	const char *public_url;
+	const char *frps_domain; /* NULL: the answer has no frps */
+	int64_t poll_ms;         /* length of an empty long poll */
+	bool reference_keys;     /* a runner key is good for every runner, as in the reference */
+};
+
+struct srv {
+	struct store store;
+	struct srv_options opt;
+	struct httpd *httpd;
+	bool tls;
+	char *id;               /* of this Server, a UUID */
+	struct buf config;      /* what PUT /server/config stored; empty: defaults */
+	struct waiter *waiters; /* long polls */
+	struct logsock *logs;   /* log sockets */
+	char *self_sum;         /* line of SHA256SUMS for our executable; NULL: not needed yet */
+};
+
+enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
+
+#define PARAMS_MAX 3
+
+struct call {
+	struct srv *s;
+	struct httpd_req *r;
+	const char *param[PARAMS_MAX]; /* decoded path parameters, in order */
+	const struct rec *key;         /* of the caller; NULL on public routes */
+	enum key_type key_type;
+	struct json_doc *doc; /* the body after call_body */
+};
+
+/* call.c: answers in the reference's forms. Each answers once. */
+void reply_empty(struct call *c, int status);
+void reply_json(struct call *c, int status, struct buf *json); /* frees json */
+void reply_text(struct call *c, int status, const char *text);
+void reply_error(struct call *c, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Decodes and checks the body; false: a 400 has been sent. root: until the handler returns. */
+bool call_body(struct call *c, const struct dto *d, struct json *root);
+bool call_query(struct call *c, const char *name, struct buf *out);
+bool call_query_true(struct call *c, const char *name); /* the literal "true" */
+/* force=…: Go's boolean spellings; false when a 400 has been sent. */
+bool call_force(struct call *c, bool *force);
+/* Address for links: --public-url, else as the client reached us; "" if neither will do. */
+void call_base_url(struct call *c, struct buf *out);
+
+/* route.c */
+void srv_request(void *arg, struct httpd_req *r);
+
+/* ids.c */
+#define STAMP_SIZE 40
+void stamp_now(char out[STAMP_SIZE]); /* RFC 3339 UTC, nanoseconds, trailing zeros cut */
+int new_id(char out[ID_SIZE], struct err *e);
+int new_hex_id(struct buf *b, struct err *e); /* 64 digits */
+int new_uuid(struct buf *b, struct err *e);
+/* Makes a key of that type and name; its text goes to out (wipe it). ERR_EXISTS. */
+int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
+               struct err *e);
+const struct rec *key_find(const struct srv *s, struct str key);
+/* None of that type and name: nothing. */
+void key_delete(struct srv *s, const char *type, const char *name);
+
+/* jobs.c (protocol 1.1, 3.3) */
+int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
+               const char *action, const char *metadata, struct err *e);
+/* Would job_create be refused? */
+bool job_in_progress(const struct srv *s, const char *type, const char *resource_id);
+/* A target's, workspace's or build's last job: the one whose state was updated last; NULL if none
+ * was. Jobs of an earlier resource with the same id do not count. */
+const struct rec *job_last(const struct srv *s, const struct rec *resource);
+void jobs_poll(struct srv *s, struct pollset *ps);
+void jobs_step(struct srv *s); /* ends polls whose time is up */
+
+/* state.c (protocol 1.2, 1.3) */
+struct state {
+	const char *name, *error; /* error NULL: none */
+	char updated[STAMP_SIZE];
+};
+/* Of a target, workspace or build. */
+void state_of(const struct srv *s, const struct rec *r, struct state *out);
+void state_of_runner(const struct rec *r, struct state *out);
+bool is_deleted(const struct srv *s, const struct rec *r);
+/* By id, else by name; a deleted one counts as deleted: *deleted. */
+struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_name, bool *deleted);
+
+/* view.c: JSON of resources, fields in the reference's order. */
+#define VIEW_HIDE 1u     /* client key: DAYTONA_* variables and keys are left out */
+#define VIEW_OPTIONS 2u  /* target config options are shown */
+#define VIEW_STATE 4u    /* with the computed state */
+#define VIEW_NESTED 8u   /* as a member of another resource: its own relations are not loaded */
+#define VIEW_CREATED 16u /* target of a workspace just made: loaded, but for the workspaces */
+void view_job(struct buf *b, const struct rec *job);
+void view_state(struct buf *b, const struct state *st);
+void view_runner(struct buf *b, const struct rec *r); /* members id, name, metadata */
+void view_config(struct buf *b, const struct rec *config, unsigned flags);
+void view_target(const struct srv *s, struct buf *b, const struct rec *t, unsigned flags);
+/* target_flags: flags for the target inside. */
+void view_workspace(const struct srv *s, struct buf *b, const struct rec *w, unsigned flags,
+                    unsigned target_flags);
+void view_build(const struct srv *s, struct buf *b, const struct rec *build);
+
+/* normal.c: pieces of bodies brought to the reference's form. Each appends one JSON value. */
+void normal_map(struct buf *b, struct json map); /* string to string, keys sorted; null if absent */
+void normal_map_without_daytona(struct buf *b, struct json map);
+void normal_provider(struct buf *b, struct json provider);
+void normal_repository(struct buf *b, struct json repository, const char *url);
+void normal_build_config(struct buf *b, struct json config);
+void normal_git_status(struct buf *b, struct json status);
+void normal_config(struct buf *b, struct json config); /* ServerConfig */
+/* Lower case, without white space at the ends and a trailing slash. */
+char *normal_repo_url(struct json url);
+
+/* logs.c */
+void logs_remove(struct srv *s, const char *type, const char *id);
+void logs_open_write(struct call *c, const char *kind);
+void logs_open_read(struct call *c, const char *kind);
+void logs_append_server(struct srv *s, struct str line);
+
+/* The first client key, in the store's directory. */
+#define CLIENT_KEY_FILE "client.key"
+
+/* config.c: the Server's own configuration and id, in server.json. */
+char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */
+int srv_config_load(struct srv *s, struct err *e);
+void srv_config_write(struct call *c, struct buf *b);
+/* A text member; NULL: not set. Caller frees. */
+char *srv_config_get(struct srv *s, const char *name);
+/* URLs that resources get (protocol 3.1, 10.6). */
+void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
+
+/* Handlers, by route.c. */
+/* clang-format off */
+#define HANDLERS(X) \
+	X(health) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
+	X(apikey_create) X(apikey_delete) X(runner_list) X(runner_create) X(runner_get) \
+	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(providers_all) \
+	X(providers_for_install) X(runner_providers) X(provider_install) X(provider_uninstall) \
+	X(provider_update) X(job_list) X(target_config_list) X(target_config_create) \
+	X(target_config_delete) X(target_list) X(target_create) X(target_get) X(target_delete) \
+	X(target_start) X(target_stop) X(target_restart) X(target_state) X(target_default) \
+	X(target_created) X(target_metadata) X(target_provider_metadata) X(workspace_list) \
+	X(workspace_create) X(workspace_get) X(workspace_delete) X(workspace_start) \
+	X(workspace_stop) X(workspace_restart) X(workspace_state) X(workspace_labels) \
+	X(workspace_metadata) X(workspace_provider_metadata) X(env_list) X(env_set) \
+	X(env_delete) X(registry_get) X(git_list) X(git_set) X(git_get) X(git_delete) \
+	X(git_for_url) X(git_id_for_url) X(git_context) X(git_context_url) X(build_list) \
+	X(build_create) X(build_get) X(build_delete) X(build_delete_all) X(build_successful) \
+	X(template_list) X(template_set) X(template_get) X(template_delete) X(template_default) \
+	X(template_for_url) X(samples) X(binary_script) X(binary_get) X(install_script) \
+	X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
+	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
+	X(log_target_write) X(log_build_write)
+/* clang-format on */
+
+#define HANDLER_DECLARE(name) void h_##name(struct call *c);
+HANDLERS(HANDLER_DECLARE)
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workspaces (protocol 3.6, 3.7, 11.3, 11.7). See srv.h. */
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "server/git.h"
+#include "server/resources.h"
+
+/* Client keys see neither keys nor DAYTONA_* variables; target options are shown to all (3.6). */
+static void view(struct call *c, struct buf *b, const struct rec *w)
+{
+	unsigned hide = c->key_type == KEY_CLIENT ? VIEW_HIDE : 0;
+
+	view_workspace(c->s, b, w, hide | VIEW_STATE, hide | VIEW_OPTIONS | VIEW_NESTED);
+}
+
+/* labels=key=value,key=value…, all of which the workspace must have. */
+static bool has_labels(const struct rec *w, struct str wanted)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(rec_json(w, "labels"), SIZE_MAX, &e);
+	struct str piece;
+	bool all = true;
+
+	while (all && str_next(&wanted, ',', &piece)) {
+		if (piece.n == 0)
+			continue; /* none wanted, or a comma too many */
+		const char *eq = memchr(piece.p, '=', piece.n);
+		char *key = mem_dupn(piece.p, eq ? (size_t)(eq - piece.p) : piece.n);
+		char *value = eq ? mem_dupn(eq + 1, piece.n - strlen(key) - 1) : mem_dup("");
+
+		all = json_str_is(json_get(json_root(doc), key), value);
+		free(key);
+		free(value);
+	}
+	json_doc_free(doc);
+	return all;
+}
+
+/* {"key":"value"} as text is the form the reference's client sends. */
+static void labels_wanted(struct call *c, struct buf *out)
+{
+	struct buf raw = { 0 };
+	struct err e = { 0 };
+
+	call_query(c, "labels", &raw);
+	struct json_doc *doc = raw.n && raw.p[0] == '{'
+	                               ? json_parse(buf_str(&raw), JSON_BODY_MAX, &e)
+	                               : NULL;
+
+	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+		if (out->n)
+			buf_addc(out, ',');
+		json_key(m, out);
+		buf_addc(out, '=');
+		json_string(m, out);
+	}
+	if (!doc)
+		buf_add_str(out, buf_str(&raw));
+	json_doc_free(doc);
+	buf_free(&raw);
+}
+
+void h_workspace_list(struct call *c)
+{
+	struct buf b = { 0 }, wanted = { 0 };
+
+	labels_wanted(c, &wanted);
+	jw_arr(&b);
+	for (const struct rec *w = c->s->store.first[K_WORKSPACE]; w; w = w->next)
+		if (!is_deleted(c->s, w) && has_labels(w, buf_str(&wanted)))
+			view(c, &b, w);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+	buf_free(&wanted);
+}
+
+void h_workspace_get(struct call *c)
+{
+	bool deleted;
+	const struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
+	struct buf b = { 0 };
+
+	if (!w) {
+		reply_error(c, 404, "failed to find workspace: workspace %s",
+		            deleted ? "is deleted" : "not found");
+		return;
+	}
+	view(c, &b, w);
+	reply_json(c, 200, &b);
+}
+
+/* Image and user of the body, else the configured ones. */
+static void set_or_default(struct call *c, struct rec *w, const char *name, struct json body,
+                           const char *setting)
+{
+	char *text = json_dup_or_empty(json_get(body, name));
+
+	if (!text[0]) {
+		free(text);
+		text = srv_config_get(c->s, setting);
+	}
+	rec_set(w, name, text ? text : "");
+	free(text);
+}
+
+static void fill(struct call *c, struct rec *w, struct json body, const char *url, const char *key)
+{
+	struct json build = json_get(body, "buildConfig");
+	struct buf b = { 0 };
+	char now[STAMP_SIZE];
+
+	set_or_default(c, w, "image", body, "defaultWorkspaceImage");
+	set_or_default(c, w, "user", body, "defaultWorkspaceUser");
+	if (json_is_object(build)) {
+		normal_build_config(&b, build);
+		rec_set_json(w, "buildConfig", buf_str(&b));
+		buf_reset(&b);
+	}
+	normal_repository(&b, json_get(json_get(body, "source"), "repository"), url);
+	rec_set_json(w, "repository", buf_str(&b));
+	buf_reset(&b);
+	resource_env(c, &b, rec_text(w, "targetId"), rec_text(w, "id"), url, key,
+	             json_get(body, "envVars"));
+	rec_set_json(w, "envVars", buf_str(&b));
+	buf_wipe(&b);
+	normal_map(&b, json_get(body, "labels"));
+	rec_set_json(w, "labels", buf_str(&b));
+	buf_free(&b);
+	stamp_now(now);
+	rec_set(w, "apiKey", key);
+	rec_set(w, "providerMetadata", NULL);
+	rec_set(w, "mdUpdated", now);
+	rec_set_int(w, "mdUptime", 0);
+	rec_set_json(
+		w, "mdGit",
+		STR_LIT("{\"currentBranch\":\"\",\"fileStatus\":null,\"branchPublished\":false,"
+	                "\"ahead\":0,\"behind\":0}"));
+}
+
+static int check_new(struct srv *s, const char *id, const char *name, struct err *e)
+{
+	bool deleted;
+	struct rec *old = store_find(&s->store, K_WORKSPACE, "id", id);
+
+	if (find_live(s, K_WORKSPACE, name, &deleted) || (old && !is_deleted(s, old)))
+		return err_set(e, ERR_EXISTS, 0, "workspace already exists");
+	if (!resource_name_ok(name))
+		return err_set(e, ERR_USAGE, 0,
+		               "workspace name is not valid. Only [a-zA-Z0-9-_.] are allowed");
+	if (job_in_progress(s, "workspace", id))
+		return err_set(e, ERR_BUSY, 0, "another job is in progress");
+	return old ? store_remove(&s->store, old, e) : 0;
+}
+
+static struct rec *workspace_create(struct call *c, struct json body, struct err *e)
+{
+	struct srv *s = c->s;
+	char *id = json_dup_or_empty(json_get(body, "id"));
+	char *name = json_dup_or_empty(json_get(body, "name"));
+	char *target = json_dup_or_empty(json_get(body, "targetId"));
+	char *git = json_dup_or_empty(json_get(body, "gitProviderConfigId"));
+	char *url = normal_repo_url(
+		json_get(json_get(json_get(body, "source"), "repository"), "url"));
+	char key[API_KEY_SIZE] = "";
+	bool deleted;
+	const struct rec *t = find_live(s, K_TARGET, target, &deleted);
+	const struct rec *config = t ? resource_config(s, t) : NULL;
+	struct rec *w = NULL;
+	struct err ignored = { 0 };
+
+	if (check_new(s, id, name, e) < 0)
+		goto out;
+	if (!t) {
+		err_set(e, ERR_NOT_FOUND, 0, "target not found");
+		goto out;
+	}
+	if (!git[0] && git_adopt(s, url, &git, e) < 0)
+		goto out;
+	if (key_create(s, "workspace", id, key, e) < 0)
+		goto out;
+	w = store_add(&s->store, K_WORKSPACE);
+	rec_set(w, "id", id);
+	rec_set(w, "name", name);
+	rec_set(w, "targetId", rec_text(t, "id"));
+	rec_set(w, "gitProviderConfigId", git[0] ? git : NULL);
+	fill(c, w, body, url, key);
+	if (store_save(&s->store, w, e) < 0) {
+		w = NULL;
+		key_delete(s, "workspace", id);
+	} else if (job_create(s, "workspace", id, config ? rec_get(config, "runnerId") : NULL,
+	                      "create", NULL, e) < 0) {
+		store_remove(&s->store, w, &ignored);
+		w = NULL;
+		key_delete(s, "workspace", id);
+	}
+out:
+	mem_wipe(key, sizeof(key));
+	free(id);
+	free(name);
+	free(target);
+	free(git);
+	free(url);
+	return w;
+}
+
+void h_workspace_create(struct call *c)
+{
+	unsigned hide = c->key_type == KEY_CLIENT ? VIEW_HIDE : 0;
+	struct json body;
+	struct err e = { 0 };
+	struct buf b = { 0 };
+
+	if (!call_body(c, &dto_create_workspace, &body))
+		return;
+	struct rec *w = workspace_create(c, body, &e);
+
+	if (!w) {
+		reply_error(c, 500, "failed to create workspace: %s", e.msg);
+		return;
+	}
+	/* The reference answers before it has read the metadata back, but with the target's. */
+	char *updated = mem_dup(rec_text(w, "mdUpdated"));
+
+	rec_set(w, "mdUpdated", NULL);
+	view_workspace(c->s, &b, w, hide | VIEW_STATE, hide | VIEW_OPTIONS | VIEW_CREATED);
+	rec_set(w, "mdUpdated", updated);
+	free(updated);
+	reply_json(c, 200, &b);
+}
+
+void h_workspace_labels(struct call *c)
+{
+	struct json body;
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	bool deleted;
+
+	if (!call_body(c, &dto_labels, &body))
+		return;
+	struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
+
+	if (!w) {
+		reply_error(c, 500, "failed to update workspace labels %s: workspace not found",
+		            c->param[0]);
+		return;
+	}
+	normal_map(&b, body);
+	rec_set_json(w, "labels", buf_str(&b));
+	buf_free(&b);
+	if (store_save(&c->s->store, w, &e) < 0) {
+		reply_error(c, 500, "failed to update workspace labels %s: %s", c->param[0], e.msg);
+		return;
+	}
+	view(c, &b, w);
+	reply_json(c, 200, &b);
+}
+
+void h_workspace_delete(struct call *c)
+{
+	resource_delete(c, K_WORKSPACE);
+}
+
+void h_workspace_start(struct call *c)
+{
+	resource_act(c, K_WORKSPACE, "start");
+}
+
+void h_workspace_stop(struct call *c)
+{
+	resource_act(c, K_WORKSPACE, "stop");
+}
+
+void h_workspace_restart(struct call *c)
+{
+	resource_act(c, K_WORKSPACE, "restart");
+}
+
+void h_workspace_state(struct call *c)
+{
+	resource_state(c, K_WORKSPACE);
+}
+
+void h_workspace_metadata(struct call *c)
+{
+	resource_metadata(c, K_WORKSPACE);
+}
+
+void h_workspace_provider_metadata(struct call *c)
+{
+	resource_provider_metadata(c, K_WORKSPACE);
+}
