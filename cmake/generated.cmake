@@ -7,14 +7,14 @@ file(GLOB certificates CONFIGURE_DEPENDS ${DR_CA_DIR}/*.crt)
 if(NOT certificates)
 	message(FATAL_ERROR "${DR_CA_DIR}: no *.crt: install ca-certificates, or set DR_CA_DIR")
 endif()
-set(packer ${CMAKE_SOURCE_DIR}/scripts/packer.py)
-set(script ${CMAKE_SOURCE_DIR}/scripts/gen-ca-roots)
+set(packer ${CMAKE_SOURCE_DIR}/cmake/packer.py)
+set(script ${CMAKE_SOURCE_DIR}/cmake/gen-ca-roots)
 add_custom_command(OUTPUT ${out}/ca_roots.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${DR_CA_DIR} ${out}/ca_roots.c
 	DEPENDS ${script} ${packer} ${certificates} COMMENT "Generating ca_roots.c" VERBATIM)
 set(DR_GENERATED_net ${out}/ca_roots.c)
 
-set(script ${CMAKE_SOURCE_DIR}/scripts/gen-licenses)
+set(script ${CMAKE_SOURCE_DIR}/cmake/gen-licenses)
 set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt)
 add_custom_command(OUTPUT ${out}/licenses.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
@@ -53,9 +53,9 @@ const long long dr_build_epoch = @build_epoch@;
 set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c ${out}/scripts.c)
 
 # Scripts that the executable gives away.
-set(script ${CMAKE_SOURCE_DIR}/scripts/gen-scripts)
+set(script ${CMAKE_SOURCE_DIR}/cmake/gen-scripts)
 set(texts install.sh get-daytona.sh completion.bash completion.zsh completion.fish)
-list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/scripts/)
+list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/share/)
 add_custom_command(OUTPUT ${out}/scripts.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}
 	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating scripts.c" VERBATIM)

@@ -7,7 +7,7 @@ if(NOT given AND DEFINED ENV{DAYTONA_RUNNER_SOURCES})
 endif()
 
 set(cache ${CMAKE_BINARY_DIR}/sources)
-set(fetch ${CMAKE_SOURCE_DIR}/scripts/fetch-sources)
+set(fetch ${CMAKE_SOURCE_DIR}/cmake/fetch-sources)
 if(given)
 	list(APPEND fetch -s ${given})
 elseif(DEFINED ENV{XDG_CACHE_HOME})

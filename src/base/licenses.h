@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Notices that the licences of what is compiled in ask for; generated at build from the sources'
- * own licence files (scripts/gen-licenses).
+ * own licence files (cmake/gen-licenses).
  */
 #ifndef BASE_LICENSES_H
 #define BASE_LICENSES_H

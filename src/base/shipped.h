@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scripts that the program gives away, put in at build (scripts/gen-scripts), packed (base/unpack.h). */
+/* Scripts that the program gives away, put in at build (cmake/gen-scripts), packed (base/unpack.h). */
 #ifndef BASE_SHIPPED_H
 #define BASE_SHIPPED_H
 
 #include <stddef.h>
 
-/* scripts/install.sh: installs this program. */
+/* share/install.sh: installs this program. */
 extern const unsigned char script_install_sh[];
 extern const size_t script_install_sh_n;
-/* scripts/get-daytona.sh: installs the daytona command. */
+/* share/get-daytona.sh: installs the daytona command. */
 extern const unsigned char script_get_daytona_sh[];
 extern const size_t script_get_daytona_sh_n;
-/* scripts/completion.*: they ask the program itself, so they fit whatever version is installed. */
+/* share/completion.*: they ask the program itself, so they fit whatever version is installed. */
 extern const unsigned char script_completion_bash[], script_completion_zsh[],
 	script_completion_fish[];
 extern const size_t script_completion_bash_n, script_completion_zsh_n, script_completion_fish_n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Constant data that the build packed (scripts/packer.py): long texts and the CA roots are kept
+ * Constant data that the build packed (cmake/packer.py): long texts and the CA roots are kept
  * small in the executable and are only made whole when somebody asks.
  */
 #ifndef BASE_UNPACK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The compiled-in CA roots (Mozilla's set as Debian ships it), generated at build by
- * scripts/gen-ca-roots: of each only what a trusted root is asked for. What repeats from root to root is
+ * cmake/gen-ca-roots: of each only what a trusted root is asked for. What repeats from root to root is
  * packed in one piece (base/unpack.h); the bits of the keys repeat nowhere and are kept as they are.
  */
 #ifndef NET_CA_ROOTS_H

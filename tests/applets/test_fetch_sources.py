@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/fetch-sources refuses archives that are absent or not the pinned ones. No network."""
+"""cmake/fetch-sources refuses archives that are absent or not the pinned ones. No network."""
 import hashlib
 import os
 import subprocess
@@ -17,7 +17,7 @@ def pins():
 
 
 def fetch(*args):
-    return subprocess.run([os.path.join(ROOT, "scripts", "fetch-sources"), *args], capture_output=True,
+    return subprocess.run([os.path.join(ROOT, "cmake", "fetch-sources"), *args], capture_output=True,
                           text=True, timeout=60, check=False)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/install.sh in dash, bash and busybox sh: downloads, truncation, upgrade, removal."""
+"""share/install.sh in dash, bash and busybox sh: downloads, truncation, upgrade, removal."""
 import hashlib
 import io
 import os
@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from common import BIN, Case, run, wait_for  # noqa: E402
 from httppeer import Peer, close, hang, normal, raw, reply  # noqa: E402
 
-SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "install.sh")
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "install.sh")
 SHELLS = [name for name in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(name[0])]
 ARCH = {"x86_64": "x86_64", "aarch64": "aarch64", "armv7l": "armv7", "riscv64": "riscv64"}.get(os.uname().machine)
 NAME = f"daytona-runner-linux-{ARCH}"

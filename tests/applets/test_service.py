@@ -14,7 +14,7 @@ from lib import common, gitserver  # noqa: E402
 from lib.lifecase import LifeCase  # noqa: E402
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(p)), None)
-INSTALL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "install.sh")
+INSTALL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "install.sh")
 UNITS = "/etc/systemd/system"
 # Only these units are known to it: nothing of this machine is started.
 TARGETS = ("boot", "sysinit", "basic", "shutdown", "network-online")
