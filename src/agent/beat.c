@@ -166,8 +166,7 @@ static void end_post(struct agent_beat *b, enum http_progress p, struct err *e)
 	if (b->failures++ == 0)
 		log_warn("%s; going on trying", e->msg);
 	b->post_at_ms = later(backoff(b));
-	if (e->kind == ERR_HTTP && e->code >= 400 && e->code < 500 && e->code != 408 &&
-	    e->code != 429)
+	if (api_verdict(e) != API_AGAIN && api_verdict(e) != API_TROUBLE)
 		b->post_at_ms = later(REFUSED_MS);
 }
 

@@ -47,8 +47,6 @@ int api_runner(struct api *a, const char *id_or_name, struct runner_info *out, s
 	buf_adds(&path, "/runner/");
 	buf_add_urlenc(&path, str_of(id_or_name));
 	rc = call_runner(a, "GET", buf_cstr(&path), (struct str){ 0 }, out, d, e);
-	if (rc < 0 && e->kind == ERR_HTTP && e->code == 404)
-		e->kind = ERR_NOT_FOUND;
 	buf_free(&path);
 	return rc;
 }

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define REPLY_MAX HTTP_BODY_MAX
 #define ERROR_TEXT_MAX 500
@@ -104,61 +103,40 @@ void api_request_free(struct api_request *r)
 
 /* ---- what an answer means ---- */
 
-static bool is_page(const struct http_reply *reply)
-{
-	struct str type = http_head_get(&reply->h, "Content-Type");
-	struct str body = str_trim(buf_str(&reply->body));
-
-	return (type.n >= 9 && strncasecmp(type.p, "text/html", 9) == 0) ||
-	       (body.n && body.p[0] == '<');
-}
-
-/* The Server's own words: {"error":"…"} whatever the content type says, else short plain text. */
+/* The Server's own words, else short plain text. */
 static void error_text(const struct http_reply *reply, struct buf *out)
 {
 	struct str type = http_head_get(&reply->h, "Content-Type");
 	struct str body = str_trim(buf_str(&reply->body));
-	struct json_doc *doc = NULL;
 	struct buf text = { 0 };
-	struct err ignored;
 
-	if (body.n && body.p[0] == '{')
-		doc = json_parse(body, REPLY_MAX, &ignored);
-	if (json_string(json_get(json_root(doc), "error"), &text))
+	if (api_error_words(reply, &text))
 		;
-	else if (is_page(reply))
+	else if (api_is_page(reply))
 		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type),
 		         reply->body.n);
-	else if (doc || body.n > ERROR_TEXT_MAX)
+	else if ((body.n && body.p[0] == '{') || body.n > ERROR_TEXT_MAX)
 		buf_addf(&text, "%zu bytes of %.*s", reply->body.n, STR_ARG(type));
 	else
 		buf_add_str(&text, body);
 	if (text.n > ERROR_TEXT_MAX)
 		text.n = ERROR_TEXT_MAX;
 	buf_add_printable(out, buf_str(&text), false);
-	json_doc_free(doc);
+	if (out->n == 0)
+		buf_addf(out, "%.*s", STR_ARG(reply->h.reason));
 	buf_free(&text);
-}
-
-static bool about_key(int status, const char *text)
-{
-	if (strstr(text, "does not belong"))
-		return false;
-	return status == 401 || status == 403 ||
-	       (status == 404 && (strcasestr(text, "api key") || strcasestr(text, "apikey")));
 }
 
 int api_check(const struct api *a, const struct http_reply *reply, const char *context,
               struct err *e)
 {
 	struct str location = http_head_get(&reply->h, "Location");
+	enum api_verdict v = api_judge(reply);
 	struct buf text = { 0 }, url = { 0 };
 
-	if (reply->status >= 200 && reply->status < 300 && !is_page(reply))
+	if (v == API_DONE)
 		return 0;
 	error_text(reply, &text);
-	if (text.n == 0)
-		buf_addf(&text, "%.*s", STR_ARG(reply->h.reason));
 	url_display(a->s->url, &url);
 	if (reply->status < 300) /* a sign-in page is no yes (field case 25) */
 		err_set(e, ERR_PARSE, 0, "%s: %s; is there a proxy or sign-in page between?",
@@ -167,21 +145,17 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 		err_set(e, ERR_HTTP, reply->status,
 		        "%s: %d: the Server is elsewhere: %.*s; configure that URL", context,
 		        reply->status, (int)(location.n < 200 ? location.n : 200), location.p);
-	else if (about_key(reply->status, buf_cstr(&text)))
-		err_set(e, ERR_HTTP, reply->status == 404 ? 401 : reply->status,
+	else if (v == API_KEY)
+		err_set(e, api_verdict_kind(v), reply->status == 404 ? 401 : reply->status,
 		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
 		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
 	else /* a page is a proxy's word for a Server that is away (frp's is a 404) */
-		err_set(e, ERR_HTTP, is_page(reply) ? 502 : reply->status, "%s: %d%s%s", context,
-		        reply->status, text.n ? ": " : "", buf_cstr(&text));
+		err_set(e, api_verdict_kind(v), api_is_page(reply) ? 502 : reply->status,
+		        "%s: %d%s%s%s", context, reply->status, text.n ? ": " : "", buf_cstr(&text),
+		        v == API_AGAIN && !api_is_page(reply) ? " (not the Server's words)" : "");
 	buf_free(&url);
 	buf_free(&text);
 	return -1;
-}
-
-bool api_is_same_state(const struct err *e)
-{
-	return e->kind == ERR_HTTP && strstr(e->msg, "already in the specified state");
 }
 
 struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d)

@@ -108,9 +108,6 @@ int api_git_provider(struct api *a, const char *id, struct git_provider *out, st
 	path_id(&path, "/gitprovider/", id, "");
 	doc = get_doc(a, buf_cstr(&path), d, e);
 	rc = doc ? git_provider_parse(json_root(doc), out, e) : -1;
-	if (rc < 0 && e->kind == ERR_HTTP &&
-	    (e->code == 404 || strstr(e->msg, "git provider config not found")))
-		e->kind = ERR_NOT_FOUND;
 	json_doc_free(doc);
 	buf_free(&path);
 	return rc;
@@ -209,7 +206,7 @@ int api_target_config_create(struct api *a, const char *name, const char *option
 	jw_raw(&body, provider_info_json);
 	jw_obj_end(&body);
 	rc = api_call(a, "POST", "/target-config", buf_str(&body), NULL, d, e);
-	if (rc < 0 && strstr(e->msg, "same name already exists")) {
+	if (rc < 0 && api_verdict(e) == API_ALREADY) {
 		err_clear(e);
 		rc = 0;
 	}

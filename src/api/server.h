@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Server's REST API (protocol 2, 3, 4). Every call adds Authorization, X-Client-Version and the base
- * path; a status >= 300 becomes ERR_HTTP with the status as code and the Server's own error text in
+ * path; what is no success becomes an error with the status as code and the Server's own error text in
  * the message ("GET /workspace/x: 404: failed to find workspace: …"); an HTML answer is described by type and size, never quoted.
- * The code of a page is 502, whatever its status. 401/403, and a 404 that speaks of the key (code 401 then), say that it was refused, by which Server, and to run
- * `daytona-runner configure`.
+ * What it means is in its kind: ask api_verdict (verdict.h), never the status, which is for people. The code of a page is 502,
+ * whatever its status. A refused key is said with the Server that refuses it, and to run `daytona-runner configure`.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
 #include "api/model.h"
+#include "api/verdict.h"
 #include "net/http.h"
 #include "net/ws.h"
 
@@ -56,7 +57,6 @@ int api_workspace(struct api *a, const char *id, struct workspace *out, struct d
 int api_target(struct api *a, const char *id, struct target *out, struct deadline d, struct err *e);
 int api_build(struct api *a, const char *id, struct build *out, struct deadline d, struct err *e);
 int api_env(struct api *a, struct kv *out, struct deadline d, struct err *e);
-/* ERR_NOT_FOUND when the Server says "git provider config not found" (500, protocol 12.23). */
 int api_git_provider(struct api *a, const char *id, struct git_provider *out, struct deadline d,
                      struct err *e);
 /* First entry for a repository URL, decoded (username and token come query-escaped, 3.12); out->id NULL if none. */
@@ -68,8 +68,6 @@ int api_target_provider_metadata(struct api *a, const char *id, struct str json,
                                  struct err *e);
 /* handle-successful-creation */
 int api_target_created(struct api *a, const char *id, struct deadline d, struct err *e);
-/* True if e is the Server's "job is already in the specified state" (500). */
-bool api_is_same_state(const struct err *e);
 /* Creates the preset unless it is there; "same name already exists" is success. provider_info_json: an object. */
 int api_target_config_create(struct api *a, const char *name, const char *options,
                              struct str provider_info_json, struct deadline d, struct err *e);

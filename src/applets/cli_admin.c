@@ -211,9 +211,9 @@ int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n,
 {
 	if (api_runners(a->link.api, list, n, deadline_in_ms(CLI_CALL_MS), e) == 0)
 		return 0;
-	if (e->kind == ERR_HTTP && (e->code == 401 || e->code == 403))
+	if (api_verdict(e) == API_KEY)
 		return err_set(
-			e, ERR_HTTP, e->code,
+			e, ERR_DENIED, e->code,
 			"the Server at %s refuses the API key from %s (%d); give a valid one by --api-key-file or "
 			"DAYTONA_API_KEY",
 			a->config.url, a->source, e->code);

@@ -126,7 +126,7 @@ static int wait_for_server(const struct config *c, struct deadline d, struct err
 			break;
 		/* The next question would end with the time, not with what is wrong. */
 		if (d.at_ms <= deadline_in_ms(ASK_AGAIN_MS).at_ms ||
-		    (rc < 0 && e->kind == ERR_HTTP && e->code < 500)) {
+		    (rc < 0 && (api_verdict(e) == API_KEY || api_verdict(e) == API_MISSING))) {
 			if (rc == 0)
 				rc = err_set(e, ERR_TIMEOUT, 0,
 				             "the Server calls the runner \"%s\"",

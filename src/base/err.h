@@ -25,6 +25,9 @@ enum err_kind {
 	ERR_EXISTS,    /* the thing exists already */
 	ERR_BUSY,      /* somebody else holds it */
 	ERR_UNSUPPORTED,
+	ERR_DENIED,   /* the other side does not let us */
+	ERR_REFUSED,  /* the other side will never take that */
+	ERR_REMOTE,   /* the other side failed and said so */
 	ERR_CANCELED, /* we were told to stop */
 	ERR_OTHER,
 };

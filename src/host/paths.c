@@ -132,6 +132,11 @@ char *paths_journal(const char *state_dir)
 	return path_join(state_dir, "journal");
 }
 
+char *paths_refused(const char *state_dir)
+{
+	return path_join(state_dir, "journal.refused");
+}
+
 char *paths_status(const char *state_dir)
 {
 	return path_join(state_dir, "status.json");

@@ -24,6 +24,7 @@ int paths_prepare(const char *state_dir, struct err *e);
 void paths_sweep(const char *state_dir);
 char *paths_lock(const char *state_dir);
 char *paths_journal(const char *state_dir);
+char *paths_refused(const char *state_dir); /* results that the Server would not have */
 char *paths_status(const char *state_dir);
 char *paths_providers(const char *state_dir);
 

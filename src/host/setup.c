@@ -25,7 +25,7 @@ static int check_record(const struct config *c, struct api *api, struct buf *not
 	struct runner_info r = { 0 };
 	int rc = api_runner(api, c->id, &r, call_limit(d), e);
 
-	if (rc < 0 && e->kind == ERR_HTTP && e->code == 404)
+	if (rc < 0 && api_verdict(e) == API_MISSING)
 		return err_set(
 			e, ERR_NOT_FOUND, 0,
 			"the Server %s has no runner with id %s; take id and key from one line of `daytona-runner create`",
@@ -57,12 +57,12 @@ static int check_poll(const struct config *c, struct api *api, int64_t round_tri
 		deadline_min(d, deadline_in_ms(look < POLL_LOOK_MAX_MS ? look : POLL_LOOK_MAX_MS)),
 		e);
 	buf_free(&path);
-	if (rc == 0 || e->kind != ERR_HTTP || (e->code != 401 && e->code != 403)) {
+	if (rc == 0 || api_verdict(e) != API_KEY) {
 		err_clear(e);
 		return 0;
 	}
 	return err_set(
-		e, ERR_HTTP, e->code,
+		e, ERR_DENIED, e->code,
 		"the key is valid on %s but is not the key of runner %s; use the one that `daytona-runner create` printed for it",
 		c->url, c->id);
 }

@@ -16,7 +16,7 @@
 
 #define CALL_MS 30000
 #define OUTAGE_MS 300000 /* a Server that is away may come back */
-#define TRIES_MAX 3      /* of an answer that is more likely to stay as it is */
+#define TRIES_MAX 6      /* of an answer that is more likely to stay as it is: 16 s */
 #define TOLD_AT 3
 #define RETRY_AFTER_MAX_MS 60000
 
@@ -61,16 +61,17 @@ struct deadline ctx_call(const struct ctx *c)
 static bool may_pass(const struct err *e, unsigned tries)
 {
 	switch (e->kind) {
-	case ERR_PARSE: /* a proxy's page, most likely */
-		return tries < TRIES_MAX;
 	case ERR_RESOLVE:
 	case ERR_CONNECT:
+	case ERR_TLS:
 	case ERR_CLOSED:
 	case ERR_TIMEOUT:
+	case ERR_HTTP: /* the word of somebody on the way */
 		return true;
-	case ERR_HTTP:
-		return e->code == 408 || e->code == 429 ||
-		       (e->code >= 500 && (e->code != 500 || tries < TRIES_MAX));
+	case ERR_PARSE: /* a sign-in page, most likely, or half an answer */
+	case ERR_REMOTE:
+	case ERR_DENIED:
+		return tries < TRIES_MAX;
 	default:
 		return false;
 	}
@@ -200,7 +201,7 @@ int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool
 	do
 		rc = api_git_provider(c->api, id, g, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
-	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+	if (rc < 0 && api_verdict(e) == API_MISSING) {
 		joblog_say(
 			c->log,
 			"The Server has no Git provider configuration %s any more; going on without credentials.",

@@ -18,7 +18,7 @@ static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, s
 	buf_addf(&path, "&resourceType=%s", resource_type_name(c->job->type));
 	rc = api_call(c->api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, ctx_call(c), e);
 	*state = JOB_STATE_UNKNOWN;
-	*listed = !(rc < 0 && e->kind == ERR_HTTP && (e->code == 404 || e->code == 405));
+	*listed = !(rc < 0 && api_verdict(e) == API_NO_ROUTE);
 	if (!*listed) {
 		err_clear(e);
 		rc = 0;

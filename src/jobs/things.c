@@ -69,8 +69,8 @@ enum thing_use thing_use(struct api *api, const struct provider_thing *t, char *
 		buf_add_urlenc(&path, str_of(t->resource_id));
 		if (api_call(api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &e) == 0)
 			use = THING_USED;
-		else if (e.code != 404 || (i == 0 && !strstr(e.msg, "failed to find")))
-			use = THING_UNKNOWN; /* the first 404 counts in the Server's own words alone */
+		else if (api_verdict(&e) != API_MISSING)
+			use = THING_UNKNOWN;
 		buf_free(&path);
 	}
 	last = json_get(json_root(doc), "lastJob");

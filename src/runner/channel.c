@@ -125,7 +125,7 @@ static void health_good(struct sup *s)
 
 static bool refuses_key(const struct err *e)
 {
-	return e->kind == ERR_HTTP && (e->code == 401 || e->code == 403);
+	return api_verdict(e) == API_KEY;
 }
 
 static void health_bad(struct sup *s, const struct err *e, bool heartbeat)
@@ -286,9 +286,7 @@ static void poll_failed(struct sup *s, const struct err *e)
 {
 	struct chan *ch = &s->poll;
 	int64_t took_ms = clock_mono_ms() - ch->started_ms;
-	bool cut = e->kind == ERR_CLOSED ||
-	           (e->kind == ERR_HTTP &&
-	            (e->code == 502 || e->code == 503 || e->code == 504 || e->code == 408));
+	bool cut = e->kind == ERR_CLOSED || (e->kind == ERR_HTTP && api_verdict(e) == API_AGAIN);
 
 	if ((cut && took_ms >= CUT_POLL_MS) ||
 	    (e->kind == ERR_TIMEOUT && took_ms >= s->c->poll_timeout_ms - 1000)) {
@@ -306,16 +304,38 @@ static void poll_failed(struct sup *s, const struct err *e)
 		health_bad(s, e, false);
 }
 
-static void heartbeat_failed(struct sup *s, struct err *e)
+/* What a person can do, where the answer tells. */
+static void add_remedy(struct sup *s, struct err *e)
 {
-	if (e->kind == ERR_HTTP && e->code == 500 && strstr(e->msg, "metadata not found"))
+	switch (api_verdict(e)) {
+	case API_MISSING:
 		err_wrap(
 			e,
 			"the Server has no runner %s (any more); create one and configure this host for it",
 			s->c->id);
+		break;
+	case API_NO_ROUTE:
+		err_wrap(e, "the Server has no such call; is the path in the URL %s right?",
+		         s->c->url);
+		break;
+	case API_AGAIN:
+		if (e->kind == ERR_HTTP && e->code < 500)
+			err_wrap(
+				e,
+				"something between answers for the Server; is the URL %s right, and its proxy?",
+				s->c->url);
+		break;
+	default:
+		break;
+	}
+}
+
+static void heartbeat_failed(struct sup *s, struct err *e)
+{
+	add_remedy(s, e);
 	/* The back-off alone says when: with the interval as the least, runners that were started together would come
 	 * back together (field case 20). */
-	if (e->kind == ERR_HTTP && !refuses_key(e) && s->aux.reply.retry_after_ms <= 0) {
+	if (s->aux.answered && !refuses_key(e) && s->aux.reply.retry_after_ms <= 0) {
 		/* An answer: the connection is good, so results need not wait. */
 		s->heartbeat_at = deadline_in_ms(backoff_ms(s->aux.failures, 30000));
 		s->aux.failures += s->aux.failures < 30;
@@ -326,13 +346,6 @@ static void heartbeat_failed(struct sup *s, struct err *e)
 	health_bad(s, e, true);
 }
 
-/* The Server's own word that it will never take this state. */
-static bool is_final(const struct err *e)
-{
-	return e->code == 400 || strstr(e->msg, "job not found") ||
-	       strstr(e->msg, "does not belong");
-}
-
 /* A request that fails for days is told of at the 1st, 2nd, 4th, 8th … time. */
 static void tell(const struct task *t, const char *what, const struct err *e)
 {
@@ -340,26 +353,30 @@ static void tell(const struct task *t, const char *what, const struct err *e)
 		log_warn("%s job %s: %s", what, t->job.id, e->msg);
 }
 
-static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
-                        const struct err *e)
+/* A claim that nobody of the Server refused may have had its effect. A 4xx in between has not passed it on, most
+ * likely: where another runner may have been faster (only builds belong to nobody), that counts. */
+static bool in_doubt(const struct chan *ch, const struct task *t, const struct err *e)
 {
-	bool definite = answered && e->kind == ERR_HTTP;
+	if (!http_request_sent(api_http(ch->api)))
+		return false;
+	return !ch->answered || e->code >= 500 ||
+	       (api_verdict(e) == API_AGAIN && t->job.type != RES_BUILD);
+}
+
+static void claim_ended(struct sup *s, struct chan *ch, struct task *t, const struct err *e)
+{
+	enum api_verdict v = api_verdict(e);
 
 	if (http_request_repeated(
 		    api_http(ch->api))) /* the first one may have had its effect, or have it yet */
 		t->ambiguous = t->doubtful = true;
-	if (answered && e->kind == ERR_NONE) {
+	if (v == API_DONE || (v == API_ALREADY && t->ambiguous)) {
+		/* After a claim whose answer was lost it is our own; otherwise somebody was faster. */
 		chan_good(ch);
 		tasks_claimed(s, t);
 		return;
 	}
-	/* After a claim whose answer was lost it is our own; otherwise somebody was faster. */
-	if (definite && api_is_same_state(e) && t->ambiguous) {
-		chan_good(ch);
-		tasks_claimed(s, t);
-		return;
-	}
-	if (definite && (api_is_same_state(e) || is_final(e))) {
+	if ((v == API_ALREADY || v == API_MISSING || v == API_NEVER) && !t->ambiguous) {
 		chan_good(ch);
 		tasks_claim_lost(s, t, e->msg);
 		/* Where the list goes on showing it, it is not asked for at once. */
@@ -367,29 +384,30 @@ static void claim_ended(struct sup *s, struct chan *ch, struct task *t, bool ans
 		return;
 	}
 	tell(t, "claim", e);
-	chan_failed(s, ch, e);
-	tasks_claim_again(t, http_request_sent(api_http(ch->api)) && !(definite && e->code < 500),
-	                  ch->reply.retry_after_ms);
+	/* The Server's own refusal of one job is no reason to let the others wait. */
+	if (v == API_AGAIN || v == API_KEY || ch->reply.retry_after_ms > 0)
+		chan_failed(s, ch, e);
+	else
+		chan_good(ch);
+	tasks_claim_again(t, in_doubt(ch, t, e), ch->reply.retry_after_ms);
 }
 
-static void report_ended(struct sup *s, struct chan *ch, struct task *t, bool answered,
-                         const struct err *e)
+static void report_ended(struct sup *s, struct chan *ch, struct task *t, const struct err *e)
 {
-	bool definite = answered && e->kind == ERR_HTTP;
+	enum api_verdict v = api_verdict(e);
 
-	if (answered && (e->kind == ERR_NONE || api_is_same_state(e))) {
-		chan_good(ch);
-		tasks_reported(s, t);
-		return;
-	}
-	if (definite && is_final(e)) {
-		log_error("the Server will not have the result of job %s: %s", t->job.id, e->msg);
+	if (v == API_DONE || v == API_ALREADY) {
 		chan_good(ch);
 		tasks_reported(s, t);
 		return;
 	}
 	tell(t, "report", e);
-	if (!definite || refuses_key(e) || ch->reply.retry_after_ms > 0)
+	if (v == API_MISSING || v == API_NEVER) {
+		chan_good(ch);
+		tasks_report_refused(s, t, e->msg);
+		return;
+	}
+	if (!ch->answered || v == API_KEY || ch->reply.retry_after_ms > 0)
 		chan_failed(s, ch, e);
 	tasks_report_again(t, ch->reply.retry_after_ms);
 }
@@ -403,9 +421,9 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 	if (answered) {
 		snprintf(context, sizeof(context), "%s %s", ch->req.http.method,
 		         ch->req.http.target);
-		if (api_check(ch->api, &ch->reply, context, e) < 0 && e->kind == ERR_PARSE)
-			answered = false; /* not the Server's own word */
+		api_check(ch->api, &ch->reply, context, e);
 	}
+	ch->answered = answered && e->kind != ERR_PARSE;
 	ch->use = CHAN_IDLE;
 	ch->task = NULL;
 	switch (use) {
@@ -424,10 +442,10 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 		}
 		break;
 	case CHAN_CLAIM:
-		claim_ended(s, ch, t, answered, e);
+		claim_ended(s, ch, t, e);
 		break;
 	case CHAN_REPORT:
-		report_ended(s, ch, t, answered, e);
+		report_ended(s, ch, t, e);
 		break;
 	default:
 		break;

@@ -183,6 +183,26 @@ int journal_result(struct journal *j, const char *job_id, enum job_state state, 
 	return rc;
 }
 
+static void refused_record(const char *job_id, int64_t for_ms, struct buf *b)
+{
+	jw_obj(b);
+	jw_kstr(b, "t", "refused");
+	jw_kstr(b, "id", job_id);
+	jw_kint(b, "ms", for_ms);
+	jw_obj_end(b);
+}
+
+int journal_refused(struct journal *j, const char *job_id, int64_t for_ms, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	refused_record(job_id, for_ms, &b);
+	rc = append(j, buf_str(&b), false, e);
+	buf_free(&b);
+	return rc;
+}
+
 static int done(struct journal *j, const char *job_id, bool sync, struct err *e)
 {
 	struct buf b = { 0 };
@@ -254,6 +274,11 @@ static void entry_records(const struct journal *j, const struct journal_entry *e
 		jw_kstr(&b, "state", job_state_name(en->result));
 		jw_kstr(&b, "text", en->text);
 		jw_obj_end(&b);
+		record_add(out, buf_str(&b));
+		buf_reset(&b);
+	}
+	if (en->refused_ms) {
+		refused_record(en->job.id, en->refused_ms, &b);
 		record_add(out, buf_str(&b));
 	}
 	buf_free(&b);

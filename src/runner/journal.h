@@ -7,6 +7,7 @@
  *
  *   claim  before the claim is sent (synced)     result  before a result counts as done (synced)
  *   run    before and after the process is made  done    the Server has the result
+ *   refused  the Server will not have the result, so far for how long
  *   past   in a rewritten file: what was done
  */
 #ifndef RUNNER_JOURNAL_H
@@ -19,8 +20,9 @@ struct journal_entry { /* one unfinished job */
 	struct job job;
 	bool has_result;
 	enum job_state result;
-	char *text;             /* of an error; or NULL */
-	bool begun;             /* its process may have been started: it must not be run again */
+	char *text;         /* of an error; or NULL */
+	int64_t refused_ms; /* for how long the Server has refused the result, while runners lived */
+	bool begun;         /* its process may have been started: it must not be run again */
 	struct proc_id process; /* pid 0: none recorded, or of an earlier boot */
 };
 
@@ -54,10 +56,15 @@ int journal_claim(struct journal *j, const struct job *job, struct err *e);
 int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e);
 int journal_result(struct journal *j, const char *job_id, enum job_state state, const char *text,
                    struct err *e);
+int journal_refused(struct journal *j, const char *job_id, int64_t for_ms, struct err *e);
 int journal_done(struct journal *j, const char *job_id, struct err *e);
 /* As journal_done, for a job that is not ours or is settled without a report: synced, since a power cut
  * would bring it back as an unfinished job. */
 int journal_drop(struct journal *j, const char *job_id, struct err *e);
+
+/* refused.c: keeps a result that the Server refuses (why, in its words) in state_dir/journal.refused. */
+int refused_keep(const char *state_dir, const struct job *j, enum job_state result,
+                 const char *text, const char *why, struct err *e);
 
 /* Rewrites the file without what is done, when that is worth it. */
 void journal_tidy(struct journal *j);

@@ -156,6 +156,8 @@ bool journal_apply(struct journal *j, struct str json)
 		replay_run(j, en, rec);
 	else if (json_str_is(type, "result") && (en || (en = orphan(j, rec))))
 		replay_result(en, rec);
+	else if (en && json_str_is(type, "refused"))
+		json_i64(json_get(rec, "ms"), 0, INT64_MAX, &en->refused_ms);
 	else if (en && json_str_is(type, "done"))
 		replay_done(j, en);
 	else if (json_str_is(type, "past"))

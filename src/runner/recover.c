@@ -73,6 +73,7 @@ void tasks_replay(struct sup *s)
 		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
 		t->doubtful = true;
 		t->fresh = !list[i].begun && !list[i].has_result;
+		t->refused_ms = list[i].refused_ms;
 		t->result = list[i].result;
 		t->text = mem_dup(list[i].text);
 		tasks_log(t, list[i].has_result ? "kept" : "unknown",

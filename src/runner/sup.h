@@ -106,6 +106,8 @@ struct task {
 	bool recheck;   /* it waits for, or is in, its second sending */
 	unsigned tries; /* of the request of this stage */
 	struct deadline next_try;
+	int64_t refused_ms,
+		refused_at; /* for how long the Server refuses the result; since when it is counted */
 	struct child child;
 	int64_t started_ms;
 	enum job_state result;
@@ -134,6 +136,8 @@ void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but may
 bool tasks_knows(struct sup *s, const char *job_id);
 void tasks_reported(struct sup *s, struct task *t); /* accepted, or never will be */
 void tasks_report_again(struct task *t, int64_t after_ms);
+/* In the Server's own words: it is sent again all the same, and kept aside when that went on for hours. */
+void tasks_report_refused(struct sup *s, struct task *t, const char *why);
 void tasks_poll(struct sup *s, struct pollset *ps);
 void tasks_step(struct sup *s);
 bool tasks_reaped(struct sup *s, pid_t pid, int status);
@@ -163,6 +167,7 @@ struct chan {
 	int64_t started_ms;
 	struct deadline not_before;
 	unsigned failures; /* in a row */
+	bool answered;     /* the last request got an answer, whoever's */
 };
 
 struct health {

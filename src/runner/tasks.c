@@ -22,6 +22,10 @@
 #define ERROR_TEXT_MAX 4000
 #define BUILD_LEFT_MS 10000
 #define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
+#define REFUSED_MS \
+	(6 * 3600000ll) /* a result that the Server's own words refuse so long is kept aside */
+#define REFUSED_STEP_MS 600000
+#define REFUSED_TRIES 5 /* … and so often by the eyes of this process */
 #define NOT_BEGUN "the runner was stopped before the job began"
 #define RECHECK_MS \
 	30000 /* by then a request that a proxy or the Server held up has had its effect */
@@ -159,6 +163,35 @@ static void again(struct task *t, enum task_stage stage, int64_t after_ms)
 void tasks_report_again(struct task *t, int64_t after_ms)
 {
 	again(t, TASK_REPORT, after_ms);
+}
+
+void tasks_report_refused(struct sup *s, struct task *t, const char *why)
+{
+	int64_t now = clock_mono_ms();
+	struct err e = { 0 };
+
+	/* Only time in which it was asked counts, and no machine's sleep as one long refusal. */
+	if (t->refused_at)
+		t->refused_ms += now - t->refused_at < REFUSED_STEP_MS ? now - t->refused_at
+		                                                       : REFUSED_STEP_MS;
+	t->refused_at = now;
+	if (t->journaled && journal_refused(s->journal, t->job.id, t->refused_ms, &e) < 0)
+		log_warn("%s", e.msg);
+	if (t->refused_ms < REFUSED_MS || t->tries + 1 < REFUSED_TRIES) {
+		t->stage = TASK_REPORT;
+		t->next_try = deadline_in_ms(backoff_ms(t->tries++, REFUSED_STEP_MS));
+		return;
+	}
+	if (refused_keep(s->c->state_dir, &t->job, t->result, t->text, why, &e) < 0) {
+		log_error("%s", e.msg);
+		tasks_report_again(t, REFUSED_STEP_MS);
+		return;
+	}
+	log_error("the Server refuses the result of job %s for %lld hours (%s); it is kept in "
+	          "%s/journal.refused and not sent any more",
+	          t->job.id, (long long)(t->refused_ms / 3600000), why, s->c->state_dir);
+	t->doubtful = false;
+	tasks_reported(s, t);
 }
 
 /* ---- claiming ---- */
@@ -342,9 +375,11 @@ static void add_result(struct buf *out, char kind, struct str text)
 static struct jobs_env work_env(struct sup *s, const volatile int *stop)
 {
 	const struct config *c = s->c;
-	char *const made[] = { paths_lock(c->state_dir), paths_journal(c->state_dir),
-		               paths_status(c->state_dir), paths_providers(c->state_dir),
-		               path_join(c->state_dir, "logs/runners") };
+	char *const made[] = {
+		paths_lock(c->state_dir),    paths_journal(c->state_dir),
+		paths_status(c->state_dir),  paths_providers(c->state_dir),
+		paths_refused(c->state_dir), path_join(c->state_dir, "logs/runners")
+	};
 
 	confine_hide(c->file, HIDE_FROM_JOB);
 	confine_hide(c->key_file, HIDE_FROM_JOB);

@@ -31,7 +31,7 @@ class ListTest(FaultCase):
         self.srv.wait_heartbeat(len(self.srv.heartbeats) + count)
 
     def test_claims_refused_for_good_do_not_spin(self):
-        for status, text in ((400, "EOF"), (500, "failed to get job: job not found"),
+        for status, text in ((500, "failed to get job: job not found"),
                              (401, "job does not belong to runner"),
                              (500, "failed to update job state: job is already in the specified state")):
             with self.subTest(text=text):

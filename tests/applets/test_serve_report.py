@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims and reports whose way or whose answer is broken: nothing is lost, nothing runs twice."""
+import json
 import os
 import re
 import sys
 import time
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main  # noqa: E402
@@ -103,22 +105,51 @@ class ReportTest(FaultCase):
         self.srv.drop(rule)
         self.assertEqual(self.srv.wait_final(job, 90 * PATIENCE)[0], "success")
 
-    def test_report_refused_for_good_is_given_up(self):
-        """The Server forgot the job, or it belongs to another: said once, then dropped."""
-        runner = self.runner(self.srv).start()
-        workspace = self.srv.add_workspace(self.repo_url)
-
+    def refused_report(self, words="failed to get job: job not found"):
         def forgotten(conn, request):
             if b'"running"' in request.body:
                 return normal()(conn, request)
-            return error(500, "failed to get job: job not found")(conn, request)
-        self.srv.on("POST", STATE, forgotten, forever=True)
-        self.srv.add_job("workspace", "delete", workspace)
-        runner.wait_log("job not found", 30)
+            return error(500, words)(conn, request)
+        return self.srv.on("POST", STATE, forgotten, forever=True)
+
+    def test_report_refused_is_sent_again_with_growing_pauses(self):
+        """The Server's own refusal today may be a restored backup tomorrow: the result is not dropped."""
+        runner = self.runner(self.srv).start()
+        rule = self.refused_report()
+        job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+        self.srv.wait_requests("POST", STATE, 4, 60 * PATIENCE)
+        self.assertLessEqual(runner.log().count("job not found"), 3)
+        self.srv.drop(rule)
+        self.assertEqual(self.srv.wait_final(job, 60 * PATIENCE), ("success", ""))
+
+    def test_report_refused_for_hours_is_kept_aside(self):
+        runner = self.runner(self.srv).start()
+        rule = self.refused_report()
+        job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+        self.srv.wait_requests("POST", STATE, 3, 60 * PATIENCE)
+        runner.kill()
+        self.age_refusal(os.path.join(runner.state, "journal"), job)
+        runner.start()
+        runner.wait_log("is kept in .*journal.refused", 90)
+        with open(os.path.join(runner.state, "journal.refused"), encoding="utf-8") as file:
+            kept = json.loads(file.read())
+        self.assertEqual((kept["job"]["id"], kept["result"]), (job, "success"))
+        self.assertIn("job not found", kept["refused"])
         count = len(self.srv.seen("POST", STATE))
-        beats = len(self.srv.heartbeats)
-        self.srv.wait_heartbeat(beats + 5, 30 * PATIENCE)
-        self.assertLessEqual(len(self.srv.seen("POST", STATE)) - count, 3)
+        self.srv.drop(rule)
+        self.quick_job()
+        self.assertEqual(len(self.srv.seen("POST", STATE)) - count, 2, "it is not sent again")
+
+    @staticmethod
+    def age_refusal(path, job):
+        """As if runners had been refused for seven hours: a record as they write them."""
+        with open(path, "rb") as file:
+            content = file.read()
+        end = content.index(b"\0")
+        record = json.dumps({"t": "refused", "id": job, "ms": 7 * 3600 * 1000}).encode()
+        line = b"%08x %08x %s\n" % (zlib.crc32(record), len(record), record)
+        with open(path, "wb") as file:
+            file.write(content[:end] + line + content[end + len(line):])
 
     def test_redirects_of_a_post(self):
         self.runner(self.srv).start()
