@@ -349,6 +349,8 @@ static int call_foreign(void)
 {
 	long rc = 20; /* getpid of i386 */
 
+	/* A kernel without that ABI ends the process: by the signal, not by a sanitizer's handler and exit 1. */
+	signal(SIGSEGV, SIG_DFL);
 	__asm__ volatile("int $0x80" : "+a"(rc) : : "memory", "r8", "r9", "r10", "r11");
 	return rc < 0 ? (int)-rc : 0;
 }
