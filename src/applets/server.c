@@ -68,6 +68,26 @@ static int parse_listen(struct options *o, struct err *e)
 	return 0;
 }
 
+/* A key file that is there although the store has no client key: the key's record may have been
+ * set aside. Its text stays readable for whoever repairs that. */
+static int keep_old_key(const char *path, struct err *e)
+{
+	struct buf to = { 0 };
+	int rc = 0;
+
+	for (unsigned i = 1; file_exists(path) && (!to.n || file_exists(buf_cstr(&to))); i++) {
+		buf_reset(&to);
+		buf_addf(&to, "%s.bad-%u", path, i);
+	}
+	if (to.n && rename(path, buf_cstr(&to)) < 0)
+		rc = err_sys(e, errno, "rename %s", path);
+	else if (to.n)
+		log_warn("server: no client key is stored, another one is made; %s is kept as %s",
+		         path, buf_cstr(&to));
+	buf_free(&to);
+	return rc;
+}
+
 /* The first client key, made when the store has none: in a file that only the owner reads. */
 static int first_key(struct srv *s, const char *key_file, struct err *e)
 {
@@ -76,14 +96,21 @@ static int first_key(struct srv *s, const char *key_file, struct err *e)
 	int rc = 0;
 
 	if (!store_find(&s->store, K_KEY, "type", "client")) {
-		rc = key_create(s, "client", "default", key, e);
+		struct change *ch = change_begin(&s->store);
+
+		rc = keep_old_key(path, e);
+		if (rc == 0)
+			rc = key_add(s, ch, "client", "default", key, e);
 		if (rc == 0) {
+			/* The file first: a key that is stored and that nobody has seen is lost. */
 			key[API_KEY_SIZE - 1] = '\n';
 			rc = file_replace(path, 0600, (struct str){ key, API_KEY_SIZE }, e);
 			mem_wipe(key, sizeof(key));
-			if (rc < 0)
-				key_delete(s, "client", "default"); /* nobody has seen it */
 		}
+		if (rc == 0)
+			rc = change_commit(ch, e);
+		else
+			change_drop(ch);
 		if (rc == 0)
 			log_info("server: the client API key is in %s", path);
 	}
@@ -158,8 +185,11 @@ static int loop(struct srv *s, struct err *e)
 
 static void server_log_line(void *arg, enum log_level level, struct str line)
 {
+	struct srv *s = arg;
+
 	(void)level;
-	logs_append_server(arg, line);
+	if (s->store.dir)
+		logs_append_server(s, line);
 }
 
 /* Each runner holds two or three connections. */
@@ -195,11 +225,13 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	int rc;
 
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is the error of one write, not our end */
-	if (store_open(&s.store, data, e) < 0)
+	log_set_sink(server_log_line, &s); /* what the store sets aside is said there, too */
+	if (srv_open(&s, data, e) < 0) {
+		log_set_sink(NULL, NULL);
 		return -1;
+	}
 	s.httpd = httpd_new(&hs);
 	raise_fd_limit();
-	log_set_sink(server_log_line, &s);
 	rc = srv_config_load(&s, e);
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
@@ -213,7 +245,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		rc = loop(&s, e);
 	httpd_free(s.httpd);
 	log_set_sink(NULL, NULL);
-	store_close(&s.store);
+	srv_close(&s);
 	buf_free(&s.config);
 	free(s.id);
 	free(s.self_sum);

@@ -79,11 +79,11 @@ static int add_key(const struct options *o, const char *data, const char *name, 
 {
 	struct srv s = { 0 };
 	char key[API_KEY_SIZE];
-	int rc = store_open(&s.store, data, e);
+	int rc = srv_open(&s, data, e);
 
 	if (rc == 0) {
 		rc = key_create(&s, "client", name, key, e);
-		store_close(&s.store);
+		srv_close(&s);
 		if (rc < 0)
 			return -1;
 		rc = print(str_of(key));

@@ -10,7 +10,7 @@ void h_build_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *r = c->s->store.first[K_BUILD]; r; r = r->next)
+	for (const struct rec *r = store_first(&c->s->store, K_BUILD); r; r = store_next(r))
 		if (!is_deleted(c->s, r))
 			view_build(c->s, &b, r);
 	jw_arr_end(&b);
@@ -47,12 +47,14 @@ static int build_create(struct srv *s, const struct rec *t, struct json body, ch
 	struct buf b = { 0 };
 	char now[STAMP_SIZE];
 	struct rec *r;
+	struct change *ch = NULL;
 	char *branch = json_dup_or_empty(json_get(body, "branch"));
 	int rc = new_id(id, e);
 
 	if (rc == 0) {
 		stamp_now(now);
-		r = store_add(&s->store, K_BUILD);
+		ch = change_begin(&s->store);
+		r = change_add(ch, K_BUILD);
 		rec_set(r, "id", id);
 		rec_set(r, "image", NULL);
 		rec_set(r, "user", NULL);
@@ -73,10 +75,13 @@ static int build_create(struct srv *s, const struct rec *t, struct json body, ch
 		rec_set_value(r, "prebuildId", json_get(body, "prebuildId"));
 		rec_set(r, "createdAt", now);
 		rec_set(r, "updatedAt", now);
-		rc = store_save(&s->store, r, e);
-		if (rc == 0)
-			rc = job_create(s, "build", id, NULL, "run", NULL, e);
+		rc = job_add(s, ch, "build", id, NULL, "run", NULL, e);
+		if (rc == 0) {
+			rc = change_commit(ch, e);
+			ch = NULL;
+		}
 	}
+	change_drop(ch);
 	free(branch);
 	buf_free(&b);
 	return rc;
@@ -97,15 +102,9 @@ void h_build_create(struct call *c)
 	if (!t)
 		reply_error(c, 500, "failed to create build: workspace template not found");
 	else if (build_create(c->s, t, body, id, &e) < 0)
-		reply_error(c, 500, "failed to create build: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to create build: %s", e.msg);
 	else
 		reply_text(c, 201, id);
-}
-
-static int build_delete(struct srv *s, const struct rec *r, bool force, struct err *e)
-{
-	return job_create(s, "build", rec_text(r, "id"), NULL, force ? "force-delete" : "delete",
-	                  NULL, e);
 }
 
 void h_build_delete(struct call *c)
@@ -118,28 +117,34 @@ void h_build_delete(struct call *c)
 		return;
 	if (!r)
 		reply_error(c, 500, "build not found");
-	else if (build_delete(c->s, r, force, &e) < 0)
-		reply_error(c, 500, "%s", e.msg);
+	else if (job_create(c->s, "build", rec_text(r, "id"), NULL,
+	                    force ? "force-delete" : "delete", NULL, &e) < 0)
+		reply_error(c, error_status(&e), "%s", e.msg);
 	else
 		reply_empty(c, 204);
 }
 
+/* Those that can be deleted are, also when others cannot; the first reason is answered. */
 void h_build_delete_all(struct call *c)
 {
 	bool force;
-	struct err first = { 0 };
+	struct err first = { 0 }, e = { 0 };
 
 	if (!call_force(c, &force))
 		return;
-	for (const struct rec *r = c->s->store.first[K_BUILD]; r; r = r->next) {
-		struct err e = { 0 };
+	struct change *ch = change_begin(&c->s->store);
 
-		if (!is_deleted(c->s, r) && build_delete(c->s, r, force, &e) < 0 &&
+	for (const struct rec *r = store_first(&c->s->store, K_BUILD); r; r = store_next(r)) {
+		if (!is_deleted(c->s, r) &&
+		    job_add(c->s, ch, "build", rec_text(r, "id"), NULL,
+		            force ? "force-delete" : "delete", NULL, &e) < 0 &&
 		    first.kind == ERR_NONE)
 			first = e;
 	}
+	if (change_commit(ch, &e) < 0)
+		first = e;
 	if (first.kind != ERR_NONE)
-		reply_error(c, 500, "%s", first.msg);
+		reply_error(c, error_status(&first), "%s", first.msg);
 	else
 		reply_empty(c, 204);
 }
@@ -166,7 +171,7 @@ void h_template_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *t = c->s->store.first[K_TEMPLATE]; t; t = t->next)
+	for (const struct rec *t = store_first(&c->s->store, K_TEMPLATE); t; t = store_next(t))
 		view_template(&b, t);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
@@ -185,12 +190,14 @@ static void set_text(struct call *c, struct rec *t, const char *name, struct jso
 	free(text);
 }
 
-static bool default_for(const struct srv *s, const char *url)
+/* NULL when no template of that repository is the default. */
+static const struct rec *default_for(const struct srv *s, const char *url)
 {
-	for (const struct rec *t = s->store.first[K_TEMPLATE]; t; t = t->next)
-		if (rec_bool(t, "default") && rec_is(t, "repositoryUrl", url))
-			return true;
-	return false;
+	const struct rec *t = store_find(&s->store, K_TEMPLATE, "repositoryUrl", url);
+
+	while (t && !rec_bool(t, "default"))
+		t = store_find_next(&s->store, t, "repositoryUrl");
+	return t;
 }
 
 void h_template_set(struct call *c)
@@ -203,11 +210,11 @@ void h_template_set(struct call *c)
 		return;
 	char *name = json_dup_or_empty(json_get(body, "name"));
 	char *url = normal_repo_url(json_get(body, "repositoryUrl"));
-	struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", name);
+	const struct rec *old = store_find(&c->s->store, K_TEMPLATE, "name", name);
 	bool first = !default_for(c->s, url);
+	struct change *ch = change_begin(&c->s->store);
+	struct rec *t = old ? change_edit(ch, old) : change_add(ch, K_TEMPLATE);
 
-	if (!t)
-		t = store_add(&c->s->store, K_TEMPLATE);
 	rec_set(t, "name", name);
 	set_text(c, t, "image", body, "defaultWorkspaceImage");
 	set_text(c, t, "user", body, "defaultWorkspaceUser");
@@ -224,8 +231,8 @@ void h_template_set(struct call *c)
 	rec_set_json(t, "labels", STR_LIT("{}"));
 	rec_set_value(t, "gitProviderConfigId", json_get(body, "gitProviderConfigId"));
 	rec_set_bool(t, "default", rec_bool(t, "default") || first);
-	if (store_save(&c->s->store, t, &e) < 0)
-		reply_error(c, 500, "failed to save workspace template: %s", e.msg);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to save workspace template: %s", e.msg);
 	else
 		reply_empty(c, 201);
 	buf_free(&b);
@@ -234,9 +241,9 @@ void h_template_set(struct call *c)
 }
 
 /* NULL when the answer has been sent. */
-static struct rec *template_param(struct call *c, int status, const char *what)
+static const struct rec *template_param(struct call *c, int status, const char *what)
 {
-	struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
+	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
 
 	if (!t)
 		reply_error(c, status, "failed to %s: workspace template not found", what);
@@ -256,35 +263,37 @@ void h_template_get(struct call *c)
 
 void h_template_delete(struct call *c)
 {
-	struct rec *t = template_param(c, 404, "get workspace template");
+	const struct rec *t = template_param(c, 404, "get workspace template");
 	struct err e = { 0 };
 
 	if (!t)
 		return;
-	if (store_remove(&c->s->store, t, &e) < 0)
-		reply_error(c, 500, "failed to delete workspace template: %s", e.msg);
+	struct change *ch = change_begin(&c->s->store);
+
+	change_remove(ch, t);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to delete workspace template: %s", e.msg);
 	else
 		reply_empty(c, 204);
 }
 
 void h_template_default(struct call *c)
 {
-	struct rec *chosen = template_param(c, 500, "set workspace template to default");
+	const struct rec *chosen = template_param(c, 500, "set workspace template to default");
 	struct err e = { 0 };
-	int rc = 0;
 
 	if (!chosen)
 		return;
-	for (struct rec *t = c->s->store.first[K_TEMPLATE]; rc == 0 && t; t = t->next) {
-		bool same = rec_is(t, "repositoryUrl", rec_text(chosen, "repositoryUrl"));
+	struct change *ch = change_begin(&c->s->store);
+	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "repositoryUrl",
+	                                 rec_text(chosen, "repositoryUrl"));
 
-		if (!same || rec_bool(t, "default") == (t == chosen))
-			continue;
-		rec_set_bool(t, "default", t == chosen);
-		rc = store_save(&c->s->store, t, &e);
-	}
-	if (rc < 0)
-		reply_error(c, 500, "failed to set workspace template to default: %s", e.msg);
+	for (; t; t = store_find_next(&c->s->store, t, "repositoryUrl"))
+		if (rec_bool(t, "default") != (t == chosen))
+			rec_set_bool(change_edit(ch, t), "default", t == chosen);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to set workspace template to default: %s",
+		            e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -299,10 +308,11 @@ void h_template_for_url(struct call *c)
 	}
 	while (url.n && url.p[url.n - 1] == '/')
 		buf_cut(&url, url.n - 1);
-	for (const struct rec *t = c->s->store.first[K_TEMPLATE]; t && !b.n; t = t->next)
-		if (rec_bool(t, "default") && rec_is(t, "repositoryUrl", buf_cstr(&url)))
-			view_template(&b, t);
-	if (b.n)
+	const struct rec *t = default_for(c->s, buf_cstr(&url));
+
+	if (t)
+		view_template(&b, t);
+	if (t)
 		reply_json(c, 200, &b);
 	else
 		reply_error(c, 404,

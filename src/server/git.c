@@ -68,7 +68,7 @@ static size_t matches(const struct srv *s, const char *url, const struct rec **f
 	char *host = host_of(url);
 	size_t n = 0;
 
-	for (const struct rec *g = s->store.first[K_GIT]; g; g = g->next) {
+	for (const struct rec *g = store_first(&s->store, K_GIT); g; g = store_next(g)) {
 		if (!fits(g, host))
 			continue;
 		if (n++ == 0)
@@ -173,7 +173,7 @@ void h_git_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *g = c->s->store.first[K_GIT]; g; g = g->next)
+	for (const struct rec *g = store_first(&c->s->store, K_GIT); g; g = store_next(g))
 		view(c, &b, g, false);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
@@ -238,15 +238,16 @@ void h_git_set(struct call *c)
 		return;
 	}
 	char *id = json_dup_or_empty(json_get(body, "id"));
-	struct rec *g = store_find(&c->s->store, K_GIT, "id", id);
+	const struct rec *old = store_find(&c->s->store, K_GIT, "id", id);
 
 	if (!id[0] && new_id(fresh, &e) < 0) {
 		reply_error(c, 500, "failed to set git provider: %s", e.msg);
 		free(id);
 		return;
 	}
-	if (!g)
-		g = store_add(&c->s->store, K_GIT);
+	struct change *ch = change_begin(&c->s->store);
+	struct rec *g = old ? change_edit(ch, old) : change_add(ch, K_GIT);
+
 	rec_set(g, "id", id[0] ? id : fresh);
 	rec_set_value(g, "providerId", json_get(body, "providerId"));
 	rec_set_value(g, "token", json_get(body, "token"));
@@ -259,8 +260,8 @@ void h_git_set(struct call *c)
 		rec_set_value(g, "alias", json_get(body, "alias"));
 	else if (!rec_get(g, "alias"))
 		set_alias(c->s, g);
-	if (store_save(&c->s->store, g, &e) < 0)
-		reply_error(c, 500, "failed to set git provider: %s", e.msg);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to set git provider: %s", e.msg);
 	else
 		reply_null(c);
 	free(username);
@@ -269,13 +270,16 @@ void h_git_set(struct call *c)
 
 void h_git_delete(struct call *c)
 {
-	struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 
-	if (!g)
+	if (g)
+		change_remove(ch, g);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to remove git provider: %s", e.msg);
+	else if (!g)
 		reply_error(c, 500, "failed to remove git provider: git provider config not found");
-	else if (store_remove(&c->s->store, g, &e) < 0)
-		reply_error(c, 500, "failed to remove git provider: %s", e.msg);
 	else
 		reply_null(c);
 }
@@ -301,7 +305,7 @@ void h_git_for_url(struct call *c)
 
 	if (n) {
 		jw_arr(&b);
-		for (const struct rec *g = first; g; g = g->next)
+		for (const struct rec *g = first; g; g = store_next(g))
 			if (fits(g, host))
 				view(c, &b, g, true);
 		jw_arr_end(&b);

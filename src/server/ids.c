@@ -2,7 +2,6 @@
 /* Identifiers, time stamps and API keys (protocol 1.4). See srv.h. */
 #include "server/srv.h"
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
@@ -75,12 +74,11 @@ static void hash_of(struct str key, struct buf *hex)
 	buf_add_hex(hex, hash, sizeof(hash));
 }
 
-int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
-               struct err *e)
+int key_add(struct srv *s, struct change *ch, const char *type, const char *name,
+            char out[API_KEY_SIZE], struct err *e)
 {
 	struct buf uuid = { 0 }, text = { 0 }, hash = { 0 };
 	struct rec *r;
-	int rc;
 
 	if (store_find(&s->store, K_KEY, "name", name))
 		return err_set(e, ERR_EXISTS, 0, "an API key named %s exists already", name);
@@ -89,15 +87,38 @@ int key_create(struct srv *s, const char *type, const char *name, char out[API_K
 	buf_add_base64(&text, uuid.p, uuid.n, false, false);
 	snprintf(out, API_KEY_SIZE, "%s", buf_cstr(&text));
 	hash_of(buf_str(&text), &hash);
-	r = store_add(&s->store, K_KEY);
+	r = change_add(ch, K_KEY);
 	rec_set(r, "hash", buf_cstr(&hash));
 	rec_set(r, "type", type);
 	rec_set(r, "name", name);
-	rc = store_save(&s->store, r, e);
 	buf_wipe(&uuid);
 	buf_wipe(&text);
 	buf_free(&hash);
-	return rc;
+	return 0;
+}
+
+int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
+               struct err *e)
+{
+	struct change *ch = change_begin(&s->store);
+
+	if (key_add(s, ch, type, name, out, e) == 0)
+		return change_commit(ch, e);
+	change_drop(ch);
+	return -1;
+}
+
+static bool has_owner(const struct srv *s, const struct rec *key)
+{
+	const char *type = rec_text(key, "type"), *name = rec_text(key, "name");
+
+	if (strcmp(type, "client") == 0)
+		return true;
+	return store_find(&s->store,
+	                  strcmp(type, "runner") == 0   ? K_RUNNER
+	                  : strcmp(type, "target") == 0 ? K_TARGET
+	                                                : K_WORKSPACE,
+	                  "id", name) != NULL;
 }
 
 const struct rec *key_find(const struct srv *s, struct str key)
@@ -108,14 +129,13 @@ const struct rec *key_find(const struct srv *s, struct str key)
 	hash_of(key, &hash);
 	r = store_find(&s->store, K_KEY, "hash", buf_cstr(&hash));
 	buf_free(&hash);
-	return r;
+	return r && has_owner(s, r) ? r : NULL;
 }
 
-void key_delete(struct srv *s, const char *type, const char *name)
+void key_remove(struct srv *s, struct change *ch, const char *type, const char *name)
 {
-	struct rec *r = store_find(&s->store, K_KEY, "name", name);
-	struct err e = { 0 };
+	const struct rec *r = store_find(&s->store, K_KEY, "name", name);
 
-	if (r && rec_is(r, "type", type) && store_remove(&s->store, r, &e) < 0)
-		log_warn("server: %s", e.msg);
+	if (r && rec_is(r, "type", type))
+		change_remove(ch, r);
 }

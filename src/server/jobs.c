@@ -1,46 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Jobs: creation, the long poll, state reports (protocol 1.1, 3.3, 3.4). A poll waits without
- * looking: whoever makes a job pending wakes it.
+ * Jobs: creation, state reports, what becomes of finished ones (protocol 1.1, 3.3, 3.4). Runners
+ * learn of them in polls.c.
  */
-#include "server/srv.h"
+#include "server/polls.h"
 
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-/* Finished jobs beyond this many are forgotten, oldest first. */
-#define FINISHED_KEPT 500
+#include <stdlib.h>
 
-struct waiter {
-	struct waiter *next;
-	struct srv *s;
-	struct httpd_req *r;
-	char *runner_id;
-	struct deadline until;
-};
+/* Finished jobs that tell nothing any more, beyond this many, are forgotten, oldest first. What is
+ * never among them: a resource's last job. */
+#define PAST_KEPT 500
+#define PRUNE_AT_ONCE 200
+#define PRUNE_AGAIN_MS 10000 /* when the disk is full */
 
 static bool is_open(const struct rec *job)
 {
 	return rec_is(job, "state", "pending") || rec_is(job, "state", "running");
 }
 
-static bool is_for(const struct rec *job, const char *type, const char *resource_id)
+static const struct rec *first_of(const struct srv *s, const char *resource_id)
 {
-	return rec_is(job, "resourceId", resource_id) && rec_is(job, "resourceType", type);
+	return store_find(&s->store, K_JOB, "resourceId", resource_id);
+}
+
+static const struct rec *next_of(const struct srv *s, const struct rec *job)
+{
+	return store_find_next(&s->store, job, "resourceId");
 }
 
 bool job_in_progress(const struct srv *s, const char *type, const char *resource_id)
 {
-	for (const struct rec *j = s->store.first[K_JOB]; j; j = j->next)
-		if (is_for(j, type, resource_id) && is_open(j))
+	for (const struct rec *j = first_of(s, resource_id); j; j = next_of(s, j))
+		if (rec_is(j, "resourceType", type) && is_open(j))
 			return true;
 	return false;
 }
 
 static const char *type_of(const struct rec *r)
 {
-	return r->kind == K_WORKSPACE ? "workspace" : r->kind == K_TARGET ? "target" : "build";
+	return rec_kind(r) == K_WORKSPACE ? "workspace"
+	       : rec_kind(r) == K_TARGET  ? "target"
+	                                  : "build";
 }
 
 const struct rec *job_last(const struct srv *s, const struct rec *r)
@@ -48,11 +52,11 @@ const struct rec *job_last(const struct srv *s, const struct rec *r)
 	const struct rec *last = NULL;
 	int64_t newest = 0;
 
-	for (const struct rec *j = s->store.first[K_JOB]; j; j = j->next) {
+	for (const struct rec *j = first_of(s, rec_text(r, "id")); j; j = next_of(s, j)) {
 		int64_t linked = rec_int(j, "linked");
 
-		if (linked > newest && j->seq > r->seq &&
-		    is_for(j, type_of(r), rec_text(r, "id"))) {
+		if (linked > newest && rec_seq(j) > rec_seq(r) &&
+		    rec_is(j, "resourceType", type_of(r))) {
 			newest = linked;
 			last = j;
 		}
@@ -76,7 +80,7 @@ static bool kind_of(const char *type, enum kind *kind)
 	return false; /* a runner's: it has no last job */
 }
 
-static struct rec *resource_of(const struct srv *s, const struct rec *job)
+static const struct rec *resource_of(const struct srv *s, const struct rec *job)
 {
 	enum kind kind;
 
@@ -85,109 +89,98 @@ static struct rec *resource_of(const struct srv *s, const struct rec *job)
 	return store_find(&s->store, kind, "id", rec_text(job, "resourceId"));
 }
 
-/* Forgets one old job when there are too many: with its resource when that is deleted, but never
- * the one that tells the state of a living resource. */
-static void prune(struct srv *s)
+/* Which jobs of a resource are past: the finished ones, but for the one that tells its state. */
+static void sort_out(struct srv *s, const char *type, const char *resource_id,
+                     const struct rec *resource)
 {
-	size_t finished = 0;
-	struct err e = { 0 };
+	const struct rec *last = resource ? job_last(s, resource) : NULL;
+	bool deleted = resource && is_deleted(s, resource);
 
-	for (struct rec *j = s->store.first[K_JOB]; j; j = j->next)
-		finished += !is_open(j);
-	if (finished <= FINISHED_KEPT)
-		return;
-	for (struct rec *j = s->store.first[K_JOB]; j; j = j->next) {
-		struct rec *r = resource_of(s, j);
-		bool last = r && job_last(s, r) == j;
-
-		if (is_open(j) || (last && !is_deleted(s, r)))
-			continue;
-		if (last)
-			logs_remove(s, rec_text(j, "resourceType"), rec_text(r, "id"));
-		if ((last && store_remove(&s->store, r, &e) < 0) ||
-		    store_remove(&s->store, j, &e) < 0)
-			log_warn("server: %s", e.msg);
-		return;
-	}
+	for (const struct rec *j = first_of(s, resource_id); j; j = next_of(s, j))
+		if (rec_is(j, "resourceType", type))
+			store_set_past(&s->store, j, !is_open(j) && (j != last || deleted));
 }
 
-static bool is_offered(const struct rec *job, const char *runner_id)
+static void published(void *arg, const struct rec *r)
 {
-	const char *owner = rec_get(job, "runnerId");
+	struct srv *s = arg;
 
-	return rec_is(job, "state", "pending") &&
-	       (!owner || !owner[0] || strcmp(owner, runner_id) == 0);
+	if (rec_kind(r) != K_JOB)
+		return;
+	if (rec_int(r, "linked") > 0)
+		sort_out(s, rec_text(r, "resourceType"), rec_text(r, "resourceId"),
+		         resource_of(s, r));
+	if (rec_is(r, "state", "pending"))
+		polls_wake(s, rec_text(r, "runnerId"));
 }
 
-/* Answers with the pending jobs; false when there are none. */
-static bool answer_jobs(struct call *c, const char *runner_id)
+static void begin(struct srv *s)
 {
-	struct buf b = { 0 };
-	size_t n = 0;
+	static const enum kind kinds[] = { K_TARGET, K_WORKSPACE, K_BUILD };
 
-	jw_arr(&b);
-	for (const struct rec *j = c->s->store.first[K_JOB]; j; j = j->next) {
-		if (is_offered(j, runner_id)) {
-			view_job(&b, j);
-			n++;
+	for (const struct rec *j = store_first(&s->store, K_JOB); j; j = store_next(j))
+		store_set_past(&s->store, j, !is_open(j));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		const struct rec *r = store_first(&s->store, kinds[i]);
+
+		for (; r; r = store_next(r)) {
+			const struct rec *last = job_last(s, r);
+
+			if (last && !is_deleted(s, r))
+				store_set_past(&s->store, last, false);
+			else if (!first_of(s, rec_text(r, "id")))
+				log_warn("server: %s %s has no job: its file may have been "
+				         "damaged; it stays as it is, and can be deleted",
+				         type_of(r), rec_text(r, "id"));
 		}
 	}
-	jw_arr_end(&b);
-	if (n)
-		reply_json(c, 200, &b);
-	buf_free(&b);
-	return n > 0;
 }
 
-static void waiter_free(struct waiter *w)
+/* Forgets old jobs when there are too many, with their resource when that is deleted. */
+static void prune(struct srv *s)
 {
-	struct waiter **at = &w->s->waiters;
+	struct change *ch = change_begin(&s->store);
+	const struct rec *j = store_queue(&s->store, Q_PAST, "");
+	size_t surplus = store_count_past(&s->store) - PAST_KEPT;
+	struct err e = { 0 };
 
-	while (*at != w)
-		at = &(*at)->next;
-	*at = w->next;
-	free(w->runner_id);
-	free(w);
-}
+	for (size_t i = 0; j && i < surplus && i < PRUNE_AT_ONCE; i++) {
+		const struct rec *r = resource_of(s, j);
 
-static void waiter_gone(struct httpd_req *r)
-{
-	waiter_free(r->user);
-}
-
-static void wake(struct srv *s)
-{
-	for (struct waiter *w = s->waiters, *next; w; w = next) {
-		struct call c = { .s = s, .r = w->r };
-
-		next = w->next;
-		if (answer_jobs(&c, w->runner_id))
-			waiter_free(w);
+		if (r && job_last(s, r) == j) {
+			logs_remove(s, rec_text(j, "resourceType"), rec_text(r, "id"));
+			change_remove(ch, r);
+		}
+		change_remove(ch, j);
+		j = store_queue_next(j);
 	}
+	if (change_commit(ch, &e) == 0)
+		return;
+	log_warn("server: old jobs cannot be forgotten: %s", e.msg);
+	s->prune_at = deadline_in_ms(PRUNE_AGAIN_MS);
+}
+
+static bool can_prune(const struct srv *s)
+{
+	return store_count_past(&s->store) > PAST_KEPT;
 }
 
 void jobs_poll(struct srv *s, struct pollset *ps)
 {
-	for (const struct waiter *w = s->waiters; w; w = w->next)
-		pollset_until(ps, w->until);
+	polls_poll(s, ps);
+	if (can_prune(s))
+		pollset_until(ps, s->prune_at);
 }
 
 void jobs_step(struct srv *s)
 {
-	for (struct waiter *w = s->waiters, *next; w; w = next) {
-		struct call c = { .s = s, .r = w->r };
-		struct buf nothing = { 0 };
-
-		next = w->next;
-		if (!deadline_passed(w->until))
-			continue;
-		reply_json(&c, 204, &nothing);
-		waiter_free(w);
-	}
+	polls_step(s);
+	if (can_prune(s) && deadline_passed(s->prune_at))
+		prune(s);
 }
 
-int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
-               const char *action, const char *metadata, struct err *e)
+int job_add(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+            const char *runner_id, const char *action, const char *metadata, struct err *e)
 {
 	char id[ID_SIZE], now[STAMP_SIZE];
 	struct rec *j;
@@ -197,7 +190,7 @@ int job_create(struct srv *s, const char *type, const char *resource_id, const c
 	if (new_id(id, e) < 0)
 		return -1;
 	stamp_now(now);
-	j = store_add(&s->store, K_JOB);
+	j = change_add(ch, K_JOB);
 	rec_set(j, "id", id);
 	rec_set(j, "resourceId", resource_id);
 	rec_set(j, "runnerId", runner_id);
@@ -209,33 +202,25 @@ int job_create(struct srv *s, const char *type, const char *resource_id, const c
 	rec_set(j, "createdAt", now);
 	rec_set(j, "updatedAt", now);
 	rec_set_int(j, "linked", 0);
-	if (store_save(&s->store, j, e) < 0)
-		return -1;
-	wake(s);
-	prune(s);
 	return 0;
 }
 
-void h_runner_jobs(struct call *c)
+int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
+               const char *action, const char *metadata, struct err *e)
 {
-	struct waiter *w;
+	struct change *ch = change_begin(&s->store);
 
-	if (answer_jobs(c, c->param[0]))
-		return;
-	w = mem_alloc(sizeof(*w));
-	w->s = c->s;
-	w->r = c->r;
-	w->runner_id = mem_dup(c->param[0]);
-	w->until = deadline_in_ms(c->s->opt.poll_ms);
-	w->next = c->s->waiters;
-	c->s->waiters = w;
-	c->r->user = w;
-	c->r->gone = waiter_gone;
+	if (job_add(s, ch, type, resource_id, runner_id, action, metadata, e) == 0)
+		return change_commit(ch, e);
+	change_drop(ch);
+	return -1;
 }
 
-static int set_state(struct srv *s, struct rec *job, const char *state, const char *error,
+static int set_state(struct srv *s, const struct rec *job, const char *state, const char *error,
                      struct err *e)
 {
+	struct change *ch;
+	struct rec *draft;
 	enum kind kind;
 	char now[STAMP_SIZE];
 
@@ -244,12 +229,14 @@ static int set_state(struct srv *s, struct rec *job, const char *state, const ch
 	if (kind_of(rec_text(job, "resourceType"), &kind) && !resource_of(s, job))
 		return err_set(e, ERR_NOT_FOUND, 0, "%s not found", rec_text(job, "resourceType"));
 	stamp_now(now);
-	rec_set(job, "state", state);
-	rec_set(job, "error", error);
-	rec_set(job, "updatedAt", now);
+	ch = change_begin(&s->store);
+	draft = change_edit(ch, job);
+	rec_set(draft, "state", state);
+	rec_set(draft, "error", error);
+	rec_set(draft, "updatedAt", now);
 	/* One file says both the state and that this is now the resource's last job. */
-	rec_set_int(job, "linked", s->store.next_seq++);
-	return store_save(&s->store, job, e);
+	rec_set_int(draft, "linked", store_next_number(&s->store));
+	return change_commit(ch, e);
 }
 
 void h_runner_job_state(struct call *c)
@@ -259,7 +246,7 @@ void h_runner_job_state(struct call *c)
 
 	if (!call_body(c, &dto_job_state, &body))
 		return;
-	struct rec *job = store_find(&c->s->store, K_JOB, "id", c->param[1]);
+	const struct rec *job = store_find(&c->s->store, K_JOB, "id", c->param[1]);
 
 	if (!job) {
 		reply_error(c, 500, "failed to get job: job not found");
@@ -273,15 +260,30 @@ void h_runner_job_state(struct call *c)
 	char *state = json_dup_or_empty(json_get(body, "state"));
 	char *error = json_dup(json_get(body, "errorMessage"));
 
-	if (set_state(c->s, job, state, error, &e) < 0) {
-		reply_error(c, 500, "failed to update job state: %s", e.msg);
-	} else {
+	if (set_state(c->s, job, state, error, &e) < 0)
+		reply_error(c, error_status(&e), "failed to update job state: %s", e.msg);
+	else
 		reply_empty(c, 200);
-		if (strcmp(state, "pending") == 0)
-			wake(c->s);
-	}
 	free(state);
 	free(error);
+}
+
+int srv_open(struct srv *s, const char *data, struct err *e)
+{
+	if (store_open(&s->store, data, e) < 0)
+		return -1;
+	begin(s);
+	s->polls = polls_new();
+	s->store.published = published;
+	s->store.arg = s;
+	return 0;
+}
+
+void srv_close(struct srv *s)
+{
+	store_close(&s->store);
+	polls_free(s->polls);
+	s->polls = NULL;
 }
 
 /* True if the parameter is missing, or one of its values is value. */
@@ -309,9 +311,11 @@ void h_job_list(struct call *c)
 	call_query(c, "resourceId", &id);
 	call_query(c, "resourceType", &type);
 	jw_arr(&b);
-	for (const struct rec *j = c->s->store.first[K_JOB]; j; j = j->next) {
-		if ((!id.n || rec_is(j, "resourceId", buf_cstr(&id))) &&
-		    (!type.n || rec_is(j, "resourceType", buf_cstr(&type))) &&
+	const struct rec *j = id.n ? store_find(&c->s->store, K_JOB, "resourceId", buf_cstr(&id))
+	                           : store_first(&c->s->store, K_JOB);
+
+	for (; j; j = id.n ? store_find_next(&c->s->store, j, "resourceId") : store_next(j)) {
+		if ((!type.n || rec_is(j, "resourceType", buf_cstr(&type))) &&
 		    query_allows(c->r->query, "states", rec_text(j, "state")) &&
 		    query_allows(c->r->query, "actions", rec_text(j, "action")))
 			view_job(&b, j);

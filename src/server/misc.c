@@ -46,9 +46,9 @@ void h_apikey_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *k = c->s->store.first[K_KEY]; k; k = k->next) {
-		if (!rec_is(k, "type", "client"))
-			continue;
+	const struct rec *k = store_find(&c->s->store, K_KEY, "type", "client");
+
+	for (; k; k = store_find_next(&c->s->store, k, "type")) {
 		jw_obj(&b);
 		rec_write(k, &b, "type", NULL);
 		rec_write(k, &b, "name", NULL);
@@ -65,7 +65,7 @@ void h_apikey_create(struct call *c)
 	struct err e = { 0 };
 
 	if (key_create(c->s, "client", c->param[0], key, &e) < 0)
-		reply_error(c, 500, "failed to get API keys: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to get API keys: %s", e.msg);
 	else
 		reply_text(c, 200, key);
 	mem_wipe(key, sizeof(key));
@@ -73,17 +73,25 @@ void h_apikey_create(struct call *c)
 
 void h_apikey_delete(struct call *c)
 {
-	struct rec *k = store_find(&c->s->store, K_KEY, "name", c->param[0]);
+	const struct rec *k = store_find(&c->s->store, K_KEY, "name", c->param[0]);
+	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
+	int rc = 0;
 
-	if (k && k == c->key)
-		reply_error(c, 403, "cannot revoke current api key");
-	else if (!k)
+	if (k && k != c->key) {
+		change_remove(ch, k);
+		rc = change_commit(ch, &e);
+		ch = NULL;
+	}
+	if (!k)
 		reply_error(c, 500, "failed to revoke api key: api key not found");
-	else if (store_remove(&c->s->store, k, &e) < 0)
-		reply_error(c, 500, "failed to revoke api key: %s", e.msg);
+	else if (ch)
+		reply_error(c, 403, "cannot revoke current api key");
+	else if (rc < 0)
+		reply_error(c, error_status(&e), "failed to revoke api key: %s", e.msg);
 	else
 		reply_empty(c, 200);
+	change_drop(ch);
 }
 
 void h_env_list(struct call *c)
@@ -91,7 +99,7 @@ void h_env_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *v = c->s->store.first[K_ENV]; v; v = v->next) {
+	for (const struct rec *v = store_first(&c->s->store, K_ENV); v; v = store_next(v)) {
 		jw_obj(&b);
 		rec_write(v, &b, "key", NULL);
 		rec_write(v, &b, "value", NULL);
@@ -109,14 +117,14 @@ void h_env_set(struct call *c)
 	if (!call_body(c, &dto_env, &body))
 		return;
 	char *key = json_dup_or_empty(json_get(body, "key"));
-	struct rec *v = store_find(&c->s->store, K_ENV, "key", key);
+	const struct rec *old = store_find(&c->s->store, K_ENV, "key", key);
+	struct change *ch = change_begin(&c->s->store);
+	struct rec *v = old ? change_edit(ch, old) : change_add(ch, K_ENV);
 
-	if (!v)
-		v = store_add(&c->s->store, K_ENV);
 	rec_set(v, "key", key);
 	rec_set_value(v, "value", json_get(body, "value"));
-	if (store_save(&c->s->store, v, &e) < 0)
-		reply_error(c, 500, "failed to save environment variable: %s", e.msg);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to save environment variable: %s", e.msg);
 	else
 		reply_empty(c, 201);
 	free(key);
@@ -124,11 +132,15 @@ void h_env_set(struct call *c)
 
 void h_env_delete(struct call *c)
 {
-	struct rec *v = store_find(&c->s->store, K_ENV, "key", c->param[0]);
+	const struct rec *v = store_find(&c->s->store, K_ENV, "key", c->param[0]);
+	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 
-	if (v && store_remove(&c->s->store, v, &e) < 0)
-		reply_error(c, 500, "failed to remove environment variable: %s", e.msg);
+	if (v)
+		change_remove(ch, v);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to remove environment variable: %s",
+		            e.msg);
 	else
 		reply_empty(c, 204);
 }
@@ -158,7 +170,7 @@ void h_registry_get(struct call *c)
 	struct kv env = { 0 };
 	struct err e = { 0 };
 
-	for (const struct rec *v = c->s->store.first[K_ENV]; v; v = v->next)
+	for (const struct rec *v = store_first(&c->s->store, K_ENV); v; v = store_next(v))
 		kv_set(&env, rec_text(v, "key"), rec_text(v, "value"));
 	if (call_query(c, "workspaceId", &id)) {
 		const struct rec *w = store_find_any(&c->s->store, K_WORKSPACE, buf_cstr(&id));

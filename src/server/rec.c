@@ -1,9 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See rec.h. */
-#include "server/rec.h"
+#include "server/rec_impl.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
+
+#include <stdlib.h>
+
+/* Names that nearly every field has: they are not copied. */
+static const char *const known[] = {
+	"action",         "agentless",
+	"alias",          "apiKey",
+	"buildConfig",    "containerConfig",
+	"createdAt",      "default",
+	"deleted",        "envVars",
+	"error",          "gitProviderConfigId",
+	"hash",           "id",
+	"image",          "key",
+	"labels",         "linked",
+	"mdGit",          "mdJobs",
+	"mdProviders",    "mdUpdated",
+	"mdUptime",       "metadata",
+	"name",           "options",
+	"prebuildId",     "providerId",
+	"providerInfo",   "providerMetadata",
+	"repository",     "repositoryUrl",
+	"resourceId",     "resourceType",
+	"runnerId",       "state",
+	"targetConfigId", "targetId",
+	"token",          "type",
+	"updatedAt",      "user",
+	"username",       "value",
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, *(const char *const *)b);
+}
+
+static void set_name(struct field *f, const char *name)
+{
+	const char *const *at = bsearch(name, known, ARRAY_LEN(known), sizeof(known[0]), by_name);
+
+	f->own_name = !at;
+	f->name = at ? *at : mem_dup(name);
+}
+
+static void name_free(struct field *f)
+{
+	union {
+		const char *borrowed;
+		char *owned;
+	} u = { .borrowed = f->name };
+
+	if (f->own_name)
+		free(u.owned);
+}
 
 struct rec *rec_new(int kind)
 {
@@ -15,8 +67,8 @@ struct rec *rec_new(int kind)
 
 static void fields_free(struct rec *r)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->fields[i].name);
+	for (unsigned i = 0; i < r->n; i++) {
+		name_free(&r->fields[i]);
 		mem_free_secret(r->fields[i].value);
 	}
 	free(r->fields);
@@ -32,12 +84,73 @@ void rec_free(struct rec *r)
 	free(r);
 }
 
+struct rec *rec_copy(const struct rec *r)
+{
+	struct rec *copy = rec_new(r->kind);
+
+	copy->seq = r->seq;
+	copy->n = r->n;
+	copy->fields = mem_array(r->n, sizeof(*copy->fields));
+	for (unsigned i = 0; i < r->n; i++) {
+		set_name(&copy->fields[i], r->fields[i].name);
+		copy->fields[i].value = mem_dup(r->fields[i].value);
+		copy->fields[i].raw = r->fields[i].raw;
+	}
+	return copy;
+}
+
+void rec_swap(struct rec *a, struct rec *b)
+{
+	struct field *fields = a->fields;
+	unsigned n = a->n;
+
+	a->fields = b->fields;
+	a->n = b->n;
+	b->fields = fields;
+	b->n = n;
+}
+
+int rec_kind(const struct rec *r)
+{
+	return r->kind;
+}
+
+int64_t rec_seq(const struct rec *r)
+{
+	return r->seq;
+}
+
 static struct field *find(const struct rec *r, const char *name)
 {
-	for (size_t i = 0; i < r->n; i++)
+	for (unsigned i = 0; i < r->n; i++)
 		if (strcmp(r->fields[i].name, name) == 0)
 			return &r->fields[i];
 	return NULL;
+}
+
+const char *rec_value(const struct rec *r, const char *name)
+{
+	const struct field *f = find(r, name);
+
+	return f ? f->value : NULL;
+}
+
+static bool has_same(const struct rec *r, const struct field *f)
+{
+	const struct field *other = find(r, f->name);
+
+	return other && other->raw == f->raw && strcmp(other->value, f->value) == 0;
+}
+
+bool rec_differ_beyond(const struct rec *a, const struct rec *b, const char *prefix)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (!str_starts(str_of(a->fields[i].name), prefix) && !has_same(b, &a->fields[i]))
+			return true;
+	for (unsigned i = 0; i < b->n; i++)
+		if (!str_starts(str_of(b->fields[i].name), prefix) && !find(a, b->fields[i].name))
+			return true;
+	return false;
 }
 
 const char *rec_get(const struct rec *r, const char *name)
@@ -100,13 +213,13 @@ static void set(struct rec *r, const char *name, struct str value, bool raw)
 	if (!f) {
 		r->fields = mem_realloc(r->fields, (r->n + 1) * sizeof(*f));
 		f = &r->fields[r->n++];
-		*f = (struct field){ .name = mem_dup(name) };
+		*f = (struct field){ 0 };
+		set_name(f, name);
 	} else {
 		mem_free_secret(f->value);
 	}
 	f->value = copy;
 	f->raw = raw;
-	r->unsaved = true;
 }
 
 void rec_set(struct rec *r, const char *name, const char *value)
@@ -158,17 +271,16 @@ void rec_write(const struct rec *r, struct buf *b, const char *name, const char 
 		jw_str(b, str_of(f->value));
 }
 
-void rec_write_file(const struct rec *r, struct buf *b)
+void rec_write_all(const struct rec *r, struct buf *b)
 {
 	jw_obj(b);
 	jw_kint(b, "seq", r->seq);
-	for (size_t i = 0; i < r->n; i++)
+	for (unsigned i = 0; i < r->n; i++)
 		rec_write(r, b, r->fields[i].name, NULL);
 	jw_obj_end(b);
-	buf_addc(b, '\n');
 }
 
-bool rec_read_file(struct rec *r, struct json obj)
+bool rec_read_all(struct rec *r, struct json obj)
 {
 	int64_t seq;
 
@@ -184,6 +296,5 @@ bool rec_read_file(struct rec *r, struct json obj)
 			rec_set_value(r, buf_cstr(&key), m);
 		buf_free(&key);
 	}
-	r->unsaved = false;
 	return true;
 }

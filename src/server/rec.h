@@ -2,6 +2,9 @@
 /*
  * One stored resource: an ordered list of named values. A value is text, or a piece of JSON (null,
  * numbers, objects); files and answers are made of the same values, so no field is described twice.
+ *
+ * Opaque: what is stored is only ever seen through a const pointer, and a pointer that is not
+ * const is a draft that a change (change.h) handed out.
  */
 #ifndef SERVER_REC_H
 #define SERVER_REC_H
@@ -12,23 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct field {
-	char *name;
-	char *value; /* decoded text, or JSON when raw; never NULL */
-	bool raw;
-};
+struct rec;
 
-struct rec {
-	struct rec *next;
-	int kind;     /* enum kind of store.h */
-	int64_t seq;  /* order of creation */
-	bool unsaved; /* changed by rec_* since it was last written */
-	struct field *fields;
-	size_t n;
-};
-
-struct rec *rec_new(int kind);
-void rec_free(struct rec *r); /* wipes: values may be secrets */
+int rec_kind(const struct rec *r);    /* enum kind of store.h */
+int64_t rec_seq(const struct rec *r); /* order of creation */
 /* Text of a field; NULL when it is missing or JSON (null included). Borrowed until it changes. */
 const char *rec_get(const struct rec *r, const char *name);
 const char *rec_text(const struct rec *r, const char *name); /* as rec_get, but "" for NULL */
@@ -38,18 +28,15 @@ bool rec_is(const struct rec *r, const char *name, const char *value);
 bool rec_has(const struct rec *r, const char *name); /* there, and not null */
 bool rec_bool(const struct rec *r, const char *name);
 int64_t rec_int(const struct rec *r, const char *name); /* 0 when it is no integer */
-/* NULL stores null. */
+/* "name":value; null when the field is missing. as: another name in the output, or NULL. */
+void rec_write(const struct rec *r, struct buf *b, const char *name, const char *as);
+
+/* Of drafts. NULL stores null. */
 void rec_set(struct rec *r, const char *name, const char *value);
 void rec_set_json(struct rec *r, const char *name, struct str json);
 void rec_set_int(struct rec *r, const char *name, int64_t value);
 void rec_set_bool(struct rec *r, const char *name, bool value);
 /* A JSON value (absent: null) as field: strings decoded, all else as it is. */
 void rec_set_value(struct rec *r, const char *name, struct json v);
-
-/* "name":value; null when the field is missing. as: another name in the output, or NULL. */
-void rec_write(const struct rec *r, struct buf *b, const char *name, const char *as);
-void rec_write_file(const struct rec *r, struct buf *b);
-/* False when obj is no object of a stored resource. */
-bool rec_read_file(struct rec *r, struct json obj);
 
 #endif

@@ -6,6 +6,8 @@
 #include "base/kv.h"
 #include "base/mem.h"
 
+#include <errno.h>
+
 static const char *word(enum kind kind)
 {
 	return kind == K_TARGET ? "target" : "workspace";
@@ -60,27 +62,34 @@ void resource_env(struct call *c, struct buf *b, const char *target_id, const ch
 
 const struct rec *resource_config(const struct srv *s, const struct rec *r)
 {
-	const struct rec *target = r->kind == K_WORKSPACE ? store_find(&s->store, K_TARGET, "id",
-	                                                               rec_text(r, "targetId"))
-	                                                  : r;
+	const struct rec *target = r;
+
+	if (rec_kind(r) == K_WORKSPACE)
+		target = store_find(&s->store, K_TARGET, "id", rec_text(r, "targetId"));
 
 	if (!target)
 		return NULL;
 	return store_find(&s->store, K_CONFIG, "id", rec_text(target, "targetConfigId"));
 }
 
-static int create_job(struct srv *s, const struct rec *r, const char *action, struct err *e)
+int error_status(const struct err *e)
+{
+	bool full = e->kind == ERR_SYS && (e->code == ENOSPC || e->code == EDQUOT);
+
+	return full ? 507 : 500;
+}
+
+static const char *runner_of(const struct srv *s, const struct rec *r)
 {
 	const struct rec *config = resource_config(s, r);
 
-	return job_create(s, word((enum kind)r->kind), rec_text(r, "id"),
-	                  config ? rec_get(config, "runnerId") : NULL, action, NULL, e);
+	return config ? rec_get(config, "runnerId") : NULL;
 }
 
 void resource_act(struct call *c, enum kind kind, const char *action)
 {
 	bool deleted;
-	struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
+	const struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
 	const struct rec *config = r ? resource_config(c->s, r) : NULL;
 	struct err e = { 0 };
 	int rc;
@@ -90,37 +99,43 @@ void resource_act(struct call *c, enum kind kind, const char *action)
 	else if (kind == K_TARGET && config && rec_bool(config, "agentless"))
 		rc = err_set(&e, ERR_UNSUPPORTED, 0, "provider uses an agentless target");
 	else
-		rc = create_job(c->s, r, action, &e);
+		rc = job_create(c->s, word(kind), rec_text(r, "id"), runner_of(c->s, r), action,
+		                NULL, &e);
 	if (rc < 0)
-		reply_error(c, 500, "failed to %s %s %s: %s", action, word(kind), c->param[0],
-		            e.msg);
+		reply_error(c, error_status(&e), "failed to %s %s %s: %s", action, word(kind),
+		            c->param[0], e.msg);
 	else
 		reply_empty(c, 200);
 }
 
-/* The resource keeps its file until the job is done; only its name, key and heartbeat go. The job
- * comes first: cut short after it, the deletion still happens. */
-static int begin_delete(struct srv *s, struct rec *r, bool force, struct err *e)
+/* The resource stays until the job is done; only its name, key and heartbeat go. */
+static int begin_delete(struct srv *s, const struct rec *r, bool force, struct err *e)
 {
+	enum kind kind = (enum kind)rec_kind(r);
+	struct change *ch = change_begin(&s->store);
 	struct buf name = { 0 };
-	int rc = create_job(s, r, force ? "force-delete" : "delete", e);
+	struct rec *draft;
 
-	if (rc < 0)
-		return rc;
+	if (job_add(s, ch, word(kind), rec_text(r, "id"), runner_of(s, r),
+	            force ? "force-delete" : "delete", NULL, e) < 0) {
+		change_drop(ch);
+		return -1;
+	}
+	draft = change_edit(ch, r);
 	buf_addf(&name, "_DELETED_%s_DELETED_", rec_text(r, "name"));
-	rec_set(r, "name", buf_cstr(&name));
-	rec_set(r, "mdUpdated", NULL);
-	if (r->kind == K_TARGET && !force)
-		rec_set_bool(r, "default", false);
+	rec_set(draft, "name", buf_cstr(&name));
+	rec_set(draft, "mdUpdated", NULL);
+	if (kind == K_TARGET && !force)
+		rec_set_bool(draft, "default", false);
 	buf_free(&name);
-	key_delete(s, word((enum kind)r->kind), rec_text(r, "id"));
-	return store_save(&s->store, r, e);
+	key_remove(s, ch, word(kind), rec_text(r, "id"));
+	return change_commit(ch, e);
 }
 
 void resource_delete(struct call *c, enum kind kind)
 {
 	bool deleted, force;
-	struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
+	const struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
 	struct err e = { 0 };
 
 	if (!call_force(c, &force))
@@ -128,7 +143,7 @@ void resource_delete(struct call *c, enum kind kind)
 	if (!r)
 		reply_error(c, 500, "failed to delete %s: %s not found", word(kind), word(kind));
 	else if (begin_delete(c->s, r, force, &e) < 0)
-		reply_error(c, 500, "failed to delete %s: %s", word(kind), e.msg);
+		reply_error(c, error_status(&e), "failed to delete %s: %s", word(kind), e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -161,17 +176,19 @@ void resource_provider_metadata(struct call *c, enum kind kind)
 	               &body))
 		return;
 	bool deleted;
-	struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
+	const struct rec *r = find_live(c->s, kind, c->param[0], &deleted);
 
 	if (!r) {
 		reply_error(c, 500, "failed to update %s provider metadata for %s: %s not found",
 		            word(kind), c->param[0], word(kind));
 		return;
 	}
-	rec_set_value(r, "providerMetadata", json_get(body, "metadata"));
-	if (store_save(&c->s->store, r, &e) < 0)
-		reply_error(c, 500, "failed to update %s provider metadata for %s: %s", word(kind),
-		            c->param[0], e.msg);
+	struct change *ch = change_begin(&c->s->store);
+
+	rec_set_value(change_edit(ch, r), "providerMetadata", json_get(body, "metadata"));
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to update %s provider metadata for %s: %s",
+		            word(kind), c->param[0], e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -183,22 +200,26 @@ void resource_metadata(struct call *c, enum kind kind)
 
 	if (!call_body(c, kind == K_TARGET ? &dto_target_metadata : &dto_workspace_metadata, &body))
 		return;
-	struct rec *r = store_find(&c->s->store, kind, "id", c->param[0]);
+	const struct rec *r = store_find(&c->s->store, kind, "id", c->param[0]);
 
 	if (!r || !rec_has(r, "mdUpdated")) {
 		reply_error(c, 500, "failed to set %s metadata for %s: %s metadata not found",
 		            word(kind), c->param[0], word(kind));
 		return;
 	}
+	struct change *ch = change_begin(&c->s->store);
+	struct rec *draft = change_edit(ch, r);
+
 	stamp_now(now);
-	rec_set(r, "mdUpdated", now);
-	rec_set_value(r, "mdUptime", json_get(body, "uptime"));
+	rec_set(draft, "mdUpdated", now);
+	rec_set_value(draft, "mdUptime", json_get(body, "uptime"));
 	if (kind == K_WORKSPACE) {
 		struct buf git = { 0 };
 
 		normal_git_status(&git, json_get(body, "gitStatus"));
-		rec_set_json(r, "mdGit", buf_str(&git));
+		rec_set_json(draft, "mdGit", buf_str(&git));
 		buf_free(&git);
 	}
-	reply_empty(c, 200); /* kept in memory: it is worthless after 30 s */
+	change_beat(ch); /* kept in memory: it is worthless after 30 s */
+	reply_empty(c, 200);
 }

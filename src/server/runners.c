@@ -3,7 +3,6 @@
 #include "server/srv.h"
 
 #include "base/jsonw.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "server/manifest.h"
 
@@ -24,25 +23,26 @@ void h_runner_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *r = c->s->store.first[K_RUNNER]; r; r = r->next)
+	for (const struct rec *r = store_first(&c->s->store, K_RUNNER); r; r = store_next(r))
 		view_runner_dto(&b, r);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 }
 
-static int runner_create(struct srv *s, struct json body, struct rec **out, char key[API_KEY_SIZE],
-                         struct err *e)
+static int runner_create(struct srv *s, struct json body, const struct rec **out,
+                         char key[API_KEY_SIZE], struct err *e)
 {
 	char *id = json_dup_or_empty(json_get(body, "id"));
 	char *name = json_dup_or_empty(json_get(body, "name"));
+	struct change *ch = change_begin(&s->store);
 	char now[STAMP_SIZE];
 	int rc = -1;
 
 	if (store_find_any(&s->store, K_RUNNER, name) ||
 	    store_find(&s->store, K_RUNNER, "id", id)) {
 		err_set(e, ERR_EXISTS, 0, "runner already exists");
-	} else if (key_create(s, "runner", id, key, e) == 0) {
-		struct rec *r = store_add(&s->store, K_RUNNER);
+	} else if (key_add(s, ch, "runner", id, key, e) == 0) {
+		struct rec *r = change_add(ch, K_RUNNER);
 
 		stamp_now(now);
 		rec_set(r, "id", id);
@@ -51,11 +51,11 @@ static int runner_create(struct srv *s, struct json body, struct rec **out, char
 		rec_set_int(r, "mdUptime", 0);
 		rec_set_int(r, "mdJobs", 0);
 		rec_set(r, "mdProviders", NULL);
-		rc = store_save(&s->store, r, e);
-		if (rc < 0)
-			key_delete(s, "runner", id);
 		*out = r;
+		rc = change_commit(ch, e);
+		ch = NULL;
 	}
+	change_drop(ch);
 	free(id);
 	free(name);
 	return rc;
@@ -66,13 +66,13 @@ void h_runner_create(struct call *c)
 	struct json body;
 	struct err e = { 0 };
 	struct buf b = { 0 };
-	struct rec *r = NULL;
+	const struct rec *r = NULL;
 	char key[API_KEY_SIZE];
 
 	if (!call_body(c, &dto_create_runner, &body))
 		return;
 	if (runner_create(c->s, body, &r, key, &e) < 0) {
-		reply_error(c, 500, "failed to create runner: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to create runner: %s", e.msg);
 		return;
 	}
 	jw_obj(&b);
@@ -96,43 +96,38 @@ void h_runner_get(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-/* One default target of the runner stops being the default. */
-static void clear_default(struct srv *s, const char *runner_id)
+/* The runner's default target stops being the default. */
+static void clear_default(struct srv *s, struct change *ch, const char *runner_id)
 {
-	struct err e = { 0 };
+	const struct rec *t = store_find(&s->store, K_TARGET, "default", "true");
 
-	for (struct rec *t = s->store.first[K_TARGET]; t; t = t->next) {
+	for (; t; t = store_find_next(&s->store, t, "default")) {
 		const struct rec *config = store_find(&s->store, K_CONFIG, "id",
 		                                      rec_text(t, "targetConfigId"));
 
-		if (!rec_bool(t, "default") || !config || !rec_is(config, "runnerId", runner_id))
-			continue;
-		rec_set_bool(t, "default", false);
-		if (store_save(&s->store, t, &e) < 0)
-			log_warn("server: %s", e.msg);
-		return;
+		if (config && rec_is(config, "runnerId", runner_id))
+			rec_set_bool(change_edit(ch, t), "default", false);
 	}
 }
 
 void h_runner_delete(struct call *c)
 {
-	struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
+	const struct rec *r = store_find_any(&c->s->store, K_RUNNER, c->param[0]);
 	struct err e = { 0 };
 
 	if (!r) {
 		reply_error(c, 500, "failed to delete runner: runner not found");
 		return;
 	}
-	char *id = mem_dup(rec_text(r, "id"));
+	struct change *ch = change_begin(&c->s->store);
 
-	if (store_remove(&c->s->store, r, &e) < 0) {
-		reply_error(c, 500, "failed to delete runner: %s", e.msg);
-	} else {
-		key_delete(c->s, "runner", id);
-		clear_default(c->s, id);
+	key_remove(c->s, ch, "runner", rec_text(r, "id"));
+	clear_default(c->s, ch, rec_text(r, "id"));
+	change_remove(ch, r);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to delete runner: %s", e.msg);
+	else
 		reply_empty(c, 200);
-	}
-	free(id);
 }
 
 static void providers_json(struct buf *b, struct json list)
@@ -153,7 +148,7 @@ void h_runner_metadata(struct call *c)
 
 	if (!call_body(c, &dto_runner_metadata, &body))
 		return;
-	struct rec *r = store_find(&c->s->store, K_RUNNER, "id", c->param[0]);
+	const struct rec *r = store_find(&c->s->store, K_RUNNER, "id", c->param[0]);
 
 	if (!r) {
 		reply_error(c, 500,
@@ -168,14 +163,20 @@ void h_runner_metadata(struct call *c)
 	struct str before = rec_json(r, "mdProviders");
 	bool changed = before.n != providers.n || memcmp(before.p, providers.p, before.n) != 0;
 
-	rec_set(r, "mdUpdated", now);
-	rec_set_int(r, "mdUptime", uptime);
-	rec_set_int(r, "mdJobs", jobs);
-	rec_set_json(r, "mdProviders", buf_str(&providers));
+	struct change *ch = change_begin(&c->s->store);
+	struct rec *draft = change_edit(ch, r);
+
+	rec_set(draft, "mdUpdated", now);
+	rec_set_int(draft, "mdUptime", uptime);
+	rec_set_int(draft, "mdJobs", jobs);
+	rec_set_json(draft, "mdProviders", buf_str(&providers));
 	buf_free(&providers);
 	/* A heartbeat is old after 30 s: it is not worth a write to the disk, its providers are. */
-	if (changed && store_save(&c->s->store, r, &e) < 0)
-		reply_error(c, 500, "failed to set runner metadata for %s: %s", c->param[0], e.msg);
+	if (!changed)
+		change_beat(ch);
+	if (changed && change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to set runner metadata for %s: %s",
+		            c->param[0], e.msg);
 	else
 		reply_empty(c, 200);
 }
@@ -198,7 +199,8 @@ void h_providers_all(struct call *c)
 		reply_error(c, 500, "failed to list providers: runner metadata not found");
 	} else {
 		jw_arr(&b);
-		for (const struct rec *r = c->s->store.first[K_RUNNER]; r; r = r->next)
+		for (const struct rec *r = store_first(&c->s->store, K_RUNNER); r;
+		     r = store_next(r))
 			if (!one || rec_is(r, "id", buf_cstr(&id)))
 				add_providers(&b, r);
 		jw_arr_end(&b);
@@ -260,7 +262,7 @@ static void queue(struct call *c, const char *verb, const char *action, bool man
 	/* By id, also when the caller gave the name: no runner polls under a name. */
 	if (job_create(c->s, "runner", rec_text(r, "id"), rec_text(r, "id"), action,
 	               buf_cstr(&metadata), &e) < 0)
-		reply_error(c, 500, "failed to %s provider: %s", verb, e.msg);
+		reply_error(c, error_status(&e), "failed to %s provider: %s", verb, e.msg);
 	else
 		reply_empty(c, 200);
 	buf_free(&version);

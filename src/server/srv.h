@@ -7,6 +7,7 @@
 #define SERVER_SRV_H
 
 #include "net/httpd.h"
+#include "server/change.h"
 #include "server/dto.h"
 #include "server/store.h"
 
@@ -28,11 +29,12 @@ struct srv {
 	struct srv_options opt;
 	struct httpd *httpd;
 	bool tls;
-	char *id;               /* of this Server, a UUID */
-	struct buf config;      /* what PUT /server/config stored; empty: defaults */
-	struct waiter *waiters; /* long polls */
-	struct logsock *logs;   /* log sockets */
-	char *self_sum;         /* line of SHA256SUMS for our executable; NULL: not needed yet */
+	char *id;            /* of this Server, a UUID */
+	struct buf config;   /* what PUT /server/config stored; empty: defaults */
+	struct polls *polls; /* long polls that wait */
+	struct deadline prune_at;
+	struct logsock *logs; /* log sockets */
+	char *self_sum;       /* line of SHA256SUMS for our executable; NULL: not needed yet */
 };
 
 enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
@@ -71,17 +73,31 @@ void stamp_now(char out[STAMP_SIZE]); /* RFC 3339 UTC, nanoseconds, trailing zer
 int new_id(char out[ID_SIZE], struct err *e);
 int new_hex_id(struct buf *b, struct err *e); /* 64 digits */
 int new_uuid(struct buf *b, struct err *e);
-/* Makes a key of that type and name; its text goes to out (wipe it). ERR_EXISTS. */
+/* Adds a key of that type and name to a change; its text goes to out (wipe it). ERR_EXISTS. */
+int key_add(struct srv *s, struct change *ch, const char *type, const char *name,
+            char out[API_KEY_SIZE], struct err *e);
+/* As a change of its own. */
 int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
                struct err *e);
+/* NULL also for the key of a runner, target or workspace that is not there: such a key is kept,
+ * its owner's file may have been set aside, but it opens nothing. */
 const struct rec *key_find(const struct srv *s, struct str key);
 /* None of that type and name: nothing. */
-void key_delete(struct srv *s, const char *type, const char *name);
+void key_remove(struct srv *s, struct change *ch, const char *type, const char *name);
+
+/* Opens the store and brings the jobs in order; srv_close also of what was not opened. */
+int srv_open(struct srv *s, const char *data, struct err *e);
+void srv_close(struct srv *s);
+/* Status of the answer to a change that failed: 507 when there is no room, else 500. */
+int error_status(const struct err *e);
 
 /* jobs.c (protocol 1.1, 3.3) */
+/* ERR_BUSY while another job of the resource is open. */
+int job_add(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+            const char *runner_id, const char *action, const char *metadata, struct err *e);
 int job_create(struct srv *s, const char *type, const char *resource_id, const char *runner_id,
                const char *action, const char *metadata, struct err *e);
-/* Would job_create be refused? */
+/* Would job_add be refused? */
 bool job_in_progress(const struct srv *s, const char *type, const char *resource_id);
 /* A target's, workspace's or build's last job: the one whose state was updated last; NULL if none
  * was. Jobs of an earlier resource with the same id do not count. */
@@ -99,7 +115,8 @@ void state_of(const struct srv *s, const struct rec *r, struct state *out);
 void state_of_runner(const struct rec *r, struct state *out);
 bool is_deleted(const struct srv *s, const struct rec *r);
 /* By id, else by name; a deleted one counts as deleted: *deleted. */
-struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_name, bool *deleted);
+const struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_name,
+                            bool *deleted);
 
 /* view.c: JSON of resources, fields in the reference's order. */
 #define VIEW_HIDE 1u     /* client key: DAYTONA_* variables and keys are left out */
@@ -107,6 +124,7 @@ struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_nam
 #define VIEW_STATE 4u    /* with the computed state */
 #define VIEW_NESTED 8u   /* as a member of another resource: its own relations are not loaded */
 #define VIEW_CREATED 16u /* target of a workspace just made: loaded, but for the workspaces */
+#define VIEW_NEW 32u     /* a workspace just made: its metadata has not been read back */
 void view_job(struct buf *b, const struct rec *job);
 void view_state(struct buf *b, const struct state *st);
 void view_runner(struct buf *b, const struct rec *r); /* members id, name, metadata */

@@ -70,19 +70,20 @@ void state_of(const struct srv *s, const struct rec *r, struct state *st)
 {
 	const struct rec *config = NULL;
 	const char *updated = rec_get(r, "mdUpdated");
+	bool target = rec_kind(r) == K_TARGET;
 
 	from_job(job_last(s, r), st);
-	if (r->kind == K_TARGET)
+	if (target)
 		config = store_find(&s->store, K_CONFIG, "id", rec_text(r, "targetConfigId"));
 	if (config && rec_bool(config, "agentless")) {
 		if (!one_of(st->name, "creating", "error", "deleted")) {
 			st->error = NULL;
 			set_name(st, "undefined", NULL);
 		}
-	} else if (r->kind != K_BUILD && strcmp(st->name, "started") == 0 && is_stale(updated)) {
+	} else if (rec_kind(r) != K_BUILD && strcmp(st->name, "started") == 0 &&
+	           is_stale(updated)) {
 		set_name(st, "unresponsive", updated);
-		st->error = r->kind == K_TARGET ? "Target is unresponsive"
-		                                : "Workspace is unresponsive";
+		st->error = target ? "Target is unresponsive" : "Workspace is unresponsive";
 	}
 }
 
@@ -106,9 +107,10 @@ bool is_deleted(const struct srv *s, const struct rec *r)
 	       one_of(rec_text(job, "action"), "delete", "force-delete", NULL);
 }
 
-struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_name, bool *deleted)
+const struct rec *find_live(const struct srv *s, enum kind kind, const char *id_or_name,
+                            bool *deleted)
 {
-	struct rec *r = store_find_any(&s->store, kind, id_or_name);
+	const struct rec *r = store_find_any(&s->store, kind, id_or_name);
 
 	*deleted = r && is_deleted(s, r);
 	return *deleted ? NULL : r;

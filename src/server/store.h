@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Server's store: all resources in memory, each also in a file of its own below one directory
- * (mode 0700, files 0600): keys/ runners/ jobs/ target-configs/ targets/ workspaces/ builds/
- * templates/ git/ env/. A change is written as temporary, fsync, rename before it is answered.
- * Files that cannot be read are set aside as *.bad; what an interrupted change left half done is
- * removed.
+ * The Server's store: all resources in memory, found by index; each also in a file of its own below
+ * one directory (mode 0700, files 0600): keys/ runners/ jobs/ target-configs/ targets/ workspaces/
+ * builds/ templates/ git/ env/. A change (change.h) is a line of the file `journal`, synced before it
+ * is answered; the files follow (disk.h). What cannot be read is set aside as *.bad-N and said;
+ * nothing is ever removed because something else is missing.
  */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
@@ -31,26 +31,54 @@ enum kind {
 	K_N,
 };
 
+struct index;
+struct disk;
+
 struct store {
 	char *dir;
-	int lock_fd;
-	struct rec *first[K_N];
-	int64_t next_seq;
+	struct index *index;
+	struct disk *disk;
+	/* Called after a change for each record that is new or other than before. It changes
+	 * nothing in the store. May be NULL. */
+	void (*published)(void *arg, const struct rec *r);
+	void *arg;
 };
 
 /* Takes the directory's lock (ERR_BUSY when another server has it) and loads everything. A
  * directory that is not empty and no server's is refused. */
 int store_open(struct store *s, const char *dir, struct err *e);
 void store_close(struct store *s); /* writes what was kept for later; idempotent */
-/* A new resource, in memory, at the end of its kind. */
-struct rec *store_add(struct store *s, enum kind kind);
-/* Durable when it returns 0. On failure r is what its file says again; a new one is freed. */
-int store_save(struct store *s, struct rec *r, struct err *e);
-int store_remove(struct store *s, struct rec *r, struct err *e); /* frees r */
-/* First of that kind whose text field has the value; NULL if none. */
-struct rec *store_find(const struct store *s, enum kind kind, const char *field, const char *value);
+
+/* All of a kind, in order of creation: a change ends the walk. NULL at the end. */
+const struct rec *store_first(const struct store *s, enum kind kind);
+const struct rec *store_next(const struct rec *r);
+/* Those of that kind whose field has the value, in order of creation. Only indexed fields
+ * (index.c) can be asked for, so the cost does not depend on what else is stored. */
+const struct rec *store_find(const struct store *s, enum kind kind, const char *field,
+                             const char *value);
+const struct rec *store_find_next(const struct store *s, const struct rec *r, const char *field);
 /* By id, else by name. */
-struct rec *store_find_any(const struct store *s, enum kind kind, const char *id_or_name);
+const struct rec *store_find_any(const struct store *s, enum kind kind, const char *id_or_name);
+
+/* Jobs by what is to become of them: pending and running ones of a runner ("": of none), and
+ * those that tell nothing any more. */
+enum queue {
+	Q_PENDING,
+	Q_RUNNING,
+	Q_PAST,
+};
+const struct rec *store_queue(const struct store *s, enum queue q, const char *runner_id);
+const struct rec *store_queue_next(const struct rec *job);
+size_t store_count_past(const struct store *s);
+/* Puts a finished job among the past ones, or takes it away from them. In memory only. */
+void store_set_past(struct store *s, const struct rec *job, bool past);
+
+/* Records and comparisons that look-ups have cost so far: for tests of growth. */
+uint64_t store_work(const struct store *s);
+/* Files that were set aside when the store was opened. */
+size_t store_bad_files(const struct store *s);
+/* Greater than any that was given before, restarts included. */
+int64_t store_next_number(struct store *s);
 /* Leaves a text for others in the lock file: it is of use only while we hold the lock. */
 int store_note(struct store *s, struct str text, struct err *e);
 /* Path of a file in the store's directory; the caller frees. */

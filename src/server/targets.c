@@ -10,12 +10,17 @@ static unsigned options_flag(struct call *c)
 	return call_query_true(c, "showOptions") ? VIEW_OPTIONS : 0;
 }
 
-static struct rec *config_find(const struct srv *s, const char *id_or_name)
+static const struct rec *config_find(const struct srv *s, const char *id_or_name)
 {
-	for (struct rec *r = s->store.first[K_CONFIG]; r; r = r->next)
-		if (!rec_bool(r, "deleted") &&
-		    (rec_is(r, "id", id_or_name) || rec_is(r, "name", id_or_name)))
-			return r;
+	static const char *const by[] = { "id", "name" };
+
+	for (size_t i = 0; i < ARRAY_LEN(by); i++) {
+		const struct rec *r = store_find(&s->store, K_CONFIG, by[i], id_or_name);
+
+		for (; r; r = store_find_next(&s->store, r, by[i]))
+			if (!rec_bool(r, "deleted"))
+				return r;
+	}
 	return NULL;
 }
 
@@ -25,14 +30,14 @@ void h_target_config_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *r = c->s->store.first[K_CONFIG]; r; r = r->next)
+	for (const struct rec *r = store_first(&c->s->store, K_CONFIG); r; r = store_next(r))
 		if (!rec_bool(r, "deleted"))
 			view_config(&b, r, flags);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 }
 
-static struct rec *config_create(struct srv *s, struct json body, struct err *e)
+static const struct rec *config_create(struct srv *s, struct json body, struct err *e)
 {
 	struct json info = json_get(body, "providerInfo");
 	char *name = json_dup_or_empty(json_get(body, "name"));
@@ -43,7 +48,9 @@ static struct rec *config_create(struct srv *s, struct json body, struct err *e)
 		err_set(e, ERR_EXISTS, 0, "target config with the same name already exists");
 	} else if (new_hex_id(&id, e) == 0) {
 		normal_provider(&provider, info);
-		r = store_add(&s->store, K_CONFIG);
+		struct change *ch = change_begin(&s->store);
+
+		r = change_add(ch, K_CONFIG);
 		rec_set(r, "id", buf_cstr(&id));
 		rec_set(r, "name", name);
 		rec_set_json(r, "providerInfo", buf_str(&provider));
@@ -51,7 +58,7 @@ static struct rec *config_create(struct srv *s, struct json body, struct err *e)
 		rec_set_bool(r, "deleted", false);
 		rec_set_value(r, "runnerId", json_get(info, "runnerId"));
 		rec_set_bool(r, "agentless", json_bool(json_get(info, "agentlessTarget"), false));
-		if (store_save(&s->store, r, e) < 0)
+		if (change_commit(ch, e) < 0)
 			r = NULL;
 	}
 	free(name);
@@ -71,7 +78,7 @@ void h_target_config_create(struct call *c)
 	const struct rec *r = config_create(c->s, body, &e);
 
 	if (!r) {
-		reply_error(c, 500, "failed to set target config: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to set target config: %s", e.msg);
 		return;
 	}
 	view_config(&b, r, options_flag(c));
@@ -80,16 +87,18 @@ void h_target_config_create(struct call *c)
 
 void h_target_config_delete(struct call *c)
 {
-	struct rec *r = config_find(c->s, c->param[0]);
+	const struct rec *r = config_find(c->s, c->param[0]);
 	struct err e = { 0 };
 
 	if (!r) {
 		reply_error(c, 500, "failed to delete target config: target config not found");
 		return;
 	}
-	rec_set_bool(r, "deleted", true);
-	if (store_save(&c->s->store, r, &e) < 0)
-		reply_error(c, 500, "failed to delete target config: %s", e.msg);
+	struct change *ch = change_begin(&c->s->store);
+
+	rec_set_bool(change_edit(ch, r), "deleted", true);
+	if (change_commit(ch, &e) < 0)
+		reply_error(c, error_status(&e), "failed to delete target config: %s", e.msg);
 	else
 		reply_empty(c, 204);
 }
@@ -105,7 +114,7 @@ void h_target_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *t = c->s->store.first[K_TARGET]; t; t = t->next)
+	for (const struct rec *t = store_first(&c->s->store, K_TARGET); t; t = store_next(t))
 		if (!is_deleted(c->s, t))
 			view_target(c->s, &b, t, flags);
 	jw_arr_end(&b);
@@ -127,38 +136,19 @@ void h_target_get(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-static bool id_in_use(struct srv *s, const char *id)
-{
-	struct rec *old = store_find_any(&s->store, K_TARGET, id);
-	struct err e = { 0 };
-
-	/* The id of a deleted one is free again. */
-	return old && (!is_deleted(s, old) || store_remove(&s->store, old, &e) < 0);
-}
-
-static struct rec *target_create(struct call *c, struct json body, struct err *e)
+/* Adds target, key and job to a change; NULL with e. */
+static const struct rec *target_add(struct call *c, struct change *ch, const char *id,
+                                    const char *name, const struct rec *config, struct err *e)
 {
 	struct srv *s = c->s;
-	char *id = json_dup_or_empty(json_get(body, "id"));
-	char *name = json_dup_or_empty(json_get(body, "name"));
-	char *config_id = json_dup_or_empty(json_get(body, "targetConfigId"));
-	const struct rec *config = config_find(s, config_id);
 	struct buf env = { 0 };
 	char key[API_KEY_SIZE] = "", now[STAMP_SIZE];
 	struct rec *t = NULL;
 
-	if (id_in_use(s, id)) {
-		err_set(e, ERR_EXISTS, 0, "target already exists");
-	} else if (!config) {
-		err_set(e, ERR_NOT_FOUND, 0, "target config not found");
-	} else if (!resource_name_ok(name)) {
-		err_set(e, ERR_USAGE, 0, "name is not a valid alphanumeric string");
-	} else if (job_in_progress(s, "target", id)) {
-		err_set(e, ERR_BUSY, 0, "another job is in progress");
-	} else if (key_create(s, "target", id, key, e) == 0) {
+	if (key_add(s, ch, "target", id, key, e) == 0) {
 		resource_env(c, &env, id, NULL, NULL, key, (struct json){ 0 });
 		stamp_now(now);
-		t = store_add(&s->store, K_TARGET);
+		t = change_add(ch, K_TARGET);
 		rec_set(t, "id", id);
 		rec_set(t, "name", name);
 		rec_set(t, "targetConfigId", rec_text(config, "id"));
@@ -168,20 +158,40 @@ static struct rec *target_create(struct call *c, struct json body, struct err *e
 		rec_set(t, "providerMetadata", NULL);
 		rec_set(t, "mdUpdated", now);
 		rec_set_int(t, "mdUptime", 0);
-		if (store_save(&s->store, t, e) < 0) {
-			key_delete(s, "target", id);
+		if (job_add(s, ch, "target", id, rec_get(config, "runnerId"), "create", NULL, e) <
+		    0)
 			t = NULL;
-		} else if (job_create(s, "target", id, rec_get(config, "runnerId"), "create", NULL,
-		                      e) < 0) {
-			struct err ignored = { 0 };
-
-			store_remove(&s->store, t, &ignored);
-			key_delete(s, "target", id);
-			t = NULL;
-		}
 	}
 	mem_wipe(key, sizeof(key));
 	buf_wipe(&env);
+	return t;
+}
+
+static const struct rec *target_create(struct call *c, struct json body, struct err *e)
+{
+	struct srv *s = c->s;
+	char *id = json_dup_or_empty(json_get(body, "id"));
+	char *name = json_dup_or_empty(json_get(body, "name"));
+	char *config_id = json_dup_or_empty(json_get(body, "targetConfigId"));
+	const struct rec *config = config_find(s, config_id), *t = NULL;
+	const struct rec *old = store_find_any(&s->store, K_TARGET, id);
+	struct change *ch = change_begin(&s->store);
+
+	if (old && !is_deleted(s, old)) {
+		err_set(e, ERR_EXISTS, 0, "target already exists");
+	} else if (!config) {
+		err_set(e, ERR_NOT_FOUND, 0, "target config not found");
+	} else if (!resource_name_ok(name)) {
+		err_set(e, ERR_USAGE, 0, "name is not a valid alphanumeric string");
+	} else {
+		if (old)
+			change_remove(ch, old); /* the id of a deleted one is free again */
+		t = target_add(c, ch, id, name, config, e);
+	}
+	if (!t)
+		change_drop(ch);
+	else if (change_commit(ch, e) < 0)
+		t = NULL;
 	free(id);
 	free(name);
 	free(config_id);
@@ -199,7 +209,7 @@ void h_target_create(struct call *c)
 	const struct rec *t = target_create(c, body, &e);
 
 	if (!t) {
-		reply_error(c, 500, "failed to create target: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to create target: %s", e.msg);
 		return;
 	}
 	/* Here the reference shows the variables to every caller, and no metadata. */
@@ -245,38 +255,37 @@ void h_target_provider_metadata(struct call *c)
 static int make_default(struct srv *s, const char *id_or_name, struct err *e)
 {
 	bool deleted;
-	struct rec *target = find_live(s, K_TARGET, id_or_name, &deleted);
+	const struct rec *target = find_live(s, K_TARGET, id_or_name, &deleted);
+	const struct rec *t = store_find(&s->store, K_TARGET, "default", "true");
 
 	if (!target)
 		return err_set(e, ERR_NOT_FOUND, 0, "target not found");
-	for (struct rec *t = s->store.first[K_TARGET], *next; t; t = next) {
-		next = t->next;
-		if (t == target || !rec_bool(t, "default"))
-			continue;
-		rec_set_bool(t, "default", false);
-		if (store_save(&s->store, t, e) < 0)
-			return -1;
-	}
-	rec_set_bool(target, "default", true);
-	return store_save(&s->store, target, e);
+	struct change *ch = change_begin(&s->store);
+
+	for (; t; t = store_find_next(&s->store, t, "default"))
+		rec_set_bool(change_edit(ch, t), "default", false);
+	rec_set_bool(change_edit(ch, target), "default", true);
+	return change_commit(ch, e);
+}
+
+/* 404 for an unknown target, as the reference; what could not be kept is said as such. */
+static void set_default(struct call *c, const char *what)
+{
+	struct err e = { 0 };
+
+	if (make_default(c->s, c->param[0], &e) == 0)
+		reply_empty(c, 200);
+	else
+		reply_error(c, e.kind == ERR_NOT_FOUND ? 404 : error_status(&e), "failed to %s: %s",
+		            what, e.msg);
 }
 
 void h_target_created(struct call *c)
 {
-	struct err e = { 0 };
-
-	if (make_default(c->s, c->param[0], &e) < 0)
-		reply_error(c, 404, "failed to handle successful creation of target: %s", e.msg);
-	else
-		reply_empty(c, 200);
+	set_default(c, "handle successful creation of target");
 }
 
 void h_target_default(struct call *c)
 {
-	struct err e = { 0 };
-
-	if (make_default(c->s, c->param[0], &e) < 0)
-		reply_error(c, 404, "failed to set target to default: %s", e.msg);
-	else
-		reply_empty(c, 200);
+	set_default(c, "set target to default");
 }

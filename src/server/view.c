@@ -132,10 +132,13 @@ static void key_workspaces(const struct srv *s, struct buf *b, const struct rec 
 {
 	bool any = false;
 
+	const struct rec *w = NULL;
+
 	jw_key(b, "workspaces");
-	for (const struct rec *w = s->store.first[K_WORKSPACE]; w; w = w->next) {
-		if ((flags & (VIEW_NESTED | VIEW_CREATED)) ||
-		    !rec_is(w, "targetId", rec_text(t, "id")) || is_deleted(s, w))
+	if (!(flags & (VIEW_NESTED | VIEW_CREATED)))
+		w = store_find(&s->store, K_WORKSPACE, "targetId", rec_text(t, "id"));
+	for (; w; w = store_find_next(&s->store, w, "targetId")) {
+		if (is_deleted(s, w))
 			continue;
 		if (!any)
 			jw_arr(b);
@@ -170,10 +173,10 @@ void view_target(const struct srv *s, struct buf *b, const struct rec *t, unsign
 	jw_obj_end(b);
 }
 
-static void key_workspace_metadata(struct buf *b, const struct rec *w, bool nested)
+static void key_workspace_metadata(struct buf *b, const struct rec *w, bool hidden)
 {
 	jw_key(b, "metadata");
-	if (nested || !rec_has(w, "mdUpdated")) {
+	if (hidden || !rec_has(w, "mdUpdated")) {
 		jw_null(b);
 		return;
 	}
@@ -211,7 +214,7 @@ void view_workspace(const struct srv *s, struct buf *b, const struct rec *w, uns
 		jw_kstr(b, "apiKey", "");
 	else
 		rec_write(w, b, "apiKey", NULL);
-	key_workspace_metadata(b, w, nested);
+	key_workspace_metadata(b, w, nested || (flags & VIEW_NEW));
 	if (rec_has(w, "gitProviderConfigId"))
 		rec_write(w, b, "gitProviderConfigId", NULL);
 	key_last_job(b, job_last(s, w), nested);

@@ -66,7 +66,7 @@ void h_workspace_list(struct call *c)
 
 	labels_wanted(c, &wanted);
 	jw_arr(&b);
-	for (const struct rec *w = c->s->store.first[K_WORKSPACE]; w; w = w->next)
+	for (const struct rec *w = store_first(&c->s->store, K_WORKSPACE); w; w = store_next(w))
 		if (!is_deleted(c->s, w) && has_labels(w, buf_str(&wanted)))
 			view(c, &b, w);
 	jw_arr_end(&b);
@@ -137,10 +137,11 @@ static void fill(struct call *c, struct rec *w, struct json body, const char *ur
 	                "\"ahead\":0,\"behind\":0}"));
 }
 
-static int check_new(struct srv *s, const char *id, const char *name, struct err *e)
+static int check_new(struct srv *s, struct change *ch, const char *id, const char *name,
+                     struct err *e)
 {
 	bool deleted;
-	struct rec *old = store_find(&s->store, K_WORKSPACE, "id", id);
+	const struct rec *old = store_find(&s->store, K_WORKSPACE, "id", id);
 
 	if (find_live(s, K_WORKSPACE, name, &deleted) || (old && !is_deleted(s, old)))
 		return err_set(e, ERR_EXISTS, 0, "workspace already exists");
@@ -149,14 +150,16 @@ static int check_new(struct srv *s, const char *id, const char *name, struct err
 		               "workspace name is not valid. Only [a-zA-Z0-9-_.] are allowed");
 	if (job_in_progress(s, "workspace", id))
 		return err_set(e, ERR_BUSY, 0, "another job is in progress");
-	return old ? store_remove(&s->store, old, e) : 0;
+	if (old)
+		change_remove(ch, old);
+	return 0;
 }
 
-static struct rec *workspace_create(struct call *c, struct json body, struct err *e)
+/* Adds workspace, key and job to a change; NULL with e. */
+static const struct rec *workspace_add(struct call *c, struct change *ch, struct json body,
+                                       const char *id, const char *name, struct err *e)
 {
 	struct srv *s = c->s;
-	char *id = json_dup_or_empty(json_get(body, "id"));
-	char *name = json_dup_or_empty(json_get(body, "name"));
 	char *target = json_dup_or_empty(json_get(body, "targetId"));
 	char *git = json_dup_or_empty(json_get(body, "gitProviderConfigId"));
 	char *url = normal_repo_url(
@@ -166,40 +169,43 @@ static struct rec *workspace_create(struct call *c, struct json body, struct err
 	const struct rec *t = find_live(s, K_TARGET, target, &deleted);
 	const struct rec *config = t ? resource_config(s, t) : NULL;
 	struct rec *w = NULL;
-	struct err ignored = { 0 };
 
-	if (check_new(s, id, name, e) < 0)
-		goto out;
 	if (!t) {
 		err_set(e, ERR_NOT_FOUND, 0, "target not found");
-		goto out;
+	} else if ((git[0] || git_adopt(s, url, &git, e) == 0) &&
+	           key_add(s, ch, "workspace", id, key, e) == 0) {
+		w = change_add(ch, K_WORKSPACE);
+		rec_set(w, "id", id);
+		rec_set(w, "name", name);
+		rec_set(w, "targetId", rec_text(t, "id"));
+		rec_set(w, "gitProviderConfigId", git[0] ? git : NULL);
+		fill(c, w, body, url, key);
+		if (job_add(s, ch, "workspace", id, config ? rec_get(config, "runnerId") : NULL,
+		            "create", NULL, e) < 0)
+			w = NULL;
 	}
-	if (!git[0] && git_adopt(s, url, &git, e) < 0)
-		goto out;
-	if (key_create(s, "workspace", id, key, e) < 0)
-		goto out;
-	w = store_add(&s->store, K_WORKSPACE);
-	rec_set(w, "id", id);
-	rec_set(w, "name", name);
-	rec_set(w, "targetId", rec_text(t, "id"));
-	rec_set(w, "gitProviderConfigId", git[0] ? git : NULL);
-	fill(c, w, body, url, key);
-	if (store_save(&s->store, w, e) < 0) {
-		w = NULL;
-		key_delete(s, "workspace", id);
-	} else if (job_create(s, "workspace", id, config ? rec_get(config, "runnerId") : NULL,
-	                      "create", NULL, e) < 0) {
-		store_remove(&s->store, w, &ignored);
-		w = NULL;
-		key_delete(s, "workspace", id);
-	}
-out:
 	mem_wipe(key, sizeof(key));
-	free(id);
-	free(name);
 	free(target);
 	free(git);
 	free(url);
+	return w;
+}
+
+static const struct rec *workspace_create(struct call *c, struct json body, struct err *e)
+{
+	struct change *ch = change_begin(&c->s->store);
+	char *id = json_dup_or_empty(json_get(body, "id"));
+	char *name = json_dup_or_empty(json_get(body, "name"));
+	const struct rec *w = NULL;
+
+	if (check_new(c->s, ch, id, name, e) == 0)
+		w = workspace_add(c, ch, body, id, name, e);
+	if (!w)
+		change_drop(ch);
+	else if (change_commit(ch, e) < 0)
+		w = NULL;
+	free(id);
+	free(name);
 	return w;
 }
 
@@ -212,19 +218,15 @@ void h_workspace_create(struct call *c)
 
 	if (!call_body(c, &dto_create_workspace, &body))
 		return;
-	struct rec *w = workspace_create(c, body, &e);
+	const struct rec *w = workspace_create(c, body, &e);
 
 	if (!w) {
-		reply_error(c, 500, "failed to create workspace: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to create workspace: %s", e.msg);
 		return;
 	}
 	/* The reference answers before it has read the metadata back, but with the target's. */
-	char *updated = mem_dup(rec_text(w, "mdUpdated"));
-
-	rec_set(w, "mdUpdated", NULL);
-	view_workspace(c->s, &b, w, hide | VIEW_STATE, hide | VIEW_OPTIONS | VIEW_CREATED);
-	rec_set(w, "mdUpdated", updated);
-	free(updated);
+	view_workspace(c->s, &b, w, hide | VIEW_STATE | VIEW_NEW,
+	               hide | VIEW_OPTIONS | VIEW_CREATED);
 	reply_json(c, 200, &b);
 }
 
@@ -237,18 +239,21 @@ void h_workspace_labels(struct call *c)
 
 	if (!call_body(c, &dto_labels, &body))
 		return;
-	struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
+	const struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
 
 	if (!w) {
 		reply_error(c, 500, "failed to update workspace labels %s: workspace not found",
 		            c->param[0]);
 		return;
 	}
+	struct change *ch = change_begin(&c->s->store);
+
 	normal_map(&b, body);
-	rec_set_json(w, "labels", buf_str(&b));
+	rec_set_json(change_edit(ch, w), "labels", buf_str(&b));
 	buf_free(&b);
-	if (store_save(&c->s->store, w, &e) < 0) {
-		reply_error(c, 500, "failed to update workspace labels %s: %s", c->param[0], e.msg);
+	if (change_commit(ch, &e) < 0) {
+		reply_error(c, error_status(&e), "failed to update workspace labels %s: %s",
+		            c->param[0], e.msg);
 		return;
 	}
 	view(c, &b, w);

@@ -102,7 +102,7 @@ class Store(common.Case):
                     keys.append(json.load(file))
             self.assertEqual({k["name"] for k in keys if k["type"] == "target"}, set(targets))
             for root, _, files in os.walk(server.data):
-                self.assertEqual([f for f in files if ".tmp-" in f or f.endswith(".bad")], [], root)
+                self.assertEqual([f for f in files if ".tmp-" in f or ".bad" in f], [], root)
             self.assertEqual(server.stop(), 0)
 
     def test_bad_file_is_set_aside_and_the_rest_loads(self):
@@ -121,7 +121,7 @@ class Store(common.Case):
         server = self.start()
         self.assertEqual([r["name"] for r in server.ok("GET", "/runner").json], ["one", "two"])
         self.assertEqual(sorted(f for f in os.listdir(folder) if not f.endswith(".json")),
-                         [f"{n}.json.bad" for n in ("cut", "deep", "empty", "list", "nul", "other")])
+                         [f"{n}.json.bad-1" for n in ("cut", "deep", "empty", "list", "nul", "other")])
         self.assertIn("cut.json", server.log())
         server.stop()
 
@@ -192,6 +192,109 @@ class Store(common.Case):
         subprocess.run(["prlimit", f"--pid={server.pid}", "--fsize=unlimited:"], check=True)
         server.ok("POST", "/runner", {"id": "bbbbbbbbbbb2", "name": "two"})
         self.assertEqual(server.stop(), 0)
+
+    def with_workspace(self):
+        """A server with a target and a workspace whose create jobs are done: it, and the runner's key."""
+        server = self.start()
+        key = serverproc.make_runner(server)
+        config = serverproc.make_config(server)
+        server.ok("POST", "/target", {"id": "t1", "name": "target", "targetConfigId": config})
+        server.ok("POST", "/workspace", serverproc.workspace_body("w1", "work", "t1"))
+        serverproc.finish_job(server, key)
+        return server, key
+
+    def test_no_descriptor_left(self):
+        server, key = self.with_workspace()
+        server.ok("POST", "/workspace/w1/stop")
+        job = server.ok("GET", f"/runner/{ID}/jobs", key=key).json[0]["id"]
+        alive = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        self.addCleanup(alive.close)
+        alive.request("GET", "/health")
+        alive.getresponse().read()  # now the server has its descriptor
+        subprocess.run(["prlimit", f"--pid={server.pid}", f"--nofile={common.open_fds(server.pid)}:"], check=True)
+
+        def call(path, body, bearer):
+            alive.request("POST", path, json.dumps(body), {"Authorization": "Bearer " + bearer})
+            reply = alive.getresponse()
+            reply.read()
+            return reply.status
+
+        self.assertEqual(call("/workspace/w1/labels", {"a": "b"}, server.key), 200)
+        self.assertEqual(call(f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key), 200)
+        self.assertEqual(call(f"/runner/{ID}/jobs/{job}/state", {"state": "success"}, key), 200)
+        for _ in range(400):  # more than one checkpoint's worth
+            self.assertEqual(call("/workspace/w1/provider-metadata", {"metadata": "m" * 1000}, key), 200)
+        subprocess.run(["prlimit", f"--pid={server.pid}", "--nofile=1024:"], check=True)
+        for turn in range(2):
+            seen = server.ok("GET", "/workspace").json
+            self.assertEqual([(w["id"], w["labels"], w["state"]["name"]) for w in seen], [("w1", {"a": "b"}, "stopped")])
+            if turn == 0:
+                server.kill()
+                server = self.start()
+        server.stop()
+
+    def test_disk_without_room(self):
+        server, key = self.with_workspace()
+        server.ok("POST", "/workspace/w1/stop")
+        job = server.ok("GET", f"/runner/{ID}/jobs", key=key).json[0]["id"]
+        before = {path: server.ok("GET", path).json for path in ("/workspace", "/target", "/job", "/runner")}
+        subprocess.run(["prlimit", f"--pid={server.pid}", "--fsize=0:"], check=True)
+        calls = [("POST", "/workspace/w1/labels", {"a": "b"}, ""),
+                 ("POST", "/workspace", serverproc.workspace_body("w2", "two", "t1"), ""),
+                 ("POST", f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key),
+                 ("DELETE", f"/runner/{ID}", None, ""), ("PATCH", "/target/t1/set-default", None, ""),
+                 ("PUT", "/env", {"key": "K", "value": "v"}, ""), ("POST", "/apikey/other", None, "")]
+        for method, path, body, bearer in calls:
+            answer = server.call(method, path, body, bearer)
+            self.assertEqual(answer.status, 500, (method, path, answer.body))
+            self.assertIn("not saved", answer.json["error"], path)
+        subprocess.run(["prlimit", f"--pid={server.pid}", "--fsize=unlimited:"], check=True)
+        for turn in range(2):
+            for path, was in before.items():
+                now = server.ok("GET", path).json
+                for item in was + now:
+                    item.pop("state", None) if path == "/runner" else None
+                self.assertEqual(now, was, path)
+            self.assertEqual(server.ok("GET", "/env").json, [])
+            self.assertEqual([k["name"] for k in server.ok("GET", "/apikey").json], ["default"])
+            if turn == 0:
+                server.kill()
+                server = self.start()
+        server.ok("POST", f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key)
+        server.stop()
+
+    def test_a_damaged_file_deletes_nothing_else(self):
+        """One file of each kind, one after the other: all the others stay, keys included."""
+        for folder in ("jobs", "keys", "workspaces", "targets", "target-configs", "runners"):
+            with self.subTest(folder=folder):
+                server = serverproc.Server(self, os.path.join(self.tmp, folder), "--poll-seconds", "1")
+                key = serverproc.make_runner(server)
+                config = serverproc.make_config(server)
+                server.ok("POST", "/target", {"id": "t1", "name": "target", "targetConfigId": config})
+                server.ok("POST", "/workspace", serverproc.workspace_body("w1", "work", "t1"))
+                serverproc.finish_job(server, key)
+                server.stop()
+                files = {f: sorted(os.listdir(os.path.join(server.data, f)))
+                         for f in ("jobs", "keys", "workspaces", "targets", "target-configs", "runners")}
+                # Of the keys, not the client's: this test needs it.
+                hurt = files[folder][0]
+                if folder == "keys":
+                    for name in files[folder]:
+                        with open(os.path.join(server.data, folder, name), encoding="utf-8") as file:
+                            if json.load(file)["type"] == "workspace":
+                                hurt = name
+                os.truncate(os.path.join(server.data, folder, hurt), 20)
+                server = serverproc.Server(self, server.data, "--poll-seconds", "1")
+                with open(os.path.join(server.data, "server.log"), encoding="utf-8") as file:
+                    self.assertIn(hurt + ".bad-1", file.read())
+                for kind in ("workspaces", "targets", "runners"):
+                    want = [] if kind == folder else [files[kind][0][:-5]]
+                    self.assertEqual([r["id"] for r in server.ok("GET", "/" + kind[:-1]).json], want, kind)
+                self.assertEqual(server.call("GET", "/target", key=key).status, 401 if folder == "runners" else 200)
+                server.stop()
+                for kind, names in files.items():
+                    want = sorted(n + ".bad-1" if (kind, n) == (folder, hurt) else n for n in names)
+                    self.assertEqual(sorted(os.listdir(os.path.join(server.data, kind))), want, kind)
 
     def test_options(self):
         for args, text, code in (

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The records in memory and by what they are found. For the store's own files. */
+#ifndef SERVER_INDEX_H
+#define SERVER_INDEX_H
+
+#include "server/rec_impl.h"
+#include "server/store.h"
+
+struct index {
+	struct rec *first[K_N], *last[K_N];
+	struct group **buckets;
+	size_t n_buckets, n_groups, past;
+	uint64_t seed, work;
+	int64_t next_seq;
+};
+
+struct index *index_new(struct err *e);
+void index_free(struct index *x); /* with all records */
+/* Each at its place in the order of creation; at once when it is the newest. */
+void index_insert(struct index *x, struct rec *r);
+void index_remove(struct index *x, struct rec *r); /* the caller frees it */
+/* r gets draft's values, and draft those of r. */
+void index_update(struct index *x, struct rec *r, struct rec *draft);
+struct rec *index_find(struct index *x, enum kind kind, const char *field, const char *value);
+
+/* Folder of a kind, and the field that names the file. */
+const char *kind_dir(enum kind kind);
+const char *kind_id(enum kind kind);
+/* False for no kind's folder. */
+bool kind_of_dir(struct str dir, enum kind *kind);
+
+#endif

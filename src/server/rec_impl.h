@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of a record: for rec.c and the store's own files alone. */
+#ifndef SERVER_REC_IMPL_H
+#define SERVER_REC_IMPL_H
+
+#include "server/rec.h"
+
+#define REC_INDEXES 3 /* fields that a kind is looked up by */
+
+struct field {
+	const char *name; /* one of the known names, or the record's own */
+	char *value;      /* decoded text, or JSON when raw; never NULL */
+	bool raw, own_name;
+};
+
+struct group; /* the records with the same value in an indexed field */
+
+struct link {
+	struct rec *prev, *next; /* of the group, in order of creation */
+	struct group *group;     /* NULL: not in that index */
+};
+
+struct rec {
+	struct rec *prev, *next; /* of its kind, in order of creation */
+	int kind;
+	unsigned n;
+	int64_t seq;
+	struct field *fields;
+	struct link link[REC_INDEXES];
+	bool past;   /* a job: its place in the queue's index, see store_set_past */
+	bool beaten; /* has a heartbeat that no file has */
+};
+
+struct rec *rec_new(int kind);
+void rec_free(struct rec *r); /* wipes: values may be secrets */
+struct rec *rec_copy(const struct rec *r);
+/* Exchanges the values of two records of one kind; each keeps its place. */
+void rec_swap(struct rec *a, struct rec *b);
+/* Value of a field, text or JSON; NULL when it is missing. */
+const char *rec_value(const struct rec *r, const char *name);
+/* Do a and b differ in a field that has not this prefix? */
+bool rec_differ_beyond(const struct rec *a, const struct rec *b, const char *prefix);
+void rec_write_all(const struct rec *r, struct buf *b); /* one JSON object */
+/* False when obj is no object of a stored resource. */
+bool rec_read_all(struct rec *r, struct json obj);
+
+#endif
