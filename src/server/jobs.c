@@ -15,9 +15,10 @@
  * never among them: a resource's last job. */
 #define PAST_KEPT 500
 #define PRUNE_AT_ONCE 200
-#define PRUNE_AGAIN_MS 10000 /* when the disk is full */
+#define RUNNERS_HEARD_MS 30000 /* a heartbeat that is older counts for nothing */
+#define PRUNE_AGAIN_MS 10000   /* when the disk is full */
 
-static bool is_open(const struct rec *job)
+bool job_is_open(const struct rec *job)
 {
 	return rec_is(job, "state", "pending") || rec_is(job, "state", "running");
 }
@@ -35,7 +36,7 @@ static const struct rec *next_of(const struct srv *s, const struct rec *job)
 bool job_in_progress(const struct srv *s, const char *type, const char *resource_id)
 {
 	for (const struct rec *j = first_of(s, resource_id); j; j = next_of(s, j))
-		if (rec_is(j, "resourceType", type) && is_open(j))
+		if (rec_is(j, "resourceType", type) && job_is_open(j))
 			return true;
 	return false;
 }
@@ -98,7 +99,7 @@ static void sort_out(struct srv *s, const char *type, const char *resource_id,
 
 	for (const struct rec *j = first_of(s, resource_id); j; j = next_of(s, j))
 		if (rec_is(j, "resourceType", type))
-			store_set_past(&s->store, j, !is_open(j) && (j != last || deleted));
+			store_set_past(&s->store, j, !job_is_open(j) && (j != last || deleted));
 }
 
 static void published(void *arg, const struct rec *r)
@@ -119,7 +120,7 @@ static void begin(struct srv *s)
 	static const enum kind kinds[] = { K_TARGET, K_WORKSPACE, K_BUILD };
 
 	for (const struct rec *j = store_first(&s->store, K_JOB); j; j = store_next(j))
-		store_set_past(&s->store, j, !is_open(j));
+		store_set_past(&s->store, j, !job_is_open(j));
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		const struct rec *r = store_first(&s->store, kinds[i]);
 
@@ -179,16 +180,14 @@ void jobs_step(struct srv *s)
 		prune(s);
 }
 
-int job_add(struct srv *s, struct change *ch, const char *type, const char *resource_id,
-            const char *runner_id, const char *action, const char *metadata, struct err *e)
+static struct rec *new_job(struct change *ch, const char *type, const char *resource_id,
+                           const char *runner_id, const char *action, struct err *e)
 {
 	char id[ID_SIZE], now[STAMP_SIZE];
 	struct rec *j;
 
-	if (job_in_progress(s, type, resource_id))
-		return err_set(e, ERR_BUSY, 0, "another job is in progress");
 	if (new_id(id, e) < 0)
-		return -1;
+		return NULL;
 	stamp_now(now);
 	j = change_add(ch, K_JOB);
 	rec_set(j, "id", id);
@@ -197,11 +196,42 @@ int job_add(struct srv *s, struct change *ch, const char *type, const char *reso
 	rec_set(j, "resourceType", type);
 	rec_set(j, "state", "pending");
 	rec_set(j, "action", action);
-	rec_set(j, "metadata", metadata);
+	rec_set(j, "metadata", NULL);
 	rec_set(j, "error", NULL);
 	rec_set(j, "createdAt", now);
 	rec_set(j, "updatedAt", now);
 	rec_set_int(j, "linked", 0);
+	return j;
+}
+
+int job_add(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+            const char *runner_id, const char *action, const char *metadata, struct err *e)
+{
+	struct rec *j;
+
+	/* A forced deletion has ended what was open, in this same change. */
+	if (strcmp(action, "force-delete") != 0 && job_in_progress(s, type, resource_id))
+		return err_set(e, ERR_BUSY, 0, "another job is in progress");
+	if (strcmp(action, "force-delete") == 0 && jobs_sweep(s, ch, type, resource_id, e) < 0)
+		return -1;
+	j = new_job(ch, type, resource_id, runner_id, action, e);
+	if (j)
+		rec_set(j, "metadata", metadata);
+	return j ? 0 : -1;
+}
+
+int job_add_done(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+                 const char *runner_id, const char *action, struct err *e)
+{
+	struct rec *j;
+
+	if (jobs_sweep(s, ch, type, resource_id, e) < 0)
+		return -1;
+	j = new_job(ch, type, resource_id, runner_id, action, e);
+	if (!j)
+		return -1;
+	rec_set(j, "state", "success");
+	rec_set_int(j, "linked", store_next_number(&s->store));
 	return 0;
 }
 
@@ -216,8 +246,8 @@ int job_create(struct srv *s, const char *type, const char *resource_id, const c
 	return -1;
 }
 
-static int set_state(struct srv *s, const struct rec *job, const char *state, const char *error,
-                     struct err *e)
+static int set_state(struct srv *s, const struct rec *job, const char *runner_id, const char *state,
+                     const char *error, struct err *e)
 {
 	struct change *ch;
 	struct rec *draft;
@@ -228,11 +258,20 @@ static int set_state(struct srv *s, const struct rec *job, const char *state, co
 		return err_set(e, ERR_EXISTS, 0, "job is already in the specified state");
 	if (kind_of(rec_text(job, "resourceType"), &kind) && !resource_of(s, job))
 		return err_set(e, ERR_NOT_FOUND, 0, "%s not found", rec_text(job, "resourceType"));
+	if (rec_bool(job, "canceled")) {
+		if (strcmp(state, "pending") == 0 || strcmp(state, "running") == 0)
+			return err_set(e, ERR_CANCELED, 0, "job was canceled");
+		log_info("server: %s of job %s comes after it was canceled: not counted", state,
+		         rec_text(job, "id"));
+		return 0;
+	}
 	stamp_now(now);
 	ch = change_begin(&s->store);
 	draft = change_edit(ch, job);
 	rec_set(draft, "state", state);
 	rec_set(draft, "error", error);
+	if (strcmp(state, "running") == 0)
+		rec_set(draft, "claimedBy", runner_id);
 	rec_set(draft, "updatedAt", now);
 	/* One file says both the state and that this is now the resource's last job. */
 	rec_set_int(draft, "linked", store_next_number(&s->store));
@@ -260,7 +299,7 @@ void h_runner_job_state(struct call *c)
 	char *state = json_dup_or_empty(json_get(body, "state"));
 	char *error = json_dup(json_get(body, "errorMessage"));
 
-	if (set_state(c->s, job, state, error, &e) < 0)
+	if (set_state(c->s, job, c->param[0], state, error, &e) < 0)
 		reply_error(c, error_status(&e), "failed to update job state: %s", e.msg);
 	else
 		reply_empty(c, 200);
@@ -273,6 +312,7 @@ int srv_open(struct srv *s, const char *data, struct err *e)
 	if (store_open(&s->store, data, e) < 0)
 		return -1;
 	begin(s);
+	s->settled = deadline_in_ms(RUNNERS_HEARD_MS);
 	s->polls = polls_new();
 	s->store.published = published;
 	s->store.arg = s;

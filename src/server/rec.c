@@ -11,7 +11,8 @@
 static const char *const known[] = {
 	"action",         "agentless",
 	"alias",          "apiKey",
-	"buildConfig",    "containerConfig",
+	"buildConfig",    "canceled",
+	"claimedBy",      "containerConfig",
 	"createdAt",      "default",
 	"deleted",        "envVars",
 	"error",          "gitProviderConfigId",

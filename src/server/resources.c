@@ -116,8 +116,16 @@ static int begin_delete(struct srv *s, const struct rec *r, bool force, struct e
 	struct buf name = { 0 };
 	struct rec *draft;
 
-	if (job_add(s, ch, word(kind), rec_text(r, "id"), runner_of(s, r),
-	            force ? "force-delete" : "delete", NULL, e) < 0) {
+	const char *runner = runner_of(s, r), *id = rec_text(r, "id");
+	int rc;
+
+	/* What a runner made that is registered no more, nobody can remove: it is forgotten. */
+	if (force && runner && !store_find(&s->store, K_RUNNER, "id", runner))
+		rc = job_add_done(s, ch, word(kind), id, runner, "force-delete", e);
+	else
+		rc = job_add(s, ch, word(kind), id, runner, force ? "force-delete" : "delete", NULL,
+		             e);
+	if (rc < 0) {
 		change_drop(ch);
 		return -1;
 	}

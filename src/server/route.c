@@ -52,6 +52,7 @@ static const struct route {
 	{ "POST", RUNNER, "/runner/:/jobs/:/state", h_runner_job_state },
 	{ "POST", RUNNER, "/runner/:/metadata", h_runner_metadata },
 	{ "GET", ANY, "/job", h_job_list },
+	{ "POST", ANY, "/job/:/cancel", h_job_cancel },
 	{ "GET", ANY, "/target-config", h_target_config_list },
 	{ "POST", ANY, "/target-config", h_target_config_create },
 	{ "DELETE", ANY, "/target-config/:", h_target_config_delete },

@@ -123,6 +123,7 @@ void h_runner_delete(struct call *c)
 
 	key_remove(c->s, ch, "runner", rec_text(r, "id"));
 	clear_default(c->s, ch, rec_text(r, "id"));
+	jobs_orphan(c->s, ch, r);
 	change_remove(ch, r);
 	if (change_commit(ch, &e) < 0)
 		reply_error(c, error_status(&e), "failed to delete runner: %s", e.msg);

@@ -29,12 +29,12 @@ struct srv {
 	struct srv_options opt;
 	struct httpd *httpd;
 	bool tls;
-	char *id;            /* of this Server, a UUID */
-	struct buf config;   /* what PUT /server/config stored; empty: defaults */
-	struct polls *polls; /* long polls that wait */
-	struct deadline prune_at;
-	struct logsock *logs; /* log sockets */
-	char *self_sum;       /* line of SHA256SUMS for our executable; NULL: not needed yet */
+	char *id;                          /* of this Server, a UUID */
+	struct buf config;                 /* what PUT /server/config stored; empty: defaults */
+	struct polls *polls;               /* long polls that wait */
+	struct deadline prune_at, settled; /* settled: when every runner has been heard of */
+	struct logsock *logs;              /* log sockets */
+	char *self_sum; /* line of SHA256SUMS for our executable; NULL: not needed yet */
 };
 
 enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
@@ -99,11 +99,26 @@ int job_create(struct srv *s, const char *type, const char *resource_id, const c
                const char *action, const char *metadata, struct err *e);
 /* Would job_add be refused? */
 bool job_in_progress(const struct srv *s, const char *type, const char *resource_id);
+/* As job_add, but done already: there is nobody who could do it. */
+int job_add_done(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+                 const char *runner_id, const char *action, struct err *e);
+bool job_is_open(const struct rec *job); /* pending or running */
 /* A target's, workspace's or build's last job: the one whose state was updated last; NULL if none
  * was. Jobs of an earlier resource with the same id do not count. */
 const struct rec *job_last(const struct srv *s, const struct rec *resource);
 void jobs_poll(struct srv *s, struct pollset *ps);
 void jobs_step(struct srv *s); /* ends polls whose time is up */
+
+/* cancel.c: jobs that no runner ends. */
+/* False, with the reason appended to why: it has ended, or a living runner has it. */
+bool job_can_cancel(const struct srv *s, const struct rec *job, struct buf *why);
+/* Ends a job: in error, or in success for NULL. What its runner says later counts no more. */
+void job_end(struct srv *s, struct change *ch, const struct rec *job, const char *error);
+/* Ends the open jobs of a resource that is deleted by force; ERR_BUSY when a runner has one. */
+int jobs_sweep(struct srv *s, struct change *ch, const char *type, const char *resource_id,
+               struct err *e);
+/* Ends all open jobs of a runner that is deleted. */
+void jobs_orphan(struct srv *s, struct change *ch, const struct rec *runner);
 
 /* state.c (protocol 1.2, 1.3) */
 struct state {
@@ -169,7 +184,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 #define HANDLERS(X) \
 	X(health) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
 	X(apikey_create) X(apikey_delete) X(runner_list) X(runner_create) X(runner_get) \
-	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(providers_all) \
+	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(job_cancel) X(providers_all) \
 	X(providers_for_install) X(runner_providers) X(provider_install) X(provider_uninstall) \
 	X(provider_update) X(job_list) X(target_config_list) X(target_config_create) \
 	X(target_config_delete) X(target_list) X(target_create) X(target_get) X(target_delete) \
