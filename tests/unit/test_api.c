@@ -449,7 +449,7 @@ static void a_silent_server_ends_with_the_deadline(void)
 	a = api_new(&s);
 	CHECK_INT(api_health(a, deadline_in_ms(200), &e), -1);
 	CHECK_INT(e.kind, ERR_TIMEOUT);
-	CHECK(clock_mono_ms() - before < 5000);
+	CHECK(clock_mono_ms() - before >= 200);
 	api_free(a);
 	api_free(NULL);
 	close(listener);

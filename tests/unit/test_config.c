@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[64];
+static char dir[TEST_PATH_SIZE];
 
 static void write_mode(const char *name, struct str text, mode_t mode)
 {
@@ -47,8 +47,7 @@ static void fresh(void)
 		unsetenv(names[i]);
 	if (dir[0])
 		CHECK(file_remove_tree(dir, &e) == 0);
-	memcpy(dir, "/tmp/test-config-XXXXXX", sizeof("/tmp/test-config-XXXXXX"));
-	CHECK(mkdtemp(dir) != NULL);
+	CHECK(test_mkdtemp(dir));
 	setenv("HOME", dir, 1);
 }
 

@@ -97,7 +97,7 @@ static bool skip(void *arg, const char *path, bool is_dir, bool *whole)
 
 static void a_tree_is_packed_as_tar_understands_it(void)
 {
-	char dir[] = "/tmp/test-tar-XXXXXX";
+	char dir[TEST_PATH_SIZE];
 	char command[2000];
 	struct tar_tree_options o = { .prefix = "in/", .uid = 12, .gid = 34, .skip = skip };
 	struct tar_tree *t;
@@ -107,7 +107,7 @@ static void a_tree_is_packed_as_tar_understands_it(void)
 	char *out;
 	int rc;
 
-	if (!CHECK(mkdtemp(dir) != NULL))
+	if (!CHECK(test_mkdtemp(dir)))
 		return;
 	snprintf(command, sizeof(command),
 	         "cd %s && mkdir -p src/a/b src/out src/$(printf 'n%%.0s' $(seq 120)) && "

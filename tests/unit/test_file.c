@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char base[] = "/tmp/test_file-XXXXXX";
+static char base[TEST_PATH_SIZE];
 
 /* Borrowed until the fourth call from now. */
 static const char *in(const char *name)
@@ -219,7 +219,7 @@ static void components_are_added_within_the_root(void)
 
 static void make_base(void)
 {
-	CHECK(mkdtemp(base) != NULL);
+	CHECK(test_mkdtemp(base));
 }
 
 static void remove_base(void)

@@ -566,7 +566,7 @@ static void listening(void)
 	struct fixture f;
 	struct err e = { 0 };
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	char path[64];
+	char path[TEST_PATH_SIZE];
 	struct buf reply = { 0 };
 	bool closed;
 	int fd;
@@ -576,10 +576,10 @@ static void listening(void)
 	CHECK_INT(e.kind, ERR_BUSY);
 	CHECK_INT(httpd_listen(f.h, "example.org", 1, NULL, &e), -1);
 	CHECK_INT(e.kind, ERR_USAGE);
-	snprintf(path, sizeof(path), "/tmp/test-httpd-%ld.sock", (long)getpid());
+	snprintf(path, sizeof(path), "%s/httpd.sock", test_tmp());
 	CHECK_INT(httpd_listen_unix(f.h, path, &e), 0);
 	CHECK_INT(httpd_listen_unix(f.h, path, &e), -1);
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	memcpy(a.sun_path, path, strnlen(path, sizeof(a.sun_path) - 1));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK_INT(connect(fd, (struct sockaddr *)(void *)&a, sizeof(a)), 0);
 	fcntl(fd, F_SETFL, O_NONBLOCK);

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test-journal-XXXXXX";
+static char dir[TEST_PATH_SIZE];
 static char *path;
 static unsigned notes;
 
@@ -433,7 +433,7 @@ static void clean(void)
 
 static void prepare(void)
 {
-	CHECK(mkdtemp(dir) != NULL);
+	CHECK(test_mkdtemp(dir));
 	path = path_join(dir, "journal");
 }
 

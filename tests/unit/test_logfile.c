@@ -13,7 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static char dir[64];
+static char dir[TEST_PATH_SIZE];
 static char *path;
 
 static void fresh(void)
@@ -23,8 +23,7 @@ static void fresh(void)
 	if (dir[0])
 		CHECK(file_remove_tree(dir, &e) == 0);
 	free(path);
-	memcpy(dir, "/tmp/test-logfile-XXXXXX", sizeof("/tmp/test-logfile-XXXXXX"));
-	CHECK(mkdtemp(dir) != NULL);
+	CHECK(test_mkdtemp(dir));
 	path = path_join(dir, "deep/log");
 }
 

@@ -90,8 +90,8 @@ static void the_last_lines_are_found(void)
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
-		char name[] = "/tmp/test-logview-XXXXXX";
-		int fd = mkstemp(name);
+		char name[TEST_PATH_SIZE];
+		int fd = test_mkstemp(name);
 		size_t found, n = strlen(rows[i].text);
 
 		TEST_ROW(i);
@@ -106,8 +106,8 @@ static void the_last_lines_are_found(void)
 /* Lines that lie across the blocks in which the file is read. */
 static void long_files_are_read_from_behind(void)
 {
-	char name[] = "/tmp/test-logview-XXXXXX";
-	int fd = mkstemp(name);
+	char name[TEST_PATH_SIZE];
+	int fd = test_mkstemp(name);
 	struct buf b = { 0 };
 	size_t found;
 

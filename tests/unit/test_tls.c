@@ -39,7 +39,7 @@ static const char key_pem[] = "-----BEGIN EC PRIVATE KEY-----\n"
 			      "-----END EC PRIVATE KEY-----\n";
 
 struct pair {
-	char dir[64], cert[80], key[80];
+	char dir[TEST_PATH_SIZE], cert[TEST_PATH_SIZE + 8], key[TEST_PATH_SIZE + 8];
 	struct tls_ctx *client_ctx, *server_ctx;
 	int fds[2];
 	struct tls_conn *client, *server;
@@ -57,8 +57,8 @@ static bool pair_open(struct pair *p, const char *pin)
 	struct tls_settings s = { 0 };
 	struct err e = { 0 };
 
-	*p = (struct pair){ .dir = "/tmp/dr-tls-XXXXXX", .fds = { -1, -1 } };
-	if (!CHECK(mkdtemp(p->dir) != NULL))
+	*p = (struct pair){ .fds = { -1, -1 } };
+	if (!CHECK(test_mkdtemp(p->dir)))
 		return false;
 	snprintf(p->cert, sizeof(p->cert), "%s/cert", p->dir);
 	snprintf(p->key, sizeof(p->key), "%s/key", p->dir);
