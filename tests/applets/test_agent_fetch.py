@@ -114,6 +114,5 @@ class Fetch(common.Case):
 
 if __name__ == "__main__":
     if not os.access(FETCH, os.X_OK):
-        print("DR_TOOLS_DIR has no fetch_agent")
-        sys.exit(common.SKIP)
+        common.skip_all("DR_TOOLS_DIR has no fetch_agent")
     common.main()

@@ -44,6 +44,5 @@ class AirGapTest(common.Case):
 
 if __name__ == "__main__":
     if common.BIN and os.access(common.BIN, os.X_OK) and not namespace():
-        print("the kernel allows no network namespace here")
-        sys.exit(common.SKIP)
+        common.skip_all("the kernel allows no network namespace here")
     common.main()

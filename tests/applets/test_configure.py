@@ -477,6 +477,7 @@ class Top(LifeCase):
         with open(common.BIN, "rb") as file:
             if os.geteuid() != 0 or b"libasan" in file.read():
                 self.skipTest("needs root and a static executable")
+        common.need_unshare(self, "-m")
         shutil.copy(common.BIN, self.path("daytona-runner"))
         script = f"mount -t tmpfs none /proc; '{self.tmp}/daytona-runner' --install -s '{self.tmp}'"
         common.run(["unshare", "-m", "sh", "-c", script], check=True)
@@ -576,6 +577,7 @@ class Secrets(LifeCase):
         self.applet("start", env=self.env(admin=False))
         pid = self.runner_pid()
         self.assertGreater(pid, 0)
+        common.need_proc(self, pid)
         for place in ("cmdline", "environ"):
             for form in self.forms(made["apiKey"]):
                 self.assertNotIn(form, common.read_proc(pid, place))
@@ -599,6 +601,7 @@ class Secrets(LifeCase):
                        DAYTONA_RUNNER_PROVIDER_DOCKER_PROVIDER_ENABLED="false")
         self.applet("start", env=env)
         pid = self.runner_pid()
+        common.need_proc(self, pid)
         self.assertIn(b"DAYTONA_RUNNER_RUNNER_ID", common.read_proc(pid, "environ"))
         self.assertNotIn(made["apiKey"].encode(), common.read_proc(pid, "environ"))
         os.kill(pid, 1)

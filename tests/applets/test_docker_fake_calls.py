@@ -7,6 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import common  # noqa: E402
 import drivecase  # noqa: E402
 from enginecase import IMAGE, KEY, TARGET, WORKSPACE, EngineCase  # noqa: E402
 from gitserver import make_repo  # noqa: E402
@@ -20,7 +21,7 @@ class Calls(EngineCase):
     def test_whole_life(self):
         result = self.drive(self.workspace(), "check", "target-create", "create", "condition", "start", "condition",
                             "info", "start", "stop", "stop", "condition", "delete", "delete", "condition",
-                            "target-delete").ok(self)
+                            "target-delete", options=[f"sock_path={self.engine.path}"]).ok(self)
         self.assertEqual(json.loads(result["info"]), dict(LABELS, **{"daytona.runner.id": "c06076b18f00"}))
         self.assertEqual([text for name, text in result.actions if name == "condition"],
                          ["incomplete", "running", "stopped", "missing"])
@@ -200,7 +201,7 @@ class Calls(EngineCase):
         self.engine.fault(r"POST .*/stop", stop)
         began = time.monotonic()
         self.drive(self.workspace(), "stop").ok(self)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 10 * common.PATIENCE)
 
     def test_stop_fails_with_the_engines_words(self):
         self.engine.add_container(NAME, LABELS, "running")
@@ -316,7 +317,7 @@ class Faults(EngineCase):
                     began = time.monotonic()
                     result = self.drive(self.workspace(), *verbs)
                     self.assertGreater(fault.hits, 0)
-                    self.assertLess(time.monotonic() - began, 40)
+                    self.assertLess(time.monotonic() - began, 40 * common.PATIENCE)
                     text = result.actions[-1][1]
                     self.assertRegex(text, "^(ok|error)")
                     if text != "ok":
@@ -349,14 +350,12 @@ class Faults(EngineCase):
 
     def test_stop_signal_ends_a_wait(self):
         self.engine.fault("POST /containers/create", "hang")
-        process = self.drive_background(self.workspace(), "create", options=["call_timeout=60"])
-        end = time.monotonic() + 30
-        while not self.engine.calls("POST /containers/create") and time.monotonic() < end:
-            time.sleep(0.01)
+        process = self.drive_background(self.workspace(), "create", options=["call_timeout=3600"])
+        common.wait_for(lambda: self.engine.calls("POST /containers/create"), 30 * common.PATIENCE, "the create")
         began = time.monotonic()
         process.terminate()
         result = process.finish()
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 3000)
         self.assertRegex(result["create"], "stopped because")
 
     def test_descriptors_do_not_leak(self):

@@ -101,6 +101,5 @@ class Memory(common.Case):
 
 if __name__ == "__main__":
     if common.BIN and not common.is_static(common.BIN):
-        print("SKIP: memory of a sanitized executable says nothing; the release binary is tested")
-        sys.exit(common.SKIP)
+        common.skip_all("memory of a sanitized executable says nothing; the release binary is tested")
     common.main()

@@ -14,7 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, SANITIZER, SKIP, Case, Runner, children, main, run  # noqa: E402
+from common import BIN, PATIENCE, SANITIZER, Case, Runner, children, main, run, skip_all  # noqa: E402
 from fakeserver import FINAL, FakeServer  # noqa: E402
 
 ALL = bool(os.environ.get("DR_INJECT_ALL"))
@@ -206,6 +206,5 @@ def usable():
 if __name__ == "__main__":
     WHY = usable()
     if WHY:
-        print(WHY)
-        sys.exit(SKIP)
+        skip_all(WHY)
     main()

@@ -13,7 +13,7 @@ import unittest
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, Case, run, wait_for  # noqa: E402
+from common import BIN, Case, run, run_tests, wait_for  # noqa: E402
 from httppeer import Peer, close, hang, normal, raw, reply  # noqa: E402
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "install.sh")
@@ -409,4 +409,4 @@ class InstallTest(Case):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=1)
+    run_tests()

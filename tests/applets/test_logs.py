@@ -272,6 +272,7 @@ class Logs(LifeCase):
         os.rename(self.log, self.log + ".1")
         os.kill(pid, 1)
         common.wait_for(lambda: os.path.exists(self.log), 10 * common.PATIENCE, "new log")
+        common.need_proc(self, pid)
         targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         self.assertEqual([t for t in targets if t.endswith(".1") or "deleted" in t], [])
 

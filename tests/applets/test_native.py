@@ -141,7 +141,7 @@ class Native(drivecase.DriveCase):
         common.wait_for(lambda: len(self.members()) >= 7, 10 * common.PATIENCE, "the family")
         before = time.monotonic()
         self.go(document, "stop").ok(self)
-        self.assertLess(time.monotonic() - before, 10 + 2)
+        self.assertLess(time.monotonic() - before, 10 * common.PATIENCE)
         self.assertEqual(self.members(), [])
         self.assertIsNone(bystander.poll())
 

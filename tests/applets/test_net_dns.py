@@ -189,8 +189,7 @@ if __name__ == "__main__":
         probe = subprocess.run(["unshare", "-rmn", "sh", "-c", "ip link set lo up && mount --bind /etc/hosts /etc/hosts"],
                                check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if probe.returncode != 0:
-            print("no namespaces here")
-            sys.exit(common.SKIP)
+            common.skip_all("no namespaces here")
         os.environ[INSIDE] = "1"
         os.execvp("unshare", ["unshare", "-rmn", sys.executable, "-B", *sys.argv])
     inside()

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
@@ -93,9 +92,7 @@ class ScratchTest(common.Case):
 
 if __name__ == "__main__":
     if not common.BIN or not common.is_static(common.BIN):
-        print("only a static executable runs FROM scratch")
-        sys.exit(common.SKIP)
+        common.skip_all("only a static executable runs FROM scratch")
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        print("no Docker Engine can be reached here")
-        sys.exit(common.SKIP)
-    unittest.main(verbosity=1)
+        common.skip_all("no Docker Engine can be reached here")
+    common.run_tests()

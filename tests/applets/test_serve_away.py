@@ -57,9 +57,10 @@ class HeartbeatTest(FaultCase):
     def test_retry_after(self):
         for value in ("3", None):
             with self.subTest(value=value):
-                now = time.time()
-                text = value or email.utils.formatdate(now + 4, usegmt=True)
-                self.srv.on("GET", JOBS, reply(429, "slow down", headers=[("Retry-After", text)]))
+                def slow_down(conn, request, value=value):
+                    text = value or email.utils.formatdate(time.time() + 4, usegmt=True)
+                    return reply(429, "slow down", headers=[("Retry-After", text)])(conn, request)
+                self.srv.on("GET", JOBS, slow_down)
                 if not self.runners:
                     self.runner(self.srv).start()
                 else:
@@ -125,7 +126,7 @@ class AwayTest(FaultCase):
         self.srv.start()
         self.srv.wait_heartbeat(1, 60 * PATIENCE)
         self.quick_job()
-        self.assertLess(cpu_seconds(runner.pid), 2)
+        self.assertLess(cpu_seconds(runner.pid), 5)
 
     def test_log_sockets_are_away(self):
         self.srv.log_away = True

@@ -51,7 +51,7 @@ class PollTest(FaultCase):
         runner = self.runner(self.srv).start()
         self.srv.wait_requests("GET", JOBS, len(steps) + 1, 30 * PATIENCE)
         gaps = self.gaps("GET", JOBS)
-        self.assertLess(max(gaps[:len(steps)]), wait + 2, gaps)
+        self.assertLess(max(gaps[:len(steps)]), wait + 2 * PATIENCE, gaps)
         self.quick_job()
         self.no_error_lines(runner)
 

@@ -97,7 +97,8 @@ class Edges(common.Case):
                 took = time.monotonic() - begin
                 self.learn(exchange, answer, keys, ids)
                 self.compare(exchange, answer, keys, ids)
-                self.assertEqual(took >= 1, exchange["seconds"] >= 60, took)
+                if exchange["seconds"] >= 60:
+                    self.assertGreaterEqual(took, 1)
         self.assertEqual(server.stop(), 0)
 
 

@@ -53,7 +53,7 @@ class Poll(common.Case):
         pollers[0].settimeout(2)
         with self.assertRaises(TimeoutError):
             pollers[0].recv(1)
-        self.assertLessEqual(common.cpu_seconds(self.server.pid) - cpu, 0.02)
+        self.assertLessEqual(common.cpu_seconds(self.server.pid) - cpu, 0.2)
         pollers[0].settimeout(60)
         begin = time.monotonic()
         self.job()

@@ -252,6 +252,7 @@ class NoInit(LifeCase):
     def test_a_container_has_scripts_but_nothing_that_runs_them(self):
         if os.geteuid() != 0 or os.path.exists("/sbin/openrc-run"):
             self.skipTest("needs root, and no OpenRC")
+        common.need_unshare(self, "-m", "-p", "--fork", "--mount-proc")
         self.configured()
         script = f"mount -t tmpfs none /run; '{self.bin}' service install; exit $?"
         result = common.run(["unshare", "-m", "-p", "--fork", "--mount-proc", "sh", "-c", script],

@@ -17,17 +17,38 @@ import unittest
 
 BIN = os.environ.get("DAYTONA_RUNNER_BIN", "")
 SKIP = 77
-# Sanitized builds on a busy machine are slow; limits are about hanging, not about speed.
-PATIENCE = float(os.environ.get("DAYTONA_RUNNER_TEST_PATIENCE", "3"))
+# Sanitized builds on a busy machine are slow; limits are about hanging, not about speed: nothing waits for their end
+# unless it fails.
+PATIENCE = float(os.environ.get("DAYTONA_RUNNER_TEST_PATIENCE", "10"))
 SANITIZER = re.compile(r"(ERROR: (Address|Leak)Sanitizer|runtime error:|AddressSanitizer:).*")
+
+
+class Result(unittest.TextTestResult):
+    """Says of each skipped test why, in the form that scripts/test lists."""
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        # Some cases have an id of their own, which hides unittest's.
+        name = unittest.TestCase.id(test) if isinstance(test, Case) else test.id()
+        print(f"skipped: {name.removeprefix('__main__.')}: {reason}", flush=True)
 
 
 def main():
     """Runs the file's tests; without an executable they are skipped as a whole."""
     if not BIN or not os.access(BIN, os.X_OK):
-        print("DAYTONA_RUNNER_BIN names no executable")
-        sys.exit(SKIP)
-    unittest.main(verbosity=1)
+        skip_all("DAYTONA_RUNNER_BIN names no executable")
+    run_tests()
+
+
+def run_tests():
+    """unittest.main, with the reasons of what is skipped."""
+    unittest.main(testRunner=unittest.TextTestRunner(verbosity=1, resultclass=Result))
+
+
+def skip_all(why):
+    """Ends the file as skipped; scripts/test shows the last line."""
+    print(why, flush=True)
+    sys.exit(SKIP)
 
 
 def is_static(path):
@@ -131,6 +152,22 @@ def pids_with(marker):
     marker = marker.encode()
     return [pid for pid in all_pids() if pid != os.getpid() and alive(pid) and
             (marker in read_proc(pid, "environ") or marker in read_proc(pid, "cmdline"))]
+
+
+def need_proc(case, pid):
+    """Skips where the environment and descriptors of a process that is not dumpable cannot be looked at."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb"):
+            os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        case.skipTest("other processes cannot be looked at here (no CAP_SYS_PTRACE)")
+
+
+def need_unshare(case, *flags):
+    """Skips where unshare(1) with these flags is refused."""
+    result = run(["unshare", *flags, "true"])
+    if result.returncode != 0:
+        case.skipTest("no namespaces here: " + result.stderr.strip())
 
 
 def rss_kb(pid):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 
 import common
@@ -34,8 +33,7 @@ def need_engine():
                                                       stderr=subprocess.DEVNULL, check=False).returncode:
         why = "there is no container engine"
     if why:
-        print("SKIP:", why)
-        sys.exit(common.SKIP)
+        common.skip_all(why)
 
 
 class DockerCase(common.Case):

@@ -105,6 +105,5 @@ class DriveCase(common.Case):
 
 def main():
     if not os.access(DRIVE, os.X_OK):
-        print("DR_TOOLS_DIR has no provider_drive")
-        raise SystemExit(common.SKIP)
+        common.skip_all("DR_TOOLS_DIR has no provider_drive")
     common.main()

@@ -3,8 +3,6 @@
 import json
 import os
 import subprocess
-import sys
-import unittest
 
 import common
 from httppeer import Peer
@@ -18,9 +16,8 @@ TOOL = os.path.join(os.environ.get("DR_TOOLS_DIR", ""), "httpget")
 
 def main():
     if not os.access(TOOL, os.X_OK):
-        print("DR_TOOLS_DIR has no httpget")
-        sys.exit(common.SKIP)
-    unittest.main(verbosity=1)
+        common.skip_all("DR_TOOLS_DIR has no httpget")
+    common.run_tests()
 
 
 class NetCase(common.Case):
