@@ -89,12 +89,27 @@ static char *text_or_object(struct json v)
 	return json_is_object(v) ? mem_dupn(raw.p, raw.n) : json_dup(v);
 }
 
+/* Members that could be taken the one way or the other. The Server looks keys up in any case of letters. */
+static int refuse_twins(const char *what, struct json v, struct err *e)
+{
+	struct buf name = { 0 };
+
+	int rc = 0;
+
+	if (json_twin(v, true, &name))
+		rc = err_set(e, ERR_PARSE, 0, "%s: two members \"%s\"", what, buf_cstr(&name));
+	buf_free(&name);
+	return rc;
+}
+
 int job_parse(struct json v, struct job *j, struct err *e)
 {
 	char *state;
 
 	if (!json_is_object(v))
 		return err_set(e, ERR_PARSE, 0, "job: not an object");
+	if (refuse_twins("job", v, e) < 0)
+		return -1;
 	j->id = id_text(json_get(v, "id"));
 	if (!j->id || !str_is_id(str_of(j->id))) {
 		err_set(e, ERR_PARSE, 0,
@@ -187,6 +202,19 @@ static void provider_info_free(struct provider_info *p)
 	*p = (struct provider_info){ 0 };
 }
 
+/* A target config's options say which host and engine it is; whoever cannot read them says so later. */
+static int check_options(struct json config, struct err *e)
+{
+	char *options = json_dup_or_empty(json_get(config, "options"));
+	struct err ignored;
+	struct json_doc *doc = json_parse(str_of(options), strlen(options), &ignored);
+	int rc = refuse_twins("target config: options", json_root(doc), e);
+
+	json_doc_free(doc);
+	mem_free_secret(options);
+	return rc;
+}
+
 int target_config_parse(struct json v, struct target_config *c, struct err *e)
 {
 	if (!json_is_object(v))
@@ -196,7 +224,7 @@ int target_config_parse(struct json v, struct target_config *c, struct err *e)
 	provider_info_parse(json_get(v, "providerInfo"), &c->provider);
 	c->options = json_dup_or_empty(json_get(v, "options"));
 	c->deleted = json_bool(json_get(v, "deleted"), false);
-	return 0;
+	return check_options(v, e);
 }
 
 bool target_config_is_remote(const struct target_config *c)
@@ -226,14 +254,17 @@ static void state_parse(struct json v, char **name, char **error)
 
 int target_parse(struct json v, struct target *t, struct err *e)
 {
-	struct err ignored;
+	struct json config = json_get(v, "targetConfig");
 
 	if (!json_is_object(v))
 		return err_set(e, ERR_PARSE, 0, "target: not an object");
+	/* Without one: empty strings, not NULL. */
+	if (target_config_parse(json_is_object(config) ? config : v, &t->config, e) < 0) {
+		target_free(t);
+		return -1;
+	}
 	t->id = dup_id(json_get(v, "id"));
 	t->name = json_dup_or_empty(json_get(v, "name"));
-	if (target_config_parse(json_get(v, "targetConfig"), &t->config, &ignored) < 0)
-		target_config_parse(v, &t->config, &ignored); /* empty strings, not NULL */
 	kv_from_json(&t->env, json_get(v, "envVars"));
 	t->is_default = json_bool(json_get(v, "default"), false);
 	t->provider_metadata = json_dup(json_get(v, "providerMetadata"));
@@ -300,6 +331,8 @@ int workspace_parse(struct json v, struct workspace *w, struct err *e)
 	if (!str_is_id(str_of(w->id)))
 		err_set(e, ERR_PARSE, 0,
 		        "workspace: the id is missing or not made of letters, digits and . _ -");
+	else if (check_options(json_get(json_get(v, "target"), "targetConfig"), e) < 0)
+		;
 	else if (*w->target_id && !str_is_id(str_of(w->target_id)))
 		err_set(e, ERR_PARSE, 0, "workspace %s: the target id is not usable", w->id);
 	else

@@ -173,6 +173,24 @@ struct ws_client *api_log_socket(const struct api *a, const char *path, struct d
 	return w;
 }
 
+/* What it says in two ways could be understood in either, here and by others. */
+static int read_doc(struct str text, struct json_doc **doc, struct err *e)
+{
+	struct buf twin = { 0 };
+
+	*doc = json_parse(text, REPLY_MAX, e);
+	if (!*doc)
+		return err_wrap(e, "the answer is no JSON");
+	if (json_any_twin(json_root(*doc), &twin)) {
+		json_doc_free(*doc);
+		*doc = NULL;
+		err_set(e, ERR_PARSE, 0, "the answer has two members \"%s\"", buf_cstr(&twin));
+		buf_free(&twin);
+		return -1;
+	}
+	return 0;
+}
+
 int api_call(struct api *a, const char *method, const char *path, struct str body,
              struct json_doc **doc, struct deadline d, struct err *e)
 {
@@ -191,8 +209,8 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 	} else if (api_check(a, &reply, buf_cstr(&context), e) == 0) {
 		text = str_trim(buf_str(&reply.body));
 		rc = 0;
-		if (doc && text.n && !(*doc = json_parse(text, REPLY_MAX, e)))
-			rc = err_wrap(e, "%s: the answer is no JSON", buf_cstr(&context));
+		if (doc && text.n && read_doc(text, doc, e) < 0)
+			rc = err_wrap(e, "%s", buf_cstr(&context));
 	}
 	a->retry_after_ms = reply.retry_after_ms;
 	buf_wipe(&reply.body); /* keys and tokens are in many answers */

@@ -41,6 +41,10 @@ bool json_is_number(struct json v);
 bool json_is_bool(struct json v);
 
 struct json json_get(struct json obj, const char *key);
+/* jsontwin.c: a member of obj occurs twice, also in another spelling (escaped; fold: in other case): name receives it. Who
+ * decides by such a document would decide by the one or the other. The second looks into all objects below v too. */
+bool json_twin(struct json obj, bool fold, struct buf *name);
+bool json_any_twin(struct json v, struct buf *name);
 size_t json_len(struct json v); /* members or elements; 0 for anything else */
 /* Iteration, O(1) a step: for (struct json m = json_first(v); json_present(m); m = json_next(m)).
  * For an object m is the value; json_key(m) decodes its key. */

@@ -180,7 +180,7 @@ int job_build(struct ctx *c, struct err *e)
 		c->log = NULL;
 		joblog_remove(c->env->state_dir, RES_BUILD, b.id);
 	}
-	provider_close(&c->provider);
+	ctx_provider_done(c, rc, e);
 	build_free(&b);
 	return rc;
 }

@@ -58,7 +58,7 @@ struct deadline ctx_call(const struct ctx *c)
 	return deadline_min(c->d, deadline_in_ms(CALL_MS));
 }
 
-static bool may_pass(const struct err *e, unsigned tries)
+bool ctx_is_away(const struct err *e)
 {
 	switch (e->kind) {
 	case ERR_RESOLVE:
@@ -68,12 +68,20 @@ static bool may_pass(const struct err *e, unsigned tries)
 	case ERR_TIMEOUT:
 	case ERR_HTTP: /* the word of somebody on the way */
 		return true;
+	default:
+		return false;
+	}
+}
+
+static bool may_pass(const struct err *e, unsigned tries)
+{
+	switch (e->kind) {
 	case ERR_PARSE: /* a sign-in page, most likely, or half an answer */
 	case ERR_REMOTE:
 	case ERR_DENIED:
 		return tries < TRIES_MAX;
 	default:
-		return false;
+		return ctx_is_away(e);
 	}
 }
 
@@ -187,6 +195,15 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 	contain(c, p);
 	rc = provider_open(&c->provider, p, &c->penv, e);
 	return rc < 0 ? err_wrap(e, "open %s", p->name) : 0;
+}
+
+void ctx_provider_done(struct ctx *c, int rc, const struct err *e)
+{
+	const struct provider_handle *h = &c->provider;
+
+	c->untouched = rc < 0 && h->p && h->p->untouched && ctx_is_away(e) &&
+	               h->p->untouched(h->self);
+	provider_close(&c->provider);
 }
 
 int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,

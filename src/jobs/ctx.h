@@ -13,6 +13,7 @@ struct ctx {
 	struct joblog *log;      /* NULL before the resource is known */
 	struct deadline d;       /* of the whole job */
 	struct deadline give_up; /* on the call that is being repeated */
+	bool untouched; /* it failed before anything was done, since what it needs here is away */
 	bool worked; /* the provider has done its part: the Server is waited for as long as the job may take */
 	struct server_config server;
 	bool have_server;
@@ -29,6 +30,10 @@ void ctx_server_config(struct ctx *c);
 /* Opens the provider of that name: ERR_NOT_FOUND "provider not found: …" lists what this binary has; ERR_UNSUPPORTED when it
  * is disabled or its requirements are not met. */
 int ctx_provider(struct ctx *c, const char *name, struct err *e);
+/* Closes it, and notes in c->untouched what that says of a job that ends with rc and e. */
+void ctx_provider_done(struct ctx *c, int rc, const struct err *e);
+/* Nobody answered, or somebody on the way. */
+bool ctx_is_away(const struct err *e);
 /* Of one call to the Server. */
 struct deadline ctx_call(const struct ctx *c);
 /* For do … while (rc < 0 && ctx_again(c, &tries, &e)): waits and says true when the call may work later: a Server

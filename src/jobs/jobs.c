@@ -25,10 +25,12 @@ static bool action_fits(enum resource_type t, enum job_action a)
 	}
 }
 
-int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
+int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct err *e)
 {
 	struct ctx c;
 	int rc;
+
+	*begun = true;
 
 	if (j->type == RES_UNKNOWN)
 		return err_set(e, ERR_UNSUPPORTED, 0, "invalid resource type for job: \"%s\"",
@@ -55,7 +57,10 @@ int job_run(const struct jobs_env *env, const struct job *j, struct err *e)
 		rc = job_runner(&c, e);
 		break;
 	}
-	if (rc < 0 && c.log)
+	*begun = !c.untouched;
+	if (rc < 0 && c.log && c.untouched)
+		joblog_say(c.log, "Waiting, nothing was begun: %s", e->msg);
+	else if (rc < 0 && c.log)
 		joblog_say(c.log, "%s %s failed: %s", resource_type_name(j->type),
 		           job_action_name(j->action), e->msg);
 	ctx_close(&c);

@@ -27,15 +27,22 @@ struct jobs_env {
 	int64_t timeout_ms; /* job_timeout */
 };
 
-/* 0: success. -1: e is the job's error text (step, provider, cause). */
-int job_run(const struct jobs_env *env, const struct job *j, struct err *e);
+/* 0: success. -1: e is the job's error text (step, provider, cause); *begun false: what this host lacks for it is away, and
+ * nothing was done, so that it can be run later. */
+int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct err *e);
 
+struct job_fate {
+	bool begun; /* its work may have been started */
+	bool last;  /* an engine that is away is not waited for any longer */
+	/* JOB_SUCCESS, or JOB_ERROR with text, is to be reported; JOB_PENDING: it was never claimed; JOB_RUNNING: it was claimed
+	 * and not begun, and can be run; JOB_STATE_UNKNOWN: the Server has a final state already or forgot the job. */
+	enum job_state state;
+	struct buf text; /* the caller frees it */
+};
 /* What a claimed but unfinished job of an earlier process has come to (design 4), found out from the Server and the
- * provider. begun: its work may have been started. 0: *state = JOB_SUCCESS, or JOB_ERROR with text, is to be reported;
- * JOB_PENDING: it was never claimed; JOB_RUNNING: it was claimed and not begun, and can be run; JOB_STATE_UNKNOWN: the
- * Server has a final state already or forgot the job. -1: cannot be found out now, try again later. */
-int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
-                  enum job_state *state, struct buf *text, struct err *e);
+ * provider. -1: cannot be found out now, try again later. */
+int job_reconcile(const struct jobs_env *env, const struct job *j, struct job_fate *f,
+                  struct err *e);
 
 /* Registers the presets of the enabled providers as target configs (protocol 9.2, 12.21); those that are there already stay.
  * versions: see provider_info_json. */

@@ -60,8 +60,9 @@ static const char *condition_text(enum resource_condition is)
 	return texts[is];
 }
 
-/* True when the workspace is what the job was to make of it. Where it was not found out, text says what is known. */
-static bool workspace_finished(struct ctx *c, struct buf *text)
+/* True when the workspace is what the job was to make of it. Where it was not found out, text says what is known;
+ * *away: who knows it may be back later. */
+static bool workspace_finished(struct ctx *c, struct buf *text, bool *away)
 {
 	struct workspace ws = { 0 };
 	struct buf info = { 0 };
@@ -91,6 +92,7 @@ static bool workspace_finished(struct ctx *c, struct buf *text)
 		                                        &e) == 0);
 	}
 out:
+	*away = ctx_is_away(&e);
 	if (e.kind)
 		buf_addf(text, "; %s", e.msg);
 	buf_free(&info);
@@ -98,8 +100,27 @@ out:
 	return done;
 }
 
-int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
-                  enum job_state *state, struct buf *text, struct err *e)
+/* The Server shows it as running, and its work may have been done. -1: to be looked at again. */
+static int look(struct ctx *c, struct job_fate *f, struct err *e)
+{
+	const struct job *j = c->job;
+	bool away = false, done;
+
+	buf_addf(&f->text, "the runner was restarted while the job ran (%s %s)",
+	         resource_type_name(j->type), job_action_name(j->action));
+	done = (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
+	        workspace_finished(c, &f->text, &away)) ||
+	       (j->type == RES_RUNNER && job_runner_finished(c));
+	if (!done && away && !f->last)
+		return err_set(e, ERR_BUSY, 0, "%s", buf_cstr(&f->text));
+	f->state = done ? JOB_SUCCESS : JOB_ERROR;
+	if (!done)
+		buf_adds(&f->text, "; please repeat the action");
+	return 0;
+}
+
+int job_reconcile(const struct jobs_env *env, const struct job *j, struct job_fate *f,
+                  struct err *e)
 {
 	enum job_state server = JOB_STATE_UNKNOWN;
 	bool listed;
@@ -112,20 +133,11 @@ int job_reconcile(const struct jobs_env *env, const struct job *j, bool begun,
 		ctx_close(&c);
 		return err_wrap(e, "find out what became of job %s", j->id);
 	}
-	*state = server;
+	f->state = server;
 	if (server == JOB_SUCCESS || server == JOB_ERROR)
-		*state = JOB_STATE_UNKNOWN;
-	if (!listed || (server == JOB_RUNNING && begun)) {
-		*state = JOB_ERROR;
-		buf_addf(text, "the runner was restarted while the job ran (%s %s)",
-		         resource_type_name(j->type), job_action_name(j->action));
-		if ((j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
-		     workspace_finished(&c, text)) ||
-		    (j->type == RES_RUNNER && job_runner_finished(&c)))
-			*state = JOB_SUCCESS;
-		else
-			buf_adds(text, "; please repeat the action");
-	}
+		f->state = JOB_STATE_UNKNOWN;
+	if (!listed || (server == JOB_RUNNING && f->begun))
+		rc = look(&c, f, e);
 	ctx_close(&c);
-	return 0;
+	return rc;
 }

@@ -20,6 +20,7 @@
 static int read_metadata(const struct job *j, char **name, char **version, struct err *e)
 {
 	struct str text = str_trim(str_of(j->metadata));
+	struct buf twin = { 0 };
 	struct json_doc *doc;
 	struct json root;
 
@@ -33,6 +34,12 @@ static int read_metadata(const struct job *j, char **name, char **version, struc
 	if (!doc)
 		return err_wrap(e, "job metadata");
 	root = json_root(doc);
+	if (json_twin(root, true, &twin)) {
+		err_set(e, ERR_PARSE, 0, "job metadata has two members \"%s\"", buf_cstr(&twin));
+		buf_free(&twin);
+		json_doc_free(doc);
+		return -1;
+	}
 	*name = json_dup(json_is_string(root) ? root : json_get(root, "name"));
 	*version = json_dup(json_get(root, "version"));
 	json_doc_free(doc);

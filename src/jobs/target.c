@@ -118,7 +118,7 @@ int job_target(struct ctx *c, struct err *e)
 		c->log = NULL;
 		joblog_remove(c->env->state_dir, RES_TARGET, t.id);
 	}
-	provider_close(&c->provider);
+	ctx_provider_done(c, rc, e);
 	target_free(&t);
 	return rc;
 }

@@ -185,7 +185,7 @@ int job_workspace(struct ctx *c, struct err *e)
 		c->log = NULL;
 		joblog_remove(c->env->state_dir, RES_WORKSPACE, w.info.id);
 	}
-	provider_close(&c->provider);
+	ctx_provider_done(c, rc, e);
 	ws_free(&w);
 	return rc;
 }

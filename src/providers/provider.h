@@ -84,6 +84,8 @@ struct provider {
 	/* No I/O with peers. */
 	int (*open)(void **self, const struct provider_env *env, struct err *e);
 	void (*close)(void *self); /* accepts NULL */
+	/* What it works with on this host has not answered at all: nothing was done. NULL: cannot be so. */
+	bool (*untouched)(const void *self);
 
 	/* Creating what is there already adopts or completes it; stopping or deleting what is gone
 	 * succeeds. */

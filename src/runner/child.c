@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sup.h: forked work. A child shares no descriptor but stderr and its pipe, and no lock. */
-#include "runner/sup.h"
+/* See child.h: forked work. A child shares no descriptor but stderr and its pipe, and no lock. */
+#include "runner/child.h"
 
 #include "base/confine.h"
 #include "base/file.h"

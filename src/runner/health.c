@@ -1,47 +1,210 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See sup.h: what others may ask of a running supervisor. The listener answers /health as the
+ * See health.h: what others may ask of a running supervisor. The listener answers /health as the
  * reference does, /healthz (alive), /readyz (the Server has us and jobs are taken), /metrics
  * (Prometheus text). status.json is for `daytona-runner status`: rewritten on change, and its
  * time stamp is the last accepted heartbeat.
  */
-#include "runner/sup.h"
+#include "runner/health.h"
 
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "host/paths.h"
+#include "net/httpd.h"
+#include "runner/channel.h"
+#include "runner/provset.h"
+#include "runner/tasks.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define RESPONSIVE_MS 30000
-#define TAKEN_MS 1000 /* a Server that is broken says so sooner */
+#define TOLD_MS 60000 /* the same reason is not told sooner again */
+#define LINE_MS 5000  /* nor any two of them */
+#define TOLD_N 4
 
-static bool polls_well(const struct sup *s)
+struct health {
+	bool ok; /* the last heartbeat was accepted */
+	bool key_refused;
+	bool answers;       /* the last failure was an answer of somebody */
+	bool dirty;         /* the status file is to be written */
+	bool untold;        /* last_error waits for its line */
+	int64_t last_ok_ms; /* monotonic; 0: never */
+	int64_t last_poll_ok_ms;
+	int64_t last_told_ms;
+	struct {
+		uint32_t what;
+		int64_t at_ms;
+	} told[TOLD_N]; /* a ring */
+	size_t told_next;
+	char last_error[sizeof(((struct err *)0)->msg)];
+	uint64_t heartbeats, polls;
+	struct httpd *httpd;
+};
+
+void health_new(struct sup *s)
+{
+	s->health = mem_alloc(sizeof(*s->health));
+	s->health->dirty = true;
+}
+
+/* ---- what came of requests ---- */
+
+static void touch(struct sup *s)
+{
+	char *path;
+
+	if (!s->state_ok)
+		return;
+	path = paths_status(s->c->state_dir);
+	utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+	free(path);
+}
+
+void health_changed(struct sup *s)
+{
+	s->health->dirty = true;
+}
+
+void health_good(struct sup *s)
+{
+	struct health *h = s->health;
+
+	h->heartbeats++;
+	h->last_ok_ms = clock_mono_ms();
+	h->key_refused = false;
+	if (!h->ok) {
+		log_info("the Server accepts our heartbeats");
+		h->ok = true;
+		h->last_error[0] = '\0';
+		h->untold = false;
+		h->last_told_ms = 0;
+		memset(h->told, 0, sizeof(h->told));
+		health_changed(s);
+		provset_server_back(s);
+	}
+	touch(s);
+}
+
+void health_polled(struct sup *s)
+{
+	s->health->polls++;
+	s->health->last_poll_ok_ms = clock_mono_ms();
+}
+
+static bool told_lately(const struct health *h, uint32_t what, int64_t now)
+{
+	for (size_t i = 0; i < TOLD_N; i++) {
+		if (h->told[i].at_ms && h->told[i].what == what && now - h->told[i].at_ms < TOLD_MS)
+			return true;
+	}
+	return false;
+}
+
+static void tell(struct health *h, uint32_t what)
 {
 	int64_t now = clock_mono_ms();
-	int64_t since = s->health.last_poll_ok_ms ? s->health.last_poll_ok_ms : s->start_ms;
 
-	if (tasks_room(s) == 0 || s->poll.use == CHAN_IDLE)
-		return s->poll.failures == 0 || now - since < RESPONSIVE_MS;
-	/* After an outage the first poll may wait for a minute: that it was taken is a good sign. */
-	if (s->poll.use == CHAN_POLL && http_request_sent(api_http(s->poll.api)) &&
-	    now - s->poll.started_ms >= TAKEN_MS &&
-	    now - s->poll.started_ms < s->c->poll_timeout_ms)
-		return true;
-	return now - since < 2 * s->c->poll_timeout_ms && s->poll.failures < 3;
+	log_warn("%s", h->last_error);
+	h->untold = false;
+	h->last_told_ms = now;
+	h->told[h->told_next].what = what;
+	h->told[h->told_next].at_ms = now;
+	h->told_next = (h->told_next + 1) % TOLD_N;
 }
+
+/* A refused key is one reason, whatever was asked. */
+static uint32_t reason(const struct health *h)
+{
+	return h->key_refused ? 1 : journal_crc(str_of(h->last_error));
+}
+
+/* What a person can do, where the answer tells. */
+static void add_remedy(struct sup *s, struct err *e)
+{
+	switch (api_verdict(e)) {
+	case API_MISSING:
+		err_wrap(
+			e,
+			"the Server has no runner %s (any more); create one and configure this host for it",
+			s->c->id);
+		break;
+	case API_NO_ROUTE:
+		err_wrap(e, "the Server has no such call; is the path in the URL %s right?",
+		         s->c->url);
+		break;
+	case API_AGAIN:
+		if (e->kind == ERR_HTTP && e->code < 500)
+			err_wrap(
+				e,
+				"something between answers for the Server; is the URL %s right, and its proxy?",
+				s->c->url);
+		break;
+	default:
+		break;
+	}
+}
+
+void health_bad(struct sup *s, const struct err *cause, bool answered, bool heartbeat)
+{
+	struct health *h = s->health;
+	int64_t now = clock_mono_ms();
+	bool refused = api_verdict(cause) == API_KEY;
+	bool fell = heartbeat && h->ok, news = refused && !h->key_refused;
+	struct err told = *cause, *e = &told;
+
+	if (heartbeat)
+		add_remedy(s, e);
+	h->answers = answered;
+	h->key_refused = h->key_refused || refused;
+	if (fell || news || strcmp(h->last_error, e->msg) != 0)
+		health_changed(s);
+	if (heartbeat)
+		h->ok = false;
+	snprintf(h->last_error, sizeof(h->last_error), "%s", e->msg);
+	sup_ready_say(s, "%s", e->msg);
+	if (!fell && !news && told_lately(h, reason(h), now))
+		return;
+	if (fell || news || !h->last_told_ms || now - h->last_told_ms >= LINE_MS)
+		tell(h, reason(h));
+	else
+		h->untold = true; /* not dropped: what it is now is what helps */
+}
+
+void health_forget_key(struct sup *s)
+{
+	s->health->key_refused = false;
+}
+
+bool health_is_ok(const struct sup *s)
+{
+	return s->health->ok;
+}
+
+bool health_key_refused(const struct sup *s)
+{
+	return s->health->key_refused;
+}
+
+int64_t health_last_poll_ms(const struct sup *s)
+{
+	return s->health->last_poll_ok_ms;
+}
+
+/* ---- the listener ---- */
 
 static bool is_ready(const struct sup *s)
 {
-	return s->phase == PHASE_RUN && s->health.ok &&
-	       clock_mono_ms() - s->health.last_ok_ms < RESPONSIVE_MS && polls_well(s);
+	return s->phase == PHASE_RUN && s->health->ok &&
+	       clock_mono_ms() - s->health->last_ok_ms < RESPONSIVE_MS && channels_poll_well(s);
 }
 
 static int64_t resident_bytes(void)
@@ -85,10 +248,10 @@ static void metric(struct buf *b, const char *name, const char *type, const char
 
 static void metrics(const struct sup *s, struct buf *b)
 {
-	const struct health *h = &s->health;
+	const struct health *h = s->health;
+	struct tasks_counts jobs = tasks_counts(s);
 	int64_t now = clock_mono_ms();
-	struct http_stats a = http_client_stats(api_http(s->poll.api));
-	struct http_stats c = http_client_stats(api_http(s->aux.api));
+	struct http_stats net = channels_stats(s);
 
 	metric(b, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
 	metric(b, "ready", "gauge", "1 if jobs are taken", is_ready(s));
@@ -99,18 +262,17 @@ static void metrics(const struct sup *s, struct buf *b)
 	metric(b, "heartbeat_age_milliseconds", "gauge",
 	       "since the last accepted heartbeat, -1 before the first",
 	       h->last_ok_ms ? now - h->last_ok_ms : -1);
-	metric(b, "jobs_running", "gauge", "jobs whose process works", (int64_t)s->tasks.running);
+	metric(b, "jobs_running", "gauge", "jobs whose process works", (int64_t)jobs.running);
 	metric(b, "jobs_known", "gauge", "jobs not yet settled with the Server",
-	       (int64_t)s->tasks.n);
+	       (int64_t)jobs.known);
 	metric(b, "jobs_succeeded_total", "counter", "jobs that succeeded",
-	       (int64_t)s->tasks.succeeded);
-	metric(b, "jobs_failed_total", "counter", "jobs that failed", (int64_t)s->tasks.failed);
+	       (int64_t)jobs.succeeded);
+	metric(b, "jobs_failed_total", "counter", "jobs that failed", (int64_t)jobs.failed);
 	metric(b, "connects_total", "counter", "connections made to the Server",
-	       (int64_t)(a.connects + c.connects));
+	       (int64_t)net.connects);
 	metric(b, "bytes_received_total", "counter", "bytes from the Server",
-	       (int64_t)(a.bytes_in + c.bytes_in));
-	metric(b, "bytes_sent_total", "counter", "bytes to the Server",
-	       (int64_t)(a.bytes_out + c.bytes_out));
+	       (int64_t)net.bytes_in);
+	metric(b, "bytes_sent_total", "counter", "bytes to the Server", (int64_t)net.bytes_out);
 	metric(b, "resident_bytes", "gauge", "resident memory", resident_bytes());
 	metric(b, "open_descriptors", "gauge", "open file descriptors", open_descriptors());
 	metric(b, "journal_durable", "gauge", "1 if claims survive a crash",
@@ -130,7 +292,7 @@ static void on_request(void *arg, struct httpd_req *r)
 		              STR_LIT("{\"status\":\"ok\"}"));
 	else if (str_eq(r->path, "/healthz"))
 		httpd_respond(r, 200, "text/plain; charset=utf-8", NULL,
-		              polls_well(s) ? STR_LIT("ok\n") : STR_LIT("degraded\n"));
+		              channels_poll_well(s) ? STR_LIT("ok\n") : STR_LIT("degraded\n"));
 	else if (str_eq(r->path, "/readyz"))
 		httpd_respond(r, is_ready(s) ? 200 : 503, "text/plain; charset=utf-8", NULL,
 		              is_ready(s) ? STR_LIT("ready\n") : STR_LIT("not ready\n"));
@@ -144,7 +306,13 @@ static void on_request(void *arg, struct httpd_req *r)
 	buf_free(&b);
 }
 
-void health_open(struct sup *s)
+static void stop_listening(struct sup *s)
+{
+	httpd_free(s->health->httpd);
+	s->health->httpd = NULL;
+}
+
+void health_listen(struct sup *s)
 {
 	struct httpd_settings settings = {
 		.request = on_request,
@@ -155,37 +323,34 @@ void health_open(struct sup *s)
 	};
 	struct err e = { 0 };
 
+	stop_listening(s);
 	if (s->c->port == 0)
 		return;
-	s->httpd = httpd_new(&settings);
+	s->health->httpd = httpd_new(&settings);
 	/* All interfaces, as the reference: orchestrators ask from outside. Nothing secret is answered. */
-	if (httpd_listen(s->httpd, "*", (uint16_t)s->c->port, NULL, &e) < 0) {
+	if (httpd_listen(s->health->httpd, "*", (uint16_t)s->c->port, NULL, &e) < 0) {
 		log_warn(
 			"no health listener: %s; set [runner] port to a free one, or to 0 for none",
 			e.msg);
-		httpd_free(s->httpd);
-		s->httpd = NULL;
+		stop_listening(s);
 	}
 }
 
-void health_close(struct sup *s)
+void health_free(struct sup *s)
 {
-	httpd_free(s->httpd);
-	s->httpd = NULL;
+	if (!s->health)
+		return;
+	stop_listening(s);
+	free(s->health);
+	s->health = NULL;
 }
 
 void health_poll(struct sup *s, struct pollset *ps)
 {
-	if (s->httpd)
-		httpd_poll(s->httpd, ps);
-}
-
-static const char *stage_name(enum task_stage st)
-{
-	static const char *const names[] = { "wait",    "claim",   "claim",  "running",
-		                             "unknown", "unknown", "report", "report" };
-
-	return names[st];
+	if (s->health->untold)
+		pollset_until(ps, (struct deadline){ s->health->last_told_ms + LINE_MS });
+	if (s->health->httpd)
+		httpd_poll(s->health->httpd, ps);
 }
 
 static void status_json(const struct sup *s, struct buf *b)
@@ -197,37 +362,16 @@ static void status_json(const struct sup *s, struct buf *b)
 	jw_kstr(b, "id", s->c->id);
 	jw_kstr(b, "name", s->c->name);
 	jw_kbool(b, "draining", s->phase != PHASE_RUN);
-	jw_kbool(b, "server_ok", s->health.ok);
-	jw_kbool(b, "key_refused", s->health.key_refused);
-	jw_kstr(b, "last_error", s->health.last_error[0] ? s->health.last_error : NULL);
+	jw_kbool(b, "server_ok", s->health->ok);
+	jw_kbool(b, "server_answers", s->health->ok || s->health->answers);
+	jw_kbool(b, "key_refused", s->health->key_refused);
+	jw_kstr(b, "last_error", s->health->last_error[0] ? s->health->last_error : NULL);
 	jw_kbool(b, "durable", journal_is_durable(s->journal));
-	jw_kint(b, "running_jobs", (int64_t)s->tasks.running);
+	jw_kint(b, "running_jobs", (int64_t)tasks_counts(s).running);
 	jw_key(b, "jobs");
-	jw_arr(b);
-	for (const struct task *t = s->tasks.first; t; t = t->next) {
-		jw_obj(b);
-		jw_kstr(b, "id", t->job.id);
-		jw_kstr(b, "resource", t->job.type_text);
-		jw_kstr(b, "resource_id", t->job.resource_id);
-		jw_kstr(b, "action", t->job.action_text);
-		jw_kstr(b, "stage", stage_name(t->stage));
-		jw_obj_end(b);
-	}
-	jw_arr_end(b);
+	tasks_status(s, b);
 	jw_key(b, "providers");
-	jw_arr(b);
-	for (size_t i = 0; i < s->provs.n; i++) {
-		const struct provset_item *it = &s->provs.items[i];
-
-		jw_obj(b);
-		jw_kstr(b, "name", it->p->name);
-		jw_kstr(b, "version", it->version);
-		jw_kbool(b, "enabled", it->enabled);
-		jw_kbool(b, "usable", it->enabled && it->usable);
-		jw_kstr(b, "why", it->why);
-		jw_obj_end(b);
-	}
-	jw_arr_end(b);
+	provset_status(s, b);
 	jw_obj_end(b);
 }
 
@@ -240,7 +384,7 @@ static void write_status(struct sup *s)
 	struct err e = { 0 };
 	int fd;
 
-	s->status_dirty = false;
+	s->health->dirty = false;
 	if (!s->state_ok)
 		goto out;
 	status_json(s, &b);
@@ -252,7 +396,7 @@ static void write_status(struct sup *s)
 	if (file_write_all(fd, buf_str(&b), "status", &e) == 0) {
 		struct timespec times[2] = { { 0, UTIME_NOW }, { 0, 0 } };
 
-		if (s->health.last_ok_ms && stat(path, &old) == 0)
+		if (s->health->last_ok_ms && stat(path, &old) == 0)
 			times[1] = old.st_mtim;
 		futimens(fd, times);
 		if (rename(buf_cstr(&tmp), path) < 0)
@@ -269,21 +413,12 @@ out:
 
 void health_step(struct sup *s)
 {
-	if (s->httpd)
-		httpd_step(s->httpd, NULL); /* few connections: each is simply tried */
-	if (s->status_dirty)
+	if (s->health->httpd)
+		httpd_step(s->health->httpd, NULL); /* few connections: each is simply tried */
+	if (s->health->dirty)
 		write_status(s);
-}
-
-void health_touch(struct sup *s)
-{
-	char *path;
-
-	if (!s->state_ok)
-		return;
-	path = paths_status(s->c->state_dir);
-	utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
-	free(path);
+	if (s->health->untold && clock_mono_ms() - s->health->last_told_ms >= LINE_MS)
+		tell(s->health, reason(s->health));
 }
 
 void health_dump(struct sup *s)

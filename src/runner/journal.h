@@ -51,6 +51,7 @@ const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
 const struct journal_past *journal_past(const struct journal *j, const char *job_id);
 
 /* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
+/* Of a job that is there already: its work was not begun after all. */
 int journal_claim(struct journal *j, const struct job *job, struct err *e);
 /* process zero: it is about to be started. */
 int journal_run(struct journal *j, const char *job_id, struct proc_id process, struct err *e);
@@ -68,5 +69,7 @@ int refused_keep(const char *state_dir, const struct job *j, enum job_state resu
 
 /* Rewrites the file without what is done, when that is worth it. */
 void journal_tidy(struct journal *j);
+
+uint32_t journal_crc(struct str s); /* CRC-32 of IEEE 802.3 */
 
 #endif

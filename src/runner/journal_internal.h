@@ -26,7 +26,6 @@ struct journal_replay {
 	bool torn;        /* something behind the last valid record */
 };
 
-uint32_t journal_crc(struct str s); /* CRC-32 of IEEE 802.3 */
 void journal_entry_free(struct journal_entry *en);
 /* What one record means for the entries. False: it is no record at all. */
 bool journal_apply(struct journal *j, struct str json);

@@ -57,7 +57,10 @@ static void replay_claim(struct journal *j, struct json rec)
 	if (job_parse(json_get(rec, "job"), &job, &e) < 0)
 		return;
 	for (size_t i = 0; i < j->n; i++) {
-		if (strcmp(j->entries[i].job.id, job.id) == 0) { /* claimed again */
+		if (strcmp(j->entries[i].job.id, job.id) == 0) { /* its work could not be begun */
+			j->entries[i].begun = !j->boot[0] ||
+			                      !json_str_is(json_get(rec, "boot"), j->boot);
+			j->entries[i].process = (struct proc_id){ 0 };
 			job_free(&job);
 			return;
 		}

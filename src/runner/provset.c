@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sup.h: which providers this runner offers, and whether their requirements are met. */
-#include "runner/sup.h"
+/* See provset.h: which providers this runner offers, and whether their requirements are met. */
+#include "runner/provset.h"
 
+#include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "jobs/provstate.h"
+#include "runner/child.h"
+#include "runner/health.h"
+#include "runner/tasks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +17,40 @@
 #define RECHECK_UNMET_MS 10000
 #define RECHECK_MET_MS 300000
 
+struct provset_item {
+	const struct provider *p;
+	bool enabled;
+	bool checked; /* the first check has ended */
+	bool usable;
+	char *why;     /* of not usable, or NULL */
+	char *version; /* as reported; owned */
+	bool preset_done;
+	bool searched; /* for what an earlier life has left */
+	struct child check;
+	struct deadline check_at;
+};
+
+struct provset {
+	struct provset_item *items;
+	size_t n;
+	struct buf json;      /* array for heartbeats: the enabled ones */
+	struct child presets; /* registers target configs, looks for orphans */
+	unsigned preset_tries;
+	struct deadline presets_at;
+};
+
 static struct provset_item *item_of(struct sup *s, const char *name)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		if (strcmp(s->provs.items[i].p->name, name) == 0)
-			return &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		if (strcmp(s->provs->items[i].p->name, name) == 0)
+			return &s->provs->items[i];
 	}
 	return NULL;
 }
 
 static void build_json(struct sup *s)
 {
-	struct provset *ps = &s->provs;
+	struct provset *ps = s->provs;
 	bool first = true;
 
 	buf_reset(&ps->json);
@@ -43,11 +69,13 @@ static void build_json(struct sup *s)
 
 void provset_load(struct sup *s)
 {
-	struct provset *ps = &s->provs;
+	struct provset *ps = s->provs;
 	struct provstate st = { 0 };
 	struct err e = { 0 };
 
-	if (!ps->items) {
+	if (!ps) {
+		s->provs = ps = mem_alloc(sizeof(*ps));
+		ps->presets.fd = -1;
 		while (providers[ps->n])
 			ps->n++;
 		ps->items = mem_array(ps->n, sizeof(*ps->items));
@@ -70,24 +98,30 @@ void provset_load(struct sup *s)
 		if (it->enabled && !was) {
 			it->checked = it->preset_done = false;
 			it->check_at = (struct deadline){ 0 };
-			s->presets_at = (struct deadline){ 0 };
+			s->provs->presets_at = (struct deadline){ 0 };
 		}
 	}
 	provstate_free(&st);
 	build_json(s);
-	s->status_dirty = true;
+	health_changed(s);
 }
 
-void provset_free(struct provset *ps)
+void provset_free(struct sup *s)
 {
+	struct provset *ps = s->provs;
+
+	if (!ps)
+		return;
 	for (size_t i = 0; i < ps->n; i++) {
 		free(ps->items[i].why);
 		free(ps->items[i].version);
 		child_free(&ps->items[i].check);
 	}
+	child_free(&ps->presets);
 	free(ps->items);
 	buf_free(&ps->json);
-	*ps = (struct provset){ 0 };
+	free(ps);
+	s->provs = NULL;
 }
 
 /* ---- checks, each in a process of its own: an engine that hangs holds up nothing ---- */
@@ -136,7 +170,7 @@ static void check_result(struct sup *s, struct provset_item *it)
 			log_info("provider %s: requirements met", it->p->name);
 		else
 			log_warn("provider %s: requirements not met: %s", it->p->name, why);
-		s->status_dirty = true;
+		health_changed(s);
 	}
 	free(it->why);
 	it->why = why;
@@ -144,7 +178,7 @@ static void check_result(struct sup *s, struct provset_item *it)
 	it->checked = true;
 	it->check_at = deadline_in_ms(usable ? RECHECK_MET_MS : RECHECK_UNMET_MS);
 	if (to_search(it))
-		s->presets_at = (struct deadline){ 0 };
+		s->provs->presets_at = (struct deadline){ 0 };
 }
 
 static void check_start(struct sup *s, struct provset_item *it)
@@ -171,8 +205,8 @@ static void presets_work(void *arg, const volatile int *stop, struct buf *out)
 	struct jobs_env env = sup_jobs_env(s, stop);
 
 	env.timeout_ms = CHECK_MS * 4;
-	for (size_t i = 0; i < s->provs.n; i++) {
-		struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		struct provset_item *it = &s->provs->items[i];
 		struct err e = { 0 };
 
 		if (it->enabled && !it->preset_done) {
@@ -205,7 +239,7 @@ static void take_lost(struct sup *s, const char *text)
 
 static void presets_result(struct sup *s)
 {
-	struct str rest = buf_str(&s->presets.out), line;
+	struct str rest = buf_str(&s->provs->presets.out), line;
 	bool all = rest.n > 0;
 
 	while (str_next(&rest, '\n', &line)) {
@@ -227,67 +261,68 @@ static void presets_result(struct sup *s)
 		}
 		free(text);
 	}
-	s->presets_at = all ? DEADLINE_NEVER
-	                    : deadline_in_ms(backoff_ms(++s->preset_tries + 2, 60000));
-	for (size_t i = 0; all && i < s->provs.n; i++)
-		if (to_search(&s->provs.items[i])) /* it became usable meanwhile */
-			s->presets_at = (struct deadline){ 0 };
+	s->provs->presets_at = all ? DEADLINE_NEVER
+	                           : deadline_in_ms(
+					     backoff_ms(++s->provs->preset_tries + 2, 60000));
+	for (size_t i = 0; all && i < s->provs->n; i++)
+		if (to_search(&s->provs->items[i])) /* it became usable meanwhile */
+			s->provs->presets_at = (struct deadline){ 0 };
 }
 
 static bool presets_due(const struct sup *s)
 {
 	bool missing = false;
 
-	for (size_t i = 0; i < s->provs.n; i++)
-		missing = missing || to_search(&s->provs.items[i]) ||
-		          (s->provs.items[i].enabled && !s->provs.items[i].preset_done);
-	return missing && s->health.ok && !s->presets.id.pid && deadline_passed(s->presets_at) &&
-	       s->phase == PHASE_RUN;
+	for (size_t i = 0; i < s->provs->n; i++)
+		missing = missing || to_search(&s->provs->items[i]) ||
+		          (s->provs->items[i].enabled && !s->provs->items[i].preset_done);
+	return missing && health_is_ok(s) && !s->provs->presets.id.pid &&
+	       deadline_passed(s->provs->presets_at) && s->phase == PHASE_RUN;
 }
 
 /* ---- loop ---- */
 
 void provset_poll(struct sup *s, struct pollset *ps)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		struct provset_item *it = &s->provs->items[i];
 
 		if (it->check.id.pid)
 			child_poll(&it->check, ps);
 		else if (it->enabled && s->phase == PHASE_RUN)
 			pollset_until(ps, it->check_at);
 	}
-	child_poll(&s->presets, ps);
-	if (!s->presets.id.pid && s->health.ok && s->phase == PHASE_RUN)
-		pollset_until(ps, s->presets_at);
+	child_poll(&s->provs->presets, ps);
+	if (!s->provs->presets.id.pid && health_is_ok(s) && s->phase == PHASE_RUN)
+		pollset_until(ps, s->provs->presets_at);
 }
 
 void provset_step(struct sup *s)
 {
 	struct err e = { 0 };
 
-	for (size_t i = 0; i < s->provs.n; i++) {
-		struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		struct provset_item *it = &s->provs->items[i];
 
 		child_step(&it->check);
 		if (!it->check.id.pid && it->enabled && s->phase == PHASE_RUN &&
 		    deadline_passed(it->check_at))
 			check_start(s, it);
 	}
-	child_step(&s->presets);
-	if (presets_due(s) &&
-	    child_start(&s->presets, presets_work, s, deadline_in_ms(CHECK_MS * 4), &e) < 0) {
+	child_step(&s->provs->presets);
+	if (presets_due(s) && child_start(&s->provs->presets, presets_work, s,
+	                                  deadline_in_ms(CHECK_MS * 4), &e) < 0) {
 		log_warn("register target configs: %s", e.msg);
-		s->presets_at = deadline_in_ms(RECHECK_UNMET_MS);
-	} else if (!s->presets.id.pid && deadline_passed(s->presets_at)) {
-		s->presets_at = s->health.ok ? DEADLINE_NEVER : s->presets_at;
+		s->provs->presets_at = deadline_in_ms(RECHECK_UNMET_MS);
+	} else if (!s->provs->presets.id.pid && deadline_passed(s->provs->presets_at)) {
+		s->provs->presets_at = health_is_ok(s) ? DEADLINE_NEVER : s->provs->presets_at;
 	}
 }
 
 bool provset_reaped(struct sup *s, pid_t pid, int status)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		struct provset_item *it = &s->provs->items[i];
 
 		if (it->check.id.pid == pid) {
 			child_ended(&it->check, status);
@@ -295,9 +330,9 @@ bool provset_reaped(struct sup *s, pid_t pid, int status)
 			return true;
 		}
 	}
-	if (s->presets.id.pid != pid)
+	if (s->provs->presets.id.pid != pid)
 		return false;
-	child_ended(&s->presets, status);
+	child_ended(&s->provs->presets, status);
 	presets_result(s);
 	return true;
 }
@@ -306,9 +341,9 @@ bool provset_any_checked(const struct sup *s)
 {
 	bool any_enabled = false;
 
-	for (size_t i = 0; i < s->provs.n; i++) {
-		any_enabled = any_enabled || s->provs.items[i].enabled;
-		if (s->provs.items[i].enabled && s->provs.items[i].checked)
+	for (size_t i = 0; i < s->provs->n; i++) {
+		any_enabled = any_enabled || s->provs->items[i].enabled;
+		if (s->provs->items[i].enabled && s->provs->items[i].checked)
 			return true;
 	}
 	return !any_enabled;
@@ -316,8 +351,8 @@ bool provset_any_checked(const struct sup *s)
 
 bool provset_all_checked(const struct sup *s)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		if (s->provs.items[i].enabled && !s->provs.items[i].checked)
+	for (size_t i = 0; i < s->provs->n; i++) {
+		if (s->provs->items[i].enabled && !s->provs->items[i].checked)
 			return false;
 	}
 	return true;
@@ -325,8 +360,8 @@ bool provset_all_checked(const struct sup *s)
 
 bool provset_any_usable(const struct sup *s)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		if (s->provs.items[i].enabled && s->provs.items[i].usable)
+	for (size_t i = 0; i < s->provs->n; i++) {
+		if (s->provs->items[i].enabled && s->provs->items[i].usable)
 			return true;
 	}
 	return false;
@@ -334,8 +369,8 @@ bool provset_any_usable(const struct sup *s)
 
 bool provset_can_build(const struct sup *s)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		const struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		const struct provset_item *it = &s->provs->items[i];
 
 		if (it->p->build_run && it->enabled && (it->usable || !it->checked))
 			return true;
@@ -352,8 +387,8 @@ bool provset_enabled(void *sup, const char *name)
 
 bool provset_unmet(const struct sup *s, const char *name)
 {
-	for (size_t i = 0; i < s->provs.n; i++) {
-		const struct provset_item *it = &s->provs.items[i];
+	for (size_t i = 0; i < s->provs->n; i++) {
+		const struct provset_item *it = &s->provs->items[i];
 
 		if (it->enabled && it->checked && !it->usable &&
 		    (!name || strcmp(it->p->name, name) == 0))
@@ -364,9 +399,9 @@ bool provset_unmet(const struct sup *s, const char *name)
 
 void provset_recheck(struct sup *s)
 {
-	for (size_t i = 0; i < s->provs.n; i++)
-		s->provs.items[i].check_at = deadline_min(s->provs.items[i].check_at,
-		                                          deadline_in_ms(1000));
+	for (size_t i = 0; i < s->provs->n; i++)
+		s->provs->items[i].check_at = deadline_min(s->provs->items[i].check_at,
+		                                           deadline_in_ms(1000));
 }
 
 const struct kv *provset_options(void *sup, const char *name)
@@ -391,4 +426,34 @@ bool provset_usable(void *sup, const char *name, struct buf *why)
 		return false;
 	}
 	return true;
+}
+
+struct str provset_manifests(const struct sup *s)
+{
+	return buf_str(&s->provs->json);
+}
+
+void provset_server_back(struct sup *s)
+{
+	struct provset *ps = s->provs;
+
+	if (deadline_passed(ps->presets_at) || ps->presets_at.at_ms == INT64_MAX)
+		ps->presets_at = (struct deadline){ 0 };
+}
+
+void provset_status(const struct sup *s, struct buf *b)
+{
+	jw_arr(b);
+	for (size_t i = 0; i < s->provs->n; i++) {
+		const struct provset_item *it = &s->provs->items[i];
+
+		jw_obj(b);
+		jw_kstr(b, "name", it->p->name);
+		jw_kstr(b, "version", it->version);
+		jw_kbool(b, "enabled", it->enabled);
+		jw_kbool(b, "usable", it->enabled && it->usable);
+		jw_kstr(b, "why", it->why);
+		jw_obj_end(b);
+	}
+	jw_arr_end(b);
 }

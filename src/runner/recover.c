@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sup.h: what the journal says of jobs of an earlier process, and what is left of their processes. */
-#include "runner/sup.h"
+/* See tasks.h: what the journal says of jobs of an earlier process, and what is left of their processes. */
+#include "runner/child.h"
+#include "runner/tasks.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -62,22 +63,10 @@ void tasks_replay(struct sup *s)
 
 	for (size_t i = 0; i < n; i++) {
 		struct job j = { 0 };
-		struct task *t;
 
 		kill_leftovers(&list[i], latest);
 		copy_job(&list[i].job, &j);
-		if (!j.id)
-			continue;
-		t = tasks_add(s, &j);
-		t->journaled = true;
-		t->stage = list[i].has_result ? TASK_REPORT : TASK_UNKNOWN;
-		t->doubtful = true;
-		t->fresh = !list[i].begun && !list[i].has_result;
-		t->refused_ms = list[i].refused_ms;
-		t->result = list[i].result;
-		t->text = mem_dup(list[i].text);
-		tasks_log(t, list[i].has_result ? "kept" : "unknown",
-		          list[i].has_result ? "its result is still to be reported"
-		                             : "an earlier runner process left it unfinished");
+		if (j.id)
+			tasks_restore(s, &j, &list[i]);
 	}
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See sup.h: the runner's own log. Every line goes to the local file first (entries as in protocol 6),
+ * See runlog.h: the runner's own log. Every line goes to the local file first (entries as in protocol 6),
  * then into a bounded queue for the Server's WebSocket, which may come and go.
  */
-#include "runner/sup.h"
+#include "runner/runlog.h"
 
 #include "api/logentry.h"
 #include "base/log.h"
@@ -11,6 +11,8 @@
 #include "host/logfile.h"
 #include "jobs/joblog.h"
 #include "net/ws.h"
+#include "runner/channel.h"
+#include "runner/health.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,10 +125,10 @@ void runlog_step(struct sup *s)
 	struct err e = { 0 };
 
 	/* Not before a heartbeat was accepted: it is the heartbeat that finds out about the Server. */
-	if (!l || (!l->ws && (l->queue.n == 0 || !s->health.ok || !deadline_passed(l->retry))))
+	if (!l || (!l->ws && (l->queue.n == 0 || !health_is_ok(s) || !deadline_passed(l->retry))))
 		return;
 	if (!l->ws)
-		l->ws = api_log_socket(s->poll.api, l->socket_path, deadline_in_ms(CONNECT_MS));
+		l->ws = api_log_socket(channels_api(s), l->socket_path, deadline_in_ms(CONNECT_MS));
 	switch (ws_client_step(l->ws, NULL, NULL, &e)) {
 	case WS_OPEN:
 		l->failures = 0;
@@ -155,7 +157,7 @@ void runlog_poll(struct sup *s, struct pollset *ps)
 		return;
 	if (l->ws)
 		ws_client_poll(l->ws, ps);
-	else if (l->queue.n && s->health.ok)
+	else if (l->queue.n && health_is_ok(s))
 		pollset_until(ps, l->retry);
 }
 

@@ -7,8 +7,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "host/paths.h"
+#include "runner/channel.h"
+#include "runner/health.h"
+#include "runner/provset.h"
+#include "runner/runlog.h"
 #include "runner/sdnotify.h"
 #include "runner/sup.h"
+#include "runner/tasks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,12 +89,12 @@ void sup_ready_say(struct sup *s, const char *fmt, ...)
 
 static void check_ready(struct sup *s)
 {
-	if (s->ready_fd >= 0 && s->health.ok && provset_all_checked(s)) {
+	if (s->ready_fd >= 0 && health_is_ok(s) && provset_all_checked(s)) {
 		ready_line(s, "ready");
 		fd_close(&s->ready_fd);
-	} else if (s->ready_fd >= 0 && s->health.ok) {
+	} else if (s->ready_fd >= 0 && health_is_ok(s)) {
 		sup_ready_say(s, "waiting for the providers' checks");
-	} else if (s->ready_fd >= 0 && s->health.key_refused) {
+	} else if (s->ready_fd >= 0 && health_key_refused(s)) {
 		ready_line(s, "refused"); /* no use in waiting: it is asked again in minutes */
 		fd_close(&s->ready_fd);
 	}
@@ -165,13 +170,10 @@ static void next_phase(struct sup *s)
 	case PHASE_RUN:
 		s->phase = PHASE_DRAIN;
 		s->phase_ends = deadline_in_ms(s->c->drain_timeout_ms);
-		log_info("stopping: no new jobs; %zu running get up to %lld s", s->tasks.running,
-		         (long long)(s->c->drain_timeout_ms / 1000));
+		log_info("stopping: no new jobs; %zu running get up to %lld s",
+		         tasks_counts(s).running, (long long)(s->c->drain_timeout_ms / 1000));
 		sdnotify("STOPPING=1");
-		if (s->poll.use == CHAN_POLL) {
-			http_abort(api_http(s->poll.api));
-			s->poll.use = CHAN_IDLE;
-		}
+		channels_stop_polling(s);
 		break;
 	case PHASE_DRAIN:
 		s->phase = PHASE_STOP;
@@ -181,7 +183,7 @@ static void next_phase(struct sup *s)
 	default:
 		break;
 	}
-	s->status_dirty = true;
+	health_changed(s);
 }
 
 static void hurry(struct sup *s)
@@ -259,9 +261,8 @@ static void reload(struct sup *s)
 	free(fresh);
 	channels_open(s);
 	channels_drop(s);
-	s->health.key_refused = false;
-	health_close(s);
-	health_open(s);
+	health_forget_key(s);
+	health_listen(s);
 	provset_load(s);
 	runlog_reopen(s);
 }
@@ -334,10 +335,10 @@ static void loop(struct sup *s)
 		health_step(s);
 		check_ready(s);
 		/* Nothing that waits for this unit, least of all the boot, is to wait for the Server for long. */
-		if (notified
-		            ? s->health.ok != told
-		            : (s->health.ok && provset_all_checked(s)) || deadline_passed(notify)) {
-			told = s->health.ok;
+		if (notified ? health_is_ok(s) != told
+		             : (health_is_ok(s) && provset_all_checked(s)) ||
+		                       deadline_passed(notify)) {
+			told = health_is_ok(s);
 			notified = true;
 			sdnotify(told ? "READY=1\nSTATUS=Running"
 			              : "READY=1\nSTATUS=The Server does not have it");
@@ -411,12 +412,10 @@ static int open_state(struct sup *s, struct err *e)
 static void close_all(struct sup *s)
 {
 	runlog_close(s, 500);
-	health_close(s);
-	if (s->poll.api || s->aux.api)
-		channels_close(s);
+	channels_free(s);
 	tasks_free(s);
-	provset_free(&s->provs);
-	child_free(&s->presets);
+	provset_free(s);
+	health_free(s);
 	journal_close(s->journal);
 	server_link_close(s->link);
 	free(s->link);
@@ -440,12 +439,9 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	enum log_level level;
 	int rc = -1;
 
-	*s = (struct sup){ .link = mem_alloc(sizeof(*s->link)),
-		           .c = c,
-		           .o = o,
-		           .signal_fd = -1,
-		           .lock = { -1 },
-		           .presets = { .fd = -1 } };
+	*s = (struct sup){
+		.link = mem_alloc(sizeof(*s->link)), .c = c, .o = o, .signal_fd = -1, .lock = { -1 }
+	};
 	s->ready_fd = inherited_ready_fd(o);
 	s->start_ms = clock_mono_ms();
 	s->start_wall_ms = clock_wall_ms();
@@ -456,6 +452,8 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		log_set_level(level);
 	if (config_require(c, e) == 0 && open_signals(s, e) == 0 && open_state(s, e) == 0 &&
 	    server_link_open(s->link, c, e) == 0) {
+		health_new(s);
+		tasks_open(s);
 		channels_open(s);
 		runlog_open(s);
 		log_info("starting runner %s (%s), version %s, Server %s", c->name, c->id,
@@ -465,7 +463,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		log_containment();
 		provset_load(s);
 		tasks_replay(s);
-		health_open(s);
+		health_listen(s);
 		loop(s);
 		rc = 0;
 		log_info("runner stopped");

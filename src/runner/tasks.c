@@ -1,58 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sup.h: jobs from the claim to the accepted report, and what the journal says of earlier ones. */
-#include "runner/sup.h"
+/* See tasks.h: jobs, their processes, their results. */
+#include "runner/tasks_internal.h"
 
-#include "base/attr.h"
-#include "base/confine.h"
-#include "base/file.h"
+#include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
-#include "host/paths.h"
+#include "runner/channel.h"
+#include "runner/health.h"
+#include "runner/provset.h"
 
-#include <signal.h>
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define FIND_MS 60000
-#define ASK_MS 30000
 #define ERROR_TEXT_MAX 4000
-#define BUILD_LEFT_MS 10000
-#define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
-#define REFUSED_MS \
-	(6 * 3600000ll) /* a result that the Server's own words refuse so long is kept aside */
-#define REFUSED_STEP_MS 600000
-#define REFUSED_TRIES 5 /* … and so often by the eyes of this process */
+#define RETRY_CAP_MS 30000
 #define NOT_BEGUN "the runner was stopped before the job began"
-#define RECHECK_MS \
-	30000 /* by then a request that a proxy or the Server held up has had its effect */
 
-static struct task *find(struct sup *s, const char *id)
+void tasks_open(struct sup *s)
 {
-	for (struct task *t = s->tasks.first; t; t = t->next) {
+	s->tasks = mem_alloc(sizeof(*s->tasks));
+}
+
+struct task *tasks_find(struct sup *s, const char *id)
+{
+	for (struct task *t = s->tasks->first; t; t = t->next) {
 		if (strcmp(t->job.id, id) == 0)
 			return t;
 	}
 	return NULL;
 }
 
-void tasks_log(const struct task *t, const char *phrase, const char *text)
+void task_log(const struct task *t, const char *phrase, const char *text)
 {
-	if (text)
-		log_info("job %-9s %s %s %s: %s", phrase, t->job.id, t->job.type_text,
-		         t->job.action_text, text);
-	else
-		log_info("job %-9s %s %s %s", phrase, t->job.id, t->job.type_text,
-		         t->job.action_text);
+	log_info("job %-9s %s %s %s%s%s", phrase, t->job.id, t->job.type_text, t->job.action_text,
+	         text ? ": " : "", text ? text : "");
 }
 
-struct task *tasks_add(struct sup *s, struct job *j)
+struct task *task_add(struct sup *s, struct job *j)
 {
 	struct task *t = mem_alloc(sizeof(*t));
-	struct task **at = &s->tasks.first;
+	struct task **at = &s->tasks->first;
 
 	t->job = *j;
 	*j = (struct job){ 0 };
@@ -60,24 +49,47 @@ struct task *tasks_add(struct sup *s, struct job *j)
 	while (*at)
 		at = &(*at)->next;
 	*at = t;
-	s->tasks.n++;
-	s->status_dirty = true;
+	s->tasks->counts.known++;
 	return t;
 }
 
 static void drop(struct sup *s, struct task *t)
 {
-	struct task **at = &s->tasks.first;
+	struct task **at = &s->tasks->first;
 
 	while (*at != t)
 		at = &(*at)->next;
 	*at = t->next;
-	s->tasks.n--;
-	s->status_dirty = true;
+	s->tasks->counts.known--;
 	job_free(&t->job);
 	free(t->text);
 	child_free(&t->child);
 	free(t);
+}
+
+void task_move(struct sup *s, struct task *t, enum task_event event)
+{
+	bool ran = t->stage == TASK_RUNNING;
+	bool moved = task_step(&t->stage, event);
+
+	assert(moved); /* no peer can bring it about: only a fault in this file or taskanswer.c */
+	(void)moved;
+	s->tasks->counts.running += t->stage == TASK_RUNNING;
+	s->tasks->counts.running -= ran;
+	health_changed(s);
+	if (t->stage == TASK_NONE)
+		drop(s, t);
+}
+
+void task_forget(struct sup *s, struct task *t, bool synced)
+{
+	struct err e = { 0 };
+
+	if (t->journaled && (synced ? journal_drop(s->journal, t->job.id, &e)
+	                            : journal_done(s->journal, t->job.id, &e)) < 0)
+		log_warn("%s", e.msg);
+	task_move(s, t, TASK_EV_DROP);
+	journal_tidy(s->journal);
 }
 
 static bool is_active(const struct task *t)
@@ -92,7 +104,7 @@ size_t tasks_room(const struct sup *s)
 	size_t active = 0;
 	size_t max = s->c->max_jobs > 0 ? (size_t)s->c->max_jobs : SIZE_MAX;
 
-	for (const struct task *t = s->tasks.first; t; t = t->next)
+	for (const struct task *t = s->tasks->first; t; t = t->next)
 		active += is_active(t);
 	return active < max ? max - active : 0;
 }
@@ -114,434 +126,186 @@ static void set_result(struct sup *s, struct task *t, enum job_state state, stru
 	free(t->text);
 	t->text = state == JOB_ERROR ? buf_take(&masked) : NULL;
 	buf_free(&masked);
-	t->stage = TASK_REPORT;
 	t->tries = 0;
 	t->next_try = (struct deadline){ 0 };
 	if (state == JOB_SUCCESS)
-		s->tasks.succeeded++;
+		s->tasks->counts.succeeded++;
 	else
-		s->tasks.failed++;
+		s->tasks->counts.failed++;
 	/* What cannot be written now is still reported now; only a crash before that would lose it. */
 	if (t->journaled && journal_result(s->journal, t->job.id, state, t->text, &e) < 0)
 		log_error("the result of job %s is kept in memory only: %s", t->job.id, e.msg);
-	s->status_dirty = true;
-	tasks_log(t, state == JOB_SUCCESS ? "succeeded" : "failed", t->text);
+	task_log(t, state == JOB_SUCCESS ? "succeeded" : "failed", t->text);
+	task_move(s, t, TASK_EV_RESULT);
 }
 
-static void fail(struct sup *s, struct task *t, const char *text)
+void task_fail(struct sup *s, struct task *t, const char *text)
 {
 	set_result(s, t, JOB_ERROR, str_of(text));
 }
 
-void tasks_reported(struct sup *s, struct task *t)
+/* ---- processes ---- */
+
+void task_begin(struct sup *s, struct task *t)
 {
 	struct err e = { 0 };
 
-	if (t->doubtful) {
-		/* The Server takes any state at any time: a claim held up on its way would undo this report. */
-		t->doubtful = false;
-		t->recheck = true;
-		t->stage = TASK_REPORT;
-		t->tries = 0;
-		t->next_try = deadline_in_ms(RECHECK_MS);
-		return;
-	}
-	if (t->journaled && journal_done(s->journal, t->job.id, &e) < 0)
-		log_warn("%s", e.msg);
-	drop(s, t);
-	journal_tidy(s->journal);
-}
-
-static void again(struct task *t, enum task_stage stage, int64_t after_ms)
-{
-	int64_t wait_ms = backoff_ms(t->tries++, 30000);
-
-	t->stage = stage;
-	t->next_try = deadline_in_ms(after_ms > wait_ms ? after_ms : wait_ms);
-}
-
-void tasks_report_again(struct task *t, int64_t after_ms)
-{
-	again(t, TASK_REPORT, after_ms);
-}
-
-void tasks_report_refused(struct sup *s, struct task *t, const char *why)
-{
-	int64_t now = clock_mono_ms();
-	struct err e = { 0 };
-
-	/* Only time in which it was asked counts, and no machine's sleep as one long refusal. */
-	if (t->refused_at)
-		t->refused_ms += now - t->refused_at < REFUSED_STEP_MS ? now - t->refused_at
-		                                                       : REFUSED_STEP_MS;
-	t->refused_at = now;
-	if (t->journaled && journal_refused(s->journal, t->job.id, t->refused_ms, &e) < 0)
-		log_warn("%s", e.msg);
-	if (t->refused_ms < REFUSED_MS || t->tries + 1 < REFUSED_TRIES) {
-		t->stage = TASK_REPORT;
-		t->next_try = deadline_in_ms(backoff_ms(t->tries++, REFUSED_STEP_MS));
-		return;
-	}
-	if (refused_keep(s->c->state_dir, &t->job, t->result, t->text, why, &e) < 0) {
-		log_error("%s", e.msg);
-		tasks_report_again(t, REFUSED_STEP_MS);
-		return;
-	}
-	log_error("the Server refuses the result of job %s for %lld hours (%s); it is kept in "
-	          "%s/journal.refused and not sent any more",
-	          t->job.id, (long long)(t->refused_ms / 3600000), why, s->c->state_dir);
-	t->doubtful = false;
-	tasks_reported(s, t);
-}
-
-/* ---- claiming ---- */
-
-static void offer_again(struct sup *s, const struct journal_past *past, struct job *j)
-{
-	struct task *t = tasks_add(s, j);
-
-	log_info("job %s was delivered again; its result is sent again", t->job.id);
-	t->result = past->result;
-	t->text = mem_dup(past->text);
-	t->stage = TASK_REPORT;
-}
-
-bool tasks_knows(struct sup *s, const char *job_id)
-{
-	const struct task *t = find(s, job_id);
-
-	return t ? !t->lost : journal_past(s->journal, job_id) != NULL;
-}
-
-void tasks_lost(struct sup *s, struct job *j)
-{
-	struct task *t;
-
-	if (find(s, j->id) || tasks_knows(s, j->id))
-		return;
-	/* Not journaled: a runner that ends before it is settled finds it again. */
-	t = tasks_add(s, j);
-	t->lost = true;
-	t->stage = TASK_UNKNOWN;
-	tasks_log(t, "unknown",
-	          "the Server shows it as running, but there is no record of it here");
-}
-
-/* Build jobs are offered to every runner: one that cannot build leaves them to those who can, for a while. */
-static bool left_to_others(struct sup *s)
-{
-	if (provset_can_build(s))
-		return false;
-	if (deadline_passed(s->builds_gone))
-		s->take_builds = deadline_in_ms(BUILD_LEFT_MS);
-	s->builds_gone = deadline_in_ms(2 * BUILD_LEFT_MS);
-	return !deadline_passed(s->take_builds);
-}
-
-struct work_arg {
-	struct sup *s;
-	const struct job *job;
-	bool begun;
-};
-
-static void claim(struct sup *s, struct task *t)
-{
-	struct err e = { 0 };
-
-	t->stage = TASK_CLAIM;
-	t->started_ms = clock_mono_ms();
-	t->journaled = journal_claim(s->journal, &t->job, &e) == 0;
-	if (!t->journaled) {
-		/* A claim that could not be remembered is not made; the Server is told why at once. */
-		log_error("%s", e.msg);
-		fail(s, t, e.msg);
-	}
-}
-
-/* "W" and the provider's name: the job is to wait for it. */
-static void ask_work(void *arg, const volatile int *stop, struct buf *out)
-{
-	struct work_arg *a = arg;
-	struct jobs_env env = sup_jobs_env(a->s, stop);
-	struct buf name = { 0 };
-
-	env.timeout_ms = ASK_MS;
-	if (job_provider(&env, a->job, &name) && provset_unmet(a->s, buf_cstr(&name)))
-		buf_addf(out, "W%s", buf_cstr(&name));
-	buf_free(&name);
-}
-
-static void ask(struct sup *s, struct task *t)
-{
-	struct work_arg a = { s, &t->job, false };
-	struct err e = { 0 };
-
-	t->stage = TASK_ASK;
-	if (child_start(&t->child, ask_work, &a, deadline_in_ms(ASK_MS), &e) < 0)
-		claim(s, t);
-}
-
-static void asked(struct sup *s, struct task *t, struct str out)
-{
-	if (s->phase != PHASE_RUN) {
-		drop(s, t);
-	} else if (out.n && out.p[0] == 'W') {
-		t->text = mem_dupn(out.p + 1, out.n - 1);
-		log_info("job %s stays pending until provider %s can be used", t->job.id, t->text);
-	} else {
-		claim(s, t);
-	}
-}
-
-bool tasks_offer(struct sup *s, struct job *j)
-{
-	struct task *t = find(s, j->id);
-	const struct journal_past *past = journal_past(s->journal, j->id);
-	bool provided = j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD;
-
-	if (t)
-		return false; /* known: its claim is under way, or it runs and its report settles the matter */
-	if (past) {
-		offer_again(s, past, j);
-		return false;
-	}
-	if (tasks_room(s) == 0 || (j->type == RES_BUILD && left_to_others(s)) ||
-	    (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0))
-		return false;
-	if (provided && provset_all_checked(s) && !provset_any_usable(s) &&
-	    (j->type == RES_BUILD || !provset_unmet(s, NULL)))
-		return false;
-	t = tasks_add(s, j);
-	/* A forced removal forgets what cannot be reached. */
-	if (provided && t->job.type != RES_BUILD && t->job.action != ACT_FORCE_DELETE &&
-	    provset_unmet(s, NULL))
-		ask(s, t);
-	else
-		claim(s, t);
-	return true;
-}
-
-struct task *tasks_next_claim(struct sup *s, bool retries)
-{
-	for (struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_CLAIM && (t->tries > 0) == retries &&
-		    deadline_passed(t->next_try) && (is_active(t) || tasks_room(s) > 0))
-			return t;
-	}
-	return NULL;
-}
-
-struct task *tasks_next_report(struct sup *s)
-{
-	struct task *best = NULL;
-
-	for (struct task *t = s->tasks.first; t; t = t->next) {
-		if (t->stage == TASK_REPORT && deadline_passed(t->next_try) &&
-		    (!best || t->next_try.at_ms < best->next_try.at_ms))
-			best = t;
-	}
-	return best;
-}
-
-void tasks_claim_lost(struct sup *s, struct task *t, const char *why)
-{
-	struct err e = { 0 };
-
-	if (strcmp(s->tasks.lost, t->job.id) != 0) /* a list may go on showing it */
-		tasks_log(t, "not ours", why);
-	snprintf(s->tasks.lost, sizeof(s->tasks.lost), "%s", t->job.id);
-	if (t->journaled && journal_drop(s->journal, t->job.id, &e) < 0)
-		log_warn("%s", e.msg);
-	drop(s, t);
-}
-
-void tasks_claim_again(struct task *t, bool ambiguous, int64_t after_ms)
-{
-	t->ambiguous = t->ambiguous || ambiguous;
-	t->doubtful = t->doubtful || ambiguous;
-	again(t, TASK_CLAIM, after_ms);
-}
-
-/* ---- running ---- */
-
-/* The text is masked here: only this process knows the job's secrets. */
-static void add_result(struct buf *out, char kind, struct str text)
-{
-	buf_addc(out, kind);
-	mask_text(out, text);
-}
-
-/* What no program of a job is to read or change. */
-static struct jobs_env work_env(struct sup *s, const volatile int *stop)
-{
-	const struct config *c = s->c;
-	char *const made[] = {
-		paths_lock(c->state_dir),    paths_journal(c->state_dir),
-		paths_status(c->state_dir),  paths_providers(c->state_dir),
-		paths_refused(c->state_dir), path_join(c->state_dir, "logs/runners")
-	};
-
-	confine_hide(c->file, HIDE_FROM_JOB);
-	confine_hide(c->key_file, HIDE_FROM_JOB);
-	confine_hide(c->client_key, HIDE_FROM_JOB);
-	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
-		confine_hide(made[i], HIDE_FROM_JOB);
-		free(made[i]);
-	}
-	return sup_jobs_env(s, stop);
-}
-
-/* Result text: "S", "E<error>", of a search also "P" (never claimed), "C" (claimed, not begun), "U" (nothing to report), "R<why>" (try again). */
-static void run_work(void *arg, const volatile int *stop, struct buf *out)
-{
-	struct work_arg *a = arg;
-	struct jobs_env env = work_env(a->s, stop);
-	struct err e = { 0 };
-
-	if (job_run(&env, a->job, &e) == 0)
-		buf_addc(out, 'S');
-	else
-		add_result(out, 'E', str_of(e.msg));
-}
-
-static void find_work(void *arg, const volatile int *stop, struct buf *out)
-{
-	struct work_arg *a = arg;
-	struct jobs_env env = work_env(a->s, stop);
-	enum job_state state = JOB_STATE_UNKNOWN;
-	struct buf text = { 0 };
-	struct err e = { 0 };
-
-	env.timeout_ms = FIND_MS;
-	if (job_reconcile(&env, a->job, a->begun, &state, &text, &e) < 0)
-		add_result(out, 'R', str_of(e.msg));
-	else if (state == JOB_SUCCESS)
-		buf_addc(out, 'S');
-	else if (state == JOB_ERROR)
-		add_result(out, 'E', buf_str(&text));
-	else
-		buf_addc(out, state == JOB_PENDING ? 'P' : state == JOB_RUNNING ? 'C' : 'U');
-	buf_free(&text);
-}
-
-void tasks_claimed(struct sup *s, struct task *t)
-{
-	struct work_arg a = { s, &t->job, true };
-	struct err e = { 0 };
-
-	t->tries = 0;
+	t->tries = t->stage == TASK_HELD ? t->tries : 0;
 	t->ambiguous = false;
 	if (s->phase == PHASE_STOP || s->phase == PHASE_FLUSH) {
-		fail(s, t, NOT_BEGUN);
+		task_fail(s, t, NOT_BEGUN);
 		return;
 	}
 	t->fresh = false;
+	if (t->give_up.at_ms == 0)
+		t->give_up = deadline_in_ms(s->c->job_timeout_ms);
 	if (journal_run(s->journal, t->job.id, (struct proc_id){ 0 }, &e) < 0) {
-		fail(s, t, e.msg); /* a crash would run it twice */
+		task_fail(s, t, e.msg); /* a crash would run it twice */
 		return;
 	}
-	tasks_log(t, "running", NULL);
-	if (child_start(&t->child, run_work, &a, deadline_in_ms(s->c->job_timeout_ms), &e) < 0) {
-		fail(s, t, e.msg);
+	task_log(t, "running", NULL);
+	if (taskwork_run(s, &t->child, &t->job, &e) < 0) {
+		task_fail(s, t, e.msg);
 		return;
 	}
-	t->stage = TASK_RUNNING;
-	s->tasks.running++;
-	s->status_dirty = true;
+	task_move(s, t, TASK_EV_BEGIN);
 	if (journal_run(s->journal, t->job.id, t->child.id, &e) < 0)
 		log_warn("%s", e.msg);
 }
 
-static void find_start(struct sup *s, struct task *t)
+/* Nothing was begun: it stays ours and is begun when what it needs is back. */
+static void hold(struct sup *s, struct task *t, struct str why)
 {
-	struct work_arg a = { s, &t->job, !t->fresh };
 	struct err e = { 0 };
 
-	if (child_start(&t->child, find_work, &a, deadline_in_ms(FIND_MS), &e) < 0) {
-		t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+	free(t->text);
+	t->text = mem_dupn(why.p, why.n);
+	if (t->tries == 0)
+		task_log(t, "held", t->text);
+	task_move(s, t, TASK_EV_UNBEGUN);
+	if (journal_claim(s->journal, &t->job, &e) < 0) /* not begun, again */
+		log_warn("%s", e.msg);
+	t->next_try = deadline_in_ms(backoff_ms(t->tries++, RETRY_CAP_MS));
+	provset_recheck(s);
+}
+
+static void held(struct sup *s, struct task *t)
+{
+	if (s->phase != PHASE_RUN)
+		task_fail(s, t, NOT_BEGUN);
+	else if (deadline_passed(t->next_try) &&
+	         (!provset_unmet(s, NULL) || deadline_passed(t->give_up)))
+		task_begin(s, t);
+	else if (deadline_passed(t->next_try))
+		t->next_try = deadline_in_ms(1000);
+}
+
+static void find_start(struct sup *s, struct task *t)
+{
+	struct err e = { 0 };
+
+	if (taskwork_find(s, &t->child, &t->job, !t->fresh, deadline_passed(t->give_up), &e) < 0)
+		t->next_try = deadline_in_ms(backoff_ms(t->tries++, RETRY_CAP_MS));
+	else
+		task_move(s, t, TASK_EV_FIND);
+}
+
+static void found_pending(struct sup *s, struct task *t)
+{
+	if (!t->journaled) {
+		task_log(t, "not ours", "it is pending");
+		task_forget(s, t, true);
 		return;
 	}
-	t->stage = TASK_FINDING;
+	/* Not left to the next poll: our old claim may still be on its way, and then nobody would have the job. */
+	task_log(t, "pending", "it is claimed again");
+	t->fresh = false;
+	t->ambiguous = t->doubtful = true;
+	t->tries = 1;
+	t->next_try = (struct deadline){ 0 };
+	task_move(s, t, TASK_EV_CLAIM);
 }
 
 static void found(struct sup *s, struct task *t, struct str out)
 {
-	struct err e = { 0 };
+	struct str text = { out.n ? out.p + 1 : "", out.n ? out.n - 1 : 0 };
 
 	switch (out.n ? out.p[0] : 'R') {
 	case 'S':
 		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
 		break;
 	case 'E':
-		set_result(s, t, JOB_ERROR, (struct str){ out.p + 1, out.n - 1 });
+		set_result(s, t, JOB_ERROR, text);
 		break;
 	case 'P':
-		if (!t->journaled) {
-			tasks_claim_lost(s, t, "it is pending");
-			break;
-		}
-		/* Not left to the next poll: our old claim may still be on its way, and then nobody would have the job. */
-		tasks_log(t, "pending", "it is claimed again");
-		t->fresh = false;
-		t->tries = 0;
-		tasks_claim_again(t, true, 0);
-		t->next_try = (struct deadline){ 0 };
+		found_pending(s, t);
 		break;
 	case 'C':
-		tasks_claimed(s, t);
+		task_begin(s, t);
 		break;
 	case 'U':
-		tasks_log(t, "settled", "the Server needs no result");
-		if (t->journaled && journal_drop(s->journal, t->job.id, &e) < 0)
-			log_warn("%s", e.msg);
-		drop(s, t);
+		task_log(t, "settled", "the Server needs no result");
+		task_forget(s, t, true);
 		break;
 	default:
-		t->stage = TASK_UNKNOWN;
-		t->next_try = deadline_in_ms(backoff_ms(t->tries++, 30000));
+		if (text.n && ((t->tries + 1) & t->tries) == 0)
+			log_info("job %s: %.*s; looking again", t->job.id, STR_ARG(text));
+		task_move(s, t, TASK_EV_LATER);
+		t->next_try = deadline_in_ms(backoff_ms(t->tries++, RETRY_CAP_MS));
 		break;
 	}
+}
+
+static void describe_end(const struct sup *s, const struct task *t, int status, struct str out,
+                         struct buf *text)
+{
+	struct str said = { out.n ? out.p + 1 : "", out.n ? out.n - 1 : 0 };
+	bool more = false;
+
+	if (t->child.overdue) {
+		buf_addf(text, "the job did not end within job_timeout (%lld s) and was stopped",
+		         (long long)(s->c->job_timeout_ms / 1000));
+		more = true;
+	} else if (s->phase != PHASE_RUN && t->child.told) {
+		buf_adds(text, "the runner was stopped while the job ran");
+		more = true;
+	} else if (out.n) {
+		buf_add_str(text, said);
+	} else {
+		buf_adds(text, "the job's process ended without a result: ");
+		proc_describe_status(status, text);
+	}
+	if (more && said.n)
+		buf_addf(text, ": %.*s", STR_ARG(said));
 }
 
 static void ended(struct sup *s, struct task *t, int status, struct str out)
 {
+	bool provider_job = t->job.type == RES_RUNNER;
 	struct buf text = { 0 };
 
-	s->tasks.running--;
 	if (out.n && out.p[0] == 'S') {
 		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
-	} else if (t->child.overdue) {
-		buf_addf(&text, "the job did not end within job_timeout (%lld s) and was stopped",
-		         (long long)(s->c->job_timeout_ms / 1000));
-		if (out.n > 1)
-			buf_addf(&text, ": %.*s", (int)out.n - 1, out.p + 1);
-	} else if (s->phase != PHASE_RUN && t->child.told) {
-		buf_adds(&text, "the runner was stopped while the job ran");
-		if (out.n > 1)
-			buf_addf(&text, ": %.*s", (int)out.n - 1, out.p + 1);
-	} else if (out.n && out.p[0] == 'E') {
-		buf_add(&text, out.p + 1, out.n - 1);
+	} else if (out.n && out.p[0] == 'N' && s->phase == PHASE_RUN && !t->child.overdue &&
+	           !deadline_passed(t->give_up)) {
+		hold(s, t, (struct str){ out.p + 1, out.n - 1 });
 	} else {
-		buf_adds(&text, "the job's process ended without a result: ");
-		proc_describe_status(status, &text);
-	}
-	if (text.n) {
+		describe_end(s, t, status, out, &text);
 		set_result(s, t, JOB_ERROR, buf_str(&text));
 		provset_recheck(s);
 	}
 	buf_free(&text);
-	if (t->job.type == RES_RUNNER) {
+	if (provider_job) {
 		provset_load(s);
-		s->heartbeat_at = (struct deadline){
-			0
-		}; /* before the report: whoever sees that looks */
-		s->beat_last = false;
+		channels_beat_now(s); /* before the report: whoever sees that looks */
 	}
 }
 
+/* ---- the loop ---- */
+
 bool tasks_reaped(struct sup *s, pid_t pid, int status)
 {
-	for (struct task *t = s->tasks.first; t; t = t->next) {
+	for (struct task *t = s->tasks->first; t; t = t->next) {
 		struct str out;
 
 		if (t->child.id.pid != pid)
@@ -551,7 +315,7 @@ bool tasks_reaped(struct sup *s, pid_t pid, int status)
 		if (t->stage == TASK_RUNNING)
 			ended(s, t, status, out);
 		else if (t->stage == TASK_ASK)
-			asked(s, t, out);
+			task_asked(s, t, out);
 		else
 			found(s, t, out);
 		return true;
@@ -561,36 +325,38 @@ bool tasks_reaped(struct sup *s, pid_t pid, int status)
 
 void tasks_poll(struct sup *s, struct pollset *ps)
 {
-	for (struct task *t = s->tasks.first; t; t = t->next) {
+	for (struct task *t = s->tasks->first; t; t = t->next) {
 		child_poll(&t->child, ps);
-		if (t->stage == TASK_UNKNOWN)
+		if (t->stage == TASK_UNKNOWN || t->stage == TASK_HELD)
 			pollset_until(ps, t->next_try);
 	}
 }
 
 void tasks_step(struct sup *s)
 {
-	for (struct task *t = s->tasks.first, *next; t; t = next) {
+	for (struct task *t = s->tasks->first, *next; t; t = next) {
 		next = t->next;
 		child_step(&t->child);
 		if (t->stage == TASK_UNKNOWN && s->phase == PHASE_RUN &&
 		    deadline_passed(t->next_try))
 			find_start(s, t);
+		else if (t->stage == TASK_HELD)
+			held(s, t);
 		/* The next poll brings it as the Server has it then. */
-		if (t->stage == TASK_ASK && t->text && !provset_unmet(s, t->text))
-			drop(s, t);
+		else if (t->stage == TASK_ASK && t->text && !provset_unmet(s, t->text))
+			task_move(s, t, TASK_EV_DROP);
 	}
 }
 
 void tasks_stop_all(struct sup *s, int64_t grace_ms)
 {
-	for (struct task *t = s->tasks.first; t; t = t->next)
+	for (struct task *t = s->tasks->first; t; t = t->next)
 		child_tell(&t->child, grace_ms);
 }
 
 bool tasks_any_running(const struct sup *s)
 {
-	for (const struct task *t = s->tasks.first; t; t = t->next) {
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
 		if (t->child.id.pid)
 			return true;
 	}
@@ -599,22 +365,20 @@ bool tasks_any_running(const struct sup *s)
 
 void tasks_settle_claims(struct sup *s)
 {
-	struct task *t = s->tasks.first;
-
-	while (t) {
-		struct task *next = t->next;
-
-		if (t->stage == TASK_CLAIM && t->ambiguous)
-			fail(s, t, NOT_BEGUN);
-		else if (t->stage == TASK_CLAIM)
-			tasks_claim_lost(s, t, "the runner stops; the job stays pending");
-		t = next;
+	for (struct task *t = s->tasks->first, *next; t; t = next) {
+		next = t->next;
+		if (t->stage == TASK_CLAIM && t->ambiguous) {
+			task_fail(s, t, NOT_BEGUN);
+		} else if (t->stage == TASK_CLAIM) {
+			task_log(t, "not ours", "the runner stops; the job stays pending");
+			task_forget(s, t, true);
+		}
 	}
 }
 
 bool tasks_claiming(const struct sup *s)
 {
-	for (const struct task *t = s->tasks.first; t; t = t->next) {
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
 		if (t->stage == TASK_CLAIMING)
 			return true;
 	}
@@ -623,7 +387,7 @@ bool tasks_claiming(const struct sup *s)
 
 bool tasks_reporting(const struct sup *s)
 {
-	for (const struct task *t = s->tasks.first; t; t = t->next) {
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
 		if ((t->stage == TASK_REPORT || t->stage == TASK_REPORTING) && !t->recheck)
 			return true; /* a second sending is left to the next start */
 	}
@@ -632,6 +396,34 @@ bool tasks_reporting(const struct sup *s)
 
 void tasks_free(struct sup *s)
 {
-	while (s->tasks.first)
-		drop(s, s->tasks.first);
+	if (!s->tasks)
+		return;
+	while (s->tasks->first)
+		drop(s, s->tasks->first);
+	for (size_t i = 0; i < PASSED_MAX; i++)
+		free(s->tasks->passed[i].id);
+	free(s->tasks);
+	s->tasks = NULL;
+}
+
+/* ---- pictures ---- */
+
+struct tasks_counts tasks_counts(const struct sup *s)
+{
+	return s->tasks->counts;
+}
+
+void tasks_status(const struct sup *s, struct buf *b)
+{
+	jw_arr(b);
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
+		jw_obj(b);
+		jw_kstr(b, "id", t->job.id);
+		jw_kstr(b, "resource", t->job.type_text);
+		jw_kstr(b, "resource_id", t->job.resource_id);
+		jw_kstr(b, "action", t->job.action_text);
+		jw_kstr(b, "stage", task_stage_name(t->stage));
+		jw_obj_end(b);
+	}
+	jw_arr_end(b);
 }

@@ -4,8 +4,11 @@
 loses and delays, the supervisor, its journal and the job's process, with kills, power cuts, stops and
 full disks within budgets. Jobs do not share state but room, so that one job is enough.
 
-Mirrors src/runner/tasks.c and channel.c; docs/reliability.md says what is assumed. Without arguments it
-checks the protocol and then that each seeded bug is found; `jobmodel.py BUG` shows the shortest trace."""
+Mirrors src/runner/tasks.c, taskanswer.c and channel.c; docs/reliability.md says what is assumed. Without arguments it
+checks the protocol, that the model takes the ways of src/runner/tasktable.h and no others, and that each seeded bug
+is found; `jobmodel.py BUG` shows the shortest trace."""
+import os
+import re
 import sys
 from collections import deque, namedtuple
 
@@ -13,17 +16,21 @@ from collections import deque, namedtuple
 # rep: answer under way to the awaited request. offer: a poll's answer that lists the job is under way.
 # up: the supervisor lives. stop: it drains. stage, amb, doubt, res: its task. kept: result remembered after
 # the report. jr, jd: journal as a kill leaves it, and as a power cut leaves it. proc: the job's process.
-# work: the work is really done. runs: how often it was begun. The rest are budgets of faults.
+# work: the work is really done. runs: how often it was begun. The rest are budgets of faults; aways: the engine is.
 State = namedtuple("State", "srv first net rep offer up stop stage amb doubt fresh res kept jr jd proc work runs "
-                            "kills losses lates full terms")
+                            "kills losses lates full terms aways")
 
 START = State("P", "", (), "", False, True, False, "none", False, False, False, "", "", "-", "-", "", False, 0,
-              0, 0, 0, 0, 0)
+              0, 0, 0, 0, 0, 0)
+
+# The ways that one job of one runner does not go: before the claim, what fork or the journal refuse, another's job.
+BESIDE = {("none", "ask"), ("ask", "claim"), ("ask", "none"), ("claiming", "report"), ("claiming", "none")}
 
 # Budgets of faults; combined as far as the protocol promises to hold (docs/reliability.md).
 SETUPS = {
     "kills, losses, delays, a stop": START._replace(kills=3, losses=3, lates=2, terms=1),
     "kills, losses, full disk, a stop": START._replace(kills=3, losses=3, full=2, terms=1),
+    "kills, losses, a delay, the engine away, a stop": START._replace(kills=2, losses=2, lates=1, aways=2, terms=1),
 }
 
 BUGS = {
@@ -36,6 +43,7 @@ BUGS = {
     "run-again": "after a restart an unfinished job is simply run again",
     "begin-not-marked": "that a job was begun is not recorded before it is",
     "boot-not-known": "after a power cut a job without the mark is taken for not begun",
+    "held-again": "what has begun and lost its engine is taken for not begun",
     "blind-error": "after a restart an error is reported without asking the Server",
     "blind-success": "after a restart success is reported without looking at the resource",
     "redeliver-runs": "a job delivered again is not recognised",
@@ -109,7 +117,7 @@ def network(s, bug):
 def run(s, bug):
     """The journal has it first (not synced), so that a job without that mark was surely not begun."""
     mark = "b" if s.jr == "c" and bug != "begin-not-marked" else s.jr
-    return s._replace(stage="running", amb=False, fresh=False, proc="works", runs=s.runs + 1, jr=mark)
+    return s._replace(stage="running", amb=False, fresh=False, proc="begins", jr=mark)
 
 
 def answer(s, bug):
@@ -176,13 +184,37 @@ def supervisor(s, bug):
         yield "sends the result again", s._replace(stage="report")
     if s.stage == "unknown" and not s.stop:
         yield "asks what became of it", s._replace(stage="finding", res=s.srv)
+    if s.stage == "held":
+        if s.stop:
+            yield "is not begun any more", report(s, "E")
+        else:
+            yield "begins it, the engine is back", run(s, bug)
     if s.stage == "finding":
+        if s.aways:
+            yield "cannot learn it yet", s._replace(stage="unknown", res="", aways=s.aways - 1)
         for after in found(s._replace(res=""), s.res, bug):
             yield "learns what became of it", after
 
 
-def process(s):
-    if s.proc == "works":
+def process(s, bug):
+    if s.proc == "begins":
+        yield "work begins", s._replace(proc="works", runs=s.runs + 1)
+        if s.aways:
+            yield "the engine is away", s._replace(proc="N", aways=s.aways - 1)
+        if s.kills:
+            yield "job process is killed before it begins", s._replace(proc="E", kills=s.kills - 1)
+    elif s.proc == "N":
+        if s.stop:
+            yield "not begun is collected", report(s._replace(proc=""), "E")
+        else:
+            # Recorded (synced): not begun, again.
+            unbegun = s._replace(jr="c", jd="c") if s.jr == "b" else s
+            yield "not begun is collected", unbegun._replace(proc="", stage="held")
+            if s.full:
+                yield "not begun is kept in memory", s._replace(proc="", stage="held", full=s.full - 1)
+    elif s.proc == "works":
+        if bug == "held-again" and s.aways:
+            yield "the engine went away", s._replace(proc="N", aways=s.aways - 1)
         yield "work succeeds", s._replace(proc="S", work=True)
         yield "work fails", s._replace(proc="E")
         if s.kills:
@@ -255,7 +287,7 @@ def steps(s, bug=None):
         yield "start", start(s)
         return
     yield from supervisor(s, bug)
-    yield from process(s)
+    yield from process(s, bug)
     yield from ends(s, bug)
 
 
@@ -313,18 +345,52 @@ def check_ends(seen, after_of):
 
 
 def budgets(s):
-    return s.kills, s.losses, s.lates, s.full, s.terms
+    return s.kills, s.losses, s.lates, s.full, s.terms, s.aways
+
+
+def table():
+    """The ways of src/runner/tasktable.h, in the model's words."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "runner", "tasktable.h")
+    with open(path, encoding="utf-8") as file:
+        found = re.findall(r"^\s+STEP\((\w+), \w+, (\w+)\)", file.read(), re.M)
+    return {(a.lower(), b.lower()) for a, b in found}
+
+
+def taken(after_of):
+    """The ways that the model takes while the supervisor lives; a second sending is a report to the table."""
+    same = {"recheck": "report"}
+    ways = set()
+    for s, afters in after_of.items():
+        for after in afters:
+            a, b = same.get(s.stage, s.stage), same.get(after.stage, after.stage)
+            if s.up and after.up and s.stage != after.stage and a != b:
+                ways.add((a, b))
+            elif not s.up and after.up and b != "none":
+                ways.add(("none", b))
+    return ways
+
+
+def check_table(ways):
+    of_table = table()
+    if ways - of_table:
+        raise Violation(f"the model goes ways that the table has not: {sorted(ways - of_table)}", [])
+    if of_table - ways - BESIDE:
+        raise Violation(f"the table has ways that the model never goes: {sorted(of_table - ways - BESIDE)}", [])
 
 
 def check(bug=None):
     """(states, steps) of each setup. A seeded bug needs few faults, and less time so."""
     counts = {}
+    ways = set()
     for name, first in SETUPS.items():
         if bug:
-            first = first._replace(kills=2, losses=1)
+            first = first._replace(kills=min(first.kills, 2), losses=1)
         seen, after_of = explore(first, bug)
         check_ends(seen, after_of)
         counts[name] = (len(seen), sum(map(len, after_of.values())))
+        ways |= taken(after_of)
+    if not bug:
+        check_table(ways)
     return counts
 
 

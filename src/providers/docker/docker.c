@@ -68,6 +68,13 @@ static void docker_close(void *self)
 	free(k);
 }
 
+static bool docker_untouched(const void *self)
+{
+	const struct docker *k = self;
+
+	return k->used_for && !k->g.api && !k->g.remote;
+}
+
 static int check(const struct provider_env *env, struct buf *report, struct deadline d,
                  struct err *e)
 {
@@ -324,6 +331,7 @@ const struct provider docker_provider = {
 	.check = check,
 	.open = docker_open,
 	.close = docker_close,
+	.untouched = docker_untouched,
 	.target_create = target_create,
 	.target_start = target_nothing,
 	.target_stop = target_nothing,
