@@ -287,7 +287,7 @@ static int field_index(enum kind kind, const char *field)
 	for (int i = 0; i < REC_INDEXES && kinds[kind].fields[i]; i++)
 		if (strcmp(kinds[kind].fields[i], field) == 0)
 			return i;
-	assert(!"a look-up by a field that has no index");
+	assert(0 && "a look-up by a field that has no index");
 	return 0;
 }
 
