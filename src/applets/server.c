@@ -241,6 +241,9 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		rc = httpd_listen_unix(s.httpd, o->unix_path, e);
 	if (rc == 0)
 		rc = announce(&s, o, e);
+	if (rc == 0 && o->reference_keys)
+		log_warn("server: --reference-keys: every key, a workspace's too, may do nearly "
+		         "everything, such as make client keys and read git tokens");
 	if (rc == 0)
 		rc = loop(&s, e);
 	httpd_free(s.httpd);
@@ -302,7 +305,7 @@ static int run_server(int argc, char **argv)
 		OPT_INT(0, "poll-seconds", "N", &o.poll_s, 1, 600,
 		        "length of an empty long poll (60)"),
 		OPT_FLAG(0, "reference-keys", &o.reference_keys,
-		         "a runner key is good for every runner"),
+		         "any key may do what the reference lets it"),
 		OPT_STR(0, "version-text", "TEXT", &o.version,
 		        "version that answers carry (v0.53.0)"),
 		OPT_END,

@@ -4,6 +4,7 @@
  * a repository when the host is the provider's own, or that of its base API URL.
  */
 #include "server/git.h"
+#include "server/role.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -61,6 +62,31 @@ static bool fits(const struct rec *g, const char *host)
 	ok = base && strcmp(base, host) == 0;
 	free(base);
 	return ok;
+}
+
+bool git_same_host(const struct rec *r, const char *url)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(rec_json(r, "repository"), SIZE_MAX, &e);
+	char *own = json_dup_or_empty(json_get(json_root(doc), "url"));
+	char *a = host_of(own), *b = host_of(url);
+	bool same = a && b && strcmp(a, b) == 0;
+
+	json_doc_free(doc);
+	free(own);
+	free(a);
+	free(b);
+	return same;
+}
+
+/* A workspace that has a config of its own is shown no other one of the same host. */
+static bool may_see(const struct call *c, const struct rec *g)
+{
+	const struct rec *w = NULL;
+
+	if (c->key_type == KEY_WORKSPACE && !c->s->opt.reference_keys)
+		w = store_find(&c->s->store, K_WORKSPACE, "id", rec_text(c->key, "name"));
+	return !w || !rec_has(w, "gitProviderConfigId") || role_owns(c, g);
 }
 
 static size_t matches(const struct srv *s, const char *url, const struct rec **first)
@@ -303,15 +329,17 @@ void h_git_for_url(struct call *c)
 	size_t n = matches(c->s, buf_cstr(&url), &first);
 	char *host = host_of(buf_cstr(&url));
 
-	if (n) {
-		jw_arr(&b);
-		for (const struct rec *g = first; g; g = store_next(g))
-			if (fits(g, host))
-				view(c, &b, g, true);
-		jw_arr_end(&b);
-	} else {
-		buf_adds(&b, "null");
+	for (const struct rec *g = n ? first : NULL; g; g = store_next(g)) {
+		if (!fits(g, host) || !may_see(c, g))
+			continue;
+		if (!b.n)
+			jw_arr(&b);
+		view(c, &b, g, true);
 	}
+	if (b.n)
+		jw_arr_end(&b);
+	else
+		buf_adds(&b, "null");
 	reply_json(c, 200, &b);
 	free(host);
 	buf_free(&url);

@@ -11,4 +11,7 @@ int git_adopt(const struct srv *s, const char *url, char **id, struct err *e);
 /* Appends a GitRepository made of the URL's parts. branch and sha may be "". */
 void git_repository(struct buf *b, const char *url, const char *branch, const char *sha);
 
+/* The repository of r, a workspace or build, is on the host of that URL. */
+bool git_same_host(const struct rec *r, const char *url);
+
 #endif

@@ -4,6 +4,7 @@
  * learn of them in polls.c.
  */
 #include "server/polls.h"
+#include "server/role.h"
 
 #include "base/jsonw.h"
 #include "base/log.h"
@@ -278,6 +279,17 @@ static int set_state(struct srv *s, const struct rec *job, const char *runner_id
 	return change_commit(ch, e);
 }
 
+/* A build's job is offered to all runners, but then it is the one's that claimed it. */
+static bool is_anothers(const struct call *c, const struct rec *job, const char *state)
+{
+	const char *claimed = rec_get(job, "claimedBy");
+	bool again = rec_is(job, "state", state);
+
+	if (c->s->opt.reference_keys || rec_has(job, "runnerId") || again)
+		return false;
+	return claimed && !rec_is(job, "state", "pending") && strcmp(claimed, c->param[0]) != 0;
+}
+
 void h_runner_job_state(struct call *c)
 {
 	struct json body;
@@ -299,7 +311,9 @@ void h_runner_job_state(struct call *c)
 	char *state = json_dup_or_empty(json_get(body, "state"));
 	char *error = json_dup(json_get(body, "errorMessage"));
 
-	if (set_state(c->s, job, c->param[0], state, error, &e) < 0)
+	if (is_anothers(c, job, state))
+		reply_error(c, 500, "failed to update job state: another runner has the job");
+	else if (set_state(c->s, job, c->param[0], state, error, &e) < 0)
 		reply_error(c, error_status(&e), "failed to update job state: %s", e.msg);
 	else
 		reply_empty(c, 200);
@@ -355,7 +369,7 @@ void h_job_list(struct call *c)
 	                           : store_first(&c->s->store, K_JOB);
 
 	for (; j; j = id.n ? store_find_next(&c->s->store, j, "resourceId") : store_next(j)) {
-		if ((!type.n || rec_is(j, "resourceType", buf_cstr(&type))) &&
+		if (role_owns(c, j) && (!type.n || rec_is(j, "resourceType", buf_cstr(&type))) &&
 		    query_allows(c->r->query, "states", rec_text(j, "state")) &&
 		    query_allows(c->r->query, "actions", rec_text(j, "action")))
 			view_job(&b, j);

@@ -3,116 +3,133 @@
  * Which handler a request goes to, and whether its key may (protocol 2). Paths are decoded before
  * they are cut at slashes, as in the reference. See srv.h.
  */
-#include "server/srv.h"
+#include "server/role.h"
 
 #include "base/mem.h"
 
 #define SEGMENTS_MAX 8
 
-enum auth {
-	PUBLIC,
-	ANY,    /* any valid key */
-	RUNNER, /* a runner's key */
-	AGENT,  /* a workspace's or target's key */
+/* What the reference asks of a key: all that --reference-keys does. */
+enum reference { REF_ANYBODY, REF_ANY_KEY, REF_RUNNER, REF_AGENT };
+
+/* Kinds of key, as sets. */
+enum {
+	C = 1 << KEY_CLIENT,
+	R = 1 << KEY_RUNNER,
+	T = 1 << KEY_TARGET,
+	W = 1 << KEY_WORKSPACE,
+	EVERYBODY = 1 << KEY_NONE | C | R | T | W,
 };
 
-/* Of two routes that fit, the earlier counts: fixed words come before parameters. */
+/*
+ * The one place that says who may do what. A key whose kind is not in the row may not, and of the
+ * kinds that are, all but the client's (the administrator) may with their own things only: role.c
+ * says whose the thing is that the row's subject names.
+ *
+ * Of two routes that fit, the earlier counts: fixed words come before parameters.
+ */
 static const struct route {
-	/* These two fill eight bytes. */
+	/* These four fill twelve bytes. */
 	char method[sizeof("DELETE")];
-	unsigned char auth; /* enum auth */
+	unsigned char who;
+	unsigned char of;        /* enum subject */
+	unsigned char reference; /* enum reference */
 	const char *path;
 	void (*fn)(struct call *c);
 } routes[] = {
-	{ "GET", PUBLIC, "/health", h_health },
-	{ "GET", PUBLIC, "/install.sh", h_install_script },
-	{ "GET", PUBLIC, "/download/:", h_download },
-	{ "GET", PUBLIC, "/download/:/:", h_download_version },
-	{ "GET", PUBLIC, "/registry/providers/manifest.json", h_manifest },
-	{ "GET", ANY, "/server/config", h_config_get },
-	{ "PUT", ANY, "/server/config", h_config_set },
-	{ "POST", ANY, "/server/network-key", h_network_key },
-	{ "GET", ANY, "/server/logs", h_server_logs },
-	{ "GET", ANY, "/binary/script", h_binary_script },
-	{ "GET", ANY, "/binary/:/:", h_binary_get },
-	{ "GET", ANY, "/apikey", h_apikey_list },
-	{ "POST", ANY, "/apikey/:", h_apikey_create },
-	{ "DELETE", ANY, "/apikey/:", h_apikey_delete },
-	{ "GET", ANY, "/runner", h_runner_list },
-	{ "POST", ANY, "/runner", h_runner_create },
-	{ "GET", ANY, "/runner/provider", h_providers_all },
-	{ "GET", ANY, "/runner/provider/for-install", h_providers_for_install },
-	{ "GET", ANY, "/runner/:", h_runner_get },
-	{ "DELETE", ANY, "/runner/:", h_runner_delete },
-	{ "GET", ANY, "/runner/:/provider", h_runner_providers },
-	{ "POST", ANY, "/runner/:/provider/:/install", h_provider_install },
-	{ "POST", ANY, "/runner/:/provider/:/uninstall", h_provider_uninstall },
-	{ "POST", ANY, "/runner/:/provider/:/update", h_provider_update },
-	{ "GET", RUNNER, "/runner/:/jobs", h_runner_jobs },
-	{ "POST", RUNNER, "/runner/:/jobs/:/state", h_runner_job_state },
-	{ "POST", RUNNER, "/runner/:/metadata", h_runner_metadata },
-	{ "GET", ANY, "/job", h_job_list },
-	{ "POST", ANY, "/job/:/cancel", h_job_cancel },
-	{ "GET", ANY, "/target-config", h_target_config_list },
-	{ "POST", ANY, "/target-config", h_target_config_create },
-	{ "DELETE", ANY, "/target-config/:", h_target_config_delete },
-	{ "GET", ANY, "/target", h_target_list },
-	{ "POST", ANY, "/target", h_target_create },
-	{ "GET", ANY, "/target/:", h_target_get },
-	{ "DELETE", ANY, "/target/:", h_target_delete },
-	{ "GET", ANY, "/target/:/state", h_target_state },
-	{ "POST", ANY, "/target/:/start", h_target_start },
-	{ "POST", ANY, "/target/:/stop", h_target_stop },
-	{ "POST", ANY, "/target/:/restart", h_target_restart },
-	{ "PATCH", ANY, "/target/:/set-default", h_target_default },
-	{ "POST", ANY, "/target/:/handle-successful-creation", h_target_created },
-	{ "POST", ANY, "/target/:/provider-metadata", h_target_provider_metadata },
-	{ "POST", AGENT, "/target/:/metadata", h_target_metadata },
-	{ "GET", ANY, "/workspace", h_workspace_list },
-	{ "POST", ANY, "/workspace", h_workspace_create },
-	{ "GET", ANY, "/workspace/:", h_workspace_get },
-	{ "DELETE", ANY, "/workspace/:", h_workspace_delete },
-	{ "GET", ANY, "/workspace/:/state", h_workspace_state },
-	{ "POST", ANY, "/workspace/:/start", h_workspace_start },
-	{ "POST", ANY, "/workspace/:/stop", h_workspace_stop },
-	{ "POST", ANY, "/workspace/:/restart", h_workspace_restart },
-	{ "POST", ANY, "/workspace/:/labels", h_workspace_labels },
-	{ "POST", ANY, "/workspace/:/provider-metadata", h_workspace_provider_metadata },
-	{ "POST", AGENT, "/workspace/:/metadata", h_workspace_metadata },
-	{ "GET", ANY, "/workspace-template", h_template_list },
-	{ "PUT", ANY, "/workspace-template", h_template_set },
-	{ "GET", ANY, "/workspace-template/default/:", h_template_for_url },
-	{ "GET", ANY, "/workspace-template/:", h_template_get },
-	{ "DELETE", ANY, "/workspace-template/:", h_template_delete },
-	{ "PATCH", ANY, "/workspace-template/:/set-default", h_template_default },
-	{ "GET", ANY, "/build", h_build_list },
-	{ "POST", ANY, "/build", h_build_create },
-	{ "DELETE", ANY, "/build", h_build_delete_all },
-	{ "GET", ANY, "/build/successful/:", h_build_successful },
-	{ "GET", ANY, "/build/:", h_build_get },
-	{ "DELETE", ANY, "/build/:", h_build_delete },
-	{ "GET", ANY, "/env", h_env_list },
-	{ "PUT", ANY, "/env", h_env_set },
-	{ "DELETE", ANY, "/env/:", h_env_delete },
-	{ "GET", ANY, "/container-registry/:", h_registry_get },
-	{ "GET", ANY, "/gitprovider", h_git_list },
-	{ "PUT", ANY, "/gitprovider", h_git_set },
-	{ "POST", ANY, "/gitprovider/context", h_git_context },
-	{ "POST", ANY, "/gitprovider/context/url", h_git_context_url },
-	{ "GET", ANY, "/gitprovider/for-url/:", h_git_for_url },
-	{ "GET", ANY, "/gitprovider/id-for-url/:", h_git_id_for_url },
-	{ "GET", ANY, "/gitprovider/:", h_git_get },
-	{ "DELETE", ANY, "/gitprovider/:", h_git_delete },
-	{ "GET", ANY, "/sample", h_samples },
-	{ "GET", ANY, "/log/server", h_log_server },
-	{ "GET", ANY, "/log/runner/:", h_log_runner },
-	{ "GET", ANY, "/log/workspace/:", h_log_workspace },
-	{ "GET", ANY, "/log/target/:", h_log_target },
-	{ "GET", ANY, "/log/build/:", h_log_build },
-	{ "GET", ANY, "/log/runner/:/write", h_log_runner_write },
-	{ "GET", ANY, "/log/workspace/:/write", h_log_workspace_write },
-	{ "GET", ANY, "/log/target/:/write", h_log_target_write },
-	{ "GET", ANY, "/log/build/:/write", h_log_build_write },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/health", h_health },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/install.sh", h_install_script },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/download/:", h_download },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/download/:/:", h_download_version },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/registry/providers/manifest.json", h_manifest },
+	{ "GET", C | R | T | W, NOTHING, REF_ANY_KEY, "/server/config", h_config_get },
+	{ "PUT", C, NOTHING, REF_ANY_KEY, "/server/config", h_config_set },
+	{ "POST", C | R | T | W, NOTHING, REF_ANY_KEY, "/server/network-key", h_network_key },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/server/logs", h_server_logs },
+	{ "GET", C | R | T | W, NOTHING, REF_ANY_KEY, "/binary/script", h_binary_script },
+	{ "GET", C | R | T | W, NOTHING, REF_ANY_KEY, "/binary/:/:", h_binary_get },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/apikey", h_apikey_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/apikey/:", h_apikey_create },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/apikey/:", h_apikey_delete },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/runner", h_runner_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner", h_runner_create },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/runner/provider", h_providers_all },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/runner/provider/for-install", h_providers_for_install },
+	{ "GET", C | R, A_RUNNER, REF_ANY_KEY, "/runner/:", h_runner_get },
+	{ "DELETE", C | R, A_RUNNER, REF_ANY_KEY, "/runner/:", h_runner_delete },
+	{ "GET", C | R, A_RUNNER, REF_ANY_KEY, "/runner/:/provider", h_runner_providers },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/install", h_provider_install },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/uninstall", h_provider_uninstall },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/update", h_provider_update },
+	{ "GET", R, A_RUNNER, REF_RUNNER, "/runner/:/jobs", h_runner_jobs },
+	{ "POST", R, A_RUNNER, REF_RUNNER, "/runner/:/jobs/:/state", h_runner_job_state },
+	{ "POST", R, A_RUNNER, REF_RUNNER, "/runner/:/metadata", h_runner_metadata },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/job", h_job_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/job/:/cancel", h_job_cancel },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/target-config", h_target_config_list },
+	{ "POST", C | R, MANY, REF_ANY_KEY, "/target-config", h_target_config_create },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/target-config/:", h_target_config_delete },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/target", h_target_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/target", h_target_create },
+	{ "GET", C | R | T | W, A_TARGET, REF_ANY_KEY, "/target/:", h_target_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/target/:", h_target_delete },
+	{ "GET", C | R | T | W, A_TARGET, REF_ANY_KEY, "/target/:/state", h_target_state },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/target/:/start", h_target_start },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/target/:/stop", h_target_stop },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/target/:/restart", h_target_restart },
+	{ "PATCH", C, NOTHING, REF_ANY_KEY, "/target/:/set-default", h_target_default },
+	{ "POST", C | R, A_TARGET, REF_ANY_KEY, "/target/:/handle-successful-creation",
+	  h_target_created },
+	{ "POST", C | R, A_TARGET, REF_ANY_KEY, "/target/:/provider-metadata",
+	  h_target_provider_metadata },
+	{ "POST", T, A_TARGET, REF_AGENT, "/target/:/metadata", h_target_metadata },
+	{ "GET", C | R, MANY, REF_ANY_KEY, "/workspace", h_workspace_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace", h_workspace_create },
+	{ "GET", C | R | T | W, A_WORKSPACE, REF_ANY_KEY, "/workspace/:", h_workspace_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/workspace/:", h_workspace_delete },
+	{ "GET", C | R | T | W, A_WORKSPACE, REF_ANY_KEY, "/workspace/:/state", h_workspace_state },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace/:/start", h_workspace_start },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace/:/stop", h_workspace_stop },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace/:/restart", h_workspace_restart },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace/:/labels", h_workspace_labels },
+	{ "POST", C | R, A_WORKSPACE, REF_ANY_KEY, "/workspace/:/provider-metadata",
+	  h_workspace_provider_metadata },
+	{ "POST", W, A_WORKSPACE, REF_AGENT, "/workspace/:/metadata", h_workspace_metadata },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_list },
+	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_set },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/default/:", h_template_for_url },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:", h_template_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/workspace-template/:", h_template_delete },
+	{ "PATCH", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/set-default",
+	  h_template_default },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/build", h_build_list },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/build", h_build_create },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build", h_build_delete_all },
+	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/build/successful/:", h_build_successful },
+	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/build/:", h_build_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build/:", h_build_delete },
+	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/env", h_env_list },
+	{ "PUT", C, NOTHING, REF_ANY_KEY, "/env", h_env_set },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/env/:", h_env_delete },
+	{ "GET", C | R | T | W, A_REGISTRY, REF_ANY_KEY, "/container-registry/:", h_registry_get },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/gitprovider", h_git_list },
+	{ "PUT", C, NOTHING, REF_ANY_KEY, "/gitprovider", h_git_set },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/gitprovider/context", h_git_context },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/gitprovider/context/url", h_git_context_url },
+	{ "GET", C | R | W, A_GIT_URL, REF_ANY_KEY, "/gitprovider/for-url/:", h_git_for_url },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/gitprovider/id-for-url/:", h_git_id_for_url },
+	{ "GET", C | R | W, A_GIT, REF_ANY_KEY, "/gitprovider/:", h_git_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/gitprovider/:", h_git_delete },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/sample", h_samples },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/log/server", h_log_server },
+	{ "GET", C | R, A_RUNNER, REF_ANY_KEY, "/log/runner/:", h_log_runner },
+	{ "GET", C | R | W, A_WORKSPACE, REF_ANY_KEY, "/log/workspace/:", h_log_workspace },
+	{ "GET", C | R | T, A_TARGET, REF_ANY_KEY, "/log/target/:", h_log_target },
+	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/log/build/:", h_log_build },
+	{ "GET", C | R, A_RUNNER, REF_ANY_KEY, "/log/runner/:/write", h_log_runner_write },
+	{ "GET", C | R, A_WORKSPACE, REF_ANY_KEY, "/log/workspace/:/write", h_log_workspace_write },
+	{ "GET", C | R, A_TARGET, REF_ANY_KEY, "/log/target/:/write", h_log_target_write },
+	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/log/build/:/write", h_log_build_write },
 };
 
 struct path {
@@ -257,31 +274,37 @@ static void authenticate(struct call *c)
 		c->key_type = type_of(c->key);
 }
 
-/* Beyond the reference: what acts for a runner takes that runner's key, not any runner's. */
-static bool is_own_runner(const struct call *c, const struct route *r)
+static bool reference_allows(const struct call *c, const struct route *r)
 {
-	bool acts = str_starts(str_of(r->path), "/runner/:") &&
-	            !(r->auth == ANY && r->method[0] == 'G');
-
-	if (c->s->opt.reference_keys || c->key_type != KEY_RUNNER)
+	switch ((enum reference)r->reference) {
+	case REF_ANYBODY:
 		return true;
-	if (!acts && r->fn != h_log_runner_write)
-		return true;
-	return rec_is(c->key, "name", c->param[0]);
-}
-
-static bool allowed(const struct call *c, const struct route *r)
-{
-	switch (r->auth) {
-	case PUBLIC:
-		return true;
-	case ANY:
-		return c->key_type != KEY_NONE && is_own_runner(c, r);
-	case RUNNER:
-		return c->key_type == KEY_RUNNER && is_own_runner(c, r);
-	case AGENT:
+	case REF_ANY_KEY:
+		return c->key_type != KEY_NONE;
+	case REF_RUNNER:
+		return c->key_type == KEY_RUNNER;
+	case REF_AGENT:
 		return c->key_type == KEY_WORKSPACE || c->key_type == KEY_TARGET;
 	}
+	return false;
+}
+
+/* False: the answer has been sent. */
+static bool admitted(struct call *c, const struct route *r)
+{
+	static const char *const names[] = { "", "client", "runner", "target", "workspace" };
+
+	if (r->who == EVERYBODY || (c->s->opt.reference_keys && reference_allows(c, r)))
+		return true;
+	if (c->key_type == KEY_NONE || c->s->opt.reference_keys)
+		reply_error(c, 401, "unauthorized");
+	else if (!(r->who & 1u << c->key_type))
+		reply_error(c, 403, "forbidden: a %s key may not do this", names[c->key_type]);
+	else if (!role_owns_subject(c, (enum subject)r->of))
+		reply_error(c, 403, "forbidden: this is not of the %s that the key belongs to",
+		            names[c->key_type]);
+	else
+		return true;
 	return false;
 }
 
@@ -294,10 +317,8 @@ static void run(struct call *c, const struct route *r, const struct str params[P
 		c->param[i] = copies[i];
 	}
 	authenticate(c);
-	if (allowed(c, r))
+	if (admitted(c, r))
 		r->fn(c);
-	else
-		reply_error(c, 401, "unauthorized");
 	json_doc_free(c->doc);
 	for (size_t i = 0; i < PARAMS_MAX; i++)
 		free(copies[i]);

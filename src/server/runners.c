@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "server/manifest.h"
+#include "server/role.h"
 
 static void view_runner_dto(struct buf *b, const struct rec *r)
 {
@@ -24,7 +25,8 @@ void h_runner_list(struct call *c)
 
 	jw_arr(&b);
 	for (const struct rec *r = store_first(&c->s->store, K_RUNNER); r; r = store_next(r))
-		view_runner_dto(&b, r);
+		if (role_owns(c, r))
+			view_runner_dto(&b, r);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 }
@@ -202,7 +204,7 @@ void h_providers_all(struct call *c)
 		jw_arr(&b);
 		for (const struct rec *r = store_first(&c->s->store, K_RUNNER); r;
 		     r = store_next(r))
-			if (!one || rec_is(r, "id", buf_cstr(&id)))
+			if ((!one || rec_is(r, "id", buf_cstr(&id))) && role_owns(c, r))
 				add_providers(&b, r);
 		jw_arr_end(&b);
 		reply_json(c, 200, &b);

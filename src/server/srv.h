@@ -21,7 +21,7 @@ struct srv_options {
 	const char *public_url;
 	const char *frps_domain; /* NULL: the answer has no frps */
 	int64_t poll_ms;         /* length of an empty long poll */
-	bool reference_keys;     /* a runner key is good for every runner, as in the reference */
+	bool reference_keys;     /* who may do what is as in the reference: nearly all may all */
 };
 
 struct srv {

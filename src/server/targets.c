@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Target configs and targets (protocol 3.8 to 3.10, 3.16, 11.7). See srv.h. */
 #include "server/resources.h"
+#include "server/role.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
 
 static unsigned options_flag(struct call *c)
 {
-	return call_query_true(c, "showOptions") ? VIEW_OPTIONS : 0;
+	return call_query_true(c, "showOptions") ? role_options(c) : 0;
 }
 
 static const struct rec *config_find(const struct srv *s, const char *id_or_name)
@@ -31,7 +32,7 @@ void h_target_config_list(struct call *c)
 
 	jw_arr(&b);
 	for (const struct rec *r = store_first(&c->s->store, K_CONFIG); r; r = store_next(r))
-		if (!rec_bool(r, "deleted"))
+		if (!rec_bool(r, "deleted") && role_owns(c, r))
 			view_config(&b, r, flags);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
@@ -75,6 +76,14 @@ void h_target_config_create(struct call *c)
 
 	if (!call_body(c, &dto_create_config, &body))
 		return;
+	char *runner = json_dup_or_empty(json_get(json_get(body, "providerInfo"), "runnerId"));
+	bool own = role_owns_runner(c, runner);
+
+	free(runner);
+	if (!own) {
+		reply_error(c, 403, "forbidden: providerInfo.runnerId is another runner");
+		return;
+	}
 	const struct rec *r = config_create(c->s, body, &e);
 
 	if (!r) {
@@ -103,19 +112,14 @@ void h_target_config_delete(struct call *c)
 		reply_empty(c, 204);
 }
 
-static unsigned hide_flag(const struct call *c)
-{
-	return c->key_type == KEY_CLIENT ? VIEW_HIDE : 0;
-}
-
 void h_target_list(struct call *c)
 {
-	unsigned flags = options_flag(c) | hide_flag(c) | VIEW_STATE;
+	unsigned flags = options_flag(c) | role_hides(c, K_TARGET) | VIEW_STATE;
 	struct buf b = { 0 };
 
 	jw_arr(&b);
 	for (const struct rec *t = store_first(&c->s->store, K_TARGET); t; t = store_next(t))
-		if (!is_deleted(c->s, t))
+		if (!is_deleted(c->s, t) && role_owns(c, t))
 			view_target(c->s, &b, t, flags);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
@@ -132,7 +136,7 @@ void h_target_get(struct call *c)
 		            deleted ? "is deleted" : "not found");
 		return;
 	}
-	view_target(c->s, &b, t, options_flag(c) | hide_flag(c) | VIEW_STATE);
+	view_target(c->s, &b, t, options_flag(c) | role_hides(c, K_TARGET) | VIEW_STATE);
 	reply_json(c, 200, &b);
 }
 

@@ -4,13 +4,13 @@
 #include "base/mem.h"
 #include "server/git.h"
 #include "server/resources.h"
+#include "server/role.h"
 
-/* Client keys see neither keys nor DAYTONA_* variables; target options are shown to all (3.6). */
+/* Client keys see neither keys nor DAYTONA_* variables, but the target's options (3.6). */
 static void view(struct call *c, struct buf *b, const struct rec *w)
 {
-	unsigned hide = c->key_type == KEY_CLIENT ? VIEW_HIDE : 0;
-
-	view_workspace(c->s, b, w, hide | VIEW_STATE, hide | VIEW_OPTIONS | VIEW_NESTED);
+	view_workspace(c->s, b, w, role_hides(c, K_WORKSPACE) | VIEW_STATE,
+	               role_hides(c, K_TARGET) | role_options(c) | VIEW_NESTED);
 }
 
 /* labels=key=value,key=value…, all of which the workspace must have. */
@@ -67,7 +67,7 @@ void h_workspace_list(struct call *c)
 	labels_wanted(c, &wanted);
 	jw_arr(&b);
 	for (const struct rec *w = store_first(&c->s->store, K_WORKSPACE); w; w = store_next(w))
-		if (!is_deleted(c->s, w) && has_labels(w, buf_str(&wanted)))
+		if (!is_deleted(c->s, w) && role_owns(c, w) && has_labels(w, buf_str(&wanted)))
 			view(c, &b, w);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);

@@ -159,15 +159,15 @@ class Api(Base):
         shown = self.server.ok("GET", "/workspace/w1").json["metadata"]
         self.assertEqual((shown["uptime"], shown["gitStatus"]["ahead"], shown["gitStatus"]["fileStatus"]),
                          (7, 2, [{"name": "a", "extra": "", "staging": "Added", "worktree": "Unmodified"}]))
-        self.error("POST", "/workspace/w1/metadata", 401, "unauthorized", {"uptime": 1})
-        self.error("POST", "/workspace/w1/metadata", 401, "unauthorized", {"uptime": 1}, self.key)
-        self.error("POST", "/workspace/w9/metadata", 500,
-                   "failed to set workspace metadata for w9: workspace metadata not found", {"uptime": 1}, agent)
+        self.error("POST", "/workspace/w1/metadata", 403, "forbidden: a client key may not do this", {"uptime": 1})
+        self.error("POST", "/workspace/w1/metadata", 403, "forbidden: a runner key may not do this", {"uptime": 1},
+                   self.key)
         self.error("POST", "/workspace/w1/metadata", 400,
                    "Key: 'UpdateWorkspaceMetadataDTO.Uptime' Error:Field validation for 'Uptime' failed on the "
                    "'required' tag\nKey: 'UpdateWorkspaceMetadataDTO.GitStatus.Files' Error:Field validation for "
                    "'Files' failed on the 'required' tag",
                    {"gitStatus": {"currentBranch": "x"}}, agent)
+        agent = self.server.ok("GET", "/target/t1", key=self.key).json["envVars"]["DAYTONA_SERVER_API_KEY"]
         self.server.ok("POST", "/target/t1/metadata", {"uptime": 3}, agent)
         self.assertEqual(self.server.ok("GET", "/target/t1").json["metadata"]["uptime"], 3)
 
@@ -221,6 +221,8 @@ class Api(Base):
         self.assertNotIn("state", inside)
         self.server.ok("PUT", "/gitprovider", {"id": "g", "providerId": "github", "token": "t/k=", "username": "a b"})
         self.assertEqual(self.server.ok("GET", "/gitprovider/g").json["token"], "")
+        repository = dict(serverproc.REPOSITORY, url="https://github.com/acme/app")
+        self.workspace("w2", "uses-it", source={"repository": repository})
         self.assertEqual(self.server.ok("GET", "/gitprovider/g", key=self.key).json,
                          {"id": "g", "providerId": "github", "username": "a b", "token": "t/k=", "alias": "a b"})
         url = "/gitprovider/for-url/https%253A%252F%252Fgithub.com%252Facme%252Fapp"
@@ -234,10 +236,10 @@ class Api(Base):
                                    ("POST", f"/runner/{ID}/jobs/x/state", {"state": "running"}),
                                    ("DELETE", f"/runner/{ID}", None), ("GET", f"/log/runner/{ID}/write", None),
                                    ("POST", f"/runner/{ID}/provider/x/install", None)):
-            self.error(method, path, 401, "unauthorized", body, other)
-        self.server.ok("GET", f"/runner/{ID}", key=other)
+            self.assertEqual(self.server.call(method, path, body, other).status, 403, (method, path))
+        self.server.ok("GET", "/runner/bbbbbbbbbbb2", key=other)
         self.server.ok("POST", "/runner/bbbbbbbbbbb2/metadata", beat, other)
-        self.error("GET", f"/runner/{ID}/jobs", 401, "unauthorized")
+        self.error("GET", f"/runner/{ID}/jobs", 403, "forbidden: a client key may not do this")
         self.server.ok("DELETE", "/runner/two")
         self.error("GET", "/runner", 401, "unauthorized", key=other)
 
