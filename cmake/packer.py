@@ -54,8 +54,9 @@ def pack(data):
     return bytes(out)
 
 
-def c_array(name, data):
-    """The bytes and their number (name_n) as C; a string literal of this length is beyond what C promises."""
+def c_array(name, data, size=None):
+    """The bytes and their number (size, or name_n) as C; a string literal this long is beyond what C promises."""
+    size = size or name + "_n"
     rows = "".join("\t" + "".join(f"{byte}," for byte in data[at:at + 24]) + "\n" for at in range(0, len(data), 24))
     rows = rows or "\t0,\n"  # C has no empty arrays
-    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {name}_n = {len(data)};\n"
+    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {size} = {len(data)};\n"

@@ -10,7 +10,6 @@
 #include "base/unpack.h"
 #include "net/ca_roots.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -144,21 +143,33 @@ static int scan_dir(const char *path, root_fn *each, void *arg, struct err *e)
 	return rc > 0;
 }
 
-static int scan_kept(const struct roots *r, root_fn *each, void *arg)
+/* Certificates one after another, each of a length that takes two bytes. */
+static int scan_der(struct str all, root_fn *each, void *arg)
 {
-	const unsigned char *at = (const unsigned char *)r->kept.p;
-	size_t left = r->kept.n;
 	int rc = 0;
 
-	while (rc == 0 && left >= 4) {
-		size_t n = 4 + ((size_t)at[2] << 8 | at[3]); /* each was checked to be 0x30 0x82 */
+	while (rc == 0 && all.n >= 4) {
+		const unsigned char *at = (const unsigned char *)all.p;
+		size_t n = 4 + ((size_t)at[2] << 8 | at[3]);
 
-		if (n > left)
+		if (n > all.n)
 			break;
-		rc = each(arg, (struct str){ (const char *)at, n });
-		at += n;
-		left -= n;
+		rc = each(arg, (struct str){ all.p, n });
+		all.p += n;
+		all.n -= n;
 	}
+	return rc;
+}
+
+/* All are unpacked: less work than the handshake's smallest signature, and no index to keep. */
+static int scan_builtin(root_fn *each, void *arg)
+{
+	struct buf all = { 0 };
+	int rc;
+
+	unpack(&all, ca_roots, ca_roots_size);
+	rc = scan_der(buf_str(&all), each, arg);
+	buf_free(&all);
 	return rc;
 }
 
@@ -166,8 +177,10 @@ static int scan(const struct roots *r, root_fn *each, void *arg, struct err *e)
 {
 	int rc = 0;
 
+	if (r->builtin)
+		return scan_builtin(each, arg);
 	if (r->kept.n)
-		return scan_kept(r, each, arg);
+		return scan_der(buf_str(&r->kept), each, arg);
 	if (r->file)
 		rc = scan_file(r->file, each, arg, e);
 	if (rc == 0 && r->dir)
@@ -260,88 +273,6 @@ static int find_each(void *arg, struct str der)
 	if (mbedtls_x509_crt_parse_der(f->head, (const unsigned char *)der.p, der.n) == 0)
 		f->n++;
 	return f->n >= FOUND_MAX;
-}
-
-static void add_sequence(struct buf *b, size_t n)
-{
-	const unsigned char head[] = { 0x30, 0x82, (unsigned char)(n >> 8), (unsigned char)n };
-
-	buf_add(b, head, sizeof(head));
-}
-
-/* A certificate of version 1, which is trusted without extensions. Number, algorithm and issuer have
- * no meaning; the signature is empty, since a trusted root's own is never checked. */
-static void add_root(struct buf *b, struct str parts)
-{
-	static const unsigned char front[] = {
-		/* ecdsa-with-SHA256, then the name CN=- */
-		0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02, 0x30,
-		0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x01, '-',
-	};
-	static const unsigned char number[] = { 0x02, 0x01, 0x01 },
-				   no_signature[] = { 0x03, 0x01, 0x00 };
-	const size_t algorithm_n = 12, body_n = sizeof(number) + sizeof(front) + parts.n;
-
-	add_sequence(b, 4 + body_n + algorithm_n + sizeof(no_signature));
-	add_sequence(b, body_n);
-	buf_add(b, number, sizeof(number));
-	buf_add(b, front, sizeof(front));
-	buf_add_str(b, parts);
-	buf_add(b, front, algorithm_n);
-	buf_add(b, no_signature, sizeof(no_signature));
-}
-
-/* Cuts n bytes off the front of *from. */
-static struct str cut(struct str *from, size_t n)
-{
-	struct str front = { from->p, n };
-
-	assert(n <= from->n);
-	from->p += n;
-	from->n -= n;
-	return front;
-}
-
-static size_t cut_length(struct str *from)
-{
-	const unsigned char *p = (const unsigned char *)cut(from, 2).p;
-
-	return (size_t)p[0] << 8 | p[1];
-}
-
-/* The next root, as a certificate. */
-static void next_builtin(struct str *texts, struct str *keys, struct buf *der)
-{
-	size_t before = cut_length(texts), key = cut_length(texts), after = cut_length(texts);
-	struct buf root = { 0 };
-
-	buf_add_str(&root, cut(texts, before));
-	buf_add_str(&root, cut(keys, key));
-	buf_add_str(&root, cut(texts, after));
-	/* No dates are that long: it is a whole certificate. */
-	if (root.n > 1 && (unsigned char)root.p[1] == 0x82)
-		buf_add_str(der, buf_str(&root));
-	else
-		add_root(der, buf_str(&root));
-	buf_free(&root);
-}
-
-/* Reads them all: less work than the handshake's smallest signature, and no index to keep. */
-static void find_builtin(struct find *f)
-{
-	struct buf unpacked = { 0 }, der = { 0 };
-	struct str texts, keys = { (const char *)ca_roots_keys, ca_roots_keys_n };
-
-	unpack(&unpacked, ca_roots_texts, ca_roots_texts_n);
-	texts = buf_str(&unpacked);
-	while (texts.n) {
-		buf_reset(&der);
-		next_builtin(&texts, &keys, &der);
-		if (find_each(f, buf_str(&der)))
-			break;
-	}
-	buf_free(&der);
-	buf_free(&unpacked);
 }
 
 struct count {
@@ -450,10 +381,7 @@ mbedtls_x509_crt *roots_find(struct roots *r, struct str name)
 
 	if (!r->chosen)
 		choose_system(r);
-	if (r->builtin)
-		find_builtin(&f);
-	else
-		scan(r, find_each, &f, &ignored);
+	scan(r, find_each, &f, &ignored);
 	if (f.head && f.n == 0) {
 		free(f.head);
 		f.head = NULL;
