@@ -3,10 +3,9 @@
 #include "net/conn.h"
 
 #include "base/mem.h"
+#include "net/ip.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-#include <strings.h>
 
 static const char *env_either(const char *lower, const char *upper)
 {
@@ -18,26 +17,13 @@ static const char *env_either(const char *lower, const char *upper)
 	return v && *v ? v : NULL;
 }
 
-/* 4 or 16 bytes; 0 if it is no address. */
-static size_t ip_bytes(const char *text, unsigned char out[16])
-{
-	if (inet_pton(AF_INET, text, out) == 1)
-		return 4;
-	return inet_pton(AF_INET6, text, out) == 1 ? 16 : 0;
-}
-
 static bool in_network(const char *host, struct str net, struct str bits)
 {
-	unsigned char a[16], b[16];
-	char text[INET6_ADDRSTRLEN];
-	size_t n = ip_bytes(host, a);
+	unsigned char a[IP_MAX_BYTES], b[IP_MAX_BYTES];
+	size_t n = ip_parse(str_of(host), a);
 	int64_t left;
 
-	if (n == 0 || net.n >= sizeof(text))
-		return false;
-	memcpy(text, net.p, net.n);
-	text[net.n] = '\0';
-	if (ip_bytes(text, b) != n || !str_to_i64(bits, 0, (int64_t)n * 8, &left))
+	if (n == 0 || ip_parse(net, b) != n || !str_to_i64(bits, 0, (int64_t)n * 8, &left))
 		return false;
 	for (size_t i = 0; left > 0; i++, left -= 8) {
 		unsigned mask = left >= 8 ? 0xffu : 0xff00u >> left & 0xffu;
@@ -50,15 +36,10 @@ static bool in_network(const char *host, struct str net, struct str bits)
 
 static bool same_ip(const char *host, struct str item)
 {
-	unsigned char a[16], b[16];
-	char text[INET6_ADDRSTRLEN];
-	size_t n = ip_bytes(host, a);
+	unsigned char a[IP_MAX_BYTES], b[IP_MAX_BYTES];
+	size_t n = ip_parse(str_of(host), a);
 
-	if (n == 0 || item.n >= sizeof(text))
-		return false;
-	memcpy(text, item.p, item.n);
-	text[item.n] = '\0';
-	return ip_bytes(text, b) == n && memcmp(a, b, n) == 0;
+	return n && ip_parse(item, b) == n && memcmp(a, b, n) == 0;
 }
 
 /* "suffix" covers the name itself and what is below it; ".suffix" and "*.suffix" likewise. */
@@ -72,10 +53,7 @@ static bool name_matches(struct str host, struct str item)
 		item.p++;
 		item.n--;
 	}
-	if (item.n == 0 || item.n > host.n ||
-	    strncasecmp(host.p + host.n - item.n, item.p, item.n) != 0)
-		return false;
-	return item.n == host.n || host.p[host.n - item.n - 1] == '.';
+	return host_is_within(host, item);
 }
 
 /* Cuts ":port" and brackets off; false if the port is another one than u's. */

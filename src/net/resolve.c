@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "net/ip.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,27 +86,18 @@ static bool same_ip(const union net_addr *a, const union net_addr *b)
 
 static bool from_literal(const char *host, union net_addr *a)
 {
+	unsigned char ip[IP_MAX_BYTES];
+	size_t n = ip_parse(str_of(host), ip);
+
 	*a = (union net_addr){ 0 };
-	if (inet_pton(AF_INET, host, &a->v4.sin_addr) == 1) {
+	if (n == 4) {
 		a->sa.sa_family = AF_INET;
-		return true;
-	}
-	if (inet_pton(AF_INET6, host, &a->v6.sin6_addr) == 1) {
+		memcpy(&a->v4.sin_addr, ip, n);
+	} else if (n) {
 		a->sa.sa_family = AF_INET6;
-		return true;
+		memcpy(&a->v6.sin6_addr, ip, n);
 	}
-	return false;
-}
-
-/* RFC 6761 6.3; works without /etc/hosts too. */
-static bool is_localhost(const char *host)
-{
-	size_t n = strlen(host);
-
-	if (n && host[n - 1] == '.')
-		n--;
-	return (n == 9 && strncasecmp(host, "localhost", 9) == 0) ||
-	       (n > 10 && strncasecmp(host + n - 10, ".localhost", 10) == 0);
+	return n > 0;
 }
 
 static struct good *good_find(const char *host)
@@ -122,7 +113,8 @@ void resolve_remember(const char *host, const union net_addr *a)
 	struct good *g = good_find(host);
 	union net_addr literal;
 
-	if (from_literal(host, &literal) || is_localhost(host) || strlen(host) >= NAME_MAX_BYTES)
+	if (from_literal(host, &literal) || host_is_localhost(str_of(host)) ||
+	    strlen(host) >= NAME_MAX_BYTES)
 		return;
 	if (!g) {
 		g = &good_hosts[good_next++ % HOSTS_MAX];
@@ -227,7 +219,7 @@ struct resolver *resolve_start(const char *host, uint16_t port, struct deadline 
 	r->patience = g && !g->doubted ? deadline_in_ms(RESOLVE_PATIENCE_MS) : DEADLINE_NEVER;
 	if (from_literal(host, &l->a[0])) {
 		l->n = 1;
-	} else if (is_localhost(host)) {
+	} else if (host_is_localhost(str_of(host))) {
 		from_literal("127.0.0.1", &l->a[0]);
 		from_literal("::1", &l->a[1]);
 		l->n = 2;

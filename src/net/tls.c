@@ -3,10 +3,10 @@
 #include "net/tls_int.h"
 
 #include "base/mem.h"
+#include "net/ip.h"
 
 #include <mbedtls/error.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -102,32 +102,17 @@ static void session_offer(struct tls_conn *t)
 	mbedtls_ssl_session_free(&s);
 }
 
-static bool is_ip(const char *host)
-{
-	unsigned char a[16];
-
-	return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
-}
-
 static void set_peer(struct tls_conn *t, const char *host, unsigned port)
 {
 	struct buf b = { 0 };
+	unsigned char ip[IP_MAX_BYTES];
 	size_t n = strlen(host);
 
 	buf_addf(&b, "%s:%u", host, port);
 	t->peer = buf_take(&b);
 	/* A name's final dot is for the resolver alone (RFC 6066 3). */
 	t->host = mem_dupn(host, n && host[n - 1] == '.' ? n - 1 : n);
-	t->host_is_ip = is_ip(t->host);
-}
-
-/* The versions on offer are the configuration's, not the connection's: while the library works on
- * a connection that must do without 1.3, they are changed. */
-static void set_versions(const struct tls_conn *t, bool begin)
-{
-	if (t->only_1_2)
-		mbedtls_ssl_conf_max_tls_version(&t->ctx->conf, begin ? MBEDTLS_SSL_VERSION_TLS1_2
-		                                                      : MBEDTLS_SSL_VERSION_TLS1_3);
+	t->host_is_ip = ip_parse(str_of(t->host), ip) > 0;
 }
 
 int tls_conn_new(struct tls_conn **out, struct tls_ctx *ctx, int fd, const char *host,
@@ -148,10 +133,7 @@ int tls_conn_new(struct tls_conn **out, struct tls_ctx *ctx, int fd, const char 
 	}
 	if (!ctx->server)
 		set_peer(t, host, port);
-	t->only_1_2 = !ctx->server && session_find(t) && session_find(t)->only_1_2;
-	set_versions(t, true);
 	rc = mbedtls_ssl_setup(&t->ssl, &ctx->conf);
-	set_versions(t, false);
 	/* A name arms the library's check and is sent as SNI; an address is checked by verify_one. */
 	if (rc != 0 || (!ctx->server &&
 	                mbedtls_ssl_set_hostname(&t->ssl, t->host_is_ip ? NULL : t->host) != 0)) {
@@ -272,26 +254,6 @@ static int failed(struct tls_conn *t, int rc, struct err *e)
 	               (unsigned)-rc);
 }
 
-/* A server that speaks only TLS 1.2 may sign with RSA's new padding once we offer it, as we must for 1.3; the
- * library refuses that then. Without 1.3 it is not offered. */
-static bool offer_was_too_new(const struct tls_conn *t, int rc)
-{
-	return rc == MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER && !t->ctx->server && !t->only_1_2 &&
-	       t->ssl.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_2;
-}
-
-static int handshake(struct tls_conn *t)
-{
-	int rc;
-
-	t->ctx->handshaking = t;
-	set_versions(t, true);
-	rc = mbedtls_ssl_handshake(&t->ssl);
-	set_versions(t, false);
-	t->ctx->handshaking = NULL;
-	return rc;
-}
-
 enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 {
 	struct tls_session *s;
@@ -299,7 +261,9 @@ enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 
 	if (t->done)
 		return TLS_OK;
-	rc = handshake(t);
+	t->ctx->handshaking = t;
+	rc = mbedtls_ssl_handshake(&t->ssl);
+	t->ctx->handshaking = NULL;
 	if (rc == MBEDTLS_ERR_SSL_WANT_READ || rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
 		return TLS_WANT_READ;
 	if (rc == MBEDTLS_ERR_SSL_WANT_WRITE)
@@ -313,13 +277,12 @@ enum tls_io tls_handshake(struct tls_conn *t, struct err *e)
 			session_save(t);
 		return TLS_OK;
 	}
-	/* The library offers a session together with its version alone; the server may have another now. */
+	/* The library offers a session together with its version alone; the server may have another now. What is
+	 * tried again offers more than before, never less: nobody on the way gains by a failure. */
 	s = t->offered ? session_find(t) : NULL;
 	if (s) {
 		buf_wipe(&s->blob);
 		t->again = true;
-	} else if (offer_was_too_new(t, rc)) {
-		t->again = session_place(t)->only_1_2 = true;
 	}
 	failed(t, rc, e);
 	return TLS_FAILED;

@@ -49,8 +49,8 @@ enum tls_io { TLS_OK = 0, TLS_WANT_READ = -1, TLS_WANT_WRITE = -2, TLS_FAILED = 
 /* TLS_OK when the handshake is done; certificate problems are put into words: which name, expired
  * on, not valid before (and "the clock is wrong" when it is before the build), unknown CA and the issuer's name, pin. */
 enum tls_io tls_handshake(struct tls_conn *t, struct err *e);
-/* After TLS_FAILED: the same peer may succeed on a new connection, since this one showed which offer must not be
- * made to it (a session it forgot, a version). At most twice in a row. */
+/* After TLS_FAILED: the same peer may succeed on a new connection, since this one offered a session that it forgot.
+ * The new one offers every version; at most once in a row. */
 bool tls_try_again(const struct tls_conn *t);
 /* > 0 bytes; 0: the peer closed with close_notify, or without (then *truncated = true); else an enum tls_io. */
 long tls_read(struct tls_conn *t, void *p, size_t n, bool *truncated, struct err *e);

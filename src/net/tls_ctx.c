@@ -128,16 +128,6 @@ static int configure_server(struct tls_ctx *c, const struct tls_settings *s, str
 	return 0;
 }
 
-/* As the library's own list, but RSA's old padding before the new: the library cannot check the new one
- * in TLS 1.2, where servers choose by our order, while 1.3 never uses the old one in a handshake. */
-static const uint16_t signatures[] = {
-	MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
-	MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
-	MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,       MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
-	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
-	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE,
-};
-
 /* The first is the one a key is sent of before the server has said what it wants. Every server has P-256,
  * and it costs a quarter less time here than X25519, the library's own first. */
 static const uint16_t groups[] = {
@@ -149,7 +139,6 @@ static const uint16_t groups[] = {
 static int configure_client(struct tls_ctx *c, const struct tls_settings *s, struct err *e)
 {
 	c->insecure = s->insecure;
-	mbedtls_ssl_conf_sig_algs(&c->conf, signatures);
 	mbedtls_ssl_conf_groups(&c->conf, groups);
 	/* Insecure too goes through the check, which then forgives everything but a wrong pin. */
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);

@@ -33,16 +33,16 @@ mbedtls_x509_crt *roots_find(struct roots *r, struct str name);
 
 /* What the check of a peer's chain found. */
 struct verdict {
-	bool ran, sorted;
-	uint32_t upper; /* flags of the certificates above the leaf */
-	struct buf why; /* in words */
+	bool ran;
+	const mbedtls_x509_crt *leaf; /* the library's; NULL until it asked for roots */
+	uint32_t upper;               /* flags of the certificates above the leaf */
+	struct buf why;               /* in words */
 };
 
 /* What is remembered of a peer. */
 struct tls_session {
 	char *peer; /* "host:port" */
 	struct buf blob;
-	bool only_1_2; /* it is offered no TLS 1.3: see tls.c */
 };
 
 struct tls_ctx {
@@ -66,7 +66,7 @@ struct tls_conn {
 	char *host; /* NULL on the server's side */
 	char *peer;
 	bool host_is_ip;
-	bool done, failed, offered, only_1_2, again;
+	bool done, failed, offered, again;
 	size_t unsent;          /* bytes of a write that was taken but not sent whole */
 	int code;               /* errno of the descriptor, 0 if none */
 	unsigned char first[8]; /* the peer's first bytes: shows who does not speak TLS */
@@ -79,6 +79,17 @@ int verify_roots(void *ctx, const mbedtls_x509_crt *child, mbedtls_x509_crt **fo
 int verify_one(void *conn, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 /* ERR_TLS with the verdict in words. Returns -1. */
 int verify_failed(struct tls_conn *t, struct err *e);
+/* Whether ca, which stands above leaf, may sign for host and all names of leaf; else why, appended. */
+bool ca_may_sign(const mbedtls_x509_crt *ca, const mbedtls_x509_crt *leaf, const char *host,
+                 struct buf *why);
+/* Pieces of a verdict in words: "; " between two, the name of a certificate, one alternative name. */
+void verdict_next(struct buf *why);
+void verdict_name(struct buf *why, const mbedtls_x509_name *name);
+void verdict_san(struct buf *why, int tag, struct str san);
+
+#define DER_SEQUENCE 0x30
+/* Cuts the next element off *in if it has that tag; *content is what it holds (X.690 8.1). */
+bool der_next(struct str *in, unsigned char tag, struct str *content);
 
 /* For the library: 0, or its error code when the kernel has no randomness yet. */
 int tls_rng(void *unused, unsigned char *p, size_t n);

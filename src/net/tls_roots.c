@@ -10,6 +10,7 @@
 #include "base/unpack.h"
 #include "net/ca_roots.h"
 
+#include <crt_parse.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -188,12 +189,10 @@ static int scan(const struct roots *r, root_fn *each, void *arg, struct err *e)
 	return rc;
 }
 
-#define DER_SEQUENCE 0x30
 #define DER_INTEGER 0x02
 #define DER_VERSION 0xa0 /* [0], explicit */
 
-/* Cuts the next element off *in if it has that tag; *content is what it holds (X.690 8.1). */
-static bool der_next(struct str *in, unsigned char tag, struct str *content)
+bool der_next(struct str *in, unsigned char tag, struct str *content)
 {
 	const unsigned char *p = (const unsigned char *)in->p;
 	size_t n, width = 0;
@@ -270,7 +269,7 @@ static int find_each(void *arg, struct str der)
 		f->head = mem_alloc(sizeof(*f->head));
 		mbedtls_x509_crt_init(f->head);
 	}
-	if (mbedtls_x509_crt_parse_der(f->head, (const unsigned char *)der.p, der.n) == 0)
+	if (dr_crt_parse(f->head, (const unsigned char *)der.p, der.n) == 0)
 		f->n++;
 	return f->n >= FOUND_MAX;
 }
@@ -288,7 +287,7 @@ static int count_each(void *arg, struct str der)
 
 	mbedtls_x509_crt_init(&crt);
 	if (der.n)
-		rc = mbedtls_x509_crt_parse_der(&crt, (const unsigned char *)der.p, der.n);
+		rc = dr_crt_parse(&crt, (const unsigned char *)der.p, der.n);
 	mbedtls_x509_crt_free(&crt);
 	if (rc != 0) {
 		c->r->skipped++;

@@ -8,6 +8,7 @@
 #include "base/deadline.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "net/ip.h"
 
 #include <mbedtls/oid.h>
 
@@ -28,7 +29,7 @@ static bool clock_is_wrong(void)
 }
 
 /* Common name, else organisation, else the serial number would be no help either. */
-static void add_name(struct buf *b, const mbedtls_x509_name *name)
+void verdict_name(struct buf *b, const mbedtls_x509_name *name)
 {
 	const mbedtls_x509_name *found = NULL;
 
@@ -50,7 +51,7 @@ static void add_date(struct buf *b, const mbedtls_x509_time *t)
 	buf_addf(b, "%04d-%02d-%02d", t->year, t->mon, t->day);
 }
 
-static void separate(struct buf *b)
+void verdict_next(struct buf *b)
 {
 	if (b->n)
 		buf_adds(b, "; ");
@@ -95,9 +96,9 @@ int verify_roots(void *ctx, const mbedtls_x509_crt *child, mbedtls_x509_crt **fo
 	struct buf *why = &v->why;
 
 	/* The first question is about the leaf, the head of what was sent. Its list is ours to order. */
-	if (!v->sorted)
+	if (!v->leaf)
 		sort_chain(leaf.ours);
-	v->sorted = true;
+	v->leaf = v->leaf ? v->leaf : child;
 	*found = NULL;
 	if (c->insecure)
 		return 0;
@@ -112,9 +113,9 @@ int verify_roots(void *ctx, const mbedtls_x509_crt *child, mbedtls_x509_crt **fo
 			tail = &crt->next;
 			continue;
 		}
-		separate(why);
+		verdict_next(why);
 		buf_adds(why, "the trusted root ");
-		add_name(why, &crt->subject);
+		verdict_name(why, &crt->subject);
 		buf_adds(why, " expired on ");
 		add_date(why, &crt->valid_to);
 		mbedtls_x509_crt_free(crt);
@@ -141,10 +142,8 @@ static bool is_trusted_itself(struct tls_ctx *c, const mbedtls_x509_crt *crt)
 /* An address is only good if the certificate carries it as one: never as text (field case 85). */
 static bool has_address(const mbedtls_x509_crt *crt, const char *host)
 {
-	unsigned char ip[16];
-	size_t n = inet_pton(AF_INET, host, ip) == 1    ? 4
-	           : inet_pton(AF_INET6, host, ip) == 1 ? 16
-	                                                : 0;
+	unsigned char ip[IP_MAX_BYTES];
+	size_t n = ip_parse(str_of(host), ip);
 
 	if (n == 0 || !mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME))
 		return false;
@@ -155,17 +154,17 @@ static bool has_address(const mbedtls_x509_crt *crt, const char *host)
 	return false;
 }
 
-static void add_one_san(struct buf *b, const mbedtls_x509_buf *san)
+void verdict_san(struct buf *b, int tag, struct str san)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	switch (san->tag & MBEDTLS_ASN1_TAG_VALUE_MASK) {
+	switch (tag & MBEDTLS_ASN1_TAG_VALUE_MASK) {
 	case MBEDTLS_X509_SAN_DNS_NAME:
-		buf_add_printable(b, raw_name(san), false);
+		buf_add_printable(b, san, false);
 		break;
 	case MBEDTLS_X509_SAN_IP_ADDRESS:
-		if ((san->len == 4 || san->len == 16) &&
-		    inet_ntop(san->len == 4 ? AF_INET : AF_INET6, san->p, text, sizeof(text)))
+		if ((san.n == 4 || san.n == 16) &&
+		    inet_ntop(san.n == 4 ? AF_INET : AF_INET6, san.p, text, sizeof(text)))
 			buf_addf(b, "IP %s", text);
 		break;
 	default:
@@ -177,20 +176,22 @@ static void add_mismatch(struct buf *b, const mbedtls_x509_crt *crt, const char 
 {
 	size_t n = 0;
 
-	separate(b);
-	buf_addf(b, "it is not for %s but for ", host);
-	if (mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
-		for (const mbedtls_x509_sequence *s = &crt->subject_alt_names; s && n < NAMES_SHOWN;
-		     s = s->next) {
-			if (n++)
-				buf_adds(b, ", ");
-			add_one_san(b, &s->buf);
-		}
-		if (n == NAMES_SHOWN)
-			buf_adds(b, ", ...");
-	} else {
-		add_name(b, &crt->subject);
+	verdict_next(b);
+	if (!mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
+		buf_adds(b, "it has no subject alternative name (its common name ");
+		verdict_name(b, &crt->subject);
+		buf_addf(b, " does not count), so it is not for %s", host);
+		return;
 	}
+	buf_addf(b, "it is not for %s but for ", host);
+	for (const mbedtls_x509_sequence *s = &crt->subject_alt_names; s && n < NAMES_SHOWN;
+	     s = s->next) {
+		if (n++)
+			buf_adds(b, ", ");
+		verdict_san(b, s->buf.tag, raw_name(&s->buf));
+	}
+	if (n == NAMES_SHOWN)
+		buf_adds(b, ", ...");
 }
 
 static int pin_check(struct tls_conn *t, const mbedtls_x509_crt *crt)
@@ -205,7 +206,7 @@ static int pin_check(struct tls_conn *t, const mbedtls_x509_crt *crt)
 			return 0;
 	if (c->n_pins == 0)
 		return 0;
-	separate(why);
+	verdict_next(why);
 	buf_adds(why, "its key is not the pinned one but sha256 ");
 	buf_add_base64(why, digest, sizeof(digest), false, true);
 	return -1;
@@ -230,55 +231,68 @@ static void explain(struct tls_conn *t, const mbedtls_x509_crt *crt, int depth, 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!rows[i].flag)
 			continue;
-		separate(why);
+		verdict_next(why);
 		if (self)
 			buf_adds(why, self);
 		else
-			add_name(why, &crt->subject);
+			verdict_name(why, &crt->subject);
 		buf_adds(why, rows[i].text);
 		if (rows[i].date)
 			add_date(why, rows[i].date);
 	}
 	if (!(flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED))
 		return;
-	separate(why);
+	verdict_next(why);
 	if (depth == 0 && crt->issuer_raw.len == crt->subject_raw.len &&
 	    memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0) {
 		buf_adds(why, "it is self-signed and not among the trusted ones");
 	} else {
 		buf_adds(why, "unknown CA ");
-		add_name(why, &crt->issuer);
+		verdict_name(why, &crt->issuer);
 	}
 	buf_addf(why, " (roots: %s)", roots_label(&t->ctx->roots));
 }
 
-/* From the top down to the leaf, depth 0. The flags left here decide. */
+static void verify_leaf(struct tls_conn *t, mbedtls_x509_crt *crt, uint32_t *flags)
+{
+	struct verdict *v = &t->verdict;
+
+	if ((*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED || v->upper) &&
+	    is_trusted_itself(t->ctx, crt)) {
+		v->upper = 0;
+		*flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
+		buf_reset(&v->why);
+	}
+	explain(t, crt, 0, *flags);
+	/* The library would take a common name for a name (RFC 9525 2). */
+	if (t->host_is_ip ? !has_address(crt, t->host)
+	                  : !mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME))
+		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+	if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+		add_mismatch(&v->why, crt, t->host);
+}
+
+/* From the top down to the leaf, depth 0, which alone has pins. The flags left there decide. */
 int verify_one(void *conn, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
 	struct tls_conn *t = conn;
 	struct verdict *v = &t->verdict;
 
 	v->ran = true;
-	if (t->ctx->insecure) {
-		*flags = 0;
-	} else if (depth > 0) {
-		explain(t, crt, depth, *flags);
-		v->upper |= *flags;
+	if (depth > 0) {
+		if (!t->ctx->insecure) {
+			explain(t, crt, depth, *flags);
+			v->upper |= *flags;
+			if (!v->leaf || !ca_may_sign(crt, v->leaf, t->host, &v->why))
+				v->upper |= MBEDTLS_X509_BADCERT_OTHER;
+		}
 		*flags = 0;
 		return 0;
-	} else {
-		if (((*flags | v->upper) & MBEDTLS_X509_BADCERT_NOT_TRUSTED || v->upper) &&
-		    is_trusted_itself(t->ctx, crt)) {
-			v->upper = 0;
-			*flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
-			buf_reset(&v->why);
-		}
-		explain(t, crt, 0, *flags);
-		if (t->host_is_ip && !has_address(crt, t->host))
-			*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-		if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
-			add_mismatch(&v->why, crt, t->host);
 	}
+	if (t->ctx->insecure)
+		*flags = 0;
+	else
+		verify_leaf(t, crt, flags);
 	if (pin_check(t, crt) < 0)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
 	*flags |= v->upper;
@@ -295,12 +309,12 @@ int verify_failed(struct tls_conn *t, struct err *e)
 		buf_add_str(&b, buf_str(&t->verdict.why));
 	if (flags != UINT32_MAX &&
 	    flags & (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE)) {
-		separate(&b);
+		verdict_next(&b);
 		buf_adds(&b, "it is not made for a TLS server (key usage)");
 	}
 	if (clock_is_wrong()) {
 		time_rfc3339(clock_wall_ms(), true, false, now);
-		separate(&b);
+		verdict_next(&b);
 		buf_addf(&b, "the clock is wrong (%.10s): set it", now);
 	}
 	err_set(e, ERR_TLS, 0, "certificate refused: %s",

@@ -3,11 +3,10 @@
 #include "net/url.h"
 
 #include "base/mem.h"
+#include "net/ip.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #define URL_MAX 4096
 #define HOST_MAX 253
@@ -104,13 +103,6 @@ static const char *parse_userinfo(struct str s, struct url *u)
 	return NULL;
 }
 
-static bool is_ip(const char *host)
-{
-	unsigned char a[16];
-
-	return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
-}
-
 /* A last label of digits alone is a mistyped IPv4 address, never a name (RFC 3696 section 2). */
 static bool is_bad_ip4(const char *host)
 {
@@ -123,6 +115,7 @@ static bool is_bad_ip4(const char *host)
 static const char *parse_host(struct str s, struct url *u)
 {
 	bool bracketed = s.n && s.p[0] == '[';
+	unsigned char ip[IP_MAX_BYTES];
 	char *host;
 
 	if (bracketed) {
@@ -145,7 +138,7 @@ static const char *parse_host(struct str s, struct url *u)
 			return "the host name has a character that cannot be in one";
 		host[i] = (char)tolower(c);
 	}
-	u->host_is_ip = is_ip(host);
+	u->host_is_ip = ip_parse(str_of(host), ip) > 0;
 	if (bracketed && !(u->host_is_ip && strchr(host, ':')))
 		return "not an IPv6 address";
 	if (!u->host_is_ip && is_bad_ip4(host))
@@ -284,20 +277,21 @@ bool url_is_tls(const struct url *u)
 
 bool url_is_loopback(const struct url *u)
 {
-	struct in6_addr six;
-	struct in_addr four;
+	static const unsigned char four_in_six[12] = { [10] = 0xff, 0xff }, one[16] = { [15] = 1 };
 	struct str host = str_of(u->host);
+	unsigned char ip[IP_MAX_BYTES];
 
 	if (strcmp(u->scheme, "unix") == 0)
 		return true;
-	if (inet_pton(AF_INET, u->host, &four) == 1)
-		return ntohl(four.s_addr) >> 24 == 127;
-	if (inet_pton(AF_INET6, u->host, &six) == 1)
-		return IN6_IS_ADDR_LOOPBACK(&six) ||
-		       (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
-	if (host.n && host.p[host.n - 1] == '.')
-		host.n--;
-	return str_eq(host, "localhost") || str_ends(host, ".localhost");
+	switch (ip_parse(host, ip)) {
+	case 4:
+		return ip[0] == 127;
+	case 16:
+		return memcmp(ip, one, sizeof(one)) == 0 ||
+		       (memcmp(ip, four_in_six, sizeof(four_in_six)) == 0 && ip[12] == 127);
+	default:
+		return host_is_localhost(host);
+	}
 }
 
 bool url_same_origin(const struct url *a, const struct url *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the library refers to but never calls here; third_party/mbedtls/CMakeLists.txt hides the library's own.
+ * What the library refers to but never calls here; CMakeLists.txt hides the library's own.
  * Encryption with RSA: TLS 1.3 and the suites of 1.2 that daytona_mbedtls_config.h allows do without. The primes
  * of an RSA key: no key file comes without them (RFC 8017 A.1.2).
  */

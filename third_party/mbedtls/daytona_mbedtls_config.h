@@ -12,16 +12,13 @@
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE
 
-/*
- * Randomness is the kernel's, call by call (src/net/tls_entropy.c): nothing to seed, and a forked child
- * never repeats its parent's stream.
- */
+/* Randomness is the kernel's, call by call: kernel_random.c. */
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 
 /*
  * Symmetric and hashes. AES-GCM needs no decryption of single blocks. SHA-1 is for the WebSocket handshake and
  * for reading the roots that have signed themselves with it; no certificate profile of ours takes it. Its
- * block function is ours: src/net/tls_digest.c.
+ * block function is sha1_process.c.
  */
 #define MBEDTLS_AES_C
 #define MBEDTLS_AES_ROM_TABLES
