@@ -74,13 +74,20 @@ void buf_add_str(struct buf *b, struct str s)
 
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
-	va_list ap, again;
-	int n;
+	va_list ap;
 
 	va_start(ap, fmt);
+	buf_addv(b, fmt, ap);
+	va_end(ap);
+}
+
+void buf_addv(struct buf *b, const char *fmt, va_list ap)
+{
+	va_list again;
+	int n;
+
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
 	if (n > 0) {
 		vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, fmt, again);
 		b->n += (size_t)n;

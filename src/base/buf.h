@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct buf {
@@ -26,6 +27,7 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_add_str(struct buf *b, struct str s);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void buf_addv(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Appends unless b would hold more than max bytes; then ERR_LIMIT, -1, b unchanged. */
 int buf_add_max(struct buf *b, const void *p, size_t n, size_t max, struct err *e);
 /* Makes room for n more bytes; returns where they go. The caller then adds to b->n. */

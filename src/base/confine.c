@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/file.h"
+#include "base/mem.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +33,6 @@
 #define SCOPE_ABSTRACT_SOCKET (1ull << 0)
 #define SCOPE_SIGNAL (1ull << 1)
 #define CAPABILITY_FILES_END 8 /* CAP_CHOWN to CAP_SETUID are below it */
-#define HIDDEN_MAX 16
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -47,7 +47,7 @@ static struct {
 	struct hidden {
 		char *path; /* the real one */
 		enum confine_who who;
-	} list[HIDDEN_MAX];
+	} * list;
 	size_t n;
 	const char *kept;
 } hidden;
@@ -56,10 +56,10 @@ void confine_hide(const char *path, enum confine_who who)
 {
 	char *real = path ? realpath(path, NULL) : NULL;
 
-	if (real && hidden.n < HIDDEN_MAX)
-		hidden.list[hidden.n++] = (struct hidden){ real, who };
-	else
-		free(real);
+	if (!real)
+		return;
+	hidden.list = mem_realloc(hidden.list, (hidden.n + 1) * sizeof(hidden.list[0]));
+	hidden.list[hidden.n++] = (struct hidden){ real, who };
 }
 
 void confine_keep(const char *path)

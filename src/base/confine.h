@@ -23,8 +23,8 @@ void confine_keep(const char *path);
 
 /* Each refuses more than the one before. */
 enum confine_calls {
-	CALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap */
-	CALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets; other ABIs */
+	CALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap; other ABIs */
+	CALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets */
 	CALLS_TOOL,      /* and other processes, namespaces, mounts, keyrings */
 };
 /* False where there is no filter. Needs no_new_privs. Calls fail with EPERM, or as if they were unknown. */

@@ -131,19 +131,18 @@ static void refuse_namespaces(struct program *p)
 
 bool confine_calls(enum confine_calls level)
 {
-	/* Another ABI has other numbers: all of it is unknown, but where programs of any kind are at home. */
-	int foreign = level == CALLS_MACHINE ? 0 : ENOSYS;
 	struct program p = { 0 };
 	size_t i = 0;
 
 	if (!ARCH)
 		return false;
 	load(&p, offsetof(struct seccomp_data, arch));
+	/* Another ABI has other numbers, and would go around each of these: all of it is unknown. */
 	if_equal(&p, ARCH, 1, 0);
-	answer(&p, foreign);
+	answer(&p, ENOSYS);
 	load(&p, offsetof(struct seccomp_data, nr));
 	add(&p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
-	answer(&p, foreign);
+	answer(&p, ENOSYS);
 	do
 		refuse(&p, refused[i], refused[i] == IO_URING_SETUP ? ENOSYS : EPERM);
 	while (refused[i++] != last[level]);

@@ -2,6 +2,9 @@
 /* See err.h. Texts are cut so that they stay valid UTF-8 and hold no control bytes. */
 #include "base/err.h"
 
+#include "base/buf.h"
+#include "base/mask.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,14 +34,18 @@ static void tidy(char *s)
 PRINTF_LIKE(4, 0)
 static void vset(struct err *e, enum err_kind kind, int code, const char *fmt, va_list ap)
 {
-	char text[sizeof(e->msg)]; /* an argument may be e->msg itself */
+	struct buf text = { 0 }, masked = { 0 }; /* an argument may be e->msg itself */
 
-	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
-		text[0] = '\0';
-	tidy(text);
+	buf_addv(&text, fmt, ap);
+	mask_text(&masked, buf_str(&text)); /* before the cut: half a secret is not recognised */
+	buf_cut(&masked, sizeof(e->msg) - 1);
 	e->kind = kind;
 	e->code = code;
-	memcpy(e->msg, text, strlen(text) + 1);
+	memcpy(e->msg, buf_cstr(&masked), masked.n);
+	e->msg[masked.n] = '\0';
+	tidy(e->msg);
+	buf_wipe(&text);
+	buf_free(&masked);
 }
 
 int err_set(struct err *e, enum err_kind kind, int code, const char *fmt, ...)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,7 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 
 struct removal {
 	dev_t dev;
+	int64_t mount;
 	int top; /* the tree's own directory */
 	unsigned depth;
 	unsigned moved; /* directories that were moved to the top and are still to be removed */
@@ -182,6 +184,27 @@ static void removal_failed(struct removal *r, int code, const char *what, const 
 }
 
 static void remove_below(int dirfd, struct removal *r);
+
+/* Of the mount that fd is on; 0 where the kernel does not tell. A bind mount of the same device has its own. */
+static int64_t mount_of(int fd)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored = { 0 };
+	struct str rest, line;
+	int64_t id = 0;
+
+	buf_addf(&path, "/proc/self/fdinfo/%d", fd);
+	(void)file_read(buf_cstr(&path), 4096, &text, &ignored);
+	rest = buf_str(&text);
+	while (str_next(&rest, '\n', &line)) {
+		if (str_starts(line, "mnt_id:") &&
+		    str_to_i64(str_trim((struct str){ line.p + 7, line.n - 7 }), 1, INT64_MAX, &id))
+			break;
+	}
+	buf_free(&text);
+	buf_free(&path);
+	return id;
+}
 
 static int open_dir(int dirfd, const char *name)
 {
@@ -220,7 +243,7 @@ static void remove_dir(int dirfd, const char *name, struct removal *r)
 		fd_close(&fd);
 		return;
 	}
-	if (st.st_dev != r->dev) {
+	if (st.st_dev != r->dev || mount_of(fd) != r->mount) {
 		removal_failed(r, EBUSY, "mount point", name);
 		close(fd);
 		return;
@@ -282,6 +305,7 @@ static void remove_top(int parent, const char *name, struct removal *r)
 		if ((st.st_mode & 0700) != 0700)
 			(void)!fchmod(fd, 0700);
 		r->dev = st.st_dev;
+		r->mount = mount_of(fd);
 		r->top = fd; /* open as long as the pass lasts: remove_below closes it last */
 		moved = r->moved;
 		remove_below(fd, r);

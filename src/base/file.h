@@ -24,7 +24,7 @@ int file_write_all(int fd, struct str data, const char *name, struct err *e);
 /* Creates path and its parents; what exists stays as it is. Parents get 0755 & ~umask, path itself mode. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
 /* Removes a tree through directory descriptors; never follows a symbolic link, never leaves the
- * device or the tree; goes on past failures and reports the first (and how many more). A missing
+ * mount (a bind mount of the same device either) or the tree; goes on past failures and reports the first (and how many more). A missing
  * path is success. */
 int file_remove_tree(const char *path, struct err *e);
 bool file_exists(const char *path);

@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "base/deadline.h"
 #include "base/mask.h"
-#include "base/mem.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -134,15 +133,14 @@ static void emit(enum log_level level, const char *fmt, va_list ap) PRINTF_LIKE(
 
 static void emit(enum log_level level, const char *fmt, va_list ap)
 {
-	struct buf masked = { 0 }, text = { 0 };
-	char raw[LINE_MAX_BYTES];
+	struct buf raw = { 0 }, masked = { 0 }, text = { 0 };
 	int saved = errno;
-	int n = vsnprintf(raw, sizeof(raw), fmt, ap);
-	bool cut = n >= (int)sizeof(raw);
+	bool cut;
 
-	if (n < 0)
-		return;
-	mask_text(&masked, (struct str){ raw, cut ? sizeof(raw) - 1 : (size_t)n });
+	buf_addv(&raw, fmt, ap);
+	mask_text(&masked, buf_str(&raw)); /* before the cut: half a secret is not recognised */
+	cut = masked.n >= LINE_MAX_BYTES;
+	buf_cut(&masked, LINE_MAX_BYTES - 1);
 	buf_add_printable(&text, buf_str(&masked), false);
 	if (cut)
 		buf_adds(&text, " [cut]");
@@ -153,7 +151,7 @@ static void emit(enum log_level level, const char *fmt, va_list ap)
 		state.sink(state.arg, level, buf_str(&text));
 		state.in_sink = false;
 	}
-	mem_wipe(raw, cut ? sizeof(raw) : (size_t)n);
+	buf_wipe(&raw);
 	buf_free(&text);
 	buf_free(&masked);
 	errno = saved;

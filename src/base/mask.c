@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * See mask.h. Patterns are kept in the order of their first byte, with the first index for each
- * byte, so that a byte of text is compared with the few patterns that can begin there.
- */
+/* See mask.h. A byte of text is compared with the few patterns that begin with it. */
 #include "base/mask.h"
 
 #include "base/jsonw.h"
@@ -14,7 +11,6 @@
 
 #define PIECE_MIN 6
 #define PATTERN_MAX 4096 /* bounds what a stream holds back */
-#define PATTERNS_MAX 1024
 #define USER_PART_MAX 8192
 
 struct pattern {
@@ -22,16 +18,21 @@ struct pattern {
 	size_t n;
 };
 
-static struct {
-	struct pattern v[PATTERNS_MAX];
-	size_t n;
-	uint16_t first[257]; /* index of the first pattern that begins with a byte */
-} * set;
+/* By their first byte. They grow: a secret that found no room would be shown. */
+static struct patterns {
+	struct pattern *v;
+	size_t n, cap;
+} set[256];
 
-static bool known(struct str s)
+static struct patterns *beginning_with(char c)
 {
-	for (size_t i = 0; i < set->n; i++) {
-		if (set->v[i].n == s.n && memcmp(set->v[i].p, s.p, s.n) == 0)
+	return &set[(unsigned char)c];
+}
+
+static bool known(const struct patterns *l, struct str s)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->v[i].n == s.n && memcmp(l->v[i].p, s.p, s.n) == 0)
 			return true;
 	}
 	return false;
@@ -39,18 +40,18 @@ static bool known(struct str s)
 
 static void add_one(struct str s)
 {
-	unsigned char c;
-	size_t at;
+	struct patterns *l;
 
-	if (s.n < PIECE_MIN || set->n == PATTERNS_MAX || known(s))
+	if (s.n < PIECE_MIN)
 		return;
-	c = (unsigned char)s.p[0];
-	at = set->first[c + 1];
-	memmove(&set->v[at + 1], &set->v[at], (set->n - at) * sizeof(set->v[0]));
-	set->v[at] = (struct pattern){ mem_dupn(s.p, s.n), s.n };
-	set->n++;
-	for (size_t i = (size_t)c + 1; i < ARRAY_LEN(set->first); i++)
-		set->first[i]++;
+	l = beginning_with(s.p[0]);
+	if (known(l, s))
+		return;
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 8;
+		l->v = mem_realloc(l->v, l->cap * sizeof(l->v[0]));
+	}
+	l->v[l->n++] = (struct pattern){ mem_dupn(s.p, s.n), s.n };
 }
 
 /* A long pattern is searched for as pieces; the last one overlaps, so that it is not too short. */
@@ -151,8 +152,6 @@ void mask_add(struct str secret)
 
 	if (whole.n < PIECE_MIN)
 		return;
-	if (!set)
-		set = mem_alloc(sizeof(*set));
 	add_piece(whole);
 	for (struct str rest = whole; str_next(&rest, '\n', &line);)
 		add_piece(str_trim(line));
@@ -160,25 +159,25 @@ void mask_add(struct str secret)
 
 void mask_clear(void)
 {
-	for (size_t i = 0; set && i < set->n; i++) {
-		mem_wipe(set->v[i].p, set->v[i].n);
-		free(set->v[i].p);
+	for (size_t c = 0; c < ARRAY_LEN(set); c++) {
+		for (size_t i = 0; i < set[c].n; i++) {
+			mem_wipe(set[c].v[i].p, set[c].v[i].n);
+			free(set[c].v[i].p);
+		}
+		free(set[c].v);
+		set[c] = (struct patterns){ 0 };
 	}
-	free(set);
-	set = NULL;
 }
 
 /* Length of the longest pattern at the start of s; *more when s ends inside a longer one. */
 static size_t match(struct str s, bool *more)
 {
-	unsigned char c = (unsigned char)s.p[0];
+	const struct patterns *l = beginning_with(s.p[0]);
 	size_t longest = 0;
 
 	*more = false;
-	if (!set)
-		return 0;
-	for (size_t i = set->first[c]; i < set->first[c + 1]; i++) {
-		const struct pattern *p = &set->v[i];
+	for (size_t i = 0; i < l->n; i++) {
+		const struct pattern *p = &l->v[i];
 		size_t n = p->n < s.n ? p->n : s.n;
 
 		if (memcmp(p->p, s.p, n) != 0)
@@ -256,7 +255,7 @@ static bool step(struct scan *c, bool final)
 
 static bool can_begin(char c)
 {
-	return c == ':' || (set && set->first[(unsigned char)c] < set->first[(unsigned char)c + 1]);
+	return c == ':' || beginning_with(c)->n;
 }
 
 static void scan(struct scan *c, bool final)

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-/* Copies; duplicates are ignored; at most 1024 patterns are kept. */
+/* Copies; duplicates are ignored. There is no limit to how many. */
 void mask_add(struct str secret);
 void mask_clear(void); /* wipes and forgets all */
 /* Appends s to out with every secret replaced by "***", and the user part of URLs removed. */

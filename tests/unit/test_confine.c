@@ -383,7 +383,7 @@ static void calls_are_refused_by_level(void)
 		{ call_io_uring, CALLS_WORKSPACE, ENOSYS },
 		{ call_terminal, CALLS_WORKSPACE, EPERM },
 		{ call_rare_socket, CALLS_WORKSPACE, EAFNOSUPPORT },
-		{ call_foreign, CALLS_WORKSPACE, ENOSYS },
+		{ call_foreign, CALLS_MACHINE, ENOSYS },
 		{ call_trace, CALLS_TOOL, EPERM },
 		{ call_memory, CALLS_TOOL, EPERM },
 		{ call_unshare, CALLS_TOOL, EPERM },

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* However many secrets there are and wherever a text is cut: none is shown, no part of one either. */
+#include "base/err.h"
+#include "base/mask.h"
+#include "tests/test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void name_secret(char out[32], int i)
+{
+	snprintf(out, 32, "%c%07dq-secret", 'a' + i % 26, i * 7919 % 9999991);
+}
+
+static void every_number_of_secrets_is_masked(void)
+{
+	static const int rows[] = { 1, 16, 17, 1024, 1025, 5000 };
+	char s[32];
+
+	for (size_t r = 0; r < TEST_N(rows); r++) {
+		struct buf text = { 0 }, out = { 0 };
+
+		TEST_ROW(r);
+		for (int i = 0; i < rows[r]; i++) {
+			name_secret(s, i);
+			mask_add(str_of(s));
+		}
+		name_secret(s, rows[r] - 1);
+		buf_add_str(&text, str_of(s));
+		buf_addc(&text, ' ');
+		buf_add_base64(&text, s, strlen(s), false, true);
+		mask_text(&out, buf_str(&text));
+		CHECK(!strstr(buf_cstr(&out), "secret") && strstr(buf_cstr(&out), "*** ***"));
+		buf_free(&out);
+		buf_free(&text);
+		mask_clear();
+	}
+}
+
+static void no_cut_of_an_error_shows_a_head(void)
+{
+	static const char secret[] = "Zq0Zq1Zq2Zq3Zq4Zq5Zq6Zq7";
+	char before[sizeof(((struct err *)0)->msg) + 1];
+
+	mask_add(str_of(secret));
+	for (size_t n = 0; n < sizeof(before); n++) {
+		struct err e = { 0 };
+
+		TEST_ROW(n);
+		memset(before, 'x', n);
+		before[n] = '\0';
+		err_set(&e, ERR_OTHER, 0, "%s%s", before, secret);
+		CHECK(!strstr(e.msg, "Zq") && strlen(e.msg) < sizeof(e.msg));
+		err_wrap(&e, "%s%s", before, secret);
+		CHECK(!strstr(e.msg, "Zq"));
+	}
+	mask_clear();
+}
+
+TEST_MAIN(TEST(every_number_of_secrets_is_masked), TEST(no_cut_of_an_error_shows_a_head))
