@@ -19,6 +19,7 @@
 #define LOCAL_MAX \
 	(64ll << 20) /* of one job in the local file; then a marker, and the job goes on */
 #define RECONNECT_MS 2000
+#define RECONNECT_MAX_MS 60000
 #define CONNECT_MS 15000
 
 struct joblog {
@@ -32,7 +33,8 @@ struct joblog {
 	struct log_cutter *cutter;
 	struct ws_client *ws;
 	struct deadline retry;
-	struct buf queue; /* entries not yet given to the socket, whole, in order */
+	unsigned refusals; /* in a row */
+	struct buf queue;  /* entries not yet given to the socket, whole, in order */
 	unsigned dropped;
 };
 
@@ -164,6 +166,20 @@ static void hand_over(struct joblog *l)
 	log_entries_send(&l->queue, l->ws, QUEUE_MAX);
 }
 
+/* It is tried again with growing pauses; an answer that refuses it is told of once, since it may stay so. */
+static void refused(struct joblog *l, const struct err *e)
+{
+	int64_t wait_ms = RECONNECT_MS;
+
+	for (unsigned i = 0; i < l->refusals && wait_ms < RECONNECT_MAX_MS; i++)
+		wait_ms *= 2;
+	if (l->refusals++ == 0 && (e->kind == ERR_HTTP || e->kind == ERR_PARSE))
+		log_warn("GET %s: %s; the log goes to the local file alone until the Server or the "
+		         "proxy before it lets WebSockets pass",
+		         l->socket_path, e->msg);
+	l->retry = deadline_in_ms(wait_ms < RECONNECT_MAX_MS ? wait_ms : RECONNECT_MAX_MS);
+}
+
 /* Drives the socket without blocking; called by output and say too. */
 static void joblog_pump(struct joblog *l)
 {
@@ -177,13 +193,14 @@ static void joblog_pump(struct joblog *l)
 	}
 	now = ws_client_step(l->ws, NULL, NULL, &e);
 	if (now == WS_OPEN) {
+		l->refusals = 0;
 		hand_over(l);
 		now = ws_client_step(l->ws, NULL, NULL, &e);
 	}
 	if (now == WS_CLOSED) {
 		ws_client_free(l->ws);
 		l->ws = NULL;
-		l->retry = deadline_in_ms(RECONNECT_MS);
+		refused(l, &e);
 	}
 }
 
