@@ -37,6 +37,15 @@ int api_server_config(struct api *a, struct server_config *out, struct deadline 
 	return rc;
 }
 
+/* A Server also finds by name, and one resource may have the id of another as its name. */
+static int check_id(const char *kind, const char *asked, const char *got, struct err *e)
+{
+	if (got && strcmp(asked, got) == 0)
+		return 0;
+	return err_set(e, ERR_PARSE, 0, "asked for %s %.128s, the Server answered with %s %.128s",
+	               kind, asked, kind, got ? got : "without an id");
+}
+
 int api_workspace(struct api *a, const char *id, struct workspace *out, struct deadline d,
                   struct err *e)
 {
@@ -47,6 +56,8 @@ int api_workspace(struct api *a, const char *id, struct workspace *out, struct d
 	path_id(&path, "/workspace/", id, "");
 	doc = get_doc(a, buf_cstr(&path), d, e);
 	rc = doc ? workspace_parse(json_root(doc), out, e) : -1;
+	if (rc == 0)
+		rc = check_id("workspace", id, out->id, e);
 	json_doc_free(doc);
 	buf_free(&path);
 	return rc;
@@ -61,6 +72,8 @@ int api_target(struct api *a, const char *id, struct target *out, struct deadlin
 	path_id(&path, "/target/", id, "?showOptions=true");
 	doc = get_doc(a, buf_cstr(&path), d, e);
 	rc = doc ? target_parse(json_root(doc), out, e) : -1;
+	if (rc == 0)
+		rc = check_id("target", id, out->id, e);
 	json_doc_free(doc);
 	buf_free(&path);
 	return rc;
@@ -75,6 +88,8 @@ int api_build(struct api *a, const char *id, struct build *out, struct deadline 
 	path_id(&path, "/build/", id, "");
 	doc = get_doc(a, buf_cstr(&path), d, e);
 	rc = doc ? build_parse(json_root(doc), out, e) : -1;
+	if (rc == 0)
+		rc = check_id("build", id, out->id, e);
 	json_doc_free(doc);
 	buf_free(&path);
 	return rc;

@@ -179,9 +179,11 @@ static const struct rec *target_create(struct call *c, struct json body, struct 
 	char *config_id = json_dup_or_empty(json_get(body, "targetConfigId"));
 	const struct rec *config = config_find(s, config_id), *t = NULL;
 	const struct rec *old = store_find_any(&s->store, K_TARGET, id);
+	const struct rec *namesake = store_find(&s->store, K_TARGET, "id", name);
 	struct change *ch = change_begin(&s->store);
 
-	if (old && !is_deleted(s, old)) {
+	/* Both are looked up as id or name: none may be another's. */
+	if ((old && !is_deleted(s, old)) || (namesake && !is_deleted(s, namesake))) {
 		err_set(e, ERR_EXISTS, 0, "target already exists");
 	} else if (!config) {
 		err_set(e, ERR_NOT_FOUND, 0, "target config not found");

@@ -143,7 +143,9 @@ static int check_new(struct srv *s, struct change *ch, const char *id, const cha
 	bool deleted;
 	const struct rec *old = store_find(&s->store, K_WORKSPACE, "id", id);
 
-	if (find_live(s, K_WORKSPACE, name, &deleted) || (old && !is_deleted(s, old)))
+	/* Both are looked up as id or name: none may be another's. */
+	if (find_live(s, K_WORKSPACE, name, &deleted) || find_live(s, K_WORKSPACE, id, &deleted) ||
+	    (old && !is_deleted(s, old)))
 		return err_set(e, ERR_EXISTS, 0, "workspace already exists");
 	if (!resource_name_ok(name))
 		return err_set(e, ERR_USAGE, 0,

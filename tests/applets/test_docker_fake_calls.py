@@ -41,6 +41,7 @@ class Calls(EngineCase):
         self.assertEqual(body["Hostname"], WORKSPACE)
         self.assertEqual(body["Image"], IMAGE)
         self.assertEqual(body["User"], "dev")
+        self.assertRegex(body["Labels"].pop("daytona.runner.nonce"), "^[0-9a-f]{32}$")
         self.assertEqual(body["Labels"], dict(LABELS, **{"daytona.runner.id": "c06076b18f00"}))
         self.assertIn("FOO=a=b=c", body["Env"])
         self.assertNotIn(KEY, request.body.decode())
@@ -119,14 +120,45 @@ class Calls(EngineCase):
         self.assertNotIn(b"xyzzy", sent)
         self.assertNotIn(b"HTTP_PROXY", sent)
 
+    def test_create_whose_answer_was_lost(self):
+        """The container is there, its id was not recorded: the nonce, recorded before, finds it."""
+        def lose(conn, request):
+            body = request.json()
+            self.engine.add_container(request.query["name"], body.pop("Labels"), "created", **body)
+            self.engine.fault(".*", "close")
+            conn.shutdown(2)
+            return True
+        self.engine.fault("POST /containers/create", lose, times=1)
+        self.drive(self.workspace(), "create").error(self, "create container")
+        self.engine.faults.clear()
+        self.assertEqual(len(self.engine.containers), 1)
+        # Another one whose image got hold of the reference's labels changes nothing.
+        self.engine.add_container("decoy", LABELS, "running")
+        result = self.drive(self.workspace(), "create", "start", "delete").ok(self)
+        self.assertNotIn("decoy", result.output)
+        self.assertEqual([c.name for c in self.engine.containers.values()], ["decoy"])
+
     def test_name_held_by_leftover_of_ours(self):
         """Field case 6: the search by label misses it, the name shows it."""
-        old = self.engine.add_container(NAME, {"daytona.workspace.id": WORKSPACE}, "exited")
-        self.engine.fault(r"GET /containers/" + NAME + "/json", 404, times=1)
+        self.drive(self.workspace(), "create").ok(self)
+        old, = self.engine.containers.values()
+        notes = os.path.join(self.root(WORKSPACE), ".docker-notes")
+        with open(notes, encoding="utf-8") as file:
+            value = json.load(file)
+        with open(notes, "w", encoding="utf-8") as file:
+            json.dump(dict(value, container=""), file)
+        self.engine.requests.clear()
         self.engine.fault(r"GET /containers/json", lambda c, r: self.engine.reply(c, r, 200, []) or True, times=1)
         self.drive(self.workspace(), "create").ok(self)
         self.assertEqual(len(self.engine.calls(f"DELETE /containers/{old.id}")), 1)
         self.assertEqual(len(self.engine.calls("POST /containers/create")), 2)
+
+    def test_name_held_by_one_that_says_it_is_ours(self):
+        """Labels alone say nothing once there is a record."""
+        other = self.engine.add_container(NAME, {"daytona.workspace.id": WORKSPACE}, "exited")
+        self.engine.fault(r"GET /containers/json", lambda c, r: self.engine.reply(c, r, 200, []) or True, times=1)
+        self.drive(self.workspace(), "create").error(self, other.id[:12])
+        self.assertEqual(self.engine.calls("DELETE"), [])
 
     def test_name_held_by_a_call_under_way(self):
         """The engine is still at the call of a job that was killed: the name is taken, nothing can be seen."""
@@ -172,10 +204,18 @@ class Calls(EngineCase):
         self.assertEqual(self.engine.calls("POST .*/exec$"), [])
 
     def test_two_containers_with_our_labels(self):
+        """None is taken over by guess; one that has the workspace's name as well is it."""
         self.engine.add_container("other-name", LABELS, "exited")
-        best = self.engine.add_container("third", LABELS, "running", Entrypoint=["sleep", "infinity"])
-        self.drive(self.workspace(), "stop").ok(self)
-        self.assertEqual(len(self.engine.calls(f"POST /containers/{best.id}/stop")), 1)
+        self.engine.add_container("third", LABELS, "running", Entrypoint=["sleep", "infinity"])
+        self.drive(self.workspace(), "stop").error(self, "2 containers could be .* other-name .* third")
+        named = self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])
+        result = self.drive(self.workspace(), "stop").ok(self)
+        self.assertIn("Taking over container " + NAME, result.output)
+        self.assertEqual([r.path for r in self.engine.calls("POST .*/stop")], [f"/containers/{named.id}/stop"])
+        # From now on it is recorded: others with these labels are nothing.
+        self.engine.add_container("fourth", LABELS, "running")
+        self.drive(self.workspace(), "delete").ok(self)
+        self.assertEqual(sorted(c.name for c in self.engine.containers.values()), ["fourth", "other-name", "third"])
 
     def test_filter_that_is_ignored(self):
         stranger = self.engine.add_container("stranger", {"daytona.workspace.id": "zzz"}, "running")
@@ -185,10 +225,10 @@ class Calls(EngineCase):
         self.assertIn(stranger.id, self.engine.containers)
 
     def test_states_of_podman(self):
+        container = self.engine.add_container(NAME, LABELS)
         for status, want in (("stopped", "stopped"), ("paused", "running"), ("initialized", "incomplete"),
                              ("weird", "unknown"), ("removing", "unknown"), ("", "unknown")):
-            self.engine.containers.clear()
-            self.engine.add_container(NAME, LABELS, status)
+            container.status = status
             result = self.drive(self.workspace(options={"Agent": "none"}), "condition").ok(self)
             self.assertEqual(result["condition"], want, status)
 
@@ -301,7 +341,7 @@ class Builds(EngineCase):
 
 class Faults(EngineCase):
     CREATE = ["GET /_ping", "GET /containers/json", "GET /images/", "POST /containers/create"]
-    START = ["GET /containers/json", r"GET /containers/[0-9a-f]+/json", "PUT ", r"POST .*/start",
+    START = [r"GET /containers/[0-9a-f]+/json", "PUT ", r"POST .*/start",
              r"POST .*/exec$", r"POST /exec/.*/start"]
 
     def every(self, points, actions, prepare, *verbs):

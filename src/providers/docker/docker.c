@@ -141,6 +141,7 @@ static int target_nothing(void *self, const struct target *t, struct deadline d,
 /* Containers of the target that outlive it belong to workspaces that failed to go: named, never touched. */
 static void name_leftovers(struct docker *k, const struct target *t, struct deadline d)
 {
+	bool is = false;
 	struct buf label = { 0 };
 	const char *labels[1];
 	struct container_list l;
@@ -151,8 +152,11 @@ static void name_leftovers(struct docker *k, const struct target *t, struct dead
 	if (container_list(&k->g, labels, 1, &l, d, &problem) < 0)
 		provider_logf(k->env, "Warning: resources may remain: %s", problem.msg);
 	for (size_t i = 0; i < l.n; i++)
-		provider_logf(k->env, "Warning: resources may remain: container %s (%.12s)",
-		              l.list[i].name, l.list[i].id);
+		if (identity_is(k, &l.list[i].labels, l.list[i].image_id, LABEL_TARGET, t->id, &is,
+		                d, &problem) == 0 &&
+		    is)
+			provider_logf(k->env, "Warning: resources may remain: container %s (%.12s)",
+			              l.list[i].name, l.list[i].id);
 	container_list_free(&l);
 	buf_free(&label);
 }
@@ -213,15 +217,29 @@ static int workspace_delete(void *self, const struct workspace_job *w, struct de
 	return docker_use(k, w->ws->target.config.options, e) < 0 ? -1 : ws_delete(k, w, d, e);
 }
 
-/* The container's labels (protocol 10.7). */
+static int find(struct docker *k, const struct workspace *ws, struct container *c,
+                struct deadline d, struct err *e)
+{
+	struct wsdir dir;
+	int rc = wsdir_open(&dir, k->env, ws, e);
+
+	*c = (struct container){ 0 };
+	if (rc == 0)
+		rc = ws_find(k, ws, &dir, c, d, e);
+	wsdir_free(&dir);
+	return rc;
+}
+
+/* The container's labels (protocol 10.7), but for what only the runner is to know. */
 static int workspace_info(void *self, const struct workspace_job *w, struct buf *b,
                           struct deadline d, struct err *e)
 {
 	struct docker *k = self;
 	struct container c;
 
-	if (docker_use(k, w->ws->target.config.options, e) < 0 || ws_find(k, w->ws, &c, d, e) < 0)
+	if (docker_use(k, w->ws->target.config.options, e) < 0 || find(k, w->ws, &c, d, e) < 0)
 		return -1;
+	(void)kv_del(&c.labels, LABEL_NONCE);
 	kv_to_json(&c.labels, b);
 	container_free(&c);
 	return 0;
@@ -236,7 +254,7 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	*out = COND_UNKNOWN;
 	if (docker_use(k, ws->target.config.options, e) < 0)
 		return -1;
-	if (ws_find(k, ws, &c, d, e) < 0) {
+	if (find(k, ws, &c, d, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
@@ -261,6 +279,23 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	return 0;
 }
 
+/* Whose thing it is by labels that its image did not give it; NULL: not one of ours. */
+static const char *resource_of(const struct docker *k, const struct container_item *c,
+                               const struct identity *i)
+{
+	static const char *const keys[] = { LABEL_WORKSPACE, LABEL_HELPER, LABEL_BUILD };
+	const char *runner = identity_label(i, LABEL_RUNNER);
+	const char *workspace = kv_get(&c->labels, LABEL_WORKSPACE);
+
+	/* Of an image that an older runner built, which has the label too, a workspace's container is known by the record. */
+	if (workspace && str_is_id(str_of(workspace)) && identity_recorded(k, workspace, c->id))
+		return workspace;
+	for (size_t n = 0; runner && n < ARRAY_LEN(keys); n++)
+		if (identity_label(i, keys[n]))
+			return identity_label(i, keys[n]);
+	return NULL;
+}
+
 /* Engines behind ssh are left out: a runner's start must not wait for other hosts. */
 static int things(void *self, const char *options, provider_thing_fn *each, void *arg,
                   struct deadline d, struct err *e)
@@ -279,18 +314,16 @@ static int things(void *self, const char *options, provider_thing_fn *each, void
 	text = buf_cstr(&label);
 	rc = container_list(&k->g, &text, 1, &l, d, e);
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
-		const struct kv *labels = &l.list[i].labels;
-		struct provider_thing t = { .id = l.list[i].id,
-			                    .name = l.list[i].name,
-			                    .state = l.list[i].state_text,
-			                    .resource_id = kv_get(labels, LABEL_WORKSPACE) };
+		const struct container_item *c = &l.list[i];
+		struct provider_thing t = { .id = c->id, .name = c->name, .state = c->state_text };
+		struct identity of;
 
-		if (!t.resource_id)
-			t.resource_id = kv_get(labels, LABEL_HELPER);
-		if (!t.resource_id)
-			t.resource_id = kv_get(labels, LABEL_BUILD);
+		rc = identity_read(k, &c->labels, c->image_id, &of, d, e);
+		if (rc == 0)
+			t.resource_id = resource_of(k, c, &of);
 		if (t.resource_id)
 			rc = each(arg, &t, e);
+		identity_free(&of);
 	}
 	container_list_free(&l);
 	buf_free(&label);

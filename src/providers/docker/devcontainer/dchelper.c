@@ -178,10 +178,13 @@ static int make(struct helper *h, const char *name, struct deadline d, struct er
 	struct container old;
 	struct err none = { 0 };
 	struct buf body = { 0 };
+	bool is = false;
 	int rc;
 
 	if (container_inspect(&h->k->g, name, &old, d, &none) == 0 &&
-	    kv_get(&old.labels, LABEL_HELPER))
+	    identity_is(h->k, &old.labels, old.image_id, LABEL_HELPER,
+	                kv_get(&h->s.labels, LABEL_HELPER), &is, d, &none) == 0 &&
+	    is)
 		(void)container_remove(&h->k->g, old.id, d, &none);
 	container_free(&old);
 	spec_write(&h->s, &body);
@@ -215,7 +218,8 @@ int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct d
 {
 	struct helper h = { .k = k };
 	const char *key = dc_foreign_key(dc);
-	char *dir = path_join(u->work_dir, "override"), *file = path_join(dir, "devcontainer.json");
+	char *dir = path_join(u->work_dir, ".override"),
+	     *file = path_join(dir, "devcontainer.json");
 	struct buf text = { 0 }, name = { 0 };
 	struct err ignored = { 0 };
 	int rc;

@@ -139,6 +139,7 @@ static void item_free(struct container_item *i)
 {
 	free(i->id);
 	free(i->name);
+	free(i->image_id);
 	free(i->state_text);
 	kv_free(&i->labels);
 }
@@ -177,6 +178,7 @@ static void read_list(struct container_list *out, struct json root, const char *
 		*i = (struct container_item){
 			.id = json_dup_or_empty(json_get(m, "Id")),
 			.name = json_dup_or_empty(json_first(json_get(m, "Names"))),
+			.image_id = json_dup_or_empty(json_get(m, "ImageID")),
 			.state_text = json_dup_or_empty(json_get(m, "State")),
 		};
 		kv_from_json(&i->labels, json_get(m, "Labels"));

@@ -11,7 +11,9 @@
 #define LABEL_RUNNER "daytona.runner.id"
 #define LABEL_BUILD "daytona.build.id"
 #define LABEL_HELPER "daytona.runner.helper" /* on what we make for a moment: id of its resource */
+#define LABEL_NONCE "daytona.runner.nonce"   /* random, made with the record of the workspace */
 #define LABEL_COMPOSE_PROJECT "com.docker.compose.project"
+#define LABEL_COMPOSE_DIR "com.docker.compose.project.working_dir"
 
 enum container_state {
 	CS_UNKNOWN,
@@ -50,7 +52,7 @@ int container_inspect(struct engine *g, const char *ref, struct container *out, 
                       struct err *e);
 
 struct container_item {
-	char *id, *name, *state_text;
+	char *id, *name, *image_id, *state_text;
 	enum container_state state;
 	struct kv labels;
 	int64_t created;

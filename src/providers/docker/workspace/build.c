@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define RECORD_MAX 65536
+#define RECORDS "images"
 
 struct building {
 	struct docker *k;
@@ -43,7 +44,13 @@ static void building_free(struct building *x)
 
 static char *record_dir(const struct docker *k)
 {
-	return path_join(k->env->state_dir, "builds/images");
+	return path_join(k->env->state_dir, "builds/" RECORDS);
+}
+
+/* The directory of a build lies beside that of the records. */
+static bool id_ok(const char *id)
+{
+	return str_is_id(str_of(id)) && strcmp(id, RECORDS) != 0;
 }
 
 static char *record_path(const struct docker *k, const char *id)
@@ -94,7 +101,7 @@ static int prepare(struct building *x, struct deadline d, struct err *e)
 	struct buf name = { 0 };
 	int rc;
 
-	if (!str_is_id(str_of(b->id)))
+	if (!id_ok(b->id))
 		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", b->id);
 	if (!b->has_build_config)
 		return err_set(e, ERR_CONFIG, 0, "build config is not set");
@@ -142,22 +149,10 @@ static void fill_spec(struct building *x, const struct devcontainer *dc, struct 
 	buf_free(&why);
 }
 
-/* A leftover of an earlier attempt has our label. */
+/* What an earlier attempt left. */
 static int drop_containers(const struct building *x, struct deadline d, struct err *e)
 {
-	struct buf label = { 0 };
-	const char *labels[1];
-	struct container_list l;
-	int rc;
-
-	buf_addf(&label, LABEL_BUILD "=%s", x->b->build->id);
-	labels[0] = buf_cstr(&label);
-	rc = container_list(&x->k->g, labels, 1, &l, d, e);
-	for (size_t i = 0; rc == 0 && i < l.n; i++)
-		rc = container_remove(&x->k->g, l.list[i].id, d, e);
-	container_list_free(&l);
-	buf_free(&label);
-	return rc;
+	return identity_remove_all(x->k, LABEL_BUILD, x->b->build->id, d, e);
 }
 
 static int run_in_container(struct building *x, struct devcontainer *dc, const char *image,
@@ -285,9 +280,12 @@ static int make_foreign(struct building *x, const struct devcontainer *dc, struc
 static int commit(struct building *x, struct deadline d, struct err *e)
 {
 	const char *colon = strrchr(x->name, ':');
-	struct buf path = { 0 };
+	struct buf path = { 0 }, body = { 0 };
 	int rc;
 
+	jw_obj(&body);
+	identity_clear(&body);
+	jw_obj_end(&body);
 	buf_addf(&path, "/commit?container=%s&pause=0&repo=", x->container);
 	buf_add_urlenc(&path, (struct str){ x->name, (size_t)(colon - x->name) });
 	buf_addf(&path, "&tag=%s", colon + 1);
@@ -296,9 +294,10 @@ static int commit(struct building *x, struct deadline d, struct err *e)
 		buf_add_urlenc(&path, buf_str(&x->changes));
 	}
 	provider_logf(x->k->env, "Committing the container as %s", x->name);
-	rc = engine_call_ms(&x->k->g, "POST", buf_cstr(&path), STR_LIT("{}"), NULL,
+	rc = engine_call_ms(&x->k->g, "POST", buf_cstr(&path), buf_str(&body), NULL,
 	                    20 * x->k->g.call_ms, d, e);
 	buf_free(&path);
+	buf_free(&body);
 	return rc < 0 ? err_wrap(e, "commit image %s", x->name) : 0;
 }
 
@@ -392,7 +391,7 @@ int build_delete(struct docker *k, const struct build_job *b, bool force, struct
 	struct buf dir = { 0 };
 	int rc = 0;
 
-	if (!str_is_id(str_of(id)))
+	if (!id_ok(id))
 		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", id);
 	record = record_path(k, id);
 	image = b->build->image && *b->build->image ? mem_dup(b->build->image)

@@ -9,6 +9,7 @@
 #include "providers/docker/engine/options.h"
 #include "providers/docker/engine/spec.h"
 #include "providers/docker/engine/users.h"
+#include "providers/docker/workspace/identity.h"
 #include "providers/docker/workspace/wsdir.h"
 
 struct follow;
@@ -70,9 +71,6 @@ int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d
 /* An earlier attempt to make c ended before all of its checkout was copied to the engine. */
 bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
                    const struct container *c);
-/* Finds the workspace's container by its labels, then by its name. ERR_NOT_FOUND if there is none. */
-int ws_find(struct docker *k, const struct workspace *ws, struct container *out, struct deadline d,
-            struct err *e);
 char *ws_container_name(const struct workspace *ws);
 /* wsstart.c */
 int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e);

@@ -9,22 +9,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The project's name, unless the label is only inherited from the image (a committed compose container). */
-static const char *project_of(struct docker *k, const struct container *c, struct deadline d)
-{
-	const char *project = kv_get(&c->labels, LABEL_COMPOSE_PROJECT), *of_image;
-	struct image image = { 0 };
-	struct err ignored = { 0 };
+/* A compose project has the name that its files give it, which those of another workspace may give as well; the directory
+ * that the files lie in is the workspace's own. */
+struct project {
+	const char *name,
+		*dir; /* borrowed from the container; dir NULL: an old compose does not say */
+};
 
-	if (!project || !*project)
-		return NULL;
-	if (image_inspect(&k->g, c->image_id, &image, d, &ignored) == 0) {
-		of_image = kv_get(&image.labels, LABEL_COMPOSE_PROJECT);
-		if (of_image && strcmp(of_image, project) == 0)
-			project = NULL;
+static bool equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Whether who created the container with these labels put it into the project. */
+static int is_member(struct docker *k, const struct kv *labels, const char *image_id,
+                     const struct project *p, bool *is, struct deadline d, struct err *e)
+{
+	struct identity i;
+
+	if (identity_read(k, labels, image_id, &i, d, e) < 0)
+		return -1;
+	*is = equal(identity_label(&i, LABEL_COMPOSE_PROJECT), p->name) &&
+	      equal(identity_label(&i, LABEL_COMPOSE_DIR), p->dir);
+	identity_free(&i);
+	return 0;
+}
+
+/* What says that a container of the project is another resource's. */
+static bool is_claimed(const struct container_item *c, const struct container *own)
+{
+	static const char *const keys[] = { LABEL_WORKSPACE, LABEL_BUILD, LABEL_HELPER };
+
+	for (size_t n = 0; n < ARRAY_LEN(keys); n++) {
+		const char *theirs = kv_get(&c->labels, keys[n]);
+
+		if (theirs && *theirs && !equal(theirs, kv_get(&own->labels, keys[n])))
+			return true;
 	}
-	image_free(&image);
-	return project;
+	return false;
 }
 
 static int act(struct docker *k, const char *id, enum sibling_action a, struct deadline d,
@@ -70,32 +92,59 @@ static void remove_networks(struct docker *k, const char *label, struct deadline
 	buf_free(&path);
 }
 
+/* One container that carries the project's name. *foreign: it is of another project of that name. */
+static int act_on(struct docker *k, const struct container *own, const struct container_item *c,
+                  const struct project *p, enum sibling_action a, bool *foreign, struct deadline d,
+                  struct err *e)
+{
+	static const char *const verbs[] = { "start", "stop", "remove" };
+	bool is;
+	int rc;
+
+	if (strcmp(c->id, own->id) == 0)
+		return 0;
+	if (is_member(k, &c->labels, c->image_id, p, &is, d, e) < 0)
+		return -1;
+	if (!is || is_claimed(c, own)) {
+		provider_logf(k->env,
+		              "Container %s (%.12s) is left alone: it is not of this workspace's "
+		              "compose project, which has the same name (%s)",
+		              c->name, c->id, p->name);
+		*foreign = true;
+		return 0;
+	}
+	rc = act(k, c->id, a, d, e);
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = 0;
+	}
+	return rc < 0 ? err_wrap(e, "%s compose container %s", verbs[a], c->name) : 0;
+}
+
 int siblings_do(struct docker *k, const struct container *c, enum sibling_action a,
                 struct deadline d, struct err *e)
 {
-	static const char *const verbs[] = { "start", "stop", "remove" };
-	const char *project = project_of(k, c, d), *label;
+	struct project p = { kv_get(&c->labels, LABEL_COMPOSE_PROJECT),
+		             kv_get(&c->labels, LABEL_COMPOSE_DIR) };
 	struct container_list l;
 	struct buf text = { 0 };
+	const char *label;
+	bool is = false, foreign = false;
 	int rc;
 
-	if (!project)
+	if (!p.name || !*p.name)
 		return 0;
-	buf_addf(&text, LABEL_COMPOSE_PROJECT "=%s", project);
+	if (is_member(k, &c->labels, c->image_id, &p, &is, d, e) < 0)
+		return -1;
+	if (!is) /* the label is the image's: a committed compose container */
+		return 0;
+	buf_addf(&text, LABEL_COMPOSE_PROJECT "=%s", p.name);
 	label = buf_cstr(&text);
 	rc = container_list(&k->g, &label, 1, &l, d, e);
-	for (size_t i = 0; rc == 0 && i < l.n; i++) {
-		if (strcmp(l.list[i].id, c->id) == 0)
-			continue;
-		rc = act(k, l.list[i].id, a, d, e);
-		if (rc < 0 && e->kind == ERR_NOT_FOUND) {
-			err_clear(e);
-			rc = 0;
-		}
-		if (rc < 0)
-			err_wrap(e, "%s compose container %s", verbs[a], l.list[i].name);
-	}
-	if (rc == 0 && a == SIBLINGS_REMOVE)
+	for (size_t i = 0; rc == 0 && i < l.n; i++)
+		rc = act_on(k, c, &l.list[i], &p, a, &foreign, d, e);
+	/* Networks carry no more than the project's name. */
+	if (rc == 0 && a == SIBLINGS_REMOVE && !foreign)
 		remove_networks(k, label, d);
 	container_list_free(&l);
 	buf_free(&text);

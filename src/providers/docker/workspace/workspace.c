@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workspaces: finding their container by label, so that those of other runners and of the reference are
- * taken over (protocol 8.8), and creating. Each step may be repeated after a crash at any point.
+ * Workspaces: finding their container by what is recorded, or by labels where nothing is, so that those of the reference
+ * are taken over (protocol 8.8), and creating. Each step may be repeated after a crash at any point.
  */
 #include "base/mem.h"
 #include "providers/docker/workspace/internal.h"
@@ -17,65 +17,226 @@ char *ws_container_name(const struct workspace *ws)
 	return buf_take(&b);
 }
 
-/* Of several with our labels, which earlier failures can leave: the running one, else the newest. */
-static size_t best_of(const struct container_list *l)
+/* A label that the container must have been given. */
+struct claim {
+	const char *key, *value;
+};
+
+/* Ours by the nonce of the record; else by the labels that the reference gives. n of claims. */
+static size_t claims_of(const struct workspace *ws, const struct wsdir *dir, struct claim *out)
 {
-	size_t best = 0;
+	size_t n = 0;
 
-	for (size_t i = 1; i < l->n; i++) {
-		bool runs = l->list[i].state == CS_RUNNING,
-		     best_runs = l->list[best].state == CS_RUNNING;
-
-		if (runs != best_runs ? runs : l->list[i].created > l->list[best].created)
-			best = i;
+	if (*dir->notes.nonce) {
+		out[n++] = (struct claim){ LABEL_NONCE, dir->notes.nonce };
+		return n;
 	}
-	return best;
+	if (ws->target_id && *ws->target_id)
+		out[n++] = (struct claim){ LABEL_TARGET, ws->target_id };
+	out[n++] = (struct claim){ LABEL_WORKSPACE, ws->id };
+	return n;
 }
 
-static int find_by_name(struct docker *k, const struct workspace *ws, struct container *out,
-                        struct deadline d, struct err *e)
+/* NULL when the labels make it the workspace's, else why they do not. */
+static const char *objection(const struct identity *i, const struct claim *claims, size_t n)
+{
+	if (!i->known)
+		return "its image is gone, so that nothing tells who gave it its labels";
+	if (identity_label(i, LABEL_BUILD))
+		return "it is a build's";
+	if (identity_label(i, LABEL_HELPER))
+		return "it is a helper of a runner";
+	for (size_t c = 0; c < n; c++) {
+		const char *given = identity_label(i, claims[c].key);
+
+		if (!given && kv_get(i->labels, claims[c].key))
+			return "the label comes from its image, which says nothing about whose it "
+			       "is";
+		if (!given || strcmp(given, claims[c].value) != 0)
+			return "it does not carry the workspace's label";
+	}
+	return NULL;
+}
+
+/* *why: NULL when the labels make the container the workspace's. */
+static int judge(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+                 const struct kv *labels, const char *image_id, const char **why, struct deadline d,
+                 struct err *e)
+{
+	struct claim claims[2];
+	size_t n = claims_of(ws, dir, claims);
+	struct identity i;
+
+	if (identity_read(k, labels, image_id, &i, d, e) < 0)
+		return -1;
+	*why = objection(&i, claims, n);
+	identity_free(&i);
+	return 0;
+}
+
+/* Of several the one that has the workspace's name; which no image and no workspace can give. */
+static int settle(const struct workspace *ws, const struct container_list *l, const bool *mine,
+                  const struct container_item **out, struct err *e)
 {
 	char *name = ws_container_name(ws);
-	const char *label;
-	int rc = container_inspect(&k->g, name, out, d, e);
+	const struct container_item *first = NULL, *named = NULL;
+	struct buf all = { 0 };
+	size_t count = 0;
+	int rc = 0;
 
-	label = rc == 0 ? kv_get(&out->labels, LABEL_WORKSPACE) : NULL;
-	if (rc == 0 && (!label || strcmp(label, ws->id) != 0)) {
-		container_free(out);
-		rc = err_set(e, ERR_NOT_FOUND, 404,
-		             "container %s does not carry the workspace's label", name);
+	for (size_t i = 0; i < l->n; i++) {
+		if (!mine[i])
+			continue;
+		first = &l->list[i];
+		if (strcmp(first->name, name) == 0)
+			named = first;
+		buf_addf(&all, "%s%s (%.12s)", count++ ? ", " : "", first->name, first->id);
 	}
+	*out = named ? named : first;
+	if (!count)
+		rc = err_set(e, ERR_NOT_FOUND, 404, "no container is workspace %s's", ws->id);
+	else if (count > 1 && !named)
+		rc = err_set(e, ERR_EXISTS, 0,
+		             "%zu containers could be workspace %s's, and none is named %s: %s; "
+		             "remove those that are not",
+		             count, ws->id, name, buf_cstr(&all));
+	buf_free(&all);
 	free(name);
 	return rc;
 }
 
-int ws_find(struct docker *k, const struct workspace *ws, struct container *out, struct deadline d,
-            struct err *e)
+static int find_by_labels(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+                          struct container *out, struct deadline d, struct err *e)
 {
-	struct buf target = { 0 }, workspace = { 0 };
-	struct container_list l;
+	struct claim claims[2];
+	struct buf texts[2] = { 0 };
 	const char *labels[2];
-	size_t n = 0;
+	const struct container_item *found;
+	struct container_list l;
+	size_t n = claims_of(ws, dir, claims);
+	bool *mine;
 	int rc;
 
-	*out = (struct container){ 0 };
-	buf_addf(&workspace, LABEL_WORKSPACE "=%s", ws->id);
-	buf_addf(&target, LABEL_TARGET "=%s", ws->target_id ? ws->target_id : "");
-	if (ws->target_id && *ws->target_id)
-		labels[n++] = buf_cstr(&target);
-	labels[n++] = buf_cstr(&workspace);
+	for (size_t i = 0; i < n; i++) {
+		buf_addf(&texts[i], "%s=%s", claims[i].key, claims[i].value);
+		labels[i] = buf_cstr(&texts[i]);
+	}
 	rc = container_list(&k->g, labels, n, &l, d, e);
-	if (rc == 0 && l.n > 1)
-		provider_logf(k->env, "%zu containers carry this workspace's labels; using %.12s",
-		              l.n, l.list[best_of(&l)].id);
-	if (rc == 0 && l.n)
-		rc = container_inspect(&k->g, l.list[best_of(&l)].id, out, d, e);
-	else if (rc == 0 || e->kind == ERR_HTTP)
-		rc = find_by_name(k, ws, out, d, e);
+	mine = mem_array(l.n, sizeof(*mine));
+	for (size_t i = 0; rc == 0 && i < l.n; i++) {
+		const char *why = NULL;
+
+		rc = judge(k, ws, dir, &l.list[i].labels, l.list[i].image_id, &why, d, e);
+		mine[i] = !why;
+		if (why)
+			provider_logf(k->env,
+			              "Container %s (%.12s), labelled as workspace %s, is left "
+			              "alone: %s",
+			              l.list[i].name, l.list[i].id, ws->id, why);
+	}
+	if (rc == 0)
+		rc = settle(ws, &l, mine, &found, e);
+	if (rc == 0)
+		rc = container_inspect(&k->g, found->id, out, d, e);
+	free(mine);
 	container_list_free(&l);
-	buf_free(&target);
-	buf_free(&workspace);
+	for (size_t i = 0; i < n; i++)
+		buf_free(&texts[i]);
 	return rc;
+}
+
+int ws_owns(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+            const struct container *c, bool *owns, struct deadline d, struct err *e)
+{
+	const char *why = NULL;
+	int rc = 0;
+
+	if (strcmp(dir->notes.container, c->id) != 0)
+		rc = judge(k, ws, dir, &c->labels, c->image_id, &why, d, e);
+	*owns = rc == 0 && !why;
+	return rc;
+}
+
+/* For an engine that cannot list. */
+static int find_by_name(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+                        struct container *out, struct deadline d, struct err *e)
+{
+	char *name = ws_container_name(ws);
+	bool owns = false;
+	int rc = container_inspect(&k->g, name, out, d, e);
+
+	if (rc == 0)
+		rc = ws_owns(k, ws, dir, out, &owns, d, e);
+	if (rc == 0 && !owns)
+		rc = err_set(e, ERR_NOT_FOUND, 404, "container %s is not workspace %s's", name,
+		             ws->id);
+	if (rc < 0)
+		container_free(out);
+	free(name);
+	return rc;
+}
+
+/* *found false: it is not there any more. */
+static int find_by_id(struct docker *k, const struct wsdir *dir, struct container *out, bool *found,
+                      struct deadline d, struct err *e)
+{
+	const char *nonce;
+	int rc = container_inspect(&k->g, dir->notes.container, out, d, e);
+
+	*found = rc == 0;
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		return 0;
+	}
+	if (rc < 0)
+		return -1;
+	nonce = kv_get(&out->labels, LABEL_NONCE);
+	/* A reference may match a name as well. */
+	if (strcmp(out->id, dir->notes.container) != 0 ||
+	    (*dir->notes.nonce && (!nonce || strcmp(nonce, dir->notes.nonce) != 0))) {
+		*found = false;
+		container_free(out);
+	}
+	return 0;
+}
+
+static int take_over(struct docker *k, struct wsdir *dir, const struct container *c, struct err *e)
+{
+	const char *nonce = kv_get(&c->labels, LABEL_NONCE);
+
+	provider_logf(k->env,
+	              "Taking over container %s (%.12s), of which this runner has no record: its "
+	              "labels are the workspace's, and not its image's",
+	              c->name, c->id);
+	free(dir->notes.nonce);
+	dir->notes.nonce = mem_dup(nonce ? nonce : "");
+	wsdir_about(dir, c->id);
+	return wsdir_save(dir, e);
+}
+
+int ws_find(struct docker *k, const struct workspace *ws, struct wsdir *dir, struct container *out,
+            struct deadline d, struct err *e)
+{
+	bool recorded = wsdir_recorded(dir), found = false;
+	int rc = 0;
+
+	*out = (struct container){ 0 };
+	if (*dir->notes.container)
+		rc = find_by_id(k, dir, out, &found, d, e);
+	if (rc < 0 || found)
+		return rc;
+	if (recorded && !*dir->notes.nonce)
+		return err_set(e, ERR_NOT_FOUND, 404, "container %.12s of workspace %s is gone",
+		               dir->notes.container, ws->id);
+	rc = find_by_labels(k, ws, dir, out, d, e);
+	if (rc < 0 && e->kind == ERR_HTTP) {
+		err_clear(e);
+		rc = find_by_name(k, ws, dir, out, d, e);
+	}
+	if (rc < 0 || !recorded)
+		return rc < 0 ? -1 : take_over(k, dir, out, e);
+	wsdir_about(dir, out->id);
+	return wsdir_save(dir, e);
 }
 
 bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
@@ -95,7 +256,7 @@ int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d
 
 	if (wsdir_open(&dir, k->env, w->ws, e) < 0)
 		return -1;
-	rc = ws_find(k, w->ws, &c, d, e);
+	rc = ws_find(k, w->ws, &dir, &c, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = ws_make_container(k, w, &dir, &id, d, e);

@@ -41,6 +41,7 @@ static void fill_common(struct making *m)
 	kv_set(&s->labels, LABEL_WORKSPACE, ws->id);
 	kv_set(&s->labels, LABEL_REPOSITORY, ws->repo.url);
 	kv_set(&s->labels, LABEL_RUNNER, m->k->env->runner_id);
+	kv_set(&s->labels, LABEL_NONCE, m->dir->notes.nonce);
 	s->entry = ENTRY_PROGRAM;
 	if (!delivery_program(m->k, &why)) {
 		s->entry = ENTRY_SLEEP;
@@ -218,15 +219,17 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 static int make_foreign(struct making *m, const struct devcontainer *dc, char **id,
                         struct deadline d, struct err *e)
 {
-	struct buf target = { 0 }, workspace = { 0 };
-	const char *labels[3] = { NULL };
+	struct buf target = { 0 }, workspace = { 0 }, nonce = { 0 };
+	const char *labels[4] = { NULL };
 	char *user = NULL;
 	int rc;
 
 	buf_addf(&target, LABEL_TARGET "=%s", m->w->ws->target_id);
 	buf_addf(&workspace, LABEL_WORKSPACE "=%s", m->w->ws->id);
+	buf_addf(&nonce, LABEL_NONCE "=%s", m->dir->notes.nonce);
 	labels[0] = buf_cstr(&target);
 	labels[1] = buf_cstr(&workspace);
+	labels[2] = buf_cstr(&nonce); /* what the CLI looks for an existing one by */
 	m->foreign = true;
 	rc = dc_helper_up(m->k, dc,
 	                  &(struct dc_up){ .builder_image = m->w->builder_image,
@@ -242,6 +245,7 @@ static int make_foreign(struct making *m, const struct devcontainer *dc, char **
 	free(user);
 	buf_free(&target);
 	buf_free(&workspace);
+	buf_free(&nonce);
 	return rc;
 }
 
@@ -326,18 +330,21 @@ static int resolve_conflict(struct making *m, const char *name, struct str body,
 {
 	struct docker *k = m->k;
 	struct container c;
-	const char *label;
+	bool owns;
 	int rc = container_inspect(&k->g, name, &c, d, e);
 
 	if (rc < 0)
 		return e->kind == ERR_NOT_FOUND ? container_create(&k->g, name, body, id, d, e)
 		                                : -1;
-	label = kv_get(&c.labels, LABEL_WORKSPACE);
-	if (!label || strcmp(label, m->w->ws->id) != 0) {
-		rc = err_set(
-			e, ERR_EXISTS, 409,
-			"the name %s is held by foreign container %.12s (%s %s); remove or rename it",
-			name, c.id, LABEL_WORKSPACE, label ? label : "not set");
+	rc = ws_owns(k, m->w->ws, m->dir, &c, &owns, d, e);
+	if (rc < 0) {
+		container_free(&c);
+		return -1;
+	}
+	if (!owns) {
+		rc = err_set(e, ERR_EXISTS, 409,
+		             "the name %s is held by foreign container %.12s; remove or rename it",
+		             name, c.id);
 	} else if (c.state == CS_RUNNING) {
 		*id = mem_dup(c.id);
 	} else {
@@ -379,7 +386,9 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	int rc;
 
 	*id = NULL;
-	rc = plan(&m, id, d, e);
+	rc = wsdir_claim(dir, e);
+	if (rc == 0)
+		rc = plan(&m, id, d, e);
 	if (rc == 0 && !m.foreign) {
 		spec_write(&m.s, &body);
 		rc = container_create(&k->g, name, buf_str(&body), id, d, e);

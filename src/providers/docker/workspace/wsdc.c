@@ -104,16 +104,20 @@ int starting_hooks(struct starting *s, struct deadline d, struct err *e)
 
 int starting_foreign(struct starting *s, struct deadline d, struct err *e)
 {
-	struct buf target = { 0 }, workspace = { 0 };
-	const char *labels[3] = { NULL };
+	struct buf target = { 0 }, workspace = { 0 }, nonce = { 0 };
+	const char *labels[4] = { NULL };
 	struct kv env = { 0 };
 	char *id = NULL, *user = NULL;
+	bool owns = false;
 	int rc;
 
 	buf_addf(&target, LABEL_TARGET "=%s", s->w->ws->target_id);
 	buf_addf(&workspace, LABEL_WORKSPACE "=%s", s->w->ws->id);
 	labels[0] = buf_cstr(&target);
 	labels[1] = buf_cstr(&workspace);
+	buf_addf(&nonce, LABEL_NONCE "=%s", s->dir.notes.nonce);
+	if (*s->dir.notes.nonce)
+		labels[2] = buf_cstr(&nonce);
 	kv_merge(&env, s->w->env);
 	(void)kv_del(&env, "DAYTONA_SERVER_API_KEY");
 	rc = dc_helper_up(s->k, &s->dc,
@@ -127,6 +131,17 @@ int starting_foreign(struct starting *s, struct deadline d, struct err *e)
 	                  &id, &user, d, e);
 	if (rc == 0)
 		rc = starting_reinspect(s, id, d, e);
+	if (rc == 0)
+		rc = ws_owns(s->k, s->w->ws, &s->dir, &s->c, &owns, d, e);
+	if (rc == 0 && !owns)
+		rc = err_set(e, ERR_EXISTS, 0,
+		             "the dev container CLI chose container %.12s, which is not this "
+		             "workspace's",
+		             s->c.id);
+	if (rc == 0) {
+		wsdir_about(&s->dir, s->c.id);
+		rc = wsdir_save(&s->dir, e);
+	}
 	if (rc == 0 && user && *user) {
 		free(s->user);
 		s->user = mem_dup(user);
@@ -138,5 +153,6 @@ int starting_foreign(struct starting *s, struct deadline d, struct err *e)
 	kv_free(&env);
 	buf_free(&target);
 	buf_free(&workspace);
+	buf_free(&nonce);
 	return rc;
 }

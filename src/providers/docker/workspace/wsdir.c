@@ -6,11 +6,13 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "git/clone.h"
+#include "net/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define NOTES_MAX 65536
+#define NONCE_BYTES 16
 
 static char *notes_path(const struct wsdir *w)
 {
@@ -30,6 +32,7 @@ static void read_notes(struct wsdir *w)
 	v = json_root(doc);
 	w->notes = (struct notes){
 		.container = json_dup_or_empty(json_get(v, "container")),
+		.nonce = json_dup_or_empty(json_get(v, "nonce")),
 		.image = json_dup_or_empty(json_get(v, "image")),
 		.uploaded = json_bool(json_get(v, "uploaded"), false),
 	};
@@ -61,13 +64,45 @@ void wsdir_free(struct wsdir *w)
 	free(w->repo);
 	free(w->checkout);
 	free(w->notes.container);
+	free(w->notes.nonce);
 	free(w->notes.image);
 	*w = (struct wsdir){ 0 };
 }
 
+/* A new directory's own entry must not be lost either. */
 static int wsdir_make(const struct wsdir *w, struct err *e)
 {
-	return file_mkdirs(w->dir, 0755, e);
+	char *parent;
+	int rc;
+
+	if (file_is_dir(w->dir))
+		return 0;
+	parent = mem_dupn(w->dir, (size_t)(strrchr(w->dir, '/') - w->dir));
+	rc = file_mkdirs(w->dir, 0755, e);
+	if (rc == 0)
+		rc = file_fsync_dir(parent, e);
+	free(parent);
+	return rc;
+}
+
+bool wsdir_recorded(const struct wsdir *w)
+{
+	return *w->notes.container || *w->notes.nonce;
+}
+
+int wsdir_claim(struct wsdir *w, struct err *e)
+{
+	unsigned char random[NONCE_BYTES];
+	struct buf text = { 0 };
+
+	if (*w->notes.nonce)
+		return 0;
+	if (crypto_random(random, sizeof(random), e) < 0)
+		return -1;
+	buf_add_hex(&text, random, sizeof(random));
+	free(w->notes.nonce);
+	w->notes.nonce = buf_take(&text);
+	return wsdir_save(w, e);
 }
 
 void wsdir_about(struct wsdir *w, const char *container)
@@ -88,6 +123,7 @@ int wsdir_save(const struct wsdir *w, struct err *e)
 
 	jw_obj(&b);
 	jw_kstr(&b, "container", w->notes.container);
+	jw_kstr(&b, "nonce", w->notes.nonce);
 	jw_kbool(&b, "uploaded", w->notes.uploaded);
 	jw_kint(&b, "hooks", w->notes.hooks);
 	jw_kstr(&b, "image", w->notes.image);

@@ -12,6 +12,7 @@
 
 struct notes {
 	char *container; /* id that the rest is about; "" if none */
+	char *nonce;     /* value of LABEL_NONCE of what is created for it; "" if none */
 	bool uploaded;   /* the checkout was copied into it */
 	int64_t hooks;   /* lifecycle commands of creation done: see workspace start */
 	char *image;     /* that we built for it; "" if none */
@@ -28,8 +29,14 @@ struct wsdir {
 int wsdir_open(struct wsdir *w, const struct provider_env *env, const struct workspace *ws,
                struct err *e);
 void wsdir_free(struct wsdir *w);
+/* Something is recorded about a container: it is there, or one was about to be created. */
+bool wsdir_recorded(const struct wsdir *w);
+/* Gives the notes a nonce unless they have one, and syncs them, so that a container which carries it is found after a crash
+ * at any point. */
+int wsdir_claim(struct wsdir *w, struct err *e);
 /* Sets what the notes are about; forgets what belongs to another container. */
 void wsdir_about(struct wsdir *w, const char *container);
+/* Durable once it returns. */
 int wsdir_save(const struct wsdir *w, struct err *e);
 
 #endif

@@ -10,9 +10,14 @@
 int ws_stop(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
 {
 	struct container c;
+	struct wsdir dir;
 	int rc;
 
-	if (ws_find(k, w->ws, &c, d, e) < 0) {
+	if (wsdir_open(&dir, k->env, w->ws, e) < 0)
+		return -1;
+	rc = ws_find(k, w->ws, &dir, &c, d, e);
+	wsdir_free(&dir);
+	if (rc < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
@@ -92,14 +97,14 @@ static int remove_container(struct deletion *x, struct err *e)
 	struct container c;
 	int rc = 0;
 
-	if (ws_find(k, x->w->ws, &c, x->d, e) < 0) {
+	if (ws_find(k, x->w->ws, &x->dir, &c, x->d, e) < 0) {
 		bool gone = e->kind == ERR_NOT_FOUND;
 
 		if (gone)
 			err_clear(e);
-		/* Looking it up must not stand in the way of removing it (field case 8). */
-		else if (e->kind == ERR_HTTP)
-			rc = container_remove(&k->g, name, x->d, e);
+		/* Looking it up must not stand in the way of removing what is recorded (field case 8). */
+		else if (e->kind == ERR_HTTP && *x->dir.notes.container)
+			rc = container_remove(&k->g, x->dir.notes.container, x->d, e);
 		else
 			rc = -1;
 		if (rc == 0 && gone)

@@ -228,7 +228,7 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 {
 	bool foreign;
 
-	if (ws_find(s->k, s->w->ws, &s->c, d, e) < 0) {
+	if (ws_find(s->k, s->w->ws, &s->dir, &s->c, d, e) < 0) {
 		if (e->kind == ERR_NOT_FOUND)
 			err_set(e, ERR_NOT_FOUND, 0,
 			        "the workspace has no container on the engine at %s; it was removed "
@@ -242,7 +242,7 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 		container_free(&s->c);
 		wsdir_free(&s->dir);
 		if (wsdir_open(&s->dir, s->k->env, s->w->ws, e) < 0 ||
-		    ws_find(s->k, s->w->ws, &s->c, d, e) < 0)
+		    ws_find(s->k, s->w->ws, &s->dir, &s->c, d, e) < 0)
 			return -1;
 	}
 	s->user = mem_dup(s->w->ws->user);
