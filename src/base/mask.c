@@ -305,3 +305,26 @@ void mask_stream_end(struct mask_stream *m, struct buf *out)
 	buf_wipe(&m->held);
 	m->covered = 0;
 }
+
+void mask_tail_add(struct mask_tail *t, struct str s)
+{
+	mask_stream_feed(&t->stream, &t->text, s);
+	if (t->text.n > 4 * t->max) /* white space at the end is not shown */
+		buf_drop(&t->text, t->text.n - 2 * t->max);
+}
+
+struct str mask_tail_text(struct mask_tail *t)
+{
+	struct str s;
+
+	mask_stream_end(&t->stream, &t->text);
+	s = str_trim(buf_str(&t->text));
+	return s.n > t->max ? (struct str){ s.p + s.n - t->max, t->max } : s;
+}
+
+void mask_tail_free(struct mask_tail *t)
+{
+	buf_wipe(&t->stream.held);
+	buf_free(&t->text);
+	t->stream.covered = 0;
+}

@@ -29,9 +29,10 @@ struct clone {
 	const char *user, *secret; /* "" if there is none */
 	char *part, *aux, *home, *askpass;
 	struct kv env;
-	struct buf line;     /* of git's output, not yet ended */
-	struct buf last;     /* the last line worth telling in an error */
-	int64_t progress_ms; /* when a progress line was last passed on */
+	struct mask_stream mask; /* git's output is masked before lines are made and cut of it */
+	struct buf line;         /* of that, not yet ended */
+	struct buf last;         /* the last line worth telling in an error */
+	int64_t progress_ms;     /* when a progress line was last passed on */
 };
 
 static void say(const struct clone *k, struct str line)
@@ -65,10 +66,8 @@ static void end_line(struct clone *k, bool progress)
 	buf_reset(&k->line);
 }
 
-static void git_output(void *arg, struct str bytes)
+static void take_masked(struct clone *k, struct str bytes)
 {
-	struct clone *k = arg;
-
 	for (size_t i = 0; i < bytes.n; i++) {
 		char c = bytes.p[i];
 
@@ -79,6 +78,26 @@ static void git_output(void *arg, struct str bytes)
 		if (k->line.n >= LINE_MAX_BYTES)
 			end_line(k, false);
 	}
+}
+
+static void git_output(void *arg, struct str bytes)
+{
+	struct clone *k = arg;
+	struct buf shown = { 0 };
+
+	mask_stream_feed(&k->mask, &shown, bytes);
+	take_masked(k, buf_str(&shown));
+	buf_free(&shown);
+}
+
+static void git_output_ended(struct clone *k)
+{
+	struct buf shown = { 0 };
+
+	mask_stream_end(&k->mask, &shown);
+	take_masked(k, buf_str(&shown));
+	end_line(k, false);
+	buf_free(&shown);
 }
 
 static const char *advice(const char *text, bool have_secret)
@@ -106,12 +125,13 @@ static int git(struct clone *k, const char *const *argv, struct deadline d, stru
 		.stop = k->c->stop,
 		.end_daemons = k->c->in_job,
 	};
-	int status;
+	int status, rc;
 
 	buf_reset(&k->last);
-	if (git_run(&run, d, &status, e) < 0)
+	rc = git_run(&run, d, &status, e);
+	git_output_ended(k);
+	if (rc < 0)
 		return -1;
-	end_line(k, false);
 	if (status == 0)
 		return 0;
 	if (k->last.n == 0)

@@ -116,7 +116,7 @@ void command_drain(struct command *c)
 		}
 		if (c->text.n <
 		    STDERR_MAX) /* the rest is read and dropped, so that it never blocks */
-			buf_add(&c->text, piece, (size_t)n);
+			mask_stream_feed(&c->mask, &c->text, (struct str){ piece, (size_t)n });
 	}
 }
 
@@ -130,6 +130,7 @@ int command_ended(struct command *c, struct err *e)
 	command_drain(c);
 	if (c->err_fd >= 0 && !deadline_passed(c->grace))
 		return 0;
+	mask_stream_end(&c->mask, &c->text);
 	said = str_trim(buf_str(&c->text));
 	for (size_t i = 0; i < said.n; i++)
 		buf_addc(&shown, said.p[i] == '\n' || said.p[i] == '\r' ? ' ' : said.p[i]);
@@ -159,6 +160,7 @@ void command_free(struct command *c)
 	}
 	if (c->name)
 		fd_close(&c->err_fd);
+	buf_wipe(&c->mask.held);
 	buf_free(&c->text);
 	*c = (struct command){ .err_fd = -1 };
 }

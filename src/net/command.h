@@ -9,15 +9,17 @@
 #include "base/buf.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "base/mask.h"
 #include "net/pollset.h"
 
 #include <sys/types.h>
 
 struct command {
-	const char *name;      /* argv[0], borrowed */
-	pid_t pid;             /* 0: none */
-	int err_fd;            /* -1: closed */
-	struct buf text;       /* of its standard error */
+	const char *name; /* argv[0], borrowed */
+	pid_t pid;        /* 0: none */
+	int err_fd;       /* -1: closed */
+	struct mask_stream mask;
+	struct buf text;       /* of its standard error, masked before it is cut */
 	struct deadline grace; /* after the end of its output: for the last words */
 };
 

@@ -57,4 +57,39 @@ static void no_cut_of_an_error_shows_a_head(void)
 	mask_clear();
 }
 
-TEST_MAIN(TEST(every_number_of_secrets_is_masked), TEST(no_cut_of_an_error_shows_a_head))
+/* Wherever the end of an output begins, and however the output comes in pieces. */
+static void no_cut_of_a_tail_shows_an_end(void)
+{
+	static const char secret[] = "Zq0Zq1Zq2Zq3Zq4Zq5Zq6Zq7";
+	static const size_t pieces[] = { 1, 2, 7, 64, 4096 };
+
+	mask_add(str_of(secret));
+	for (size_t n = 0; n < 100; n++) {
+		for (size_t p = 0; p < TEST_N(pieces); p++) {
+			struct mask_tail t = { .max = 40 };
+			struct buf text = { 0 };
+			struct str tail;
+
+			TEST_ROW(n * 10 + p);
+			buf_addf(&text, "%0*d%s%0*d\n", (int)(120 - n), 0, secret, (int)n + 1, 0);
+			for (size_t at = 0; at < text.n; at += pieces[p]) {
+				size_t left = text.n - at;
+
+				mask_tail_add(&t,
+				              (struct str){ text.p + at,
+				                            left < pieces[p] ? left : pieces[p] });
+			}
+			tail = mask_tail_text(&t);
+			CHECK(tail.n == 40 && !memmem(tail.p, tail.n, "Zq", 2));
+			CHECK(memcmp(tail.p + 40 - (n < 40 ? n + 1 : 40),
+			             "0000000000000000000000000000000000000000",
+			             n < 40 ? n + 1 : 40) == 0);
+			mask_tail_free(&t);
+			buf_free(&text);
+		}
+	}
+	mask_clear();
+}
+
+TEST_MAIN(TEST(every_number_of_secrets_is_masked), TEST(no_cut_of_an_error_shows_a_head),
+          TEST(no_cut_of_a_tail_shows_an_end))

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "base/confine.h"
 #include "base/file.h"
+#include "base/mask.h"
 #include "base/proc_by_env.h"
 #include "providers/native/native.h"
 
@@ -130,9 +131,20 @@ static _Noreturn void be_agent(const struct native_launch *l, char **vars, int l
  * looked for. */
 struct output {
 	int fd;
-	struct buf tail;
+	struct mask_tail tail;
+	struct buf window; /* the last bytes as they came: the marker may lie across two pieces */
 	bool ready;
 };
+
+static void look_for_marker(struct output *o, struct str s)
+{
+	size_t keep = sizeof(AGENT_READY_TEXT) - 2;
+
+	buf_add_str(&o->window, s);
+	o->ready = o->ready || str_find(buf_str(&o->window), AGENT_READY_TEXT);
+	if (o->window.n > keep)
+		buf_drop(&o->window, o->window.n - keep);
+}
 
 static void take_output(const struct native_launch *l, struct output *o)
 {
@@ -140,18 +152,18 @@ static void take_output(const struct native_launch *l, struct output *o)
 	ssize_t n;
 
 	while ((n = read(o->fd, chunk, sizeof(chunk))) > 0) {
+		struct str s = { chunk, (size_t)n };
+
 		if (l->env->log)
-			l->env->log(l->env->log_arg, (struct str){ chunk, (size_t)n });
-		buf_add(&o->tail, chunk, (size_t)n);
-		o->ready = o->ready || strstr(buf_cstr(&o->tail), AGENT_READY_TEXT);
-		if (o->tail.n > TAIL_BYTES)
-			buf_drop(&o->tail, o->tail.n - TAIL_BYTES);
+			l->env->log(l->env->log_arg, s);
+		mask_tail_add(&o->tail, s);
+		look_for_marker(o, s);
 	}
 }
 
-static void describe_end(const struct output *o, int status, struct err *e)
+static void describe_end(struct output *o, int status, struct err *e)
 {
-	struct str tail = str_trim(buf_str(&o->tail));
+	struct str tail = mask_tail_text(&o->tail);
 	struct buf how = { 0 }, lines = { 0 };
 
 	proc_describe_status(status, &how);
@@ -210,7 +222,7 @@ static int launch(const struct native_launch *l, pid_t *pid, int log_fd, struct 
 
 int native_agent_start(const struct native_launch *l, struct deadline d, struct err *e)
 {
-	struct output o = { .fd = -1 };
+	struct output o = { .fd = -1, .tail = { .max = TAIL_BYTES } };
 	struct err left = { 0 };
 	pid_t pid = -1;
 	int log_fd, rc = -1;
@@ -229,7 +241,8 @@ int native_agent_start(const struct native_launch *l, struct deadline d, struct 
 			provider_logf(l->env, "warning: %s", left.msg);
 		waitpid(pid, NULL, WNOHANG);
 	}
-	buf_free(&o.tail);
+	mask_tail_free(&o.tail);
+	buf_wipe(&o.window);
 	fd_close(&log_fd);
 	fd_close(&o.fd);
 	return rc;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TAIL_BYTES 300
 #define IDLE_MS 700      /* stream silent for that long: ask whether the program still runs */
 #define LOOK_MAX_MS 5000 /* at most that long between two looks */
 #define STATUS_WAIT_MS 3000
@@ -64,7 +65,6 @@ static int create(struct engine *g, const char *container, const struct exec_spe
 static void output(void *arg, int stream, struct str s)
 {
 	struct exec *x = arg;
-	size_t keep = s.n < EXEC_TAIL ? s.n : EXEC_TAIL;
 
 	(void)stream;
 	if (!x->quiet)
@@ -77,14 +77,7 @@ static void output(void *arg, int stream, struct str s)
 			x->matched++;
 		x->seen = !x->watch[x->matched];
 	}
-	if (x->n_tail + keep > EXEC_TAIL) {
-		size_t drop = x->n_tail + keep - EXEC_TAIL;
-
-		memmove(x->tail, x->tail + drop, x->n_tail - drop);
-		x->n_tail -= drop;
-	}
-	memcpy(x->tail + x->n_tail, s.p + s.n - keep, keep);
-	x->n_tail += keep;
+	mask_tail_add(&x->tail, s);
 }
 
 static int feed(struct exec *x, struct str s, struct err *e)
@@ -176,7 +169,11 @@ static int attach(struct exec *x, struct deadline d, struct err *e)
 int exec_start(struct exec *x, struct engine *g, const char *container, const struct exec_spec *s,
                struct deadline d, struct err *e)
 {
-	*x = (struct exec){ .g = g, .watch = s->watch, .quiet = s->quiet, .status = -1 };
+	*x = (struct exec){ .g = g,
+		            .watch = s->watch,
+		            .quiet = s->quiet,
+		            .status = -1,
+		            .tail = { .max = TAIL_BYTES } };
 	if (create(g, container, s, true, &x->id, d, e) < 0)
 		return -1;
 	x->last_ms = clock_mono_ms();
@@ -278,6 +275,7 @@ void exec_free(struct exec *x)
 {
 	conn_free(x->conn);
 	free(x->id);
+	mask_tail_free(&x->tail);
 	*x = (struct exec){ 0 };
 }
 
@@ -300,17 +298,15 @@ int exec_run(struct engine *g, const char *container, const struct exec_spec *s,
 	return rc;
 }
 
-void exec_describe(const struct exec *x, struct buf *b)
+void exec_describe(struct exec *x, struct buf *b)
 {
-	struct str tail = str_trim((struct str){ x->tail, x->n_tail });
+	struct str tail = mask_tail_text(&x->tail);
 	struct buf clean = { 0 };
 
 	if (x->ended && x->status >= 0)
 		buf_addf(b, "exit status %lld", (long long)x->status);
 	else
 		buf_adds(b, "no exit status");
-	if (tail.n > 300)
-		tail = (struct str){ tail.p + tail.n - 300, 300 };
 	buf_add_printable(&clean, tail, true);
 	for (size_t i = 0; i < clean.n; i++)
 		if (clean.p[i] == '\n')

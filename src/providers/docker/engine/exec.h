@@ -6,10 +6,9 @@
 #ifndef PROVIDERS_DOCKER_ENGINE_EXEC_H
 #define PROVIDERS_DOCKER_ENGINE_EXEC_H
 
+#include "base/mask.h"
 #include "providers/docker/engine/engine.h"
 #include "providers/docker/engine/frames.h"
-
-#define EXEC_TAIL 600
 
 struct exec_spec {
 	const char *const *argv; /* NULL-terminated */
@@ -25,8 +24,7 @@ struct exec { /* zero is empty */
 	char *id;
 	struct conn *conn;
 	struct frames frames;
-	char tail[EXEC_TAIL]; /* last output, for error texts */
-	size_t n_tail;
+	struct mask_tail tail; /* last output, for error texts */
 	const char *watch;
 	size_t matched; /* bytes of watch that the output ends with */
 	bool seen, quiet;
@@ -51,7 +49,7 @@ void exec_free(struct exec *x); /* leaves the program running */
 int exec_run(struct engine *g, const char *container, const struct exec_spec *s, int64_t *status,
              struct deadline d, struct err *e);
 /* "exit status 3: <last output>", one line. */
-void exec_describe(const struct exec *x, struct buf *b);
+void exec_describe(struct exec *x, struct buf *b);
 
 /* Whether one of the execs still runs with "agent" and one of texts (NULL-terminated) in its command line. An engine
  * forgets an exec whose output it could not pass on: see exec_find_process. */

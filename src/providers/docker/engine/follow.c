@@ -2,6 +2,7 @@
 /* Output of a container, see follow.h. */
 #include "providers/docker/engine/follow.h"
 
+#include "base/mask.h"
 #include "base/mem.h"
 #include "providers/docker/engine/frames.h"
 #include "providers/docker/engine/spec.h"
@@ -207,7 +208,7 @@ void follow_free(struct follow *f)
 
 struct tail {
 	struct frames frames;
-	struct buf text;
+	struct mask_tail text;
 };
 
 static void take_tail(void *arg, int stream, struct str s)
@@ -215,9 +216,7 @@ static void take_tail(void *arg, int stream, struct str s)
 	struct tail *t = arg;
 
 	(void)stream;
-	buf_add(&t->text, s.p, s.n);
-	if (t->text.n > 4 * TAIL_BYTES)
-		buf_drop(&t->text, t->text.n - TAIL_BYTES);
+	mask_tail_add(&t->text, s);
 }
 
 static int tail_sink(void *arg, struct str bytes, struct err *e)
@@ -229,24 +228,20 @@ static int tail_sink(void *arg, struct str bytes, struct err *e)
 
 void follow_tail(struct engine *g, const struct container *c, struct buf *out)
 {
-	struct tail t = { .frames = { .raw = c->tty } };
+	struct tail t = { .frames = { .raw = c->tty }, .text = { .max = TAIL_BYTES } };
 	struct buf path = { 0 }, clean = { 0 };
 	struct http_reply reply = { 0 };
 	struct engine_request r = { .method = "GET", .sink = tail_sink, .sink_arg = &t };
 	struct err ignored = { 0 };
-	struct str s;
 
 	buf_addf(&path, "/containers/%s/logs?stdout=1&stderr=1&tail=20", c->id);
 	r.path = buf_cstr(&path);
 	(void)engine_send(g, &r, &reply, deadline_in_ms(5000), &ignored);
-	s = str_trim(buf_str(&t.text));
-	if (s.n > TAIL_BYTES)
-		s = (struct str){ s.p + s.n - TAIL_BYTES, TAIL_BYTES };
-	buf_add_printable(&clean, s, true);
+	buf_add_printable(&clean, mask_tail_text(&t.text), true);
 	for (size_t i = 0; i < clean.n; i++)
 		buf_addc(out, clean.p[i] == '\n' ? ' ' : clean.p[i]);
 	http_reply_free(&reply);
 	buf_free(&clean);
-	buf_free(&t.text);
+	mask_tail_free(&t.text);
 	buf_free(&path);
 }

@@ -236,7 +236,7 @@ static int fill_env(struct docker *k, const struct agent_job *a, bool builtin, b
 	return builtin ? fill_link(k, a->c->id, near, env, d, e) : 0;
 }
 
-static int failed(const struct exec *x, int64_t ms, struct err *e)
+static int failed(struct exec *x, int64_t ms, struct err *e)
 {
 	struct buf b = { 0 };
 
