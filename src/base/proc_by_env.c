@@ -31,17 +31,17 @@ void proc_list_free(struct proc_list *l)
 	*l = (struct proc_list){ 0 };
 }
 
-static bool has_mark(const char *pid, struct str mark, struct buf *scratch)
+static bool has_mark(pid_t pid, struct str mark, struct buf *scratch)
 {
 	char path[64];
 	struct err ignored = { 0 }; /* it has ended, or belongs to somebody else */
 	struct stat st;
 	struct str rest, var;
 
-	snprintf(path, sizeof(path), "/proc/%.20s", pid);
+	snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
 	if (stat(path, &st) < 0 || st.st_uid != geteuid())
 		return false;
-	snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
+	snprintf(path, sizeof(path), "/proc/%ld/environ", (long)pid);
 	buf_reset(scratch);
 	if (file_read(path, ENVIRON_MAX, scratch, &ignored) < 0)
 		return false;
@@ -51,6 +51,18 @@ static bool has_mark(const char *pid, struct str mark, struct buf *scratch)
 			return true;
 	}
 	return false;
+}
+
+bool proc_has_env(pid_t pid, const char *name, const char *value)
+{
+	struct buf mark = { 0 }, scratch = { 0 };
+	bool has;
+
+	buf_addf(&mark, "%s=%s", name, value);
+	has = has_mark(pid, buf_str(&mark), &scratch);
+	buf_free(&mark);
+	buf_wipe(&scratch);
+	return has;
 }
 
 void proc_list_by_env(struct proc_list *l, const char *name, const char *value)
@@ -64,7 +76,7 @@ void proc_list_by_env(struct proc_list *l, const char *name, const char *value)
 	buf_addf(&mark, "%s=%s", name, value);
 	while (dir && (ent = readdir(dir)) != NULL) {
 		if (str_to_i64(str_of(ent->d_name), 2, INT_MAX, &pid) && pid != getpid() &&
-		    has_mark(ent->d_name, buf_str(&mark), &scratch) &&
+		    has_mark((pid_t)pid, buf_str(&mark), &scratch) &&
 		    proc_identify((pid_t)pid, &id))
 			proc_list_add(l, id);
 	}

@@ -14,6 +14,8 @@ struct proc_list {
 };
 void proc_list_add(struct proc_list *l, struct proc_id id); /* unless it is there */
 void proc_list_free(struct proc_list *l);
+/* Whether the process is of our own user and has the variable with that value. False when it cannot be looked at. */
+bool proc_has_env(pid_t pid, const char *name, const char *value);
 /* Adds every live process of our own user, but not ourselves, that has the variable with that
  * value. */
 void proc_list_by_env(struct proc_list *l, const char *name, const char *value);

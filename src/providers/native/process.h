@@ -10,8 +10,6 @@
 #include "providers/native/options.h"
 #include "providers/native/state.h"
 
-#define NATIVE_MARK "DAYTONA_WORKSPACE_ROOT"
-
 struct native_launch {
 	const struct provider_env *env;
 	const struct native_paths *paths;

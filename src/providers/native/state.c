@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "base/proc_by_env.h"
 
 #define STATE_MAX (64 << 10)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
@@ -125,7 +126,7 @@ struct proc_id native_agent_read(const struct native_paths *p)
 		id.pid = (pid_t)pid;
 		id.start = (uint64_t)start;
 	}
-	if (id.pid && !proc_alive(id))
+	if (id.pid && (!proc_has_env(id.pid, NATIVE_MARK, p->root) || !proc_alive(id)))
 		id = (struct proc_id){ 0 };
 	buf_free(&boot);
 	json_doc_free(doc);

@@ -16,6 +16,9 @@
 #include "api/model.h"
 #include "base/proc.h"
 
+/* In the environment of all its processes, with root as value. */
+#define NATIVE_MARK "DAYTONA_WORKSPACE_ROOT"
+
 struct native_paths {
 	char *root; /* …/workspaces/<id> */
 	char *own;  /* root/.runner */
@@ -35,7 +38,8 @@ int native_state_read(struct native_state *s, const struct native_paths *p, stru
 int native_state_write(const struct native_state *s, const struct native_paths *p, struct err *e);
 void native_state_free(struct native_state *s);
 
-/* The recorded agent, if it is alive: pid 0 otherwise. Record of another boot: not alive. */
+/* The recorded agent, if it is alive: pid 0 otherwise. Record of another boot: not alive. The workspace can write the
+ * record, so a process that was not started with its mark is nobody's agent, whatever the record says. */
 struct proc_id native_agent_read(const struct native_paths *p);
 int native_agent_write(const struct native_paths *p, struct proc_id id, struct err *e);
 
