@@ -23,7 +23,7 @@ static const struct {
 	{ 400, WITHIN, "Error:Field validation for ", API_NEVER },
 	{ 400, AT_START, "json: cannot unmarshal ", API_NEVER },
 	{ 401, WHOLE, "unauthorized", API_KEY },
-	{ 403, WHOLE, "forbidden", API_KEY },
+	{ 403, AT_START, "forbidden", API_KEY }, /* alone, or with what the key may not */
 	{ 404, WITHIN, "API key", API_KEY }, /* of some Servers to the key of a deleted runner */
 	{ 404, WITHIN, "api key", API_KEY },
 	{ 0, AT_END, "job not found", API_MISSING },

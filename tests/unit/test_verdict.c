@@ -73,6 +73,7 @@ static void the_servers_words_decide(void)
 		{ 400, "unexpected EOF", API_TROUBLE },
 		{ 401, "unauthorized", API_KEY },
 		{ 403, "forbidden", API_KEY },
+		{ 403, "forbidden: a client key may not do this", API_KEY },
 		{ 401, "invalid_token", API_TROUBLE }, /* a gateway's */
 		{ 404, "API key not found", API_KEY },
 		{ 500, "failed to get job: job not found", API_MISSING },
