@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int read_fd(int fd, const char *path, size_t max, struct buf *b, struct err *e)
+int file_read_fd(int fd, const char *path, size_t max, struct buf *b, struct err *e)
 {
 	char chunk[4096];
 
@@ -43,7 +43,7 @@ int file_read(const char *path, size_t max, struct buf *b, struct err *e)
 
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", path);
-	rc = read_fd(fd, path, max, b, e);
+	rc = file_read_fd(fd, path, max, b, e);
 	close(fd);
 	return rc;
 }

@@ -16,6 +16,8 @@
 
 /* Appends the file to b. ERR_NOT_FOUND, ERR_LIMIT above max bytes, ERR_SYS. */
 int file_read(const char *path, size_t max, struct buf *b, struct err *e);
+/* The same from a descriptor; path is for messages. */
+int file_read_fd(int fd, const char *path, size_t max, struct buf *b, struct err *e);
 /* Writes "<path>.tmp-<pid>", fsync, rename, fsync of the directory. Old content stays whole on any
  * failure. A symbolic link at path is followed (the target is replaced). */
 int file_replace(const char *path, mode_t mode, struct str data, struct err *e);

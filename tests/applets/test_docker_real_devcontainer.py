@@ -189,6 +189,33 @@ class DevContainer(drivecase.DriveCase):
         self.drive(document, "start").error(self, "has become a link")
         self.drive(document, "delete").ok(self)
 
+    def test_link_of_the_repository_is_not_mounted(self):
+        """In a build as in a workspace: what it points to is neither read nor written."""
+        outside = self.path("outside")
+        os.mkdir(outside)
+        with open(os.path.join(outside, "canary"), "w", encoding="ascii") as file:
+            file.write("of-another-tenant")
+        probe = "cat /h /h/canary 2>/dev/null; echo caught > /h/caught; echo caught > /h; echo probed"
+        mounts = [f"source=${{localWorkspaceFolder}}/{source},target=/h,type=bind" for source in
+                  ("host", "host/canary", "a/host")]
+        for mount in mounts:
+            config = {"image": self.tag, "mounts": [mount], "onCreateCommand": probe}
+            common.run(["rm", "-rf", self.path("git")], check=True)
+            os.mkdir(self.path("git"))
+            url = self.repository({".devcontainer.json": json.dumps(config), "host": "-> " + outside,
+                                   "a/host": "-> ../host"})
+            document = self.workspace(url)
+            # Nothing listens there: the build's last step fails, after all that is looked at here.
+            build = {"DRIVE_BUILD": self.build_document(url), "DRIVE_REGISTRY": "127.0.0.1:1"}
+            for actions, more in ((("create", "start", "delete"), {}), (("build-run",), build)):
+                with self.subTest(mount=mount, actions=actions):
+                    result = self.drive(document, *actions, **more)
+                    self.assertIn("probed", result.output)
+                    self.assertNotIn("of-another-tenant", result.output)
+                    self.assertRegex(result.output, "mount of .*host.* is not taken over")
+                    self.assertEqual(os.listdir(outside), ["canary"])
+            self.drive(document, "build-delete", **build).ok(self)
+
     def test_commands_run_once_each_and_in_order(self):
         config = json.dumps({
             "image": self.tag, "remoteUser": "dev", "workspaceFolder": "/ws/${localWorkspaceFolderBasename}",

@@ -5,6 +5,8 @@
  */
 #include "providers/docker/devcontainer/devcontainer.h"
 
+#include "base/beneath.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -19,11 +21,40 @@ static void refuse(const struct dc_policy *p, const char *key, const char *value
 	buf_free(&b);
 }
 
-static bool is_below(const char *path, const char *dir)
+/* What path is below dir, "" for dir itself; NULL when it lies elsewhere. */
+static const char *below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]) && !strstr(path, "/..");
+	if (strncmp(path, dir, n) != 0 || (path[n] && path[n] != '/') || strstr(path, "/.."))
+		return NULL;
+	for (path += n; *path == '/'; path++)
+		;
+	return path;
+}
+
+/*
+ * Whether source, as the engine is handed it, is in the checkout and stays there: no link on the way, whoever made it,
+ * and a directory or a file. The one place that decides it, for workspaces and builds, for the file and an image's
+ * label. What is missing is left to the engine, which mounts nothing that is not there; what another host has below
+ * its copy cannot be looked at, so that only the whole is mounted there.
+ */
+static bool is_of_checkout(const struct devcontainer *dc, const char *source)
+{
+	const char *rest = below(source, dc->host_dir);
+	struct err e = { 0 };
+	struct stat st;
+	int root, fd;
+	bool ok;
+
+	if (!rest || strcmp(dc->host_dir, dc->checkout) != 0)
+		return rest && !*rest;
+	root = beneath_root(dc->checkout, &e);
+	fd = root < 0 ? -1 : beneath_look(root, rest, &st, &e);
+	ok = fd < 0 ? e.kind == ERR_NOT_FOUND : S_ISDIR(st.st_mode) || S_ISREG(st.st_mode);
+	fd_close(&fd);
+	fd_close(&root);
+	return ok;
 }
 
 struct mount_text {
@@ -82,8 +113,7 @@ static void add_mount(const struct devcontainer *dc, const struct dc_policy *p, 
 	ok = m.target && *m.target == '/' &&
 	     (bind || strcmp(m.type, "volume") == 0 || strcmp(m.type, "tmpfs") == 0);
 	if (ok && bind)
-		ok = m.source &&
-		     (p->privileged || p->host_mounts || is_below(m.source, dc->host_dir));
+		ok = m.source && (p->privileged || p->host_mounts || is_of_checkout(dc, m.source));
 	if (ok)
 		spec_mount(s, m.type, m.source, m.target, m.read_only);
 	else
@@ -100,7 +130,7 @@ static void add_workspace_mount(const struct devcontainer *dc, const struct dc_p
 
 	if (json_is_string(v))
 		parse_mount(dc, v, &m);
-	if (m.source && m.target && *m.target == '/' && is_below(m.source, dc->host_dir)) {
+	if (m.source && m.target && *m.target == '/' && is_of_checkout(dc, m.source)) {
 		spec_mount(s, "bind", m.source, m.target, false);
 	} else {
 		if (m.source)

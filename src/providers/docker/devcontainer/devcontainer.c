@@ -62,6 +62,7 @@ int dc_parse(struct devcontainer *dc, struct str text, const char *path, const c
 	struct buf folder = { 0 };
 
 	*dc = (struct devcontainer){ .path = mem_dup(path),
+		                     .checkout = mem_dup(host_dir),
 		                     .host_dir = mem_dup(host_dir),
 		                     .id = mem_dup(id) };
 	dc->doc = json_parse_jsonc(text, DC_FILE_MAX, e);
@@ -103,6 +104,10 @@ int dc_load(struct devcontainer *dc, const char *checkout, const char *path, con
 		        path);
 	else if (file_read(full, DC_FILE_MAX, &text, e) == 0)
 		rc = dc_parse(dc, buf_str(&text), path, host_dir, name, id, e);
+	if (rc == 0) {
+		free(dc->checkout);
+		dc->checkout = mem_dup(checkout);
+	}
 	buf_free(&text);
 	free(full);
 	return rc;
@@ -113,6 +118,7 @@ void dc_free(struct devcontainer *dc)
 	json_doc_free(dc->doc);
 	json_doc_free(dc->metadata);
 	free(dc->path);
+	free(dc->checkout);
 	free(dc->host_dir);
 	free(dc->folder);
 	free(dc->id);

@@ -21,7 +21,8 @@ struct devcontainer {
 	struct json layers[DC_LAYERS_MAX]; /* metadata entries, then root: later ones win */
 	size_t n_layers;
 	char *path;            /* of the file, relative to the checkout */
-	char *host_dir;        /* the checkout, as the engine's host sees it */
+	char *checkout;        /* on this host: what is mounted is looked at here */
+	char *host_dir;        /* the same, as the engine's host sees it */
 	char *folder;          /* workspace folder in the container */
 	char *id;              /* ${devcontainerId} */
 	const char *env_allow; /* names that ${localEnv:…} may read, or NULL (protocol 12.50) */
@@ -35,7 +36,7 @@ char *dc_detect(const char *checkout, const char *given, struct err *e);
 /* name: of the repository, for the default folder. checkout: where to read; host_dir: what paths expand to. */
 int dc_load(struct devcontainer *dc, const char *checkout, const char *path, const char *host_dir,
             const char *name, const char *id, struct err *e);
-/* The same from text (tests, fuzzing). */
+/* The same from text (tests, fuzzing): the checkout is host_dir. */
 int dc_parse(struct devcontainer *dc, struct str text, const char *path, const char *host_dir,
              const char *name, const char *id, struct err *e);
 void dc_free(struct devcontainer *dc);
