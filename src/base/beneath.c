@@ -142,7 +142,7 @@ int beneath_look(int root, const char *path, struct stat *st, struct err *e)
 static int open_as(int root, const char *path, mode_t type, int flags, const char *what,
                    struct err *e)
 {
-	struct stat st, now;
+	struct stat st = { 0 }, now;
 	int look = beneath_look(root, path, &st, e), fd;
 
 	if (look < 0)

@@ -55,7 +55,7 @@ bool job_can_cancel(const struct srv *s, const struct rec *job, struct buf *why)
 		         "this server has just started and has not heard of runner %s yet; try "
 		         "again in %lld s",
 		         rec_text(runner, "name"),
-		         (long long)(deadline_left_ms(s->settled) / 1000 + 1));
+		         (long long)deadline_left_ms(s->settled) / 1000 + 1);
 	else if (runner && (strcmp(st.name, "started") != 0 || is_idle(runner, job)))
 		return true;
 	else
