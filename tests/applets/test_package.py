@@ -54,7 +54,7 @@ class Package(common.Case):
         for name in (f"daytona-runner-linux-{ARCH}", next(n for n in names if n.endswith(f"-{ARCH}.tar.gz"))):
             target = self.path("bin-" + name)
             os.mkdir(target)
-            common.run(["sh", SCRIPTS + "/install.sh", "--bin-dir", target, "--public-key", public, "--offline",
+            common.run(["sh", os.path.join(SCRIPTS, "..", "share", "install.sh"), "--bin-dir", target, "--public-key", public, "--offline",
                         os.path.join(self.path("first"), name)], check=True, env=common.clean_env(self.tmp))
             self.assertTrue(common.run([target + "/daytona-runner", "--version"], check=True).stdout)
 
