@@ -30,7 +30,8 @@ class Result(unittest.TextTestResult):
         super().addSkip(test, reason)
         # Some cases have an id of their own, which hides unittest's.
         name = unittest.TestCase.id(test) if isinstance(test, Case) else test.id()
-        print(f"skipped: {name.removeprefix('__main__.')}: {reason}", flush=True)
+        # On a line of its own: the runner writes its dots in between.
+        print(f"\nskipped: {name.removeprefix('__main__.')}: {reason}", flush=True)
 
 
 def main():
