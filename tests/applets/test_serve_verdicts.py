@@ -61,44 +61,56 @@ def all_pairs():
 
 
 class VerdictTest(FaultCase):
-    def life(self, jobs, log_level="info"):
+    def life(self, jobs):
         """Makes the jobs, waits until all have ended, and checks that each ended once."""
-        runner = self.runner(self.srv, runner__max_jobs=12, runner__log_level=log_level)
-        ids = jobs()
-        runner.start(wait=False)
-        self.srv.wait(lambda: all(self.srv.jobs[job]["state"] in ("success", "error") for job in ids),
-                      300 * PATIENCE, lambda: "all ended: " + repr(
-                          [j for j in self.srv.jobs.values() if j["state"] not in ("success", "error")][:3]))
-        self.assertEqual(self.srv.job_faults(), [])
-        return ids
+        return self.lives([(self.srv, jobs)])[0]
 
-    def on_state(self, claims, reports):
+    def lives(self, pairs):
+        """(Server, what makes its jobs) each with a runner of its own, all at once: what takes time is back-off."""
+        all_ids = []
+        for srv, jobs in pairs:
+            runner = self.runner(srv, name=f"runner{len(self.runners)}", runner__max_jobs=12, runner__log_level="info")
+            all_ids.append(jobs())
+            runner.start(wait=False)
+        for (srv, _), ids in zip(pairs, all_ids):
+            srv.wait(lambda srv=srv, ids=ids: all(srv.jobs[job]["state"] in ("success", "error") for job in ids),
+                     300 * PATIENCE, lambda srv=srv: "all ended: " + repr(
+                         [j for j in srv.jobs.values() if j["state"] not in ("success", "error")][:3]))
+            self.assertEqual(srv.job_faults(), [])
+        return all_ids
+
+    def on_state(self, claims, reports, srv=None):
         """after_effect: the answer comes from whoever is behind the Server, which has done it."""
         def step(conn, request):
             job = request.path.split("/")[4]
             which = claims if b'"running"' in request.body else reports
             return which.step(job)(conn, request)
-        self.srv.on("POST", STATE, step, forever=True)
+        (srv or self.srv).on("POST", STATE, step, forever=True)
 
-    def removals(self, count):
-        return [self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url)) for _ in range(count)]
+    def removals(self, count, srv=None):
+        srv = srv or self.srv
+        return [srv.add_job("workspace", "delete", srv.add_workspace(self.repo_url)) for _ in range(count)]
 
     def test_reports(self):
-        """All statuses in all dresses, before the effect and after it."""
-        for name, wrap in (("before", lambda step: step), ("after", after_effect)):
-            with self.subTest(effect=name):
-                reports = Faults("state", all_pairs(), wrap)
-                self.on_state(Faults("state", []), reports)
-                ids = self.life(lambda: self.removals(len(STATUSES) * len(FORMS)))
-                self.assertEqual(reports.left, [])
-                self.assertEqual({self.srv.jobs[job]["state"] for job in ids}, {"success"})
-                self.runners[-1].stop()
-                self.srv = self.server()
+        """All statuses in all dresses, before the effect and after it, over several Servers."""
+        shares, pairs, faults = 6, [], []
+        for wrap in (lambda step: step, after_effect):
+            for share in range(shares):
+                mine = all_pairs()[share::shares]
+                srv = self.server()
+                faults.append(Faults("state", mine, wrap))
+                self.on_state(Faults("state", []), faults[-1], srv)
+                pairs.append((srv, lambda srv=srv, count=len(mine): self.removals(count, srv)))
+        for (srv, _), ids, reports in zip(pairs, self.lives(pairs), faults):
+            self.assertEqual(reports.left, [])
+            self.assertEqual({srv.jobs[job]["state"] for job in ids}, {"success"})
 
-    def test_claims_polls_heartbeats_logs(self):
-        claims, polls = Faults("state", rotating()), Faults("poll", rotating())
-        beats, logs = Faults("beat", rotating()), Faults("log", rotating())
-        self.on_state(claims, Faults("state", []))
+    def share_of_claims_polls_heartbeats_logs(self, pairs):
+        """A Server whose runner meets those; what makes its jobs, and the claims' faults."""
+        srv = self.server()
+        claims, polls = Faults("state", pairs), Faults("poll", pairs)
+        beats, logs = Faults("beat", pairs), Faults("log", pairs)
+        self.on_state(claims, Faults("state", []), srv)
         turn = {"poll": 0, "beat": 0}
 
         def every_second(faults, name):
@@ -112,15 +124,19 @@ class VerdictTest(FaultCase):
             turn["poll"] += 1
             if turn["poll"] % 2:
                 return polls.step(turn["poll"])(conn, request)
-            with self.srv.lock:
-                some = [dict(j) for j in self.srv.jobs.values() if j["state"] == "pending"][:2]
+            with srv.lock:
+                some = [dict(j) for j in srv.jobs.values() if j["state"] == "pending"][:2]
             return (reply(200, some) if some else normal())(conn, request)
-        self.srv.on("GET", JOBS, few_at_once, forever=True)
-        self.srv.on("POST", BEAT, every_second(beats, "beat"), forever=True)
-        self.srv.on("GET", "/log/.*/write", lambda conn, request: logs.step(request.path)(conn, request), forever=True)
-        ids = self.life(lambda: self.removals(len(STATUSES)))
-        self.assertEqual(claims.left, [])
-        self.assertEqual({self.srv.jobs[job]["state"] for job in ids}, {"success"})
+        srv.on("GET", JOBS, few_at_once, forever=True)
+        srv.on("POST", BEAT, every_second(beats, "beat"), forever=True)
+        srv.on("GET", "/log/.*/write", lambda conn, request: logs.step(request.path)(conn, request), forever=True)
+        return srv, lambda: self.removals(len(pairs), srv), claims
+
+    def test_claims_polls_heartbeats_logs(self):
+        shares = [self.share_of_claims_polls_heartbeats_logs(rotating()[share::8]) for share in range(8)]
+        for (srv, _, claims), ids in zip(shares, self.lives([share[:2] for share in shares])):
+            self.assertEqual(claims.left, [])
+            self.assertEqual({srv.jobs[job]["state"] for job in ids}, {"success"})
 
     def test_calls_of_jobs(self):
         """What the Server itself says is missing is an error of the job; everything else passes."""
