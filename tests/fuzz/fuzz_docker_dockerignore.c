@@ -14,10 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = nul ? (size_t)(nul - p) : size;
 	char *path = nul ? mem_dupn(nul + 1, size - n - 1) : mem_dup("a/b.c/d");
 	struct dockerignore d = { 0 };
+	struct err e = { 0 };
 
 	if (n > 4096)
 		n = 4096;
-	dockerignore_parse(&d, (struct str){ p, n });
+	if (dockerignore_parse(&d, (struct str){ p, n }, &e) < 0 && !*e.msg)
+		abort();
 	if (dockerignore_match(&d, path) && !d.n)
 		abort();
 	dockerignore_free(&d);

@@ -48,29 +48,96 @@ static void ignore_patterns_match_as_documented(void)
 		{ "\xef\xbb\xbf"
 		  "a",
 		  "a", true },
-		{ "[", "[", true },
+		{ "**foo", "d/e/foo", true },
+		{ "**foo", "foo", true },
+		{ "**foo", "afoo", false },
+		{ "d/**foo", "d/afoo", false },
+		{ "d**", "dx/y", true },
+		{ "d**", "e/d", false },
+		{ "d/**", "d", false },
+		{ "a**b", "ab", true },
+		{ "a**b", "axb", false },
+		{ "a**b", "ax/y/b", true },
+		{ "***", "a/b", true },
+		{ "f***", "foo", true },
+		{ "f***", "f/o/o", true },
+		{ "?", "\xc3\xa9", true },
+		{ "x??", "x\xc3\xa9", false },
+		{ "[\xc3\xa8-\xc3\xaa]", "\xc3\xa9", true },
+		{ "[!a]*", "ab", true },
+		{ "[!a]*", "!b", true },
+		{ "[!a]*", "bc", false },
+		{ "d[^x]foo", "d/foo", true },
+		{ "d[!x]foo", "d/foo", false },
+		{ "a[\\]]", "a]", true },
+		{ "../foo", "foo", false },
+		{ "d/../foo", "foo", true },
+		{ "/../foo", "foo", true },
+		{ "..", "foo", false },
+		{ ".", "foo", false },
+		{ "! foo", "foo", false },
 		{ "", "a", false },
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
 		struct dockerignore d = { 0 };
+		struct err e = { 0 };
 
 		TEST_ROW(i);
-		dockerignore_parse(&d, str_of(rows[i].patterns));
+		CHECK_INT(dockerignore_parse(&d, str_of(rows[i].patterns), &e), 0);
 		CHECK_INT(dockerignore_match(&d, rows[i].path), rows[i].out);
 		dockerignore_free(&d);
 	}
 }
 
+/* What Docker 20.10 and 28 refuse. */
+static void what_is_no_pattern_is_refused_with_its_line(void)
+{
+	static const char *const rows[] = { "[",   "a[", "a[]", "[]a]*", "a[b-]", "a[-b]",
+		                            "a[^", "\\", "a\\", "!",     "[b-a]" };
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct dockerignore d = { 0 };
+		struct err e = { 0 };
+		struct buf text = { 0 };
+
+		TEST_ROW(i);
+		buf_addf(&text, "# first\n\n%s\nlast\n", rows[i]);
+		CHECK_INT(dockerignore_parse(&d, buf_str(&text), &e), -1);
+		CHECK(strstr(e.msg, "line 3: "));
+		CHECK(strstr(e.msg, rows[i]));
+		buf_free(&text);
+		dockerignore_free(&d);
+	}
+}
+
+static void too_many_patterns_are_refused(void)
+{
+	struct dockerignore d = { 0 };
+	struct err e = { 0 };
+	struct buf text = { 0 };
+
+	for (int i = 0; i <= DOCKERIGNORE_PATTERNS_MAX; i++)
+		buf_addf(&text, "a%d\n", i);
+	CHECK_INT(dockerignore_parse(&d, buf_str(&text), &e), -1);
+	CHECK_INT(e.kind, ERR_LIMIT);
+	buf_free(&text);
+	dockerignore_free(&d);
+}
+
 static void hostile_patterns_end(void)
 {
 	struct dockerignore d = { 0 };
+	struct err e = { 0 };
 	char path[200];
 
 	memset(path, 'a', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
-	dockerignore_parse(&d,
-	                   STR_LIT("**a**a**a**a**a**a**a**a**a**a**b\n*a*a*a*a*a*a*a*a*a*a*a*b"));
+	CHECK_INT(dockerignore_parse(
+			  &d,
+			  STR_LIT("**a**a**a**a**a**a**a**a**a**a**b\n*a*a*a*a*a*a*a*a*a*a*a*b"),
+			  &e),
+	          0);
 	CHECK(!dockerignore_match(&d, path));
 	dockerignore_free(&d);
 }
@@ -201,5 +268,7 @@ static void the_first_file_is_read_back(void)
 	buf_free(&tar);
 }
 
-TEST_MAIN(TEST(ignore_patterns_match_as_documented), TEST(hostile_patterns_end),
-          TEST(a_tree_is_packed_as_tar_understands_it), TEST(the_first_file_is_read_back))
+TEST_MAIN(TEST(ignore_patterns_match_as_documented),
+          TEST(what_is_no_pattern_is_refused_with_its_line), TEST(too_many_patterns_are_refused),
+          TEST(hostile_patterns_end), TEST(a_tree_is_packed_as_tar_understands_it),
+          TEST(the_first_file_is_read_back))

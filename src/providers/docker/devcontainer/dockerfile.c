@@ -67,8 +67,8 @@ static int read_ignore(struct context *c, const char *dir, const char *dockerfil
 		buf_addf(&path, "%s/.dockerignore", dir);
 		rc = file_read(buf_cstr(&path), FILE_MAX_BYTES, &text, e);
 	}
-	if (rc == 0)
-		dockerignore_parse(&c->ignore, buf_str(&text));
+	if (rc == 0 && dockerignore_parse(&c->ignore, buf_str(&text), e) < 0)
+		rc = err_wrap(e, ".dockerignore");
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = 0;

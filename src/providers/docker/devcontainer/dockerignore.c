@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns of .dockerignore: '*' '?' '[…]' within a component, "**" for any number of components,
- * '\' quotes, '!' keeps. The work for one match is bounded, since repositories are not trusted.
+ * Patterns of .dockerignore as Docker reads them: '*' '?' '[…]' for characters, "**" for any number of
+ * components, '\' quotes, '!' keeps. A pattern is a small automaton whose states are followed all at once,
+ * so a match costs pattern times path and no more, whoever wrote them.
  */
 #include "providers/docker/devcontainer/dockerignore.h"
 
@@ -12,115 +13,254 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MATCH_STEPS_MAX 20000
+#define PATTERN_CHARS_MAX 1024
 
-/* One [...] at p; *end is set behind it. False when it is not closed. */
-static bool match_class(const char *p, char c, const char **end, bool *hit)
+enum kind {
+	ONE,      /* the character c */
+	ANY,      /* '?': one, but no slash */
+	CLASS,    /* '[…]' at text: one of it; "[^/]" is no slash either way, as in Docker */
+	STAR,     /* '*': any number, but no slash */
+	DEEP,     /* "**" before more: nothing, or whatever ends in a slash */
+	DEEP_IN,  /* … within that */
+	REST,     /* "**" at the end: whatever there is */
+	ACCEPTED, /* the end of the pattern */
+};
+
+struct token {
+	enum kind kind;
+	uint32_t c;
+	struct str text;
+};
+
+/* The character at the front of *s, which loses it; a byte that is none counts as itself, apart from all others. */
+static uint32_t take_char(struct str *s)
 {
-	bool negated = p[1] == '^' || p[1] == '!';
-	bool found = false;
+	static const unsigned char mask[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	int len = str_utf8_len(s->p, s->n);
+	uint32_t c = (unsigned char)s->p[0];
 
-	p += negated ? 2 : 1;
-	for (bool first = true; *p && (*p != ']' || first); first = false) {
-		char low, high;
-
-		if (*p == '\\' && p[1])
-			p++;
-		low = high = *p++;
-		if (*p == '-' && p[1] && p[1] != ']') {
-			p++;
-			if (*p == '\\' && p[1])
-				p++;
-			high = *p++;
-		}
-		found |= c >= low && c <= high;
+	if (len > 1) {
+		c &= mask[len];
+		for (int i = 1; i < len; i++)
+			c = c << 6 | ((unsigned char)s->p[i] & 0x3f);
+	} else if (c >= 0x80) {
+		c |= 0x80000000U;
 	}
-	if (*p != ']')
+	len = len > 1 ? len : 1;
+	*s = (struct str){ s->p + len, s->n - (size_t)len };
+	return c;
+}
+
+/* One end of a range. False: Docker would not take it. */
+static bool take_end(struct str *s, uint32_t *c)
+{
+	if (!s->n || *s->p == '-' || *s->p == ']')
 		return false;
-	*end = p + 1;
-	*hit = found != negated;
+	if (*s->p == '\\') {
+		*s = (struct str){ s->p + 1, s->n - 1 };
+		if (!s->n)
+			return false;
+	}
+	*c = take_char(s);
 	return true;
 }
 
-/* Whether s[0..n) matches. steps is shared by the whole match. */
-static bool match(const char *p, const char *s, size_t n, unsigned *steps)
+/* What follows a '[': cut from *s, with its ']'. False when it is malformed. found: whether c is in it. */
+static bool take_class(struct str *s, uint32_t c, bool *found)
 {
-	while (*p) {
-		bool hit;
+	bool negated = s->n && *s->p == '^';
 
-		if (++*steps > MATCH_STEPS_MAX)
-			return false;
-		if (p[0] == '*' && p[1] == '*') {
-			bool slash = p[2] == '/';
+	*found = false;
+	if (negated)
+		*s = (struct str){ s->p + 1, s->n - 1 };
+	for (bool first = true; first || !s->n || *s->p != ']'; first = false) {
+		uint32_t low, high;
 
-			p += slash ? 3 : 2;
-			if (!*p)
-				return true;
-			for (size_t i = 0; i <= n; i++)
-				if ((!slash || i == 0 || s[i - 1] == '/') &&
-				    match(p, s + i, n - i, steps))
-					return true;
+		if (!take_end(s, &low))
 			return false;
-		}
-		if (*p == '*') {
-			p++;
-			for (size_t i = 0;; i++) {
-				if (match(p, s + i, n - i, steps))
-					return true;
-				if (i >= n || s[i] == '/')
-					return false;
-			}
-		}
-		if (!n)
-			return false;
-		if (*p == '?') {
-			if (*s == '/')
-				return false;
-			p++;
-		} else if (*p == '[' && match_class(p, *s, &p, &hit)) {
-			if (!hit || *s == '/')
-				return false;
-		} else {
-			if (*p == '\\' && p[1])
-				p++;
-			if (*p++ != *s)
+		high = low;
+		if (s->n && *s->p == '-') {
+			*s = (struct str){ s->p + 1, s->n - 1 };
+			if (!take_end(s, &high) || high < low)
 				return false;
 		}
-		s++;
-		n--;
+		*found |= c >= low && c <= high;
 	}
-	return n == 0;
+	*s = (struct str){ s->p + 1, s->n - 1 };
+	*found = *found != negated;
+	return true;
 }
 
-void dockerignore_parse(struct dockerignore *d, struct str text)
+/* The tokens of pattern, an ACCEPTED behind them; their number, or 0 when it is malformed or too long. */
+static size_t compile(const char *pattern, struct token t[PATTERN_CHARS_MAX + 2])
 {
+	struct str s = str_of(pattern);
+	size_t n = 0;
+
+	while (s.n) {
+		bool ignored;
+
+		if (n >= PATTERN_CHARS_MAX)
+			return 0;
+		if (str_starts(s, "**")) {
+			size_t skip = s.n > 2 && s.p[2] == '/' ? 3 : 2;
+
+			s = (struct str){ s.p + skip, s.n - skip };
+			if (s.n)
+				t[n++].kind = DEEP;
+			t[n++].kind = s.n ? DEEP_IN : REST;
+			continue;
+		}
+		t[n] = (struct token){ .text = s };
+		t[n].c = take_char(&s);
+		t[n].kind = t[n].c == '*'   ? STAR
+		            : t[n].c == '?' ? ANY
+		            : t[n].c == '[' ? CLASS
+		                            : ONE;
+		if (t[n].kind == CLASS) {
+			t[n].text = s;
+			if (!take_class(&s, 0, &ignored))
+				return 0;
+		} else if (t[n].c == '\\') {
+			if (!s.n)
+				return 0;
+			t[n].c = take_char(&s);
+		}
+		n++;
+	}
+	t[n++].kind = ACCEPTED;
+	return n;
+}
+
+/* Steps that need no character, from each state to later ones. */
+static void spread(const struct token *t, size_t n, bool *at)
+{
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (!at[i])
+			continue;
+		if (t[i].kind == STAR)
+			at[i + 1] = true;
+		else if (t[i].kind == DEEP)
+			at[i + 2] = true;
+		else if (t[i].kind == REST)
+			at[n - 1] = true;
+	}
+}
+
+static void step(const struct token *t, size_t n, const bool *at, uint32_t c, bool *next)
+{
+	memset(next, 0, n * sizeof(*next));
+	for (size_t i = 0; i + 1 < n; i++) {
+		struct str text = t[i].text;
+		bool hit = false;
+
+		if (!at[i])
+			continue;
+		switch (t[i].kind) {
+		case ONE:
+			next[i + 1] |= c == t[i].c;
+			break;
+		case ANY:
+			next[i + 1] |= c != '/';
+			break;
+		case CLASS:
+			next[i + 1] |= take_class(&text, c, &hit) && hit;
+			break;
+		case STAR:
+			next[i] |= c != '/';
+			break;
+		case DEEP:
+			next[i + 1] = true;
+			next[i + 2] |= c == '/';
+			break;
+		case DEEP_IN:
+			next[i] = true;
+			next[i + 1] |= c == '/';
+			break;
+		case REST:
+			next[i] = true;
+			break;
+		case ACCEPTED:
+			break;
+		}
+	}
+	spread(t, n, next);
+}
+
+/* Whether path, or a directory above it, matches. */
+static bool match(const char *pattern, const char *path)
+{
+	struct token t[PATTERN_CHARS_MAX + 2];
+	bool states[2][PATTERN_CHARS_MAX + 2] = { { true } };
+	struct str s = str_of(path);
+	size_t n = compile(pattern, t);
+	bool *at = states[0], *next = states[1];
+
+	if (!n)
+		return false;
+	spread(t, n, at);
+	while (s.n) {
+		bool *old = at;
+
+		step(t, n, at, take_char(&s), next);
+		at = next;
+		next = old;
+		if ((!s.n || *s.p == '/') && at[n - 1])
+			return true;
+	}
+	return false;
+}
+
+/* As Go's filepath.Clean and a leading slash cut: "" for what names nothing in the context. */
+static void clean(struct str line, struct buf *pattern)
+{
+	bool rooted = line.n && *line.p == '/';
+
+	if (!path_add(pattern, line) && !rooted)
+		buf_reset(pattern); /* "../x" is outside */
+}
+
+int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e)
+{
+	struct token *t = mem_alloc((PATTERN_CHARS_MAX + 2) * sizeof(*t));
 	struct str line;
+	int rc = 0;
 
 	if (str_starts(text, "\xef\xbb\xbf"))
 		text = (struct str){ text.p + 3, text.n - 3 };
-	while (str_next(&text, '\n', &line) && d->n < DOCKERIGNORE_PATTERNS_MAX) {
+	for (unsigned number = 1; rc == 0 && str_next(&text, '\n', &line); number++) {
 		struct buf pattern = { 0 };
-		bool keep = false;
+		struct str whole = str_trim(line);
+		bool keep;
 
 		if (line.n && *line.p == '#')
 			continue;
-		line = str_trim(line);
-		if (line.n && *line.p == '!') {
-			keep = true;
+		line = whole;
+		keep = line.n && *line.p == '!';
+		if (keep)
 			line = str_trim((struct str){ line.p + 1, line.n - 1 });
-		}
-		if (!line.n || memchr(line.p, '\0', line.n))
+		if (!whole.n)
 			continue;
-		path_add(&pattern, line); /* relative to the root, which ".." does not leave */
-		if (!pattern.n) {
-			buf_free(&pattern);
-			continue;
+		clean(line, &pattern);
+		if (!line.n || memchr(line.p, '\0', line.n) ||
+		    (pattern.n && !compile(buf_cstr(&pattern), t))) {
+			buf_reset(&pattern);
+			buf_add_printable(&pattern, whole, false);
+			rc = err_set(e, ERR_PARSE, 0, "line %u: \"%.100s\" is no pattern", number,
+			             buf_cstr(&pattern));
+		} else if (pattern.n && d->n == DOCKERIGNORE_PATTERNS_MAX) {
+			rc = err_set(e, ERR_LIMIT, 0, "line %u: there are more than %d patterns",
+			             number, DOCKERIGNORE_PATTERNS_MAX);
+		} else if (pattern.n) {
+			d->list = mem_realloc(d->list, (d->n + 1) * sizeof(*d->list));
+			d->list[d->n].pattern = buf_take(&pattern);
+			d->list[d->n++].keep = keep;
+			d->has_keep |= keep;
 		}
-		d->list = mem_realloc(d->list, (d->n + 1) * sizeof(*d->list));
-		d->list[d->n].pattern = buf_take(&pattern);
-		d->list[d->n++].keep = keep;
-		d->has_keep |= keep;
+		buf_free(&pattern);
 	}
+	free(t);
+	return rc;
 }
 
 void dockerignore_free(struct dockerignore *d)
@@ -133,22 +273,11 @@ void dockerignore_free(struct dockerignore *d)
 
 bool dockerignore_match(const struct dockerignore *d, const char *path)
 {
-	size_t len = strlen(path);
 	bool out = false;
 
-	for (size_t i = 0; i < d->n; i++) {
-		unsigned steps = 0;
-
-		if (out != d->list[i].keep) /* cannot change the result */
-			continue;
-		for (size_t n = len; n > 0; n--) {
-			if (n < len && path[n] != '/')
-				continue;
-			if (match(d->list[i].pattern, path, n, &steps)) {
-				out = !d->list[i].keep;
-				break;
-			}
-		}
-	}
+	for (size_t i = 0; i < d->n; i++)
+		if (out == d->list[i].keep &&
+		    match(d->list[i].pattern, path)) /* else it changes nothing */
+			out = !d->list[i].keep;
 	return out;
 }

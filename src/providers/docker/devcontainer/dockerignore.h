@@ -3,6 +3,7 @@
 #ifndef PROVIDERS_DOCKER_DEVCONTAINER_DOCKERIGNORE_H
 #define PROVIDERS_DOCKER_DEVCONTAINER_DOCKERIGNORE_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -19,8 +20,9 @@ struct dockerignore { /* zero: nothing is left out */
 	bool has_keep; /* a left-out directory may hold kept files */
 };
 
-/* Later patterns win. What is over the limit is dropped. */
-void dockerignore_parse(struct dockerignore *d, struct str text);
+/* Later patterns win. ERR_PARSE, ERR_LIMIT: what is wrong in which line; a pattern that is not understood must not
+ * send what it was to leave out. Free d either way. */
+int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e);
 void dockerignore_free(struct dockerignore *d);
 /* path: relative, "a/b". True when it, or a directory above it, is left out. */
 bool dockerignore_match(const struct dockerignore *d, const char *path);
