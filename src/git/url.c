@@ -43,12 +43,25 @@ static bool is_remote_helper(struct str s)
 	return n > 0 && n + 1 < s.n && s.p[n] == ':' && s.p[n + 1] == ':';
 }
 
+/* The length of "[user@host:port]" or "user@[address]" before a colon; 0: no brackets. */
+static size_t bracketed(struct str s)
+{
+	size_t open = find(s, "[:/"), close = find(s, "]/");
+
+	if (open >= s.n || s.p[open] != '[' || (open > 0 && s.p[open - 1] != '@') ||
+	    close + 1 >= s.n || s.p[close] != ']' || s.p[close + 1] != ':')
+		return 0;
+	return close + 1;
+}
+
 /* "user@host:path", "host:path"; but "host:8080/path" is a host with a port, and "user:password@host"
  * an authority without its scheme. */
 static bool is_scp_like(struct str s)
 {
 	size_t colon = find(s, ":/"), digits;
 
+	if (bracketed(s))
+		return true;
 	if (colon == 0 || colon >= s.n || s.p[colon] != ':' || s.p[0] == '[')
 		return false;
 	for (size_t i = 0; i < colon; i++) {
@@ -78,13 +91,16 @@ static char *decode(struct str s, struct err *e)
 
 static bool host_ok(struct str host)
 {
+	bool named = false;
+
 	if (host.n == 0 || host.p[0] == '-')
 		return false;
 	for (size_t i = 0; i < host.n; i++) {
 		if (!isalnum((unsigned char)host.p[i]) && !strchr(".-_:[]%", host.p[i]))
 			return false;
+		named |= host.p[i] != '[' && host.p[i] != ']';
 	}
-	return true;
+	return named;
 }
 
 static char *lower(struct str s)
@@ -161,23 +177,36 @@ static int parse_local(struct str s, bool allow_file, struct git_source *out, st
 	return 0;
 }
 
+static bool is_address(struct str s)
+{
+	size_t colon = find(s, ":@");
+
+	return colon < s.n && s.p[colon] == ':' &&
+	       find(after(s, colon + 1), ":@") + colon + 1 < s.n;
+}
+
 static int parse_scp(struct str s, struct git_source *out, struct err *e)
 {
-	size_t colon = find(s, ":"), at = 0;
+	size_t in = bracketed(s), colon = in ? in : find(s, ":"), begin = 0, end = colon, at;
 	struct str host;
 
-	for (size_t i = 0; i < colon; i++) {
+	if (in && s.p[0] == '[' && !is_address((struct str){ s.p + 1, in - 2 })) {
+		begin = 1; /* "[user@host:port]" */
+		end = in - 1;
+	}
+	at = begin;
+	for (size_t i = begin; i < end; i++) {
 		if (s.p[i] == '@')
 			at = i + 1;
 	}
-	host = (struct str){ s.p + at, colon - at };
-	if (!host_ok(host) || colon + 1 == s.n || s.p[colon + 1] == '-')
+	host = (struct str){ s.p + at, end - at };
+	if (!host_ok(host) || s.p[begin] == '-' || colon + 1 == s.n || s.p[colon + 1] == '-')
 		return err_set(e, ERR_PARSE, 0, "the repository URL \"%.*s\" is malformed",
 		               STR_ARG(after(s, at)));
 	out->scheme = mem_dup("ssh");
 	out->host = lower(host);
-	if (at > 1)
-		out->user = mem_dupn(s.p, at - 1);
+	if (at > begin + 1)
+		out->user = mem_dupn(s.p + begin, at - begin - 1);
 	out->url = mem_dupn(s.p, s.n);
 	return 0;
 }
@@ -191,6 +220,10 @@ static int parse_scheme(struct str s, size_t colon, bool allow_file, struct git_
 	int rc;
 
 	out->scheme = lower((struct str){ s.p, colon });
+	if (strcmp(out->scheme, "git+ssh") == 0 || strcmp(out->scheme, "ssh+git") == 0) {
+		free(out->scheme);
+		out->scheme = mem_dup("ssh");
+	}
 	while (schemes[i] && strcmp(schemes[i], out->scheme) != 0)
 		i++;
 	if (!schemes[i])

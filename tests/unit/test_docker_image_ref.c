@@ -2,6 +2,9 @@
 #include "providers/docker/engine/image_ref.h"
 #include "tests/test.h"
 
+#define HEX32 "0123456789abcdef0123456789abcdef"
+#define HEX96 HEX32 HEX32 HEX32
+
 static void references_are_split_as_written(void)
 {
 	static const struct {
@@ -29,9 +32,10 @@ static void references_are_split_as_written(void)
 		  "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		  "docker.io/a/b@sha256:"
 		  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
-		{ "r.io/a-b__c.d/e:1@sha256:0123456789abcdef0123456789abcdef", "r.io", "a-b__c.d/e",
-		  "r.io/a-b__c.d/e", "1", "sha256:0123456789abcdef0123456789abcdef",
-		  "r.io/a-b__c.d/e:1@sha256:0123456789abcdef0123456789abcdef" },
+		{ "r.io/a-b__c.d/e:1@sha384:" HEX96, "r.io", "a-b__c.d/e", "r.io/a-b__c.d/e", "1",
+		  "sha384:" HEX96, "r.io/a-b__c.d/e:1@sha384:" HEX96 },
+		{ "r-1.io/a@sha512:" HEX96 HEX32, "r-1.io", "a", "r-1.io/a", "",
+		  "sha512:" HEX96 HEX32, "r-1.io/a@sha512:" HEX96 HEX32 },
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
@@ -78,6 +82,18 @@ static void ids_are_local(void)
 static void malformed_references_are_refused(void)
 {
 	static const char *const bad[] = {
+		"a@sha256:" HEX32,
+		"a@sha256:" HEX32 HEX32 "00",
+		"a@sha512:" HEX32 HEX32,
+		"a@md5:" HEX32,
+		"a@SHA256:" HEX32 HEX32,
+		"host-/a",
+		"host-.io/a",
+		"host.-io/a",
+		"-host.io/a",
+		"host.io-/a",
+		"host.io./a",
+		"host-:5000/a",
 		"",
 		"Debian",
 		"a//b",

@@ -2,6 +2,7 @@
 /* Image references, see image_ref.h. */
 #include "providers/docker/engine/image_ref.h"
 
+#include "base/attr.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -67,6 +68,23 @@ static bool valid_path(struct str s)
 	return true;
 }
 
+/* Names joined by dots: each begins and ends with a letter or digit. */
+static bool valid_labels(struct str host)
+{
+	char before = '.';
+
+	for (size_t i = 0; i <= host.n; i++) {
+		char c = i < host.n ? host.p[i] : '.';
+
+		if (!is_alnum(c) && c != '.' && c != '-')
+			return false;
+		if ((c == '.' && !is_alnum(before)) || (c == '-' && before == '.'))
+			return false;
+		before = c;
+	}
+	return true;
+}
+
 static bool valid_domain(struct str s)
 {
 	const char *colon = memchr(s.p, ':', s.n);
@@ -86,11 +104,7 @@ static bool valid_domain(struct str s)
 	} else {
 		if (colon)
 			host.n = (size_t)(colon - s.p);
-		for (size_t i = 0; i < host.n; i++)
-			if (!is_alnum(host.p[i]) &&
-			    (i == 0 || i + 1 == host.n || (host.p[i] != '.' && host.p[i] != '-')))
-				return false;
-		if (str_find(host, ".."))
+		if (!valid_labels(host))
 			return false;
 	}
 	if (colon && (*colon != ':' ||
@@ -110,18 +124,21 @@ static bool valid_tag(struct str s)
 	return true;
 }
 
+/* The algorithms that engines and registries know. */
 static bool valid_digest(struct str s)
 {
-	const char *colon = memchr(s.p, ':', s.n);
-	struct str hex;
+	static const struct {
+		const char *prefix;
+		size_t hex;
+	} known[] = { { "sha256:", 64 }, { "sha384:", 96 }, { "sha512:", 128 } };
 
-	if (!colon || colon == s.p)
-		return false;
-	hex = (struct str){ colon + 1, s.n - (size_t)(colon + 1 - s.p) };
-	for (const char *p = s.p; p < colon; p++)
-		if (!is_alnum(*p) && !strchr("+._-", *p))
-			return false;
-	return hex.n >= 32 && hex.n <= 128 && all_hex(hex);
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		size_t n = strlen(known[i].prefix);
+
+		if (str_starts(s, known[i].prefix))
+			return s.n == n + known[i].hex && all_hex((struct str){ s.p + n, s.n - n });
+	}
+	return false;
 }
 
 static bool is_image_id(struct str s)
