@@ -216,9 +216,8 @@ static int fetch_commit(struct clone *k, struct deadline d, struct err *e)
 	return 0;
 }
 
-static int fetch_all(struct clone *k, struct deadline d, struct err *e)
+static int clone_branch(struct clone *k, const char *branch, struct deadline d, struct err *e)
 {
-	const struct repository *repo = k->c->repo;
 	struct args a = { 0 };
 
 	common(k, &a);
@@ -226,18 +225,77 @@ static int fetch_all(struct clone *k, struct deadline d, struct err *e)
 	add(&a, "--progress");
 	add(&a, "--no-recurse-submodules");
 	add(&a, "--single-branch");
-	if (repo->branch && repo->branch[0]) {
+	if (branch) {
 		add(&a, "--branch");
-		add(&a, repo->branch);
+		add(&a, branch);
 	}
 	add(&a, "--");
 	add(&a, k->src.url);
 	add(&a, k->part);
-	if (git(k, a.v, d, e) < 0)
+	return git(k, a.v, d, e);
+}
+
+static int in_checkout(struct clone *k, const char *const args[3], struct deadline d, struct err *e)
+{
+	struct args a = { 0 };
+
+	common(k, &a);
+	add(&a, "-C");
+	add(&a, k->part);
+	for (size_t i = 0; i < 3; i++)
+		add(&a, args[i]);
+	return git(k, a.v, d, e);
+}
+
+/* Whether the repository has no branch at all: no branch of it can be asked for. */
+static bool is_empty(struct clone *k, struct deadline d)
+{
+	struct args a = { 0 };
+	const struct git_run run = {
+		.argv = a.v, .env = &k->env, .stop = k->c->stop, .end_daemons = k->c->in_job
+	};
+	struct err ignored = { 0 };
+	int status;
+
+	common(k, &a);
+	add(&a, "ls-remote");
+	add(&a, "--exit-code");
+	add(&a, "--quiet");
+	add(&a, "--");
+	add(&a, k->src.url);
+	return git_run(&run, d, &status, &ignored) == 0 && status == 2;
+}
+
+static int clone_empty(struct clone *k, const char *branch, struct deadline d, struct err *e)
+{
+	struct buf head = { 0 };
+	int rc;
+
+	buf_addf(&head, "refs/heads/%s", branch);
+	say(k, STR_LIT("the repository is empty: so is the checkout"));
+	rc = clone_branch(k, NULL, d, e);
+	if (rc == 0)
+		rc = in_checkout(
+			k, (const char *const[]){ "symbolic-ref", "HEAD", buf_cstr(&head) }, d, e);
+	buf_free(&head);
+	return rc;
+}
+
+static int fetch_all(struct clone *k, struct deadline d, struct err *e)
+{
+	const struct repository *repo = k->c->repo;
+	const char *branch = repo->branch && repo->branch[0] ? repo->branch : NULL;
+	/* One branch was fetched; whoever works in the checkout fetches any. */
+	static const char *const all[] = { "config", "remote.origin.fetch",
+		                           "+refs/heads/*:refs/remotes/origin/*" };
+
+	if (clone_branch(k, branch, d, e) < 0 &&
+	    (!branch || e->kind != ERR_OTHER || !strstr(e->msg, "not found in upstream") ||
+	     !is_empty(k, d) || clone_empty(k, branch, d, e) < 0))
 		return -1;
-	if (repo->clone_commit && repo->sha && repo->sha[0])
-		return fetch_commit(k, d, e);
-	return 0;
+	if (repo->clone_commit && repo->sha && repo->sha[0] && fetch_commit(k, d, e) < 0)
+		return -1;
+	return in_checkout(k, all, d, e);
 }
 
 /* The git of an attempt whose job was killed may still run, and would remove our files when it

@@ -317,6 +317,35 @@ class GitClone(drivecase.DriveCase):
         result.error(self, "git is not installed here; install")
         self.assertIn("missing: git is not installed", result.output)
 
+    def test_an_empty_repository_gives_an_empty_checkout(self):
+        bare = os.path.join(self.srv, "app.git")
+        git(self.srv, "init", "-q", "--bare", bare)
+        for branch in ("trunk", ""):
+            document = self.workspace(bare, branch=branch)
+            self.drive(document, "create").ok(self)
+            self.assertEqual(os.listdir(self.checkout()), [".git"])
+            if branch:
+                self.assertEqual(git(self.checkout(), "symbolic-ref", "HEAD"), "refs/heads/" + branch)
+            git(self.checkout(), "commit", "-q", "--allow-empty", "-m", "first")
+            self.assertEqual(self.left(), [])
+
+    def test_master_is_found_without_being_told(self):
+        bare, sha = make_repo(self.srv)
+        git(bare, "branch", "-m", "main", "master")
+        self.drive(self.workspace(bare, branch=""), "create").ok(self)
+        self.assertEqual(git(self.checkout(), "symbolic-ref", "HEAD"), "refs/heads/master")
+        self.assertEqual(git(self.checkout(), "rev-parse", "HEAD"), sha)
+
+    def test_other_branches_can_be_fetched_later(self):
+        bare, _ = make_repo(self.srv, branches=("other",))
+        for branch in ("main", ""):
+            document = self.workspace(bare, branch=branch)
+            self.drive(document, "create").ok(self)
+            git(self.checkout(), "fetch", "-q")
+            git(self.checkout(), "checkout", "-q", "other")
+            self.assertEqual(git(self.checkout(), "rev-parse", "HEAD"), git(bare, "rev-parse", "other"))
+            self.assertEqual(git(self.checkout(), "rev-parse", "--abbrev-ref", "@{u}"), "origin/other")
+
     def test_a_missing_repository_and_a_missing_branch(self):
         bare, _ = make_repo(self.srv)
         self.drive(self.workspace(bare, branch="nope"), "create").error(self, "nope not found")
