@@ -15,10 +15,12 @@ add_custom_command(OUTPUT ${out}/ca_roots.c
 set(DR_GENERATED_net ${out}/ca_roots.c)
 
 set(script ${CMAKE_SOURCE_DIR}/cmake/gen-licenses)
-set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt)
+set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt ${DR_SRC_zlib}/LICENSE ${DR_SRC_zstd}/LICENSE)
+list(APPEND versions mbedtls jsmn inih zlib zstd)
+list(TRANSFORM versions REPLACE "(.+)" "third_party/\\1/VERSION")
 add_custom_command(OUTPUT ${out}/licenses.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
-	DEPENDS ${script} ${packer} ${texts} third_party/mbedtls/VERSION third_party/jsmn/VERSION third_party/inih/VERSION
+	DEPENDS ${script} ${packer} ${texts} ${versions}
 	COMMENT "Generating licenses.c" VERBATIM)
 
 # The id is the commit's, so one commit always gives the same bytes; a new commit reconfigures.
@@ -38,7 +40,7 @@ execute_process(COMMAND git -c safe.directory=* -C ${CMAKE_SOURCE_DIR} log -1 --
 if(NOT build_epoch)
 	set(build_epoch 1764028800) # 2025-11-25: older than any build
 endif()
-foreach(package mbedtls jsmn inih)
+foreach(package mbedtls jsmn inih zlib zstd)
 	file(STRINGS third_party/${package}/VERSION version LIMIT_COUNT 1)
 	list(APPEND libraries "${package} ${version}")
 endforeach()

@@ -434,7 +434,7 @@ class Top(LifeCase):
         for option in ("--version", "-v", "-V"):
             text = self.applet(option).stdout
             self.assertRegex(text, r"\Adaytona-runner \d+\.\d+\.\d+ \(build [0-9a-f]+|unknown\)\n")
-            self.assertRegex(text, r"mbedtls \d+\.\d+\.\d+, jsmn \d+\.\d+\.\d+, inih \d+")
+            self.assertRegex(text, r"mbedtls \d+\.\d+\.\d+, jsmn \d+\.\d+\.\d+, inih \d+, zlib \d+\.\d+\.\d+, zstd \d+\.\d+\.\d+")
 
     def test_misuse_is_two_with_one_line(self):
         for args in (("nope",), ("--nope",), ("status", "--nope"), ("status", "x"), ("stop", "-t", "x"),

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of a layer as they come out of gzip (RFC 1952) or zstd (RFC 8878), or as they are: told by their first
+ * bytes, since media types lie. Streaming, in bounded memory. A compressed stream may not grow beyond a limit, nor, past
+ * its first part, by a factor that no honest one has.
+ */
+#ifndef OCI_DECODE_H
+#define OCI_DECODE_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+/* Where bytes go next; -1 ends the stream. */
+struct sink {
+	int (*take)(void *arg, struct str bytes, struct err *e);
+	void *arg;
+};
+
+/* Of a zstd stream: 8 MiB is what RFC 8878 asks every decoder to take. */
+#define DECODE_WINDOW_LOG_MAX 23
+#define DECODE_FACTOR_MAX 200
+#define DECODE_FACTOR_FREE \
+	(1u << 30) /* bytes out before the factor counts: logs of zeros are common */
+
+struct decode;
+
+/* max: bytes out. */
+struct decode *decode_new(struct sink to, uint64_t max);
+void decode_free(struct decode *d); /* NULL is fine */
+int decode_feed(struct decode *d, struct str in, struct err *e);
+/* All was fed: ERR_CLOSED if the stream is cut. */
+int decode_end(struct decode *d, struct err *e);
+
+#endif
