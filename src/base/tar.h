@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tar archives (POSIX ustar; long names in GNU form) for the engine's archive and build endpoints:
- * headers, a whole directory as a stream in bounded memory, and the first file of an archive read back.
+ * tar archives. Written: POSIX ustar with GNU's long names and numbers. Read, in pieces and in bounded memory: what v7,
+ * ustar, PAX (POSIX.1-2001), GNU tar and star write, with sparse files and extended attributes.
  */
-#ifndef PROVIDERS_DOCKER_ENGINE_TAR_H
-#define PROVIDERS_DOCKER_ENGINE_TAR_H
+#ifndef BASE_TAR_H
+#define BASE_TAR_H
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -15,14 +15,24 @@
 
 #define TAR_BLOCK 512
 
+struct tar_xattr {
+	const char *name;
+	struct str value;
+};
+
 struct tar_entry {
 	const char *name; /* relative; a directory ends in '/' */
-	const char *link; /* symbolic link's target, else NULL */
-	char type;        /* '0' file, '2' symbolic link, '5' directory */
+	const char *link; /* target of a symbolic or hard link, else NULL */
+	char type; /* '0' file, '1' hard link, '2' symbolic link, '3' '4' devices, '5' directory, '6' pipe */
 	mode_t mode;
 	unsigned uid, gid;
-	uint64_t size;
+	uint64_t size; /* of the content, with the holes */
 	int64_t mtime;
+	/* Only read: */
+	unsigned mtime_ns;
+	unsigned major, minor;
+	const struct tar_xattr *xattrs;
+	size_t n_xattrs;
 };
 
 void tar_header(struct buf *b, const struct tar_entry *en);
@@ -47,18 +57,44 @@ void tar_tree_free(struct tar_tree *t);
  * pipes are left out. */
 int tar_tree_fill(void *tree, struct buf *b, struct err *e);
 
+/* Limits of one entry. */
+#define TAR_NAME_MAX 4096
+#define TAR_EXTRA_MAX (1u << 20) /* bytes of the headers that describe it */
+#define TAR_PRELUDES_MAX 16      /* and their number */
+#define TAR_SPARSE_MAX 65536     /* pieces of a sparse file */
+#define TAR_XATTRS_MAX 256
+
+/* What is found, in order; -1 from any of them ends the reading. */
+struct tar_handler {
+	/* en and all that it points to are borrowed for the call. */
+	int (*begin)(void *arg, const struct tar_entry *en, struct err *e);
+	/* Content at its place in the file; what lies between is a hole. May be NULL. */
+	int (*data)(void *arg, uint64_t at, struct str bytes, struct err *e);
+	/* The entry is complete. May be NULL. */
+	int (*end)(void *arg, struct err *e);
+	void *arg;
+};
+
+struct tar_read;
+struct tar_read *tar_read_new(const struct tar_handler *h);
+void tar_read_free(struct tar_read *r); /* NULL is fine */
+/* ERR_PARSE: malformed; ERR_LIMIT; ERR_UNSUPPORTED names what; or what a handler set. What follows the end mark is ignored. */
+int tar_read_feed(struct tar_read *r, struct str in, struct err *e);
+/* The end mark was seen. */
+bool tar_read_ended(const struct tar_read *r);
+/* All was fed: ERR_CLOSED if the archive is cut inside an entry. */
+int tar_read_end(const struct tar_read *r, struct err *e);
+
 /* Reads the first entry out of an archive that arrives in pieces. */
-struct tar_reader { /* zero to start; free out and link */
-	struct buf block;
-	bool have_header;
+struct tar_first { /* zero to start, but max */
+	struct tar_read *read;
 	struct tar_entry first; /* name and link are not kept here */
 	struct buf link;
 	struct buf out; /* its content */
 	size_t max;     /* of the content */
-	uint64_t left;
-	bool done;
+	bool begun, done;
 };
-int tar_reader_feed(struct tar_reader *r, struct str in, struct err *e);
-void tar_reader_free(struct tar_reader *r);
+int tar_first_feed(struct tar_first *t, struct str in, struct err *e);
+void tar_first_free(struct tar_first *t);
 
 #endif

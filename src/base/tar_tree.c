@@ -6,7 +6,7 @@
  */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/engine/tar.h"
+#include "base/tar.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
 /* tar archives, checked by the system's tar, and .dockerignore. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/tar.h"
 #include "providers/docker/devcontainer/dockerignore.h"
-#include "providers/docker/engine/tar.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -209,7 +209,7 @@ static void a_tree_is_packed_as_tar_understands_it(void)
 	CHECK_INT(file_remove_tree(dir, &e), 0);
 }
 
-static void read_back(struct buf *tar, size_t piece, struct tar_reader *r, int want)
+static void read_back(struct buf *tar, size_t piece, struct tar_first *r, int want)
 {
 	struct err e = { 0 };
 	int rc = 0;
@@ -217,7 +217,7 @@ static void read_back(struct buf *tar, size_t piece, struct tar_reader *r, int w
 	for (size_t at = 0; rc == 0 && at < tar->n; at += piece) {
 		size_t n = tar->n - at < piece ? tar->n - at : piece;
 
-		rc = tar_reader_feed(r, (struct str){ tar->p + at, n }, &e);
+		rc = tar_first_feed(r, (struct str){ tar->p + at, n }, &e);
 	}
 	CHECK_INT(rc, want);
 }
@@ -238,7 +238,7 @@ static void the_first_file_is_read_back(void)
 	tar_pad(&tar, 700);
 	tar_finish(&tar);
 	for (size_t piece = 1; piece < 1100; piece += 91) {
-		struct tar_reader r = { .max = 1000 };
+		struct tar_first r = { .max = 1000 };
 
 		TEST_ROW(piece);
 		read_back(&tar, piece, &r, 0);
@@ -247,28 +247,382 @@ static void the_first_file_is_read_back(void)
 		CHECK(r.out.n && r.out.p[27] == 'b');
 		CHECK_INT(r.first.uid, 5);
 		CHECK_INT((long long)r.first.mode, 0640);
-		tar_reader_free(&r);
+		tar_first_free(&r);
 	}
 	{
-		struct tar_reader r = { .max = 699 };
+		struct tar_first r = { .max = 699 };
 
 		read_back(&tar, 512, &r, -1);
-		tar_reader_free(&r);
+		tar_first_free(&r);
 	}
 	buf_reset(&tar);
 	tar_header(&tar, &(struct tar_entry){ .name = "l", .type = '2', .link = name });
 	{
-		struct tar_reader r = { 0 };
+		struct tar_first r = { 0 };
 
 		read_back(&tar, 100, &r, 0);
 		CHECK(r.done && r.first.type == '2');
 		CHECK_STR(buf_cstr(&r.link), name);
-		tar_reader_free(&r);
+		tar_first_free(&r);
 	}
 	buf_free(&tar);
+}
+
+/* What a reader says, as text: one line an entry, content at its places. */
+static int say_begin(void *arg, const struct tar_entry *en, struct err *e)
+{
+	struct buf *b = arg;
+
+	(void)e;
+	buf_addf(b, "%c %s %o %u:%u %llu %lld.%09u", en->type, en->name, (unsigned)en->mode,
+	         en->uid, en->gid, (unsigned long long)en->size, (long long)en->mtime,
+	         en->mtime_ns);
+	if (en->link)
+		buf_addf(b, " -> %s", en->link);
+	if (en->type == '3' || en->type == '4')
+		buf_addf(b, " %u,%u", en->major, en->minor);
+	for (size_t i = 0; i < en->n_xattrs; i++)
+		buf_addf(b, " %s=%.*s", en->xattrs[i].name, STR_ARG(en->xattrs[i].value));
+	buf_addc(b, '\n');
+	return 0;
+}
+
+static size_t said_at; /* where content last ended: pieces of it are joined */
+static uint64_t said_next;
+
+static int say_data(void *arg, uint64_t at, struct str bytes, struct err *e)
+{
+	struct buf *b = arg;
+
+	(void)e;
+	if (b->n != said_at || at != said_next)
+		buf_addf(b, "@%llu:", (unsigned long long)at);
+	buf_add_str(b, bytes);
+	said_at = b->n;
+	said_next = at + bytes.n;
+	return 0;
+}
+
+static int say_end(void *arg, struct err *e)
+{
+	(void)e;
+	buf_adds(arg, ";\n");
+	return 0;
+}
+
+static int say(struct str tar, size_t piece, struct buf *out, struct err *e)
+{
+	struct tar_handler h = { say_begin, say_data, say_end, out };
+	struct tar_read *r = tar_read_new(&h);
+	int rc = 0;
+
+	said_at = 0;
+	for (size_t at = 0; rc == 0 && at < tar.n; at += piece) {
+		size_t n = tar.n - at < piece ? tar.n - at : piece;
+		char *exact = mem_dupn(tar.p + at, n);
+
+		rc = tar_read_feed(r, (struct str){ exact, n }, e);
+		free(exact);
+	}
+	if (rc == 0)
+		rc = tar_read_end(r, e);
+	tar_read_free(r);
+	return rc;
+}
+
+/* Whole, byte by byte and in odd pieces the same; cut anywhere inside, never complete. */
+static void check_says(struct str tar, const char *want)
+{
+	static const size_t pieces[] = { 1, 7, 511, 513, 100000 };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < TEST_N(pieces); i++) {
+		struct buf out = { 0 };
+
+		CHECK_INT(say(tar, pieces[i], &out, &e), 0);
+		CHECK_STR(e.msg, "");
+		CHECK_STR(buf_cstr(&out), want);
+		buf_free(&out);
+	}
+	while (tar.n && !tar.p[tar.n - 1])
+		tar.n--;
+	for (size_t n = 0; n < tar.n; n += n % 512 < 3 ? 1 : 101) {
+		struct buf out = { 0 };
+
+		err_clear(&e);
+		/* Between entries nothing shows it. */
+		CHECK(say((struct str){ tar.p, n }, 4096, &out, &e) < 0 || n % TAR_BLOCK == 0);
+		buf_free(&out);
+	}
+}
+
+static void pax_header(struct buf *b, const char *records, size_t n)
+{
+	tar_header(b, &(struct tar_entry){ .name = "x", .type = '0', .size = n });
+	b->p[b->n - TAR_BLOCK + 156] = 'x';
+	/* The sum: '0' became 'x'. */
+	{
+		char *sum = b->p + b->n - TAR_BLOCK + 148;
+		unsigned v = (unsigned)strtoul(sum, NULL, 8) + 'x' - '0';
+
+		for (int i = 5; i >= 0; i--, v >>= 3)
+			sum[i] = (char)('0' + (v & 7));
+	}
+	buf_add(b, records, n);
+	tar_pad(b, n);
+}
+
+static void pax_record(struct buf *b, const char *key, const char *value, size_t n)
+{
+	size_t len = strlen(key) + n + 3;
+	char digits[24];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(digits, sizeof(digits), "%zu", len);
+		len = strlen(key) + n + 3 + strlen(digits);
+	}
+	buf_addf(b, "%zu %s=", len, key);
+	buf_add(b, value, n);
+	buf_addc(b, '\n');
+}
+
+static void numbers_of_any_size_are_written_and_read(void)
+{
+	static const struct tar_entry rows[] = {
+		{ .name = "a", .type = '0', .uid = 2097151, .gid = 2097151, .mtime = 1 },
+		{ .name = "a", .type = '0', .uid = 2097152, .gid = 4294967294u, .mtime = 0 },
+		{ .name = "a", .type = '5', .uid = 100000000, .gid = 0, .mtime = -5 },
+		{ .name = "a", .type = '5', .mtime = 8589934591 },
+		{ .name = "a", .type = '5', .mtime = 8589934592 },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct buf tar = { 0 }, want = { 0 };
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		tar_header(&tar, &rows[i]);
+		tar_finish(&tar);
+		say_begin(&want, &rows[i], &e);
+		buf_adds(&want, ";\n");
+		check_says(buf_str(&tar), buf_cstr(&want));
+		buf_free(&tar);
+		buf_free(&want);
+	}
+}
+
+struct sized {
+	uint64_t size, seen;
+};
+
+static int size_begin(void *arg, const struct tar_entry *en, struct err *e)
+{
+	(void)e;
+	((struct sized *)arg)->size = en->size;
+	return 0;
+}
+
+static int size_data(void *arg, uint64_t at, struct str bytes, struct err *e)
+{
+	(void)e;
+	((struct sized *)arg)->seen = at + bytes.n;
+	return 0;
+}
+
+/* From 8 GiB on a size has too many digits: in base 256, and in PAX. */
+static void sizes_from_8_gib_are_written_and_read(void)
+{
+	static const uint64_t rows[] = { 8589934591, 8589934592, 8589934593, 1099511627776 };
+
+	for (size_t i = 0; i < 2 * TEST_N(rows); i++) {
+		uint64_t size = rows[i / 2];
+		struct sized got = { 0, 0 };
+		struct tar_handler h = { size_begin, size_data, NULL, &got };
+		struct tar_read *r = tar_read_new(&h);
+		struct buf tar = { 0 }, record = { 0 };
+		struct err e = { 0 };
+		char text[24];
+
+		TEST_ROW(i);
+		if (i % 2) {
+			snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
+			pax_record(&record, "size", text, strlen(text));
+			pax_header(&tar, record.p, record.n);
+		}
+		tar_header(&tar, &(struct tar_entry){
+					 .name = "big", .type = '0', .size = i % 2 ? 0 : size });
+		buf_adds(&tar, "content");
+		CHECK_INT(tar_read_feed(r, buf_str(&tar), &e), 0);
+		CHECK_INT(got.size, size);
+		CHECK_INT(got.seen, 7);
+		CHECK_INT(tar_read_end(r, &e), -1);
+		tar_read_free(r);
+		buf_free(&tar);
+		buf_free(&record);
+	}
+}
+
+static void extended_headers_say_more(void)
+{
+	struct buf record = { 0 }, tar = { 0 };
+
+	pax_record(&record, "path", "dir/\xc3\xa4 b", 8);
+	pax_record(&record, "uid", "3000000", 7);
+	pax_record(&record, "gid", "4000000000", 10);
+	pax_record(&record, "mtime", "-1.25", 5);
+	pax_record(&record, "comment", "", 0);
+	pax_record(&record, "SCHILY.xattr.user.a", "x\ny", 3);
+	pax_record(&record, "LIBARCHIVE.xattr.user.b%20c", "aGVsbG8=", 8);
+	pax_header(&tar, record.p, record.n);
+	tar_header(&tar,
+	           &(struct tar_entry){ .name = "short", .type = '0', .mode = 04755, .size = 3 });
+	buf_adds(&tar, "abc");
+	tar_pad(&tar, 3);
+	/* It belongs to that entry alone. */
+	tar_header(&tar, &(struct tar_entry){ .name = "hard", .type = '1', .link = "short" });
+	tar_finish(&tar);
+	check_says(buf_str(&tar), "0 dir/\xc3\xa4 b 4755 3000000:4000000000 3 -2.750000000 "
+	                          "user.a=x\ny user.b c=hello\n@0:abc;\n"
+	                          "1 hard 0 0:0 0 0.000000000 -> short\n;\n");
+	buf_free(&record);
+	buf_free(&tar);
+}
+
+static void malformed_archives_are_refused(void)
+{
+	static const struct {
+		const char *records; /* of a PAX header; NULL: none */
+		size_t at;           /* a byte of the header that is changed; 0: none */
+		char to;
+		const char *want;
+	} rows[] = {
+		{ NULL, 5, 'x', "damaged" },
+		{ NULL, 257, 'x', "damaged" },
+		{ "12 path=abcd", 0, 0, "malformed extended" },
+		{ "99 path=abcd\n", 0, 0, "malformed extended" },
+		{ "13 path:abcd\n", 0, 0, "malformed extended" },
+		{ "x path=abcd\n", 0, 0, "malformed extended" },
+		{ "12 size=-1\n\n", 0, 0, "bad size" },
+		{ "10 size=x\n", 0, 0, "bad size" },
+		{ "29 size=99999999999999999999\n", 0, 0, "bad size" },
+		{ "29 size= 9223372036854775807\n", 0, 0, "bad size" },
+		{ "28 size=9223372036854775807\n", 0, 0, "out of range" },
+		{ "18 uid=4294967295\n", 0, 0, "beyond 32 bits" },
+		{ "22 GNU.sparse.map=0,9\n", 0, 0, "without its size" },
+		{ "22 GNU.sparse.map=0,9\n21 GNU.sparse.size=9\n", 0, 0, "does not fit" },
+		{ "24 GNU.sparse.map=5,0,4\n", 0, 0, "malformed" },
+		{ "26 GNU.sparse.map=5,1,4,1\n", 0, 0, "makes no sense" },
+		{ "44 GNU.sparse.map=9223372036854775807,1,4,1\n", 0, 0, "makes no sense" },
+		{ "25 GNU.sparse.numbytes=5\n", 0, 0, "malformed" },
+		{ "23 GNU.sparse.offset=5\n", 0, 0, "is cut" },
+		{ "22 GNU.sparse.major=2\n", 0, 0, "form 2" },
+		{ "21 GNU.sparse.size=5\n22 GNU.sparse.major=1\n", 0, 0, "is missing" },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct buf tar = { 0 }, out = { 0 };
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		if (rows[i].records)
+			pax_header(&tar, rows[i].records, strlen(rows[i].records));
+		tar_header(&tar, &(struct tar_entry){ .name = "f", .type = '0' });
+		if (rows[i].at)
+			tar.p[rows[i].at] = rows[i].to;
+		tar_finish(&tar);
+		CHECK_INT(say(buf_str(&tar), 100000, &out, &e), -1);
+		if (!CHECK(strstr(e.msg, rows[i].want)))
+			fprintf(stderr, "  %s\n", e.msg);
+		buf_free(&tar);
+		buf_free(&out);
+	}
+}
+
+static void endless_headers_have_limits(void)
+{
+	struct buf tar = { 0 }, out = { 0 };
+	struct err e = { 0 };
+	char *name = mem_alloc(5000);
+
+	for (int i = 0; i < TAR_PRELUDES_MAX + 1; i++) {
+		memset(name, 'n', 200);
+		tar_header(&tar, &(struct tar_entry){ .name = name, .type = '0' });
+		tar.n -= TAR_BLOCK; /* the long name without its entry */
+	}
+	CHECK_INT(say(buf_str(&tar), 4096, &out, &e), -1);
+	CHECK_INT(e.kind, ERR_LIMIT);
+	buf_reset(&tar);
+	memset(name, 'n', 4999);
+	tar_header(&tar, &(struct tar_entry){ .name = name, .type = '0' });
+	CHECK_INT(say(buf_str(&tar), 4096, &out, &e), -1);
+	CHECK_INT(e.kind, ERR_LIMIT);
+	free(name);
+	buf_free(&tar);
+	buf_free(&out);
+}
+
+/* What the system's tar writes, in each of its formats. */
+static void archives_of_gnu_tar_are_read(void)
+{
+	static const char *const formats[] = { "v7", "ustar", "gnu", "oldgnu", "pax" };
+	static const char *const sparse[] = { "--format=gnu", "--format=pax --sparse-version=0.0",
+		                              "--format=pax --sparse-version=0.1",
+		                              "--format=pax --sparse-version=1.0" };
+	char dir[TEST_PATH_SIZE], command[2000];
+	struct err e = { 0 };
+
+	if (!CHECK(test_mkdtemp(dir)))
+		return;
+	snprintf(
+		command, sizeof(command),
+		"cd %s && mkdir d && printf hello > d/f && ln d/f d/hard && ln -s f d/soft && "
+		"printf start > holes && truncate -s 3000000 holes && "
+		"printf end >> holes && truncate -s 4000000 holes && "
+		"touch -h -d @1000000000 d/* holes && chmod 4711 d/f && touch -d @1000000001 d && chmod 750 d",
+		dir);
+	free(sh(command));
+	for (size_t i = 0; i < TEST_N(formats); i++) {
+		struct buf tar = { 0 };
+
+		TEST_ROW(i);
+		snprintf(
+			command, sizeof(command),
+			"cd %s && tar --format=%s --sort=name --owner=5 --group=6 --numeric-owner -cf t d",
+			dir, formats[i]);
+		free(sh(command));
+		snprintf(command, sizeof(command), "%s/t", dir);
+		CHECK_INT(file_read(command, 1u << 20, &tar, &e), 0);
+		check_says(buf_str(&tar), "5 d/ 750 5:6 0 1000000001.000000000\n;\n"
+		                          "0 d/f 4711 5:6 5 1000000000.000000000\n@0:hello;\n"
+		                          "1 d/hard 4711 5:6 0 1000000000.000000000 -> d/f\n;\n"
+		                          "2 d/soft 777 5:6 0 1000000000.000000000 -> f\n;\n");
+		buf_free(&tar);
+	}
+	for (size_t i = 0; i < TEST_N(sparse); i++) {
+		struct buf tar = { 0 }, out = { 0 };
+		const char *end;
+
+		TEST_ROW(i);
+		snprintf(command, sizeof(command), "cd %s && tar %s --owner=5 -S -cf t holes", dir,
+		         sparse[i]);
+		free(sh(command));
+		snprintf(command, sizeof(command), "%s/t", dir);
+		CHECK_INT(file_read(command, 1u << 20, &tar, &e), 0);
+		CHECK_INT(say(buf_str(&tar), 13, &out, &e), 0);
+		CHECK(str_starts(buf_str(&out), "0 holes 644 5:"));
+		CHECK(str_find(buf_str(&out), " 4000000 1000000000.000000000\n@0:start"));
+		end = str_find(buf_str(&out), "end");
+		CHECK(end != NULL);
+		buf_free(&tar);
+		buf_free(&out);
+	}
+	CHECK_INT(file_remove_tree(dir, &e), 0);
 }
 
 TEST_MAIN(TEST(ignore_patterns_match_as_documented),
           TEST(what_is_no_pattern_is_refused_with_its_line), TEST(too_many_patterns_are_refused),
           TEST(hostile_patterns_end), TEST(a_tree_is_packed_as_tar_understands_it),
-          TEST(the_first_file_is_read_back))
+          TEST(the_first_file_is_read_back), TEST(numbers_of_any_size_are_written_and_read),
+          TEST(sizes_from_8_gib_are_written_and_read), TEST(extended_headers_say_more),
+          TEST(malformed_archives_are_refused), TEST(endless_headers_have_limits),
+          TEST(archives_of_gnu_tar_are_read))

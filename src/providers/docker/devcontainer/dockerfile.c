@@ -6,9 +6,9 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "base/tar.h"
 #include "providers/docker/devcontainer/dockerignore.h"
 #include "providers/docker/engine/progress.h"
-#include "providers/docker/engine/tar.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>

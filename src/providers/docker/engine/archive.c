@@ -202,7 +202,7 @@ int archive_put_text(struct engine *g, const char *container, const char *path, 
 
 static int sink(void *arg, struct str bytes, struct err *e)
 {
-	return tar_reader_feed(arg, bytes, e);
+	return tar_first_feed(arg, bytes, e);
 }
 
 /* Where a link at path leads, without leaving the root. */
@@ -218,7 +218,7 @@ static char *follow(const char *path, const char *to)
 	return mem_dup(to);
 }
 
-static int get_once(struct engine *g, const char *container, const char *path, struct tar_reader *t,
+static int get_once(struct engine *g, const char *container, const char *path, struct tar_first *t,
                     struct deadline d, struct err *e)
 {
 	struct buf target = { 0 };
@@ -246,7 +246,7 @@ int archive_get(struct engine *g, const char *container, const char *path, size_
 	int rc = -1;
 
 	for (int i = 0; i < LINKS_MAX; i++) {
-		struct tar_reader t = { .max = max };
+		struct tar_first t = { .max = max };
 		char type, *next = NULL;
 
 		rc = get_once(g, container, at, &t, d, e);
@@ -257,7 +257,7 @@ int archive_get(struct engine *g, const char *container, const char *path, size_
 			buf_add_str(out, buf_str(&t.out));
 		if (rc == 0 && entry)
 			*entry = t.first;
-		tar_reader_free(&t);
+		tar_first_free(&t);
 		if (rc < 0 || !next)
 			break;
 		free(at);

@@ -3,8 +3,8 @@
 #ifndef PROVIDERS_DOCKER_ENGINE_ARCHIVE_H
 #define PROVIDERS_DOCKER_ENGINE_ARCHIVE_H
 
+#include "base/tar.h"
 #include "providers/docker/engine/engine.h"
-#include "providers/docker/engine/tar.h"
 
 /* Puts the host's file at path (absolute; its directories are made) with mode 0755, owner root. first: archive entries that
  * go with it, since each call on a container that does not run costs a mount of its files. */
