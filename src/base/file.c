@@ -314,38 +314,56 @@ static void remove_top(int parent, const char *name, struct removal *r)
 		removal_failed(r, errno, "remove directory", name);
 }
 
-int file_remove_tree(const char *path, struct err *e)
+static bool is_name(const char *name)
+{
+	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static int remove_named(int dirfd, const char *name, const char *path, struct err *e)
 {
 	struct removal r = { 0 };
 	struct stat st;
-	char *dir;
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	int fd;
 
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return err_set(e, ERR_OTHER, 0, "refuse to remove \"%s\"", path);
-	if (lstat(path, &st) < 0)
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "stat %s", path);
-	dir = dir_of(path);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) {
-		err_sys(e, errno, "open directory %s", dir);
-		free(dir);
-		return -1;
-	}
-	free(dir);
 	if (S_ISDIR(st.st_mode))
-		remove_top(fd, name, &r);
+		remove_top(dirfd, name, &r);
 	else
-		remove_entry(fd, name, &r);
-	close(fd);
+		remove_entry(dirfd, name, &r);
 	if (r.failed == 0)
 		return 0;
 	*e = r.first;
 	if (r.failed > 1)
 		return err_wrap(e, "remove %s (%u entries failed)", path, r.failed);
 	return err_wrap(e, "remove %s", path);
+}
+
+int file_remove_at(int dirfd, const char *name, struct err *e)
+{
+	if (!is_name(name))
+		return err_set(e, ERR_OTHER, 0, "refuse to remove \"%s\"", name);
+	return remove_named(dirfd, name, name, e);
+}
+
+int file_remove_tree(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char *dir;
+	int fd, rc;
+
+	if (!is_name(name))
+		return err_set(e, ERR_OTHER, 0, "refuse to remove \"%s\"", path);
+	dir = dir_of(path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		rc = 0; /* nothing can be in it */
+	else if (fd < 0)
+		rc = err_sys(e, errno, "open directory %s", dir);
+	else
+		rc = remove_named(fd, name, path, e);
+	fd_close(&fd);
+	free(dir);
+	return rc;
 }
 
 bool file_exists(const char *path)

@@ -29,6 +29,8 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e);
  * mount (a bind mount of the same device either) or the tree; goes on past failures and reports the first (and how many more). A missing
  * path is success. */
 int file_remove_tree(const char *path, struct err *e);
+/* The same for name, one component, in the directory dirfd. */
+int file_remove_at(int dirfd, const char *name, struct err *e);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 int file_fsync_dir(const char *path, struct err *e);
