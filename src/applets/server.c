@@ -164,10 +164,10 @@ static bool signals_step(int fd)
 	return true;
 }
 
-static int loop(struct srv *s, struct err *e)
+static int loop(struct srv *s, int sig, struct err *e)
 {
 	struct pollset ps = { 0 };
-	int sig = signals_open(e), rc = sig < 0 ? -1 : 0;
+	int rc = 0;
 
 	while (rc == 0 && signals_step(sig)) {
 		pollset_reset(&ps);
@@ -178,7 +178,6 @@ static int loop(struct srv *s, struct err *e)
 		httpd_step(s->httpd, &ps);
 		jobs_step(s);
 	}
-	fd_close(&sig);
 	pollset_free(&ps);
 	return rc;
 }
@@ -222,7 +221,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		.max_body = JSON_BODY_MAX,
 		.ws_queue_max = 2u << 20,
 	};
-	int rc;
+	int rc, sig = -1;
 
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is the error of one write, not our end */
 	log_set_sink(server_log_line, &s); /* what the store sets aside is said there, too */
@@ -239,13 +238,17 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		rc = httpd_listen(s.httpd, o->addr, o->port, tls, e);
 	if (rc == 0 && o->unix_path)
 		rc = httpd_listen_unix(s.httpd, o->unix_path, e);
+	/* Whoever has read the announcement may end us. */
+	if (rc == 0 && (sig = signals_open(e)) < 0)
+		rc = -1;
 	if (rc == 0)
 		rc = announce(&s, o, e);
 	if (rc == 0 && o->reference_keys)
 		log_warn("server: --reference-keys: every key, a workspace's too, may do nearly "
 		         "everything, such as make client keys and read git tokens");
 	if (rc == 0)
-		rc = loop(&s, e);
+		rc = loop(&s, sig, e);
+	fd_close(&sig);
 	httpd_free(s.httpd);
 	log_set_sink(NULL, NULL);
 	srv_close(&s);

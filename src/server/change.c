@@ -12,6 +12,7 @@
 struct part {
 	const struct rec *old; /* NULL: draft is new */
 	struct rec *draft;     /* NULL: old is to go */
+	uint32_t bytes;        /* of draft in the log */
 };
 
 struct change {
@@ -49,7 +50,7 @@ static struct part *part_of(struct change *ch, const struct rec *r)
 static struct rec *add_part(struct change *ch, const struct rec *old, struct rec *draft)
 {
 	ch->parts = mem_realloc(ch->parts, (ch->n + 1) * sizeof(*ch->parts));
-	ch->parts[ch->n++] = (struct part){ old, draft };
+	ch->parts[ch->n++] = (struct part){ old, draft, 0 };
 	return draft;
 }
 
@@ -116,7 +117,7 @@ static int check(const struct change *ch, struct err *e)
 	return 0;
 }
 
-static void write_line(const struct change *ch, struct buf *line)
+static void write_line(struct change *ch, struct buf *line)
 {
 	jw_arr(line);
 	/* Removals come first: an id may be given anew in the same change. */
@@ -125,7 +126,7 @@ static void write_line(const struct change *ch, struct buf *line)
 			disk_remove(line, ch->parts[i].old);
 	for (size_t i = 0; i < ch->n; i++)
 		if (ch->parts[i].draft)
-			disk_put(line, ch->parts[i].draft);
+			ch->parts[i].bytes = disk_put(line, ch->parts[i].draft);
 	jw_arr_end(line);
 }
 
@@ -144,6 +145,7 @@ static struct rec *publish(struct change *ch, struct part *p)
 			index_update(x, r, p->draft);
 			rec_free(p->draft);
 		} else {
+			disk_forget(ch->s, r);
 			index_remove(x, r);
 			rec_free(r);
 			r = NULL;
@@ -161,20 +163,18 @@ static void publish_all(struct change *ch, bool durable)
 	for (size_t i = 0; i < ch->n; i++) {
 		if (ch->parts[i].draft)
 			continue;
-		disk_stale(ch->s, ch->parts[i].old);
 		publish(ch, &ch->parts[i]);
 		ch->parts[i].old = NULL;
 	}
-	for (size_t i = 0; i < ch->n; i++)
-		if (ch->parts[i].draft)
-			now[n++] = publish(ch, &ch->parts[i]);
-	for (size_t i = 0; i < n; i++) {
-		now[i]->beaten = !durable;
+	for (size_t i = 0; i < ch->n; i++) {
+		if (!ch->parts[i].draft)
+			continue;
+		now[n] = publish(ch, &ch->parts[i]);
+		now[n]->beaten = !durable;
 		if (durable)
-			disk_stale(ch->s, now[i]);
+			disk_placed(ch->s, now[n], ch->s->disk->last, ch->parts[i].bytes);
+		n++;
 	}
-	if (durable)
-		disk_follow(ch->s);
 	for (size_t i = 0; ch->s->published && i < n; i++)
 		ch->s->published(ch->s->arg, now[i]);
 	free(now);
@@ -189,10 +189,12 @@ int change_commit(struct change *ch, struct err *e)
 		write_line(ch, &line);
 		rc = disk_append(ch->s, buf_str(&line), e);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		err_wrap(e, "not saved");
-	else
+	} else {
 		publish_all(ch, true);
+		disk_tidy(ch->s, line.n);
+	}
 	buf_wipe(&line);
 	change_drop(ch);
 	return rc;

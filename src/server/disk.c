@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing: the journal, and the files that follow it. See disk.h. */
+/* Writing the log. See disk.h. */
 #include "server/disk.h"
 
 #include "base/file.h"
@@ -13,37 +13,36 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHECKPOINT_BYTES (256 << 10)    /* the journal's length that brings one */
-#define JOURNAL_MAX (64ll << 20)        /* when the files cannot be written for long */
+#define SEGMENT_BYTES (1 << 20)         /* length that begins another */
 #define CHANGE_MAX ((size_t)(8u << 20)) /* bytes of one change */
+#define SLACK_BYTES (4u << 20)          /* what may be superseded in any case */
+#define MOVE_BYTES 4096                 /* moved with a change, besides its own length twice */
+#define MOVE_MAX (1u << 20)
 
-struct stale {
-	enum kind kind;
-	char *id;
-};
-
-void disk_rec_path(struct buf *b, enum kind kind, const char *id)
+void disk_segment_name(char name[SEGMENT_NAME_SIZE], unsigned number)
 {
-	buf_addf(b, "%s/", kind_dir(kind));
-	/* Ids are any text (protocol 1.4): one that is no plain name is stored under its hash. */
-	if (str_is_id(str_of(id)) && id[0] != '.' && strlen(id) <= 100) {
-		buf_adds(b, id);
-	} else {
-		unsigned char hash[32];
-
-		crypto_sha256(id, strlen(id), hash);
-		buf_addc(b, '=');
-		buf_add_hex(b, hash, sizeof(hash));
-	}
-	buf_adds(b, ".json");
+	snprintf(name, SEGMENT_NAME_SIZE, "%08u", number);
 }
 
-void disk_put(struct buf *line, const struct rec *r)
+uint32_t disk_put(struct buf *line, const struct rec *r)
 {
+	size_t before = line->n;
+
 	jw_obj(line);
 	jw_kstr(line, "put", kind_dir((enum kind)r->kind));
 	jw_key(line, "rec");
 	rec_write_all(r, line);
+	jw_obj_end(line);
+	return (uint32_t)(line->n - before);
+}
+
+void disk_beat(struct buf *line, const struct rec *r)
+{
+	jw_obj(line);
+	jw_kstr(line, "beat", kind_dir((enum kind)r->kind));
+	jw_kstr(line, "id", rec_text(r, kind_id((enum kind)r->kind)));
+	jw_key(line, "rec");
+	rec_write_some(r, line, "md");
 	jw_obj_end(line);
 }
 
@@ -55,6 +54,44 @@ void disk_remove(struct buf *line, const struct rec *r)
 	jw_obj_end(line);
 }
 
+static uint32_t *last_size(struct disk *d)
+{
+	return &d->sizes[d->last - d->oldest];
+}
+
+static int sync_dir(struct disk *d, struct err *e)
+{
+	/* Some file systems cannot sync a directory; that is no reason to refuse the write. */
+	if (fsync(d->dir_fd) < 0 && errno != EINVAL && errno != ENOTSUP)
+		return err_sys(e, errno, "sync " DISK_LOG_DIR);
+	return 0;
+}
+
+int disk_add_segment(struct disk *d, struct err *e)
+{
+	unsigned number = d->last + 1;
+	char name[SEGMENT_NAME_SIZE];
+	int fd;
+
+	disk_segment_name(name, number);
+	fd = openat(d->dir_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, errno, "create " DISK_LOG_DIR "/%s", name);
+	if (sync_dir(d, e) < 0) {
+		close(fd);
+		unlinkat(d->dir_fd, name, 0);
+		return -1;
+	}
+	fd_close(&d->fd);
+	d->fd = fd;
+	d->last = number;
+	if (!d->oldest)
+		d->oldest = number;
+	d->sizes = mem_realloc(d->sizes, (number - d->oldest + 1) * sizeof(*d->sizes));
+	*last_size(d) = 0;
+	return 0;
+}
+
 static int write_at(int fd, struct str data, off_t at, struct err *e)
 {
 	while (data.n) {
@@ -63,7 +100,7 @@ static int write_at(int fd, struct str data, off_t at, struct err *e)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys(e, errno, "write the journal");
+			return err_sys(e, errno, "write the log");
 		data.p += n;
 		data.n -= (size_t)n;
 		at += n;
@@ -71,218 +108,168 @@ static int write_at(int fd, struct str data, off_t at, struct err *e)
 	return 0;
 }
 
-/* Takes a line back that could not be written or synced: it must not come true at the next start. */
+/* Takes a line back that could not be written or synced: it must not come true at the next start.
+ * A failed sync may also have lost what was moved before it: then only the disk knows. */
 static void cut_back(struct disk *d)
 {
-	if (ftruncate(d->journal_fd, d->journal_size) == 0 && fdatasync(d->journal_fd) == 0)
+	if (ftruncate(d->fd, (off_t)*last_size(d)) == 0 && fdatasync(d->fd) == 0 && !d->lost)
 		return;
 	d->broken = true;
-	log_error("server: the journal cannot be cut back: %s; changes are refused until a restart",
+	log_error("server: the log cannot be cut back: %s; changes are refused until a restart",
 	          strerror(errno));
 }
 
-int disk_append(struct store *s, struct str ops, struct err *e)
+static int write_line(struct disk *d, struct str ops, bool sync, struct err *e)
 {
-	struct disk *d = s->disk;
 	struct buf line = { 0 };
 	unsigned char hash[32];
 	int rc = -1;
 
-	if (d->broken)
-		return err_set(e, ERR_SYS, EIO,
-		               "an earlier write failed and could not be undone; free the disk and "
-		               "restart the server");
-	if (ops.n > CHANGE_MAX)
-		return err_set(e, ERR_LIMIT, 0, "the change has %zu bytes, the limit is %zu", ops.n,
-		               CHANGE_MAX);
-	if (d->journal_size > JOURNAL_MAX)
-		return err_set(e, ERR_SYS, ENOSPC,
-		               "the files below %s cannot be written; see server.log", s->dir);
 	crypto_sha256(ops.p, ops.n, hash);
 	buf_add_hex(&line, hash, 8);
 	buf_addc(&line, ' ');
 	buf_add_str(&line, ops);
 	buf_addc(&line, '\n');
-	if (write_at(d->journal_fd, buf_str(&line), d->journal_size, e) < 0)
+	if (write_at(d->fd, buf_str(&line), (off_t)*last_size(d), e) < 0) {
 		cut_back(d);
-	else if (fdatasync(d->journal_fd) < 0) {
-		err_sys(e, errno, "sync the journal");
+	} else if (sync && fdatasync(d->fd) < 0) {
+		err_sys(e, errno, "sync the log");
+		d->lost = d->unsynced;
 		cut_back(d);
 	} else {
-		d->journal_size += (off_t)line.n;
+		*last_size(d) += (uint32_t)line.n;
+		d->total += line.n;
+		d->unsynced = !sync;
 		rc = 0;
 	}
 	buf_wipe(&line);
 	return rc;
 }
 
-void disk_stale(struct store *s, const struct rec *r)
+/* All that was written is synced: segments without a record that counts can go. The directory is
+ * synced after each, or one might come back without a later one, which had removals for it. */
+static void drop_dead(struct disk *d)
 {
-	struct disk *d = s->disk;
+	struct err e = { 0 };
+	char name[SEGMENT_NAME_SIZE];
 
-	if (d->n_stale == d->stale_cap) {
-		d->stale_cap = d->stale_cap ? 2 * d->stale_cap : 64;
-		d->stale = mem_realloc(d->stale, d->stale_cap * sizeof(*d->stale));
+	while (d->oldest < d->last && (!d->first || d->first->segment > d->oldest)) {
+		disk_segment_name(name, d->oldest);
+		if (unlinkat(d->dir_fd, name, 0) < 0 && errno != ENOENT)
+			err_sys(&e, errno, "remove " DISK_LOG_DIR "/%s", name);
+		if (e.kind || sync_dir(d, &e) < 0) {
+			log_warn("server: %s", e.msg);
+			return;
+		}
+		d->total -= d->sizes[0];
+		d->oldest++;
+		memmove(d->sizes, d->sizes + 1, (d->last - d->oldest + 1) * sizeof(*d->sizes));
 	}
-	d->stale[d->n_stale++] = (struct stale){
-		(enum kind)r->kind, mem_dup(rec_text(r, kind_id((enum kind)r->kind)))
-	};
 }
 
-static int by_kind_and_id(const void *a, const void *b)
+/* A new segment when the last is long enough; when there can be none, that one serves on. It must be
+ * synced before: a crash may only cut the end of the log. */
+static void rotate(struct disk *d)
 {
-	const struct stale *x = a, *y = b;
+	struct err e = { 0 };
 
-	return x->kind != y->kind ? (x->kind > y->kind) - (x->kind < y->kind)
-	                          : strcmp(x->id, y->id);
-}
-
-static void unique(struct disk *d)
-{
-	size_t kept = 0;
-
-	qsort(d->stale, d->n_stale, sizeof(*d->stale), by_kind_and_id);
-	for (size_t i = 0; i < d->n_stale; i++) {
-		if (kept && by_kind_and_id(&d->stale[kept - 1], &d->stale[i]) == 0)
-			free(d->stale[i].id);
-		else
-			d->stale[kept++] = d->stale[i];
-	}
-	d->n_stale = kept;
-}
-
-static int open_spare(struct disk *d, const char *path, int flags)
-{
-	int fd = open(path, flags | O_CLOEXEC, 0600);
-
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && d->spare_fd >= 0) {
-		fd_close(&d->spare_fd);
-		fd = open(path, flags | O_CLOEXEC, 0600);
-	}
-	return fd;
-}
-
-static void take_spare(struct disk *d)
-{
-	if (d->spare_fd < 0)
-		d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static int write_file(struct store *s, const struct rec *r, const char *tmp, struct err *e)
-{
-	int fd = open_spare(s->disk, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
-	struct buf text = { 0 };
-	int rc;
-
-	if (fd < 0)
-		return err_sys(e, errno, "create %s", tmp);
-	rec_write_all(r, &text);
-	buf_addc(&text, '\n');
-	rc = file_write_all(fd, buf_str(&text), tmp, e);
-	if (rc == 0 && fsync(fd) < 0)
-		rc = err_sys(e, errno, "sync %s", tmp);
-	if (close(fd) < 0 && rc == 0)
-		rc = err_sys(e, errno, "close %s", tmp);
-	take_spare(s->disk);
-	buf_wipe(&text);
-	return rc;
-}
-
-static int follow_one(struct store *s, const struct stale *st, struct err *e)
-{
-	const struct rec *r = index_find(s->index, st->kind, kind_id(st->kind), st->id);
-	struct buf path = { 0 }, tmp = { 0 };
-	int rc = 0;
-
-	buf_addf(&path, "%s/", s->dir);
-	disk_rec_path(&path, st->kind, st->id);
-	buf_addf(&tmp, "%s.tmp-%ld", buf_cstr(&path), (long)getpid());
-	if (!r) {
-		if (unlink(buf_cstr(&path)) < 0 && errno != ENOENT)
-			rc = err_sys(e, errno, "remove %s", buf_cstr(&path));
+	if (*last_size(d) < SEGMENT_BYTES)
+		return;
+	if (d->unsynced && fdatasync(d->fd) < 0) {
+		err_sys(&e, errno, "sync the log");
+		d->lost = d->broken = true;
 	} else {
-		rc = write_file(s, r, buf_cstr(&tmp), e);
-		if (rc == 0 && rename(buf_cstr(&tmp), buf_cstr(&path)) < 0)
-			rc = err_sys(e, errno, "rename %s", buf_cstr(&tmp));
-		if (rc < 0)
-			unlink(buf_cstr(&tmp));
+		d->unsynced = false;
+		disk_add_segment(d, &e);
 	}
-	buf_free(&path);
-	buf_free(&tmp);
-	return rc;
+	if (e.kind)
+		log_warn("server: %s", e.msg);
 }
 
-static int sync_dir(struct store *s, enum kind kind, struct err *e)
-{
-	char *dir = store_path(s, kind_dir(kind));
-	int fd = open_spare(s->disk, dir, O_RDONLY | O_DIRECTORY);
-	int rc = 0;
-
-	/* Some file systems cannot sync a directory; that is no reason to refuse the write. */
-	if (fd < 0)
-		rc = err_sys(e, errno, "open directory %s", dir);
-	else if (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)
-		rc = err_sys(e, errno, "sync directory %s", dir);
-	fd_close(&fd);
-	take_spare(s->disk);
-	free(dir);
-	return rc;
-}
-
-int disk_checkpoint(struct store *s, struct err *e)
+int disk_append(struct store *s, struct str ops, struct err *e)
 {
 	struct disk *d = s->disk;
-	bool touched[K_N] = { false };
 
-	d->checkpoint_at = CHECKPOINT_BYTES;
-	if (!d->n_stale && !d->journal_size)
-		return 0;
-	unique(d);
-	for (size_t i = 0; i < d->n_stale; i++) {
-		if (follow_one(s, &d->stale[i], e) < 0)
-			return -1;
-		touched[d->stale[i].kind] = true;
-	}
-	for (int k = 0; k < K_N; k++)
-		if (touched[k] && sync_dir(s, (enum kind)k, e) < 0)
-			return -1;
-	if (ftruncate(d->journal_fd, 0) < 0)
-		return err_sys(e, errno, "empty the journal");
-	d->journal_size = 0;
-	for (size_t i = 0; i < d->n_stale; i++)
-		free(d->stale[i].id);
-	d->n_stale = 0;
-	/* Lines that came back after a power cut would undo what is changed from now on. */
-	if (fdatasync(d->journal_fd) < 0) {
-		d->broken = true;
-		return err_sys(e, errno, "sync the empty journal");
-	}
+	if (ops.n > CHANGE_MAX)
+		return err_set(e, ERR_LIMIT, 0, "the change has %zu bytes, the limit is %zu", ops.n,
+		               CHANGE_MAX);
+	rotate(d);
+	if (d->broken)
+		return err_set(e, ERR_SYS, EIO,
+		               "an earlier write failed and could not be undone; free the disk and "
+		               "restart the server");
+	if (*last_size(d) > DISK_SEGMENT_MAX - 2 * CHANGE_MAX)
+		return err_set(e, ERR_SYS, ENOSPC,
+		               "no segment can be added to %s/%s; see server.log", s->dir,
+		               DISK_LOG_DIR);
+	if (write_line(d, ops, true, e) < 0)
+		return -1;
+	drop_dead(d);
 	return 0;
 }
 
-void disk_follow(struct store *s)
+static void unlink_rec(struct disk *d, struct rec *r)
+{
+	if (!r->segment)
+		return;
+	*(r->written_before ? &r->written_before->written_after : &d->first) = r->written_after;
+	*(r->written_after ? &r->written_after->written_before : &d->newest) = r->written_before;
+	d->live -= r->bytes;
+	r->segment = 0;
+}
+
+void disk_placed(struct store *s, struct rec *r, unsigned segment, uint32_t bytes)
 {
 	struct disk *d = s->disk;
-	struct err e = { 0 };
 
-	if (d->journal_size < d->checkpoint_at)
+	unlink_rec(d, r);
+	r->segment = segment;
+	r->bytes = bytes;
+	r->written_before = d->newest;
+	r->written_after = NULL;
+	*(d->newest ? &d->newest->written_after : &d->first) = r;
+	d->newest = r;
+	d->live += bytes;
+}
+
+void disk_forget(struct store *s, struct rec *r)
+{
+	unlink_rec(s->disk, r);
+}
+
+void disk_tidy(struct store *s, size_t bytes)
+{
+	struct disk *d = s->disk;
+	struct buf line = { 0 };
+	struct err e = { 0 };
+	size_t budget = bytes < MOVE_MAX / 2 ? 2 * bytes + MOVE_BYTES : MOVE_MAX;
+	struct rec *r = d->first, *end, *next;
+
+	if (d->broken || d->total < 2 * d->live + SLACK_BYTES || d->oldest == d->last)
 		return;
-	if (disk_checkpoint(s, &e) < 0) {
-		d->checkpoint_at = d->journal_size + CHECKPOINT_BYTES;
-		log_warn("server: %s; the journal keeps the changes until it can be written",
-		         e.msg);
+	jw_arr(&line);
+	for (; r && r->segment == d->oldest && line.n < budget; r = r->written_after)
+		disk_put(&line, r);
+	jw_arr_end(&line);
+	end = r;
+	/* Not synced: the next change sees to that, and till then the old segment stays. */
+	if (line.n > 2 && write_line(d, buf_str(&line), false, &e) == 0) {
+		for (r = d->first; r != end; r = next) {
+			next = r->written_after;
+			r->beaten = false;
+			disk_placed(s, r, d->last, r->bytes);
+		}
 	}
+	buf_wipe(&line);
 }
 
 void disk_close(struct disk *d)
 {
 	if (!d)
 		return;
-	for (size_t i = 0; i < d->n_stale; i++)
-		free(d->stale[i].id);
-	free(d->stale);
-	fd_close(&d->journal_fd);
-	fd_close(&d->spare_fd);
+	free(d->sizes);
+	fd_close(&d->fd);
+	fd_close(&d->dir_fd);
 	fd_close(&d->lock_fd);
 	free(d);
 }

@@ -1,44 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store's directory. A change is one line of `journal`, "<16 hex of SHA-256> <JSON>\n", appended
- * and synced through a descriptor that is always open: that is the moment from which it counts.
- * The files of the records follow in a checkpoint, after which the journal is empty again; it is
- * replayed at the start. A line that cannot be written whole is cut off again.
+ * The store's directory: a log in `records/`, cut into segments 00000001, 00000002 …. A change is one
+ * line, "<16 hex of SHA-256> <JSON>\n", appended to the last segment and synced: that is the moment
+ * from which it counts. A line that cannot be written whole is cut off again. The start reads all
+ * segments in order.
+ *
+ * What is superseded leaves the log from its oldest end: each change also moves a bounded number of
+ * records that the oldest segment still has to the end of the log, and a segment that has none left
+ * is removed, once what was moved is synced. So a change costs the same however much is stored, the
+ * log stays below a few times what is alive, and a removal is forgotten only after what it removed.
  */
 #ifndef SERVER_DISK_H
 #define SERVER_DISK_H
 
 #include "server/index.h"
 
+#define DISK_LOG_DIR "records"
+#define DISK_SEGMENT_MAX (64u << 20) /* bytes; one is that long only when no other can be made */
+
 struct disk {
-	int lock_fd, journal_fd;
-	int spare_fd; /* given up when the process has no other descriptor left */
-	off_t journal_size, checkpoint_at;
-	bool broken; /* what the journal ends with is not known: nothing is taken any more */
-	struct stale *stale; /* records whose files are older than the journal */
-	size_t n_stale, stale_cap;
-	size_t bad_files;
+	int lock_fd, dir_fd, fd; /* fd: of the last segment */
+	bool broken;         /* what the log ends with is not known: nothing is taken any more */
+	bool unsynced, lost; /* of what was moved: is any not synced, and did a sync of it fail? */
+	unsigned oldest, last;
+	uint32_t *sizes;            /* bytes of each segment, from the oldest */
+	uint64_t total, live;       /* bytes of the log, and of the records that count */
+	struct rec *first, *newest; /* as they were last written */
+	size_t damaged;             /* lines and files that were set aside */
 };
 
 /* disk_load.c. Of an index that is empty. */
 int disk_open(struct store *s, struct err *e);
 void disk_close(struct disk *d); /* NULL is fine */
 
-/* One operation of a line: r is what is stored from now on, or (remove) no more. */
-void disk_put(struct buf *line, const struct rec *r);
+/* One operation of a line, made by the caller as a JSON array: r is what is stored from now on
+ * (returns its bytes); its fields md… are what a heartbeat set; or it is stored no more. */
+uint32_t disk_put(struct buf *line, const struct rec *r);
+void disk_beat(struct buf *line, const struct rec *r);
 void disk_remove(struct buf *line, const struct rec *r);
-/* Durable when it returns 0; else the journal is as it was. */
+/* Durable when it returns 0; else the log is as it was. */
 int disk_append(struct store *s, struct str ops, struct err *e);
-/* The record's file is to be written again, or removed when there is no such record. */
-void disk_stale(struct store *s, const struct rec *r);
-/* When the journal has become long. A failure is logged: the journal keeps what is not written. */
-void disk_follow(struct store *s);
-/* Writes all stale files and empties the journal. */
-int disk_checkpoint(struct store *s, struct err *e);
+/* r's newest version is in a segment; or it is to be freed. */
+void disk_placed(struct store *s, struct rec *r, unsigned segment, uint32_t bytes);
+void disk_forget(struct store *s, struct rec *r);
+/* After a change of so many bytes: moves what is to be moved. A failure is of no consequence. */
+void disk_tidy(struct store *s, size_t bytes);
 
-/* Path of a record's file below the store's directory. */
-void disk_rec_path(struct buf *b, enum kind kind, const char *id);
+/* For disk_load.c: name of a segment, and the next one as the last. */
+#define SEGMENT_NAME_SIZE 16
+void disk_segment_name(char name[SEGMENT_NAME_SIZE], unsigned number);
+int disk_add_segment(struct disk *d, struct err *e);
 /* Renames path to the first free "<path>.bad-N" and says so. */
 void disk_set_aside(struct store *s, const char *path, const struct err *why);
+
+/* disk_import.c: files of single records, "<kind>/<id>.json", as earlier versions had them, and as a
+ * person repairs one. What the store does not have is added; they are removed then. */
+int disk_import(struct store *s, struct err *e);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading the store's directory. A file that is damaged is set aside and said; nothing is concluded
- * from what is not there. A file that merely cannot be read now ends the start: it may be whole.
+ * Reading the store's directory. A line that is damaged is set aside and said; nothing is concluded
+ * from what is not there. A file that cannot be read, or is missing, ends the start.
  */
 #include "server/disk.h"
+#include "server/replay.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/tls.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -19,16 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MAX (16u << 20)
-#define JOURNAL_FILE "journal"
-#define JOURNAL_READ_MAX (256u << 20)
-
-/* Records of one kind as they are read, in the folder's order. */
-struct list {
-	struct rec **p;
-	size_t n, cap;
-};
-
 void disk_set_aside(struct store *s, const char *path, const struct err *why)
 {
 	struct buf to = { 0 };
@@ -37,7 +27,7 @@ void disk_set_aside(struct store *s, const char *path, const struct err *why)
 		buf_reset(&to);
 		buf_addf(&to, "%s.bad-%u", path, i);
 	}
-	s->disk->bad_files++;
+	s->disk->damaged++;
 	if (rename(path, buf_cstr(&to)) < 0)
 		log_warn("server: %s; it is ignored", why->msg);
 	else
@@ -47,243 +37,145 @@ void disk_set_aside(struct store *s, const char *path, const struct err *why)
 	buf_free(&to);
 }
 
-/* Is what is wrong with a file in its bytes? Then it stays wrong. */
-static bool is_damage(const struct err *e)
+/* Takes the damaged lines out of a segment into a file of their own. */
+static void set_lines_aside(struct store *s, const char *path, struct str bad, struct str good)
 {
-	return e->kind == ERR_PARSE || e->kind == ERR_LIMIT ||
-	       (e->kind == ERR_SYS && (e->code == EIO || e->code == EISDIR || e->code == ELOOP));
-}
+	struct buf to = { 0 };
+	struct err e = { 0 };
 
-static int check_rec(const struct rec *r, const char *name, struct err *e)
-{
-	struct buf path = { 0 };
-	const char *id = rec_get(r, kind_id((enum kind)r->kind)), *slash;
-	int rc = 0;
-
-	if (!id)
-		return err_set(e, ERR_PARSE, 0, "no stored resource");
-	disk_rec_path(&path, (enum kind)r->kind, id);
-	slash = strchr(buf_cstr(&path), '/');
-	/* A copy under another name would be a second record with the same id. */
-	if (strcmp(slash + 1, name) != 0)
-		rc = err_set(e, ERR_PARSE, 0, "the file of that id is %s", slash + 1);
-	buf_free(&path);
-	return rc;
-}
-
-static int read_rec(struct rec *r, const char *path, const char *name, struct err *e)
-{
-	struct buf text = { 0 };
-	struct json_doc *doc = NULL;
-	int rc = file_read(path, FILE_MAX, &text, e);
-
-	if (rc == 0 && !(doc = json_parse(buf_str(&text), FILE_MAX, e)))
-		rc = err_wrap(e, "%s", path);
-	if (doc) {
-		rc = rec_read_all(r, json_root(doc))
-		             ? check_rec(r, name, e)
-		             : err_set(e, ERR_PARSE, 0, "no stored resource");
-		if (rc < 0)
-			err_wrap(e, "%s", path);
+	for (unsigned i = 1; !to.n || file_exists(buf_cstr(&to)); i++) {
+		buf_reset(&to);
+		buf_addf(&to, "%s.bad-%u", path, i);
 	}
-	json_doc_free(doc);
-	buf_wipe(&text);
-	return rc;
+	s->disk->damaged++;
+	if (file_replace(buf_cstr(&to), 0600, bad, &e) == 0 &&
+	    file_replace(path, 0600, good, &e) == 0)
+		log_warn(
+			"server: %s has damaged lines, the changes in them are lost; they are set "
+			"aside as %s: a record that can be repaired comes back as %s/KIND/ID.json, "
+			"or restore a backup",
+			path, buf_cstr(&to), s->dir);
+	else
+		log_warn("server: %s has damaged lines, the changes in them are lost: %s", path,
+		         e.msg);
+	buf_free(&to);
 }
 
-static int load_file(struct store *s, enum kind kind, const char *path, const char *name,
-                     struct list *list, struct err *e)
+/* Bytes of text up to the last line's end. */
+static size_t whole_lines(const struct buf *text)
 {
-	struct rec *r = rec_new((int)kind);
+	size_t n = text->n;
 
-	if (read_rec(r, path, name, e) < 0) {
-		rec_free(r);
-		if (!is_damage(e))
-			return -1;
-		disk_set_aside(s, path, e);
-		err_clear(e);
-		return 0;
+	while (n && text->p[n - 1] != '\n')
+		n--;
+	return n;
+}
+
+static void replay_segment(struct store *s, unsigned number, const char *path, struct buf *text)
+{
+	struct str rest = buf_str(text), line;
+	struct buf bad = { 0 }, good = { 0 };
+
+	while (str_next(&rest, '\n', &line)) {
+		bool ok = !line.n || replay_line(s, line, number);
+
+		if (!ok && !bad.n)
+			buf_add(&good, text->p, (size_t)(line.p - text->p));
+		if (line.n && (!ok || bad.n)) {
+			buf_add_str(ok ? &good : &bad, line);
+			buf_addc(ok ? &good : &bad, '\n');
+		}
 	}
-	if (list->n == list->cap) {
-		list->cap = list->cap ? 2 * list->cap : 64;
-		list->p = mem_realloc(list->p, list->cap * sizeof(struct rec *));
+	if (bad.n) {
+		set_lines_aside(s, path, buf_str(&bad), buf_str(&good));
+		buf_reset(text);
+		buf_add_str(text, buf_str(&good));
 	}
-	list->p[list->n++] = r;
-	return 0;
+	buf_wipe(&bad);
+	buf_wipe(&good);
 }
 
-/* "x.json.tmp-123", of a write that was cut short and has another line in the journal. */
-static bool is_rest(const char *name)
+static int load_segment(struct store *s, unsigned number, struct buf *text, struct err *e)
 {
-	const char *at = str_find(str_of(name), ".json.tmp-");
+	struct disk *d = s->disk;
+	bool last = number == d->last;
+	char name[SEGMENT_NAME_SIZE];
+	char *dir = store_path(s, DISK_LOG_DIR), *path;
+	size_t had;
+	int rc;
 
-	if (!at)
-		return false;
-	for (at += strlen(".json.tmp-"); isdigit((unsigned char)*at); at++)
-		;
-	return *at == '\0';
-}
-
-static int by_seq(const void *a, const void *b)
-{
-	const struct rec *x = *(struct rec *const *)a, *y = *(struct rec *const *)b;
-
-	return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-static int load_kind(struct store *s, enum kind kind, struct err *e)
-{
-	char *dir = store_path(s, kind_dir(kind));
-	struct list list = { 0 };
-	int rc = file_mkdirs(dir, 0700, e);
-	DIR *d = rc == 0 ? opendir(dir) : NULL;
-
-	if (rc == 0 && !d)
-		rc = err_sys(e, errno, "read %s", dir);
-	for (struct dirent *f = d ? readdir(d) : NULL; rc == 0 && f; f = readdir(d)) {
-		char *path = path_join(dir, f->d_name);
-
-		if (f->d_name[0] != '.' && str_ends(str_of(f->d_name), ".json"))
-			rc = load_file(s, kind, path, f->d_name, &list, e);
-		else if (is_rest(f->d_name))
-			unlink(path);
-		free(path);
+	disk_segment_name(name, number);
+	path = path_join(dir, name);
+	buf_reset(text);
+	rc = file_read(path, DISK_SEGMENT_MAX, text, e);
+	if (rc < 0)
+		err_wrap(e, "the store cannot be read; restore a backup");
+	had = text->n;
+	/* What has no end was not answered: the write was cut short. */
+	if (last)
+		text->n = whole_lines(text);
+	if (rc == 0)
+		replay_segment(s, number, path, text);
+	if (rc == 0 && last) {
+		d->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (d->fd < 0)
+			rc = err_sys(e, errno, "open %s", path);
+		else if (text->n < had && ftruncate(d->fd, (off_t)text->n) < 0)
+			rc = err_sys(e, errno, "cut %s", path);
 	}
-	if (d)
-		closedir(d);
-	if (list.n)
-		qsort(list.p, list.n, sizeof(struct rec *), by_seq);
-	for (size_t i = 0; i < list.n; i++)
-		index_insert(s->index, list.p[i]);
-	free(list.p);
+	d->sizes[number - d->oldest] = (uint32_t)text->n;
+	d->total += text->n;
+	free(path);
 	free(dir);
 	return rc;
 }
 
-static void replay_remove(struct store *s, enum kind kind, const char *id)
+/* The oldest and the last segment; how many there are. */
+static size_t find_segments(struct disk *d, DIR *dir)
 {
-	struct rec *r = index_find(s->index, kind, kind_id(kind), id);
+	size_t n = 0;
 
-	if (!r)
-		return;
-	disk_stale(s, r);
-	index_remove(s->index, r);
-	rec_free(r);
-}
+	for (struct dirent *f = readdir(dir); f; f = readdir(dir)) {
+		int64_t number;
 
-static bool replay_put(struct store *s, enum kind kind, struct json obj)
-{
-	struct rec *draft = rec_new((int)kind), *r = NULL;
-	const char *id = rec_read_all(draft, obj) ? rec_get(draft, kind_id(kind)) : NULL;
-
-	if (!id) {
-		rec_free(draft);
-		return false;
+		if (strspn(f->d_name, "0123456789") != strlen(f->d_name) ||
+		    !str_to_i64(str_of(f->d_name), 1, UINT32_MAX - 1, &number))
+			continue;
+		if (!n || number < d->oldest)
+			d->oldest = (unsigned)number;
+		if (number > d->last)
+			d->last = (unsigned)number;
+		n++;
 	}
-	disk_stale(s, draft);
-	r = index_find(s->index, kind, kind_id(kind), id);
-	if (r && r->seq == draft->seq) {
-		index_update(s->index, r, draft);
-		rec_free(draft);
-		return true;
-	}
-	replay_remove(s, kind, id);
-	index_insert(s->index, draft);
-	return true;
+	return n;
 }
 
-static bool replay_op(struct store *s, struct json op)
-{
-	char *put = json_dup(json_get(op, "put")), *remove = json_dup(json_get(op, "remove"));
-	char *id = json_dup(json_get(op, "id"));
-	enum kind kind;
-	bool ok = false;
-
-	if (put && kind_of_dir(str_of(put), &kind)) {
-		ok = replay_put(s, kind, json_get(op, "rec"));
-	} else if (remove && id && kind_of_dir(str_of(remove), &kind)) {
-		replay_remove(s, kind, id);
-		ok = true;
-	}
-	free(put);
-	free(remove);
-	free(id);
-	return ok;
-}
-
-static bool is_whole(struct str line)
-{
-	unsigned char hash[32];
-	struct buf hex = { 0 };
-	bool ok = false;
-
-	if (line.n > 17 && line.p[16] == ' ') {
-		crypto_sha256(line.p + 17, line.n - 17, hash);
-		buf_add_hex(&hex, hash, 8);
-		ok = memcmp(hex.p, line.p, 16) == 0;
-		buf_free(&hex);
-	}
-	return ok;
-}
-
-static bool replay_line(struct store *s, struct str line)
-{
-	struct err e = { 0 };
-	struct json_doc *doc = NULL;
-	bool ok = is_whole(line);
-
-	if (ok)
-		doc = json_parse((struct str){ line.p + 17, line.n - 17 }, SIZE_MAX, &e);
-	ok = json_is_array(json_root(doc));
-	for (struct json op = json_first(json_root(doc)); json_present(op); op = json_next(op))
-		ok = replay_op(s, op) && ok;
-	json_doc_free(doc);
-	return ok;
-}
-
-/* Keeps a copy of a journal with a damaged line: its other lines count. */
-static void keep_copy(struct store *s, const char *path, struct str text)
-{
-	struct err why = { 0 }, e = { 0 };
-	struct buf copy = { 0 };
-
-	buf_addf(&copy, "%s.copy", path);
-	err_set(&why, ERR_PARSE, 0, "%s has damaged lines, the changes in them are lost", path);
-	if (file_replace(buf_cstr(&copy), 0600, text, &e) < 0)
-		log_warn("server: %s", e.msg);
-	disk_set_aside(s, buf_cstr(&copy), &why);
-	buf_free(&copy);
-}
-
-static int replay(struct store *s, struct err *e)
+static int load_log(struct store *s, struct err *e)
 {
 	struct disk *d = s->disk;
-	char *path = store_path(s, JOURNAL_FILE);
-	struct buf text = { 0 };
-	struct str rest, line;
-	bool damaged = false;
-	int rc = 0;
+	char *path = store_path(s, DISK_LOG_DIR);
+	int rc = file_mkdirs(path, 0700, e);
+	DIR *dir = rc == 0 ? opendir(path) : NULL;
+	size_t n = dir ? find_segments(d, dir) : 0;
+	struct buf text = { 0 }; /* of one after the other */
 
-	if (!file_exists(path))
-		rc = file_replace(path, 0600, (struct str){ NULL, 0 }, e);
-	if (rc == 0)
-		rc = file_read(path, JOURNAL_READ_MAX, &text, e);
-	/* What has no end was not answered: the write was cut short. */
-	while (text.n && text.p[text.n - 1] != '\n')
-		text.n--;
-	rest = buf_str(&text);
-	while (rc == 0 && str_next(&rest, '\n', &line))
-		damaged = (line.n && !replay_line(s, line)) || damaged;
-	if (damaged)
-		keep_copy(s, path, buf_str(&text));
-	if (rc == 0) {
-		d->journal_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-		if (d->journal_fd < 0)
-			rc = err_sys(e, errno, "open %s", path);
-		else if (ftruncate(d->journal_fd, (off_t)text.n) < 0)
-			rc = err_sys(e, errno, "cut %s", path);
-		d->journal_size = (off_t)text.n;
-	}
+	if (rc == 0 && !dir)
+		rc = err_sys(e, errno, "read %s", path);
+	if (dir)
+		closedir(dir);
+	if (rc == 0 && (d->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		rc = err_sys(e, errno, "open %s", path);
+	if (rc == 0 && n && n != (size_t)d->last - d->oldest + 1)
+		rc = err_set(e, ERR_PARSE, 0,
+		             "%s has %zu files of %08u to %08u; one is missing: bring it back, or "
+		             "restore a backup",
+		             path, n, d->oldest, d->last);
+	if (rc == 0 && !n)
+		rc = disk_add_segment(d, e);
+	else if (rc == 0)
+		d->sizes = mem_array(n, sizeof(*d->sizes));
+	for (unsigned i = 0; rc == 0 && i < n; i++)
+		rc = load_segment(s, d->oldest + i, &text, e);
 	buf_wipe(&text);
 	free(path);
 	return rc;
@@ -320,7 +212,11 @@ static int take_dir(struct store *s, struct err *e)
 		if (s->disk->lock_fd < 0)
 			rc = err_sys(e, errno, "open %s", lock);
 		else if (flock(s->disk->lock_fd, LOCK_EX | LOCK_NB) < 0)
-			rc = err_set(e, ERR_BUSY, errno, "another server uses %s", s->dir);
+			rc = err_set(
+				e, ERR_BUSY, errno,
+				"another server uses %s; stop it, or give another directory with "
+				"--data",
+				s->dir);
 	}
 	free(lock);
 	return rc;
@@ -328,21 +224,14 @@ static int take_dir(struct store *s, struct err *e)
 
 int disk_open(struct store *s, struct err *e)
 {
-	struct err later = { 0 };
 	int rc;
 
 	s->disk = mem_alloc(sizeof(*s->disk));
-	s->disk->lock_fd = s->disk->journal_fd = s->disk->spare_fd = -1;
+	s->disk->lock_fd = s->disk->dir_fd = s->disk->fd = -1;
 	rc = take_dir(s, e);
-	for (int k = 0; rc == 0 && k < K_N; k++)
-		rc = load_kind(s, (enum kind)k, e);
+	s->index->loading = true;
 	if (rc == 0)
-		rc = replay(s, e);
-	if (rc == 0) {
-		s->disk->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		/* A full disk must not keep the server from showing what there is. */
-		if (disk_checkpoint(s, &later) < 0)
-			log_warn("server: %s; the journal keeps the changes", later.msg);
-	}
-	return rc;
+		rc = load_log(s, e);
+	index_sort(s->index);
+	return rc == 0 ? disk_import(s, e) : -1;
 }

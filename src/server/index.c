@@ -235,15 +235,54 @@ void index_insert(struct index *x, struct rec *r)
 {
 	struct rec *before = x->last[r->kind];
 
-	for (; before && before->seq > r->seq; before = before->prev)
+	for (; before && before->seq > r->seq && !x->loading; before = before->prev)
 		x->work++;
 	r->prev = before;
 	r->next = before ? before->next : x->first[r->kind];
 	*(r->prev ? &r->prev->next : &x->first[r->kind]) = r;
 	*(r->next ? &r->next->prev : &x->last[r->kind]) = r;
-	for (int i = 0; i < REC_INDEXES; i++)
+	for (int i = 0; i < (x->loading ? 1 : REC_INDEXES); i++)
 		link_in(x, r, i);
 	count_numbers(x, r);
+}
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct rec *x = *(struct rec *const *)a, *y = *(struct rec *const *)b;
+
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static void sort_kind(struct index *x, int kind)
+{
+	struct rec **all, *r;
+	size_t n = 0, i = 0;
+
+	for (r = x->first[kind]; r; r = r->next)
+		n++;
+	if (!n)
+		return;
+	all = mem_array(n, sizeof(struct rec *));
+	for (r = x->first[kind]; r; r = r->next)
+		all[i++] = r;
+	qsort(all, n, sizeof(struct rec *), by_seq);
+	x->first[kind] = all[0];
+	x->last[kind] = all[n - 1];
+	for (i = 0; i < n; i++) {
+		all[i]->prev = i ? all[i - 1] : NULL;
+		all[i]->next = i + 1 < n ? all[i + 1] : NULL;
+		/* The first index names each once: its order does not matter. */
+		for (int k = 1; k < REC_INDEXES; k++)
+			link_in(x, all[i], k);
+	}
+	free(all);
+}
+
+void index_sort(struct index *x)
+{
+	x->loading = false;
+	for (int k = 0; k < K_N; k++)
+		sort_kind(x, k);
 }
 
 void index_remove(struct index *x, struct rec *r)
@@ -257,9 +296,9 @@ void index_remove(struct index *x, struct rec *r)
 
 void index_update(struct index *x, struct rec *r, struct rec *draft)
 {
-	bool moved[REC_INDEXES];
+	bool moved[REC_INDEXES] = { false };
 
-	for (int i = 0; i < REC_INDEXES; i++) {
+	for (int i = 0; i < (x->loading ? 0 : REC_INDEXES); i++) {
 		struct key have, want;
 		bool was = key_of(r, i, &have), is = key_of(draft, i, &want);
 

@@ -12,12 +12,14 @@ struct index {
 	size_t n_buckets, n_groups, past;
 	uint64_t seed, work;
 	int64_t next_seq;
+	bool loading; /* records come in any order and are found by id alone, until index_sort */
 };
 
 struct index *index_new(struct err *e);
 void index_free(struct index *x); /* with all records */
-/* Each at its place in the order of creation; at once when it is the newest. */
+/* Each at its place in the order of creation; at once when it is the newest, or while loading. */
 void index_insert(struct index *x, struct rec *r);
+void index_sort(struct index *x);                  /* the end of loading */
 void index_remove(struct index *x, struct rec *r); /* the caller frees it */
 /* r gets draft's values, and draft those of r. */
 void index_update(struct index *x, struct rec *r, struct rec *draft);

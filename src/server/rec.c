@@ -74,7 +74,7 @@ static void fields_free(struct rec *r)
 	}
 	free(r->fields);
 	r->fields = NULL;
-	r->n = 0;
+	r->n = r->room = 0;
 }
 
 void rec_free(struct rec *r)
@@ -90,7 +90,7 @@ struct rec *rec_copy(const struct rec *r)
 	struct rec *copy = rec_new(r->kind);
 
 	copy->seq = r->seq;
-	copy->n = r->n;
+	copy->n = copy->room = r->n;
 	copy->fields = mem_array(r->n, sizeof(*copy->fields));
 	for (unsigned i = 0; i < r->n; i++) {
 		set_name(&copy->fields[i], r->fields[i].name);
@@ -103,12 +103,14 @@ struct rec *rec_copy(const struct rec *r)
 void rec_swap(struct rec *a, struct rec *b)
 {
 	struct field *fields = a->fields;
-	unsigned n = a->n;
+	unsigned n = a->n, room = a->room;
 
 	a->fields = b->fields;
 	a->n = b->n;
+	a->room = b->room;
 	b->fields = fields;
 	b->n = n;
+	b->room = room;
 }
 
 int rec_kind(const struct rec *r)
@@ -212,7 +214,8 @@ static void set(struct rec *r, const char *name, struct str value, bool raw)
 	char *copy = mem_dupn(value.p ? value.p : "", value.n);
 
 	if (!f) {
-		r->fields = mem_realloc(r->fields, (r->n + 1) * sizeof(*f));
+		if (r->n == r->room)
+			r->fields = mem_realloc(r->fields, ++r->room * sizeof(*f));
 		f = &r->fields[r->n++];
 		*f = (struct field){ 0 };
 		set_name(f, name);
@@ -281,21 +284,55 @@ void rec_write_all(const struct rec *r, struct buf *b)
 	jw_obj_end(b);
 }
 
+void rec_write_some(const struct rec *r, struct buf *b, const char *prefix)
+{
+	jw_obj(b);
+	for (unsigned i = 0; i < r->n; i++)
+		if (str_starts(str_of(r->fields[i].name), prefix))
+			rec_write(r, b, r->fields[i].name, NULL);
+	jw_obj_end(b);
+}
+
+void rec_take_some(struct rec *r, struct json obj, const char *prefix)
+{
+	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
+		struct buf key = { 0 };
+
+		json_key(m, &key);
+		if (str_starts(buf_str(&key), prefix))
+			rec_set_value(r, buf_cstr(&key), m);
+		buf_free(&key);
+	}
+}
+
+/* As rec_set_value, for many: the bufs are used again. A text with a NUL is kept as JSON. */
+static void read_field(struct rec *r, struct json m, struct buf *key, struct buf *text)
+{
+	buf_reset(key);
+	buf_reset(text);
+	json_key(m, key);
+	if (strcmp(buf_cstr(key), "seq") == 0)
+		return;
+	if (json_string(m, text) && !memchr(buf_cstr(text), '\0', text->n))
+		set(r, buf_cstr(key), buf_str(text), false);
+	else
+		set(r, buf_cstr(key), json_raw(m), true);
+}
+
 bool rec_read_all(struct rec *r, struct json obj)
 {
+	struct buf key = { 0 }, text = { 0 };
 	int64_t seq;
 
 	if (!json_is_object(obj) || !json_i64(json_get(obj, "seq"), 0, INT64_MAX, &seq))
 		return false;
 	fields_free(r);
 	r->seq = seq;
-	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
-		struct buf key = { 0 };
-
-		json_key(m, &key);
-		if (strcmp(buf_cstr(&key), "seq") != 0)
-			rec_set_value(r, buf_cstr(&key), m);
-		buf_free(&key);
-	}
+	r->fields = mem_array(json_len(obj), sizeof(*r->fields));
+	r->room = (unsigned)json_len(obj);
+	for (struct json m = json_first(obj); json_present(m); m = json_next(m))
+		read_field(r, m, &key, &text);
+	buf_wipe(&key);
+	buf_wipe(&text);
 	return true;
 }

@@ -23,12 +23,15 @@ struct link {
 struct rec {
 	struct rec *prev, *next; /* of its kind, in order of creation */
 	int kind;
-	unsigned n;
+	unsigned n, room; /* of fields */
 	int64_t seq;
 	struct field *fields;
 	struct link link[REC_INDEXES];
-	bool past;   /* a job: its place in the queue's index, see store_set_past */
-	bool beaten; /* has a heartbeat that no file has */
+	/* Where the log has it (disk.h): the records in the order in which they were last written. */
+	struct rec *written_before, *written_after;
+	uint32_t segment, bytes; /* 0: not in the log yet */
+	bool past;               /* a job: its place in the queue's index, see store_set_past */
+	bool beaten;             /* has a heartbeat that is not on the disk */
 };
 
 struct rec *rec_new(int kind);
@@ -41,6 +44,9 @@ const char *rec_value(const struct rec *r, const char *name);
 /* Do a and b differ in a field that has not this prefix? */
 bool rec_differ_beyond(const struct rec *a, const struct rec *b, const char *prefix);
 void rec_write_all(const struct rec *r, struct buf *b); /* one JSON object */
+/* The fields with this prefix, and (take) those fields of such an object into r. */
+void rec_write_some(const struct rec *r, struct buf *b, const char *prefix);
+void rec_take_some(struct rec *r, struct json obj, const char *prefix);
 /* False when obj is no object of a stored resource. */
 bool rec_read_all(struct rec *r, struct json obj);
 

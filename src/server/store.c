@@ -3,6 +3,7 @@
 #include "server/store.h"
 
 #include "base/file.h"
+#include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/disk.h"
@@ -11,14 +12,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define BEATS_AT_ONCE (256u << 10) /* bytes */
+
 char *store_path(const struct store *s, const char *name)
 {
 	return path_join(s->dir, name);
 }
 
-size_t store_bad_files(const struct store *s)
+size_t store_damaged(const struct store *s)
 {
-	return s->disk->bad_files;
+	return s->disk->damaged;
 }
 
 int store_note(struct store *s, struct str text, struct err *e)
@@ -42,22 +45,39 @@ int store_open(struct store *s, const char *dir, struct err *e)
 	return rc;
 }
 
-/* Heartbeats that no file has yet. */
+/* Heartbeats that the log has not; they may be lost, then, as after a crash. */
 static void write_beats(struct store *s)
 {
+	struct buf line = { 0 };
 	struct err e = { 0 };
+	int rc = 0;
 
-	for (int k = 0; k < K_N; k++)
-		for (struct rec *r = s->index->first[k]; r; r = r->next)
-			if (r->beaten)
-				disk_stale(s, r);
-	if (disk_checkpoint(s, &e) < 0)
-		log_warn("server: %s; the journal keeps the changes", e.msg);
+	for (int k = 0; k < K_N; k++) {
+		for (struct rec *r = s->index->first[k]; rc == 0 && r; r = r->next) {
+			if (!r->beaten)
+				continue;
+			if (!line.n)
+				jw_arr(&line);
+			disk_beat(&line, r);
+			if (line.n > BEATS_AT_ONCE) {
+				jw_arr_end(&line);
+				rc = disk_append(s, buf_str(&line), &e);
+				buf_reset(&line);
+			}
+		}
+	}
+	if (rc == 0 && line.n) {
+		jw_arr_end(&line);
+		rc = disk_append(s, buf_str(&line), &e);
+	}
+	if (rc < 0)
+		log_warn("server: the last heartbeats are not saved: %s", e.msg);
+	buf_free(&line);
 }
 
 void store_close(struct store *s)
 {
-	if (s->disk && s->disk->journal_fd >= 0)
+	if (s->disk && s->disk->fd >= 0)
 		write_beats(s);
 	index_free(s->index);
 	disk_close(s->disk);

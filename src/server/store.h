@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Server's store: all resources in memory, found by index; each also in a file of its own below
- * one directory (mode 0700, files 0600): keys/ runners/ jobs/ target-configs/ targets/ workspaces/
- * builds/ templates/ git/ env/. A change (change.h) is a line of the file `journal`, synced before it
- * is answered; the files follow (disk.h). What cannot be read is set aside as *.bad-N and said;
- * nothing is ever removed because something else is missing.
+ * The Server's store: all resources in memory, found by index, and in a log below one directory (mode
+ * 0700, files 0600). A change (change.h) is one line of the log, synced before it is answered
+ * (disk.h). What cannot be read is set aside as *.bad-N and said; nothing is ever removed because
+ * something else is missing.
  */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
@@ -75,8 +74,8 @@ void store_set_past(struct store *s, const struct rec *job, bool past);
 
 /* Records and comparisons that look-ups have cost so far: for tests of growth. */
 uint64_t store_work(const struct store *s);
-/* Files that were set aside when the store was opened. */
-size_t store_bad_files(const struct store *s);
+/* Lines and files that were set aside when the store was opened. */
+size_t store_damaged(const struct store *s);
 /* Greater than any that was given before, restarts included. */
 int64_t store_next_number(struct store *s);
 /* Leaves a text for others in the lock file: it is of use only while we hold the lock. */

@@ -177,14 +177,9 @@ class Api(Base):
         serverproc.finish_job(self.server, self.key)
         data = self.server.data
         self.server.stop()
-        for kind, name, field in (("workspaces", "w1", "mdUpdated"), ("targets", "t1", "mdUpdated"),
-                                  ("runners", ID, "mdUpdated")):
-            path = os.path.join(data, kind, name + ".json")
-            with open(path, encoding="utf-8") as file:
-                rec = json.load(file)
-            rec[field] = "2025-01-01T00:00:00.5Z"
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(rec, file)
+        stored = serverproc.records(data)
+        for kind, name in (("workspaces", "w1"), ("targets", "t1"), ("runners", ID)):
+            serverproc.put_record(data, kind, dict(stored[kind][name], mdUpdated="2025-01-01T00:00:00.5Z"))
         self.server = serverproc.Server(self, data, "--poll-seconds", "1")
         for path, error in (("/workspace/w1", "Workspace is unresponsive"), ("/target/t1", "Target is unresponsive"),
                             ("/runner/one", "Runner is unresponsive")):

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -59,33 +60,57 @@ class Store(common.Case):
         server.kill()
 
     def test_kill_during_writes_loses_nothing_that_was_answered(self):
+        """Creates, states of jobs and heartbeats, from several clients at once; kill -9; all over again."""
+        rank = {"pending": 0, "running": 1, "success": 2}
         for turn in range(4):
             server = self.start()
-            answered, stop = [], threading.Event()
+            runner = f"{turn:012x}"
             try:
-                serverproc.make_runner(server, f"{turn:012x}", f"r{turn}")
+                key = serverproc.make_runner(server, runner, f"r{turn}")
             except AssertionError:
                 self.fail("a store after kill -9 must take new things")
-            config = serverproc.make_config(server, f"{turn:012x}", f"c{turn}")
+            config = serverproc.make_config(server, runner, f"c{turn}")
+            made, states, beats, stop = [], {}, [0], threading.Event()
 
-            def work(n, server=server, config=config, answered=answered, stop=stop, turn=turn):
+            def call(*args, server=server, stop=stop):
+                """None: there was no answer."""
+                try:
+                    return None if stop.is_set() else server.call(*args, timeout=20)
+                except (OSError, http.client.HTTPException):
+                    return None
+
+            def make(n, call=call, config=config, made=made, turn=turn):
                 for i in range(10000):
                     name = f"t{turn}-{n}-{i}"
-                    try:
-                        reply = server.call("POST", "/target", {"id": name, "name": name, "targetConfigId": config},
-                                            timeout=20)
-                    except (OSError, http.client.HTTPException):
+                    reply = call("POST", "/target", {"id": name, "name": name, "targetConfigId": config})
+                    if not reply:
                         return
-                    if reply.status == 200:
-                        answered.append(name)
-                    if stop.is_set():
-                        return
+                    self.assertEqual(reply.status, 200, reply.body)
+                    made.append(name)
 
-            threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+            def work(_, call=call, states=states, runner=runner, key=key):
+                while reply := call("GET", f"/runner/{runner}/jobs", None, key):
+                    for job in reply.json if reply.status == 200 else []:
+                        for state in ("running", "success"):
+                            answer = call("POST", f"/runner/{runner}/jobs/{job['id']}/state", {"state": state}, key)
+                            if not answer:
+                                return
+                            self.assertEqual(answer.status, 200, answer.body)
+                            states[job["id"]] = state
+
+            def beat(_, call=call, beats=beats, runner=runner, key=key, turn=turn):
+                for i in range(1, 10000):
+                    provider = dict(serverproc.PROVIDER, runnerId=runner, runnerName=f"r{turn}", version=f"v{i}")
+                    reply = call("POST", f"/runner/{runner}/metadata", {"uptime": i, "providers": [provider]}, key)
+                    if not reply:
+                        return
+                    beats[0] = i
+
+            threads = [threading.Thread(target=f, args=(n,)) for n, f in enumerate((make, make, work, beat))]
             for t in threads:
                 t.start()
-            common.wait_for(lambda a=answered, t=turn: len(a) > 20 + 7 * t + random.randrange(8),
-                            60 * common.PATIENCE, "targets were made")
+            common.wait_for(lambda a=made, s=states, b=beats, t=turn: len(a) > 20 + 7 * t + random.randrange(8)
+                            and len(s) > 10 and b[0] > 10, 60 * common.PATIENCE, "targets, states and heartbeats")
             server.process.kill()
             stop.set()
             for t in threads:
@@ -93,36 +118,60 @@ class Store(common.Case):
             server.kill()
             server = self.start()
             targets = {t["id"]: t for t in server.ok("GET", "/target").json}
-            jobs = {j["resourceId"] for j in server.ok("GET", "/job").json}
-            self.assertLessEqual(set(answered), set(targets))
-            self.assertLessEqual(set(targets), jobs, "no target without its job")
-            keys = []
-            for name in os.listdir(os.path.join(server.data, "keys")):
-                with open(os.path.join(server.data, "keys", name), encoding="utf-8") as file:
-                    keys.append(json.load(file))
-            self.assertEqual({k["name"] for k in keys if k["type"] == "target"}, set(targets))
+            jobs = {j["id"]: j for j in server.ok("GET", "/job").json}
+            self.assertLessEqual(set(made), set(targets))
+            self.assertLessEqual(set(targets), {j["resourceId"] for j in jobs.values()}, "no target without its job")
+            for job, state in states.items():
+                self.assertGreaterEqual(rank[jobs[job]["state"]], rank[state])
+            version = server.ok("GET", f"/runner/{runner}/provider").json[0]["version"]
+            self.assertGreaterEqual(int(version[1:]), beats[0])
+            self.assertEqual(server.stop(), 0)
+            stored = serverproc.records(server.data)
+            self.assertEqual({k["name"] for k in stored["keys"].values() if k["type"] == "target"}, set(targets))
             for root, _, files in os.walk(server.data):
                 self.assertEqual([f for f in files if ".tmp-" in f or ".bad" in f], [], root)
-            self.assertEqual(server.stop(), 0)
 
-    def test_bad_file_is_set_aside_and_the_rest_loads(self):
+    def test_files_of_single_records_are_taken_in(self):
+        """A record that was repaired, or that an earlier version wrote; a bad one is set aside."""
         server = self.start()
         serverproc.make_runner(server)
         serverproc.make_runner(server, "bbbbbbbbbbb2", "two")
         server.stop()
         folder = os.path.join(server.data, "runners")
-        with open(os.path.join(folder, f"{ID}.json"), encoding="utf-8") as file:
-            good = file.read()
+        os.mkdir(folder)
+        third = dict(serverproc.records(server.data)["runners"][ID], id="ccccccccccc3", name="three", seq=99)
+        good = json.dumps(third)
         for name, text in {"cut": good[:len(good) // 2], "empty": "", "list": "[]", "other": "{}", "deep": "[" * 9999,
-                           "nul": "\0" * 100}.items():
+                           "nul": "\0" * 100, "good": good}.items():
             with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as file:
                 file.write(text)
         open(os.path.join(folder, f"{ID}.json.tmp-1"), "w").close()
+        for turn in range(2):
+            server = self.start()
+            self.assertEqual([r["name"] for r in server.ok("GET", "/runner").json], ["one", "two", "three"])
+            self.assertEqual(sorted(os.listdir(folder)),
+                             [f"{n}.json.bad-1" for n in ("cut", "deep", "empty", "list", "nul", "other")])
+            if turn == 0:
+                self.assertIn("cut.json", server.log())
+                server.kill()
+        server.stop()
+
+    def test_a_record_that_is_repaired(self):
+        """A runner that was lost: its key is kept, opens nothing, and works again when it is there again."""
         server = self.start()
-        self.assertEqual([r["name"] for r in server.ok("GET", "/runner").json], ["one", "two"])
-        self.assertEqual(sorted(f for f in os.listdir(folder) if not f.endswith(".json")),
-                         [f"{n}.json.bad-1" for n in ("cut", "deep", "empty", "list", "nul", "other")])
-        self.assertIn("cut.json", server.log())
+        key = serverproc.make_runner(server)
+        server.stop()
+        runner = serverproc.records(server.data)["runners"][ID]
+        serverproc.add_to_log(server.data, {"remove": "runners", "id": ID})
+        server = self.start()
+        self.assertEqual(server.call("GET", "/target", key=key).status, 401)
+        server.stop()
+        os.mkdir(os.path.join(server.data, "runners"))
+        with open(os.path.join(server.data, "runners", f"{ID}.json"), "w", encoding="utf-8") as file:
+            json.dump(runner, file)
+        server = self.start()
+        self.assertEqual(server.call("GET", "/target", key=key).status, 200)
+        self.assertFalse(os.path.exists(os.path.join(server.data, "runners")))
         server.stop()
 
     def test_modes_and_secrets(self):
@@ -222,7 +271,7 @@ class Store(common.Case):
         self.assertEqual(call("/workspace/w1/labels", {"a": "b"}, server.key), 200)
         self.assertEqual(call(f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key), 200)
         self.assertEqual(call(f"/runner/{ID}/jobs/{job}/state", {"state": "success"}, key), 200)
-        for _ in range(400):  # more than one checkpoint's worth
+        for _ in range(1200):  # more than the store has at once
             self.assertEqual(call("/workspace/w1/provider-metadata", {"metadata": "m" * 1000}, key), 200)
         subprocess.run(["prlimit", f"--pid={server.pid}", "--nofile=1024:"], check=True)
         for turn in range(2):
@@ -263,38 +312,37 @@ class Store(common.Case):
         server.ok("POST", f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key)
         server.stop()
 
-    def test_a_damaged_file_deletes_nothing_else(self):
-        """One file of each kind, one after the other: all the others stay, keys included."""
-        for folder in ("jobs", "keys", "workspaces", "targets", "target-configs", "runners"):
-            with self.subTest(folder=folder):
-                server = serverproc.Server(self, os.path.join(self.tmp, folder), "--poll-seconds", "1")
-                key = serverproc.make_runner(server)
-                config = serverproc.make_config(server)
-                server.ok("POST", "/target", {"id": "t1", "name": "target", "targetConfigId": config})
-                server.ok("POST", "/workspace", serverproc.workspace_body("w1", "work", "t1"))
-                serverproc.finish_job(server, key)
-                server.stop()
-                files = {f: sorted(os.listdir(os.path.join(server.data, f)))
-                         for f in ("jobs", "keys", "workspaces", "targets", "target-configs", "runners")}
-                # Of the keys, not the client's: this test needs it.
-                hurt = files[folder][0]
-                if folder == "keys":
-                    for name in files[folder]:
-                        with open(os.path.join(server.data, folder, name), encoding="utf-8") as file:
-                            if json.load(file)["type"] == "workspace":
-                                hurt = name
-                os.truncate(os.path.join(server.data, folder, hurt), 20)
-                server = serverproc.Server(self, server.data, "--poll-seconds", "1")
-                with open(os.path.join(server.data, "server.log"), encoding="utf-8") as file:
-                    self.assertIn(hurt + ".bad-1", file.read())
-                for kind in ("workspaces", "targets", "runners"):
-                    want = [] if kind == folder else [files[kind][0][:-5]]
-                    self.assertEqual([r["id"] for r in server.ok("GET", "/" + kind[:-1]).json], want, kind)
-                self.assertEqual(server.call("GET", "/target", key=key).status, 401 if folder == "runners" else 200)
-                server.stop()
-                for kind, names in files.items():
-                    want = sorted(n + ".bad-1" if (kind, n) == (folder, hurt) else n for n in names)
-                    self.assertEqual(sorted(os.listdir(os.path.join(server.data, kind))), want, kind)
+    def test_a_damaged_line_deletes_nothing_else(self):
+        """Each line of the log, one after the other: all that other lines say stays."""
+        server, _ = self.with_workspace()
+        client = server.key
+        server.stop()
+        lines = list(serverproc.log_lines(server.data))
+        self.assertGreater(len(lines), 8)
+        for n, (path, at, line) in enumerate(lines):
+            with self.subTest(line=n):
+                copy = os.path.join(self.tmp, f"copy-{n}")
+                shutil.copytree(server.data, copy)
+                hurt = os.path.join(copy, os.path.relpath(path, server.data))
+                with open(hurt, "r+b") as file:
+                    file.seek(at + len(line) // 2)
+                    file.write(bytes([line[len(line) // 2] ^ 1]))
+                ops = json.loads(line[17:])
+                touched = {op["rec"].get("id", op["rec"].get("hash")) if "rec" in op else op["id"] for op in ops}
+                again = serverproc.Server(self, copy, "--poll-seconds", "1", "--key-file", os.path.join(copy, "other.key"))
+                self.assertIn("damaged lines", again.log())
+                self.assertEqual(again.stop(), 0)
+                with open(hurt + ".bad-1", "rb") as file:
+                    self.assertIn(line[:len(line) // 2], file.read())
+                before, after = serverproc.records(server.data), serverproc.records(copy)
+                for kind, stored in before.items():
+                    for name, rec in stored.items():
+                        if name not in touched:
+                            self.assertEqual(after[kind][name], rec, (kind, name))
+                third = serverproc.Server(self, copy, "--poll-seconds", "1")
+                self.assertEqual(third.stop(), 0)
+                self.assertEqual(os.listdir(os.path.dirname(hurt)).count(os.path.basename(hurt) + ".bad-2"), 0)
+        self.assertTrue(client)
 
     def test_options(self):
         for args, text, code in (

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded server as a process of a test, and a client that shows answers as they are."""
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -152,6 +153,45 @@ def finish_job(server, key, runner_id="aaaaaaaaaaa1", state="success", error=Non
         server.ok("POST", path, {"state": "running"}, key)
         server.ok("POST", path, {"state": state, **({"errorMessage": error} if error else {})}, key)
     return jobs
+
+
+def log_lines(data):
+    """The lines of the store's log: (file, offset, bytes without the line's end)."""
+    folder = os.path.join(data, "records")
+    for name in sorted(n for n in os.listdir(folder) if n.isdigit()):
+        path = os.path.join(folder, name)
+        with open(path, "rb") as file:
+            at = 0
+            for line in file.read().split(b"\n")[:-1]:
+                yield path, at, line
+                at += len(line) + 1
+
+
+def records(data):
+    """What the log of a server that is down says: {kind: {id: record}}."""
+    key_of = {"keys": "hash", "templates": "name", "env": "key"}
+    stored = {}
+    for _, _, line in log_lines(data):
+        for op in json.loads(line[17:]):
+            if "put" in op:
+                stored.setdefault(op["put"], {})[op["rec"][key_of.get(op["put"], "id")]] = op["rec"]
+            elif "beat" in op:
+                stored[op["beat"]][op["id"]].update(op["rec"])
+            else:
+                del stored[op["remove"]][op["id"]]
+    return stored
+
+
+def put_record(data, kind, rec):
+    """Adds a change to the log of a server that is down."""
+    add_to_log(data, {"put": kind, "rec": rec})
+
+
+def add_to_log(data, *operations):
+    *_, (path, _, _) = log_lines(data)
+    line = json.dumps(operations).encode()
+    with open(path, "ab") as file:
+        file.write(hashlib.sha256(line).hexdigest()[:16].encode() + b" " + line + b"\n")
 
 
 class WebSocket:

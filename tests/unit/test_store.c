@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 /* Thousands of syncs: on a file system of memory, where there is one. */
+#define SEGMENT DISK_LOG_DIR "/00000001"
+
 static char base[] = "/dev/shm/test-store-XXXXXX";
 static unsigned dirs;
 
@@ -77,6 +79,11 @@ int rename(const char *from, const char *to)
 int unlink(const char *path)
 {
 	return fails(UNLINK) ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	return fails(UNLINK) ? -1 : (int)syscall(SYS_unlinkat, dir, path, flags);
 }
 
 int ftruncate(int fd, off_t n)
@@ -251,41 +258,90 @@ static void what_cannot_be_taken_back_stops_changes(void)
 	free(dir);
 }
 
-/* Files are written after the fact: whatever fails there, nothing is lost. */
-static void files_follow_when_they_can(void)
+/* Bytes below a directory. */
+static size_t size_of(const char *dir)
 {
-	static const unsigned rows[] = { FSYNC, RENAME, UNLINK, TRUNCATE };
+	DIR *d = opendir(dir);
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		for (int nth = 0; nth < 4; nth++) {
-			char *dir = new_dir();
-			struct store s;
+	for (struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d)) {
+		char *path = path_join(dir, f->d_name);
+		struct stat st;
+
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			n += (size_t)st.st_size;
+		free(path);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static int change_notes(struct store *s, int i, struct err *e)
+{
+	static char text[20000];
+	struct change *ch = change_begin(s);
+	const struct rec *r = store_find(s, K_TEMPLATE, "name", i % 2 ? "odd" : "even");
+	struct rec *draft = r ? change_edit(ch, r) : change_add(ch, K_TEMPLATE);
+
+	memset(text, 'a' + i % 26, sizeof(text) - 1);
+	rec_set(draft, "name", i % 2 ? "odd" : "even");
+	rec_set(draft, "value", text);
+	rec_set_int(draft, "linked", i + 1);
+	return change_commit(ch, e);
+}
+
+/* Two records change again and again, one never, one is removed early: the log stays short, whatever
+ * call fails on the way (0: none), and what was said to be kept is kept. */
+static void what_is_superseded_leaves_the_log(void)
+{
+	static const unsigned rows[] = { 0, FSYNC, UNLINK, FDATASYNC, PWRITE };
+
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
+		char *dir = new_dir(), *log = path_join(dir, DISK_LOG_DIR);
+		int64_t kept[2] = { 0, 0 };
+		struct store s;
+
+		TEST_ROW(row);
+		open_in(&s, dir);
+		add(&s, K_RUNNER, "old", "never changed");
+		change_notes(&s, 0, &(struct err){ 0 });
+		struct change *ch = change_begin(&s);
+
+		change_remove(ch, add(&s, K_TARGET, "gone", "soon"));
+		CHECK(change_commit(ch, &(struct err){ 0 }) == 0);
+		for (int i = 0; i < 700; i++) {
 			struct err e = { 0 };
 
-			TEST_ROW(i * 10 + (size_t)nth);
-			open_in(&s, dir);
-			add(&s, K_RUNNER, "r1", "one");
-			store_close(&s);
-			open_in(&s, dir);
-			add(&s, K_RUNNER, "r2", "two");
-			add(&s, K_TARGET, "t1", "target");
-			struct change *ch = change_begin(&s);
-
-			change_remove(ch, store_find(&s, K_RUNNER, "id", "r1"));
-			CHECK(change_commit(ch, &e) == 0);
-			failure = ENOSPC;
-			fail_from_now(rows[i], nth);
-			store_close(&s);
+			failure = EIO;
+			all = false;
+			fail_from_now(rows[row], rows[row] && i % 7 == 3 ? 0 : -1);
+			if (change_notes(&s, i, &e) == 0)
+				kept[i % 2] = i + 1;
 			all_works();
-			open_in(&s, dir);
-			CHECK(!store_find(&s, K_RUNNER, "id", "r1"));
-			CHECK_STR(rec_text(store_find(&s, K_RUNNER, "id", "r2"), "name"), "two");
-			CHECK(store_find(&s, K_TARGET, "id", "t1"));
-			CHECK(store_bad_files(&s) == 0);
-			store_close(&s);
-			free(dir);
+			if (s.disk->broken) { /* what the log has is not known */
+				crash(&s);
+				open_in(&s, dir);
+			}
+			if (i % 300 == 299) {
+				crash(&s);
+				open_in(&s, dir);
+			}
 		}
+		/* 14 MB were written; alive are 40 KB. */
+		CHECK(size_of(log) < (7u << 20));
+		crash(&s);
+		open_in(&s, dir);
+		CHECK(store_damaged(&s) == 0);
+		CHECK(rec_int(store_find(&s, K_TEMPLATE, "name", "even"), "linked") == kept[0]);
+		CHECK(rec_int(store_find(&s, K_TEMPLATE, "name", "odd"), "linked") == kept[1]);
+		CHECK_STR(rec_text(store_find(&s, K_RUNNER, "id", "old"), "name"), "never changed");
+		CHECK(!store_find(&s, K_TARGET, "id", "gone"));
+		store_close(&s);
+		free(log);
+		free(dir);
 	}
+	TEST_ROW(-1);
 }
 
 static void read_file(const char *dir, const char *name, struct buf *b)
@@ -306,8 +362,8 @@ static void write_file(const char *dir, const char *name, struct str text)
 	free(path);
 }
 
-/* The journal cut at every byte: each change is there whole or not at all, in order. */
-static void journal_cut_at_every_byte(void)
+/* The log cut at every byte: each change is there whole or not at all, in order. */
+static void log_cut_at_every_byte(void)
 {
 	char *dir = new_dir();
 	struct store s;
@@ -316,8 +372,10 @@ static void journal_cut_at_every_byte(void)
 
 	open_in(&s, dir);
 	add(&s, K_TARGET, "t0", "base");
-	store_close(&s);
-	open_in(&s, dir);
+	read_file(dir, SEGMENT, &whole);
+	size_t first = whole.n;
+
+	buf_reset(&whole);
 	for (int i = 0; i < 2; i++) {
 		struct change *ch = change_begin(&s);
 		char id[16];
@@ -328,19 +386,18 @@ static void journal_cut_at_every_byte(void)
 		rec_set(change_edit(ch, store_first(&s, K_TARGET)), "name", id);
 		CHECK(change_commit(ch, &e) == 0);
 	}
-	read_file(dir, "journal", &whole);
+	read_file(dir, SEGMENT, &whole);
 	crash(&s);
-	for (size_t n = 0; n <= whole.n; n++) {
+	for (size_t n = first; n <= whole.n; n++) {
 		char *other = new_dir();
 		size_t changes = 0;
 
 		TEST_ROW(n);
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = first; i < n; i++)
 			changes += whole.p[i] == '\n';
 		open_in(&s, other);
-		add(&s, K_TARGET, "t0", "base");
 		store_close(&s);
-		write_file(other, "journal", (struct str){ whole.p, n });
+		write_file(other, SEGMENT, (struct str){ whole.p, n });
 		open_in(&s, other);
 		CHECK(!store_find(&s, K_WORKSPACE, "id", "w0") == (changes < 1));
 		CHECK(!store_find(&s, K_JOB, "id", "w0") == (changes < 1));
@@ -349,8 +406,8 @@ static void journal_cut_at_every_byte(void)
 		CHECK_STR(rec_text(store_first(&s, K_TARGET), "name"), changes == 2   ? "w1"
 		                                                       : changes == 1 ? "w0"
 		                                                                      : "base");
-		CHECK(store_bad_files(&s) == 0);
-		crash(&s); /* and a second start after the checkpoint says the same */
+		CHECK(store_damaged(&s) == 0);
+		crash(&s); /* and a second start says the same */
 		open_in(&s, other);
 		CHECK(!store_find(&s, K_WORKSPACE, "id", "w1") == (changes < 2));
 		store_close(&s);
@@ -371,88 +428,152 @@ static void a_damaged_line_is_kept_and_the_others_count(void)
 	add(&s, K_RUNNER, "r1", "one");
 	add(&s, K_RUNNER, "r2", "two");
 	add(&s, K_RUNNER, "r3", "three");
-	read_file(dir, "journal", &text);
+	read_file(dir, SEGMENT, &text);
 	crash(&s);
 	char *at = strchr(text.p, '\n') + 40;
 
 	*at = (char)(*at ^ 1);
-	write_file(dir, "journal", buf_str(&text));
+	write_file(dir, SEGMENT, buf_str(&text));
 	open_in(&s, dir);
 	CHECK(store_find(&s, K_RUNNER, "id", "r1") && store_find(&s, K_RUNNER, "id", "r3"));
 	CHECK(!store_find(&s, K_RUNNER, "id", "r2"));
-	CHECK(store_bad_files(&s) == 1);
+	CHECK(store_damaged(&s) == 1);
 	buf_reset(&text);
-	read_file(dir, "journal.copy.bad-1", &text);
-	CHECK(strstr(buf_cstr(&text), "two"));
+	read_file(dir, SEGMENT ".bad-1", &text);
+	CHECK(strstr(buf_cstr(&text), "two") && !strstr(buf_cstr(&text), "three"));
+	/* It is said once. */
+	crash(&s);
+	open_in(&s, dir);
+	CHECK(store_damaged(&s) == 0 && store_find(&s, K_RUNNER, "id", "r3"));
 	store_close(&s);
 	buf_free(&text);
 	free(dir);
 }
 
-/* One damaged file of each kind: it is set aside, and every other record stays. */
-static void damage_harms_nobody_else(void)
+static char *make_folder(const char *dir, const char *name)
+{
+	char *path = path_join(dir, name);
+	struct err e = { 0 };
+
+	CHECK(file_mkdirs(path, 0700, &e) == 0);
+	return path;
+}
+
+/* Files of single records, as earlier versions wrote them and as one is repaired: what is new counts,
+ * what the log has is not touched, a damaged one is set aside and harms nobody else. */
+static void files_of_single_records_are_taken_in(void)
 {
 	static const char *const ruins[] = { "",       "{",
 		                             "[]",     "{\"seq\":1}",
-		                             "\0\0\0", "{\"id\":\"z\"}" };
+		                             "\0\0\0", "{\"name\":\"z\"}" };
 	char *dir = new_dir();
 	struct store s;
 
-	for (int hurt = 0; hurt < K_N; hurt++) {
-		struct buf name = { 0 };
+	open_in(&s, dir);
+	add(&s, K_RUNNER, "known", "mine");
+	store_close(&s);
+	for (int k = 0; k < K_N; k++) {
+		struct buf name = { 0 }, text = { 0 };
 
-		TEST_ROW(hurt);
-		open_in(&s, dir);
-		size_t bad = 0;
-
-		for (int k = 0; k < K_N; k++) {
-			struct change *ch = change_begin(&s);
-			struct err e = { 0 };
-
-			if (!store_find(&s, (enum kind)k, kind_id((enum kind)k), "x")) {
-				rec_set(change_add(ch, (enum kind)k), kind_id((enum kind)k), "x");
-				CHECK(change_commit(ch, &e) == 0);
-			} else {
-				change_drop(ch);
-			}
-		}
-		store_close(&s);
-		buf_addf(&name, "%s/x.json", kind_dir((enum kind)hurt));
-		write_file(dir, buf_cstr(&name), str_of(ruins[(size_t)hurt % ARRAY_LEN(ruins)]));
-		open_in(&s, dir);
-		bad = store_bad_files(&s);
-		CHECK(bad == 1);
-		for (int k = 0; k < K_N; k++)
-			CHECK(!store_find(&s, (enum kind)k, kind_id((enum kind)k), "x") ==
-			      (k == hurt));
-		store_close(&s);
-		buf_adds(&name, ".bad-1");
-		char *path = path_join(dir, buf_cstr(&name));
-
-		CHECK(file_exists(path));
-		free(path);
+		free(make_folder(dir, kind_dir((enum kind)k)));
+		buf_addf(&name, "%s/x.json", kind_dir((enum kind)k));
+		buf_addf(&text, "{\"seq\":%d,\"%s\":\"x\",\"extra\":\"%d\"}\n", 50 - k,
+		         kind_id((enum kind)k), k);
+		write_file(dir, buf_cstr(&name), buf_str(&text));
+		buf_reset(&name);
+		buf_addf(&name, "%s/ruin.json", kind_dir((enum kind)k));
+		write_file(dir, buf_cstr(&name), str_of(ruins[(size_t)k % ARRAY_LEN(ruins)]));
 		buf_free(&name);
+		buf_free(&text);
+	}
+	write_file(dir, "runners/known.json",
+	           STR_LIT("{\"seq\":9,\"id\":\"known\",\"name\":\"older\"}"));
+	for (int turn = 0; turn < 2; turn++) {
+		open_in(&s, dir);
+		CHECK(store_damaged(&s) == (turn ? 0 : K_N));
+		for (int k = 0; k < K_N; k++) {
+			char want[16];
+
+			TEST_ROW(k);
+			snprintf(want, sizeof(want), "%d", k);
+			const struct rec *r = store_find(&s, (enum kind)k, kind_id((enum kind)k),
+			                                 "x");
+
+			CHECK(r && rec_seq(r) == 50 - k && rec_is(r, "extra", want));
+		}
+		CHECK_STR(rec_text(store_find(&s, K_RUNNER, "id", "known"), "name"), "mine");
+		CHECK(rec_seq(add(&s, K_ENV, turn ? "b" : "a", "")) > 50);
+		crash(&s);
 	}
 	TEST_ROW(-1);
+	char *bad = path_join(dir, "runners/ruin.json.bad-1"),
+	     *left_one = path_join(dir, "runners/x.json");
+
+	CHECK(file_exists(bad) && !file_exists(left_one));
+	free(bad);
+	free(left_one);
 	free(dir);
 }
 
-static void a_copied_file_is_no_second_record(void)
+/* The store of an earlier version: files, and a journal whose changes go before them. */
+static void an_earlier_journal_is_taken_in(void)
 {
 	char *dir = new_dir();
 	struct store s;
-	struct buf text = { 0 };
+	struct buf lines = { 0 };
+	size_t from;
+
+	/* Lines are made by the log: they were the same. */
+	open_in(&s, dir);
+	add(&s, K_ENV, "first", "");
+	read_file(dir, SEGMENT, &lines);
+	from = lines.n;
+	add(&s, K_RUNNER, "r1", "new name");
+	struct change *ch = change_begin(&s);
+
+	change_remove(ch, add(&s, K_TARGET, "t1", "gone"));
+	CHECK(change_commit(ch, &(struct err){ 0 }) == 0);
+	buf_reset(&lines);
+	read_file(dir, SEGMENT, &lines);
+	crash(&s);
+	free(dir);
+	dir = new_dir();
+	open_in(&s, dir);
+	store_close(&s);
+	free(make_folder(dir, "runners"));
+	free(make_folder(dir, "targets"));
+	write_file(dir, "runners/r1.json", STR_LIT("{\"seq\":2,\"id\":\"r1\",\"name\":\"old\"}"));
+	write_file(dir, "targets/t1.json", STR_LIT("{\"seq\":3,\"id\":\"t1\",\"name\":\"gone\"}"));
+	buf_adds(&lines, "0123456789abcdef [{\"put\":"); /* was not answered */
+	write_file(dir, "journal", (struct str){ lines.p + from, lines.n - from });
+	open_in(&s, dir);
+	CHECK(store_damaged(&s) == 0);
+	CHECK_STR(rec_text(store_find(&s, K_RUNNER, "id", "r1"), "name"), "new name");
+	CHECK(!store_first(&s, K_TARGET));
+	char *journal = path_join(dir, "journal");
+
+	CHECK(!file_exists(journal));
+	store_close(&s);
+	buf_free(&lines);
+	free(journal);
+	free(dir);
+}
+
+static void a_missing_segment_ends_the_start(void)
+{
+	char *dir = new_dir(), *second = path_join(dir, DISK_LOG_DIR "/00000002");
+	struct store s;
+	struct err e = { 0 };
 
 	open_in(&s, dir);
-	add(&s, K_RUNNER, "r1", "one");
+	add(&s, K_RUNNER, "r1", "keeps the first one");
+	for (int i = 0; i < 150; i++)
+		CHECK(change_notes(&s, i, &e) == 0);
 	store_close(&s);
-	read_file(dir, "runners/r1.json", &text);
-	write_file(dir, "runners/copy.json", buf_str(&text));
-	open_in(&s, dir);
-	CHECK(store_bad_files(&s) == 1);
-	CHECK(store_first(&s, K_RUNNER) && !store_next(store_first(&s, K_RUNNER)));
-	store_close(&s);
-	buf_free(&text);
+	CHECK(file_exists(second));
+	CHECK(unlink(second) == 0);
+	CHECK(store_open(&s, dir, &e) < 0 && strstr(e.msg, "missing"));
+	free(second);
 	free(dir);
 }
 
@@ -490,7 +611,7 @@ static void heartbeats_write_nothing_until_the_end(void)
 	char *dir = new_dir();
 	struct store s;
 	struct stat before, after;
-	char *path = path_join(dir, "journal");
+	char *path = path_join(dir, SEGMENT);
 
 	open_in(&s, dir);
 	const struct rec *r = add(&s, K_RUNNER, "r1", "one");
@@ -636,8 +757,9 @@ static void set_up(void)
 
 TEST_MAIN(TEST(set_up), TEST(found_again_after_close_and_after_crash),
           TEST(a_failed_change_leaves_all_as_it_was), TEST(what_cannot_be_taken_back_stops_changes),
-          TEST(files_follow_when_they_can), TEST(journal_cut_at_every_byte),
-          TEST(a_damaged_line_is_kept_and_the_others_count), TEST(damage_harms_nobody_else),
-          TEST(a_copied_file_is_no_second_record), TEST(ids_are_unique),
+          TEST(what_is_superseded_leaves_the_log), TEST(log_cut_at_every_byte),
+          TEST(a_damaged_line_is_kept_and_the_others_count),
+          TEST(files_of_single_records_are_taken_in), TEST(an_earlier_journal_is_taken_in),
+          TEST(a_missing_segment_ends_the_start), TEST(ids_are_unique),
           TEST(heartbeats_write_nothing_until_the_end), TEST(a_look_up_costs_the_same_at_any_size),
           TEST(order_is_that_of_creation))
