@@ -4,7 +4,7 @@
 
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "providers/docker/engine/image_ref.h"
+#include "oci/image_ref.h"
 #include "providers/docker/engine/progress.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image references, see image_ref.h. */
-#include "providers/docker/engine/image_ref.h"
+#include "oci/image_ref.h"
 
 #include "base/attr.h"
 #include "base/mem.h"

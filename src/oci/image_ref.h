@@ -3,8 +3,8 @@
  * References to images: [host[:port]/]path[:tag][@digest] (the distribution project's grammar).
  * A first component with '.', ':' or "localhost" is the host (protocol 12.28).
  */
-#ifndef PROVIDERS_DOCKER_ENGINE_IMAGE_REF_H
-#define PROVIDERS_DOCKER_ENGINE_IMAGE_REF_H
+#ifndef OCI_IMAGE_REF_H
+#define OCI_IMAGE_REF_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "providers/docker/engine/image_ref.h"
+#include "oci/image_ref.h"
 #include "tests/test.h"
 
 #define HEX32 "0123456789abcdef0123456789abcdef"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image references: what is accepted reads back to the same full name. */
 #include "base/mem.h"
-#include "providers/docker/engine/image_ref.h"
+#include "oci/image_ref.h"
 
 #include <stdlib.h>
 

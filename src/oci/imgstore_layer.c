@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unpacked layers in the store. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "oci/decode.h"
+#include "oci/imgstore_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE (64u << 10)
+
+void imgstore_layer_name(const struct imgstore *s, const struct digest *diff_id,
+                         char name[IMGSTORE_NAME_SIZE])
+{
+	snprintf(name, IMGSTORE_NAME_SIZE, "%s%s", digest_hex(diff_id), s->tag);
+}
+
+char *imgstore_layer_path(const struct imgstore *s, const struct digest *diff_id)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "%s/layers/%s%s/fs", s->dir, digest_hex(diff_id), s->tag);
+	return buf_take(&b);
+}
+
+bool imgstore_has_layer(const struct imgstore *s, const struct digest *diff_id)
+{
+	char name[IMGSTORE_NAME_SIZE];
+
+	imgstore_layer_name(s, diff_id, name);
+	return faccessat(s->layers, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+uint64_t imgstore_layer_size(const struct imgstore *s, const struct digest *diff_id)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored = { 0 };
+	int64_t n = 0;
+
+	buf_addf(&path, "%s/layers/%s%s/size", s->dir, digest_hex(diff_id), s->tag);
+	if (file_read(buf_cstr(&path), 64, &text, &ignored) < 0 ||
+	    !str_to_i64(str_trim(buf_str(&text)), 0, INT64_MAX, &n))
+		n = 0;
+	buf_free(&text);
+	buf_free(&path);
+	return (uint64_t)n;
+}
+
+/* A layer on its way: packed bytes, bytes of the archive, files. */
+struct flow {
+	struct decode *decode;
+	struct sha256 *hash; /* of the archive: its diff_id */
+	struct unpack *unpack;
+};
+
+static int take(void *arg, struct str bytes, struct err *e)
+{
+	struct flow *f = arg;
+
+	sha256_add(f->hash, bytes.p, bytes.n);
+	return unpack_feed(f->unpack, bytes, e);
+}
+
+static int run(struct flow *f, int blob, struct deadline until, struct err *e)
+{
+	char *piece = mem_alloc(PIECE);
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = read(blob, piece, PIECE)) != 0) {
+		if (n < 0)
+			rc = err_sys(e, errno, "read");
+		else if (deadline_passed(until))
+			rc = err_set(e, ERR_TIMEOUT, 0, "timed out");
+		else
+			rc = decode_feed(f->decode, (struct str){ piece, (size_t)n }, e);
+	}
+	if (rc == 0)
+		rc = decode_end(f->decode, e);
+	free(piece);
+	return rc;
+}
+
+/* Into dir/fs, all of it. */
+static int unpack_into(struct imgstore *s, int dir, int blob, const struct digest *diff_id,
+                       struct deadline until, struct unpack_seen *seen, struct err *e)
+{
+	int root = openat(dir, "fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
+	struct flow f = { 0 };
+	struct digest is;
+
+	if (root < 0)
+		return err_sys(e, errno, "open a new layer");
+	f.unpack = unpack_new(root, dir, &s->owner);
+	f.hash = sha256_new();
+	f.decode = decode_new((struct sink){ take, &f }, UNPACK_BYTES_MAX);
+	rc = run(&f, blob, until, e);
+	digest_end(f.hash, &is);
+	if (rc == 0)
+		rc = unpack_end(f.unpack, e);
+	if (rc == 0 && !digest_eq(&is, diff_id))
+		rc = err_set(e, ERR_PARSE, 0, "it unpacks to %s, and the image says %s", is.text,
+		             diff_id->text);
+	/* One call for all of its files: it is whole on the disk before it has its name. */
+	if (rc == 0 && syncfs(root) < 0)
+		rc = err_sys(e, errno, "sync");
+	*seen = unpack_seen(f.unpack);
+	decode_free(f.decode);
+	unpack_free(f.unpack);
+	fd_close(&root);
+	return rc;
+}
+
+static int write_size(int dir, uint64_t bytes, struct err *e)
+{
+	int fd = openat(dir, "size", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc;
+	struct buf b = { 0 };
+
+	if (fd < 0)
+		return err_sys(e, errno, "write a layer's size");
+	buf_addf(&b, "%llu\n", (unsigned long long)bytes);
+	rc = file_write_all(fd, buf_str(&b), "a layer's size", e);
+	buf_free(&b);
+	close(fd);
+	return rc;
+}
+
+static int new_dir(struct imgstore *s, const char *tmp, struct err *e)
+{
+	int dir;
+
+	if (file_remove_at(s->tmp, tmp, e) < 0)
+		return -1;
+	if (mkdirat(s->tmp, tmp, 0700) < 0 ||
+	    (dir = openat(s->tmp, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(e, errno, "make %s/tmp/%s", s->dir, tmp);
+	if (mkdirat(dir, "fs", 0755) < 0 || fchmodat(dir, "fs", 0755, 0) < 0) {
+		fd_close(&dir);
+		return err_sys(e, errno, "make %s/tmp/%s/fs", s->dir, tmp);
+	}
+	return dir;
+}
+
+/* With the layer's lock. */
+static int unpack_new_layer(struct imgstore *s, const char *name, const struct digest *blob,
+                            const struct digest *diff_id, struct deadline until, struct err *e)
+{
+	char tmp[IMGSTORE_NAME_SIZE + 8];
+	struct unpack_seen seen = { 0 };
+	int from = imgstore_open_blob(s, blob, e), dir, rc;
+
+	if (from < 0)
+		return -1;
+	snprintf(tmp, sizeof(tmp), "%s.new", name);
+	dir = new_dir(s, tmp, e);
+	rc = dir < 0 ? -1 : unpack_into(s, dir, from, diff_id, until, &seen, e);
+	if (rc == 0)
+		rc = write_size(dir, seen.bytes, e);
+	if (rc == 0 && renameat(s->tmp, tmp, s->layers, name) < 0)
+		rc = err_sys(e, errno, "rename %s", tmp);
+	if (rc == 0 && fsync(s->layers) < 0 && errno != EINVAL && errno != ENOTSUP)
+		rc = err_sys(e, errno, "sync %s/layers", s->dir);
+	if (rc < 0) {
+		struct err ignored = { 0 };
+
+		(void)file_remove_at(s->tmp, tmp, &ignored);
+	}
+	fd_close(&dir);
+	fd_close(&from);
+	return rc;
+}
+
+int imgstore_unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,
+                    struct deadline until, struct err *e)
+{
+	char name[IMGSTORE_NAME_SIZE], lock_name[IMGSTORE_NAME_SIZE + 8];
+	int lock, rc = 0;
+
+	if (imgstore_has_layer(s, diff_id))
+		return 0;
+	imgstore_layer_name(s, diff_id, name);
+	snprintf(lock_name, sizeof(lock_name), "%s.unpack", name);
+	lock = imgstore_lock_named(s, lock_name, until, e);
+	if (lock < 0)
+		return -1;
+	if (!imgstore_has_layer(s, diff_id))
+		rc = unpack_new_layer(s, name, blob, diff_id, until, e);
+	imgstore_unlock_named(s, lock_name, &lock);
+	return rc < 0 ? err_wrap(e, "layer %.19s", diff_id->text) : 0;
+}
