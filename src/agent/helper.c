@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/proc.h"
+#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,10 @@ static _Noreturn void be_helper(int out, void (*work)(void *arg, struct deadline
                                 struct deadline d)
 {
 	setpgid(0, 0);
-	proc_reset_signals();
+	spawn_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	if (dup2(out, 1) == 1) {
-		proc_close_fds(NULL, 0);
+		spawn_close_fds(NULL, 0);
 		work(arg, d);
 	}
 	_exit(126);

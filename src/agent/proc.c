@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/proc.h"
+#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,12 +30,12 @@ static _Noreturn void be_command(char *const *argv, const char *dir, int report)
 		signal(SIGTTOU, SIG_IGN);
 		tcsetpgrp(0, getpgrp());
 	}
-	proc_reset_signals();
+	spawn_reset_signals();
 	if (dir && chdir(dir) < 0) {
 		code = errno;
 	} else {
-		proc_close_fds(&report, 1);
-		code = proc_exec((const char *const *)argv, (const char *const *)environ);
+		spawn_close_fds(&report, 1);
+		code = spawn_exec(NULL, (const char *const *)argv, (const char *const *)environ);
 	}
 	while (write(report, &code, sizeof(code)) < 0 && errno == EINTR)
 		;

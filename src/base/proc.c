@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See proc.h: identity and signals of one process, and what a fresh child does first. */
+/* See proc.h: identity and signals of one process. */
 #include "base/proc.h"
 
 #include "base/proc_stat.h"
@@ -21,9 +21,6 @@
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
-#endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
 #endif
 
 static ssize_t read_stat(pid_t pid, char *text, size_t size)
@@ -106,78 +103,6 @@ bool proc_signal(struct proc_id id, int sig)
 	if (fd >= 0)
 		close(fd);
 	return alive;
-}
-
-void proc_reset_signals(void)
-{
-	struct sigaction sa = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	sigemptyset(&none);
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &sa,
-		          NULL); /* SIGKILL, SIGSTOP and the C library's own are refused */
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static bool contains(const int *list, size_t n, int fd)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (list[i] == fd)
-			return true;
-	}
-	return false;
-}
-
-/* For kernels before 5.9. Closing moves no other entry, but the list is read again until clean. */
-static void close_listed(const int *keep, size_t n_keep)
-{
-	bool again = true;
-
-	while (again) {
-		DIR *dir = opendir("/proc/self/fd");
-		struct dirent *ent;
-		int64_t fd;
-
-		again = false;
-		if (!dir) {
-			for (int i = 3; i < 1024; i++) {
-				if (!contains(keep, n_keep, i))
-					close(i);
-			}
-			return;
-		}
-		while ((ent = readdir(dir)) != NULL) {
-			if (!str_to_i64(str_of(ent->d_name), 3, INT_MAX, &fd) || fd == dirfd(dir) ||
-			    contains(keep, n_keep, (int)fd))
-				continue;
-			if (close((int)fd) == 0)
-				again = true;
-		}
-		closedir(dir);
-	}
-}
-
-void proc_close_fds(const int *keep, size_t n_keep)
-{
-	unsigned from = 3;
-
-	for (;;) {
-		unsigned next = UINT_MAX; /* the lowest one to keep from `from` on */
-
-		for (size_t i = 0; i < n_keep; i++) {
-			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
-				next = (unsigned)keep[i];
-		}
-		if (next > from &&
-		    syscall(SYS_close_range, from, next == UINT_MAX ? next : next - 1, 0) < 0) {
-			close_listed(keep, n_keep);
-			return;
-		}
-		if (next == UINT_MAX)
-			return;
-		from = next + 1;
-	}
 }
 
 void proc_describe_status(int status, struct buf *b)

@@ -27,15 +27,6 @@ bool proc_alive(struct proc_id id);
 /* Sends sig only if the process is still the same one. False if it is gone. */
 bool proc_signal(struct proc_id id, int sig);
 
-/* Explicit dispositions and mask for a fresh child: default signals, empty mask, no inherited
- * handlers. Call after fork, before exec or before the child's own work. */
-void proc_reset_signals(void);
-/* Closes every descriptor >= 3 but those in keep. */
-void proc_close_fds(const int *keep, size_t n_keep);
-/* execve with the search in PATH of env that proc_run makes. Returns only on failure: the errno of
- * the attempt that says most. No shell is tried for a file without a header. */
-int proc_exec(const char *const *argv, const char *const *env);
-
 struct proc_spawn {
 	const char *const
 		*argv; /* NULL-terminated; argv[0] is looked up in PATH of env or a default */

@@ -3,7 +3,7 @@
 #include "git/status.h"
 
 #include "base/jsonw.h"
-#include "base/proc.h"
+#include "base/spawn_child.h"
 #include "git/clone.h"
 #include "git/run.h"
 
@@ -172,7 +172,7 @@ _Noreturn void git_status_exec(const char *dir)
 	dup2(null_fd, 0);
 	dup2(null_fd, 2);
 	status_env(&env);
-	code = proc_exec(git_argv, (const char *const *)kv_to_env(&env));
+	code = spawn_exec(NULL, git_argv, (const char *const *)kv_to_env(&env));
 	if (code == ENOENT)
 		dprintf(1, "-%s", GIT_MISSING_TEXT);
 	else

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/spawn_child.h"
 #include "host/paths.h"
 
 #include <dirent.h>
@@ -245,8 +246,8 @@ static void exec_child(const char *self_exe, const char *const *argv, int err_fd
 	dup2(err_fd, 2);
 	snprintf(number, sizeof(number), "%d", ready_fd);
 	setenv("DAYTONA_RUNNER_READY_FD", number, 1);
-	proc_reset_signals();
-	proc_close_fds(&ready_fd, 1);
+	spawn_reset_signals();
+	spawn_close_fds(&ready_fd, 1);
 	fcntl(ready_fd, F_SETFD, 0);
 	execv(self_exe, a.to);
 	_exit(127);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/spawn_child.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -209,8 +210,8 @@ static void compress(const char *path)
 		return;
 	if (fork() != 0)
 		_exit(0);
-	proc_reset_signals();
-	proc_close_fds(NULL, 0);
+	spawn_reset_signals();
+	spawn_close_fds(NULL, 0);
 	if (nice(10) == -1)
 		errno = 0;
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,10 +60,10 @@ _Noreturn static void child_main(const char *const *argv, int io, int errors)
 	if (!args[0])
 		_exit(127);
 	setsid();
-	proc_reset_signals();
+	spawn_reset_signals();
 	if (dup2(io, 0) < 0 || dup2(io, 1) < 0 || dup2(errors, 2) < 0)
 		_exit(126);
-	proc_close_fds(NULL, 0);
+	spawn_close_fds(NULL, 0);
 	/* The other end is ours and may be non-blocking; this one must not be. */
 	execvpe(args[0], args, env);
 	dprintf(2, "cannot run %s: %s", args[0], strerror(errno));

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/spawn_child.h"
 #include "net/ip.h"
 
 #include <arpa/inet.h>
@@ -159,8 +160,8 @@ _Noreturn static void child_main(const char *host, int fd)
 	int rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	proc_reset_signals();
-	proc_close_fds(&fd, 1);
+	spawn_reset_signals();
+	spawn_close_fds(&fd, 1);
 	alarm(RESOLVE_MAX_MS / 1000 + 5);
 	rc = getaddrinfo(host, NULL, &hints, &list);
 	if (rc != 0 && host[strlen(host) - 1] != '.' && strlen(host) < NAME_MAX_BYTES) {

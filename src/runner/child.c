@@ -5,6 +5,7 @@
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,12 +44,12 @@ static _Noreturn void child_main(void (*work)(void *arg, const volatile int *sto
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its programs leave behind comes to it */
 	if (getppid() != parent)
 		_exit(1);
-	proc_reset_signals();
+	spawn_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
-	proc_close_fds(&fd, 1);
+	spawn_close_fds(&fd, 1);
 	log_set_sink(NULL, NULL);
 	log_to_stderr(true);
 	work(arg, &child_stop, &out);

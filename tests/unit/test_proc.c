@@ -2,6 +2,7 @@
 #include "base/proc.h"
 
 #include "base/file.h"
+#include "base/spawn_child.h"
 #include "tests/test.h"
 
 #include <errno.h>
@@ -266,10 +267,10 @@ static void close_keeps_what_it_is_told(void)
 		dup2(2, 8);
 		dup2(2, 50);
 		dup2(2, 200);
-		proc_close_fds(keep, 3);
+		spawn_close_fds(keep, 3);
 		ok = fcntl(7, F_GETFD) >= 0 && fcntl(50, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0 &&
 		     fcntl(8, F_GETFD) < 0 && fcntl(200, F_GETFD) < 0 && fcntl(3, F_GETFD) < 0;
-		proc_close_fds(NULL, 0);
+		spawn_close_fds(NULL, 0);
 		_exit(ok && fcntl(7, F_GETFD) < 0 && fcntl(50, F_GETFD) < 0 ? 0 : 1);
 	}
 	waitpid(pid, &status, 0);

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mask.h"
 #include "base/proc_by_env.h"
+#include "base/spawn_child.h"
 #include "providers/native/native.h"
 
 #include <dirent.h>
@@ -112,7 +113,7 @@ static _Noreturn void be_agent(const struct native_launch *l, char **vars, int l
 	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	setsid();
-	proc_reset_signals();
+	spawn_reset_signals();
 	umask(022);
 	if (dup2(null_fd, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
 	    chdir(l->dir) == 0) {
@@ -120,7 +121,7 @@ static _Noreturn void be_agent(const struct native_launch *l, char **vars, int l
 			prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 			confine_calls(CALLS_WORKSPACE);
 		}
-		proc_close_fds(NULL, 0);
+		spawn_close_fds(NULL, 0);
 		execve(l->env->self_exe, l->options->command[0] ? with_command : alone, vars);
 	}
 	dprintf(2, "start the agent in %s: %s\n", l->dir, strerror(errno));

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See spawn.h: who has ended. The kernel gives a status once, to whoever asks first; so the children that somebody
+ * waits for are written down here, process-wide as the kernel's own list is.
+ */
+#include "base/spawn_reap.h"
+
+#include "base/mem.h"
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+struct entry {
+	struct spawned who;
+	bool leads;
+	bool taken; /* from the kernel: its number may be another's by now */
+	int status;
+};
+
+static struct {
+	struct entry *list;
+	size_t n, cap;
+	uint64_t serial;
+} children;
+
+struct spawned spawn_register(pid_t pid, bool leads)
+{
+	struct spawned who = { pid, ++children.serial };
+
+	if (children.n == children.cap) {
+		children.cap = children.cap ? children.cap * 2 : 8;
+		children.list = mem_realloc(children.list, children.cap * sizeof(children.list[0]));
+	}
+	children.list[children.n++] = (struct entry){ .who = who, .leads = leads };
+	return who;
+}
+
+void spawn_register_clear(void)
+{
+	children.n = 0;
+}
+
+static struct entry *find(const struct spawned *p)
+{
+	for (size_t i = 0; p->pid && i < children.n; i++) {
+		if (children.list[i].who.serial == p->serial)
+			return &children.list[i];
+	}
+	return NULL;
+}
+
+static void drop(struct spawned *p)
+{
+	struct entry *x = find(p);
+
+	if (x)
+		*x = children.list[--children.n];
+	*p = (struct spawned){ 0 };
+}
+
+enum spawn_state spawn_look(const struct spawned *p)
+{
+	const struct entry *x = find(p);
+	siginfo_t si = { 0 };
+	int rc;
+
+	if (!x)
+		return SPAWN_LOST;
+	if (x->taken)
+		return SPAWN_ENDED;
+	do
+		rc = waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0)
+		return SPAWN_LOST;
+	return si.si_pid == p->pid ? SPAWN_ENDED : SPAWN_RUNS;
+}
+
+/* Takes it from the kernel. */
+static bool take(struct entry *x, pid_t pid, int flags)
+{
+	int status = 0;
+	pid_t got;
+
+	do
+		got = waitpid(pid, &status, flags);
+	while (got < 0 && errno == EINTR);
+	if (got == pid && x) {
+		x->taken = true;
+		x->status = status;
+	}
+	return got == pid;
+}
+
+bool spawn_collect(struct spawned *p, int *status)
+{
+	struct entry *x = find(p);
+	bool known = x && (x->taken || take(x, p->pid, 0));
+
+	*status = known ? x->status : 0;
+	drop(p);
+	return known;
+}
+
+void spawn_signal(const struct spawned *p, int sig)
+{
+	const struct entry *x = find(p);
+
+	if (!x || spawn_look(p) == SPAWN_LOST || x->taken)
+		return;
+	/* A function's child may not lead its session yet: then the process is all there is. */
+	if (!x->leads || kill(-p->pid, sig) < 0)
+		kill(p->pid, sig);
+}
+
+void spawn_end(struct spawned *p)
+{
+	int status;
+
+	spawn_signal(p, SIGKILL);
+	spawn_collect(p, &status);
+}
+
+void spawn_forget(struct spawned *p)
+{
+	struct entry *x = find(p);
+
+	if (x && !x->taken)
+		take(x, p->pid, WNOHANG);
+	drop(p);
+}
+
+pid_t spawn_next_ended(int *status)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid <= 0)
+		return 0;
+	*status = si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status;
+	return si.si_pid;
+}
+
+void spawn_take(pid_t pid)
+{
+	struct entry *x = NULL;
+
+	for (size_t i = 0; i < children.n; i++) {
+		if (children.list[i].who.pid == pid && !children.list[i].taken)
+			x = &children.list[i];
+	}
+	take(x, pid, WNOHANG);
+}
+
+void spawn_take_all(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = spawn_next_ended(&status)) > 0)
+		spawn_take(pid);
+}
