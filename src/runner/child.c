@@ -2,10 +2,9 @@
 /* See child.h: forked work. A child shares no descriptor but stderr and its pipe, and no lock. */
 #include "runner/child.h"
 
-#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/spawn_child.h"
+#include "base/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,64 +28,66 @@ static void on_term(int sig)
 	child_stop = 1;
 }
 
-static _Noreturn void child_main(void (*work)(void *arg, const volatile int *stop, struct buf *out),
-                                 void *arg, int fd, pid_t parent)
+/* What a child is about; its copy of our memory has it. */
+struct errand {
+	void (*work)(void *arg, const volatile int *stop, struct buf *out);
+	void *arg;
+	int fd;
+};
+
+static void child_main(void *arg)
 {
+	const struct errand *t = arg;
 	struct sigaction sa = { .sa_handler = on_term };
 	struct buf out = { 0 };
 	struct err e = { 0 };
 
-	setsid();
-	/* A job must not outlive its supervisor: the next one would start the same work again. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	confine_calls(CALLS_MACHINE);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its programs leave behind comes to it */
-	if (getppid() != parent)
-		_exit(1);
-	spawn_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
-	spawn_close_fds(&fd, 1);
 	log_set_sink(NULL, NULL);
 	log_to_stderr(true);
-	work(arg, &child_stop, &out);
-	if (file_write_all(fd, buf_str(&out), "result", &e) < 0)
+	t->work(t->arg, &child_stop, &out);
+	if (file_write_all(t->fd, buf_str(&out), "result", &e) < 0)
 		_exit(1);
-	_exit(0);
 }
 
 int child_start(struct child *c, void (*work)(void *arg, const volatile int *stop, struct buf *out),
                 void *arg, struct deadline term_at, struct err *e)
 {
-	pid_t parent = getpid();
-	int p[2];
-	pid_t pid;
+	struct errand errand = { .work = work, .arg = arg };
+	struct spawned p = { 0 };
+	int fd[2];
+	int rc = -1;
 
-	if (pipe2(p, O_CLOEXEC) < 0)
+	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "make a pipe");
-	pid = -1;
-	if (fd_set_nonblock(p[0], e) == 0) {
-		pid = fork();
-		if (pid < 0)
-			err_sys(e, errno, "start a process");
-	}
-	if (pid < 0) {
-		close(p[0]);
-		close(p[1]);
+	errand.fd = fd[1];
+	if (fd_set_nonblock(fd[0], e) == 0)
+		rc = spawn_start(
+			&(struct spawn){ .work = child_main,
+		                         .arg = &errand,
+		                         .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+		                         .keep = &fd[1],
+		                         .n_keep = 1,
+		                         .lead = SPAWN_SESSION,
+		                         /* Else the next supervisor would start the same work again. */
+		                         .death_signal = SIGKILL,
+		                         .confine = SPAWN_JOB },
+			DEADLINE_NEVER, &p, e);
+	close(fd[1]);
+	if (rc < 0) {
+		close(fd[0]);
 		return -1;
 	}
-	if (pid == 0)
-		child_main(work, arg, p[1], parent);
-	close(p[1]);
 	buf_reset(&c->out);
 	*c = (struct child){
-		.fd = p[0], .out = c->out, .term_at = term_at, .kill_at = DEADLINE_NEVER
+		.p = p, .fd = fd[0], .out = c->out, .term_at = term_at, .kill_at = DEADLINE_NEVER
 	};
-	if (!proc_identify(pid, &c->id)) /* ended already: its zombie is still ours */
-		c->id = (struct proc_id){ .pid = pid };
+	if (!proc_identify(p.pid, &c->id)) /* ended already: its zombie is still ours */
+		c->id = (struct proc_id){ .pid = p.pid };
 	return 0;
 }
 
@@ -115,19 +116,12 @@ static void read_pipe(struct child *c)
 	fd_close(&c->fd);
 }
 
-static void signal_session(const struct child *c, int sig)
-{
-	/* It leads its own process group from setsid on; before that the single process is all. */
-	if (kill(-c->id.pid, sig) < 0)
-		kill(c->id.pid, sig);
-}
-
 void child_tell(struct child *c, int64_t grace_ms)
 {
 	if (!c->id.pid)
 		return;
 	if (!c->told)
-		signal_session(c, SIGTERM);
+		spawn_signal(&c->p, SIGTERM);
 	c->told = true;
 	c->term_at = DEADLINE_NEVER;
 	c->kill_at = deadline_min(c->kill_at, deadline_in_ms(grace_ms));
@@ -143,7 +137,7 @@ void child_step(struct child *c)
 		child_tell(c, CHILD_GRACE_MS);
 	}
 	if (deadline_passed(c->kill_at)) {
-		signal_session(c, SIGKILL);
+		spawn_signal(&c->p, SIGKILL);
 		c->kill_at = DEADLINE_NEVER;
 	}
 }
@@ -178,9 +172,10 @@ void child_ended(struct child *c, int status)
 	read_pipe(c);
 	fd_close(&c->fd);
 	/* What is left of its process group; a group outlives its leader's zombie. */
-	kill(-c->id.pid, SIGKILL);
+	spawn_signal(&c->p, SIGKILL);
 	if (!WIFEXITED(status))
 		child_kill_session(c->id, UINT64_MAX);
+	spawn_forget(&c->p);
 	c->id = (struct proc_id){ 0 };
 	c->term_at = c->kill_at = DEADLINE_NEVER;
 }

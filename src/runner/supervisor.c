@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/spawn.h"
 #include "host/paths.h"
 #include "runner/channel.h"
 #include "runner/health.h"
@@ -25,7 +26,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -151,16 +151,13 @@ static int open_signals(struct sup *s, struct err *e)
 
 static void reap(struct sup *s)
 {
-	siginfo_t si = { 0 };
+	int status;
+	pid_t pid;
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
-	while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid > 0) {
-		int status = si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status;
-
-		if (!tasks_reaped(s, si.si_pid, status))
-			provset_reaped(s, si.si_pid, status);
-		waitpid(si.si_pid, NULL, WNOHANG);
-		si.si_pid = 0;
+	while ((pid = spawn_next_ended(&status)) > 0) {
+		if (!tasks_reaped(s, pid, status) && !provset_reaped(s, pid, status))
+			spawn_take(pid);
 	}
 }
 
