@@ -197,6 +197,8 @@ int spawn_start(const struct spawn *s, struct deadline d, struct spawned *out, s
 	int rc;
 
 	*out = (struct spawned){ 0 };
+	if (!s->work && !s->argv[0])
+		return err_set(e, ERR_USAGE, 0, "no program to start");
 	if (s->n_keep > KEEP_MAX)
 		return err_set(e, ERR_LIMIT, 0, "more than %d descriptors to keep", KEEP_MAX);
 	if (!s->work && pipe2(report, O_CLOEXEC) < 0)

@@ -3,17 +3,14 @@
 #include "net/command.h"
 
 #include "base/file.h"
+#include "base/kv.h"
 #include "base/mem.h"
-#include "base/proc.h"
-#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define STDERR_MAX 1024
@@ -50,47 +47,28 @@ static char **child_env(void)
 	return env;
 }
 
-_Noreturn static void child_main(const char *const *argv, int io, int errors)
-{
-	char *args[64] = { 0 };
-	char **env = child_env();
-
-	for (size_t i = 0; i < ARRAY_LEN(args) - 1 && argv[i]; i++)
-		args[i] = mem_dup(argv[i]);
-	if (!args[0])
-		_exit(127);
-	setsid();
-	spawn_reset_signals();
-	if (dup2(io, 0) < 0 || dup2(io, 1) < 0 || dup2(errors, 2) < 0)
-		_exit(126);
-	spawn_close_fds(NULL, 0);
-	/* The other end is ours and may be non-blocking; this one must not be. */
-	execvpe(args[0], args, env);
-	dprintf(2, "cannot run %s: %s", args[0], strerror(errno));
-	_exit(127);
-}
-
-int command_start(struct command *c, const char *const *argv, int *fd, struct err *e)
+int command_start(struct command *c, const char *const *argv, struct deadline d, int *fd,
+                  struct err *e)
 {
 	int io[2] = { -1, -1 }, errors[2] = { -1, -1 };
+	char **env = child_env();
 	int rc = -1;
 
 	*c = (struct command){ .name = argv[0], .err_fd = -1 };
-	if (!argv[0])
-		return err_set(e, ERR_USAGE, 0, "no command to run");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) < 0 ||
-	    pipe2(errors, O_CLOEXEC) < 0) {
+	    pipe2(errors, O_CLOEXEC) < 0)
 		err_sys(e, errno, "run %s", argv[0]);
-	} else if (fd_set_nonblock(io[0], e) == 0 && fd_set_nonblock(errors[0], e) == 0) {
-		c->pid = fork();
-		if (c->pid == 0)
-			child_main(argv, io[1], errors[1]);
-		rc = c->pid > 0 ? 0 : err_sys(e, errno, "run %s: fork", argv[0]);
-	}
+	else if (fd_set_nonblock(io[0], e) == 0 && fd_set_nonblock(errors[0], e) == 0)
+		/* The other end is ours and may be non-blocking; this one must not be. */
+		rc = spawn_start(&(struct spawn){ .argv = argv,
+		                                  .env = (const char *const *)env,
+		                                  .std = { io[1], io[1], errors[1] },
+		                                  .lead = SPAWN_SESSION },
+		                 d, &c->process, e);
+	kv_env_free(env);
 	fd_close(&io[1]);
 	fd_close(&errors[1]);
 	if (rc < 0) {
-		c->pid = 0;
 		fd_close(&io[0]);
 		fd_close(&errors[0]);
 		return -1;
@@ -145,7 +123,7 @@ int command_ended(struct command *c, struct err *e)
 
 void command_poll(const struct command *c, struct pollset *ps)
 {
-	if (c->pid > 0)
+	if (c->process.pid)
 		pollset_add(ps, c->err_fd, POLLIN);
 	if (c->grace.at_ms)
 		pollset_until(ps, c->grace);
@@ -153,12 +131,7 @@ void command_poll(const struct command *c, struct pollset *ps)
 
 void command_free(struct command *c)
 {
-	/* Only what waitpid still knows as running is signalled: see resolve.c. */
-	if (c->pid > 0 && waitpid(c->pid, NULL, WNOHANG) == 0) {
-		kill(c->pid, SIGKILL);
-		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	spawn_end(&c->process);
 	if (c->name)
 		fd_close(&c->err_fd);
 	buf_wipe(&c->mask.held);

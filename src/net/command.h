@@ -10,21 +10,21 @@
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/mask.h"
+#include "base/spawn.h"
 #include "net/pollset.h"
-
-#include <sys/types.h>
 
 struct command {
 	const char *name; /* argv[0], borrowed */
-	pid_t pid;        /* 0: none */
+	struct spawned process;
 	int err_fd;       /* -1: closed */
 	struct mask_stream mask;
 	struct buf text;       /* of its standard error, masked before it is cut */
 	struct deadline grace; /* after the end of its output: for the last words */
 };
 
-/* Starts argv in its own session; *fd is our end of its standard streams, non-blocking. */
-int command_start(struct command *c, const char *const *argv, int *fd, struct err *e);
+/* Starts argv in its own session by d; *fd is our end of its standard streams, non-blocking. */
+int command_start(struct command *c, const char *const *argv, struct deadline d, int *fd,
+                  struct err *e);
 /* Reads what it complained of, so that a full pipe never blocks it. */
 void command_drain(struct command *c);
 /* Its output ended. 0: wait a moment longer for the reason (see command_poll), -1: e has it. */

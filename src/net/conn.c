@@ -101,7 +101,7 @@ struct conn *conn_open(const struct conn_target *t, struct deadline d)
 		err_set(&c->err, ERR_CONFIG, 0, "no TLS settings for %s://", t->url->scheme);
 	} else if (t->command) {
 		snprintf(c->peer, sizeof(c->peer), "%s", t->command[0]);
-		if (command_start(&c->command, t->command, &c->fd, &c->err) < 0)
+		if (command_start(&c->command, t->command, d, &c->fd, &c->err) < 0)
 			c->phase = FAILED;
 		else
 			begin_tls(c);

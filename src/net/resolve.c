@@ -6,8 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/proc.h"
-#include "base/spawn_child.h"
+#include "base/spawn.h"
 #include "net/ip.h"
 
 #include <arpa/inet.h>
@@ -16,8 +15,6 @@
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define RESOLVE_MAX_MS 20000
@@ -43,7 +40,7 @@ struct resolver {
 	struct deadline patience;
 	struct addr_list found; /* without a child */
 	struct err start_err;
-	pid_t pid; /* 0: no child */
+	struct spawned child;
 	int fd;
 	struct buf reply;
 };
@@ -148,10 +145,17 @@ static void child_write(int fd, struct str s)
 	}
 }
 
+struct errand {
+	const char *host;
+	int fd;
+};
+
 /* Runs in the child. A name that fails is asked once more as an absolute one, since the search
  * list may have answered in its place (field case 106). */
-_Noreturn static void child_main(const char *host, int fd)
+static void child_main(void *arg)
 {
+	const struct errand *t = arg;
+	const char *host = t->host;
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 	char absolute[NAME_MAX_BYTES + 1];
@@ -159,9 +163,6 @@ _Noreturn static void child_main(const char *host, int fd)
 	union net_addr a = { 0 };
 	int rc;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	spawn_reset_signals();
-	spawn_close_fds(&fd, 1);
 	alarm(RESOLVE_MAX_MS / 1000 + 5);
 	rc = getaddrinfo(host, NULL, &hints, &list);
 	if (rc != 0 && host[strlen(host) - 1] != '.' && strlen(host) < NAME_MAX_BYTES) {
@@ -181,28 +182,28 @@ _Noreturn static void child_main(const char *host, int fd)
 		memcpy(&a, i->ai_addr, i->ai_addrlen);
 		buf_add(&out, &a, sizeof(a));
 	}
-	child_write(fd, buf_str(&out));
-	_exit(0);
+	child_write(t->fd, buf_str(&out));
 }
 
 static void start_child(struct resolver *r)
 {
+	struct errand errand = { .host = r->host };
 	int fds[2];
-	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		err_sys(&r->start_err, errno, "resolve %s: pipe", r->host);
 		return;
 	}
-	if (fd_set_nonblock(fds[0], &r->start_err) == 0) {
-		pid = fork();
-		if (pid == 0)
-			child_main(r->host, fds[1]);
-		if (pid > 0)
-			r->pid = pid;
-		else
-			err_sys(&r->start_err, errno, "resolve %s: fork", r->host);
-	}
+	errand.fd = fds[1];
+	if (fd_set_nonblock(fds[0], &r->start_err) == 0 &&
+	    spawn_start(&(struct spawn){ .work = child_main,
+	                                 .arg = &errand,
+	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+	                                 .keep = &fds[1],
+	                                 .n_keep = 1,
+	                                 .death_signal = SIGKILL },
+	                DEADLINE_NEVER, &r->child, &r->start_err) < 0)
+		err_wrap(&r->start_err, "resolve %s", r->host);
 	close(fds[1]);
 	r->fd = fds[0];
 }
@@ -230,16 +231,9 @@ struct resolver *resolve_start(const char *host, uint16_t port, struct deadline 
 	return r;
 }
 
-/* The supervisor's reaper may have taken the status already; then the pid may be anybody's. Only
- * a child that waitpid still knows as running is signalled. */
 static void end_child(struct resolver *r)
 {
-	if (r->pid > 0 && waitpid(r->pid, NULL, WNOHANG) == 0) {
-		kill(r->pid, SIGKILL);
-		while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	r->pid = 0;
+	spawn_end(&r->child);
 	fd_close(&r->fd);
 }
 

@@ -322,7 +322,7 @@ int remote_connect(struct remote *r, struct deadline d, struct err *e)
 	r->argv[n++] = r->o->remote_host;
 	r->argv[n++] = "cat";
 	r->argv[n] = NULL;
-	rc = command_start(&r->cmd, r->argv, &r->fd, e);
+	rc = command_start(&r->cmd, r->argv, limit, &r->fd, e);
 	forget_password();
 	if (rc == 0)
 		rc = wait_hello(r, limit, e);
