@@ -3,21 +3,16 @@
 #include "providers/native/process.h"
 
 #include "agent/agent.h"
-#include "base/confine.h"
 #include "base/file.h"
 #include "base/mask.h"
 #include "base/proc_by_env.h"
-#include "base/spawn_child.h"
+#include "base/spawn.h"
 #include "providers/native/native.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define READY_MS 30000
@@ -100,34 +95,6 @@ int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct de
 	return rc;
 }
 
-static _Noreturn void be_agent(const struct native_launch *l, char **vars, int log_fd)
-{
-	char *const with_command[] = { (char[]){ "daytona-runner" },
-		                       (char[]){ "agent" },
-		                       (char[]){ "--" },
-		                       (char[]){ "/bin/sh" },
-		                       (char[]){ "-c" },
-		                       l->options->command,
-		                       NULL };
-	char *const alone[] = { (char[]){ "daytona-runner" }, (char[]){ "agent" }, NULL };
-	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	setsid();
-	spawn_reset_signals();
-	umask(022);
-	if (dup2(null_fd, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
-	    chdir(l->dir) == 0) {
-		if (l->options->best_effort) {
-			prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-			confine_calls(CALLS_WORKSPACE);
-		}
-		spawn_close_fds(NULL, 0);
-		execve(l->env->self_exe, l->options->command[0] ? with_command : alone, vars);
-	}
-	dprintf(2, "start the agent in %s: %s\n", l->dir, strerror(errno));
-	_exit(127);
-}
-
 /* The agent's output since the start: to the job's log, its end kept for an error, the marker
  * looked for. */
 struct output {
@@ -180,16 +147,17 @@ static void describe_end(struct output *o, int status, struct err *e)
 	buf_free(&lines);
 }
 
-static int await_ready(const struct native_launch *l, pid_t pid, struct output *o,
+static int await_ready(const struct native_launch *l, struct spawned p, struct output *o,
                        struct deadline d, struct err *e)
 {
 	int status;
 
 	for (;;) {
-		bool ended = waitpid(pid, &status, WNOHANG) == pid;
+		bool ended = spawn_look(&p) != SPAWN_RUNS;
 
 		take_output(l, o);
 		if (ended) {
+			spawn_collect(&p, &status);
 			describe_end(o, status, e);
 			return -1;
 		}
@@ -204,19 +172,27 @@ static int await_ready(const struct native_launch *l, pid_t pid, struct output *
 	}
 }
 
-static int launch(const struct native_launch *l, pid_t *pid, int log_fd, struct err *e)
+static int launch(const struct native_launch *l, struct spawned *p, int log_fd, struct deadline d,
+                  struct err *e)
 {
+	const char *const with_command[] = { "daytona-runner",    "agent", "--", "/bin/sh", "-c",
+		                             l->options->command, NULL };
+	const char *const alone[] = { "daytona-runner", "agent", NULL };
 	char **vars = kv_to_env(l->vars);
 	struct proc_id id;
-	int rc = 0;
+	int rc = spawn_start(
+		&(struct spawn){ .argv = l->options->command[0] ? with_command : alone,
+	                         .program = l->env->self_exe,
+	                         .env = (const char *const *)vars,
+	                         .cwd = l->dir,
+	                         .std = { SPAWN_NULL, log_fd, log_fd },
+	                         .lead = SPAWN_SESSION,
+	                         .confine = l->options->best_effort ? SPAWN_WORKSPACE : SPAWN_FREE,
+	                         .umask = 022 },
+		d, p, e);
 
-	*pid = fork();
-	if (*pid == 0)
-		be_agent(l, vars, log_fd);
 	kv_env_free(vars);
-	if (*pid < 0)
-		return err_sys(e, errno, "fork");
-	if (proc_identify(*pid, &id)) /* else it has ended already: seen below */
+	if (rc == 0 && proc_identify(p->pid, &id)) /* else it has ended already: seen below */
 		rc = native_agent_write(l->paths, id, e);
 	return rc;
 }
@@ -224,8 +200,9 @@ static int launch(const struct native_launch *l, pid_t *pid, int log_fd, struct 
 int native_agent_start(const struct native_launch *l, struct deadline d, struct err *e)
 {
 	struct output o = { .fd = -1, .tail = { .max = TAIL_BYTES } };
+	struct deadline ready = deadline_min(d, deadline_in_ms(READY_MS));
 	struct err left = { 0 };
-	pid_t pid = -1;
+	struct spawned p = { 0 };
 	int log_fd, rc = -1;
 	size_t n;
 
@@ -235,13 +212,11 @@ int native_agent_start(const struct native_launch *l, struct deadline d, struct 
 	o.fd = open(l->paths->log, O_RDONLY | O_CLOEXEC);
 	if (log_fd < 0 || o.fd < 0)
 		err_sys(e, errno, "open %s", l->paths->log);
-	else if (launch(l, &pid, log_fd, e) == 0)
-		rc = await_ready(l, pid, &o, deadline_min(d, deadline_in_ms(READY_MS)), e);
-	if (rc < 0 && pid > 0) {
-		if (native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
-			provider_logf(l->env, "warning: %s", left.msg);
-		waitpid(pid, NULL, WNOHANG);
-	}
+	else if (launch(l, &p, log_fd, ready, e) == 0)
+		rc = await_ready(l, p, &o, ready, e);
+	if (rc < 0 && p.pid && native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
+		provider_logf(l->env, "warning: %s", left.msg);
+	spawn_forget(&p);
 	mask_tail_free(&o.tail);
 	buf_wipe(&o.window);
 	fd_close(&log_fd);
