@@ -45,7 +45,7 @@ struct agent {
 	struct agent_beat beat;
 	struct agent_helper cloning;
 	char **command; /* NULL: none */
-	pid_t command_pid;
+	struct spawned command_process;
 	int command_status; /* as waitpid gave it */
 	bool command_ended, ready, stopping;
 	int signals; /* signalfd */
@@ -290,9 +290,9 @@ static int get_ready(struct agent *a, struct err *e)
 	if (a->command) {
 		const char *dir = a->dir && file_is_dir(a->dir) ? a->dir : NULL;
 
-		if (agent_command_start(a->command, dir, &a->command_pid, e) < 0)
+		if (agent_command_start(a->command, dir, &a->command_process, e) < 0)
 			return -1;
-		log_info("started %s as process %ld", a->command[0], (long)a->command_pid);
+		log_info("started %s as process %ld", a->command[0], (long)a->command_process.pid);
 	}
 	beat_start(&a->beat);
 	a->ready = true;
@@ -306,15 +306,14 @@ static void reap(struct agent *a)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		helper_reaped(&a->cloning, pid);
-		helper_reaped(&a->beat.status, pid);
-		if (pid != a->command_pid)
+	while ((pid = spawn_next_ended(&status)) > 0) {
+		if (pid != a->command_process.pid) {
+			spawn_take(pid);
 			continue;
-		a->command_pid = 0;
-		a->command_status = status;
+		}
+		spawn_collect(&a->command_process, &a->command_status);
 		a->command_ended = true;
-		proc_describe_status(status, &how);
+		proc_describe_status(a->command_status, &how);
 		log_info("%s ended: %s", a->command[0], buf_cstr(&how));
 	}
 	buf_free(&how);
@@ -331,7 +330,7 @@ static void take_signals(struct agent *a)
 			continue;
 		if (sig == SIGTERM || sig == SIGINT)
 			a->stopping = true;
-		agent_command_signal(a->command_pid, sig);
+		spawn_signal(&a->command_process, sig);
 	}
 	reap(a);
 }

@@ -199,9 +199,9 @@ void beat_step(struct agent_beat *b)
 	if (clock_mono_ms() < b->post_at_ms)
 		return;
 	/* The answer goes with the next post; the first one waits for the first status. */
-	if (b->dir && !b->is_target && !b->status.pid)
+	if (b->dir && !b->is_target && !b->status.busy)
 		begin_status(b);
-	if (b->status.pid && !b->posted && clock_mono_ms() - b->started_ms < FIRST_STATUS_MS)
+	if (b->status.busy && !b->posted && clock_mono_ms() - b->started_ms < FIRST_STATUS_MS)
 		b->post_at_ms = later(20);
 	else
 		begin_post(b);

@@ -3,8 +3,6 @@
 #include "agent/helper.h"
 
 #include "base/file.h"
-#include "base/proc.h"
-#include "base/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,57 +11,53 @@
 
 #define OVERTIME_MS 5000 /* the work has the deadline itself and ends its programs on it */
 
-static _Noreturn void be_helper(int out, void (*work)(void *arg, struct deadline d), void *arg,
-                                struct deadline d)
+struct errand {
+	void (*work)(void *arg, struct deadline d);
+	void *arg;
+	struct deadline d;
+};
+
+static void be_helper(void *arg)
 {
-	setpgid(0, 0);
-	spawn_reset_signals();
+	const struct errand *t = arg;
+
 	signal(SIGPIPE, SIG_IGN);
-	if (dup2(out, 1) == 1) {
-		spawn_close_fds(NULL, 0);
-		work(arg, d);
-	}
-	_exit(126);
+	t->work(t->arg, t->d);
 }
 
 int helper_start(struct agent_helper *h, void (*work)(void *arg, struct deadline d), void *arg,
                  struct deadline d, struct err *e)
 {
-	int fd[2];
-	pid_t pid;
+	struct errand errand = { work, arg, d };
+	int fd[2], rc;
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "create pipe");
-	pid = fork();
-	if (pid == 0)
-		be_helper(fd[1], work, arg, d);
+	rc = fd_set_nonblock(fd[0], e);
+	if (rc == 0)
+		rc = spawn_start(&(struct spawn){ .work = be_helper,
+		                                  .arg = &errand,
+		                                  .std = { SPAWN_OURS, fd[1], SPAWN_OURS },
+		                                  .lead = SPAWN_GROUP },
+		                 d, &h->process, e);
 	close(fd[1]);
-	if (pid < 0) {
-		int code = errno;
-
+	if (rc < 0) {
 		close(fd[0]);
-		return err_sys(e, code, "fork");
+		return -1;
 	}
-	setpgid(pid, pid); /* whoever comes first */
 	buf_reset(&h->answer);
-	h->pid = pid;
+	h->busy = true;
 	h->fd = fd[0];
 	h->d = d;
-	return fd_set_nonblock(h->fd, e);
+	return 0;
 }
 
 void helper_poll(const struct agent_helper *h, struct pollset *ps)
 {
-	if (!h->pid)
+	if (!h->busy)
 		return;
 	pollset_add(ps, h->fd, POLLIN);
 	pollset_until(ps, (struct deadline){ h->d.at_ms + OVERTIME_MS });
-}
-
-void helper_reaped(struct agent_helper *h, pid_t pid)
-{
-	if (h->pid == pid)
-		h->pid = -1; /* still to be read to its end */
 }
 
 static enum helper_state finish(struct agent_helper *h, struct buf *out)
@@ -76,7 +70,8 @@ static enum helper_state finish(struct agent_helper *h, struct buf *out)
 		buf_adds(out, buf_cstr(&h->answer) + 1);
 	fd_close(&h->fd);
 	buf_free(&h->answer);
-	h->pid = 0;
+	spawn_forget(&h->process);
+	h->busy = false;
 	return ok ? HELPER_OK : HELPER_FAILED;
 }
 
@@ -86,7 +81,7 @@ enum helper_state helper_step(struct agent_helper *h, struct buf *out)
 	char chunk[4096];
 	ssize_t n;
 
-	if (!h->pid)
+	if (!h->busy)
 		return HELPER_NONE;
 	for (;;) {
 		n = read(h->fd, chunk, sizeof(chunk));
@@ -102,7 +97,7 @@ enum helper_state helper_step(struct agent_helper *h, struct buf *out)
 		buf_reset(&h->answer);
 		buf_adds(&h->answer, "-it took too long");
 	}
-	if (n != 0 && h->pid > 0)
-		kill(-h->pid, SIGKILL);
+	if (n != 0)
+		spawn_signal(&h->process, SIGKILL);
 	return finish(h, out);
 }

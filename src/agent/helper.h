@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A piece of the agent's work that may block, done in a child so that the loop never does: a function
- * in a forked child, or a program that the child becomes. The answer comes over a pipe; the loop's
- * reaper may take the exit status, nobody needs it.
+ * in a child, or a program that the child becomes. The answer comes over a pipe; nobody needs the exit
+ * status.
  */
 #ifndef AGENT_HELPER_H
 #define AGENT_HELPER_H
@@ -10,15 +10,16 @@
 #include "base/buf.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "base/spawn.h"
 #include "net/pollset.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #define HELPER_ANSWER_MAX (2u << 20)
 
 struct agent_helper {
-	pid_t pid; /* 0: none is running */
+	bool busy; /* until its answer was taken */
+	struct spawned process;
 	int fd;
 	struct buf answer;
 	struct deadline d;
@@ -33,6 +34,5 @@ enum helper_state { HELPER_NONE, HELPER_BUSY, HELPER_OK, HELPER_FAILED };
 /* Never blocks. HELPER_OK and HELPER_FAILED come once, then there is none; the answer (or the text of
  * the error) is appended to out. A child past its deadline is killed. */
 enum helper_state helper_step(struct agent_helper *h, struct buf *out);
-void helper_reaped(struct agent_helper *h, pid_t pid); /* told by the reaper */
 
 #endif

@@ -9,22 +9,16 @@
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/spawn.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define GRACE_MS 8000 /* engines kill after 10 s */
 #define LOOK_MS 20
-
-static void reap(void)
-{
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-}
 
 static void end_all(const sigset_t *set)
 {
@@ -36,7 +30,7 @@ static void end_all(const sigset_t *set)
 	kill(-1, SIGTERM);
 	kill(-1, SIGCONT);
 	while (!deadline_passed(d) && kill(-1, 0) == 0) {
-		reap();
+		spawn_take_all();
 		sigtimedwait(set, NULL, &look);
 	}
 }
@@ -61,7 +55,7 @@ static int pause_run(int argc, char **argv)
 	for (;;) {
 		sig = sigwaitinfo(&set, NULL);
 		if (sig == SIGCHLD)
-			reap();
+			spawn_take_all();
 		else if (sig > 0 && sig != SIGHUP)
 			break;
 	}
