@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/spawn_child.h"
+#include "base/spawn.h"
 #include "host/paths.h"
 
 #include <dirent.h>
@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ERR_FILE_MAX (1 << 20)
@@ -27,6 +26,8 @@
 #define EXIT_MS 5000
 #define DYING_MS 5000
 #define LOOK_MS 20
+
+extern char **environ;
 
 static void boot_id(struct buf *b)
 {
@@ -229,28 +230,34 @@ static void add_tail(const char *path, off_t from, struct buf *out)
 	close(fd);
 }
 
-static void exec_child(const char *self_exe, const char *const *argv, int err_fd, int ready_fd)
+/* The process that is to stay. ready_fd: where it says how it comes along. */
+static int spawn_daemon(const char *self_exe, const char *const *argv, int err_fd, int ready_fd,
+                        struct deadline d, struct spawned *p, struct err *e)
 {
-	union {
-		const char *const *from;
-		char *const *to;
-	} a = { argv }; /* exec changes nothing of it, but says so only in prose */
-	char number[16];
-	int null = open("/dev/null", O_RDWR);
+	struct buf ready = { 0 };
+	const char **env;
+	size_t n = 0;
+	int rc;
 
-	setsid();
-	if (chdir("/") < 0 || null < 0)
-		_exit(126);
-	dup2(null, 0);
-	dup2(err_fd, 1);
-	dup2(err_fd, 2);
-	snprintf(number, sizeof(number), "%d", ready_fd);
-	setenv("DAYTONA_RUNNER_READY_FD", number, 1);
-	spawn_reset_signals();
-	spawn_close_fds(&ready_fd, 1);
-	fcntl(ready_fd, F_SETFD, 0);
-	execv(self_exe, a.to);
-	_exit(127);
+	while (environ[n])
+		n++;
+	env = mem_array(n + 2, sizeof(*env));
+	buf_addf(&ready, "DAYTONA_RUNNER_READY_FD=%d", ready_fd);
+	env[0] = buf_cstr(&ready); /* the first one of a name counts */
+	for (size_t i = 0; i < n; i++)
+		env[i + 1] = environ[i];
+	rc = spawn_start(&(struct spawn){ .argv = argv,
+	                                  .program = self_exe,
+	                                  .env = env,
+	                                  .cwd = "/",
+	                                  .std = { SPAWN_NULL, err_fd, err_fd },
+	                                  .keep = &ready_fd,
+	                                  .n_keep = 1,
+	                                  .lead = SPAWN_SESSION },
+	                 d, p, e);
+	free(env);
+	buf_free(&ready);
+	return rc;
 }
 
 /* Reads lines that say what it waits for, until "ready" or "refused" decides the matter. */
@@ -302,6 +309,7 @@ int daemon_start(const char *state_dir, const char *self_exe, const char *const 
 	struct proc_id who;
 	struct stat st = { 0 };
 	char *errs;
+	struct spawned daemon = { 0 };
 	int p[2], err_fd, status = 0, rc;
 	pid_t pid;
 
@@ -322,20 +330,21 @@ int daemon_start(const char *state_dir, const char *self_exe, const char *const 
 	}
 	if (fstat(err_fd, &st) == 0 && st.st_size > ERR_FILE_MAX && ftruncate(err_fd, 0) == 0)
 		st.st_size = 0;
-	if (pipe2(p, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+	if (pipe2(p, O_CLOEXEC) < 0) {
 		err_sys(e, errno, "start the runner");
 		close(err_fd);
 		free(errs);
 		return -1;
 	}
-	if (pid == 0)
-		exec_child(self_exe, argv, err_fd, p[1]);
+	rc = spawn_daemon(self_exe, argv, err_fd, p[1], d, &daemon, e);
+	pid = daemon.pid;
 	close(p[1]);
 	close(err_fd);
-	rc = await_ready(p[0], d, &last, e);
+	if (rc == 0)
+		rc = await_ready(p[0], d, &last, e);
 	close(p[0]);
 	if (rc == 1) { /* the pipe closed before it was ready: it ends, or has ended */
-		waitpid(pid, &status, 0);
+		spawn_collect(&daemon, &status);
 		/* Two that start it at the same moment both have what they want. */
 		*already = daemon_lock_probe(state_dir, &who, e) > 0;
 	}
@@ -346,7 +355,7 @@ int daemon_start(const char *state_dir, const char *self_exe, const char *const 
 		if (tail.n == 0)
 			proc_describe_status(status, &tail);
 		rc = err_set(e, ERR_OTHER, 0, "the runner ended at once: %s", buf_cstr(&tail));
-	} else if (rc < 0 && e->kind == ERR_TIMEOUT) {
+	} else if (rc < 0 && pid && e->kind == ERR_TIMEOUT) {
 		err_set(e, ERR_TIMEOUT, 0,
 		        "the runner runs (process %ld) but the Server does not call it responsive yet: %s; see daytona-runner logs",
 		        (long)pid, last.n ? buf_cstr(&last) : "it is still starting");

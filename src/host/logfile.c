@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "base/spawn_child.h"
+#include "base/spawn.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,13 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CHECK_MS 1000  /* how often the file's identity is looked at */
 #define RETRY_MS 60000 /* after a failed rotation */
 #define DAY_S 86400
+#define GZIP_START_MS 10000
 
 struct logfile {
 	char *path;
@@ -193,34 +193,27 @@ static char *backup_name(const struct logfile *f)
 	return buf_take(&name);
 }
 
-/* In a grandchild, so that nobody has to wait for it. Without gzip the file stays as it is. */
-static void compress(const char *path)
+static void start_gzip(void *arg)
 {
-	static const char *const programs[] = { "/usr/bin/gzip", "/bin/gzip",
-		                                "/usr/local/bin/gzip" };
-	char *env[] = { NULL };
-	pid_t child = fork();
+	static const char *const env[] = { "PATH=/usr/bin:/bin:/usr/local/bin", NULL };
+	const char *const argv[] = { "gzip", "-fq", "--", arg, NULL };
+	struct spawned p;
+	struct err ignored = { 0 };
 
-	if (child > 0) {
-		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-			;
-		return;
-	}
-	if (child < 0)
-		return;
-	if (fork() != 0)
-		_exit(0);
-	spawn_reset_signals();
-	spawn_close_fds(NULL, 0);
-	if (nice(10) == -1)
-		errno = 0;
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
-		char *const argv[] = { mem_dup("gzip"), mem_dup("-fq"), mem_dup("--"),
-			               mem_dup(path), NULL };
+	spawn_start(&(struct spawn){ .argv = argv, .env = env, .nice = 10 },
+	            deadline_in_ms(GZIP_START_MS), &p, &ignored);
+}
 
-		execve(programs[i], argv, env);
-	}
-	_exit(127);
+/* In a grandchild, so that nobody has to wait for it. Without gzip the file stays as it is. */
+static void compress(char *path)
+{
+	struct spawned p;
+	struct err ignored = { 0 };
+	int status;
+
+	if (spawn_start(&(struct spawn){ .work = start_gzip, .arg = path }, DEADLINE_NEVER, &p,
+	                &ignored) == 0)
+		spawn_collect(&p, &status);
 }
 
 static void rotate(struct logfile *f)

@@ -16,7 +16,7 @@
 struct command {
 	const char *name; /* argv[0], borrowed */
 	struct spawned process;
-	int err_fd;       /* -1: closed */
+	int err_fd; /* -1: closed */
 	struct mask_stream mask;
 	struct buf text;       /* of its standard error, masked before it is cut */
 	struct deadline grace; /* after the end of its output: for the last words */

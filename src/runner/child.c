@@ -67,15 +67,16 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 	errand.fd = fd[1];
 	if (fd_set_nonblock(fd[0], e) == 0)
 		rc = spawn_start(
-			&(struct spawn){ .work = child_main,
-		                         .arg = &errand,
-		                         .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
-		                         .keep = &fd[1],
-		                         .n_keep = 1,
-		                         .lead = SPAWN_SESSION,
-		                         /* Else the next supervisor would start the same work again. */
-		                         .death_signal = SIGKILL,
-		                         .confine = SPAWN_JOB },
+			&(struct spawn){
+				.work = child_main,
+				.arg = &errand,
+				.std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+				.keep = &fd[1],
+				.n_keep = 1,
+				.lead = SPAWN_SESSION,
+				/* Else the next supervisor would start the same work again. */
+				.death_signal = SIGKILL,
+				.confine = SPAWN_JOB },
 			DEADLINE_NEVER, &p, e);
 	close(fd[1]);
 	if (rc < 0) {

@@ -10,7 +10,7 @@
 #include "net/pollset.h"
 
 struct child {
-	struct proc_id id;       /* pid 0: none */
+	struct proc_id id; /* pid 0: none */
 	struct spawned p;
 	int fd;                  /* result pipe; -1 when closed */
 	struct buf out;          /* what came through it, bounded */
