@@ -35,7 +35,7 @@ struct job_fate {
 	bool begun; /* its work may have been started */
 	bool last;  /* an engine that is away is not waited for any longer */
 	/* JOB_SUCCESS, or JOB_ERROR with text, is to be reported; JOB_PENDING: it was never claimed; JOB_RUNNING: it was claimed
-	 * and not begun, and can be run; JOB_STATE_UNKNOWN: the Server has a final state already or forgot the job. */
+	 * and can be run, since it was not begun or can be done again; JOB_STATE_UNKNOWN: the Server has a final state already or forgot the job. */
 	enum job_state state;
 	struct buf text; /* the caller frees it */
 };

@@ -36,20 +36,18 @@ static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, s
 	return rc;
 }
 
+/* Stopping and deleting what is stopped or gone succeeds, so they are done again, whole: what is not there any more may
+ * have left files, logs or containers beside it. */
+static bool can_be_done_again(const struct job *j)
+{
+	return (j->type == RES_WORKSPACE || j->type == RES_TARGET) &&
+	       (j->action == ACT_STOP || j->action == ACT_DELETE || j->action == ACT_FORCE_DELETE);
+}
+
+/* Not of a restart: what runs may be what was to be stopped. */
 static bool finished(enum job_action a, enum resource_condition is)
 {
-	switch (a) {
-	case ACT_CREATE:
-	case ACT_START: /* not of a restart: what runs may be what was to be stopped */
-		return is == COND_RUNNING;
-	case ACT_STOP:
-		return is == COND_STOPPED || is == COND_MISSING;
-	case ACT_DELETE:
-	case ACT_FORCE_DELETE:
-		return is == COND_MISSING;
-	default:
-		return false;
-	}
+	return (a == ACT_CREATE || a == ACT_START) && is == COND_RUNNING;
 }
 
 static const char *condition_text(enum resource_condition is)
@@ -106,6 +104,10 @@ static int look(struct ctx *c, struct job_fate *f, struct err *e)
 	const struct job *j = c->job;
 	bool away = false, done;
 
+	if (can_be_done_again(j)) {
+		f->state = JOB_RUNNING;
+		return 0;
+	}
 	buf_addf(&f->text, "the runner was restarted while the job ran (%s %s)",
 	         resource_type_name(j->type), job_action_name(j->action));
 	done = (j->type == RES_WORKSPACE && str_is_id(str_of(j->resource_id)) &&
@@ -115,7 +117,8 @@ static int look(struct ctx *c, struct job_fate *f, struct err *e)
 		return err_set(e, ERR_BUSY, 0, "%s", buf_cstr(&f->text));
 	f->state = done ? JOB_SUCCESS : JOB_ERROR;
 	if (!done)
-		buf_adds(&f->text, "; please repeat the action");
+		buf_adds(&f->text, j->action == ACT_CREATE ? "; delete it and create it again"
+		                                           : "; please repeat the action");
 	return 0;
 }
 

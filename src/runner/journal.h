@@ -22,7 +22,7 @@ struct journal_entry { /* one unfinished job */
 	enum job_state result;
 	char *text;         /* of an error; or NULL */
 	int64_t refused_ms; /* for how long the Server has refused the result, while runners lived */
-	bool begun;         /* its process may have been started: it must not be run again */
+	bool begun; /* its process may have been started: it is run again only if that is harmless */
 	struct proc_id process; /* pid 0: none recorded, or of an earlier boot */
 };
 

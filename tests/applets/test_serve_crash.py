@@ -4,6 +4,7 @@ the Server finally shows is true, and each claimed job ends exactly once."""
 import os
 import re
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,7 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import (BIN, PATIENCE, alive, all_pids, cpu_seconds, descendants, main, read_proc, run,  # noqa: E402
                     wait_for)
-from httppeer import error  # noqa: E402
+from httppeer import error, hang  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 STATE = "/runner/[^/]+/jobs/[^/]+/state"
@@ -159,6 +160,27 @@ class RunnerKilledTest(CrashCase):
         else:
             self.assertTrue(text)
         self.job("delete", workspace)
+
+    def test_killed_in_a_delete_that_is_done_again(self):
+        """Stops and deletes may be repeated, so they are: what is left of a half one is nobody's else."""
+        runner = self.runner(self.srv).start()
+        for action, gone in (("stop", ()), ("delete", ()), ("delete", ("checkout",)), ("force-delete", ())):
+            with self.subTest(action=action, gone=gone):
+                workspace = self.srv.add_workspace(self.repo_url)
+                self.job("create", workspace)
+                rule = self.srv.on("GET", f"/workspace/{workspace}", hang())
+                job = self.srv.add_job("workspace", action, workspace)
+                self.srv.wait(lambda rule=rule: rule.hits, 60 * PATIENCE, "the job has begun")
+                runner.kill()
+                if gone:
+                    shutil.rmtree(self.workspace_dir(workspace))
+                runner.start()
+                self.one_end(job, "success")
+                if action == "stop":
+                    self.assertEqual(self.agents(workspace), [])
+                    self.job("delete", workspace)
+                self.assertFalse(os.path.exists(self.workspace_dir(workspace)))
+                self.assertFalse(os.path.exists(os.path.join(runner.state, "logs", "workspaces", workspace)))
 
     def test_killed_at_many_moments(self):
         runner = self.runner(self.srv, runner__max_jobs=3).start()

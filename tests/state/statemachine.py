@@ -462,7 +462,8 @@ class Machine:
         finals = [state for state in states if state in FINAL]
         if job["state"] not in FINAL:
             return [f"it is {job['state']} for ever: {states}"]
-        if runs > 1:
+        again = plan.disturbed and plan.kind.split()[-1] in ("stop", "delete", "force-delete")  # harmless, so done again
+        if runs > 1 and not again:
             return [f"it was run {runs} times: {states}"]
         if len(set(finals)) != 1 or (len(finals) > 1 and not plan.late):
             return [f"it ended {len(finals)} times: {states}"]
@@ -473,7 +474,7 @@ class Machine:
             if plan.expect == "error" and not plan.text.search(text) and not (plan.disturbed and
                                                                               DISTURBED.search(text)):
                 return [f"its error does not say why: {text!r}"]
-            return [] if runs == 1 or plan.expect == "error" else ["it succeeded without having been run"]
+            return [] if runs or plan.expect == "error" else ["it succeeded without having been run"]
         if plan.disturbed and job["state"] == "error" and DISTURBED.search(text):
             return []
         return [f"it ended in {job['state']} ({text!r}), expected was {plan.expect}"]
