@@ -23,6 +23,8 @@ struct applet {
 	X(askpass) X(pause) X(help) X(call)
 /* clang-format on */
 
+#define EXIT_CONFIG 78 /* of `serve`: EX_CONFIG of sysexits.h, named in the service texts */
+
 #define APPLET_DECLARE(name) extern const struct applet name##_applet;
 APPLET_LIST(APPLET_DECLARE)
 

@@ -88,7 +88,7 @@ static int call_run(int argc, char **argv)
 	if (rc == 0 && n == 3)
 		rc = read_body(argv[3], &body, &e);
 	if (rc == 0)
-		rc = cli_admin_open(&a, &e);
+		rc = cli_admin_open(&a, "call", &e);
 	if (rc == 0)
 		rc = call(&a, argv[1], argv[2], buf_str(&body), &e);
 	cli_admin_close(&a);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonw.h"
+#include "base/log.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -82,6 +83,23 @@ void cli_given(const struct cli_flags *f, struct kv *out)
 		kv_set(out, buf_cstr(&name), value);
 		buf_free(&name);
 	}
+}
+
+int cli_look(const char *applet, struct config *c, const char *dir, const struct kv *flags,
+             struct err *e)
+{
+	int rc = config_look(c, dir, flags, e);
+	struct str rest = buf_str(&c->left_out), line;
+
+	while (str_next(&rest, '\n', &line)) {
+		struct buf text = { 0 };
+
+		buf_addf(&text, "%.*s; goes on without it", STR_ARG(line));
+		if (line.n)
+			log_say(applet, buf_cstr(&text));
+		buf_free(&text);
+	}
+	return rc;
 }
 
 void cli_absolute_paths(struct kv *values)

@@ -33,9 +33,14 @@ void cli_given(const struct cli_flags *f, struct kv *out);
 /* Paths among the values become absolute: `serve` runs elsewhere. */
 void cli_absolute_paths(struct kv *values);
 
+/* config_look, and says on stderr what was left out. */
+int cli_look(const char *applet, struct config *c, const char *dir, const struct kv *flags,
+             struct err *e);
+
 struct cli_admin {
 	const char *config_dir, *url, *key, *key_file, *ca_file; /* options */
 	bool insecure, allow_http;
+	bool strict;          /* a wrong setting of this host is an error, not left out */
 	struct config config; /* of this host, its url and key replaced by the administrator's */
 	struct server_link link;
 	char *own_id;  /* id of the runner configured on this host; NULL: none */
@@ -58,7 +63,7 @@ struct cli_admin {
 		CLI_CONFIG_DIR(&(a)->config_dir)
 /* Finds URL and key and prepares the link; no I/O with the Server yet. A key is never used with
  * the URL of another source. */
-int cli_admin_open(struct cli_admin *a, struct err *e);
+int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e);
 void cli_admin_close(struct cli_admin *a);
 /* The runners on the Server, freed by cli_free_runners; who refuses the key is told where it came from. */
 int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n, struct err *e);

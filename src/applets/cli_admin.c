@@ -155,7 +155,7 @@ static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
 	return 0;
 }
 
-static int load(struct cli_admin *a, struct err *e)
+static int load(struct cli_admin *a, const char *applet, struct err *e)
 {
 	struct kv flags = { 0 };
 	int rc;
@@ -166,17 +166,18 @@ static int load(struct cli_admin *a, struct err *e)
 		kv_set(&flags, "server.insecure", "true");
 	if (a->allow_http)
 		kv_set(&flags, "server.allow_http", "true");
-	rc = config_load(&a->config, a->config_dir, &flags, e);
+	rc = a->strict ? config_load(&a->config, a->config_dir, &flags, e)
+	               : cli_look(applet, &a->config, a->config_dir, &flags, e);
 	kv_free(&flags);
 	return rc;
 }
 
-int cli_admin_open(struct cli_admin *a, struct err *e)
+int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e)
 {
 	struct credentials s[SOURCES] = { 0 };
 	int rc = -1;
 
-	if (load(a, e) < 0)
+	if (load(a, applet, e) < 0)
 		return -1;
 	a->own_id = dup_or_null(a->config.id);
 	a->own_url = dup_or_null(a->config.url);

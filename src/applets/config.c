@@ -11,8 +11,9 @@
 #include <string.h>
 
 static const char usage[] =
-	"config [-k] [-f json|yaml]\n"
-	"Shows the settings in force and where each comes from.\n"
+	"config [-k] [-f json|yaml] | config -q\n"
+	"Shows the settings in force and where each comes from. With -q only says what is wrong: the exit status is 0 if "
+	"`serve` could begin with them, else 78.\n"
 	"\nA setting comes from an option, else the environment variable DAYTONA_RUNNER_<SECTION>_<KEY> (for secrets "
 	"also …_FILE), else runner.ini, else a default.";
 
@@ -134,25 +135,43 @@ static void print_structured(enum cli_format f, const struct config *c, bool sho
 	buf_wipe(&b);
 }
 
+static int check(const char *config_dir)
+{
+	struct config c = { 0 };
+	struct err e = { 0 };
+	int rc = config_load(&c, config_dir, NULL, &e);
+
+	if (rc == 0)
+		rc = config_require(&c, &e);
+	config_free(&c);
+	if (rc < 0)
+		applet_fail("config", &e);
+	return rc < 0 ? EXIT_CONFIG : 0;
+}
+
 static int config_run(int argc, char **argv)
 {
 	struct config c = { 0 };
 	struct err e = { 0 };
 	const char *config_dir = NULL, *format = NULL;
-	bool show_key = false;
+	bool show_key = false, quiet = false;
 	const struct opt opts[] = {
 		OPT_FLAG('k', "show-key", &show_key, "show the API key too"),
 		OPT_FLAG(0, "key", &show_key, "the same"),
+		OPT_FLAG('q', "quiet", &quiet, "check only; print nothing if all is well"),
 		CLI_FORMAT(&format),
 		CLI_CONFIG_DIR(&config_dir),
 		OPT_END,
 	};
 	enum cli_format f;
+	bool wrong;
 	int rc;
 
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	f = cli_format(usage, format);
-	rc = config_load(&c, config_dir, NULL, &e);
+	if (quiet)
+		return check(config_dir);
+	rc = cli_look("config", &c, config_dir, NULL, &e);
 	if (rc == 0 && f == CLI_TEXT)
 		print_text(&c, show_key);
 	else if (rc == 0)
@@ -160,8 +179,9 @@ static int config_run(int argc, char **argv)
 	if (rc == 0 && c.key_problem)
 		fprintf(stderr, "daytona-runner config: the API key cannot be used: %s\n",
 		        c.key_problem);
+	wrong = c.left_out.n > 0;
 	config_free(&c);
-	return rc < 0 ? applet_fail("config", &e) : out_flush();
+	return rc < 0 ? applet_fail("config", &e) : out_flush() || wrong;
 }
 
 const struct applet config_applet = { .name = "config",

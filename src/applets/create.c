@@ -270,7 +270,7 @@ static int create(struct create *c, enum cli_format f, struct err *e)
 	struct runner_info made = { 0 };
 	int rc;
 
-	if (cli_admin_open(&c->admin, e) < 0 || check_apply(c, e) < 0)
+	if (cli_admin_open(&c->admin, "create", e) < 0 || check_apply(c, e) < 0)
 		return -1;
 	api = c->admin.link.api;
 	if (cli_runners(&c->admin, &c->list, &c->n, e) < 0)
@@ -300,7 +300,7 @@ static int create(struct create *c, enum cli_format f, struct err *e)
 
 static int create_run(int argc, char **argv)
 {
-	struct create c = { 0 };
+	struct create c = { .admin.strict = true };
 	struct err e = { 0 };
 	enum cli_format f;
 	const struct opt opts[] = {

@@ -71,7 +71,7 @@ static int delete_run(int argc, char **argv)
 		OPT_END,
 	};
 	int operands = opts_parse(opts, usage, argc, argv, 0, 1);
-	int rc = cli_admin_open(&a, &e);
+	int rc = cli_admin_open(&a, "delete", &e);
 
 	if (rc == 0)
 		rc = cli_runners(&a, &list, &n, &e);

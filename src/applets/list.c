@@ -134,7 +134,7 @@ static int list_run(int argc, char **argv)
 
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	f = cli_format(usage, format);
-	rc = cli_admin_open(&a, &e);
+	rc = cli_admin_open(&a, "list", &e);
 	if (rc == 0)
 		rc = cli_runners(&a, &list, &n, &e);
 	if (rc == 0 && f != CLI_TEXT)

@@ -146,7 +146,7 @@ static int show_other(struct options *o, const char *id_or_name, struct err *e)
 {
 	struct runner_info *list = NULL;
 	size_t n = 0, i = 0;
-	int rc = cli_admin_open(&o->admin, e);
+	int rc = cli_admin_open(&o->admin, "logs", e);
 
 	if (rc == 0)
 		rc = cli_runners(&o->admin, &list, &n, e);
@@ -169,7 +169,7 @@ static bool is_other(const struct config *c, const char *runner)
 static int show_any(struct options *o, const char *runner, struct err *e)
 {
 	struct config c = { 0 };
-	int rc = config_load(&c, o->admin.config_dir, NULL, e);
+	int rc = cli_look("logs", &c, o->admin.config_dir, NULL, e);
 	bool resource = o->job || o->workspace || o->target || o->build;
 
 	if (rc == 0 && !resource &&

@@ -172,7 +172,7 @@ static int purge_from_server(struct purge *p, const char *operand, struct err *e
 	struct buf question = { 0 };
 	int rc;
 
-	if (cli_admin_open(&p->admin, e) < 0)
+	if (cli_admin_open(&p->admin, "purge", e) < 0)
 		return -1;
 	if (pick(p, operand, e) < 0)
 		return p->admin.own_id && e->kind != ERR_CANCELED && e->kind != ERR_USAGE
@@ -210,7 +210,7 @@ static int purge_here(struct purge *p, struct err *e)
 
 	if (p->state_dir)
 		kv_set(&flags, "runner.state_dir", p->state_dir);
-	rc = config_load(c, p->admin.config_dir, &flags, e);
+	rc = cli_look("purge", c, p->admin.config_dir, &flags, e);
 	kv_free(&flags);
 	if (rc < 0)
 		return -1;

@@ -2,17 +2,23 @@
 /* serve: the runner in the foreground, as process 1 of a container too. */
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/out.h"
+#include "host/service.h"
 #include "runner/supervisor.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define KEEPER_DELAY_S 60
 
 static const char usage[] =
 	"serve [OPTION...]\n"
 	"Runs the runner in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again, "
-	"SIGUSR1 logs the state.";
+	"SIGUSR1 logs the state. Exit status 78: the configuration must be corrected first.";
 
 /* Others of the same user can read a process's environment (field case 46): secrets move from
  * there into flags. */
@@ -36,6 +42,30 @@ static void take_secrets(const struct config *c, struct kv *flags)
 		buf_wipe(&value);
 		buf_free(&name);
 	}
+}
+
+/* It would be the same the next time: service managers that know exit statuses do not start it again. Those that do
+ * not are kept from trying every few seconds. */
+static int config_fault(void)
+{
+	static const struct timespec delay = { .tv_sec = KEEPER_DELAY_S };
+	char keeper[SERVICE_UNIT_MAX];
+	struct buf text = { 0 };
+	sigset_t set;
+
+	if (!service_keeper(getpid(), keeper))
+		return EXIT_CONFIG;
+	buf_addf(&text, "ends in %d s, since %s would start it again at once", KEEPER_DELAY_S,
+	         keeper);
+	log_say("serve", buf_cstr(&text));
+	buf_free(&text);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigtimedwait(&set, NULL, &delay);
+	return EXIT_CONFIG;
 }
 
 static int serve_run(int argc, char **argv)
@@ -75,7 +105,10 @@ static int serve_run(int argc, char **argv)
 	}
 	config_free(&c);
 	kv_free(&flags);
-	return rc < 0 ? applet_fail("serve", &e) : out_flush();
+	if (rc == 0)
+		return out_flush();
+	rc = applet_fail("serve", &e);
+	return e.kind == ERR_CONFIG ? config_fault() : rc;
 }
 
 const struct applet serve_applet = { .name = "serve",

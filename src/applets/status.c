@@ -229,7 +229,8 @@ static int status_run(int argc, char **argv)
 	f = cli_format(usage, format);
 	if (state_dir)
 		kv_set(&flags, "runner.state_dir", state_dir);
-	rc = config_load(&v.c, config_dir, &flags, &e);
+	rc = quiet ? config_look(&v.c, config_dir, &flags, &e)
+	           : cli_look("status", &v.c, config_dir, &flags, &e);
 	if (rc == 0)
 		rc = load(&v, &e);
 	if (rc == 0 && !quiet && f == CLI_TEXT)

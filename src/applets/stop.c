@@ -29,7 +29,7 @@ static int stop_run(int argc, char **argv)
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	if (state_dir)
 		kv_set(&flags, "runner.state_dir", state_dir);
-	rc = config_load(&c, config_dir, &flags, &e);
+	rc = cli_look("stop", &c, config_dir, &flags, &e);
 	if (rc == 0)
 		rc = life_stop(&c, seconds < 0 ? -1 : seconds * 1000, &e);
 	config_free(&c);

@@ -9,19 +9,17 @@
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
+#include "base/spell.h"
 #include "host/config_internal.h"
-#include "providers/provider.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define SECOND 1000
+#define WRONG_LINES_MAX 32
 
 static void *member(struct config *c, const struct config_key *k)
 {
@@ -160,104 +158,6 @@ void config_value_text(const struct config *c, size_t key, struct buf *b)
 		buf_addf(b, "%llds", (long long)*number / 1000);
 }
 
-static void add_upper(struct buf *b, const char *s)
-{
-	for (; *s; s++)
-		buf_addc(b, *s == '-' || *s == ' ' ? '_' : (char)toupper((unsigned char)*s));
-}
-
-/* DAYTONA_RUNNER_<SECTION>_<KEY>, appended. */
-static void config_env_name(size_t key, struct buf *b)
-{
-	buf_adds(b, "DAYTONA_RUNNER_");
-	add_upper(b, config_keys[key].section);
-	buf_addc(b, '_');
-	add_upper(b, config_keys[key].name);
-}
-
-static int set_from_env(struct config *c, size_t key, const char *name, const char *value,
-                        struct err *e)
-{
-	struct str plain = str_trim(str_of(value)); /* secret managers append line ends */
-	char *text = mem_dupn(plain.p, plain.n);
-	struct buf source = { 0 };
-	int rc;
-
-	buf_addf(&source, "environment %s", name);
-	rc = config_set(c, key, text, NULL, buf_cstr(&source), e);
-	mem_free_secret(text);
-	buf_free(&source);
-	return rc < 0 ? err_wrap(e, "environment variable %s", name) : 0;
-}
-
-/* A secret other than the key (that one has the setting key_file) out of the file that
- * <NAME>_FILE names. */
-static int set_secret_file(struct config *c, size_t key, struct buf *name, struct err *e)
-{
-	struct buf secret = { 0 };
-	const char *path;
-	int rc = 0;
-
-	buf_adds(name, "_FILE");
-	path = getenv(buf_cstr(name));
-	if (path && *path) {
-		rc = config_read_secret(path, &secret, e);
-		if (rc == 0)
-			rc = set_from_env(c, key, buf_cstr(name), buf_cstr(&secret), e);
-		else
-			err_wrap(e, "environment variable %s", buf_cstr(name));
-	}
-	buf_wipe(&secret);
-	return rc;
-}
-
-static int env_key(struct config *c, size_t key, struct err *e)
-{
-	const struct config_key *k = &config_keys[key];
-	struct buf name = { 0 };
-	const char *value;
-	int rc = 0;
-
-	config_env_name(key, &name);
-	value = getenv(buf_cstr(&name));
-	/* The short form repeats no "RUNNER". Not for the port: orchestrators set
-	 * DAYTONA_RUNNER_PORT to "tcp://…" for a service of that name. */
-	if ((!value || !*value) && strcmp(k->section, "runner") == 0 &&
-	    strcmp(k->name, "port") != 0) {
-		buf_reset(&name);
-		buf_adds(&name, "DAYTONA_RUNNER_");
-		add_upper(&name, k->name);
-		value = getenv(buf_cstr(&name));
-	}
-	if ((!value || !*value) && strcmp(k->name, "log_level") == 0) {
-		enum log_level level;
-
-		buf_reset(&name);
-		buf_adds(&name, "LOG_LEVEL");
-		/* Not only ours: a level that we do not know is no error. */
-		value = getenv("LOG_LEVEL");
-		if (value && !log_level_parse(str_of(value), &level))
-			value = NULL;
-	}
-	if (value && *value)
-		rc = set_from_env(c, key, buf_cstr(&name), value, e);
-	else if (k->type == CFG_SECRET && strcmp(k->name, "key") != 0)
-		rc = set_secret_file(c, key, &name, e);
-	buf_free(&name);
-	return rc;
-}
-
-/* A bad value there is no reason to stop: the variables are the reference's, not ours. */
-static void old_env_key(struct config *c, size_t key)
-{
-	const char *name = config_keys[key].old_env;
-	const char *value = name ? getenv(name) : NULL;
-	struct err e = { 0 };
-
-	if (value && *value && set_from_env(c, key, name, value, &e) < 0)
-		log_warn("%s; the default is kept", e.msg);
-}
-
 static struct config_provider *provider_add(struct config *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_providers; i++) {
@@ -270,9 +170,11 @@ static struct config_provider *provider_add(struct config *c, const char *name)
 	return &c->providers[c->n_providers++];
 }
 
-static int provider_set(struct config_provider *p, const char *key, const char *value,
+int config_set_provider(struct config *c, const char *name, const char *key, const char *value,
                         struct err *e)
 {
+	struct config_provider *p = provider_add(c, name);
+
 	if (strcmp(key, "enabled") != 0) {
 		kv_set(&p->options, key, value);
 		return 0;
@@ -280,49 +182,6 @@ static int provider_set(struct config_provider *p, const char *key, const char *
 	p->enabled = true;
 	if (*value && !str_to_bool(str_of(value), &p->enabled))
 		return err_set(e, ERR_CONFIG, 0, "enabled is true or false, not \"%s\"", value);
-	return 0;
-}
-
-static int env_provider(struct config *c, const char *name, struct err *e)
-{
-	struct buf prefix = { 0 };
-	int rc = 0;
-
-	buf_adds(&prefix, "DAYTONA_RUNNER_PROVIDER_");
-	add_upper(&prefix, name);
-	buf_addc(&prefix, '_');
-	for (char **v = environ; v && *v && rc == 0; v++) {
-		const char *equals = strchr(*v, '=');
-		struct buf key = { 0 };
-
-		if (!equals || strncmp(*v, buf_cstr(&prefix), prefix.n) != 0)
-			continue;
-		for (const char *p = *v + prefix.n; p < equals; p++)
-			buf_addc(&key, (char)tolower((unsigned char)*p));
-		rc = provider_set(provider_add(c, name), buf_cstr(&key), equals + 1, e);
-		if (rc < 0)
-			err_wrap(e, "environment variable %.*s", (int)(equals - *v), *v);
-		buf_free(&key);
-	}
-	buf_free(&prefix);
-	return rc;
-}
-
-static int load_env(struct config *c, struct err *e)
-{
-	for (size_t i = 0; i < config_keys_n; i++) {
-		if (env_key(c, i, e) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < c->n_providers; i++) {
-		if (env_provider(c, c->providers[i].name, e) < 0)
-			return -1;
-	}
-	for (size_t i = 0; providers[i]; i++) {
-		if (!config_provider_find(c, providers[i]->name) &&
-		    env_provider(c, providers[i]->name, e) < 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -338,7 +197,7 @@ static int provider_flag(struct config *c, const char *full, const char *value, 
 	} else {
 		char *name = mem_dupn(head.p + 10, head.n - 11);
 
-		rc = provider_set(provider_add(c, name), key, value, e);
+		rc = config_set_provider(c, name, key, value, e);
 		free(name);
 	}
 	buf_free(&head);
@@ -372,6 +231,25 @@ const struct config_provider *config_provider_find(const struct config *c, const
 	return NULL;
 }
 
+static int unknown_key(struct config *c, const struct config_line *l, struct err *e)
+{
+	struct spell sp = { .word = str_of(l->key) };
+	struct buf known = { 0 };
+
+	for (size_t i = 0; i < config_keys_n; i++) {
+		if (strcmp(config_keys[i].section, l->section) != 0)
+			continue;
+		buf_addf(&known, "%s%s", known.n ? ", " : "", config_keys[i].name);
+		spell_try(&sp, config_keys[i].name);
+	}
+	/* A misspelt pin or proxy: what is left then is not what was asked for. */
+	c->unsure = c->unsure || (sp.near && strcmp(l->section, "server") == 0);
+	err_set(e, ERR_CONFIG, 0, "unknown key \"%s\" in [%s]; %s%s", l->key, l->section,
+	        sp.near ? "did you mean " : "known: ", sp.near ? sp.near : buf_cstr(&known));
+	buf_free(&known);
+	return -1;
+}
+
 static int from_file(void *arg, const struct config_line *l, struct err *e)
 {
 	struct config *c = arg;
@@ -379,25 +257,66 @@ static int from_file(void *arg, const struct config_line *l, struct err *e)
 	int key, rc;
 
 	if (l->provider)
-		return provider_set(provider_add(c, l->provider), l->key, l->value, e);
+		return config_set_provider(c, l->provider, l->key, l->value, e);
 	buf_addf(&name, "%s.%s", l->section, l->key);
 	key = config_key_index(buf_cstr(&name));
 	buf_reset(&name);
 	if (key < 0) {
-		for (size_t i = 0; i < config_keys_n; i++) {
-			if (strcmp(config_keys[i].section, l->section) == 0)
-				buf_addf(&name, "%s%s", name.n ? ", " : "", config_keys[i].name);
-		}
-		rc = err_set(e, ERR_CONFIG, 0, "unknown key \"%s\" in [%s]; known: %s", l->key,
-		             l->section, buf_cstr(&name));
+		rc = unknown_key(c, l, e);
 	} else {
-		if (c->sources[key] && strncmp(c->sources[key], "file:", 5) == 0)
+		buf_addf(&name, "file:%d", l->line);
+		if (strncmp(c->sources[key], "file:", 5) == 0 &&
+		    strcmp(c->sources[key], buf_cstr(&name)) != 0)
 			log_warn("%s:%d: %s was set in line %s already; this one counts", c->file,
 			         l->line, l->key, c->sources[key] + 5);
-		buf_addf(&name, "file:%d", l->line);
 		rc = config_set(c, (size_t)key, l->value, c->dir, buf_cstr(&name), e);
 	}
 	buf_free(&name);
+	return rc;
+}
+
+int config_passed(struct config *c, int rc, struct err *e)
+{
+	if (rc >= 0 || !c->looks)
+		return rc;
+	buf_addf(&c->left_out, "%s\n", e->msg);
+	err_clear(e);
+	return 0;
+}
+
+/* Empties the line, so that the others can be read and keep their numbers; with the head of a
+ * section goes all that stands in it. */
+static void leave_out(struct buf *text, int number)
+{
+	struct buf out = { 0 };
+	struct str rest = buf_str(text), line;
+	bool head = false;
+
+	for (int n = 1; str_next(&rest, '\n', &line); n++) {
+		struct str plain = str_trim(line);
+		bool starts = plain.n && plain.p[0] == '[';
+
+		if (n == number)
+			head = starts;
+		else if (starts)
+			head = false;
+		if (n != number && !head)
+			buf_add_str(&out, line);
+		buf_addc(&out, '\n');
+	}
+	buf_wipe(text);
+	*text = out;
+}
+
+static int scan_file(struct config *c, struct buf *text, struct err *e)
+{
+	int rc = config_scan(c->file, buf_str(text), from_file, c, e);
+
+	for (int wrong = 0; rc < 0 && c->looks && wrong < WRONG_LINES_MAX; wrong++) {
+		leave_out(text, -rc);
+		config_passed(c, rc, e);
+		rc = config_scan(c->file, buf_str(text), from_file, c, e);
+	}
 	return rc;
 }
 
@@ -413,9 +332,9 @@ static int load_file(struct config *c, struct err *e)
 	}
 	c->file_exists = true;
 	if (rc == 0)
-		rc = config_scan(c->file, buf_str(&text), from_file, c, e);
+		rc = scan_file(c, &text, e);
 	buf_wipe(&text);
-	return rc;
+	return config_passed(c, rc, e);
 }
 
 static enum config_rank rank_of(const struct config *c, const char *full_name)
@@ -455,6 +374,7 @@ static int settle_key(struct config *c, struct err *e)
 			c->key = mem_dup(buf_cstr(&secret));
 		mask_add(buf_str(&secret));
 	}
+	c->key_kind = why.kind;
 	buf_wipe(&secret);
 	return 0;
 }
@@ -467,9 +387,8 @@ static int set_state_dir(struct config *c, bool dir_was_given, struct err *e)
 	return c->state_dir ? 0 : -1;
 }
 
-int config_load(struct config *c, const char *dir, const struct kv *flags, struct err *e)
+static int load(struct config *c, const char *dir, const struct kv *flags, struct err *e)
 {
-	*c = (struct config){ 0 };
 	c->sources = mem_array(config_keys_n, sizeof(*c->sources));
 	c->dir = dir && *dir ? absolute(dir, NULL) : config_default_dir(e);
 	if (!c->dir)
@@ -478,12 +397,24 @@ int config_load(struct config *c, const char *dir, const struct kv *flags, struc
 	for (size_t i = 0; i < config_keys_n; i++) {
 		if (config_set(c, i, "", NULL, "default", e) < 0)
 			return -1;
-		old_env_key(c, i);
+		config_old_env(c, i);
 	}
-	if (load_file(c, e) < 0 || load_env(c, e) < 0 || load_flags(c, flags, e) < 0 ||
-	    settle_key(c, e) < 0)
+	if (load_file(c, e) < 0 || config_load_env(c, e) < 0 || load_flags(c, flags, e) < 0 ||
+	    config_passed(c, settle_key(c, e), e) < 0)
 		return -1;
 	return set_state_dir(c, dir && *dir, e);
+}
+
+int config_load(struct config *c, const char *dir, const struct kv *flags, struct err *e)
+{
+	*c = (struct config){ 0 };
+	return load(c, dir, flags, e);
+}
+
+int config_look(struct config *c, const char *dir, const struct kv *flags, struct err *e)
+{
+	*c = (struct config){ .looks = true };
+	return load(c, dir, flags, e);
 }
 
 void config_free(struct config *c)
@@ -502,5 +433,6 @@ void config_free(struct config *c)
 	free(c->dir);
 	free(c->file);
 	free(c->key_problem);
+	buf_free(&c->left_out);
 	*c = (struct config){ 0 };
 }

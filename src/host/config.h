@@ -8,6 +8,7 @@
 #define HOST_CONFIG_H
 
 #include "api/server.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/kv.h"
 #include "net/tls.h"
@@ -46,6 +47,11 @@ struct config {
 	 * key_file); config_require reports it, while `stop`, `status` and `logs` work on. NULL:
 	 * fine. */
 	char *key_problem;
+	enum err_kind key_kind; /* of that */
+	/* After config_look: what was wrong and left out, a line each; else empty. */
+	struct buf left_out;
+	bool looks; /* it is config_look's */
+	bool unsure; /* how the Server is to be reached may be in what was left out: it is not spoken to */
 };
 
 /* CFG_PATH: made absolute, in the file from its directory, else from the current one. */
@@ -70,6 +76,9 @@ extern const size_t config_keys_n;
  * checked for mode and trimmed; control bytes refused. Registers the key with mask_add.
  */
 int config_load(struct config *c, const char *dir, const struct kv *flags, struct err *e);
+/* The same for what must work in every case (`stop`, `status`, `logs` …): what is wrong in file and environment is
+ * left out and noted in left_out. Fails only on flags and where no directory can be found. */
+int config_look(struct config *c, const char *dir, const struct kv *flags, struct err *e);
 void config_free(struct config *c);
 /* Index of "section.name" in config_keys, or -1. */
 int config_key_index(const char *full_name);

@@ -101,12 +101,13 @@ static int check_bytes(const char *label, struct str text, struct err *e)
 
 	for (int n = 1; str_next(&text, '\n', &line); n++) {
 		if (memchr(line.p ? line.p : "", '\0', line.n))
-			return err_set(e, ERR_CONFIG, 0,
-			               "%s:%d: holds a NUL byte; the file is damaged", label, n);
+			return n * err_set(e, ERR_CONFIG, 0,
+			                   "%s:%d: holds a NUL byte; the file is damaged", label,
+			                   n);
 		if (line.n >= INI_MAX_LINE - 1)
-			return err_set(e, ERR_CONFIG, 0,
-			               "%s:%d: line too long (%zu bytes, at most %d)", label, n,
-			               line.n, INI_MAX_LINE - 2);
+			return n * err_set(e, ERR_CONFIG, 0,
+			                   "%s:%d: line too long (%zu bytes, at most %d)", label, n,
+			                   line.n, INI_MAX_LINE - 2);
 	}
 	return 0;
 }
@@ -139,8 +140,9 @@ int config_scan(const char *label, struct str text,
 	struct str rest = text;
 	int line;
 
-	if (check_bytes(label, text, e) < 0)
-		return -1;
+	line = check_bytes(label, text, e);
+	if (line < 0)
+		return line;
 	line = ini_parse_stream(read_line, &rest, on_line, &s);
 	if (line == 0)
 		return 0;
@@ -157,7 +159,7 @@ int config_scan(const char *label, struct str text,
 		        bad.n && bad.p[0] == '[' ? "the section has no closing \"]\""
 		                                 : "this is no \"key = value\" line");
 	}
-	return err_wrap(e, "%s:%d", label, line);
+	return line * err_wrap(e, "%s:%d", label, line);
 }
 
 int config_check_private(const char *path, struct err *e)

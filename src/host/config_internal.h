@@ -21,10 +21,18 @@ struct config_line {
 	int line;
 };
 /* Calls each for every setting. ERR_CONFIG "<label>:LINE: …" for anything else than known
- * sections with key = value lines; each's error gets the same prefix. */
+ * sections with key = value lines; each's error gets the same prefix. 0, or the negated number of the wrong line. */
 int config_scan(const char *label, struct str text,
                 int (*each)(void *arg, const struct config_line *l, struct err *e), void *arg,
                 struct err *e);
+/* One setting of [provider "name"]. */
+int config_set_provider(struct config *c, const char *name, const char *key, const char *value,
+                        struct err *e);
+/* config_env.c: everything of the environment; and the variable that the reference reads for a key, below the file. */
+int config_load_env(struct config *c, struct err *e);
+void config_old_env(struct config *c, size_t key);
+/* rc, or 0 after a fault that config_look notes and leaves out. */
+int config_passed(struct config *c, int rc, struct err *e);
 /* 0 if only we and root can read and change the file, or nobody can because its mount is
  * read-only. */
 int config_check_private(const char *path, struct err *e);

@@ -173,7 +173,7 @@ int config_require(const struct config *c, struct err *e)
 		             "not configured (%s%s): missing %s; run: daytona-runner configure",
 		             c->file, c->file_exists ? "" : " is not there", buf_cstr(&list));
 	else if (c->key_problem)
-		rc = err_set(e, ERR_CONFIG, 0, "%s", c->key_problem);
+		rc = err_set(e, c->key_kind, 0, "%s", c->key_problem);
 	else if (config_check_url(c->url, c->allow_http, e) < 0)
 		rc = err_wrap(e, "API URL");
 	buf_free(&list);
@@ -200,6 +200,9 @@ int server_link_open(struct server_link *l, const struct config *c, struct err *
 	const char *proxy;
 
 	*l = (struct server_link){ 0 };
+	if (c->unsure)
+		return err_set(e, ERR_CONFIG, 0,
+		               "the Server is not asked before [server] in %s is right", c->file);
 	if (url_parse(str_of(c->url), &l->url, e) < 0)
 		return err_wrap(e, "API URL");
 	proxy = proxy_for(&l->url, c->proxy, c->no_proxy);

@@ -58,7 +58,7 @@ static void add_systemd(const struct service *s, struct buf *b)
 	buf_adds(b, "\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n");
 	buf_addf(
 		b,
-		"TimeoutStopSec=%d\nKillMode=process\nRestart=on-failure\nRestartSec=5\nWatchdogSec=120\n",
+		"TimeoutStopSec=%d\nKillMode=process\nRestart=on-failure\nRestartSec=5\nRestartPreventExitStatus=2 78\nWatchdogSec=120\n",
 		stop_seconds(c));
 	buf_adds(
 		b,
@@ -99,7 +99,9 @@ static void add_openrc(const struct service *s, struct buf *b)
 		"\nretry='TERM/%d/KILL/5'\nrespawn_delay=5\nrespawn_max=0\numask=077\nextra_started_commands='reload'\n",
 		stop_seconds(s->config));
 	buf_adds(b, "\ndepend()\n{\n\tuse net dns logger\n\tafter docker firewall\n}\n"
-	            "\nreload()\n{\n\tsupervise-daemon \"$RC_SVCNAME\" --signal HUP\n}\n");
+	            "\nstart_pre()\n{\n\t\"$command\" config --quiet --config-dir ");
+	buf_add_shell(b, str_of(s->config->dir));
+	buf_adds(b, "\n}\n\nreload()\n{\n\tsupervise-daemon \"$RC_SVCNAME\" --signal HUP\n}\n");
 	buf_free(&arguments);
 }
 

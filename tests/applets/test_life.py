@@ -104,6 +104,72 @@ class Life(LifeCase):
         self.assertFalse(common.alive(pid))
         self.assertNotEqual(self.runner_pid(), pid)
 
+    def break_config(self, line, after):
+        """A line that is wrong, behind another one."""
+        text = self.ini_text()
+        self.assertIn(after, text)
+        with open(self.ini, "w", encoding="utf-8") as file:
+            file.write(text.replace(after, after + "\n" + line, 1))
+        return text
+
+    def test_commands_that_work_with_a_wrong_configuration(self):
+        made = self.configured()
+        self.on_host("configure", "--state-dir", self.path("elsewhere"))
+        self.on_host("start")
+        pid = self.runner_pid()
+        for line, after in (("colour = blue", "[runner]"), ("max_jobs = many", "[runner]"), ("what is this", "[server]"),
+                            ("[sever]\nkey = x", "[server]"), ("enabled = perhaps", '[provider "native-provider"]')):
+            with self.subTest(line):
+                good = self.break_config(line, after)
+                bad = line.partition("\n")[0]
+                quiet = self.on_host("status", "-q", rc=None)
+                # What stands in a section whose head is wrong is lost; where the runner is, is not.
+                self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, "", ""), bad)
+                said = self.on_host("status")
+                self.assertIn(f"Process:        {pid}", said.stdout)
+                self.assertRegex(said.stderr, r"runner\.ini:\d+: .*; goes on without it")
+                self.assertIn("runner", self.on_host("logs").stdout)
+                self.assertEqual(self.on_host("config", "-q", rc=78).stdout, "")
+                self.assertIn(self.path("elsewhere"), self.on_host("config", rc=1).stdout)
+                self.assertIn(made["id"], self.applet("list").stdout)
+                with open(self.ini, "w", encoding="utf-8") as file:
+                    file.write(good)
+        self.on_host("config", "-q")
+        self.break_config("colour = blue", "[runner]")
+        # What cannot start afterwards is not stopped.
+        self.assertIn("colour", self.on_host("restart", rc=1).stderr)
+        self.assertEqual(self.runner_pid(), pid)
+        self.assertEqual(self.on_host("stop").stdout, "Stopped\n")
+        self.assertFalse(common.alive(pid))
+
+    def test_no_server_is_asked_with_half_of_its_settings(self):
+        self.configured()
+        self.break_config("pin_sha265 = abc", "[server]")
+        self.assertIn("did you mean pin_sha256", self.on_host("list", rc=1).stderr)
+        self.assertIn("is not asked before", self.on_host("list", rc=1).stderr)
+
+    def test_a_configuration_fault_has_an_exit_status_of_its_own(self):
+        self.configured()
+        self.assertEqual(self.on_host("serve", "--max-jobs", "many", rc=2).stdout, "")
+        good = self.break_config("colour = blue", "[runner]")
+        self.on_host("serve", rc=78)
+        with open(self.ini, "w", encoding="utf-8") as file:
+            file.write(good.replace("key =", "# key ="))
+        self.assertIn("API key", self.on_host("serve", rc=78).stderr)
+        # A key that is not there yet may come.
+        self.on_host("serve", "--key-file", self.path("no-such"), rc=1)
+
+    def test_unknown_variables_are_named(self):
+        self.configured()
+        env = self.env(admin=False, DAYTONA_RUNNER_SERVER_KYE="x", DAYTONA_RUNNER_COLOUR="blue", DAYTONA_RUNNER_NAME="x",
+                       DAYTONA_RUNNER_PORT="tcp://10.0.0.1:1", DAYTONA_RUNNER_PORT_3983_TCP="x",
+                       DAYTONA_RUNNER_SERVICE_HOST="x", DAYTONA_RUNNER_PROVIDER_NATIVE_PROVIDER_ISOLATION="none",
+                       DAYTONA_RUNNER_SERVER_KEY_FILE="", DAYTONA_RUNNER_SERVER_PROXY_FILE="")
+        said = self.on_host("config", "-q", env=env).stderr
+        self.assertIn("DAYTONA_RUNNER_SERVER_KYE is no setting; did you mean DAYTONA_RUNNER_SERVER_KEY?", said)
+        self.assertIn("DAYTONA_RUNNER_COLOUR is no setting", said)
+        self.assertEqual(len(said.splitlines()), 2, said)
+
     def test_pids_that_are_not_ours(self):
         self.configured()
         self.on_host("start")

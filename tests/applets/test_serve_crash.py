@@ -247,7 +247,7 @@ class RunnerKilledTest(CrashCase):
         os.unlink(runner.ini)
         count = len(self.srv.requests)
         runner.start(wait=False)
-        self.assertEqual(runner.wait(), 1)
+        self.assertEqual(runner.wait(), 78)
         self.assertIn("configure", runner.log())
         self.assertEqual(len(self.srv.requests), count)
 
@@ -481,7 +481,7 @@ class SecretTest(CrashCase):
             file.write(self.srv.key + "\r\n")
         os.chmod(key, 0o644)
         runner = self.runner(self.srv, server__key=None, server__key_file=key).start(wait=False)
-        self.assertEqual(runner.wait(), 1)
+        self.assertEqual(runner.wait(), 78)
         self.assertRegex(runner.log(), re.escape(key))
         self.assertEqual(self.srv.requests, [])
         os.chmod(key, 0o600)
@@ -492,12 +492,12 @@ class SecretTest(CrashCase):
             file.write(self.srv.key + "\r\nX-Evil: 1\n")
         count = len(self.srv.requests)
         runner.start(wait=False)
-        self.assertEqual(runner.wait(), 1)
+        self.assertEqual(runner.wait(), 78)
         self.assertEqual(len(self.srv.requests), count)
 
     def test_plain_http_to_another_host_is_refused(self):
         runner = self.runner(self.srv, server__url="http://daytona.test:3986").start(wait=False)
-        self.assertEqual(runner.wait(), 1)
+        self.assertEqual(runner.wait(), 78)
         self.assertIn("allow_http", runner.log())
 
 

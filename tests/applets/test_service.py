@@ -248,6 +248,17 @@ class Systemd(LifeCase):
         self.assertEqual(self.property("cron", "ActiveState"), "active")
 
 
+    def test_a_configuration_fault_is_not_tried_again(self):
+        self.configured()
+        unit = "daytona-runner.service"
+        self.runner("service", "install")
+        with open(self.ini, "a", encoding="utf-8") as file:
+            file.write("[runner]\ncolour = blue\n")
+        self.systemctl("start", unit)
+        common.wait_for(lambda: self.property(unit, "ActiveState") == "failed", 20 * common.PATIENCE, "failed")
+        self.assertEqual((self.property(unit, "ExecMainStatus"), self.property(unit, "NRestarts")), ("78", "0"))
+
+
 class NoInit(LifeCase):
     def test_a_container_has_scripts_but_nothing_that_runs_them(self):
         if os.geteuid() != 0 or os.path.exists("/sbin/openrc-run"):

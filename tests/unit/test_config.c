@@ -94,7 +94,7 @@ static void errors_name_file_and_line(void)
 		const char *text, *want;
 	} rows[] = {
 		{ "[server]\nurl = a\nurll = b\n",
-		  "runner.ini:3: unknown key \"urll\" in [server]" },
+		  "runner.ini:3: unknown key \"urll\" in [server]; did you mean url" },
 		{ "[servers]\n", "runner.ini:1: unknown section [servers]" },
 		{ "\n\nurl = x\n", "runner.ini:3: \"url\" stands before the first section" },
 		{ "[server]\nurl\n", "runner.ini:2: this is no \"key = value\" line" },
