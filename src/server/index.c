@@ -18,7 +18,7 @@ static const struct {
 } kinds[K_N] = {
 	[K_KEY] = { "keys", { "hash", "name", "type" } },
 	[K_RUNNER] = { "runners", { "id", "name" } },
-	[K_JOB] = { "jobs", { "id", "resourceId", "" } },
+	[K_JOB] = { "jobs", { "id", "resourceId", "", "state" } },
 	[K_CONFIG] = { "target-configs", { "id", "name" } },
 	[K_TARGET] = { "targets", { "id", "name", "default" } },
 	[K_WORKSPACE] = { "workspaces", { "id", "name", "targetId" } },
@@ -386,6 +386,11 @@ const struct rec *store_queue_next(const struct rec *job)
 size_t store_count_past(const struct store *s)
 {
 	return s->index->past;
+}
+
+bool store_is_past(const struct rec *job)
+{
+	return job->past;
 }
 
 void store_set_past(struct store *s, const struct rec *job, bool past)

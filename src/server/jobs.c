@@ -12,10 +12,14 @@
 
 #include <stdlib.h>
 
-/* Finished jobs that tell nothing any more, beyond this many, are forgotten, oldest first. What is
- * never among them: a resource's last job. */
-#define PAST_KEPT 500
+/* Finished jobs that tell nothing any more are forgotten, oldest first, when there are more than
+ * this, of one resource or of all, or when they are older. What is never among them: the last job of
+ * a resource that is there. docs/server.md says so. */
+#define PAST_KEPT 5000
+#define PAST_KEPT_OF_ONE 20
+#define PAST_DAYS 30
 #define PRUNE_AT_ONCE 200
+#define AGE_EVERY_MS (60 * 60 * 1000)
 #define RUNNERS_HEARD_MS 30000 /* a heartbeat that is older counts for nothing */
 #define PRUNE_AGAIN_MS 10000   /* when the disk is full */
 
@@ -138,15 +142,23 @@ static void begin(struct srv *s)
 	}
 }
 
-/* Forgets old jobs when there are too many, with their resource when that is deleted. */
+static bool is_old(const struct rec *job)
+{
+	int64_t at;
+
+	return time_parse_rfc3339(rec_text(job, "updatedAt"), &at) &&
+	       clock_wall_ms() - at > PAST_DAYS * 24ll * 60 * 60 * 1000;
+}
+
+/* Forgets past jobs that are too many or too old, with their resource when that is deleted. */
 static void prune(struct srv *s)
 {
 	struct change *ch = change_begin(&s->store);
 	const struct rec *j = store_queue(&s->store, Q_PAST, "");
-	size_t surplus = store_count_past(&s->store) - PAST_KEPT;
+	size_t past = store_count_past(&s->store), n = 0;
 	struct err e = { 0 };
 
-	for (size_t i = 0; j && i < surplus && i < PRUNE_AT_ONCE; i++) {
+	for (; j && n < PRUNE_AT_ONCE && (past - n > PAST_KEPT || is_old(j)); n++) {
 		const struct rec *r = resource_of(s, j);
 
 		if (r && job_last(s, r) == j) {
@@ -156,6 +168,8 @@ static void prune(struct srv *s)
 		change_remove(ch, j);
 		j = store_queue_next(j);
 	}
+	if (n < PRUNE_AT_ONCE)
+		s->age_at = deadline_in_ms(AGE_EVERY_MS);
 	if (change_commit(ch, &e) == 0)
 		return;
 	log_warn("server: old jobs cannot be forgotten: %s", e.msg);
@@ -164,14 +178,13 @@ static void prune(struct srv *s)
 
 static bool can_prune(const struct srv *s)
 {
-	return store_count_past(&s->store) > PAST_KEPT;
+	return store_count_past(&s->store) > PAST_KEPT || deadline_passed(s->age_at);
 }
 
 void jobs_poll(struct srv *s, struct pollset *ps)
 {
 	polls_poll(s, ps);
-	if (can_prune(s))
-		pollset_until(ps, s->prune_at);
+	pollset_until(ps, can_prune(s) ? s->prune_at : s->age_at);
 }
 
 void jobs_step(struct srv *s)
@@ -181,14 +194,33 @@ void jobs_step(struct srv *s)
 		prune(s);
 }
 
-static struct rec *new_job(struct change *ch, const char *type, const char *resource_id,
-                           const char *runner_id, const char *action, struct err *e)
+/* A resource that gets a job gives up its oldest past ones: what is done with one costs the same
+ * however long it has been there. */
+static void trim(struct srv *s, struct change *ch, const char *type, const char *resource_id)
+{
+	size_t past = 0;
+
+	for (const struct rec *j = first_of(s, resource_id); j; j = next_of(s, j))
+		past += rec_is(j, "resourceType", type) && store_is_past(j);
+	for (const struct rec *j = first_of(s, resource_id); j && past >= PAST_KEPT_OF_ONE;
+	     j = next_of(s, j)) {
+		if (rec_is(j, "resourceType", type) && store_is_past(j)) {
+			change_remove(ch, j);
+			past--;
+		}
+	}
+}
+
+static struct rec *new_job(struct srv *s, struct change *ch, const char *type,
+                           const char *resource_id, const char *runner_id, const char *action,
+                           struct err *e)
 {
 	char id[ID_SIZE], now[STAMP_SIZE];
 	struct rec *j;
 
 	if (new_id(id, e) < 0)
 		return NULL;
+	trim(s, ch, type, resource_id);
 	stamp_now(now);
 	j = change_add(ch, K_JOB);
 	rec_set(j, "id", id);
@@ -215,7 +247,7 @@ int job_add(struct srv *s, struct change *ch, const char *type, const char *reso
 		return err_set(e, ERR_BUSY, 0, "another job is in progress");
 	if (strcmp(action, "force-delete") == 0 && jobs_sweep(s, ch, type, resource_id, e) < 0)
 		return -1;
-	j = new_job(ch, type, resource_id, runner_id, action, e);
+	j = new_job(s, ch, type, resource_id, runner_id, action, e);
 	if (j)
 		rec_set(j, "metadata", metadata);
 	return j ? 0 : -1;
@@ -228,7 +260,7 @@ int job_add_done(struct srv *s, struct change *ch, const char *type, const char 
 
 	if (jobs_sweep(s, ch, type, resource_id, e) < 0)
 		return -1;
-	j = new_job(ch, type, resource_id, runner_id, action, e);
+	j = new_job(s, ch, type, resource_id, runner_id, action, e);
 	if (!j)
 		return -1;
 	rec_set(j, "state", "success");
@@ -340,42 +372,105 @@ void srv_close(struct srv *s)
 	s->polls = NULL;
 }
 
-/* True if the parameter is missing, or one of its values is value. */
-static bool query_allows(struct str query, const char *name, const char *value)
+/* The values of a parameter that may be given several times; n 0: it is missing. */
+struct values {
+	struct buf text; /* each with its NUL */
+	size_t n;
+};
+
+static void values_of(struct str query, const char *name, struct values *v)
 {
 	struct str piece;
-	bool asked = false, found = false;
 
 	while (str_next(&query, '&', &piece)) {
-		struct buf v = { 0 };
+		struct buf one = { 0 };
 
-		if (httpd_query_get(piece, name, &v)) {
-			asked = true;
-			found = found || str_eq(buf_str(&v), value);
+		if (httpd_query_get(piece, name, &one)) {
+			buf_add(&v->text, buf_cstr(&one), strlen(buf_cstr(&one)) + 1);
+			v->n++;
 		}
-		buf_free(&v);
+		buf_free(&one);
 	}
-	return !asked || found;
+}
+
+static bool allows(const struct values *v, const char *value)
+{
+	const char *p = v->text.p;
+
+	for (size_t i = 0; i < v->n; i++, p += strlen(p) + 1)
+		if (strcmp(p, value) == 0)
+			return true;
+	return v->n == 0;
+}
+
+struct wanted {
+	struct buf resource_id, resource_type;
+	struct values states, actions;
+};
+
+static bool is_wanted(const struct call *c, const struct rec *j, const struct wanted *w)
+{
+	return (!w->resource_type.n || rec_is(j, "resourceType", buf_cstr(&w->resource_type))) &&
+	       allows(&w->states, rec_text(j, "state")) &&
+	       allows(&w->actions, rec_text(j, "action")) && role_owns(c, j);
+}
+
+/* Of a few states, so that all others cost nothing: the next of each is a cursor. */
+#define STATES_MAX 8
+
+static void list_states(struct call *c, struct buf *b, const struct wanted *w)
+{
+	const struct rec *next[STATES_MAX];
+	const char *p = w->states.text.p;
+
+	for (size_t i = 0; i < w->states.n; i++, p += strlen(p) + 1)
+		next[i] = store_find(&c->s->store, K_JOB, "state", p);
+	for (;;) {
+		const struct rec *j = NULL;
+
+		for (size_t i = 0; i < w->states.n; i++)
+			if (next[i] && (!j || rec_seq(next[i]) < rec_seq(j)))
+				j = next[i];
+		if (!j)
+			return;
+		/* The same state may have been asked for twice. */
+		for (size_t i = 0; i < w->states.n; i++)
+			if (next[i] == j)
+				next[i] = store_find_next(&c->s->store, j, "state");
+		if (is_wanted(c, j, w))
+			view_job(b, j);
+	}
+}
+
+static void list_jobs(struct call *c, struct buf *b, const struct wanted *w)
+{
+	bool one = w->resource_id.n > 0;
+	const struct rec *j = one ? first_of(c->s, buf_cstr(&w->resource_id))
+	                          : store_first(&c->s->store, K_JOB);
+
+	for (; j; j = one ? next_of(c->s, j) : store_next(j))
+		if (is_wanted(c, j, w))
+			view_job(b, j);
 }
 
 void h_job_list(struct call *c)
 {
-	struct buf b = { 0 }, id = { 0 }, type = { 0 };
+	struct wanted w = { 0 };
+	struct buf b = { 0 };
 
-	call_query(c, "resourceId", &id);
-	call_query(c, "resourceType", &type);
+	call_query(c, "resourceId", &w.resource_id);
+	call_query(c, "resourceType", &w.resource_type);
+	values_of(c->r->query, "states", &w.states);
+	values_of(c->r->query, "actions", &w.actions);
 	jw_arr(&b);
-	const struct rec *j = id.n ? store_find(&c->s->store, K_JOB, "resourceId", buf_cstr(&id))
-	                           : store_first(&c->s->store, K_JOB);
-
-	for (; j; j = id.n ? store_find_next(&c->s->store, j, "resourceId") : store_next(j)) {
-		if (role_owns(c, j) && (!type.n || rec_is(j, "resourceType", buf_cstr(&type))) &&
-		    query_allows(c->r->query, "states", rec_text(j, "state")) &&
-		    query_allows(c->r->query, "actions", rec_text(j, "action")))
-			view_job(&b, j);
-	}
+	if (!w.resource_id.n && w.states.n && w.states.n <= STATES_MAX)
+		list_states(c, &b, &w);
+	else
+		list_jobs(c, &b, &w);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
-	buf_free(&id);
-	buf_free(&type);
+	buf_free(&w.resource_id);
+	buf_free(&w.resource_type);
+	buf_free(&w.states.text);
+	buf_free(&w.actions.text);
 }

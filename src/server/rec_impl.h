@@ -5,7 +5,7 @@
 
 #include "server/rec.h"
 
-#define REC_INDEXES 3 /* fields that a kind is looked up by */
+#define REC_INDEXES 4 /* fields that a kind is looked up by */
 
 struct field {
 	const char *name; /* one of the known names, or the record's own */

@@ -29,11 +29,12 @@ struct srv {
 	struct srv_options opt;
 	struct httpd *httpd;
 	bool tls;
-	char *id;                          /* of this Server, a UUID */
-	struct buf config;                 /* what PUT /server/config stored; empty: defaults */
-	struct polls *polls;               /* long polls that wait */
-	struct deadline prune_at, settled; /* settled: when every runner has been heard of */
-	struct logsock *logs;              /* log sockets */
+	char *id;                         /* of this Server, a UUID */
+	struct buf config;                /* what PUT /server/config stored; empty: defaults */
+	struct polls *polls;              /* long polls that wait */
+	struct deadline prune_at, age_at; /* when old jobs are looked for */
+	struct deadline settled;          /* when every runner has been heard of */
+	struct logsock *logs;             /* log sockets */
 	char *self_sum; /* line of SHA256SUMS for our executable; NULL: not needed yet */
 };
 

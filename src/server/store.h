@@ -69,6 +69,7 @@ enum queue {
 const struct rec *store_queue(const struct store *s, enum queue q, const char *runner_id);
 const struct rec *store_queue_next(const struct rec *job);
 size_t store_count_past(const struct store *s);
+bool store_is_past(const struct rec *job);
 /* Puts a finished job among the past ones, or takes it away from them. In memory only. */
 void store_set_past(struct store *s, const struct rec *job, bool past);
 

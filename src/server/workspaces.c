@@ -13,6 +13,18 @@ static void view(struct call *c, struct buf *b, const struct rec *w)
 	               role_hides(c, K_TARGET) | role_options(c) | VIEW_NESTED);
 }
 
+/* Does the text of the labels have what each wanted one looks like there? Most have not, and need
+ * not be taken apart. */
+static bool may_have_labels(const struct rec *w, const struct buf *looks)
+{
+	struct str text = rec_json(w, "labels"), rest = buf_str(looks), look;
+
+	while (str_next(&rest, '\n', &look))
+		if (look.n && !memmem(text.p ? text.p : "", text.n, look.p, look.n))
+			return false;
+	return true;
+}
+
 /* labels=key=value,key=value…, all of which the workspace must have. */
 static bool has_labels(const struct rec *w, struct str wanted)
 {
@@ -34,6 +46,23 @@ static bool has_labels(const struct rec *w, struct str wanted)
 	}
 	json_doc_free(doc);
 	return all;
+}
+
+/* As normal_map writes them: "key":"value", one a line. */
+static void labels_look(struct str wanted, struct buf *looks)
+{
+	struct str piece;
+
+	while (str_next(&wanted, ',', &piece)) {
+		const char *eq = piece.n ? memchr(piece.p, '=', piece.n) : NULL;
+
+		if (!eq)
+			continue;
+		jw_str(looks, (struct str){ piece.p, (size_t)(eq - piece.p) });
+		buf_addc(looks, ':');
+		jw_str(looks, (struct str){ eq + 1, piece.n - (size_t)(eq - piece.p) - 1 });
+		buf_addc(looks, '\n');
+	}
 }
 
 /* {"key":"value"} as text is the form the reference's client sends. */
@@ -62,15 +91,18 @@ static void labels_wanted(struct call *c, struct buf *out)
 
 void h_workspace_list(struct call *c)
 {
-	struct buf b = { 0 }, wanted = { 0 };
+	struct buf b = { 0 }, wanted = { 0 }, looks = { 0 };
 
 	labels_wanted(c, &wanted);
+	labels_look(buf_str(&wanted), &looks);
 	jw_arr(&b);
 	for (const struct rec *w = store_first(&c->s->store, K_WORKSPACE); w; w = store_next(w))
-		if (!is_deleted(c->s, w) && role_owns(c, w) && has_labels(w, buf_str(&wanted)))
+		if (may_have_labels(w, &looks) && !is_deleted(c->s, w) && role_owns(c, w) &&
+		    (!wanted.n || has_labels(w, buf_str(&wanted))))
 			view(c, &b, w);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
+	buf_free(&looks);
 	buf_free(&wanted);
 }
 
