@@ -47,7 +47,7 @@ endif()
 
 # musl's own headers stand alone; the kernel's come from the system, reached through links so that
 # nothing of glibc's is seen beside them.
-if(CMAKE_C_COMPILER MATCHES "musl")
+if(DR_STATIC)
 	execute_process(COMMAND ${CMAKE_C_COMPILER} -print-multiarch
 		OUTPUT_VARIABLE multiarch OUTPUT_STRIP_TRAILING_WHITESPACE)
 	set(kernel ${CMAKE_BINARY_DIR}/kernel-headers)

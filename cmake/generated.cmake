@@ -15,8 +15,8 @@ add_custom_command(OUTPUT ${out}/ca_roots.c
 set(DR_GENERATED_net ${out}/ca_roots.c)
 
 set(script ${CMAKE_SOURCE_DIR}/cmake/gen-licenses)
-set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt ${DR_SRC_zlib}/LICENSE ${DR_SRC_zstd}/LICENSE)
-list(APPEND versions mbedtls jsmn inih zlib zstd)
+set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt ${DR_SRC_zlib}/LICENSE ${DR_SRC_zstd}/LICENSE ${DR_SRC_musl}/COPYRIGHT)
+list(APPEND versions mbedtls jsmn inih zlib zstd musl)
 list(TRANSFORM versions REPLACE "(.+)" "third_party/\\1/VERSION")
 add_custom_command(OUTPUT ${out}/licenses.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
@@ -40,7 +40,11 @@ execute_process(COMMAND git -c safe.directory=* -C ${CMAKE_SOURCE_DIR} log -1 --
 if(NOT build_epoch)
 	set(build_epoch 1764028800) # 2025-11-25: older than any build
 endif()
-foreach(package mbedtls jsmn inih zlib zstd)
+list(APPEND packages mbedtls jsmn inih zlib zstd)
+if(DR_STATIC)
+	list(APPEND packages musl)
+endif()
+foreach(package ${packages})
 	file(STRINGS third_party/${package}/VERSION version LIMIT_COUNT 1)
 	list(APPEND libraries "${package} ${version}")
 endforeach()

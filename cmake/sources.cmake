@@ -25,7 +25,7 @@ if(failed)
 	message(FATAL_ERROR "third-party sources are not complete, see above")
 endif()
 
-foreach(package jsmn inih mbedtls zlib zstd)
+foreach(package jsmn inih mbedtls musl zlib zstd)
 	set(pin ${CMAKE_SOURCE_DIR}/third_party/${package}/SHA256)
 	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${pin})
 	file(STRINGS ${pin} line LIMIT_COUNT 1)

@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def pins():
-    for package in ("inih", "jsmn", "mbedtls", "zlib", "zstd"):
+    for package in ("inih", "jsmn", "mbedtls", "musl", "zlib", "zstd"):
         with open(os.path.join(ROOT, "third_party", package, "SHA256"), encoding="ascii") as f:
             yield f.read().split()
 
