@@ -10,16 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Always: what was a key, or the rest of one, is not known here, and each caller would have to. */
 void buf_free(struct buf *b)
 {
+	if (b->p)
+		mem_wipe(b->p, b->cap);
 	free(b->p);
 	*b = (struct buf){ 0 };
 }
 
 void buf_wipe(struct buf *b)
 {
-	if (b->p)
-		mem_wipe(b->p, b->cap);
 	buf_free(b);
 }
 
@@ -28,6 +29,20 @@ void buf_reset(struct buf *b)
 	b->n = 0;
 	if (b->p)
 		b->p[0] = '\0';
+}
+
+/* Not with realloc, which leaves a copy where the bytes were. */
+static void grow(struct buf *b, size_t cap)
+{
+	char *p = mem_realloc(NULL, cap);
+
+	if (b->p) {
+		memcpy(p, b->p, b->n);
+		mem_wipe(b->p, b->cap);
+		free(b->p);
+	}
+	b->p = p;
+	b->cap = cap;
 }
 
 char *buf_reserve(struct buf *b, size_t n)
@@ -39,10 +54,8 @@ char *buf_reserve(struct buf *b, size_t n)
 		mem_out();
 	while (cap < need)
 		cap *= 2;
-	if (cap != b->cap) {
-		b->p = mem_realloc(b->p, cap);
-		b->cap = cap;
-	}
+	if (cap != b->cap)
+		grow(b, cap);
 	b->p[b->n] = '\0';
 	return b->p + b->n;
 }
@@ -136,6 +149,8 @@ char *buf_take(struct buf *b)
 {
 	char *p = b->p ? b->p : mem_alloc(1);
 
+	if (b->p) /* whoever wipes it will do that up to its NUL */
+		mem_wipe(p + b->n, b->cap - b->n);
 	*b = (struct buf){ 0 };
 	return p;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owned, growing bytes. Adding cannot fail (out of memory exits), so building a text is
+ * Owned, growing bytes, of which none is left behind: growing, taking and freeing wipe what they leave, since a key may
+ * be in any text. Adding cannot fail (out of memory exits), so building a text is
  * straight-line code; only buf_add_max, for a peer's bytes, has a limit and can refuse.
  */
 #ifndef BASE_BUF_H
@@ -19,8 +20,8 @@ struct buf {
 	size_t cap; /* allocated */
 };
 
-void buf_free(struct buf *b);
-void buf_wipe(struct buf *b);  /* for secrets: overwrites, then frees */
+void buf_free(struct buf *b);  /* overwrites, then frees */
+void buf_wipe(struct buf *b);  /* the same, said where there is a secret in it */
 void buf_reset(struct buf *b); /* n = 0, keeps the memory */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, const char *s);

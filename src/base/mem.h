@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-_Noreturn void mem_out(void);            /* as when there is no memory */
-void *mem_alloc(size_t n);               /* zeroed; n == 0 is allowed */
-void *mem_realloc(void *p, size_t n);    /* new bytes are not zeroed */
+_Noreturn void mem_out(void);         /* as when there is no memory */
+void *mem_alloc(size_t n);            /* zeroed; n == 0 is allowed */
+void *mem_realloc(void *p, size_t n); /* new bytes are not zeroed; leaves copies: not for secrets */
 void *mem_array(size_t n, size_t size);  /* zeroed n * size, overflow checked */
 char *mem_dup(const char *s);            /* NULL gives NULL */
 char *mem_dupn(const char *p, size_t n); /* adds a NUL */

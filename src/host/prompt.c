@@ -61,16 +61,14 @@ static void write_out(struct prompt *p, struct str s)
 
 void prompt_sayf(struct prompt *p, const char *fmt, ...)
 {
-	char *text = NULL;
+	struct buf text = { 0 };
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	buf_addv(&text, fmt, ap);
 	va_end(ap);
-	if (n >= 0)
-		write_out(p, (struct str){ text, (size_t)n });
-	free(text);
+	write_out(p, buf_str(&text));
+	buf_free(&text);
 }
 
 void prompt_show(const struct prompt *p, struct buf *b, struct str s, int max)

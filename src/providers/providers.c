@@ -67,21 +67,15 @@ void provider_logf(const struct provider_env *env, const char *fmt, ...)
 {
 	struct buf line = { 0 };
 	va_list ap;
-	char *text;
-	int n;
 
 	if (!env->log)
 		return;
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	buf_addv(&line, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
-	buf_adds(&line, text);
 	buf_addc(&line, '\n');
 	env->log(env->log_arg, buf_str(&line));
 	buf_free(&line);
-	free(text);
 }
 
 int provider_open(struct provider_handle *h, const struct provider *p,

@@ -38,20 +38,18 @@ void reply_text(struct call *c, int status, const char *text)
 
 void reply_error(struct call *c, int status, const char *fmt, ...)
 {
-	struct buf body = { 0 };
-	char *text = NULL;
+	struct buf body = { 0 }, text = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	buf_addv(&text, fmt, ap);
 	va_end(ap);
 	jw_obj(&body);
-	jw_kstr(&body, "error", text ? text : "out of memory");
+	jw_kstr(&body, "error", buf_cstr(&text));
 	jw_obj_end(&body);
 	/* The reference has sent its head when the body is made: JSON, but called plain text. */
 	reply(c, status, TYPE_TEXT, buf_str(&body));
-	free(text);
+	buf_free(&text);
 	buf_free(&body);
 }
 
