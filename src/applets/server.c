@@ -4,6 +4,7 @@
  * start, networks without internet access, tests). What it serves is below server/.
  */
 #include "applets/applets.h"
+#include "applets/server_backup.h"
 #include "applets/server_key.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -286,7 +287,8 @@ static int run_server(int argc, char **argv)
 		"server [--listen ADDR:PORT] [--data DIR] [OPTION]…\n"
 		"A small Daytona-compatible Server for one machine and small teams; for more, run "
 		"the real one. `daytona-runner server key [--data DIR] NAME` makes another client "
-		"API key.";
+		"API key, `server backup [--data DIR] FILE` copies the store while it runs, `server "
+		"restore [--data DIR] FILE` brings it back.";
 	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
 	struct tls_ctx *tls = NULL;
 	struct err e = { 0 };
@@ -316,6 +318,10 @@ static int run_server(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "key") == 0)
 		return server_key(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "backup") == 0)
+		return server_backup(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "restore") == 0)
+		return server_restore(argc - 1, argv + 1);
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	if (!o.cert != !o.key)
 		opts_misuse(usage, "--tls-cert and --tls-key go together");

@@ -9,11 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONFIG_FILE "server.json"
-
 static int config_save(struct srv *s, struct err *e)
 {
-	char *path = store_path(&s->store, CONFIG_FILE);
+	char *path = store_path(&s->store, SERVER_CONFIG_FILE);
 	struct buf b = { 0 };
 	int rc;
 
@@ -34,7 +32,7 @@ static int config_save(struct srv *s, struct err *e)
 
 int srv_config_load(struct srv *s, struct err *e)
 {
-	char *path = store_path(&s->store, CONFIG_FILE);
+	char *path = store_path(&s->store, SERVER_CONFIG_FILE);
 	struct buf text = { 0 };
 	struct json_doc *doc = NULL;
 	int rc = 0;

@@ -50,6 +50,8 @@ void disk_tidy(struct store *s, size_t bytes);
 #define SEGMENT_NAME_SIZE 16
 void disk_segment_name(char name[SEGMENT_NAME_SIZE], unsigned number);
 int disk_add_segment(struct disk *d, struct err *e);
+/* Numbers of the segments of the store in data, 0 when there is none; ERR_PARSE when one is missing. */
+int disk_find_segments(const char *data, unsigned *oldest, unsigned *last, struct err *e);
 /* Renames path to the first free "<path>.bad-N" and says so. */
 void disk_set_aside(struct store *s, const char *path, const struct err *why);
 

@@ -130,54 +130,57 @@ static int load_segment(struct store *s, unsigned number, struct buf *text, stru
 	return rc;
 }
 
-/* The oldest and the last segment; how many there are. */
-static size_t find_segments(struct disk *d, DIR *dir)
+int disk_find_segments(const char *data, unsigned *oldest, unsigned *last, struct err *e)
 {
+	char *path = path_join(data, DISK_LOG_DIR);
+	DIR *dir = opendir(path);
 	size_t n = 0;
+	int rc = dir ? 0 : err_sys(e, errno, "read %s", path);
 
-	for (struct dirent *f = readdir(dir); f; f = readdir(dir)) {
+	*oldest = *last = 0;
+	for (struct dirent *f = dir ? readdir(dir) : NULL; f; f = readdir(dir)) {
 		int64_t number;
 
 		if (strspn(f->d_name, "0123456789") != strlen(f->d_name) ||
 		    !str_to_i64(str_of(f->d_name), 1, UINT32_MAX - 1, &number))
 			continue;
-		if (!n || number < d->oldest)
-			d->oldest = (unsigned)number;
-		if (number > d->last)
-			d->last = (unsigned)number;
+		if (!n || number < *oldest)
+			*oldest = (unsigned)number;
+		if (number > *last)
+			*last = (unsigned)number;
 		n++;
 	}
-	return n;
+	if (dir)
+		closedir(dir);
+	if (n && n != (size_t)*last - *oldest + 1)
+		rc = err_set(e, ERR_PARSE, 0,
+		             "%s has %zu files of %08u to %08u; one is missing: bring it back, or "
+		             "restore a backup",
+		             path, n, *oldest, *last);
+	free(path);
+	return rc;
 }
 
 static int load_log(struct store *s, struct err *e)
 {
 	struct disk *d = s->disk;
 	char *path = store_path(s, DISK_LOG_DIR);
-	int rc = file_mkdirs(path, 0700, e);
-	DIR *dir = rc == 0 ? opendir(path) : NULL;
-	size_t n = dir ? find_segments(d, dir) : 0;
 	struct buf text = { 0 }; /* of one after the other */
+	int rc = file_mkdirs(path, 0700, e);
 
-	if (rc == 0 && !dir)
-		rc = err_sys(e, errno, "read %s", path);
-	if (dir)
-		closedir(dir);
 	if (rc == 0 && (d->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		rc = err_sys(e, errno, "open %s", path);
-	if (rc == 0 && n && n != (size_t)d->last - d->oldest + 1)
-		rc = err_set(e, ERR_PARSE, 0,
-		             "%s has %zu files of %08u to %08u; one is missing: bring it back, or "
-		             "restore a backup",
-		             path, n, d->oldest, d->last);
-	if (rc == 0 && !n)
-		rc = disk_add_segment(d, e);
-	else if (rc == 0)
-		d->sizes = mem_array(n, sizeof(*d->sizes));
-	for (unsigned i = 0; rc == 0 && i < n; i++)
-		rc = load_segment(s, d->oldest + i, &text, e);
-	buf_wipe(&text);
+	if (rc == 0)
+		rc = disk_find_segments(s->dir, &d->oldest, &d->last, e);
 	free(path);
+	if (rc < 0)
+		return -1;
+	if (!d->last)
+		return disk_add_segment(d, e);
+	d->sizes = mem_array(d->last - d->oldest + 1, sizeof(*d->sizes));
+	for (unsigned i = d->oldest; rc == 0 && i <= d->last; i++)
+		rc = load_segment(s, i, &text, e);
+	buf_wipe(&text);
 	return rc;
 }
 

@@ -171,7 +171,8 @@ void logs_append_server(struct srv *s, struct str line);
 /* The first client key, in the store's directory. */
 #define CLIENT_KEY_FILE "client.key"
 
-/* config.c: the Server's own configuration and id, in server.json. */
+/* config.c: the Server's own configuration and id. */
+#define SERVER_CONFIG_FILE "server.json"
 char *server_default_data(struct err *e); /* caller frees; NULL when no home directory is known */
 int srv_config_load(struct srv *s, struct err *e);
 void srv_config_write(struct call *c, struct buf *b);
