@@ -20,7 +20,7 @@ struct applet {
 #define APPLET_LIST(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
 	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(askpass) X(pause) X(help) X(call)
+	X(askpass) X(pause) X(help) X(call) X(image)
 /* clang-format on */
 
 #define EXIT_CONFIG 78 /* of `serve`: EX_CONFIG of sysexits.h, named in the service texts */

@@ -18,7 +18,8 @@
  * be repeated. */
 static const char *const ours[] = { "lock",    "status.json",    "status.json.tmp",
 	                            "journal", "providers.json", "logs",
-	                            "agents",  "daemon.err",     "ssh" };
+	                            "agents",  "daemon.err",     "ssh",
+	                            "images" };
 static const char *const ours_prefix[] = { "journal.", "providers.json.tmp-", "askpass" };
 static const char *const data_dirs[] = { "workspaces", "targets", "builds" };
 

@@ -259,6 +259,30 @@ int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, struct 
 	return 0;
 }
 
+/* Its name in tmp/ is of this process alone. */
+int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e)
+{
+	struct blob_in *b = mem_alloc(sizeof(*b));
+
+	b->s = s;
+	b->size = b->lock = -1;
+	snprintf(b->part, sizeof(b->part), "new-%ld.blob", (long)getpid());
+	b->fd = openat(s->tmp, b->part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (b->fd < 0) {
+		err_sys(e, errno, "open %s/tmp/%s", s->dir, b->part);
+		free(b);
+		return -1;
+	}
+	b->hash = sha256_new();
+	*out = b;
+	return 0;
+}
+
+struct digest blob_digest(const struct blob_in *b)
+{
+	return b->digest;
+}
+
 uint64_t blob_have(const struct blob_in *b)
 {
 	return b->have;
@@ -300,6 +324,8 @@ int blob_commit(struct blob_in *b, struct err *e)
 		               b->digest.text, (unsigned long long)b->have, (long long)b->size);
 	digest_end(b->hash, &is);
 	b->hash = NULL;
+	if (!*b->digest.text)
+		b->digest = is;
 	if (!digest_eq(&is, &b->digest)) {
 		(void)unlinkat(s->tmp, b->part, 0);
 		return err_set(e, ERR_PARSE, 0,
@@ -324,6 +350,8 @@ void blob_free(struct blob_in *b)
 	if (b->hash)
 		digest_end(b->hash, &ignored);
 	fd_close(&b->fd);
+	if (!*b->digest.text) /* nobody can go on with it */
+		(void)unlinkat(b->s->tmp, b->part, 0);
 	imgstore_unlock_named(b->s, b->lock_name, &b->lock);
 	free(b);
 }

@@ -10,8 +10,9 @@
  *	uses/          the same for whoever holds an image
  *	tmp/           what is not whole yet, with a lock for each
  *
- * Everything becomes visible by one rename after it is on the disk, so a process that is killed, or two at once, leave no
- * half things. What a name or a holder needs is never removed.
+ * Everything becomes visible by one rename when it is whole, so a process that is killed, or two at once, leave no half
+ * things. Blobs are synced before that. Layers are not, since their many files would take longer than all the rest: each
+ * says in which boot it was made until a later sync, and after a reboot one that still does is made anew from its blob. What a name or a holder needs is never removed.
  */
 #ifndef OCI_IMGSTORE_H
 #define OCI_IMGSTORE_H
@@ -50,6 +51,9 @@ struct blob_in;
  * blob_have says how much. size: -1 if not known. */
 int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
                struct deadline until, struct err *e);
+/* One whose digest is only known at its end: blob_digest, after the commit. */
+int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e);
+struct digest blob_digest(const struct blob_in *b);
 uint64_t blob_have(const struct blob_in *b);
 /* Forgets what it has: the other side begins anew. */
 int blob_restart(struct blob_in *b, struct err *e);
@@ -62,6 +66,7 @@ void blob_free(struct blob_in *b); /* NULL is fine; what came stays for the next
 
 /* Path of the tree ("…/fs"); the caller frees. It need not be there. */
 char *imgstore_layer_path(const struct imgstore *s, const struct digest *diff_id);
+/* A layer that was unpacked shortly before the machine went down is not believed: it counts as missing. */
 bool imgstore_has_layer(const struct imgstore *s, const struct digest *diff_id);
 /* Unpacks blob unless it is there; the unpacked bytes must have that diff_id. Waits for whoever does the same. */
 int imgstore_unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,

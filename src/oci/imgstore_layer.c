@@ -5,6 +5,7 @@
 #include "oci/decode.h"
 #include "oci/imgstore_int.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,12 +29,43 @@ char *imgstore_layer_path(const struct imgstore *s, const struct digest *diff_id
 	return buf_take(&b);
 }
 
+void imgstore_boot_id(char id[IMGSTORE_NAME_SIZE])
+{
+	struct buf b = { 0 };
+	struct err ignored = { 0 };
+
+	(void)file_read("/proc/sys/kernel/random/boot_id", IMGSTORE_NAME_SIZE - 1, &b, &ignored);
+	snprintf(id, IMGSTORE_NAME_SIZE, "%.*s", STR_ARG(str_trim(buf_str(&b))));
+	buf_free(&b);
+}
+
+/* No mark: synced. Another boot's, or an empty one: who knows what of it reached the disk. */
+static bool is_believed(const struct imgstore *s, const char *name)
+{
+	char path[IMGSTORE_NAME_SIZE + 8], now[IMGSTORE_NAME_SIZE];
+	struct buf mark = { 0 };
+	struct err ignored = { 0 };
+	bool same;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/boot", name);
+	fd = openat(s->layers, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	imgstore_boot_id(now);
+	same = file_read_fd(fd, path, IMGSTORE_NAME_SIZE, &mark, &ignored) == 0 && *now &&
+	       str_eq(buf_str(&mark), now);
+	buf_free(&mark);
+	close(fd);
+	return same;
+}
+
 bool imgstore_has_layer(const struct imgstore *s, const struct digest *diff_id)
 {
 	char name[IMGSTORE_NAME_SIZE];
 
 	imgstore_layer_name(s, diff_id, name);
-	return faccessat(s->layers, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(s->layers, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && is_believed(s, name);
 }
 
 uint64_t imgstore_layer_size(const struct imgstore *s, const struct digest *diff_id)
@@ -106,9 +138,6 @@ static int unpack_into(struct imgstore *s, int dir, int blob, const struct diges
 	if (rc == 0 && !digest_eq(&is, diff_id))
 		rc = err_set(e, ERR_PARSE, 0, "it unpacks to %s, and the image says %s", is.text,
 		             diff_id->text);
-	/* One call for all of its files: it is whole on the disk before it has its name. */
-	if (rc == 0 && syncfs(root) < 0)
-		rc = err_sys(e, errno, "sync");
 	*seen = unpack_seen(f.unpack);
 	decode_free(f.decode);
 	unpack_free(f.unpack);
@@ -116,18 +145,90 @@ static int unpack_into(struct imgstore *s, int dir, int blob, const struct diges
 	return rc;
 }
 
-static int write_size(int dir, uint64_t bytes, struct err *e)
+static int write_text(int dir, const char *name, const char *text, struct err *e)
 {
-	int fd = openat(dir, "size", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc;
-	struct buf b = { 0 };
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc;
 
 	if (fd < 0)
-		return err_sys(e, errno, "write a layer's size");
-	buf_addf(&b, "%llu\n", (unsigned long long)bytes);
-	rc = file_write_all(fd, buf_str(&b), "a layer's size", e);
-	buf_free(&b);
+		return err_sys(e, errno, "write a layer's %s", name);
+	rc = file_write_all(fd, str_of(text), name, e);
 	close(fd);
 	return rc;
+}
+
+/* Its size, and that it is not synced; where no boot has an id, it is synced here. */
+static int write_marks(int dir, uint64_t bytes, struct err *e)
+{
+	char size[24], boot[IMGSTORE_NAME_SIZE];
+
+	imgstore_boot_id(boot);
+	snprintf(size, sizeof(size), "%llu\n", (unsigned long long)bytes);
+	if (write_text(dir, "size", size, e) < 0)
+		return -1;
+	if (*boot)
+		return write_text(dir, "boot", boot, e);
+	return syncfs(dir) < 0 ? err_sys(e, errno, "sync") : 0;
+}
+
+static int each_mark(struct imgstore *s, int64_t age_ms, bool (*see)(int layers, const char *path),
+                     struct err *e)
+{
+	int fd = openat(s->layers, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *en;
+
+	if (!d) {
+		fd_close(&fd);
+		return err_sys(e, errno, "list %s/layers", s->dir);
+	}
+	while ((en = readdir(d))) {
+		char path[IMGSTORE_NAME_SIZE + 8];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%.120s/boot", en->d_name);
+		if (en->d_name[0] != '.' &&
+		    fstatat(s->layers, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    clock_wall_ms() - (int64_t)st.st_mtime * 1000 >= age_ms &&
+		    is_believed(s, en->d_name))
+			n += see(s->layers, path);
+	}
+	closedir(d);
+	return n;
+}
+
+static bool count_mark(int layers, const char *path)
+{
+	(void)layers, (void)path;
+	return true;
+}
+
+static bool remove_mark(int layers, const char *path)
+{
+	return unlinkat(layers, path, 0) == 0;
+}
+
+int imgstore_settle(struct imgstore *s, int64_t age_ms, struct err *e)
+{
+	int n = each_mark(s, age_ms, count_mark, e);
+
+	if (n <= 0)
+		return n;
+	if (syncfs(s->layers) < 0)
+		return err_sys(e, errno, "sync %s", s->dir);
+	return each_mark(s, age_ms, remove_mark, e) < 0 ? -1 : 0;
+}
+
+/* What is not believed loses its name first. */
+static int remove_stale(struct imgstore *s, const char *name, struct err *e)
+{
+	char gone[IMGSTORE_NAME_SIZE + 8];
+
+	snprintf(gone, sizeof(gone), "%s.gone", name);
+	if (file_remove_at(s->tmp, gone, e) < 0)
+		return -1;
+	if (renameat(s->layers, name, s->tmp, gone) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "remove layer %s", name);
+	return file_remove_at(s->tmp, gone, e);
 }
 
 static int new_dir(struct imgstore *s, const char *tmp, struct err *e)
@@ -157,10 +258,10 @@ static int unpack_new_layer(struct imgstore *s, const char *name, const struct d
 	if (from < 0)
 		return -1;
 	snprintf(tmp, sizeof(tmp), "%s.new", name);
-	dir = new_dir(s, tmp, e);
+	dir = remove_stale(s, name, e) < 0 ? -1 : new_dir(s, tmp, e);
 	rc = dir < 0 ? -1 : unpack_into(s, dir, from, diff_id, until, &seen, e);
 	if (rc == 0)
-		rc = write_size(dir, seen.bytes, e);
+		rc = write_marks(dir, seen.bytes, e);
 	if (rc == 0 && renameat(s->tmp, tmp, s->layers, name) < 0)
 		rc = err_sys(e, errno, "rename %s", tmp);
 	if (rc == 0 && fsync(s->layers) < 0 && errno != EINVAL && errno != ENOTSUP)

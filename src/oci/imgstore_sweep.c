@@ -17,6 +17,9 @@
 #define PART_KEEP_MS \
 	(INT64_C(24) * 3600 * 1000) /* so long a blob that was cut may be gone on with */
 
+#define SETTLE_MS \
+	(INT64_C(600) * 1000) /* by then the kernel has written it by itself: a sync costs little */
+
 struct sweep {
 	struct imgstore s;
 	const struct imgstore_keep *keep;
@@ -220,7 +223,9 @@ static int sweep(struct sweep *w, struct err *e)
 	    each_file(w, w->s.uses, half_record, e) < 0 || drop_old(w, e) < 0 ||
 	    sweep_all(w, e) < 0)
 		return -1;
-	return make_room(w, e);
+	if (make_room(w, e) < 0)
+		return -1;
+	return imgstore_settle(&w->s, SETTLE_MS, e);
 }
 
 int imgstore_sweep(const char *dir, const struct imgstore_keep *keep, struct deadline until,

@@ -190,6 +190,53 @@ static void layers_are_unpacked_once(void)
 	imgstore_close(s);
 }
 
+/* Until it is synced, a layer is only believed in the boot that it was made in. */
+static void layers_of_another_boot_are_made_anew(void)
+{
+	static const char *const marks[] = { "another-boot", "" };
+
+	for (size_t i = 0; i < TEST_N(marks); i++) {
+		char dir[TEST_PATH_SIZE];
+		struct imgstore *s;
+		struct digest d;
+		struct imgstore_keep keep = { 0 };
+		struct buf mark = { 0 }, file = { 0 };
+		struct err e = { 0 };
+		struct timespec ts[2] = { { 1, 0 }, { 1, 0 } };
+
+		TEST_ROW(i);
+		if (!CHECK(test_mkdtemp(dir)))
+			return;
+		s = open_store(dir);
+		d = put_layer(s, "f", 100);
+		CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+		put_name(s, "name", &d, 1);
+		buf_addf(&mark, "%s/layers/%s%s/boot", dir, digest_hex(&d), geteuid() ? "-ru" : "");
+		buf_addf(&file, "%s/layers/%s%s/fs/f", dir, digest_hex(&d), geteuid() ? "-ru" : "");
+		if (!CHECK(file_exists(buf_cstr(&mark))))
+			return;
+		CHECK_INT(file_replace(buf_cstr(&mark), 0600, str_of(marks[i]), &e), 0);
+		CHECK_INT(truncate(buf_cstr(&file), 0), 0);
+		CHECK(!imgstore_has_layer(s, &d));
+		CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+		CHECK(imgstore_has_layer(s, &d));
+		CHECK_INT(count(dir, "tmp"), 0);
+		CHECK_INT(truncate(buf_cstr(&file), 100), 0);
+		imgstore_close(s);
+		/* An old mark goes with a sync. */
+		CHECK_INT(imgstore_sweep(dir, &keep, never, NULL, &e), 0);
+		CHECK(file_exists(buf_cstr(&mark)));
+		CHECK_INT(utimensat(AT_FDCWD, buf_cstr(&mark), ts, 0), 0);
+		CHECK_INT(imgstore_sweep(dir, &keep, never, NULL, &e), 0);
+		CHECK(!file_exists(buf_cstr(&mark)));
+		s = open_store(dir);
+		CHECK(imgstore_has_layer(s, &d));
+		imgstore_close(s);
+		buf_free(&mark);
+		buf_free(&file);
+	}
+}
+
 static void what_is_needed_stays(void)
 {
 	char dir[TEST_PATH_SIZE];
@@ -459,6 +506,7 @@ static void killed_at_any_moment(void)
 }
 
 TEST_MAIN(TEST(a_blob_is_whole_or_not_there), TEST(damage_on_the_disk_is_noticed),
-          TEST(layers_are_unpacked_once), TEST(what_is_needed_stays),
-          TEST(names_go_by_age_and_for_room), TEST(a_damaged_record_stops_removal),
-          TEST(many_at_once_bring_one), TEST(killed_at_any_moment))
+          TEST(layers_are_unpacked_once), TEST(layers_of_another_boot_are_made_anew),
+          TEST(what_is_needed_stays), TEST(names_go_by_age_and_for_room),
+          TEST(a_damaged_record_stops_removal), TEST(many_at_once_bring_one),
+          TEST(killed_at_any_moment))
