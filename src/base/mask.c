@@ -328,3 +328,28 @@ void mask_tail_free(struct mask_tail *t)
 	buf_free(&t->text);
 	t->stream.covered = 0;
 }
+
+void mask_head_add(struct mask_head *h, struct str s)
+{
+	if (h->text.n < h->max)
+		mask_stream_feed(&h->stream, &h->text, s);
+}
+
+void mask_head_output(void *head, struct str s)
+{
+	mask_head_add(head, s);
+}
+
+struct str mask_head_text(struct mask_head *h)
+{
+	mask_stream_end(&h->stream, &h->text);
+	buf_cut(&h->text, h->max);
+	return str_trim(buf_str(&h->text));
+}
+
+void mask_head_free(struct mask_head *h)
+{
+	buf_wipe(&h->stream.held);
+	buf_free(&h->text);
+	h->stream.covered = 0;
+}

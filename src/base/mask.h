@@ -38,4 +38,16 @@ void mask_tail_add(struct mask_tail *t, struct str s);
 struct str mask_tail_text(struct mask_tail *t);
 void mask_tail_free(struct mask_tail *t);
 
+/* The beginning of it instead: what comes later is read and dropped. Zero but max is the valid start. */
+struct mask_head {
+	size_t max;
+	struct mask_stream stream;
+	struct buf text;
+};
+void mask_head_add(struct mask_head *h, struct str s);
+void mask_head_output(void *head, struct str s); /* the same, as the output of struct proc_spawn */
+/* As mask_tail_text. */
+struct str mask_head_text(struct mask_head *h);
+void mask_head_free(struct mask_head *h);
+
 #endif

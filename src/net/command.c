@@ -54,7 +54,7 @@ int command_start(struct command *c, const char *const *argv, struct deadline d,
 	char **env = child_env();
 	int rc = -1;
 
-	*c = (struct command){ .name = argv[0], .err_fd = -1 };
+	*c = (struct command){ .name = argv[0], .err_fd = -1, .said = { .max = STDERR_MAX } };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) < 0 ||
 	    pipe2(errors, O_CLOEXEC) < 0)
 		err_sys(e, errno, "run %s", argv[0]);
@@ -93,15 +93,13 @@ void command_drain(struct command *c)
 			fd_close(&c->err_fd);
 			return;
 		}
-		if (c->text.n <
-		    STDERR_MAX) /* the rest is read and dropped, so that it never blocks */
-			mask_stream_feed(&c->mask, &c->text, (struct str){ piece, (size_t)n });
+		mask_head_add(&c->said, (struct str){ piece, (size_t)n });
 	}
 }
 
 int command_ended(struct command *c, struct err *e)
 {
-	struct buf shown = { 0 };
+	struct buf line = { 0 }, shown = { 0 };
 	struct str said;
 
 	if (c->grace.at_ms == 0)
@@ -109,14 +107,13 @@ int command_ended(struct command *c, struct err *e)
 	command_drain(c);
 	if (c->err_fd >= 0 && !deadline_passed(c->grace))
 		return 0;
-	mask_stream_end(&c->mask, &c->text);
-	said = str_trim(buf_str(&c->text));
+	said = mask_head_text(&c->said);
 	for (size_t i = 0; i < said.n; i++)
-		buf_addc(&shown, said.p[i] == '\n' || said.p[i] == '\r' ? ' ' : said.p[i]);
-	c->text.n = 0;
-	buf_add_printable(&c->text, buf_str(&shown), false);
+		buf_addc(&line, said.p[i] == '\n' || said.p[i] == '\r' ? ' ' : said.p[i]);
+	buf_add_printable(&shown, buf_str(&line), false);
 	err_set(e, ERR_CLOSED, 0, "%s ended: %s", c->name,
-	        c->text.n ? buf_cstr(&c->text) : "without a message");
+	        shown.n ? buf_cstr(&shown) : "without a message");
+	buf_free(&line);
 	buf_free(&shown);
 	return -1;
 }
@@ -134,7 +131,6 @@ void command_free(struct command *c)
 	spawn_end(&c->process);
 	if (c->name)
 		fd_close(&c->err_fd);
-	buf_wipe(&c->mask.held);
-	buf_free(&c->text);
+	mask_head_free(&c->said);
 	*c = (struct command){ .err_fd = -1 };
 }

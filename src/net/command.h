@@ -16,9 +16,8 @@
 struct command {
 	const char *name; /* argv[0], borrowed */
 	struct spawned process;
-	int err_fd; /* -1: closed */
-	struct mask_stream mask;
-	struct buf text;       /* of its standard error, masked before it is cut */
+	int err_fd;            /* -1: closed */
+	struct mask_head said; /* on its standard error */
 	struct deadline grace; /* after the end of its output: for the last words */
 };
 

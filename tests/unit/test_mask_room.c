@@ -91,5 +91,34 @@ static void no_cut_of_a_tail_shows_an_end(void)
 	mask_clear();
 }
 
+/* A program says some text, a secret and much more, in pieces of every size. */
+static void no_cut_of_a_head_shows_a_beginning(void)
+{
+	static const char secret[] = "ZqZqZqZqZqZqZqZqZqZq";
+
+	mask_add(str_of(secret));
+	for (size_t before = 0; before < 60; before++) {
+		struct mask_head h = { .max = 40 };
+		struct buf said = { 0 };
+		struct str head;
+
+		TEST_ROW(before);
+		for (size_t i = 0; i < before; i++)
+			buf_addc(&said, '.');
+		buf_adds(&said, secret);
+		for (size_t i = 0; i < 5000; i++)
+			buf_addc(&said, '-');
+		for (size_t at = 0, n = 1 + before % 7; at < said.n; at += n)
+			mask_head_output(
+				&h, (struct str){ said.p + at, said.n - at < n ? said.n - at : n });
+		CHECK(h.text.n + h.stream.held.n < 100); /* the rest was dropped */
+		head = mask_head_text(&h);
+		CHECK(head.n == 40 && !memmem(head.p, head.n, "Z", 1));
+		mask_head_free(&h);
+		buf_free(&said);
+	}
+	mask_clear();
+}
+
 TEST_MAIN(TEST(every_number_of_secrets_is_masked), TEST(no_cut_of_an_error_shows_a_head),
-          TEST(no_cut_of_a_tail_shows_an_end))
+          TEST(no_cut_of_a_tail_shows_an_end), TEST(no_cut_of_a_head_shows_a_beginning))

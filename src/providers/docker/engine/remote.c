@@ -336,22 +336,15 @@ int remote_connect(struct remote *r, struct deadline d, struct err *e)
 	return 0;
 }
 
-static void collect(void *arg, struct str bytes)
-{
-	struct buf *b = arg;
-
-	if (b->n < OUTPUT_MAX)
-		buf_add(b, bytes.p, bytes.n < OUTPUT_MAX - b->n ? bytes.n : OUTPUT_MAX - b->n);
-}
-
 int remote_run(struct remote *r, const char *const *argv, struct deadline d, struct err *e)
 {
 	static const char *const names[] = { "PATH", "HOME", "SSH_AUTH_SOCK" };
 	struct kv vars = { 0 };
 	char **env;
-	struct buf command = { 0 }, output = { 0 }, clean = { 0 };
+	struct buf command = { 0 }, clean = { 0 };
+	struct mask_head output = { .max = OUTPUT_MAX };
 	struct proc_spawn s = {
-		.argv = r->argv, .output = collect, .arg = &output, .stop = r->env->stop
+		.argv = r->argv, .output = mask_head_output, .arg = &output, .stop = r->env->stop
 	};
 	size_t n;
 	int status = 0, rc;
@@ -376,7 +369,7 @@ int remote_run(struct remote *r, const char *const *argv, struct deadline d, str
 	kv_env_free(env);
 	kv_free(&vars);
 	if (rc == 0 && status != 0) {
-		struct str rest = str_trim(buf_str(&output)), first = { 0 };
+		struct str rest = mask_head_text(&output), first = { 0 };
 
 		(void)str_next(&rest, '\n', &first);
 		buf_add_printable(&clean, first, false);
@@ -385,7 +378,7 @@ int remote_run(struct remote *r, const char *const *argv, struct deadline d, str
 	if (rc < 0)
 		err_wrap(e, "%s on %s", argv[0], r->o->remote_host);
 	buf_free(&command);
-	buf_free(&output);
+	mask_head_free(&output);
 	buf_free(&clean);
 	return rc;
 }
