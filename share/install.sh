@@ -383,19 +383,37 @@ stop_running()	# [OPTION...]
 		die "the runner still runs; stop it first: daytona-runner stop"
 }
 
+# The program is gone already: what it wrote for the init system is not.
+remove_services()
+{
+	services | while read -r file; do
+		user=
+		case $file in
+		/etc/*) ;;
+		*) user=--user ;;
+		esac
+		! have systemctl || systemctl $user disable --now daytona-runner.service >/dev/null 2>&1 || :
+		rm -f "$file" || die "cannot remove $file"
+		! have update-rc.d || update-rc.d -f daytona-runner remove >/dev/null 2>&1 || :
+		! have rc-update || rc-update del daytona-runner default >/dev/null 2>&1 || :
+		rm -f "${file%/*}"/*.target.wants/daytona-runner.service
+		say "removed $file"
+	done
+}
+
 uninstall_it()
 {
 	if [ ! -e "$target" ] && [ ! -h "$target" ]; then
-		say "$target is not there, nothing to do"
+		remove_services
+		say "$target is not there, nothing more to do"
 		return 0
 	fi
 	[ "$force" = 1 ] || is_ours "$target" || die "$target is not daytona-runner, left alone"
-	file=$(services | head -n 1)
-	if [ -n "$file" ]; then
+	services | while read -r file; do
 		stop_running --config-dir "$(service_dir "$file" Configuration)" \
 			--state-dir "$(service_dir "$file" State)"
-		"$target" service uninstall </dev/null || die "cannot remove $file"
-	fi
+	done || exit 1
+	[ -z "$(services)" ] || "$target" service uninstall </dev/null || die "cannot remove the service"
 	stop_running
 	for file in "$bin_dir"/*; do
 		[ -h "$file" ] || continue

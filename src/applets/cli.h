@@ -37,6 +37,7 @@ void cli_absolute_paths(struct kv *values);
 int cli_look(const char *applet, struct config *c, const char *dir, const struct kv *flags,
              struct err *e);
 
+#define CLI_OWN_KEY "this host's runner configuration"
 struct cli_admin {
 	const char *config_dir, *url, *key, *key_file, *ca_file; /* options */
 	bool insecure, allow_http;

@@ -186,7 +186,7 @@ int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e)
 		from_env(&s[2], "DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY");
 		from_profile(&s[3]);
 		s[4] = (struct credentials){ dup_or_null(a->config.url), dup_or_null(a->config.key),
-			                     mem_dup("this host's runner configuration") };
+			                     mem_dup(CLI_OWN_KEY) };
 		rc = choose(a, s, e);
 	}
 	if (rc == 0)

@@ -133,7 +133,7 @@ static int check_providers(const struct config *c, bool chosen, struct err *e)
 		usable += list[i].usable;
 		if (list[i].usable) {
 			printf("Provider %s is ready.\n", list[i].name);
-		} else if (rc == 0 && (list[i].explicit_ || chosen)) {
+		} else if (rc == 0 && list[i].enabled && chosen) {
 			rc = err_set(e, ERR_CONFIG, 0,
 			             "provider %s: %s; --no-check saves it all the same",
 			             list[i].name, list[i].why);

@@ -5,13 +5,12 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/out.h"
 #include "base/proc.h"
 #include "host/daemon.h"
 #include "host/logview.h"
-#include "host/paths.h"
 #include "host/service.h"
 #include "jobs/joblog.h"
 
@@ -26,7 +25,6 @@
 #define ASK_AGAIN_MS 200
 #define STOP_MARGIN_MS 15000
 #define COMMAND_MAX 64
-#define STATUS_MAX (16u << 20)
 
 const char *life_program(struct err *e)
 {
@@ -160,29 +158,20 @@ static int start_daemon(const struct config *c, const struct kv *flags, struct d
 static int own_word(const struct config *c, struct proc_id *who, struct buf *why)
 {
 	struct err ignored = { 0 };
-	struct buf text = { 0 };
-	struct json_doc *doc = NULL;
-	char *path = paths_status(c->state_dir);
-	int64_t pid = 0;
+	struct snapshot s;
 	int word = -1;
 
-	if (daemon_lock_probe(c->state_dir, who, &ignored) > 0 &&
-	    file_read(path, STATUS_MAX, &text, &ignored) == 0)
-		doc = json_parse(buf_str(&text), STATUS_MAX, &ignored);
-	if (doc && json_i64(json_get(json_root(doc), "pid"), 1, INT32_MAX, &pid) &&
-	    pid == who->pid) {
-		char *last = json_dup_or_empty(json_get(json_root(doc), "last_error"));
+	(void)daemon_look(&s, c->state_dir, &ignored);
+	*who = s.who;
+	if (s.fresh) {
+		char *last = json_dup_or_empty(snapshot_get(&s, "last_error"));
 
 		buf_reset(why);
 		buf_adds(why, last);
-		word = json_bool(json_get(json_root(doc), "key_refused"), false)
-		               ? 2
-		               : json_bool(json_get(json_root(doc), "server_ok"), false);
+		word = snapshot_is(&s, "key_refused") ? 2 : snapshot_is(&s, "server_ok");
 		free(last);
 	}
-	json_doc_free(doc);
-	buf_free(&text);
-	free(path);
+	snapshot_free(&s);
 	return word;
 }
 
@@ -209,14 +198,24 @@ static int await_service(const struct config *c, struct deadline d, struct err *
 /* After the start, by whomever: waits for the Server's word and prints what became of it. */
 static int await_running(const struct config *c, struct deadline d, bool already, struct err *e)
 {
-	struct proc_id who = { 0 };
+	struct snapshot s;
 	struct err ignored = { 0 };
 
 	if (wait_for_server(c, d, e) < 0)
 		return -1;
-	daemon_lock_probe(c->state_dir, &who, &ignored);
-	printf("Running\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n", c->name,
-	       c->id, already ? " was running already" : "", (long)who.pid);
+	(void)daemon_look(&s, c->state_dir, &ignored);
+	printf("Running%s\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n",
+	       snapshot_has_provider(&s) ? ""
+	                                 : ", but no provider can be used; see: daytona-runner "
+	                                   "provider check",
+	       c->name, c->id, already ? " was running already" : "", (long)s.who.pid);
+	if (json_is_string(snapshot_get(&s, "port_error"))) {
+		char *text = json_dup_or_empty(snapshot_get(&s, "port_error"));
+
+		log_say("start", text);
+		free(text);
+	}
+	snapshot_free(&s);
 	return 0;
 }
 

@@ -93,6 +93,18 @@ static int check_name(const char *name, struct err *e)
 	return -1;
 }
 
+static void say_unusable(const struct config *c, const char *name)
+{
+	struct setup_provider *list;
+	size_t n = setup_providers(c, applet_self_exe(), true, &list, deadline_in_ms(CHECK_MS));
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].name, name) == 0 && !list[i].usable)
+			printf("It cannot be used yet: %s\n", list[i].why);
+	}
+	setup_providers_free(list, n);
+}
+
 static int set_enabled(const struct config *c, const char *name, bool on, struct err *e)
 {
 	struct kv changes = { 0 };
@@ -110,6 +122,8 @@ static int set_enabled(const struct config *c, const char *name, bool on, struct
 		rc = provstate_forget(c->state_dir, name, e);
 	if (rc == 0)
 		printf("Provider %s is %s in %s.\n", name, on ? "enabled" : "disabled", c->file);
+	if (rc == 0 && on)
+		say_unusable(c, name);
 	if (rc == 0 && daemon_lock_probe(c->state_dir, &who, &ignored) > 0)
 		puts("The running runner takes it over with: daytona-runner restart");
 	kv_free(&changes);

@@ -166,6 +166,49 @@ static int hint_local(struct err *e)
 	return err_set(e, why.kind, why.code, "%s; this host's part alone: --local-only", why.msg);
 }
 
+/* A script's second run, or one after it was cut off: what is to be gone is gone. why: how that is known. */
+static int finish_here(struct purge *p, const char *why, struct err *e)
+{
+	const struct config *c = &p->admin.config;
+
+	puts(why);
+	purge_show_local(p, c);
+	if (p->dry_run) {
+		puts("Dry run: nothing was changed.");
+		return 0;
+	}
+	return purge_ask_local(p, c, e) < 0 ? -1 : purge_local(p, c, e);
+}
+
+static bool names_own(const struct purge *p, const char *operand)
+{
+	const char *id = p->admin.own_id, *name = p->admin.config.name;
+
+	return !operand || (id && strcmp(operand, id) == 0) || (name && strcmp(operand, name) == 0);
+}
+
+/* The runner could not be found, or nobody was there to ask. */
+static int not_picked(struct purge *p, const char *operand, struct err *e)
+{
+	bool own_key = p->admin.source && strcmp(p->admin.source, CLI_OWN_KEY) == 0;
+
+	if (!p->yes || (!operand && p->terminal))
+		return p->admin.own_id && e->kind != ERR_CANCELED && e->kind != ERR_USAGE
+		               ? hint_local(e)
+		               : -1;
+	if (!operand && !p->admin.own_id)
+		return finish_here(p, "No runner is configured here.", e);
+	if (e->kind == ERR_NOT_FOUND && !names_own(p, operand)) {
+		printf("The Server has no runner \"%s\" (any more): nothing to do.\n", operand);
+		return 0;
+	}
+	if (e->kind == ERR_NOT_FOUND)
+		return finish_here(p, "The Server does not have it (any more).", e);
+	if (own_key && api_verdict(e) == API_KEY && names_own(p, operand))
+		return finish_here(p, "The Server does not accept its key (any more).", e);
+	return p->admin.own_id ? hint_local(e) : -1;
+}
+
 static int purge_from_server(struct purge *p, const char *operand, struct err *e)
 {
 	const struct runner_info *r;
@@ -173,11 +216,12 @@ static int purge_from_server(struct purge *p, const char *operand, struct err *e
 	int rc;
 
 	if (cli_admin_open(&p->admin, "purge", e) < 0)
-		return -1;
-	if (pick(p, operand, e) < 0)
-		return p->admin.own_id && e->kind != ERR_CANCELED && e->kind != ERR_USAGE
-		               ? hint_local(e)
+		return p->yes && !operand && !p->terminal && !p->admin.own_id &&
+		                       e->kind == ERR_USAGE
+		               ? finish_here(p, "No runner is configured here.", e)
 		               : -1;
+	if (pick(p, operand, e) < 0)
+		return not_picked(p, operand, e);
 	r = &p->list[p->picked];
 	if (cli_check_removable(r, e) < 0)
 		return -1;

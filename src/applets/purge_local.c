@@ -16,10 +16,15 @@
 #define END_GRACE_MS 5000
 #define END_MS 30000
 
-static bool has_service(const struct config *c, struct service *s)
+/* The next one that was written for this runner, whichever init runs. */
+static bool has_service(const struct config *c, struct service *s, unsigned *at)
 {
-	*s = (struct service){ .config = c };
-	return service_manages(s);
+	*s = (struct service){ .root = "", .config = c };
+	while (service_written(s, at)) {
+		if (service_is_for(s))
+			return true;
+	}
+	return false;
 }
 
 void purge_show_local(struct purge *p, const struct config *c)
@@ -28,13 +33,17 @@ void purge_show_local(struct purge *p, const struct config *c)
 	struct err why = { 0 };
 	struct service s;
 	size_t data = wipe_count_data(c->state_dir);
+	unsigned at = 0;
+	bool any = false;
 
 	puts("On this host:");
 	if (daemon_lock_probe(c->state_dir, &who, &why) > 0)
 		printf("  the running runner (process %ld) is stopped\n", (long)who.pid);
-	if (has_service(c, &s))
+	while (has_service(c, &s, &at)) {
 		printf("  its %s service is removed\n", service_type_name(s.type));
-	else if (who.pid && service_owns(&s, who.pid))
+		any = true;
+	}
+	if (!any && who.pid && service_owns(&s, who.pid))
 		printf("  unit %s is not ours and is only stopped\n", s.unit);
 	if (p->keep_data) {
 		puts("  files are kept");
@@ -81,10 +90,11 @@ static int remove_service(const struct config *c, struct err *e)
 {
 	struct service s;
 	struct buf done = { 0 };
+	unsigned at = 0;
 	bool was_there;
 	int rc = 0;
 
-	if (has_service(c, &s)) {
+	while (rc == 0 && has_service(c, &s, &at)) {
 		rc = service_uninstall(&s, &was_there, &done, e);
 		fputs(buf_cstr(&done), stdout);
 	}

@@ -68,7 +68,7 @@ static int install(const struct service *s, bool start, struct err *e)
 	return life_start(s->config, NULL, LIFE_START_MS, e);
 }
 
-static int uninstall(const struct service *s, struct err *e)
+static int uninstall_one(const struct service *s, bool *any, struct err *e)
 {
 	struct buf done = { 0 };
 	bool was_there = false;
@@ -76,23 +76,36 @@ static int uninstall(const struct service *s, struct err *e)
 
 	fputs(buf_cstr(&done), stdout);
 	buf_free(&done);
-	if (rc == 0 && !was_there)
+	*any = *any || was_there;
+	return rc;
+}
+
+/* Without options, whatever was written: another init may run by now, or none. */
+static int uninstall(struct service *s, bool chosen, struct err *e)
+{
+	unsigned at = 0;
+	bool any = false;
+	int rc = chosen ? uninstall_one(s, &any, e) : 0;
+
+	while (!chosen && rc == 0 && service_written(s, &at))
+		rc = uninstall_one(s, &any, e);
+	if (rc == 0 && !any)
 		puts("No service is installed");
 	return rc;
 }
 
-static int act(struct service *s, const char *verb, bool start, struct err *e)
+static int act(struct service *s, const char *verb, bool start, bool chosen, struct err *e)
 {
 	struct buf text = { 0 };
 	char *path;
 
+	if (strcmp(verb, "uninstall") == 0)
+		return uninstall(s, chosen, e);
 	s->program = life_program(e);
 	if (!s->program || check_paths(s, e) < 0)
 		return -1;
 	if (strcmp(verb, "install") == 0)
 		return install(s, start, e);
-	if (strcmp(verb, "uninstall") == 0)
-		return uninstall(s, e);
 	path = service_path(s, e); /* refuses what cannot be */
 	if (!path)
 		return -1;
@@ -132,7 +145,9 @@ static int service_run(int argc, char **argv)
 		opts_misuse(usage, "install, uninstall or print, not \"%s\"", verb);
 	if (user && system)
 		opts_misuse(usage, "--user and --system exclude each other");
-	s.type = type ? service_type_of(type) : service_detect();
+	s.type = type   ? service_type_of(type)
+	         : user ? SERVICE_SYSTEMD /* nothing else has them */
+	                : service_detect();
 	if (type && s.type == SERVICE_NONE)
 		opts_misuse(usage, "type is systemd, openrc or sysv, not \"%s\"", type);
 	s.user = s.type == SERVICE_SYSTEMD && !system && (user || (geteuid() != 0 && !*s.root));
@@ -142,9 +157,10 @@ static int service_run(int argc, char **argv)
 		forget_environment();
 	if (state_dir)
 		kv_set(&flags, "runner.state_dir", state_dir);
-	rc = config_load(&c, config_dir, &flags, &e);
+	rc = strcmp(verb, "uninstall") == 0 ? cli_look("service", &c, config_dir, &flags, &e)
+	                                    : config_load(&c, config_dir, &flags, &e);
 	if (rc == 0)
-		rc = act(&s, verb, start, &e);
+		rc = act(&s, verb, start, type || user || system, &e);
 	config_free(&c);
 	kv_free(&flags);
 	return rc < 0 ? applet_fail("service", &e) : out_flush();

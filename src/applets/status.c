@@ -2,78 +2,38 @@
 /* status: what the running runner says of itself (state_dir/status.json); 0 only if all is well. */
 #include "applets/applets.h"
 #include "applets/cli.h"
-#include "base/file.h"
-#include "base/json.h"
 #include "base/jsonw.h"
 #include "base/out.h"
 #include "host/daemon.h"
-#include "host/paths.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 static const char usage[] =
 	"status [-q] [-f json|yaml]\n"
 	"Says whether the runner runs and whether the Server accepts it. The exit status is 0 only if both "
-	"are so: -q makes it a health check.";
-
-#define STATUS_MAX (16u << 20)
-#define RESPONSIVE_MS 30000 /* the Server's limit for heartbeats */
+	"are so and a provider can be used: -q makes it a health check.";
 
 struct view {
 	struct config c;
-	struct proc_id who;
-	bool running, fresh;  /* fresh: status.json is that of the running process */
-	int64_t beat_wall_ms; /* last accepted heartbeat */
-	struct json_doc *doc; /* status.json, or NULL */
+	struct snapshot s;
 };
-
-static int load(struct view *v, struct err *e)
-{
-	struct buf text = { 0 };
-	struct err ignored = { 0 };
-	struct stat st = { 0 };
-	char *path;
-	int64_t pid = 0;
-	int rc = daemon_lock_probe(v->c.state_dir, &v->who, e);
-
-	if (rc < 0)
-		return -1;
-	v->running = rc > 0;
-	path = paths_status(v->c.state_dir);
-	if (v->running && stat(path, &st) == 0 && file_read(path, STATUS_MAX, &text, &ignored) == 0)
-		v->doc = json_parse(buf_str(&text), STATUS_MAX, &ignored);
-	if (v->doc) {
-		v->beat_wall_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
-		v->fresh = json_i64(json_get(json_root(v->doc), "pid"), 1, INT32_MAX, &pid) &&
-		           pid == v->who.pid;
-	}
-	buf_free(&text);
-	free(path);
-	return 0;
-}
 
 static bool server_ok(const struct view *v)
 {
-	int64_t age = clock_wall_ms() - v->beat_wall_ms;
-
-	/* A process that hangs leaves its last words behind, but not their time; a clock set
-	 * back is no failure. */
-	return v->fresh && json_bool(json_get(json_root(v->doc), "server_ok"), false) &&
-	       age < RESPONSIVE_MS + v->c.heartbeat_ms;
+	return snapshot_server_ok(&v->s, v->c.heartbeat_ms);
 }
 
 static bool is_healthy(const struct view *v)
 {
-	return v->running && server_ok(v);
+	return v->s.running && server_ok(v) && snapshot_has_provider(&v->s);
 }
 
 static int64_t number(const struct view *v, const char *key)
 {
 	int64_t n = 0;
 
-	return v->doc && json_i64(json_get(json_root(v->doc), key), 0, INT64_MAX, &n) ? n : 0;
+	return json_i64(snapshot_get(&v->s, key), 0, INT64_MAX, &n) ? n : 0;
 }
 
 static void put_duration(int64_t ms)
@@ -132,20 +92,23 @@ static void print_providers(struct json list)
 
 static void print_text(const struct view *v)
 {
-	struct json root = v->doc ? json_root(v->doc) : (struct json){ 0 };
+	struct json root = v->s.doc ? json_root(v->s.doc) : (struct json){ 0 };
 
-	if (!v->running) {
+	if (!v->s.running) {
 		puts("Not running");
 		return;
 	}
-	printf("%s\n", server_ok(v) ? "Running" : "Running, but the Server does not have it");
+	puts(!server_ok(v)                   ? "Running, but the Server does not have it"
+	     : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
+	                                     : "Running");
 	printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id ? v->c.id : "");
-	printf("Process:        %ld\n", (long)v->who.pid);
+	printf("Process:        %ld\n", (long)v->s.who.pid);
 	printf("Server:         %s, %s\n", v->c.url ? v->c.url : "",
-	       server_ok(v)                                                  ? "reachable"
-	       : v->fresh && json_bool(json_get(root, "key_refused"), false) ? "refuses the API key"
-	                                                                     : "not reachable");
-	if (!v->fresh) {
+	       server_ok(v)                           ? "reachable"
+	       : snapshot_is(&v->s, "key_refused")    ? "refuses the API key"
+	       : snapshot_is(&v->s, "server_answers") ? "answers, but does not accept the runner"
+	                                              : "not reachable");
+	if (!v->s.fresh) {
 		puts("It has not told its state yet.");
 		return;
 	}
@@ -153,7 +116,7 @@ static void print_text(const struct view *v)
 	put_duration(clock_wall_ms() - number(v, "started_wall_ms"));
 	if (json_bool(json_get(root, "server_ok"), false)) {
 		fputs("\nLast heartbeat: ", stdout);
-		put_duration(clock_wall_ms() - v->beat_wall_ms);
+		put_duration(clock_wall_ms() - v->s.beat_wall_ms);
 		fputs(" ago", stdout);
 	}
 	if (json_is_string(json_get(root, "last_error"))) {
@@ -162,6 +125,11 @@ static void print_text(const struct view *v)
 	}
 	printf("\nRunning jobs:   %lld\n", (long long)number(v, "running_jobs"));
 	print_jobs(json_get(root, "jobs"));
+	if (json_is_string(json_get(root, "port_error"))) {
+		fputs("Health port:    ", stdout);
+		put_text(json_get(root, "port_error"));
+		putchar('\n');
+	}
 	puts("Providers:");
 	print_providers(json_get(root, "providers"));
 	if (!json_bool(json_get(root, "durable"), true))
@@ -178,23 +146,25 @@ static void add_raw(struct buf *b, struct json root, const char *key)
 
 static void print_structured(enum cli_format f, const struct view *v)
 {
-	struct json root = v->doc ? json_root(v->doc) : (struct json){ 0 };
+	struct json root = v->s.doc ? json_root(v->s.doc) : (struct json){ 0 };
 	char stamp[TIME_TEXT_SIZE];
 	struct buf b = { 0 };
 
 	jw_obj(&b);
-	jw_kbool(&b, "running", v->running);
+	jw_kbool(&b, "running", v->s.running);
 	jw_kbool(&b, "healthy", is_healthy(v));
 	jw_kstr(&b, "id", v->c.id);
 	jw_kstr(&b, "name", v->c.name);
 	jw_kstr(&b, "server_url", v->c.url);
 	jw_kbool(&b, "server_ok", server_ok(v));
-	if (v->running)
-		jw_kint(&b, "pid", v->who.pid);
-	if (v->fresh) {
+	if (v->s.running)
+		jw_kint(&b, "pid", v->s.who.pid);
+	if (v->s.fresh) {
 		add_raw(&b, root, "key_refused");
+		add_raw(&b, root, "server_answers");
+		add_raw(&b, root, "port_error");
 		jw_kint(&b, "uptime_s", (clock_wall_ms() - number(v, "started_wall_ms")) / 1000);
-		time_rfc3339(v->beat_wall_ms, true, true, stamp);
+		time_rfc3339(v->s.beat_wall_ms, true, true, stamp);
 		jw_kstr(&b, "last_heartbeat",
 		        json_bool(json_get(root, "server_ok"), false) ? stamp : NULL);
 		add_raw(&b, root, "last_error");
@@ -232,7 +202,7 @@ static int status_run(int argc, char **argv)
 	rc = quiet ? config_look(&v.c, config_dir, &flags, &e)
 	           : cli_look("status", &v.c, config_dir, &flags, &e);
 	if (rc == 0)
-		rc = load(&v, &e);
+		rc = daemon_look(&v.s, v.c.state_dir, &e);
 	if (rc == 0 && !quiet && f == CLI_TEXT)
 		print_text(&v);
 	else if (rc == 0 && !quiet)
@@ -241,7 +211,7 @@ static int status_run(int argc, char **argv)
 		rc = applet_fail("status", &e);
 	else if ((rc = out_flush()) == 0)
 		rc = is_healthy(&v) ? 0 : 1;
-	json_doc_free(v.doc);
+	snapshot_free(&v.s);
 	config_free(&v.c);
 	kv_free(&flags);
 	return rc;

@@ -132,8 +132,18 @@ static void parse_long(struct parser *p, char *arg)
 		set_value(p, o, shown, equals ? equals + 1 : next_value(p, o, shown));
 }
 
+/* "-name=x" means --name=x, not -n with "ame=x". */
+static void check_dashes(const struct parser *p, const char *arg)
+{
+	struct str name = { arg + 1, strcspn(arg + 1, "=") };
+
+	if (name.n > 1 && find_long(p->opts, name))
+		opts_misuse(p->usage, "%s has one dash; write -%s", arg, arg);
+}
+
 static void parse_letters(struct parser *p, char *arg)
 {
+	check_dashes(p, arg);
 	for (char *s = arg + 1; *s; s++) {
 		const struct opt *o = find_letter(p->opts, *s);
 		const char shown[] = { '-', *s, '\0' };

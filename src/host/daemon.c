@@ -205,6 +205,18 @@ int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e)
 	return rc;
 }
 
+int daemon_look(struct snapshot *s, const char *state_dir, struct err *e)
+{
+	int rc;
+
+	*s = (struct snapshot){ 0 };
+	rc = daemon_lock_probe(state_dir, &s->who, e);
+	s->running = rc > 0;
+	if (rc > 0)
+		snapshot_load(s, state_dir);
+	return rc < 0 ? -1 : 0;
+}
+
 static char *err_path(const char *state_dir)
 {
 	return path_join(state_dir, "daemon.err");
@@ -388,6 +400,19 @@ static void wait_gone(struct proc_id who, struct deadline d)
 		poll(NULL, 0, 5);
 }
 
+static bool wait_end(const char *state_dir, struct deadline d, struct err *e)
+{
+	struct snapshot s;
+	struct err ignored = { 0 };
+	bool hangs;
+
+	if (wait_unlocked(state_dir, deadline_min(d, deadline_in_ms(DAEMON_IDLE_MS)), e))
+		return true;
+	hangs = daemon_look(&s, state_dir, &ignored) == 0 && snapshot_idle(&s);
+	snapshot_free(&s);
+	return !hangs && wait_unlocked(state_dir, d, e);
+}
+
 int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, struct err *e)
 {
 	struct proc_id who;
@@ -403,7 +428,7 @@ int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, stru
 			state_dir);
 	if (!proc_signal(who, SIGTERM) && proc_alive(who))
 		return err_sys(e, EPERM, "stop process %ld", (long)who.pid);
-	if (wait_unlocked(state_dir, deadline_in_ms(grace_ms), e)) {
+	if (wait_end(state_dir, deadline_in_ms(grace_ms), e)) {
 		wait_gone(who, deadline_in_ms(EXIT_MS));
 		return 0;
 	}

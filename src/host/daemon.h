@@ -9,8 +9,11 @@
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/proc.h"
+#include "host/snapshot.h"
 
 #include <stdbool.h>
+
+#define DAEMON_IDLE_MS 5000
 
 struct daemon_lock {
 	int fd; /* -1: not held */
@@ -21,11 +24,15 @@ void daemon_lock_drop(struct daemon_lock *l);
 /* Holder of the lock, if any: 1 and *who (pid 0 if unreadable), 0 nobody, -1 error. */
 int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e);
 
+/* The same, and what the holder says of itself. Nothing that runs is no error; snapshot_free in every case. */
+int daemon_look(struct snapshot *s, const char *state_dir, struct err *e);
+
 /* Starts `serve` detached (setsid, stdio to daemon.err, cwd /). Waits until it reports ready or fails: 0 running; -1 with the cause.
  * Already running is success (*already = true). argv: complete argv for the child, argv[0] as `ps` shall show it. */
 int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv,
                  struct deadline d, bool *already, struct err *e);
-/* SIGTERM, waits for the lock to be free; after grace SIGKILL of the runner and its job processes. *was_running. */
+/* SIGTERM, waits for the lock to be free; after grace SIGKILL of the runner and its job processes; one that has
+ * no jobs and does not even say that it ends, gets DAEMON_IDLE_MS. *was_running. */
 int daemon_stop(const char *state_dir, int64_t grace_ms, bool *was_running, struct err *e);
 
 #endif

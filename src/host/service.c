@@ -6,8 +6,11 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/proc_stat.h"
+#include "host/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,7 @@
 
 #define NAME "daytona-runner"
 #define MARKER "# Service of " NAME
+#define STATE_LINE "# State: "
 #define TEXT_MAX 65536
 #define CONTROL_MS 120000
 #define ASK_MS 5000
@@ -78,6 +82,17 @@ char *service_path(const struct service *s, struct err *e)
 		err_set(e, ERR_UNSUPPORTED, 0,
 		        "no init system that we know runs here; use daytona-runner start, or name one with --type");
 	return b.n ? buf_take(&b) : NULL;
+}
+
+static bool starts_with(const char *path, const char *head)
+{
+	struct buf text = { 0 };
+	struct err ignored = { 0 };
+	bool is = file_read(path, TEXT_MAX, &text, &ignored) == 0 &&
+	          str_starts(buf_str(&text), head);
+
+	buf_free(&text);
+	return is;
 }
 
 /* 1 ours, 0 not there, -1 somebody else's or unreadable. */
@@ -258,6 +273,71 @@ int service_install(const struct service *s, struct buf *done, struct err *e)
 	return rc;
 }
 
+/* Links to path in dir: a system that does not run has nobody to remove them. */
+static void unlink_from(const char *dir, const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	char to[PATH_MAX];
+	DIR *d = opendir(dir);
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d)) != NULL) {
+		ssize_t n = readlinkat(dirfd(d), ent->d_name, to, sizeof(to));
+
+		if (n > 0 && str_ends((struct str){ to, (size_t)n }, name) &&
+		    str_ends(str_of(ent->d_name), name))
+			unlinkat(dirfd(d), ent->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void unlink_all(const struct service *s, const char *path)
+{
+	static const char *const dirs[] = { "/etc/runlevels/default",
+		                            "/etc/rc0.d",
+		                            "/etc/rc1.d",
+		                            "/etc/rc2.d",
+		                            "/etc/rc3.d",
+		                            "/etc/rc4.d",
+		                            "/etc/rc5.d",
+		                            "/etc/rc6.d",
+		                            "/etc/rcS.d" };
+	struct buf dir = { 0 };
+
+	buf_addf(&dir, "%.*s/%s.target.wants", (int)(strrchr(path, '/') - path), path,
+	         s->user ? "default" : "multi-user");
+	unlink_from(buf_cstr(&dir), path);
+	for (size_t i = 0; i < ARRAY_LEN(dirs) && s->type != SERVICE_SYSTEMD; i++) {
+		buf_reset(&dir);
+		buf_addf(&dir, "%s%s", s->root, dirs[i]);
+		unlink_from(buf_cstr(&dir), path);
+	}
+	buf_free(&dir);
+}
+
+/* Where no init listens, its runner may run all the same. The state directory is that of the file's head. */
+static void end_process(const struct service *s, const char *path, struct err *e)
+{
+	struct buf text = { 0 };
+	struct str rest, line;
+	bool was_running;
+
+	(void)file_read(path, TEXT_MAX, &text, e);
+	rest = buf_str(&text);
+	while (str_next(&rest, '\n', &line)) {
+		if (str_starts(line, STATE_LINE)) {
+			char *dir = mem_dupn(line.p + strlen(STATE_LINE),
+			                     line.n - strlen(STATE_LINE));
+
+			(void)daemon_stop(dir, s->config->drain_timeout_ms, &was_running, e);
+			free(dir);
+			break;
+		}
+	}
+	buf_free(&text);
+}
+
 int service_uninstall(const struct service *s, bool *was_there, struct buf *done, struct err *e)
 {
 	char *path = service_path(s, e);
@@ -269,7 +349,10 @@ int service_uninstall(const struct service *s, bool *was_there, struct buf *done
 		/* What is not running or enabled refuses; the file goes in any case. */
 		(void)service_control(s, "stop", &ignored);
 		(void)enable(s, false, &ignored);
+		end_process(s, path, &ignored);
 	}
+	if (ours > 0)
+		unlink_all(s, path);
 	if (ours > 0 && unlink(path) < 0 && errno != ENOENT)
 		ours = err_sys(e, errno, "remove %s", path);
 	if (ours > 0) {
@@ -281,7 +364,29 @@ int service_uninstall(const struct service *s, bool *was_there, struct buf *done
 	return ours < 0 ? -1 : 0;
 }
 
-static bool unit_is_for(const struct service *s)
+bool service_written(struct service *s, unsigned *at)
+{
+	struct err ignored = { 0 };
+	bool found = false;
+
+	/* A script's text says whether it is OpenRC's. */
+	for (; *at < 3 && !found; ++*at) {
+		char *path;
+
+		s->type = *at == 2 ? SERVICE_SYSV : SERVICE_SYSTEMD;
+		s->user = *at == 1;
+		if (!s->user && geteuid() != 0 && !*s->root)
+			continue;
+		path = service_path(s, &ignored);
+		found = path && is_ours(path, &ignored) > 0;
+		if (found && *at == 2 && starts_with(path, "#!/sbin/openrc-run"))
+			s->type = SERVICE_OPENRC;
+		free(path);
+	}
+	return found;
+}
+
+bool service_is_for(const struct service *s)
 {
 	struct buf text = { 0 }, want = { 0 };
 	struct err ignored = { 0 };
@@ -305,7 +410,7 @@ bool service_manages(struct service *s)
 	s->type = service_detect();
 	s->user = s->type == SERVICE_SYSTEMD && geteuid() != 0;
 	/* SysV scripts call start and stop themselves. */
-	return (s->type == SERVICE_SYSTEMD || s->type == SERVICE_OPENRC) && unit_is_for(s);
+	return (s->type == SERVICE_SYSTEMD || s->type == SERVICE_OPENRC) && service_is_for(s);
 }
 
 /* The innermost unit in the line of systemd of /proc/PID/cgroup: "1:name=systemd:/system.slice/x.service",

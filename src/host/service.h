@@ -37,8 +37,13 @@ void service_text(const struct service *s, struct buf *b);
 /* Writes the file (replaces only our own), then enables it unless root is set. done: lines that
  * say what was done. */
 int service_install(const struct service *s, struct buf *done, struct err *e);
-/* Stops, disables, removes. *was_there. */
+/* Stops, disables, removes, whichever init runs here now: also the process, and links that only the init's own tools
+ * would remove. *was_there. */
 int service_uninstall(const struct service *s, bool *was_there, struct buf *done, struct err *e);
+/* What was once written and is ours, by its place: fills type and user; *at begins with 0. False: no more. */
+bool service_written(struct service *s, unsigned *at);
+/* True if that starts the runner with s->config. */
+bool service_is_for(const struct service *s);
 /* True if our unit for this configuration directory is installed and its init runs: then start,
  * stop and restart go through it. Fills type and user. */
 bool service_manages(struct service *s);

@@ -131,7 +131,6 @@ size_t setup_providers(const struct config *c, const char *self_exe, bool check,
 		struct setup_provider *p = &(*out)[i];
 
 		p->name = providers[i]->name;
-		p->explicit_ = cp != NULL;
 		p->enabled = job ? job->enabled : !cp || cp->enabled;
 		if (check)
 			check_one(c, providers[i], self_exe, p, d);

@@ -17,11 +17,10 @@ int setup_check_server(const struct config *c, struct buf *notes, struct deadlin
 
 struct setup_provider {
 	const char *name;
-	bool enabled;   /* by configuration and provider jobs */
-	bool explicit_; /* the configuration has a section for it */
-	bool usable;    /* its requirements are met */
-	char *report;   /* lines: what was found */
-	char *why;      /* the first requirement that is not met, or NULL */
+	bool enabled; /* by configuration and provider jobs */
+	bool usable;  /* its requirements are met */
+	char *report; /* lines: what was found */
+	char *why;    /* the first requirement that is not met, or NULL */
 };
 /* All compiled-in providers; check: look at their requirements too. Caller frees with
  * setup_providers_free. */

@@ -54,6 +54,12 @@ size_t wipe_count_data(const char *state_dir)
 	return n;
 }
 
+/* As a wipe of a mount point leaves it. */
+static bool is_empty(const char *dir)
+{
+	return file_is_dir(dir) && count_entries(dir) == 0;
+}
+
 /* inside is outer or lies below it. */
 static bool is_within(const char *inside, const char *outer)
 {
@@ -115,11 +121,15 @@ static char *real_state_dir(const char *state_dir, struct err *e)
 
 int wipe_check_state_dir(const char *state_dir, struct err *e)
 {
-	char *real = real_state_dir(state_dir, e);
-	int rc = real ? 0 : -1;
+	char *real;
 
+	if (is_empty(state_dir))
+		return err_set(e, ERR_NOT_FOUND, 0, "%s is empty", state_dir);
+	real = real_state_dir(state_dir, e);
+	if (!real)
+		return -1;
 	free(real);
-	return rc;
+	return 0;
 }
 
 static bool has_name(const char *name, bool data)
@@ -179,9 +189,12 @@ static void remove_known(const char *dir, bool data, struct buf *left)
 
 int wipe_state_dir(const char *state_dir, bool data, struct buf *left, struct err *e)
 {
-	char *real = real_state_dir(state_dir, e);
+	char *real;
 	int rc = 0;
 
+	if (is_empty(state_dir))
+		return 0;
+	real = real_state_dir(state_dir, e);
 	if (!real)
 		return -1;
 	remove_known(real, data, left);

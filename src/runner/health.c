@@ -48,6 +48,8 @@ struct health {
 	char last_error[sizeof(((struct err *)0)->msg)];
 	uint64_t heartbeats, polls;
 	struct httpd *httpd;
+	char listen_error[sizeof(((struct err *)0)->msg) +
+	                  80]; /* why there is none although asked for; "" */
 };
 
 void health_new(struct sup *s)
@@ -204,7 +206,8 @@ int64_t health_last_poll_ms(const struct sup *s)
 static bool is_ready(const struct sup *s)
 {
 	return s->phase == PHASE_RUN && s->health->ok &&
-	       clock_mono_ms() - s->health->last_ok_ms < RESPONSIVE_MS && channels_poll_well(s);
+	       clock_mono_ms() - s->health->last_ok_ms < RESPONSIVE_MS && channels_poll_well(s) &&
+	       provset_any(s);
 }
 
 static int64_t resident_bytes(void)
@@ -324,14 +327,18 @@ void health_listen(struct sup *s)
 	struct err e = { 0 };
 
 	stop_listening(s);
+	s->health->listen_error[0] = '\0';
+	health_changed(s);
 	if (s->c->port == 0)
 		return;
 	s->health->httpd = httpd_new(&settings);
 	/* All interfaces, as the reference: orchestrators ask from outside. Nothing secret is answered. */
 	if (httpd_listen(s->health->httpd, "*", (uint16_t)s->c->port, NULL, &e) < 0) {
-		log_warn(
+		snprintf(
+			s->health->listen_error, sizeof(s->health->listen_error),
 			"no health listener: %s; set [runner] port to a free one, or to 0 for none",
 			e.msg);
+		log_warn("%s", s->health->listen_error);
 		stop_listening(s);
 	}
 }
@@ -366,6 +373,7 @@ static void status_json(const struct sup *s, struct buf *b)
 	jw_kbool(b, "server_answers", s->health->ok || s->health->answers);
 	jw_kbool(b, "key_refused", s->health->key_refused);
 	jw_kstr(b, "last_error", s->health->last_error[0] ? s->health->last_error : NULL);
+	jw_kstr(b, "port_error", s->health->listen_error[0] ? s->health->listen_error : NULL);
 	jw_kbool(b, "durable", journal_is_durable(s->journal));
 	jw_kint(b, "running_jobs", (int64_t)tasks_counts(s).running);
 	jw_key(b, "jobs");

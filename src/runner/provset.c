@@ -441,6 +441,17 @@ void provset_server_back(struct sup *s)
 		ps->presets_at = (struct deadline){ 0 };
 }
 
+bool provset_any(const struct sup *s)
+{
+	for (size_t i = 0; i < s->provs->n; i++) {
+		const struct provset_item *it = &s->provs->items[i];
+
+		if (it->enabled && (it->usable || !it->why))
+			return true;
+	}
+	return false;
+}
+
 void provset_status(const struct sup *s, struct buf *b)
 {
 	jw_arr(b);

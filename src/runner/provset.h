@@ -28,6 +28,8 @@ bool provset_usable(void *sup, const char *name, struct buf *why);
 bool provset_enabled(void *sup, const char *name);
 
 struct str provset_manifests(const struct sup *s); /* JSON array for heartbeats, borrowed */
+/* An enabled one can be used, or that is not known yet. */
+bool provset_any(const struct sup *s);
 void provset_status(const struct sup *s, struct buf *json); /* an array, for status */
 
 #endif

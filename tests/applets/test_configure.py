@@ -330,6 +330,14 @@ class Configure(LifeCase):
                     self.assertTrue(one_line(result.stderr), result.stderr)
 
 
+    def test_one_dash_before_a_long_name_is_refused(self):
+        self.assertIn("write --name=x", self.applet("create", "-name=x", rc=2).stderr)
+        self.assertIn("write --name", self.applet("create", "-name", "x", rc=2).stderr)
+        self.assertEqual(self.listed(), [])
+        self.applet("create", "-nx")
+        self.assertEqual([r["name"] for r in self.listed()], ["x"])
+
+
 class Config(LifeCase):
     def test_shows_values_and_sources_without_the_key(self):
         made = self.configured()

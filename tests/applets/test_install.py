@@ -283,7 +283,7 @@ class InstallTest(Case):
             result = self.install("--uninstall", shell=shell)
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertEqual(sorted(os.listdir(self.bin)), ["neighbour", "neighbour-link"])
-        self.assertIn("nothing to do", result.stdout)
+        self.assertIn("nothing more to do", result.stdout)
 
     def test_foreign_file_is_left_alone(self):
         with open(self.target, "w", encoding="utf-8") as file:

@@ -170,6 +170,79 @@ class Life(LifeCase):
         self.assertIn("DAYTONA_RUNNER_COLOUR is no setting", said)
         self.assertEqual(len(said.splitlines()), 2, said)
 
+    def gone(self):
+        self.assertEqual(self.serving(), [])
+        self.assertFalse(os.path.exists(self.ini))
+        self.assertFalse(os.path.exists(self.state))
+
+    def test_purge_again(self):
+        for operand in ((), ("edge",)):
+            made = self.configured()
+            self.on_host("start")
+            self.applet("purge", "-y", *operand)
+            self.gone()
+            self.applet("purge", "-y", *operand)
+            self.on_host("purge", "-y")
+            self.on_host("purge", "-y", "--local-only")
+            self.gone()
+            self.assertNotIn(made["id"], [r["id"] for r in self.listed()])
+        self.assertIn("no-such", self.applet("purge", "no-such", rc=1).stderr)
+
+    def test_purge_after_one_that_was_cut_off(self):
+        for env, operand in ((self.env(), ()), (self.env(), ("edge",)), (self.host, ())):
+            made = self.configured()
+            self.on_host("start")
+            self.applet("delete", "-y", made["id"])  # as far as the first one came
+            self.applet("purge", "-y", *operand, env=env)
+            self.gone()
+
+    def test_purge_without_a_server_does_not_guess(self):
+        self.configured()
+        self.on_host("configure", "--no-check", "--api-url", "http://127.0.0.1:9")
+        self.assertIn("--local-only", self.on_host("purge", "-y", rc=1).stderr)
+        self.assertTrue(os.path.exists(self.ini))
+
+    def test_a_deaf_process_without_jobs_is_not_drained(self):
+        self.configured()
+        self.on_host("configure", "--drain-timeout", "1h")
+        self.on_host("start")
+        pid = self.runner_pid()
+        os.kill(pid, signal.SIGSTOP)
+        self.assertIn("Running", self.on_host("restart", timeout=60 * common.PATIENCE).stdout)
+        self.assertFalse(common.alive(pid))
+
+    def test_a_taken_port_is_told(self):
+        self.configured()
+        with socket.socket() as taken:
+            taken.bind(("0.0.0.0", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            self.on_host("configure", "--port", port)
+            said = self.on_host("start")
+            self.assertIn(port, said.stderr)
+            self.assertIn("set [runner] port", said.stderr)
+            self.assertIn(port, self.on_host("status").stdout)
+            self.assertIn(port, json.loads(self.on_host("status", "-f", "json").stdout)["port_error"])
+
+    def test_without_a_usable_provider_it_is_not_healthy(self):
+        self.configured()
+        self.on_host("configure", "--no-check", "--providers", "none")
+        self.assertIn("no provider can be used", self.on_host("start").stdout.splitlines()[0])
+        said = self.on_host("status", rc=1)
+        self.assertEqual(said.stdout.splitlines()[0], "Running, but no provider can be used")
+        self.assertFalse(json.loads(self.on_host("status", "-f", "json", rc=1).stdout)["healthy"])
+
+    def test_a_provider_that_cannot_be_used_blocks_no_configure(self):
+        self.configured()
+        env = self.env(admin=False, DOCKER_HOST="unix:///nonexistent")
+        said = self.on_host("provider", "enable", "docker-provider", env=env)
+        self.assertIn("It cannot be used yet", said.stdout)
+        self.assertIn("cannot be used yet", self.on_host("configure", "--max-jobs", "3", env=env).stdout)
+        self.on_host("configure", "--providers", "docker-provider", env=env, rc=1)
+
+    def test_pause_is_not_for_people(self):
+        self.assertIn("started by the runner", self.on_host("pause", rc=2).stderr)
+
     def test_pids_that_are_not_ours(self):
         self.configured()
         self.on_host("start")
@@ -427,7 +500,7 @@ class Purge(LifeCase):
         self.configured()
         self.applet("purge", "-y", env=self.env(admin=False))
         self.assertEqual([r["name"] for r in self.listed()], ["other"])
-        self.applet("purge", "-y", rc=2)
+        self.assertIn("No runner is configured here", self.applet("purge", "-y").stdout)
         self.assertEqual([r["name"] for r in self.listed()], ["other"])
 
     def test_works_with_the_runners_own_key(self):
@@ -514,8 +587,9 @@ class Purge(LifeCase):
     def test_refuses_directories_that_are_not_ours(self):
         os.mkdir(self.path("plain"))
         os.mkdir(self.path("target"))
-        with open(self.path("target", "precious"), "w", encoding="ascii"):
-            pass
+        for place in ("target", "plain"):
+            with open(self.path(place, "precious"), "w", encoding="ascii"):
+                pass
         os.symlink(self.path("target"), self.path("link"))
         home = self.path("home")
         os.makedirs(home, exist_ok=True)

@@ -260,6 +260,44 @@ class Systemd(LifeCase):
 
 
 class NoInit(LifeCase):
+    def test_what_was_written_is_removed_whichever_init_runs(self):
+        """In a root of its own directories: unit and scripts of inits that do not run, and a process that one of them began."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        common.need_unshare(self, "-m")
+        self.configured()
+        unit, script = UNITS + "/daytona-runner.service", "/etc/init.d/daytona-runner"
+        wants, level = UNITS + "/multi-user.target.wants/daytona-runner.service", "/etc/rc3.d/S01daytona-runner"
+        for removal in ("service uninstall", "purge -y --local-only", "purge -y"):
+            write = "".join(f"""
+                mount -t tmpfs none {place}""" for place in (UNITS, "/etc/init.d", "/run", "/etc/rc3.d")) + f"""
+                '{self.bin}' service install --type systemd --system || :
+                '{self.bin}' service install --type sysv >/dev/null
+                mkdir -p {os.path.dirname(wants)}
+                ln -sf {unit} {wants}
+                ln -sf ../init.d/daytona-runner {level}
+                '{self.bin}' start >/dev/null
+                echo written $(ls {unit} {script} {wants} {level})
+                '{self.bin}' {removal} >/dev/null
+                echo exit $?
+                echo left $(ls {unit} {script} {wants} {level} 2>/dev/null)"""
+            if not os.path.isdir("/etc/rc3.d"):
+                self.skipTest("there is no /etc/rc3.d to mount on")
+            result = common.run(["unshare", "-m", "sh", "-c", write], env=self.env(admin=False))
+            self.assertIn(f"written {script} {level} {unit} {wants}\n", result.stdout, result.stderr)
+            self.assertIn("exit 0\nleft\n", result.stdout, removal + result.stdout + result.stderr)
+            self.assertEqual([pid for pid in common.pids_with(self.tmp) if b"serve" in common.read_proc(pid, "cmdline") and
+                              pid != self.srv.pid], [], removal)
+            if removal != "service uninstall":
+                self.configured(removal.replace(" ", ""))
+
+    def test_a_user_unit_can_be_printed_anywhere(self):
+        common.need_unshare(self, "-m", "-p", "--fork", "--mount-proc")
+        script = f"mount -t tmpfs none /run; exec '{self.bin}' service print --user"
+        result = common.run(["unshare", "-m", "-p", "--fork", "--mount-proc", "sh", "-c", script],
+                            env=self.env(admin=False))
+        self.assertIn("WantedBy=default.target", result.stdout, result.stderr)
+
     def test_a_container_has_scripts_but_nothing_that_runs_them(self):
         if os.geteuid() != 0 or os.path.exists("/sbin/openrc-run"):
             self.skipTest("needs root, and no OpenRC")
