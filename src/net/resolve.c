@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/spawn.h"
 #include "net/ip.h"
+#include "net/nameservers.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #define RESOLVE_MAX_MS 20000
+/* One family has a usable address: the other gets this much longer. */
+#define RESOLVE_GRACE_MS 250
 /* With a remembered address at hand, name servers get this long. */
 #define RESOLVE_PATIENCE_MS 1500
 #define REPLY_MAX ((RESOLVE_ADDRS_MAX + 1) * sizeof(union net_addr) + 256)
@@ -33,70 +35,30 @@ static struct good {
 } good_hosts[HOSTS_MAX];
 static size_t good_next;
 
+/* One family is asked apart from the other: a failure for one
+ * costs the other nothing. */
+struct ask {
+	int family;
+	struct spawned child;
+	int fd; /* -1: over */
+	struct buf reply;
+	struct addr_list found;
+};
+
+enum { V4, V6, FAMILIES };
+
 struct resolver {
 	const char *host;
 	uint16_t port;
 	struct deadline d;
 	struct deadline patience;
-	struct addr_list found; /* without a child */
+	struct deadline grace;
+	bool answered; /* one family is: grace counts */
+	struct ask asks[FAMILIES];
 	struct err start_err;
-	struct spawned child;
-	int fd;
-	struct buf reply;
 };
 
 /* What the child writes: first addresses, one union each, or a text behind an AF_UNSPEC one. */
-
-socklen_t net_addr_len(const union net_addr *a)
-{
-	return a->sa.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
-}
-
-void net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT])
-{
-	char ip[INET6_ADDRSTRLEN] = "?";
-
-	if (a->sa.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof(ip));
-		snprintf(out, NET_ADDR_TEXT, "[%s]:%u", ip, ntohs(a->v6.sin6_port));
-	} else {
-		inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof(ip));
-		snprintf(out, NET_ADDR_TEXT, "%s:%u", ip, ntohs(a->v4.sin_port));
-	}
-}
-
-static void set_port(union net_addr *a, uint16_t port)
-{
-	if (a->sa.sa_family == AF_INET6)
-		a->v6.sin6_port = htons(port);
-	else
-		a->v4.sin_port = htons(port);
-}
-
-static bool same_ip(const union net_addr *a, const union net_addr *b)
-{
-	if (a->sa.sa_family != b->sa.sa_family)
-		return false;
-	if (a->sa.sa_family == AF_INET6)
-		return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
-	return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-}
-
-static bool from_literal(const char *host, union net_addr *a)
-{
-	unsigned char ip[IP_MAX_BYTES];
-	size_t n = ip_parse(str_of(host), ip);
-
-	*a = (union net_addr){ 0 };
-	if (n == 4) {
-		a->sa.sa_family = AF_INET;
-		memcpy(&a->v4.sin_addr, ip, n);
-	} else if (n) {
-		a->sa.sa_family = AF_INET6;
-		memcpy(&a->v6.sin6_addr, ip, n);
-	}
-	return n > 0;
-}
 
 static struct good *good_find(const char *host)
 {
@@ -111,7 +73,7 @@ void resolve_remember(const char *host, const union net_addr *a)
 	struct good *g = good_find(host);
 	union net_addr literal;
 
-	if (from_literal(host, &literal) || host_is_localhost(str_of(host)) ||
+	if (net_addr_parse(host, &literal) || host_is_localhost(str_of(host)) ||
 	    strlen(host) >= NAME_MAX_BYTES)
 		return;
 	if (!g) {
@@ -147,6 +109,7 @@ static void child_write(int fd, struct str s)
 
 struct errand {
 	const char *host;
+	int family;
 	int fd;
 };
 
@@ -156,7 +119,7 @@ static void child_main(void *arg)
 {
 	const struct errand *t = arg;
 	const char *host = t->host;
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	const struct addrinfo hints = { .ai_family = t->family, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 	char absolute[NAME_MAX_BYTES + 1];
 	struct buf out = { 0 };
@@ -175,8 +138,7 @@ static void child_main(void *arg)
 		buf_adds(&out, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 	}
 	for (struct addrinfo *i = rc == 0 ? list : NULL; i; i = i->ai_next) {
-		if (i->ai_addrlen > sizeof(a) ||
-		    (i->ai_family != AF_INET && i->ai_family != AF_INET6))
+		if (i->ai_addrlen > sizeof(a) || i->ai_family != t->family)
 			continue;
 		a = (union net_addr){ 0 };
 		memcpy(&a, i->ai_addr, i->ai_addrlen);
@@ -185,90 +147,80 @@ static void child_main(void *arg)
 	child_write(t->fd, buf_str(&out));
 }
 
-static void start_child(struct resolver *r)
+static int start_child(struct ask *k, const char *host, struct err *e)
 {
-	struct errand errand = { .host = r->host };
+	struct errand errand = { .host = host, .family = k->family };
 	int fds[2];
+	int rc;
 
-	if (pipe2(fds, O_CLOEXEC) < 0) {
-		err_sys(&r->start_err, errno, "resolve %s: pipe", r->host);
-		return;
-	}
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "resolve %s: pipe", host);
 	errand.fd = fds[1];
-	if (fd_set_nonblock(fds[0], &r->start_err) == 0 &&
-	    spawn_start(&(struct spawn){ .work = child_main,
-	                                 .arg = &errand,
-	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
-	                                 .keep = &fds[1],
-	                                 .n_keep = 1,
-	                                 .death_signal = SIGKILL },
-	                DEADLINE_NEVER, &r->child, &r->start_err) < 0)
-		err_wrap(&r->start_err, "resolve %s", r->host);
+	k->fd = fds[0];
+	rc = fd_set_nonblock(fds[0], e);
+	if (rc == 0)
+		rc = spawn_start(&(struct spawn){ .work = child_main,
+		                                  .arg = &errand,
+		                                  .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+		                                  .keep = &fds[1],
+		                                  .n_keep = 1,
+		                                  .death_signal = SIGKILL },
+		                 DEADLINE_NEVER, &k->child, e);
 	close(fds[1]);
-	r->fd = fds[0];
+	return rc < 0 ? err_wrap(e, "resolve %s", host) : 0;
+}
+
+static void add_found(struct resolver *r, const union net_addr *a)
+{
+	struct addr_list *l = &r->asks[a->sa.sa_family == AF_INET6 ? V6 : V4].found;
+
+	if (l->n == RESOLVE_ADDRS_MAX)
+		return;
+	l->a[l->n] = *a;
+	net_addr_set_port(&l->a[l->n++], r->port);
 }
 
 struct resolver *resolve_start(const char *host, uint16_t port, struct deadline d)
 {
 	struct resolver *r = mem_alloc(sizeof(*r));
-	struct addr_list *l = &r->found;
 	const struct good *g = good_find(host);
+	union net_addr literal;
 
 	r->host = host;
 	r->port = port;
-	r->fd = -1;
+	r->asks[V4] = (struct ask){ .family = AF_INET, .fd = -1 };
+	r->asks[V6] = (struct ask){ .family = AF_INET6, .fd = -1 };
 	r->d = deadline_min(d, deadline_in_ms(RESOLVE_MAX_MS));
 	r->patience = g && !g->doubted ? deadline_in_ms(RESOLVE_PATIENCE_MS) : DEADLINE_NEVER;
-	if (from_literal(host, &l->a[0])) {
-		l->n = 1;
+	if (net_addr_parse(host, &literal)) {
+		add_found(r, &literal);
 	} else if (host_is_localhost(str_of(host))) {
-		from_literal("127.0.0.1", &l->a[0]);
-		from_literal("::1", &l->a[1]);
-		l->n = 2;
+		net_addr_parse("127.0.0.1", &literal);
+		add_found(r, &literal);
+		net_addr_parse("::1", &literal);
+		add_found(r, &literal);
 	} else {
-		start_child(r);
+		for (size_t i = 0; i < FAMILIES && !r->start_err.kind; i++)
+			start_child(&r->asks[i], host, &r->start_err);
 	}
 	return r;
 }
 
-static void end_child(struct resolver *r)
+static void end_ask(struct ask *k)
 {
-	spawn_end(&r->child);
-	fd_close(&r->fd);
+	spawn_end(&k->child);
+	fd_close(&k->fd);
 }
 
 void resolve_free(struct resolver *r)
 {
 	if (!r)
 		return;
-	end_child(r);
-	buf_free(&r->reply);
-	free(r);
-}
-
-static void add_servers(struct buf *b)
-{
-	struct buf text = { 0 };
-	struct str rest, line;
-	struct err ignored = { 0 };
-	const char *before = " (name servers: ";
-
-	if (file_read("/etc/resolv.conf", 65536, &text, &ignored) < 0) {
-		buf_adds(b, " (no /etc/resolv.conf)");
-	} else {
-		rest = buf_str(&text);
-		while (str_next(&rest, '\n', &line)) {
-			line = str_trim(line);
-			if (!str_starts(line, "nameserver") || line.n < 12)
-				continue;
-			line = str_trim((struct str){ line.p + 10, line.n - 10 });
-			buf_adds(b, before);
-			buf_add_printable(b, line, false);
-			before = ", ";
-		}
-		buf_adds(b, before[0] == ',' ? ")" : " (no name server in /etc/resolv.conf)");
+	for (size_t i = 0; i < FAMILIES; i++) {
+		end_ask(&r->asks[i]);
+		buf_free(&r->asks[i].reply);
 	}
-	buf_free(&text);
+	free(r);
 }
 
 static int failed(const struct resolver *r, enum err_kind kind, struct str why, struct err *e)
@@ -276,71 +228,84 @@ static int failed(const struct resolver *r, enum err_kind kind, struct str why, 
 	struct buf b = { 0 };
 
 	buf_add_printable(&b, why, false);
-	add_servers(&b);
+	nameservers_add(&b, "/etc/resolv.conf");
 	err_set(e, kind, 0, "resolve %s: %s", r->host, buf_cstr(&b));
 	buf_free(&b);
 	return -1;
 }
 
-/* Families alternate, the first one's family goes first; a remembered address goes before all. */
-static void arrange(const struct resolver *r, struct addr_list *in, struct addr_list *out)
+/* IPv6 goes first where it leads somewhere, as RFC 6724 has it. */
+static size_t first_family(const struct resolver *r)
 {
-	const struct good *g = good_find(r->host);
-	sa_family_t want = in->a[0].sa.sa_family;
+	const struct addr_list *six = &r->asks[V6].found;
+	union net_addr from = { 0 };
 
-	out->n = 0;
-	for (size_t i = 0; g && i < in->n; i++) {
-		if (same_ip(&in->a[i], &g->addr)) {
-			union net_addr first = in->a[i];
+	if (!six->n || host_is_localhost(str_of(r->host)) || !net_addr_has_route(&six->a[0], &from))
+		return V4;
+	return net_addr_is_local(&from) == net_addr_is_local(&six->a[0]) ? V6 : V4;
+}
 
-			memmove(&in->a[1], &in->a[0], i * sizeof(first));
-			in->a[0] = first;
-			want = first.sa.sa_family;
-			break;
+/* The remembered address goes before its family. */
+static bool recall(const struct good *g, struct addr_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (net_addr_same_ip(&l->a[i], &g->addr)) {
+			union net_addr first = l->a[i];
+
+			memmove(&l->a[1], &l->a[0], i * sizeof(first));
+			l->a[0] = first;
+			return true;
 		}
 	}
-	while (out->n < in->n) {
-		size_t i = 0;
+	return false;
+}
 
-		while (i < in->n && in->a[i].sa.sa_family != want)
-			i++;
-		for (size_t k = 0; i == in->n && k < in->n; k++)
-			if (in->a[k].sa.sa_family != AF_UNSPEC)
-				i = k;
-		out->a[out->n] = in->a[i];
-		set_port(&out->a[out->n++], r->port);
-		want = in->a[i].sa.sa_family == AF_INET ? AF_INET6 : AF_INET;
-		in->a[i].sa.sa_family = AF_UNSPEC;
+/* Families alternate; a remembered address goes before all. */
+static void arrange(struct resolver *r, struct addr_list *out)
+{
+	const struct good *g = good_find(r->host);
+	size_t first = first_family(r);
+
+	for (size_t i = 0; g && i < FAMILIES; i++)
+		if (recall(g, &r->asks[i].found))
+			first = i;
+	out->n = 0;
+	for (size_t i = 0; i < RESOLVE_ADDRS_MAX; i++) {
+		for (size_t k = 0; k < FAMILIES; k++) {
+			const struct addr_list *l = &r->asks[(first + k) % FAMILIES].found;
+
+			if (i < l->n && out->n < RESOLVE_ADDRS_MAX)
+				out->a[out->n++] = l->a[i];
+		}
 	}
 }
 
-static void take_reply(struct resolver *r)
+static void take_reply(struct resolver *r, const struct ask *k)
 {
 	union net_addr a;
 
-	for (size_t at = 0; at + sizeof(a) <= r->reply.n && r->found.n < RESOLVE_ADDRS_MAX;
-	     at += sizeof(a)) {
-		memcpy(&a, r->reply.p + at, sizeof(a));
-		if (a.sa.sa_family == AF_UNSPEC)
+	for (size_t at = 0; at + sizeof(a) <= k->reply.n; at += sizeof(a)) {
+		memcpy(&a, k->reply.p + at, sizeof(a));
+		if (a.sa.sa_family != k->family)
 			return;
-		r->found.a[r->found.n++] = a;
+		add_found(r, &a);
 	}
 }
 
 /* 1 the child has ended, 0 not yet. */
-static int read_child(struct resolver *r)
+static int read_child(struct ask *k)
 {
 	char piece[512];
 
 	for (;;) {
-		ssize_t n = read(r->fd, piece, sizeof(piece));
+		ssize_t n = read(k->fd, piece, sizeof(piece));
 		struct err ignored = { 0 };
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return 0;
-		if (n <= 0 || buf_add_max(&r->reply, piece, (size_t)n, REPLY_MAX, &ignored) < 0)
+		if (n <= 0 || buf_add_max(&k->reply, piece, (size_t)n, REPLY_MAX, &ignored) < 0)
 			return 1;
 	}
 }
@@ -355,7 +320,7 @@ static bool stand_in(struct resolver *r, struct addr_list *out, const struct err
 		return false;
 	out->a[0] = g->addr;
 	out->n = 1;
-	set_port(&out->a[0], r->port);
+	net_addr_set_port(&out->a[0], r->port);
 	net_addr_text(&out->a[0], text);
 	if (!g->warned)
 		log_warn("%s; using the last good address %s", why->msg, text);
@@ -363,27 +328,79 @@ static bool stand_in(struct resolver *r, struct addr_list *out, const struct err
 	return true;
 }
 
-static enum resolve_status finish(struct resolver *r, struct addr_list *out, struct err *e)
+static size_t found(const struct resolver *r)
 {
-	struct good *g;
-	struct str why = buf_str(&r->reply);
+	return r->asks[V4].found.n + r->asks[V6].found.n;
+}
 
-	take_reply(r);
-	if (r->found.n) {
-		g = good_find(r->host);
+/* What a family's child said instead of addresses. */
+static struct str reason(const struct ask *k)
+{
+	struct str why = buf_str(&k->reply);
+
+	if (why.n <= sizeof(union net_addr))
+		return STR_LIT("no address");
+	return (struct str){ why.p + sizeof(union net_addr), why.n - sizeof(union net_addr) };
+}
+
+static void both_reasons(const struct resolver *r, struct buf *b)
+{
+	struct str four = reason(&r->asks[V4]), six = reason(&r->asks[V6]);
+
+	if (four.n == six.n && memcmp(four.p, six.p, six.n) == 0) {
+		buf_add(b, four.p, four.n);
+		return;
+	}
+	buf_adds(b, "IPv4: ");
+	buf_add(b, four.p, four.n);
+	buf_adds(b, "; IPv6: ");
+	buf_add(b, six.p, six.n);
+}
+
+static enum resolve_status finish(struct resolver *r, bool in_time, struct addr_list *out,
+                                  struct err *e)
+{
+	struct good *g = good_find(r->host);
+	struct buf why = { 0 };
+
+	for (size_t i = 0; i < FAMILIES; i++)
+		end_ask(&r->asks[i]);
+	if (found(r)) {
 		if (g)
 			g->warned = false;
-		arrange(r, &r->found, out);
+		arrange(r, out);
 		return RESOLVE_DONE;
 	}
-	if (why.n > sizeof(union net_addr)) {
-		why.p += sizeof(union net_addr);
-		why.n -= sizeof(union net_addr);
-	} else {
-		why = STR_LIT("no address");
-	}
-	failed(r, ERR_RESOLVE, why, e);
+	if (in_time)
+		both_reasons(r, &why);
+	else
+		buf_adds(&why, "no answer in time");
+	failed(r, in_time ? ERR_RESOLVE : ERR_TIMEOUT, buf_str(&why), e);
+	buf_free(&why);
 	return stand_in(r, out, e) ? RESOLVE_DONE : RESOLVE_FAILED;
+}
+
+static bool read_asks(struct resolver *r)
+{
+	union net_addr from;
+	bool over = true;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		struct ask *k = &r->asks[i];
+
+		if (k->fd >= 0 && read_child(k)) {
+			end_ask(k);
+			take_reply(r, k);
+			/* Addresses that lead nowhere from here are no reason to hurry. */
+			if (!r->answered && k->found.n &&
+			    net_addr_has_route(&k->found.a[0], &from)) {
+				r->answered = true;
+				r->grace = deadline_in_ms(RESOLVE_GRACE_MS);
+			}
+		}
+		over = over && k->fd < 0;
+	}
+	return over;
 }
 
 enum resolve_status resolve_step(struct resolver *r, struct addr_list *out, struct err *e)
@@ -392,23 +409,27 @@ enum resolve_status resolve_step(struct resolver *r, struct addr_list *out, stru
 		*e = r->start_err;
 		return stand_in(r, out, e) ? RESOLVE_DONE : RESOLVE_FAILED;
 	}
-	if (r->found.n) {
-		arrange(r, &r->found, out);
-		return RESOLVE_DONE;
-	}
-	if (read_child(r)) {
-		end_child(r);
-		return finish(r, out, e);
-	}
-	if (!deadline_passed(r->d) && !deadline_passed(r->patience))
-		return RESOLVE_PENDING;
-	end_child(r);
-	failed(r, ERR_TIMEOUT, STR_LIT("no answer in time"), e);
-	return stand_in(r, out, e) ? RESOLVE_DONE : RESOLVE_FAILED;
+	if (read_asks(r))
+		return finish(r, true, out, e);
+	if (r->answered && deadline_passed(r->grace))
+		return finish(r, true, out, e);
+	if (deadline_passed(r->d) || deadline_passed(r->patience))
+		return finish(r, false, out, e);
+	return RESOLVE_PENDING;
 }
 
 void resolve_poll(const struct resolver *r, struct pollset *ps)
 {
-	pollset_add(ps, r->fd, POLLIN);
-	pollset_until(ps, r->fd < 0 ? DEADLINE_PAST : deadline_min(r->d, r->patience));
+	struct deadline until = deadline_min(r->d, r->patience);
+	bool over = true;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		if (r->asks[i].fd >= 0) {
+			pollset_add(ps, r->asks[i].fd, POLLIN);
+			over = false;
+		}
+	}
+	if (r->answered)
+		until = deadline_min(until, r->grace);
+	pollset_until(ps, over ? DEADLINE_PAST : until);
 }

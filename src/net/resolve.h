@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names to addresses without blocking: getaddrinfo(3) runs in a child process that writes what it
- * found into a pipe. Literals and localhost need no child. The last address that accepted a
+ * Names to addresses without blocking: getaddrinfo(3) runs in two child processes, one for each
+ * family, that write what they found into a pipe. A name server that fails for one family (AAAA
+ * refused, or never answered) takes nothing from the other. Literals and localhost need no child. The last address that accepted a
  * connection is remembered for a few hosts, goes first the next time, and stands in when the name
  * servers do not answer (field cases 105, 106).
  */
@@ -10,20 +11,12 @@
 
 #include "base/deadline.h"
 #include "base/err.h"
+#include "net/addr.h"
 #include "net/pollset.h"
 
-#include <netinet/in.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/types.h>
 
 #define RESOLVE_ADDRS_MAX 16
-
-union net_addr {
-	struct sockaddr sa;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 struct addr_list {
 	union net_addr a[RESOLVE_ADDRS_MAX]; /* families alternate */
@@ -44,10 +37,5 @@ void resolve_free(struct resolver *r); /* ends the child; NULL is fine */
 void resolve_remember(const char *host, const union net_addr *a);
 /* No address of host accepts a connection now. */
 void resolve_doubt(const char *host);
-
-socklen_t net_addr_len(const union net_addr *a);
-/* "127.0.0.1:80", "[::1]:80". */
-#define NET_ADDR_TEXT 64
-void net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT]);
 
 #endif

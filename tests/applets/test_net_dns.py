@@ -2,6 +2,7 @@
 """Names and addresses: dead and lying name servers, search lists, several addresses, black holes (field cases
 82, 105, 106). Runs in its own network and mount namespace, with name servers of its own."""
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -15,53 +16,81 @@ from httppeer import reply
 from netcase import CONNECT, RESOLVE, TIMEOUT, NetCase
 
 INSIDE = "DR_TEST_NAMESPACE"
-GOOD, DEAD, REFUSING, FAILING = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+GOOD, DEAD, REFUSING, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+SIX = "fd00:5::1"   # ours too; ::1 is special to C libraries
+A, AAAA = 1, 28
+RCODES = {"SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
 
 
 class NameServer:
-    """Answers A questions out of a table; its manner is chosen."""
+    """Answers questions out of tables. Its manner: answer; dead; refuse; cut (over UDP no record, only "ask me over
+    TCP"); for AAAA alone: one of RCODES, or "silent"."""
 
     def __init__(self, address):
-        self.names, self.manner = {"srv.example.test": ["127.0.0.1"]}, "answer"
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((address, 53))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.names = {"srv.example.test": ["127.0.0.1"], "both.example.test": ["127.0.0.1", SIX],
+                      "six.example.test": [SIX], "hole.example.test": ["127.9.9.9"]}
+        self.manner, self.asked = "answer", []
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((address, 53))
+        self.tcp = socket.socket()
+        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.tcp.bind((address, 53))
+        self.tcp.listen()
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
 
-    def _serve(self):
+    def _serve_udp(self):
         while True:
-            try:
-                data, who = self.sock.recvfrom(2048)
-            except OSError:
-                return
-            labels, at = [], 12
-            while data[at]:
-                labels.append(data[at + 1:at + 1 + data[at]].decode())
-                at += data[at] + 1
-            name, kind = ".".join(labels), struct.unpack("!H", data[at + 1:at + 3])[0]
-            question = data[12:at + 5]
-            rcode, answers = 3, []
-            if self.manner == "dead":
-                continue
-            if self.manner == "refuse":
-                rcode = 5
-            elif name.endswith("evil.test"):
-                rcode = 2
-            elif name in self.names:
-                rcode = 0
-                answers = [a for a in self.names[name] if kind == 1]
-            reply_ = data[:2] + struct.pack("!HHHHH", 0x8180 | rcode, 1, len(answers), 0, 0) + question
-            for a in answers:
-                reply_ += b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + socket.inet_aton(a)
-            self.sock.sendto(reply_, who)
+            data, who = self.udp.recvfrom(2048)
+            answer = self._answer(data, "udp")
+            if answer:
+                self.udp.sendto(answer, who)
+
+    def _serve_tcp(self):
+        while True:
+            stream, _ = self.tcp.accept()
+            with stream, stream.makefile("rb") as file:
+                head = file.read(2)
+                answer = self._answer(file.read(struct.unpack("!H", head)[0]), "tcp") if len(head) == 2 else None
+                if answer:
+                    stream.sendall(struct.pack("!H", len(answer)) + answer)
+
+    def _answer(self, data, how):
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1:at + 1 + data[at]].decode())
+            at += data[at] + 1
+        name, kind = ".".join(labels), struct.unpack("!H", data[at + 1:at + 3])[0]
+        self.asked.append((how, name, kind))
+        six_only = self.manner in (*RCODES, "silent")
+        if self.manner == "dead" or (self.manner == "silent" and kind == AAAA):
+            return None
+        rcode, flags, answers = 3, 0x8180, []
+        if self.manner == "refuse" or name.endswith("evil.test"):
+            rcode = 5 if self.manner == "refuse" else 2
+        elif six_only and kind == AAAA:
+            rcode = RCODES[self.manner]
+        elif name in self.names:
+            rcode, answers = 0, [a for a in self.names[name] if (":" in a) == (kind == AAAA)]
+        if self.manner == "cut" and how == "udp" and rcode == 0:
+            flags, answers = flags | 0x200, []
+        text = data[:2] + struct.pack("!HHHHH", flags | rcode, 1, len(answers), 0, 0) + data[12:at + 5]
+        for a in answers:
+            packed = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, a)
+            text += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(packed)) + packed
+        return text
 
 
 class Dns(NetCase):
+    """A name is found whatever its name servers do, in time."""
     running = {}    # one a address for the whole file
 
     def name_server(self, address, manner):
         server = self.running.setdefault(address, None) or NameServer(address)
         self.running[address] = server
         server.manner = manner
+        server.asked.clear()
+        return server
 
     def setUp(self):
         super().setUp()
@@ -98,6 +127,112 @@ class Dns(NetCase):
         line = self.ask()
         self.assertEqual(line.get("body"), "found", line)
         self.assertLess(line["ms"], 6000)
+
+    def test_two_dead_and_good_without_patience(self):
+        wanted = ["timeout:0", "timeout:0 attempts:1"]
+        if "musl" in common.run([common.BIN, "--version"], check=True).stdout:
+            wanted += ["attempts:0", "timeout:0 attempts:0"]    # glibc takes it at its word and asks nobody
+        for options in wanted:
+            with self.subTest(options):
+                self.name_servers((DEAD, "dead"), (OTHER, "dead"), (GOOD, "answer"), options=f"options {options}\n")
+                line = self.ask()
+                self.assertEqual(line.get("body"), "found", line)
+                self.assertLess(line["ms"], 12000)
+
+    def test_answer_that_was_cut_is_asked_for_over_tcp(self):
+        server = self.name_server(GOOD, "cut")
+        self.resolv(f"nameserver {GOOD}\n")
+        line = self.ask()
+        self.assertEqual(line.get("body"), "found", line)
+        self.assertIn(("tcp", "srv.example.test", A), server.asked)
+        self.assertLess(line["ms"], 4000)
+
+    def test_failing_aaaa_costs_the_good_a_nothing(self):
+        for manner in (*RCODES, "silent"):
+            with self.subTest(manner):
+                self.name_servers((GOOD, manner))
+                line = self.ask()
+                self.assertEqual(line.get("body"), "found", line)
+                self.assertLess(line["ms"], 3000)
+
+    def test_address_of_the_other_family_comes_beside(self):
+        """IPv4 leads into a black hole, IPv6 is open, and the other way round."""
+        self.name_servers((GOOD, "answer"))
+        six = self.peer(host=SIX)
+        six.on("GET", "/.*", reply(200, b"six", headers=[("Connection", "close")]), forever=True)
+        line = self.one(f"http://six.example.test:{six.port}")
+        self.assertEqual(line.get("body"), "six", line)
+        line = self.one(f"http://both.example.test:{six.port}")
+        self.assertEqual(line.get("body"), "six", line)
+        line = self.ask("both.example.test")
+        self.assertEqual(line.get("body"), "found", line)
+
+    def test_reason_of_each_family(self):
+        self.name_servers((GOOD, "SERVFAIL"), options="options timeout:1 attempts:1\n")
+        line = self.ask("absent.example.test", fails=RESOLVE)
+        self.assertRegex(line["error"], r"resolve absent\.example\.test: IPv4: .+; IPv6: .+ \(name servers: 127\.0\.0\.1\)")
+
+    def test_comment_is_no_part_of_a_name_server(self):
+        self.name_server(GOOD, "answer")
+        self.resolv(f"nameserver {GOOD} # office\n# nameserver 192.0.2.9\n")
+        line = self.ask("absent.example.test", fails=RESOLVE)
+        self.assertTrue(line["error"].endswith(f"(name servers: {GOOD})"), line["error"])
+
+    def dnsmasq(self, *options):
+        if not shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+            self.skipTest("no dnsmasq")
+        args = ["/usr/sbin/dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                "--bind-interfaces", "--listen-address=127.0.0.53", "--log-queries=extra", *options]
+        with open(self.path("dnsmasq.out"), "w", encoding="utf-8") as out:
+            process = subprocess.Popen(args, stdout=out, stderr=out)
+        self.addCleanup(process.wait, 10)
+        self.addCleanup(process.kill)
+        self.resolv("nameserver 127.0.0.53\n")
+        common.wait_for(lambda: self.listening("127.0.0.53") or process.poll() is not None, 10,
+                        "dnsmasq listens")
+        with open(self.path("dnsmasq.out"), encoding="utf-8") as out:
+            self.assertIsNone(process.poll(), out.read())
+        return process
+
+    @staticmethod
+    def listening(address):
+        with socket.socket() as probe:
+            return probe.connect_ex((address, 53)) == 0
+
+    def test_dnsmasq_answers(self):
+        self.dnsmasq("--address=/srv.example.test/127.0.0.1", f"--address=/six.example.test/{SIX}",
+                     "--cname=alias.example.test,srv.example.test", "--local=/example.test/",
+                     "--host-record=srv.example.test,127.0.0.1")
+        for name in "srv.example.test", "SRV.example.test.", "alias.example.test":
+            line = self.ask(name)
+            self.assertEqual(line.get("body"), "found", (name, line))
+            self.assertLess(line["ms"], 3000)
+        line = self.ask("absent.example.test", fails=RESOLVE)
+        self.assertLess(line["ms"], 3000)
+
+    def test_dnsmasq_many_records_do_not_fit_a_datagram(self):
+        records = [f"--host-record=many.example.test,127.0.{i}.1" for i in range(60)]
+        self.dnsmasq("--local=/example.test/", "--edns-packet-max=512", *records)
+        line = self.ask("many.example.test")
+        self.assertEqual(line.get("body"), "found", line)
+
+    def test_dnsmasq_refuses_what_is_not_its_own(self):
+        """Without a server to ask in turn, every other name is REFUSED, and so is the AAAA of one it has."""
+        self.dnsmasq("--host-record=srv.example.test,127.0.0.1")
+        line = self.ask()
+        self.assertEqual(line.get("body"), "found", line)
+        self.assertLess(line["ms"], 3000)
+
+    def test_dnsmasq_before_one_that_fails(self):
+        """The usual home router: a forwarder in front of a name server that refuses AAAA or cuts its answers."""
+        for manner in "cut", "REFUSED", "SERVFAIL", "answer":
+            with self.subTest(manner):
+                self.name_server(OTHER, manner)
+                process = self.dnsmasq(f"--server={OTHER}")
+                line = self.ask()
+                self.assertEqual(line.get("body"), "found", line)
+                process.kill()
+                process.wait(10)
 
     def test_only_dead(self):
         self.name_servers((DEAD, "dead"), options="options timeout:30\n")
@@ -158,7 +293,7 @@ class Dns(NetCase):
             self.addCleanup(filler.close)
 
     def test_black_hole_and_open(self):
-        for hole in "::1", "127.9.9.9":
+        for hole in SIX, "127.9.9.9":
             self.black_hole(hole)
             with open("/etc/hosts", "w", encoding="utf-8") as file:
                 file.write(f"{hole} half\n127.0.0.1 half\n{hole} hole\n")
@@ -182,6 +317,7 @@ def inside():
             subprocess.run(["mount", "--bind", copy, path], check=True)
         os.unlink(copy)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "addr", "add", SIX + "/128", "dev", "lo", "nodad"], check=True)
 
 
 if __name__ == "__main__":
