@@ -107,6 +107,27 @@ void h_build_create(struct call *c)
 		reply_text(c, 201, id);
 }
 
+/* By force, when there is no runner that could do it: done. */
+static int delete_job(struct srv *s, struct change *ch, const struct rec *r, bool force,
+                      struct err *e)
+{
+	const char *id = rec_text(r, "id");
+
+	if (force && !store_first(&s->store, K_RUNNER))
+		return job_add_done(s, ch, "build", id, NULL, "force-delete", e);
+	return job_add(s, ch, "build", id, NULL, force ? "force-delete" : "delete", NULL, e);
+}
+
+static int build_delete(struct srv *s, const struct rec *r, bool force, struct err *e)
+{
+	struct change *ch = change_begin(&s->store);
+
+	if (delete_job(s, ch, r, force, e) == 0)
+		return change_commit(ch, e);
+	change_drop(ch);
+	return -1;
+}
+
 void h_build_delete(struct call *c)
 {
 	bool deleted, force;
@@ -117,8 +138,7 @@ void h_build_delete(struct call *c)
 		return;
 	if (!r)
 		reply_error(c, 500, "build not found");
-	else if (job_create(c->s, "build", rec_text(r, "id"), NULL,
-	                    force ? "force-delete" : "delete", NULL, &e) < 0)
+	else if (build_delete(c->s, r, force, &e) < 0)
 		reply_error(c, error_status(&e), "%s", e.msg);
 	else
 		reply_empty(c, 204);
@@ -135,9 +155,7 @@ void h_build_delete_all(struct call *c)
 	struct change *ch = change_begin(&c->s->store);
 
 	for (const struct rec *r = store_first(&c->s->store, K_BUILD); r; r = store_next(r)) {
-		if (!is_deleted(c->s, r) &&
-		    job_add(c->s, ch, "build", rec_text(r, "id"), NULL,
-		            force ? "force-delete" : "delete", NULL, &e) < 0 &&
+		if (!is_deleted(c->s, r) && delete_job(c->s, ch, r, force, &e) < 0 &&
 		    first.kind == ERR_NONE)
 			first = e;
 	}

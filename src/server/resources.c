@@ -117,10 +117,13 @@ static int begin_delete(struct srv *s, const struct rec *r, bool force, struct e
 	struct rec *draft;
 
 	const char *runner = runner_of(s, r), *id = rec_text(r, "id");
+	bool orphan = !resource_config(s, r) ||
+	              (runner && !store_find(&s->store, K_RUNNER, "id", runner));
 	int rc;
 
-	/* What a runner made that is registered no more, nobody can remove: it is forgotten. */
-	if (force && runner && !store_find(&s->store, K_RUNNER, "id", runner))
+	/* What a runner made that is registered no more, or that is not known any more, nobody can
+	 * remove: it is forgotten. */
+	if (force && orphan)
 		rc = job_add_done(s, ch, word(kind), id, runner, "force-delete", e);
 	else
 		rc = job_add(s, ch, word(kind), id, runner, force ? "force-delete" : "delete", NULL,

@@ -126,6 +126,33 @@ class Cancel(common.Case):
         self.server.ok("DELETE", f"/runner/{SILENT}")
         self.assertEqual(self.server.ok("GET", "/workspace").json, [])
 
+    def test_whose_runner_is_not_known_any_more(self):
+        """The record of the target's configuration was damaged: nobody is named who could delete."""
+        job = self.workspace(ALIVE)
+        self.report(ALIVE, job, "success")
+        self.assertEqual(self.server.stop(), 0)
+        for config in serverproc.records(self.server.data)["target-configs"]:
+            serverproc.add_to_log(self.server.data, {"remove": "target-configs", "id": config})
+        self.restart()
+        self.server.ok("DELETE", "/workspace/w1?force=true")
+        self.server.ok("DELETE", "/target/ta?force=true")
+        self.assertEqual(self.server.ok("GET", "/workspace").json, [])
+        self.assertEqual(self.server.ok("GET", "/job?states=pending").json, [], "it is offered to nobody")
+
+    def test_a_build_without_any_runner(self):
+        self.server.ok("PUT", "/workspace-template", {"name": "t", "repositoryUrl": "http://git.test/a/b", "envVars": {}},
+                       status=201)
+        for _ in range(3):
+            self.server.ok("POST", "/build", {"workspaceTemplateName": "t", "branch": "main", "envVars": {}}, status=201)
+        for runner in (ALIVE, SILENT):
+            self.server.ok("DELETE", f"/runner/{runner}")
+        first = self.server.ok("GET", "/build").json[0]["id"]
+        self.server.ok("DELETE", f"/build/{first}", status=500)  # its run is pending
+        self.server.ok("DELETE", f"/build/{first}?force=true", status=204)
+        self.assertEqual(len(self.server.ok("GET", "/build").json), 2)
+        self.server.ok("DELETE", "/build?force=true", status=204)
+        self.assertEqual(self.server.ok("GET", "/build").json, [])
+
     def test_who_may_and_what_is_unknown(self):
         job = self.workspace(ALIVE, claimed=False)
         self.cancel(job, 403, self.keys[ALIVE])
