@@ -180,7 +180,7 @@ void h_config_set(struct call *c)
 	if (config_save(c->s, &e) < 0) {
 		buf_free(&c->s->config);
 		c->s->config = old;
-		reply_error(c, 500, "failed to save config: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to save config: not saved: %s", e.msg);
 		return;
 	}
 	buf_free(&old);

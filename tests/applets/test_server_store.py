@@ -312,6 +312,65 @@ class Store(common.Case):
         server.ok("POST", f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key)
         server.stop()
 
+    def test_disk_that_has_no_room_left(self):
+        """A file system that is really full: 507 says so to each, nothing has changed, and it works on when there is room."""
+        common.need_unshare(self, "-rm")
+        mount, key_file = os.path.join(self.tmp, "mount"), os.path.join(self.tmp, "key")
+        os.mkdir(mount)
+        script = ('mount -t tmpfs -o size=1m,mode=700 none "$0" || exit 77; head -c 400000 /dev/zero >"$0/ballast"; exec "$@"')
+        server = serverproc.Server(self, os.path.join(mount, "data"), "--key-file", key_file,
+                                   prefix=("unshare", "-rm", "sh", "-c", script, mount))
+        with open(key_file, encoding="ascii") as file:
+            client = file.read().strip()
+
+        def call(method, path, body=None, key=client):
+            return server.call(method, path, body, key)
+
+        key = call("POST", "/runner", {"id": ID, "name": "one"}).json["apiKey"]
+        config = call("POST", "/target-config", {"name": "c", "options": "{}", "providerInfo": dict(
+            serverproc.PROVIDER, runnerId=ID, runnerName="one")}).json["id"]
+        self.assertEqual(call("POST", "/target", {"id": "t1", "name": "t1", "targetConfigId": config}).status, 200)
+        job = call("GET", f"/runner/{ID}/jobs", key=key).json[0]["id"]
+        self.assertEqual(call("POST", "/workspace", serverproc.workspace_body("w1", "one", "t1")).status, 200)
+        last = None
+        for size in (30000, 1000, 1):
+            for i in range(1, 400):
+                answer = call("POST", "/workspace/w1/provider-metadata", {"metadata": f"{i} " + "m" * size}, key)
+                if answer.status != 200:
+                    break
+                last = f"{i} " + "m" * size
+            self.assertEqual(answer.status, 507, answer.body)
+            self.assertIn("not saved", answer.json["error"])
+            self.assertIn("No space left", answer.json["error"])
+        common.wait_for(lambda: call("PUT", "/env", {"key": "K", "value": "v"}).status == 507, 60, "not a line fits any more")
+        before = {path: call("GET", path).json for path in ("/workspace", "/target", "/job", "/apikey", "/env")}
+        self.assertEqual(before["/workspace"][0]["providerMetadata"], last)
+        settings = call("GET", "/server/config").json
+        refused = [("POST", "/workspace/w1/labels", {"a": "b"}, client), ("DELETE", "/workspace/w1?force=true", None, client),
+                   ("POST", "/workspace", serverproc.workspace_body("w2", "two", "t1"), client),
+                   ("POST", f"/runner/{ID}/jobs/{job}/state", {"state": "running"}, key),
+                   ("POST", f"/job/{job}/cancel", None, client), ("DELETE", f"/runner/{ID}", None, client),
+                   ("PATCH", "/target/t1/set-default", None, client), ("PUT", "/env", {"key": "K", "value": "v"}, client),
+                   ("POST", "/apikey/other", None, client), ("DELETE", f"/target-config/{config}", None, client),
+                   ("PUT", "/gitprovider", {"providerId": "github", "token": "t", "username": "u", "id": "g"}, client),
+                   ("PUT", "/workspace-template", {"name": "t", "repositoryUrl": "http://x.test/a/b", "envVars": {}}, client),
+                   ("POST", f"/runner/{ID}/metadata", {"uptime": 1, "providers": [serverproc.PROVIDER]}, key),
+                   ("PUT", "/server/config", dict(settings, defaultWorkspaceUser="x"), client)]
+        for method, path, body, bearer in refused:
+            answer = call(method, path, body, bearer)
+            self.assertEqual(answer.status, 507, (method, path, answer.body))
+            self.assertIn("not saved", answer.json["error"], path)
+        for path, was in before.items():
+            for now, then in zip(call("GET", path).json, was, strict=True):
+                for item in (now, then) if path in ("/workspace", "/target") else ():
+                    item["state"].pop("updatedAt")  # now, while no job has begun
+                self.assertEqual(now, then)
+        self.assertEqual(call("GET", "/server/config").json, settings)
+        os.unlink(f"/proc/{server.pid}/root{mount}/ballast")
+        for method, path, body, bearer in (refused[0], refused[3]):
+            self.assertEqual(call(method, path, body, bearer).status, 200, path)
+        self.assertEqual(server.stop(), 0)
+
     def test_a_damaged_line_deletes_nothing_else(self):
         """Each line of the log, one after the other: all that other lines say stays."""
         server, _ = self.with_workspace()
