@@ -163,13 +163,8 @@ static int apply(const struct create *c, const struct runner_info *r, struct err
 	return rc;
 }
 
-static void add_line(struct buf *b, const char *program, const struct create *c,
-                     const struct runner_info *r)
+static void add_identity(struct buf *b, const struct create *c, const struct runner_info *r)
 {
-	buf_addf(b, "%s configure --api-url ", program);
-	buf_add_shell(b, str_of(c->url));
-	buf_adds(b, " --api-key ");
-	buf_add_shell(b, str_of(r->api_key));
 	buf_adds(b, " --id ");
 	buf_add_shell(b, str_of(r->id));
 	buf_adds(b, r->name[0] == '-' ? " --name=" : " --name ");
@@ -178,6 +173,27 @@ static void add_line(struct buf *b, const char *program, const struct create *c,
 		buf_adds(b, " --client-id ");
 		buf_add_shell(b, str_of(c->client_id));
 	}
+}
+
+/* What a shell writes itself is in no process's arguments, which every user of the host may read. */
+static void add_line(struct buf *b, const struct create *c, const struct runner_info *r)
+{
+	buf_adds(b, "printf '%s\\n' ");
+	buf_add_shell(b, str_of(r->api_key));
+	buf_adds(b, " | daytona-runner configure --api-url ");
+	buf_add_shell(b, str_of(c->url));
+	buf_adds(b, " --api-key-fd 0");
+	add_identity(b, c, r);
+}
+
+/* The reference takes the key as an argument alone. */
+static void add_reference_line(struct buf *b, const struct create *c, const struct runner_info *r)
+{
+	buf_adds(b, "daytona runner configure --api-url ");
+	buf_add_shell(b, str_of(c->url));
+	buf_adds(b, " --api-key ");
+	buf_add_shell(b, str_of(r->api_key));
+	add_identity(b, c, r);
 }
 
 static void print_structured(enum cli_format f, const struct create *c, const struct runner_info *r)
@@ -189,10 +205,10 @@ static void print_structured(enum cli_format f, const struct create *c, const st
 	jw_kstr(&b, "name", r->name);
 	jw_kstr(&b, "apiUrl", c->url);
 	jw_kstr(&b, "apiKey", r->api_key);
-	add_line(&line, "daytona-runner", c, r);
+	add_line(&line, c, r);
 	jw_kstr(&b, "command", buf_cstr(&line));
 	buf_reset(&line);
-	add_line(&line, "daytona runner", c, r);
+	add_reference_line(&line, c, r);
 	jw_kstr(&b, "referenceCommand", buf_cstr(&line));
 	jw_obj_end(&b);
 	cli_print(f, buf_str(&b));
@@ -216,10 +232,10 @@ static void print_text(const struct create *c, const struct runner_info *r)
 	struct err ignored = { 0 };
 
 	fputs("Runner created. Run this line on the target system:\n", stderr);
-	add_line(&line, "daytona-runner", c, r);
+	add_line(&line, c, r);
 	puts(buf_cstr(&line));
 	buf_reset(&line);
-	add_line(&line, "daytona runner", c, r);
+	add_reference_line(&line, c, r);
 	printf("# with the reference runner instead: %s\n", buf_cstr(&line));
 	fflush(stdout);
 	fputs("The API key is not shown again. After that, start it with: daytona-runner start\n",

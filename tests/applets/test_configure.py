@@ -25,7 +25,9 @@ REFERENCE = {"id": "9f1c2b3a4d5e", "name": "edge", "apiPort": 3999, "serverApiKe
 class Create(LifeCase):
     def test_prints_a_line_that_a_shell_can_run(self):
         os.mkdir(self.path("bin"))
-        os.symlink(common.BIN, self.path("bin", "daytona-runner"))
+        with open(self.path("bin", "daytona-runner"), "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{self.path('argv')}\nexec {common.BIN} \"$@\"\n")
+        os.chmod(file.name, 0o755)
         for name in ("edge", "two words", "it's $HOME `id` \"q\" ; # & |", "-dash", "\u00e4\u20ac"):
             result = self.applet("create", "--name=" + name)
             line = self.line_of(result.stdout)
@@ -41,6 +43,9 @@ class Create(LifeCase):
             env["PATH"] = self.path("bin") + ":" + env["PATH"]
             common.run(["/bin/sh", "-c", result.stdout], env=env, check=True)
             self.assertIn("name = " + name, self.ini_text())
+            self.assertIn("key = " + words[words.index("--api-key") + 1], self.ini_text())
+            with open(self.path("argv"), encoding="utf-8") as file: # every user may read that of a process
+                self.assertNotIn(words[words.index("--api-key") + 1], file.read())
 
     def test_formats(self):
         made = self.create("edge")

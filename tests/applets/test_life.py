@@ -385,7 +385,7 @@ class Life(LifeCase):
         env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=cfg, DAYTONA_RUNNER_STATE_DIR=mount)
         user = dict(env=env, user=12345, group=12345)
         made = self.create()
-        self.applet("configure", *made["command"].split()[2:], "--port", "0", "--providers", "none", **user)
+        self.applet("configure", *self.words_of(made["command"])[1:], "--port", "0", "--providers", "none", **user)
         self.assertIn("Running", self.applet("start", **user).stdout)
         self.applet("stop", **user)
         # Another user's files there are not taken over.

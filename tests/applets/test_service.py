@@ -218,7 +218,7 @@ class Systemd(LifeCase):
         result = install("--offline", common.BIN)
         self.assertEqual(result.returncode, 0, result.stderr)
         program = os.path.join(folder, "daytona-runner")
-        for args in (made["command"].split()[1:] + ["--port", "0", "--providers", "none"], ["service", "install", "--start"]):
+        for args in (self.words_of(made["command"]) + ["--port", "0", "--providers", "none"], ["service", "install", "--start"]):
             result = self.inside(program, *args, **env)
             self.assertEqual(result.returncode, 0, result.stderr)
         first = self.property("daytona-runner", "MainPID")

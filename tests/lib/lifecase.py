@@ -79,15 +79,17 @@ class LifeCase(common.Case):
 
     def line_of(self, output):
         """The line that create prints for the runner's host."""
-        lines = [line for line in output.splitlines() if line.startswith("daytona-runner configure ")]
+        lines = [line for line in output.splitlines() if line.startswith("printf ")]
         self.assertEqual(len(lines), 1, output)
         return lines[0]
 
     def words_of(self, line):
-        """The line as a shell on the target would split it, run by our executable."""
+        """The arguments of configure in that line, with the key as one of them."""
         words = shlex.split(line)
-        self.assertEqual(words[0], "daytona-runner")
-        return words[1:]
+        self.assertEqual(words[:2] + words[3:5], ["printf", "%s\\n", "|", "daytona-runner"])
+        at = words.index("--api-key-fd")
+        self.assertEqual(words[at + 1], "0")
+        return words[5:at] + ["--api-key", words[2]] + words[at + 2:]
 
     def ini_text(self):
         with open(self.ini, encoding="utf-8") as file:
