@@ -19,6 +19,7 @@
 #define READ_CHUNK 16384
 #define READ_PER_STEP (256u << 10)
 #define LINGER_MS 1000
+#define ACCEPTS_PER_STEP 64
 
 struct httpd *httpd_new(const struct httpd_settings *s)
 {
@@ -26,10 +27,17 @@ struct httpd *httpd_new(const struct httpd_settings *s)
 
 	h->s = *s;
 	h->s.max_conns = s->max_conns ? s->max_conns : 128;
+	h->s.max_unknown = s->max_unknown ? s->max_unknown : h->s.max_conns;
+	h->s.max_ws = s->max_ws ? s->max_ws : h->s.max_conns;
+	h->s.max_files = s->max_files ? s->max_files : h->s.max_conns;
 	h->s.max_body = s->max_body ? s->max_body : 1u << 20;
+	h->s.max_held = s->max_held ? s->max_held : 32u << 20;
+	h->s.max_held_unknown = s->max_held_unknown ? s->max_held_unknown : 4u << 20;
 	h->s.head_ms = s->head_ms ? s->head_ms : 10000;
 	h->s.body_ms = s->body_ms ? s->body_ms : 60000;
 	h->s.idle_ms = s->idle_ms ? s->idle_ms : 150000;
+	h->s.silent_ms = s->silent_ms ? s->silent_ms : h->s.head_ms;
+	h->s.unknown_idle_ms = s->unknown_idle_ms ? s->unknown_idle_ms : h->s.idle_ms;
 	h->s.stall_ms = s->stall_ms ? s->stall_ms : 30000;
 	h->s.ws_queue_max = s->ws_queue_max ? s->ws_queue_max : 256u << 10;
 	return h;
@@ -42,8 +50,9 @@ static void conn_end(struct hconn *c)
 		c->ws->closed(&c->req, c->ws_code);
 	else if (c->req.gone)
 		c->req.gone(&c->req);
+	hconn_leave(c);
 	conn_free(c->c);
-	fd_close(&c->file_fd);
+	hconn_file_end(c);
 	ws_reader_free(&c->reader);
 	buf_wipe(&c->head);
 	buf_wipe(&c->in);
@@ -78,28 +87,11 @@ static void reap(struct httpd *h)
 			continue;
 		}
 		*at = c->next;
-		h->n_conns--;
 		conn_end(c);
 	}
 }
 
-/* Room for a newcomer: drops the connection that has been idle longest. */
-static void evict_idle(struct httpd *h)
-{
-	struct hconn *oldest = NULL;
-
-	for (struct hconn *c = h->conns; c; c = c->next) {
-		bool idle = c->state == H_HEAD && c->kept && !c->in.n;
-
-		if (idle && (!oldest || c->until.at_ms < oldest->until.at_ms))
-			oldest = c;
-	}
-	if (oldest)
-		oldest->state = H_DEAD;
-	reap(h);
-}
-
-static void conn_add(struct httpd *h, int fd, const struct listener *l)
+static void conn_add(struct httpd *h, int fd, const struct listener *l, const struct sockaddr *who)
 {
 	struct hconn *c = mem_alloc(sizeof(*c));
 	int on = 1, idle_s = 60, interval_s = 15, count = 4;
@@ -116,178 +108,46 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l)
 	c->file_fd = -1;
 	c->ws_code = 1006;
 	c->req.tls = l->tls != NULL;
-	c->until = deadline_in_ms(h->s.head_ms);
-	c->c = conn_accept(fd, l->tls, c->until);
+	c->silent = true;
+	/* Whether anything has come is hidden behind a handshake. */
+	c->until = deadline_in_ms(l->tls ? h->s.head_ms : h->s.silent_ms);
+	c->c = conn_accept(fd, l->tls, deadline_in_ms(h->s.head_ms));
 	c->touched = true;
 	c->next = h->conns;
 	h->conns = c;
-	h->n_conns++;
+	hconn_enter(c, who);
+	hconn_keep_share(c);
 }
 
 static void accept_all(struct httpd *h, struct listener *l)
 {
-	for (int i = 0; i < 32; i++) {
-		/* One is sure to be waiting; whether more are, the next poll tells. */
-		if (h->n_conns >= h->s.max_conns && i == 0)
-			evict_idle(h);
-		if (h->n_conns >= h->s.max_conns)
-			return;
-		struct sockaddr_storage who;
+	for (int i = 0; i < ACCEPTS_PER_STEP; i++) {
+		union {
+			struct sockaddr sa;
+			struct sockaddr_storage room;
+		} who = { 0 };
 		socklen_t len = sizeof(who);
-		int fd = accept4(l->fd, (struct sockaddr *)(void *)&who, &len,
-		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		/* One is sure to be waiting; whether more are, the next poll tells. */
+		if (i == 0)
+			httpd_make_room(h);
+		if (!httpd_is_open(h))
+			reap(h);
+		if (!httpd_is_open(h))
+			return;
+		int fd = accept4(l->fd, &who.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			conn_add(h, fd, l);
+			conn_add(h, fd, l, &who.sa);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 		           errno == ENOBUFS) {
 			h->accept_after = deadline_in_ms(200);
-			evict_idle(h);
+			httpd_make_room(h);
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			return;
 		}
 	}
-}
-
-/* Path and query of the request target, absolute form included (RFC 9112 3.2). */
-static bool split_target(struct str t, struct str *path, struct str *query)
-{
-	if (str_starts(t, "http://") || str_starts(t, "https://")) {
-		size_t skip = str_starts(t, "http://") ? 7 : 8;
-
-		t.p += skip;
-		t.n -= skip;
-		const char *slash = memchr(t.p, '/', t.n);
-
-		if (!slash)
-			return false;
-		t.n -= (size_t)(slash - t.p);
-		t.p = slash;
-	}
-	if (!t.n || t.p[0] != '/')
-		return false;
-	const char *q = memchr(t.p, '?', t.n);
-
-	*path = t;
-	*query = (struct str){ t.p + t.n, 0 };
-	if (q) {
-		path->n = (size_t)(q - t.p);
-		*query = (struct str){ q + 1, t.n - path->n - 1 };
-	}
-	return true;
-}
-
-static void dispatch(struct hconn *c)
-{
-	struct http_head head;
-	struct err e = { 0 };
-
-	if (http_parse_request(buf_str(&c->head), &head, &e) <= 0 ||
-	    !split_target(head.target, &c->req.path, &c->req.query)) {
-		hconn_refuse(c, 400, "400 Bad Request");
-		return;
-	}
-	c->req.head = &head;
-	c->req.method = head.method;
-	c->req.body = buf_str(&c->body);
-	c->req.user = NULL;
-	c->req.gone = NULL;
-	c->no_body = str_eq(head.method, "HEAD");
-	c->state = H_HANDLER;
-	c->until = DEADLINE_NEVER;
-	c->h->s.request(c->h->s.arg, &c->req);
-	c->req.head = NULL;
-	c->req.method = c->req.path = c->req.query = c->req.body = (struct str){ NULL, 0 };
-	buf_wipe(&c->head);
-	buf_wipe(&c->body);
-	if (c->state == H_HANDLER && !c->req.gone)
-		hconn_refuse(c, 500, "500 Internal Server Error");
-}
-
-/* A whole head is at the front of in: n bytes. */
-static void head_done(struct hconn *c, const struct http_head *h, size_t n)
-{
-	bool host = http_head_get(h, "Host").p != NULL || h->minor == 0;
-	bool waits = str_ieq(http_head_get(h, "Expect"), "100-continue");
-
-	c->framing = h->framing;
-	c->left = h->length;
-	c->keep = h->keep_alive;
-	c->minor0 = h->minor == 0;
-	c->chunked = (struct http_chunked){ 0 };
-	buf_add(&c->head, c->in.p, n);
-	buf_drop(&c->in, n);
-	if (!host) {
-		hconn_refuse(c, 400, "400 Bad Request: missing required Host header");
-	} else if (c->framing == HTTP_LENGTH && c->left > c->h->s.max_body) {
-		hconn_refuse(c, 413, "413 Request Entity Too Large");
-	} else if (c->framing == HTTP_NO_BODY || (c->framing == HTTP_LENGTH && !c->left)) {
-		dispatch(c);
-	} else {
-		if (waits && !c->in.n)
-			buf_adds(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-		c->state = H_BODY;
-		c->until = deadline_in_ms(c->h->s.body_ms);
-	}
-}
-
-/* True when it got further. */
-static bool input_head(struct hconn *c)
-{
-	struct http_head h;
-	struct err e = { 0 };
-
-	/* Empty lines before a request are to be ignored (RFC 9112 2.2). */
-	while (c->in.n >= 2 && c->in.p[0] == '\r' && c->in.p[1] == '\n')
-		buf_drop(&c->in, 2);
-	if (!c->in.n)
-		return false;
-	if (c->kept) {
-		c->kept = false;
-		c->until = deadline_in_ms(c->h->s.head_ms);
-	}
-	long n = http_parse_request(buf_str(&c->in), &h, &e);
-
-	if (n > 0)
-		head_done(c, &h, (size_t)n);
-	else if (n < 0 && e.kind == ERR_LIMIT)
-		hconn_refuse(c, 431, "431 Request Header Fields Too Large");
-	else if (n < 0)
-		hconn_refuse(c, 400, "400 Bad Request");
-	return n != 0;
-}
-
-static bool input_body(struct hconn *c)
-{
-	struct err e = { 0 };
-	struct str data = { NULL, 0 };
-
-	if (c->framing == HTTP_LENGTH) {
-		size_t n = c->in.n < c->left ? c->in.n : (size_t)c->left;
-
-		buf_add(&c->body, c->in.p, n);
-		buf_drop(&c->in, n);
-		c->left -= n;
-		if (c->left)
-			return false;
-		dispatch(c);
-		return true;
-	}
-	long n = http_chunked_feed(&c->chunked, buf_str(&c->in), &data, &e);
-
-	if (n < 0) {
-		hconn_refuse(c, 400, "400 Bad Request");
-		return true;
-	}
-	if (buf_add_max(&c->body, data.p, data.n, c->h->s.max_body, &e) < 0) {
-		hconn_refuse(c, 413, "413 Request Entity Too Large");
-		return true;
-	}
-	buf_drop(&c->in, (size_t)n);
-	if (c->chunked.done)
-		dispatch(c);
-	return n > 0 || c->chunked.done;
 }
 
 static void peer_left(struct hconn *c)
@@ -320,7 +180,23 @@ static bool wants_input(const struct hconn *c)
 	return !c->eof && c->state != H_DEAD && c->in.n < HTTP_HEAD_MAX + HTTPD_AHEAD_MAX;
 }
 
-/* Reads what there is. False at the end of the stream. */
+/* False when what comes is of no use: the last answer is under way, or out. */
+static bool takes_input(const struct hconn *c)
+{
+	return c->state != H_LINGER && c->state != H_WS_END && (c->state != H_ANSWER || c->keep);
+}
+
+/* The first byte: from now on it is the whole head that has a limit. */
+static void heard(struct hconn *c)
+{
+	if (!c->silent)
+		return;
+	c->silent = false;
+	if (c->state == H_HEAD)
+		c->until = deadline_in_ms(c->h->s.head_ms);
+}
+
+/* Reads what there is. */
 static void read_all(struct hconn *c)
 {
 	char chunk[READ_CHUNK];
@@ -341,8 +217,13 @@ static void read_all(struct hconn *c)
 			c->eof = true;
 			return;
 		}
-		if (c->state != H_LINGER && c->state != H_WS_END)
+		heard(c);
+		if (takes_input(c)) {
 			buf_add(&c->in, chunk, (size_t)n);
+		} else if ((c->drained += (size_t)n) > HTTPD_DRAIN_MAX) {
+			c->state = H_DEAD;
+			return;
+		}
 		total += (size_t)n;
 		if (total >= READ_PER_STEP) {
 			c->touched = true; /* others have their turn first */
@@ -357,7 +238,9 @@ static void answered(struct hconn *c)
 	if (c->keep && (!c->eof || c->in.n)) {
 		c->state = H_HEAD;
 		c->kept = true;
-		c->until = deadline_in_ms(c->h->s.idle_ms);
+		c->until = deadline_in_ms(c->kind == H_KNOWN ? c->h->s.idle_ms
+		                                             : c->h->s.unknown_idle_ms);
+		c->parsed_n = c->seen_n = 0;
 		buf_free(&c->out);
 		if (!c->in.n)
 			buf_free(&c->in);
@@ -367,7 +250,7 @@ static void answered(struct hconn *c)
 		c->state = H_DEAD;
 		return;
 	}
-	buf_reset(&c->in);
+	buf_free(&c->in);
 	c->state = H_LINGER;
 	c->until = deadline_in_ms(LINGER_MS);
 }
@@ -390,6 +273,7 @@ static void step_conn(struct hconn *c, bool readable)
 		c->state = H_HEAD;
 		readable = true;
 	}
+	unsigned requests = 0;
 	bool was_full = !wants_input(c);
 
 	if (readable)
@@ -397,15 +281,19 @@ static void step_conn(struct hconn *c, bool readable)
 	for (bool more = true; more && c->state != H_DEAD;) {
 		more = false;
 		if (c->state == H_HEAD)
-			more = input_head(c);
+			more = hconn_input_head(c);
 		else if (c->state == H_BODY)
-			more = input_body(c);
+			more = hconn_input_body(c);
 		else if (c->state == H_WS)
 			hconn_ws_input(c);
 		hconn_flush(c);
 		if ((c->state == H_ANSWER || c->state == H_WS_END) && !c->out.n && !c->file_left) {
 			answered(c);
 			more = c->state == H_HEAD && c->in.n > 0;
+			if (more && ++requests >= HTTPD_REQUESTS_PER_STEP) {
+				c->touched = true; /* others have their turn first */
+				break;
+			}
 		}
 	}
 	if (c->eof && c->state != H_DEAD)
@@ -416,11 +304,8 @@ static void step_conn(struct hconn *c, bool readable)
 
 void httpd_poll(struct httpd *h, struct pollset *ps)
 {
-	bool room = h->n_conns < h->s.max_conns;
+	bool room = httpd_has_room(h);
 
-	for (struct hconn *c = h->conns; c; c = c->next)
-		if (c->state == H_HEAD && c->kept)
-			room = true; /* it can be evicted */
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		h->listeners[i].ps_at = ps->n;
 		if (!room)
@@ -465,8 +350,11 @@ void httpd_step(struct httpd *h, const struct pollset *ps)
 
 			if (!event && !c->touched && !deadline_passed(c->until))
 				continue;
+			if (c->state == H_DEAD)
+				continue;
 			c->touched = false;
 			step_conn(c, true);
+			hconn_count_held(c);
 		}
 		for (struct hconn *c = h->conns; c; c = c->next)
 			again = again || (c->touched && c->state != H_DEAD);

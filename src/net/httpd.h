@@ -34,6 +34,7 @@ struct httpd_req {
 	struct str path;              /* callback; before '?', not decoded, starts with '/' */
 	struct str query;             /* callback; after '?', not decoded; may be empty */
 	struct str body;              /* callback; whole, de-chunked */
+	size_t body_max;              /* bytes; admit may lower it */
 	bool tls;
 	void *user; /* the handler's; NULL at first */
 	/* Set by a handler that answers later. Called once if the peer leaves before the answer, or
@@ -45,15 +46,26 @@ struct httpd_req {
 struct httpd_settings {
 	/* Must answer, or keep the request and set gone. */
 	void (*request)(void *arg, struct httpd_req *r);
+	/* Called when a head is complete and a body follows, before any of it is kept. It answers,
+	 * which refuses: the body is thrown away as it comes and the connection ends. Or it
+	 * returns. NULL: every body is read, and there is one budget, for all. */
+	void (*admit)(void *arg, struct httpd_req *r);
 	void *arg;
-	const char *fields;  /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
-	size_t max_conns;    /* [128] beyond: idle ones make room, else new ones wait unaccepted */
-	size_t max_body;     /* [1 MiB] bytes; larger: 413 */
-	int64_t head_ms;     /* [10 s] for a whole head, TLS handshake included */
-	int64_t body_ms;     /* [60 s] for a whole body */
-	int64_t idle_ms;     /* [150 s] kept alive without a request */
-	int64_t stall_ms;    /* [30 s] a peer that takes no byte for that long is dropped */
-	size_t ws_queue_max; /* [256 KiB] bytes queued to one WebSocket peer */
+	const char *fields; /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
+	size_t max_conns;   /* [128] beyond: idle ones make room, else new ones wait unaccepted */
+	size_t max_unknown; /* [max_conns] of these, nobody of whom has been vouched for */
+	size_t max_ws;      /* [max_conns] WebSockets; beyond: 503 */
+	size_t max_files;   /* [max_conns] files under way; beyond: 503 */
+	size_t max_body;    /* [1 MiB] bytes; larger: 413 */
+	size_t max_held;    /* [32 MiB] bytes of requests not yet whole, all peers together */
+	size_t max_held_unknown; /* [4 MiB] the same, of the unknown */
+	int64_t head_ms;         /* [10 s] for a whole head, TLS handshake included */
+	int64_t body_ms;         /* [60 s] for a whole body */
+	int64_t idle_ms;         /* [150 s] kept alive without a request */
+	int64_t silent_ms;       /* [head_ms] for the first byte */
+	int64_t unknown_idle_ms; /* [idle_ms] kept alive, nobody having vouched */
+	int64_t stall_ms;        /* [30 s] a peer that takes no byte for that long is dropped */
+	size_t ws_queue_max;     /* [256 KiB] bytes queued to one WebSocket peer */
 };
 
 struct httpd;
@@ -73,6 +85,10 @@ void httpd_poll(struct httpd *h, struct pollset *ps);
 /* ps as filled by httpd_poll and waited for; NULL steps everything. */
 void httpd_step(struct httpd *h, const struct pollset *ps);
 size_t httpd_conns(const struct httpd *h);
+/* The handler knows who asks, by a key: the connection moves from the unknown to the known. What is
+ * dropped for want of room is by address (IPv6: /64): of the unknown, then of idle known ones, each
+ * time the oldest of the address that has most. */
+void httpd_vouch(struct httpd_req *r);
 
 /* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
  * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */

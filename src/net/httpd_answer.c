@@ -115,6 +115,12 @@ void httpd_respond_file(struct httpd_req *r, int status, const char *content_typ
 		fd_close(&fd);
 		return;
 	}
+	if (c->h->n_files >= c->h->s.max_files) {
+		fd_close(&fd);
+		answer(c, 503, "text/plain; charset=utf-8", "Retry-After: 1\r\n",
+		       STR_LIT("503 Service Unavailable: too many downloads\n"));
+		return;
+	}
 	/* The length is the file's, the body comes later. */
 	struct buf all = { 0 };
 
@@ -125,12 +131,21 @@ void httpd_respond_file(struct httpd_req *r, int status, const char *content_typ
 	add_head(c, status, content_type, buf_cstr(&all), size);
 	buf_free(&all);
 	answer_begins(c);
-	if (head_only) {
+	if (head_only || !size) {
 		fd_close(&fd);
 		return;
 	}
 	c->file_fd = fd;
 	c->file_left = size;
+	c->h->n_files++;
+}
+
+void hconn_file_end(struct hconn *c)
+{
+	if (c->file_fd < 0)
+		return;
+	fd_close(&c->file_fd);
+	c->h->n_files--;
 }
 
 void hconn_refuse(struct hconn *c, int status, const char *text)
@@ -157,7 +172,7 @@ static bool fill_from_file(struct hconn *c)
 	c->out.n += (size_t)n;
 	c->file_left -= (uint64_t)n;
 	if (!c->file_left)
-		fd_close(&c->file_fd);
+		hconn_file_end(c);
 	return true;
 }
 

@@ -6,9 +6,25 @@
 #include "net/conn.h"
 #include "net/httpd.h"
 
+#include <sys/socket.h>
+
 #define HTTPD_LISTENERS_MAX 8
 /* Bytes of later requests that may wait while one is being answered. */
 #define HTTPD_AHEAD_MAX 65536
+/* Requests of one connection that are answered before the others have their turn. */
+#define HTTPD_REQUESTS_PER_STEP 16
+/* What is read and thrown away of a peer that has had its last answer. */
+#define HTTPD_DRAIN_MAX (2u << 20)
+
+enum hkind { H_UNKNOWN, H_KNOWN, H_KINDS };
+
+/* One address, or one /64 of IPv6, and what it has. All Unix sockets are one. */
+struct peer {
+	struct peer *next;
+	unsigned char addr[16];
+	size_t conns[H_KINDS];
+	size_t held[H_KINDS]; /* bytes */
+};
 
 enum hstate {
 	H_SETUP, /* TLS handshake */
@@ -27,6 +43,9 @@ struct hconn {
 	struct httpd *h;
 	struct hconn *next;
 	struct conn *c;
+	struct peer *peer;
+	enum hkind kind;
+	size_t held; /* bytes of requests not yet whole, as counted */
 	enum hstate state;
 	struct deadline until;
 	struct buf in, out, head, body;
@@ -37,9 +56,13 @@ struct hconn {
 	bool minor0;  /* HTTP/1.0 */
 	bool no_body; /* HEAD */
 	bool eof;
-	bool kept;      /* no head timeout yet: idle between requests */
-	bool touched;   /* has work that no descriptor announces */
-	size_t again_n; /* length of a write that has to be repeated */
+	bool silent;     /* no byte has come yet */
+	bool kept;       /* no head timeout yet: idle between requests */
+	bool touched;    /* has work that no descriptor announces */
+	size_t again_n;  /* length of a write that has to be repeated */
+	size_t parsed_n; /* bytes of in when they were last parsed for a head */
+	size_t seen_n;   /* bytes of in that were searched for the end of one */
+	size_t drained;
 	int file_fd;
 	uint64_t file_left;
 	const struct httpd_ws *ws;
@@ -60,8 +83,11 @@ struct httpd {
 	struct httpd_settings s;
 	struct listener listeners[HTTPD_LISTENERS_MAX];
 	size_t n_listeners;
-	struct hconn *conns;
-	size_t n_conns;
+	struct hconn *conns; /* newest first */
+	size_t n_conns, n_ws, n_files;
+	struct peer *peers;
+	size_t kinds[H_KINDS];        /* connections of each */
+	size_t held[H_KINDS];         /* bytes */
 	struct deadline accept_after; /* descriptors ran out: pause */
 };
 
@@ -71,9 +97,28 @@ static inline struct hconn *hconn_of(struct httpd_req *r)
 	return (struct hconn *)(void *)r;
 }
 
+/* httpd_budget.c */
+/* Takes a new connection into the books; who: of AF_INET, AF_INET6 or AF_UNIX. */
+void hconn_enter(struct hconn *c, const struct sockaddr *who);
+void hconn_leave(struct hconn *c);
+/* Counts what it holds now; drops whoever holds most when that is too much. */
+void hconn_count_held(struct hconn *c);
+bool httpd_is_open(const struct httpd *h);
+/* Whether a newcomer may be accepted, if need be in another's place. */
+bool httpd_has_room(const struct httpd *h);
+/* Makes that place. The connections dropped are H_DEAD, for the caller to reap. */
+void httpd_make_room(struct httpd *h);
+/* After a newcomer: its address keeps to its share. */
+void hconn_keep_share(struct hconn *c);
+
+/* httpd_input.c: each takes from in; true when it got further. */
+bool hconn_input_head(struct hconn *c);
+bool hconn_input_body(struct hconn *c);
+
 /* An answer of the server itself, after which the connection ends. */
 void hconn_refuse(struct hconn *c, int status, const char *text);
 void hconn_flush(struct hconn *c);
+void hconn_file_end(struct hconn *c);
 /* Feeds what was read to the WebSocket reader and acts on it. */
 void hconn_ws_input(struct hconn *c);
 void hconn_ws_eof(struct hconn *c);

@@ -3,8 +3,6 @@
 #include "base/mem.h"
 #include "net/httpd_int.h"
 
-enum { CLOSE_PROTOCOL = 1002, CLOSE_NO_CODE = 1005, CLOSE_TOO_BIG = 1009 };
-
 /* True if the comma separated list has the word. */
 static bool list_has(struct str list, const char *word)
 {
@@ -44,13 +42,19 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 		buf_free(&all);
 		return -1;
 	}
+	if (c->h->n_ws >= c->h->s.max_ws) {
+		httpd_respond(r, 503, "text/plain; charset=utf-8", "Retry-After: 1\r\n",
+		              STR_LIT("503 Service Unavailable: too many WebSockets\n"));
+		return -1;
+	}
+	c->h->n_ws++;
 	ws_accept_value(key, accept);
 	buf_addf(&c->out,
 	         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 	         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 	         accept);
 	c->ws = ws;
-	c->reader.require_mask = true;
+	c->reader.require_mask = c->reader.check_text = true;
 	c->state = H_WS;
 	c->keep = false;
 	c->req.gone = NULL;
@@ -107,12 +111,14 @@ void hconn_ws_eof(struct hconn *c)
 	part(c, c->ws->eof_code);
 }
 
+/* What must not be sent is not sent back, either. */
 static void got_close(struct hconn *c, struct str payload)
 {
-	c->ws_code = CLOSE_NO_CODE;
-	if (payload.n >= 2)
-		c->ws_code = (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
-	part(c, payload.n >= 2 ? c->ws_code : 0);
+	struct err e = { 0 };
+	int code = ws_close_parse(payload, &e);
+
+	c->ws_code = code < 0 ? e.code : code;
+	part(c, code == WS_CLOSE_NONE ? 0 : c->ws_code);
 }
 
 void hconn_ws_input(struct hconn *c)
@@ -135,7 +141,7 @@ void hconn_ws_input(struct hconn *c)
 			c->ws->message(&c->req, op, payload);
 	}
 	if (got < 0 && c->state == H_WS) {
-		c->ws_code = e.kind == ERR_LIMIT ? CLOSE_TOO_BIG : CLOSE_PROTOCOL;
+		c->ws_code = e.code;
 		part(c, c->ws_code);
 	}
 }

@@ -55,6 +55,45 @@ void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool m
 	out->p[out->n] = '\0';
 }
 
+bool ws_close_code_ok(int code)
+{
+	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+	       (code >= 3000 && code <= 4999);
+}
+
+static bool is_utf8(struct str s)
+{
+	while (s.n) {
+		int n = str_utf8_len(s.p, s.n);
+
+		if (n <= 0)
+			return false;
+		s.p += n;
+		s.n -= (size_t)n;
+	}
+	return true;
+}
+
+static int no_text(struct err *e)
+{
+	return err_set(e, ERR_PARSE, WS_CLOSE_NO_TEXT, "WebSocket: a text that is no UTF-8");
+}
+
+int ws_close_parse(struct str payload, struct err *e)
+{
+	int code;
+
+	if (!payload.n)
+		return WS_CLOSE_NONE;
+	code = payload.n < 2 ? -1 : (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
+	if (!ws_close_code_ok(code))
+		return err_set(e, ERR_PARSE, WS_CLOSE_PROTOCOL,
+		               "WebSocket: a close frame with code %d", code);
+	if (!is_utf8((struct str){ payload.p + 2, payload.n - 2 }))
+		return no_text(e);
+	return code;
+}
+
 void ws_reader_free(struct ws_reader *r)
 {
 	buf_free(&r->raw);
@@ -82,7 +121,7 @@ struct frame {
 
 static int bad(const char *what, struct err *e)
 {
-	return err_set(e, ERR_PARSE, 0, "WebSocket: %s", what);
+	return err_set(e, ERR_PARSE, WS_CLOSE_PROTOCOL, "WebSocket: %s", what);
 }
 
 /* 1 the head is there, 0 need more, -1 refused. */
@@ -117,8 +156,8 @@ static int frame_head(const struct ws_reader *r, struct frame *f, struct err *e)
 	if (f->masked)
 		memcpy(f->mask, p + 2 + width, 4);
 	if (f->n > WS_FRAME_MAX || r->message.n + f->n > WS_FRAME_MAX)
-		return err_set(e, ERR_LIMIT, 0, "WebSocket: a message longer than %u bytes",
-		               WS_FRAME_MAX);
+		return err_set(e, ERR_LIMIT, WS_CLOSE_TOO_BIG,
+		               "WebSocket: a message longer than %u bytes", WS_FRAME_MAX);
 	if (f->op >= WS_CLOSE)
 		return 1;
 	if (f->op == WS_CONT && !r->op)
@@ -126,6 +165,12 @@ static int frame_head(const struct ws_reader *r, struct frame *f, struct err *e)
 	if (f->op != WS_CONT && r->op)
 		return bad("a new message inside a fragmented one", e);
 	return 1;
+}
+
+/* A message or control frame is there: 1, or -1. */
+static int whole(const struct ws_reader *r, enum ws_opcode op, struct str payload, struct err *e)
+{
+	return op == WS_TEXT && r->check_text && !is_utf8(payload) ? no_text(e) : 1;
 }
 
 int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload, struct err *e)
@@ -155,7 +200,7 @@ int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload,
 		*payload = (struct str){ p, (size_t)f.n };
 		if (f.op >= WS_CLOSE || (f.fin && f.op != WS_CONT)) {
 			*op = (enum ws_opcode)f.op;
-			return 1;
+			return whole(r, *op, *payload, e);
 		}
 		buf_add_str(&r->message, *payload);
 		if (f.op != WS_CONT)
@@ -164,7 +209,7 @@ int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload,
 			*op = (enum ws_opcode)r->op;
 			*payload = buf_str(&r->message);
 			r->op = 0;
-			return 1;
+			return whole(r, *op, *payload, e);
 		}
 	}
 }

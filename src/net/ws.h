@@ -14,20 +14,35 @@
 
 enum ws_opcode { WS_CONT = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 
+enum ws_close_code {
+	WS_CLOSE_NORMAL = 1000,
+	WS_CLOSE_PROTOCOL = 1002,
+	WS_CLOSE_NONE = 1005, /* never sent: there was no code */
+	WS_CLOSE_LOST = 1006, /* never sent: there was no close frame */
+	WS_CLOSE_NO_TEXT = 1007,
+	WS_CLOSE_TOO_BIG = 1009,
+};
+/* May an endpoint send it? (RFC 6455 7.4: registered, or of a library or application) */
+bool ws_close_code_ok(int code);
+/* The code in a close frame, WS_CLOSE_NONE for an empty one; -1 and the code to answer with in
+ * e->code when it is none, or its reason no UTF-8. */
+int ws_close_parse(struct str payload, struct err *e);
+
 void ws_accept_value(struct str key, char out[29]); /* base64(SHA-1(key + GUID)) */
 /* Appends one frame; masked (with a random mask) as clients must. */
 void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool masked);
 
-/* Incremental reader of frames; joins fragments. Zero to start. require_mask: server side. */
+/* Incremental reader of frames; joins fragments. Zero to start. require_mask: server side.
+ * check_text: a text message that is no UTF-8 is an error (the reference's logs may have such). */
 struct ws_reader {
-	bool require_mask;
+	bool require_mask, check_text;
 	struct buf raw;     /* bytes not yet a whole frame */
 	size_t used;        /* of raw: frames handed out */
 	struct buf message; /* fragments so far */
 	int op;             /* of the fragmented message; 0 if there is none */
 };
 /* 1: a message or control frame is in *op and *payload (borrowed until the next call); 0: need more; -1: protocol
- * error or over WS_FRAME_MAX. Feed bytes by ws_reader_feed first. */
+ * error or over WS_FRAME_MAX, e->code then is the close code that says so. Feed bytes by ws_reader_feed first. */
 void ws_reader_feed(struct ws_reader *r, struct str bytes);
 int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload, struct err *e);
 void ws_reader_free(struct ws_reader *r);

@@ -191,13 +191,16 @@ static void queue(struct ws_client *w, enum ws_opcode op, struct str payload)
 static int closed_by_peer(struct ws_client *w, struct str payload)
 {
 	struct buf reason = { 0 };
+	struct err fault = { 0 };
+	int code = ws_close_parse(payload, &fault), reply = code < 0 ? fault.code : code;
+	char bytes[2] = { (char)(reply >> 8), (char)(reply & 0xff) };
 
 	if (payload.n >= 2) {
 		w->code = (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
 		buf_add_printable(&reason, (struct str){ payload.p + 2, payload.n - 2 }, false);
 	}
 	if (!w->close_sent) {
-		queue(w, WS_CLOSE, (struct str){ payload.p, payload.n >= 2 ? 2 : 0 });
+		queue(w, WS_CLOSE, (struct str){ bytes, code == WS_CLOSE_NONE ? 0 : 2 });
 		(void)flush(w);
 	}
 	err_set(&w->err, ERR_CLOSED, w->code, "WebSocket closed by the peer (%d%s%s)", w->code,

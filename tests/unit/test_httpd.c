@@ -1,201 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The HTTP server in one process: a client socket that writes chosen bytes, and the server's loop
- * turned until nothing moves. Requests are given whole, split at every byte, and pipelined.
- */
+/* The HTTP server: requests given whole, split at every byte, and pipelined; slow and late ones. */
 #include "base/file.h"
-#include "base/mem.h"
-#include "net/httpd.h"
-#include "net/ws.h"
-#include "tests/test.h"
+#include "tests/unit/httpdcase.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-struct fixture {
-	struct httpd *h;
-	struct buf log;         /* "METHOD path?query [body];" for each request */
-	struct httpd_req *kept; /* request to be answered later */
-	int gone, closed_code;
-	struct buf messages;
-	bool big; /* answers with 1 MiB */
-};
-
-static void on_gone(struct httpd_req *r)
-{
-	struct fixture *f = r->user;
-
-	f->gone++;
-	f->kept = NULL;
-}
-
-static void on_message(struct httpd_req *r, enum ws_opcode op, struct str payload)
-{
-	struct fixture *f = r->user;
-
-	buf_addf(&f->messages, "%d:%.*s;", (int)op, STR_ARG(payload));
-	httpd_ws_send(r, op, payload);
-}
-
-static void on_closed(struct httpd_req *r, int code)
-{
-	struct fixture *f = r->user;
-
-	f->closed_code = code;
-}
-
-static const struct httpd_ws echo = { on_message, NULL, on_closed, 1011 };
-
-static void on_request(void *arg, struct httpd_req *r)
-{
-	struct fixture *f = arg;
-
-	buf_addf(&f->log, "%.*s %.*s?%.*s [%.*s];", STR_ARG(r->method), STR_ARG(r->path),
-	         STR_ARG(r->query), STR_ARG(r->body));
-	if (str_eq(r->path, "/later")) {
-		f->kept = r;
-		r->user = f;
-		r->gone = on_gone;
-	} else if (str_eq(r->path, "/none")) {
-		return;
-	} else if (str_eq(r->path, "/ws")) {
-		if (httpd_upgrade(r, &echo, "X-A: b\r\n") == 0)
-			r->user = f;
-	} else if (str_eq(r->path, "/file")) {
-		int fd = open("tests/unit/test_httpd.c", O_RDONLY | O_CLOEXEC);
-
-		httpd_respond_file(r, 200, "text/plain", NULL, fd, 100);
-	} else if (str_eq(r->path, "/big")) {
-		struct buf b = { 0 };
-
-		buf_reserve(&b, 1u << 20);
-		memset(b.p, 'x', 1u << 20);
-		b.n = 1u << 20;
-		httpd_respond(r, 200, NULL, NULL, buf_str(&b));
-		buf_free(&b);
-	} else if (str_eq(r->path, "/204")) {
-		httpd_respond(r, 204, NULL, NULL, STR_LIT("no body"));
-	} else {
-		httpd_respond(r, 200, "text/plain", "X-B: c\r\n", STR_LIT("hello"));
-	}
-}
-
-static void fixture_open(struct fixture *f, const struct httpd_settings *with)
-{
-	struct httpd_settings s = with ? *with : (struct httpd_settings){ 0 };
-	struct err e = { 0 };
-
-	*f = (struct fixture){ 0 };
-	s.request = on_request;
-	s.arg = f;
-	f->h = httpd_new(&s);
-	CHECK_INT(httpd_listen(f->h, "127.0.0.1", 0, NULL, &e), 0);
-	CHECK(httpd_port(f->h) != 0);
-}
-
-static void fixture_close(struct fixture *f)
-{
-	httpd_free(f->h);
-	buf_free(&f->log);
-	buf_free(&f->messages);
-}
-
-static int client(const struct fixture *f)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-		                 .sin_port = htons(httpd_port(f->h)),
-		                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	int on = 1;
-
-	/* Pieces must leave at once, not when the one before is acknowledged. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	CHECK_INT(connect(fd, (struct sockaddr *)(void *)&a, sizeof(a)), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
-}
-
-/* Turns the loop until nothing is ready for wait_ms. */
-static void turn(struct fixture *f, int wait_ms)
-{
-	struct pollset ps = { 0 };
-	struct err e = { 0 };
-
-	for (int i = 0; i < 10000; i++) {
-		pollset_reset(&ps);
-		httpd_poll(f->h, &ps);
-		bool now = deadline_passed(ps.next);
-
-		if (!now && poll(ps.fds, (nfds_t)ps.n, wait_ms) == 0 && !deadline_passed(ps.next))
-			break;
-		if (now)
-			pollset_wait(&ps, &e);
-		httpd_step(f->h, &ps);
-	}
-	pollset_free(&ps);
-}
-
-/* What the client has received; *closed when the server ended the connection. */
-static void receive(int fd, struct buf *out, bool *closed)
-{
-	char chunk[65536];
-	ssize_t n;
-
-	*closed = false;
-	while ((n = recv(fd, chunk, sizeof(chunk), 0)) > 0)
-		buf_add(out, chunk, (size_t)n);
-	*closed = n == 0 || errno != EAGAIN;
-}
-
-/* One exchange on a connection of its own, the request in pieces of `piece` bytes. */
-static void exchange(struct fixture *f, const char *request, size_t n, size_t piece,
-                     struct buf *out, bool *closed)
-{
-	int fd = client(f);
-
-	for (size_t at = 0; at < n; at += piece) {
-		size_t k = n - at < piece ? n - at : piece;
-
-		if (send(fd, request + at, k, MSG_NOSIGNAL) < 0)
-			break;
-		turn(f, piece == n ? 2 : 0);
-	}
-	turn(f, 2);
-	receive(fd, out, closed);
-	close(fd);
-	turn(f, 2);
-}
-
-static void exchange_text(struct fixture *f, const char *request, struct buf *out, bool *closed)
-{
-	exchange(f, request, strlen(request), strlen(request), out, closed);
-}
-
-static void send_text(int fd, const char *text)
-{
-	CHECK(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
-}
-
-static void strip_date(struct buf *b)
-{
-	char *at;
-
-	while ((at = strstr(buf_cstr(b), "Date: "))) {
-		char *end = strstr(at, "\r\n") + 2;
-
-		memmove(at, end, strlen(end) + 1);
-		b->n -= (size_t)(end - at);
-	}
-}
-
-#define H "Host: x\r\n"
 #define ANSWER \
 	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-B: c\r\nX-S: t\r\nContent-Length: 5\r\n"
 #define REFUSED(status, length) \
@@ -228,6 +37,10 @@ static const struct {
 	/* Refusals. */
 	{ "GET / HTTP/1.1\r\n\r\n", "",
 	  REFUSED("400 Bad Request", "45") ": missing required Host header", true },
+	{ "GET / HTTP/1.1\r\n" H "hOST: y\r\n\r\n", "",
+	  REFUSED("400 Bad Request", "42") ": more than one Host header", true },
+	{ "GET / HTTP/1.0\r\n" H H "\r\n", "",
+	  REFUSED("400 Bad Request", "42") ": more than one Host header", true },
 	{ "GET / HTTP/1.1\n", "", REFUSED("400 Bad Request", "15"), true },
 	{ "GET noslash HTTP/1.1\r\n" H "\r\n", "", REFUSED("400 Bad Request", "15"), true },
 	{ "POST / HTTP/1.1\r\n" H
@@ -452,93 +265,6 @@ static void idle_ones_make_room(void)
 	fixture_close(&f);
 }
 
-static const char handshake[] =
-	"GET /ws HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-static void websocket_echo(void)
-{
-	struct fixture f;
-	struct buf out = { 0 }, reply = { 0 };
-	struct ws_reader r = { 0 };
-	struct err e = { 0 };
-	enum ws_opcode op;
-	struct str payload;
-	bool closed;
-
-	fixture_open(&f, NULL);
-	buf_adds(&out, handshake);
-	ws_frame_add(&out, WS_TEXT, STR_LIT("one"), true);
-	ws_frame_add(&out, WS_PING, STR_LIT("p"), true);
-	ws_frame_add(&out, WS_BINARY, STR_LIT("two"), true);
-	ws_frame_add(&out, WS_CLOSE, STR_LIT("\x03\xe8"), true);
-	for (size_t piece = 1; piece <= out.n; piece += out.n - 1) {
-		buf_reset(&reply);
-		buf_reset(&f.messages);
-		f.closed_code = 0;
-		exchange(&f, out.p, out.n, piece, &reply, &closed);
-		CHECK(closed);
-		CHECK_STR(buf_cstr(&f.messages), "1:one;2:two;");
-		CHECK_INT(f.closed_code, 1000);
-		char *end = strstr(buf_cstr(&reply), "\r\n\r\n");
-		if (!CHECK(end != NULL))
-			break;
-		end += 4;
-		CHECK(strstr(reply.p, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") !=
-		      NULL);
-		ws_reader_feed(&r, (struct str){ end, reply.n - (size_t)(end - reply.p) });
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_TEXT &&
-		      str_eq(payload, "one"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_PONG &&
-		      str_eq(payload, "p"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_BINARY &&
-		      str_eq(payload, "two"));
-		CHECK(ws_reader_next(&r, &op, &payload, &e) == 1 && op == WS_CLOSE &&
-		      str_eq(payload, "\x03\xe8"));
-		ws_reader_free(&r);
-	}
-	buf_free(&out);
-	buf_free(&reply);
-	fixture_close(&f);
-}
-
-static void websocket_ends(void)
-{
-	struct fixture f;
-	struct buf out = { 0 }, reply = { 0 };
-	bool closed;
-	int fd;
-
-	fixture_open(&f, NULL);
-	/* No handshake. */
-	exchange_text(&f, "GET /ws HTTP/1.1\r\n" H "\r\n", &reply, &closed);
-	CHECK(str_starts(buf_str(&reply), "HTTP/1.1 400 Bad Request\r\n"));
-	CHECK(strstr(buf_cstr(&reply), "X-A: b\r\n") != NULL);
-	/* The peer leaves without a word: it is told 1011. */
-	buf_reset(&reply);
-	fd = client(&f);
-	send_text(fd, handshake);
-	turn(&f, 2);
-	shutdown(fd, SHUT_WR);
-	turn(&f, 2);
-	receive(fd, &reply, &closed);
-	CHECK(closed);
-	CHECK(str_ends(buf_str(&reply), "\x88\x02\x03\xf3"));
-	CHECK_INT(f.closed_code, 1006);
-	close(fd);
-	/* An unmasked frame is an error of the protocol. */
-	buf_reset(&reply);
-	buf_adds(&out, handshake);
-	ws_frame_add(&out, WS_TEXT, STR_LIT("x"), false);
-	exchange(&f, out.p, out.n, out.n, &reply, &closed);
-	CHECK(str_ends(buf_str(&reply), "\x88\x02\x03\xea"));
-	CHECK_INT(f.closed_code, 1002);
-	CHECK(httpd_conns(f.h) == 0);
-	buf_free(&out);
-	buf_free(&reply);
-	fixture_close(&f);
-}
-
 static void query_values(void)
 {
 	static const struct {
@@ -595,5 +321,5 @@ static void listening(void)
 
 TEST_MAIN(TEST(exchanges_whole_and_split), TEST(cut_off_requests_leave_nothing),
           TEST(endless_head_is_refused), TEST(later_answers), TEST(files_and_large_bodies),
-          TEST(slow_peers_are_dropped), TEST(idle_ones_make_room), TEST(websocket_echo),
-          TEST(websocket_ends), TEST(query_values), TEST(listening))
+          TEST(slow_peers_are_dropped), TEST(idle_ones_make_room), TEST(query_values),
+          TEST(listening))
