@@ -437,6 +437,7 @@ void git_provider_free(struct git_provider *g)
 int server_config_parse(struct json v, struct server_config *c, struct err *e)
 {
 	struct json frps = json_get(v, "frps");
+	int64_t frps_port = 1;
 
 	if (!json_is_object(v))
 		return err_set(e, ERR_PARSE, 0, "server config: not an object");
@@ -447,8 +448,11 @@ int server_config_parse(struct json v, struct server_config *c, struct err *e)
 	c->default_user = json_dup_or_empty(json_get(v, "defaultWorkspaceUser"));
 	c->builder_registry_server = json_dup_or_empty(json_get(v, "builderRegistryServer"));
 	c->build_image_namespace = json_dup_or_empty(json_get(v, "buildImageNamespace"));
-	c->frps_domain = json_dup(json_get(frps, "domain"));
-	c->frps_protocol = json_dup(json_get(frps, "protocol"));
+	/* Port 0: a Server without frps that answers what the reference's programs need. */
+	if (!json_i64(json_get(frps, "port"), 0, 0, &frps_port)) {
+		c->frps_domain = json_dup(json_get(frps, "domain"));
+		c->frps_protocol = json_dup(json_get(frps, "protocol"));
+	}
 	if (!json_i64(json_get(v, "apiPort"), 0, 65535, &c->api_port))
 		c->api_port = 0;
 	if (!json_i64(json_get(v, "headscalePort"), 0, 65535, &c->headscale_port))

@@ -12,6 +12,7 @@
 #include "base/opts.h"
 #include "net/url.h"
 #include "server/srv.h"
+#include "server/sums.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +21,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define CONNS_MAX 1000
+#define CONNS_MAX 8192 /* each runner holds two or three */
+#define CONNS_MIN 16
+#define UNKNOWN_MAX 256 /* of these without a key; with TLS each may hold 40 KiB */
+#define FDS_RESERVED 64 /* for the store, listeners, signals, whatever is opened and closed */
+#define SILENT_MS 5000
+#define UNKNOWN_IDLE_MS 15000
 
 struct options {
 	char addr[64];
@@ -175,9 +181,13 @@ static int loop(struct srv *s, int sig, struct err *e)
 		pollset_add(&ps, sig, POLLIN);
 		httpd_poll(s->httpd, &ps);
 		jobs_poll(s, &ps);
+		sums_poll(s, &ps);
+		logs_poll(s, &ps);
 		rc = pollset_wait(&ps, e);
 		httpd_step(s->httpd, &ps);
 		jobs_step(s);
+		sums_step(s);
+		logs_step(s);
 	}
 	pollset_free(&ps);
 	return rc;
@@ -192,15 +202,42 @@ static void server_log_line(void *arg, enum log_level level, struct str line)
 		logs_append_server(s, line);
 }
 
-/* Each runner holds two or three connections. */
-static void raise_fd_limit(void)
+/* How many descriptors we may have, as many as it takes if the system lets us. */
+static size_t raise_fd_limit(void)
 {
+	const rlim_t want = FDS_RESERVED + CONNS_MAX / 4 * 5;
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max < 2 * CONNS_MAX ? r.rlim_max : 2 * CONNS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return 0;
+	if (r.rlim_cur < want) {
+		r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
 		prlimit(0, RLIMIT_NOFILE, &r, NULL);
+		getrlimit(RLIMIT_NOFILE, &r);
 	}
+	return r.rlim_cur < want ? (size_t)r.rlim_cur : (size_t)want;
+}
+
+/*
+ * Descriptors are shared out beforehand, so that there is always one to save a record with: of five,
+ * four are for connections, a half each for files being sent and logs being read.
+ */
+static void share_out(struct httpd_settings *hs, struct srv_options *o)
+{
+	size_t fds = raise_fd_limit();
+	size_t conns = fds > FDS_RESERVED ? (fds - FDS_RESERVED) / 5 * 4 : 0;
+
+	if (conns < CONNS_MIN)
+		conns = CONNS_MIN;
+	hs->max_conns = conns;
+	hs->max_unknown = conns / 4 < UNKNOWN_MAX ? conns / 4 : UNKNOWN_MAX;
+	hs->max_ws = conns / 2;
+	hs->max_files = conns / 8;
+	o->max_log_readers = conns / 8;
+	if (conns < 3000)
+		log_info("server: the limit of open files (ulimit -n) is %zu: at most %zu "
+		         "connections, enough for about %zu runners",
+		         fds, conns, conns / 3);
 }
 
 static int serve(const struct options *o, const char *data, struct tls_ctx *tls, struct err *e)
@@ -217,9 +254,11 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	};
 	struct httpd_settings hs = {
 		.request = srv_request,
+		.admit = srv_admit,
 		.arg = &s,
-		.max_conns = CONNS_MAX,
 		.max_body = JSON_BODY_MAX,
+		.silent_ms = SILENT_MS,
+		.unknown_idle_ms = UNKNOWN_IDLE_MS,
 		.ws_queue_max = 2u << 20,
 	};
 	int rc, sig = -1;
@@ -230,8 +269,9 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		log_set_sink(NULL, NULL);
 		return -1;
 	}
+	share_out(&hs, &s.opt);
+	s.sums = sums_new();
 	s.httpd = httpd_new(&hs);
-	raise_fd_limit();
 	rc = srv_config_load(&s, e);
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
@@ -255,7 +295,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	srv_close(&s);
 	buf_free(&s.config);
 	free(s.id);
-	free(s.self_sum);
+	sums_free(s.sums);
 	return rc;
 }
 

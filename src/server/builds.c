@@ -338,3 +338,29 @@ void h_template_for_url(struct call *c)
 		            "workspace template not found");
 	buf_free(&url);
 }
+
+/* Prebuilds need a git host that calls us; this Server has none. What it is asked for is said as it
+ * is: there are none, and none can be made. */
+void h_prebuild_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "[]");
+	reply_json(c, 200, &b);
+}
+
+void h_prebuild_of(struct call *c)
+{
+	if (template_param(c, 404, "list prebuilds"))
+		h_prebuild_list(c);
+}
+
+void h_prebuild_set(struct call *c)
+{
+	reply_error(c, 501, "this server makes no prebuilds; make a build with POST /build");
+}
+
+void h_prebuild_one(struct call *c)
+{
+	reply_error(c, 404, "failed to find prebuild: prebuild not found");
+}

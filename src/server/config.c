@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "net/url.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -61,6 +62,40 @@ int srv_config_load(struct srv *s, struct err *e)
 #define DEFAULT_IMAGE "daytonaio/workspace-project:latest"
 #define DEFAULT_USER "daytona"
 
+/* Without a domain, our own address as one, and port 0: there is no frps. The reference's command line
+ * needs an answer, and finds us by it on this machine (a name below localhost is localhost). */
+static void add_frps(struct call *c, struct buf *b)
+{
+	struct srv *s = c->s;
+	struct buf base = { 0 }, domain = { 0 };
+	struct url u = { 0 };
+	struct err e = { 0 };
+	bool real = s->opt.frps_domain != NULL, tls = s->tls;
+
+	call_base_url(c, &base);
+	if (real) {
+		buf_adds(&domain, s->opt.frps_domain);
+	} else if (base.n && url_parse(buf_str(&base), &u, &e) == 0) {
+		tls = url_is_tls(&u);
+		if (url_is_loopback(&u))
+			buf_adds(&domain, "localhost");
+		else
+			buf_adds(&domain, u.host);
+		buf_addf(&domain, ":%u", (unsigned)u.port);
+	} else {
+		buf_addf(&domain, "localhost:%u", (unsigned)httpd_port(s->httpd));
+	}
+	jw_key(b, "frps");
+	jw_obj(b);
+	jw_kstr(b, "domain", buf_cstr(&domain));
+	jw_kint(b, "port", real ? 7000 : 0);
+	jw_kstr(b, "protocol", tls ? "https" : "http");
+	jw_obj_end(b);
+	url_free(&u);
+	buf_free(&base);
+	buf_free(&domain);
+}
+
 static void write_default(struct call *c, struct buf *b)
 {
 	struct srv *s = c->s;
@@ -76,14 +111,7 @@ static void write_default(struct call *c, struct buf *b)
 	jw_kstr(b, "id", s->id);
 	jw_key(b, "serverDownloadUrl");
 	buf_addf(b, "\"%s/install.sh\"", buf_cstr(&base));
-	if (s->opt.frps_domain) {
-		jw_key(b, "frps");
-		jw_obj(b);
-		jw_kstr(b, "domain", s->opt.frps_domain);
-		jw_kint(b, "port", 7000);
-		jw_kstr(b, "protocol", s->tls ? "https" : "http");
-		jw_obj_end(b);
-	}
+	add_frps(c, b);
 	jw_kint(b, "apiPort", port);
 	jw_kint(b, "headscalePort", port == UINT16_MAX ? port : port + 1);
 	jw_kstr(b, "binariesPath", binaries);
@@ -113,10 +141,21 @@ static void write_default(struct call *c, struct buf *b)
 
 void srv_config_write(struct call *c, struct buf *b)
 {
-	if (c->s->config.n)
-		buf_add_str(b, buf_str(&c->s->config));
-	else
+	struct err e = { 0 };
+	struct json_doc *doc;
+
+	if (!c->s->config.n) {
 		write_default(c, b);
+		return;
+	}
+	doc = json_parse(buf_str(&c->s->config), SIZE_MAX, &e);
+	buf_add_str(b, buf_str(&c->s->config));
+	if (doc && !json_is_object(json_get(json_root(doc), "frps"))) {
+		buf_cut(b, b->n - 1); /* the closing brace */
+		add_frps(c, b);
+		jw_obj_end(b);
+	}
+	json_doc_free(doc);
 }
 
 char *srv_config_get(struct srv *s, const char *name)
@@ -137,6 +176,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api)
 {
 	struct buf text = { 0 };
 	struct err e = { 0 };
+	int64_t port = 0;
 
 	srv_config_write(c, &text);
 	struct json_doc *doc = json_parse(buf_str(&text), SIZE_MAX, &e);
@@ -145,7 +185,9 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api)
 	     *protocol = json_dup(json_get(frps, "protocol"));
 	char *id = json_dup_or_empty(json_get(root, "id"));
 
-	if (domain && protocol) {
+	/* How they reach us was said outright, or there is no frps. */
+	json_i64(json_get(frps, "port"), 0, UINT16_MAX, &port);
+	if (domain && protocol && port && !c->s->opt.public_url) {
 		buf_addf(server, "%s://%s.%s", protocol, id, domain);
 		buf_addf(api, "%s://api-%s.%s", protocol, id, domain);
 	} else {

@@ -3,16 +3,13 @@
  * Programs for other machines: Daytona's own binaries from binaries/ (protocol 3.18), and the
  * installer with this executable, so that a network without internet access can install.
  */
-#include "server/srv.h"
+#include "server/sums.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/shipped.h"
 #include "base/unpack.h"
-#include "net/tls.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -127,57 +124,6 @@ static void own_name(struct buf *b)
 	buf_addf(b, "daytona-runner-linux-%s", machine);
 }
 
-static bool add_sum(struct buf *b, const char *path, const char *name)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct sha256 *h;
-	unsigned char hash[32];
-	char chunk[16384];
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	h = sha256_new();
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0)
-			sha256_add(h, chunk, (size_t)n);
-	sha256_end(h, hash);
-	close(fd);
-	buf_add_hex(b, hash, sizeof(hash));
-	buf_addf(b, "  %s\n", name);
-	return n == 0;
-}
-
-/* This executable and what is in downloads/. */
-static void reply_sums(struct call *c)
-{
-	char *dir = store_path(&c->s->store, "downloads");
-	struct buf name = { 0 }, out = { 0 };
-	DIR *d = opendir(dir);
-
-	own_name(&name);
-	if (!c->s->self_sum) {
-		add_sum(&out, SELF, buf_cstr(&name));
-		c->s->self_sum = mem_dup(buf_cstr(&out));
-		buf_reset(&out);
-	}
-	buf_adds(&out, c->s->self_sum);
-	for (struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d)) {
-		char *path = path_join(dir, f->d_name);
-
-		if (str_is_id(str_of(f->d_name)) && f->d_name[0] != '.' &&
-		    strcmp(f->d_name, buf_cstr(&name)) != 0)
-			add_sum(&out, path, f->d_name);
-		free(path);
-	}
-	if (d)
-		closedir(d);
-	reply_text(c, 200, buf_cstr(&out));
-	buf_free(&name);
-	buf_free(&out);
-	free(dir);
-}
-
 static void send_download(struct call *c, const char *name)
 {
 	struct buf own = { 0 };
@@ -185,7 +131,7 @@ static void send_download(struct call *c, const char *name)
 
 	own_name(&own);
 	if (strcmp(name, "SHA256SUMS") == 0) {
-		reply_sums(c);
+		sums_reply(c, buf_cstr(&own));
 		done = true;
 	} else if (strcmp(name, buf_cstr(&own)) == 0) {
 		done = reply_file(c, SELF, name);

@@ -195,7 +195,7 @@ DTO(dto_template, "CreateWorkspaceTemplateDTO", "services", template);
 
 static const struct dto_field frps[] = {
 	S("domain", MUST),
-	F("port", DTO_UINT32, MUST),
+	F("port", DTO_UINT32, MAY), /* 0: see add_frps in config.c */
 	S("protocol", MUST),
 };
 LOCAL_DTO(dto_frps, "FRPSConfig", "server", frps);

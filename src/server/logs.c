@@ -19,6 +19,9 @@
 #define SERVER_LOG_MAX (1u << 20)
 #define LINE_MAX_BYTES (1u << 20) /* what no frame may exceed either */
 #define QUEUE_GOAL (64u << 10)    /* bytes to one reader under way */
+#define CHUNK 16384               /* bytes of a log read at once */
+#define CHUNKS_PER_STEP 64        /* by all readers, before others have their turn */
+#define STEP_MS 5
 #define DELIMITER "!-#_^*|"
 
 static const char empty_entry[] =
@@ -29,40 +32,85 @@ struct logsock {
 	struct srv *s;
 	struct httpd_req *r;
 	char *path;
+	char *owner;      /* kind and name of the key */
 	bool follow, raw; /* raw: the server's own log, plain text */
+	bool due;         /* there may be more to read */
 	int fd;           /* reader: -1 for a writer */
 	struct buf line;
 	bool skip; /* the rest of an overlong line */
 };
 
-static void sock_closed(struct httpd_req *r, int code)
+static void unlink_sock(struct logsock *l)
 {
-	struct logsock *l = r->user, **at = &l->s->logs;
+	struct logsock **at = &l->s->logs;
 
-	(void)code;
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
+}
+
+static void reader_end(struct logsock *l)
+{
+	if (l->fd < 0)
+		return;
 	fd_close(&l->fd);
+	l->s->log_readers--;
+}
+
+static void sock_closed(struct httpd_req *r, int code)
+{
+	struct logsock *l = r->user;
+
+	(void)code;
+	unlink_sock(l);
+	reader_end(l);
 	free(l->path);
+	free(l->owner);
 	buf_free(&l->line);
 	free(l);
+}
+
+/* How many log sockets one key may have; a runner has one for each job that runs, and its own. */
+static size_t share_of(const struct call *c)
+{
+	return c->key_type == KEY_CLIENT ? SIZE_MAX : c->key_type == KEY_RUNNER ? 512 : 16;
+}
+
+/* False: the answer has been sent. */
+static bool within_share(struct call *c, const char *owner)
+{
+	size_t n = 0, share = share_of(c);
+
+	for (const struct logsock *l = c->s->logs; l; l = l->next)
+		n += strcmp(l->owner, owner) == 0;
+	if (n < share)
+		return true;
+	reply_error(c, 503, "too many log sockets: this key has %zu open, its limit", share);
+	return false;
 }
 
 static struct logsock *sock_new(struct call *c, char *path, const struct httpd_ws *ws)
 {
 	struct logsock *l;
-	struct buf fields = { 0 };
+	struct buf fields = { 0 }, owner = { 0 };
 	int rc;
 
+	buf_addf(&owner, "%s %s", rec_text(c->key, "type"), rec_text(c->key, "name"));
+	if (!within_share(c, buf_cstr(&owner))) {
+		buf_free(&owner);
+		return NULL;
+	}
 	buf_addf(&fields, "X-Server-Version: %s\r\n", c->s->opt.version);
 	rc = httpd_upgrade(c->r, ws, buf_cstr(&fields));
 	buf_free(&fields);
-	if (rc < 0)
+	if (rc < 0) {
+		buf_free(&owner);
 		return NULL;
+	}
 	l = mem_alloc(sizeof(*l));
 	l->s = c->s;
 	l->r = c->r;
+	l->owner = buf_take(&owner);
 	l->path = mem_dup(path);
 	l->fd = -1;
 	l->next = c->s->logs;
@@ -78,17 +126,23 @@ static bool id_ok(const char *id)
 }
 
 /* Path of a log, its directory made; NULL when the answer has been sent. Caller frees. */
-static char *log_path(struct call *c, const char *kind)
+static char *log_path(struct call *c, enum kind kind, const char *dir)
 {
 	struct buf b = { 0 };
 	struct err e = { 0 };
 
+	/* A log of what never was would be nobody's, and nobody would remove it. */
+	if (id_ok(c->param[0]) && !store_find(&c->s->store, kind, "id", c->param[0])) {
+		reply_error(c, 404, "failed to open log: %.*s not found", (int)strlen(dir) - 1,
+		            dir);
+		return NULL;
+	}
 	if (!id_ok(c->param[0])) {
 		reply_error(c, 400,
 		            "invalid id: only letters, digits, '.', '-' and '_' are allowed");
 		return NULL;
 	}
-	buf_addf(&b, "%s/logs/%s/%s", c->s->store.dir, kind, c->param[0]);
+	buf_addf(&b, "%s/logs/%s/%s", c->s->store.dir, dir, c->param[0]);
 	if (file_mkdirs(buf_cstr(&b), 0700, &e) < 0) {
 		reply_error(c, 500, "failed to open log: %s", e.msg);
 		buf_free(&b);
@@ -137,13 +191,12 @@ static int append(const char *path, struct str bytes, off_t max, struct err *e)
 	return rc;
 }
 
-static void pump(struct logsock *l);
-
+/* Who follows it reads on when the loop comes to it. */
 static void notify(struct srv *s, const char *path)
 {
 	for (struct logsock *l = s->logs; l; l = l->next)
 		if (l->fd >= 0 && l->follow && strcmp(l->path, path) == 0)
-			pump(l);
+			l->due = true;
 }
 
 static void writer_message(struct httpd_req *r, enum ws_opcode op, struct str payload)
@@ -159,11 +212,11 @@ static void writer_message(struct httpd_req *r, enum ws_opcode op, struct str pa
 	notify(l->s, l->path);
 }
 
-void logs_open_write(struct call *c, const char *kind)
+static void logs_open_write(struct call *c, enum kind kind, const char *dir)
 {
 	/* The reference says "internal error" to a writer that just leaves. */
 	static const struct httpd_ws ws = { writer_message, NULL, sock_closed, 1011 };
-	char *path = log_path(c, kind);
+	char *path = log_path(c, kind, dir);
 	struct err e = { 0 };
 
 	if (!path)
@@ -264,40 +317,84 @@ static void finish(struct logsock *l, int code)
 	if (!l->raw)
 		httpd_ws_send(l->r, WS_TEXT, STR_LIT(empty_entry));
 	httpd_ws_close(l->r, code);
-	fd_close(&l->fd);
+	reader_end(l);
 }
 
-/* Sends what there is, as far as the reader takes it; the rest when its queue is empty. */
+/* Sends one piece of what there is, unless the reader has enough under way. */
 static void pump(struct logsock *l)
 {
-	char chunk[16384];
+	char chunk[CHUNK];
+	ssize_t n;
 
-	while (l->fd >= 0 && httpd_ws_queued(l->r) < QUEUE_GOAL) {
-		ssize_t n = read(l->fd, chunk, sizeof(chunk));
-
-		if (n > 0) {
-			take(l, (struct str){ chunk, (size_t)n });
-		} else if (n < 0 && errno != EINTR) {
-			finish(l, 1011);
-		} else if (n == 0 && !l->follow) {
-			finish(l, 1000);
-		} else if (n == 0 && !reopened(l)) {
-			return;
-		}
-	}
+	l->due = false;
+	if (l->fd < 0 || httpd_ws_queued(l->r) >= QUEUE_GOAL)
+		return;
+	n = read(l->fd, chunk, sizeof(chunk));
+	l->due = n > 0 || (n < 0 && errno == EINTR);
+	if (n > 0)
+		take(l, (struct str){ chunk, (size_t)n });
+	else if (n < 0 && errno != EINTR)
+		finish(l, 1011);
+	else if (n == 0 && !l->follow)
+		finish(l, 1000);
+	else if (n == 0)
+		l->due = reopened(l);
 }
 
 static void reader_drained(struct httpd_req *r)
 {
-	pump(r->user);
+	struct logsock *l = r->user;
+
+	l->due = true;
+}
+
+static struct logsock *first_due(struct srv *s)
+{
+	struct logsock *l = s->logs;
+
+	while (l && !l->due)
+		l = l->next;
+	return l;
+}
+
+void logs_poll(struct srv *s, struct pollset *ps)
+{
+	if (first_due(s))
+		pollset_until(ps, DEADLINE_PAST);
+}
+
+/* A piece for each in turn, so that neither a long log nor many readers keep the others waiting. */
+void logs_step(struct srv *s)
+{
+	struct deadline enough = deadline_in_ms(STEP_MS);
+	struct logsock *l;
+
+	for (int i = 0; i < CHUNKS_PER_STEP && (l = first_due(s)) != NULL; i++) {
+		struct logsock **end = &s->logs;
+
+		pump(l);
+		unlink_sock(l);
+		while (*end)
+			end = &(*end)->next;
+		l->next = NULL;
+		*end = l;
+		if (deadline_passed(enough))
+			return;
+	}
 }
 
 static void open_read(struct call *c, char *path, bool raw)
 {
 	/* 1011 also for a reader that left first. */
 	static const struct httpd_ws ws = { NULL, reader_drained, sock_closed, 1011 };
-	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct logsock *l;
+
+	if (c->s->log_readers >= c->s->opt.max_log_readers) {
+		reply_error(c, 503, "too many logs are being read: %zu, the limit",
+		            c->s->log_readers);
+		return;
+	}
+	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0) {
 		reply_error(c, 500, "failed to open log: %s", strerror(errno));
@@ -309,14 +406,15 @@ static void open_read(struct call *c, char *path, bool raw)
 		return;
 	}
 	l->fd = fd;
+	c->s->log_readers++;
 	l->follow = call_query_true(c, "follow");
 	l->raw = raw;
-	pump(l);
+	l->due = true;
 }
 
-void logs_open_read(struct call *c, const char *kind)
+static void logs_open_read(struct call *c, enum kind kind, const char *dir)
 {
-	char *path = log_path(c, kind);
+	char *path = log_path(c, kind, dir);
 
 	if (path)
 		open_read(c, path, false);
@@ -353,16 +451,16 @@ void logs_append_server(struct srv *s, struct str line)
 	free(path);
 }
 
-#define LOG_HANDLERS(kind, dir) \
-	void h_log_##kind(struct call *c) \
+#define LOG_HANDLERS(name, kind, dir) \
+	void h_log_##name(struct call *c) \
 	{ \
-		logs_open_read(c, dir); \
+		logs_open_read(c, kind, dir); \
 	} \
-	void h_log_##kind##_write(struct call *c) \
+	void h_log_##name##_write(struct call *c) \
 	{ \
-		logs_open_write(c, dir); \
+		logs_open_write(c, kind, dir); \
 	}
-LOG_HANDLERS(runner, "runners")
-LOG_HANDLERS(workspace, "workspaces")
-LOG_HANDLERS(target, "targets")
-LOG_HANDLERS(build, "builds")
+LOG_HANDLERS(runner, K_RUNNER, "runners")
+LOG_HANDLERS(workspace, K_WORKSPACE, "workspaces")
+LOG_HANDLERS(target, K_TARGET, "targets")
+LOG_HANDLERS(build, K_BUILD, "builds")

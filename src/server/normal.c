@@ -291,12 +291,14 @@ static void put_log_file(struct buf *b, struct json l)
 void normal_config(struct buf *b, struct json c)
 {
 	struct json frps = json_get(c, "frps");
+	int64_t port = 0;
 
 	jw_obj(b);
 	put_text(b, "registryUrl", c, "registryUrl");
 	put_text(b, "id", c, "id");
 	put_text(b, "serverDownloadUrl", c, "serverDownloadUrl");
-	if (json_is_object(frps)) {
+	/* Port 0 is our own answer come back: there is none. */
+	if (json_i64(json_get(frps, "port"), 1, UINT32_MAX, &port)) {
 		jw_key(b, "frps");
 		jw_obj(b);
 		put_text(b, "domain", frps, "domain");

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 
 #define SEGMENTS_MAX 8
+/* Nothing that needs no key takes a body; some clients send one all the same. */
+#define PUBLIC_BODY_MAX 1024
 
 /* What the reference asks of a key: all that --reference-keys does. */
 enum reference { REF_ANYBODY, REF_ANY_KEY, REF_RUNNER, REF_AGENT };
@@ -98,10 +100,15 @@ static const struct route {
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_list },
 	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_set },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/default/:", h_template_for_url },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/prebuild", h_prebuild_list },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:", h_template_get },
 	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/workspace-template/:", h_template_delete },
 	{ "PATCH", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/set-default",
 	  h_template_default },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild", h_prebuild_of },
+	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild", h_prebuild_set },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild/:", h_prebuild_one },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild/:", h_prebuild_one },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/build", h_build_list },
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/build", h_build_create },
 	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build", h_build_delete_all },
@@ -179,9 +186,12 @@ static bool fits(const struct route *r, struct str method, const struct path *p,
 	return true;
 }
 
+/* HEAD is GET without a body (RFC 9110 9.3.2), which the HTTP server leaves out. */
 static const struct route *find(struct str method, const struct path *p,
                                 struct str params[PARAMS_MAX])
 {
+	if (str_eq(method, "HEAD"))
+		method = STR_LIT("GET");
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
 		if (fits(&routes[i], method, p, params))
 			return &routes[i];
@@ -218,7 +228,7 @@ static bool redirect(struct call *c, struct path *p)
 {
 	struct httpd_req *r = c->r;
 	struct str params[PARAMS_MAX];
-	bool get = str_eq(r->method, "GET");
+	bool get = str_eq(r->method, "GET") || str_eq(r->method, "HEAD");
 	struct buf to = { 0 }, fields = { 0 }, body = { 0 };
 
 	if (p->n < 2 || p->part[p->n - 1].n || !str_ends(r->path, "/"))
@@ -263,15 +273,25 @@ static enum key_type type_of(const struct rec *key)
 	                                        : KEY_NONE;
 }
 
+/* Two Authorization headers are none: who is in front of us may have looked at the other. */
 static void authenticate(struct call *c)
 {
-	struct str h = http_head_get(c->r->head, "Authorization");
+	struct str h = { NULL, 0 };
 
+	for (size_t i = 0; i < c->r->head->n_headers; i++) {
+		if (!str_ieq(c->r->head->headers[i].name, "Authorization"))
+			continue;
+		if (h.p)
+			return;
+		h = c->r->head->headers[i].value;
+	}
 	if (!h.p || !str_starts(h, "Bearer "))
 		return;
 	c->key = key_find(c->s, (struct str){ h.p + 7, h.n - 7 });
-	if (c->key)
-		c->key_type = type_of(c->key);
+	if (!c->key)
+		return;
+	c->key_type = type_of(c->key);
+	httpd_vouch(c->r);
 }
 
 static bool reference_allows(const struct call *c, const struct route *r)
@@ -308,17 +328,34 @@ static bool admitted(struct call *c, const struct route *r)
 	return false;
 }
 
-static void run(struct call *c, const struct route *r, const struct str params[PARAMS_MAX])
+/* The one way to a handler: its route if there is one and the key may; else NULL, and the answer has
+ * been sent. copies: what c->param points to. */
+static const struct route *enter(struct call *c, char *copies[PARAMS_MAX])
 {
-	char *copies[PARAMS_MAX] = { NULL };
+	struct str params[PARAMS_MAX] = { { NULL, 0 } };
+	struct buf decoded = { 0 };
+	struct path p;
+	const struct route *route = NULL;
+	bool ok = buf_add_urldec(&decoded, c->r->path, false) &&
+	          !memchr(buf_cstr(&decoded), '\0', decoded.n) && cut(buf_str(&decoded), &p);
 
+	if (ok)
+		route = find(c->r->method, &p, params);
 	for (size_t i = 0; i < PARAMS_MAX; i++) {
 		copies[i] = mem_dupn(params[i].p ? params[i].p : "", params[i].n);
 		c->param[i] = copies[i];
 	}
+	if (!route && (!ok || !redirect(c, &p)))
+		not_found(c);
+	buf_free(&decoded);
+	if (!route)
+		return NULL;
 	authenticate(c);
-	if (admitted(c, r))
-		r->fn(c);
+	return admitted(c, route) ? route : NULL;
+}
+
+static void leave(struct call *c, char *copies[PARAMS_MAX])
+{
 	json_doc_free(c->doc);
 	for (size_t i = 0; i < PARAMS_MAX; i++)
 		free(copies[i]);
@@ -327,18 +364,22 @@ static void run(struct call *c, const struct route *r, const struct str params[P
 void srv_request(void *arg, struct httpd_req *r)
 {
 	struct call c = { .s = arg, .r = r };
-	struct str params[PARAMS_MAX] = { { NULL, 0 } };
-	struct buf decoded = { 0 };
-	struct path p;
-	const struct route *route = NULL;
-	bool ok = buf_add_urldec(&decoded, r->path, false) &&
-	          !memchr(buf_cstr(&decoded), '\0', decoded.n) && cut(buf_str(&decoded), &p);
+	char *copies[PARAMS_MAX];
+	const struct route *route = enter(&c, copies);
 
-	if (ok)
-		route = find(r->method, &p, params);
 	if (route)
-		run(&c, route, params);
-	else if (!ok || !redirect(&c, &p))
-		not_found(&c);
-	buf_free(&decoded);
+		route->fn(&c);
+	leave(&c, copies);
+}
+
+/* Before a body. It is asked again when the body is there: the key may have gone meanwhile. */
+void srv_admit(void *arg, struct httpd_req *r)
+{
+	struct call c = { .s = arg, .r = r };
+	char *copies[PARAMS_MAX];
+	const struct route *route = enter(&c, copies);
+
+	if (route && route->who == EVERYBODY)
+		r->body_max = PUBLIC_BODY_MAX;
+	leave(&c, copies);
 }

@@ -21,6 +21,7 @@ struct srv_options {
 	const char *public_url;
 	const char *frps_domain; /* NULL: the answer has no frps */
 	int64_t poll_ms;         /* length of an empty long poll */
+	size_t max_log_readers;  /* each has a descriptor of its own */
 	bool reference_keys;     /* who may do what is as in the reference: nearly all may all */
 };
 
@@ -35,7 +36,8 @@ struct srv {
 	struct deadline prune_at, age_at; /* when old jobs are looked for */
 	struct deadline settled;          /* when every runner has been heard of */
 	struct logsock *logs;             /* log sockets */
-	char *self_sum; /* line of SHA256SUMS for our executable; NULL: not needed yet */
+	size_t log_readers;               /* of these */
+	struct sums *sums;                /* of the downloads */
 };
 
 enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
@@ -65,8 +67,9 @@ bool call_force(struct call *c, bool *force);
 /* Address for links: --public-url, else as the client reached us; "" if neither will do. */
 void call_base_url(struct call *c, struct buf *out);
 
-/* route.c */
+/* route.c: what httpd calls. */
 void srv_request(void *arg, struct httpd_req *r);
+void srv_admit(void *arg, struct httpd_req *r);
 
 /* ids.c */
 #define STAMP_SIZE 40
@@ -164,8 +167,8 @@ char *normal_repo_url(struct json url);
 
 /* logs.c */
 void logs_remove(struct srv *s, const char *type, const char *id);
-void logs_open_write(struct call *c, const char *kind);
-void logs_open_read(struct call *c, const char *kind);
+void logs_poll(struct srv *s, struct pollset *ps);
+void logs_step(struct srv *s); /* sends readers what they are due */
 void logs_append_server(struct srv *s, struct str line);
 
 /* The first client key, in the store's directory. */
@@ -199,8 +202,8 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(git_for_url) X(git_id_for_url) X(git_context) X(git_context_url) X(build_list) \
 	X(build_create) X(build_get) X(build_delete) X(build_delete_all) X(build_successful) \
 	X(template_list) X(template_set) X(template_get) X(template_delete) X(template_default) \
-	X(template_for_url) X(samples) X(binary_script) X(binary_get) X(install_script) \
-	X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
+	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_one) \
+	X(samples) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
 	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
 	X(log_target_write) X(log_build_write)
 /* clang-format on */

@@ -495,11 +495,48 @@ class PublicUrl(Base):
         self.target()
         self.workspace()
         env = self.server.ok("GET", "/workspace/w1", key=self.key).json["envVars"]
-        self.assertEqual(env["DAYTONA_SERVER_API_URL"], f"http://api-{config['id']}.frps.test")
-        self.assertEqual(env["DAYTONA_SERVER_URL"], f"http://{config['id']}.frps.test")
+        # How we are reached was said outright: that wins over the domain.
+        self.assertEqual(env["DAYTONA_SERVER_API_URL"], "https://runners.test/api")
+        self.assertEqual(env["DAYTONA_SERVER_URL"], "https://runners.test/api")
         script = self.server.call("GET", "/install.sh", key=None).body.decode()
         self.assertIn("served_from='https://runners.test/api/download'", script)
         self.assertIn("docker-provider", self.server.call("GET", "/registry/providers/manifest.json", key=None).json)
+
+
+class FrpsDomain(Base):
+    args = ("--frps-domain", "frps.test")
+
+    def test_urls_that_are_handed_out(self):
+        config = self.server.ok("GET", "/server/config").json
+        self.assertEqual(config["frps"], {"domain": "frps.test", "port": 7000, "protocol": "http"})
+        self.target()
+        self.workspace()
+        env = self.server.ok("GET", "/workspace/w1", key=self.key).json["envVars"]
+        self.assertEqual(env["DAYTONA_SERVER_API_URL"], f"http://api-{config['id']}.frps.test")
+        self.assertEqual(env["DAYTONA_SERVER_URL"], f"http://{config['id']}.frps.test")
+
+
+class NoFrps(Base):
+    def test_reference_programs_get_an_answer(self):
+        """They end in a panic when there is none; port 0 says to ours that there is no frps."""
+        want = {"domain": f"localhost:{self.server.port}", "port": 0, "protocol": "http"}
+        config = self.server.ok("GET", "/server/config").json
+        self.assertEqual(config["frps"], want)
+        far = self.server.socket()
+        far.sendall((f"GET /server/config HTTP/1.1\r\nHost: srv.test:8443\r\nX-Forwarded-Proto: https\r\n"
+                     f"Authorization: Bearer {self.server.key}\r\nConnection: close\r\n\r\n").encode())
+        body = b"".join(iter(lambda: far.recv(65536), b"")).split(b"\r\n\r\n")[1]
+        self.assertEqual(json.loads(body)["frps"], {"domain": "srv.test:8443", "port": 0, "protocol": "https"})
+        # Also when a configuration was stored, whether it had one or not.
+        for sent in (config, {k: v for k, v in config.items() if k != "frps"}):
+            self.server.ok("PUT", "/server/config", sent)
+            self.assertEqual(self.server.ok("GET", "/server/config").json["frps"], want)
+        self.target()
+        self.workspace()
+        env = self.server.ok("GET", "/workspace/w1", key=self.key).json["envVars"]
+        self.assertEqual(env["DAYTONA_SERVER_API_URL"], self.server.url)
+        self.server.ok("PUT", "/server/config", dict(config, frps={"domain": "d.test", "port": 7000, "protocol": "https"}))
+        self.assertEqual(self.server.ok("GET", "/server/config").json["frps"]["domain"], "d.test")
 
 
 class Tls(common.Case):

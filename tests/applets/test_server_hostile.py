@@ -53,7 +53,12 @@ class Hostile(common.Case):
 
     def test_large_bodies(self):
         head = f"POST /env HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.server.key}\r\n"
+        head = head.replace("POST", "PUT")
         self.assertEqual(self.status(self.talk(f"{head}Content-Length: 99999999999\r\n\r\n".encode())), 413)
+        # What needs no key takes next to none.
+        self.assertEqual(self.status(self.talk(b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n")), 413)
+        self.assertEqual(self.status(self.talk(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                               b"Content-Length: 2\r\n\r\n{}")), 200)
         self.assertIn(self.status(self.talk(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode(),
                                             *([b"100000\r\n" + b"y" * 0x100000 + b"\r\n"] * 50))), (413, 0))
 
@@ -64,7 +69,8 @@ class Hostile(common.Case):
                      b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                      b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
                      b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
-                     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+                     b"GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+                     b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
                      b"GET * HTTP/1.1\r\nHost: x\r\n\r\n"):
             with self.subTest(text[:30]):
                 data = self.talk(text)

@@ -3,6 +3,7 @@
 """The Server's log sockets: writing, reading, following, the end marker, close codes, hostile frames."""
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -27,7 +28,17 @@ def frame(msg, **more):
 class Logs(common.Case):
     def setUp(self):
         super().setUp()
-        self.server = serverproc.Server(self, os.path.join(self.tmp, "data"))
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, "data"))
+        self.runner = serverproc.make_runner(s, "x-r", "one")
+        serverproc.make_runner(s, "r", "two")
+        config = serverproc.make_config(s, "x-r")
+        for target in ("x-t", "t"):
+            s.ok("POST", "/target", {"id": target, "name": "t-" + target, "targetConfigId": config})
+        for workspace in ("x-w", "quiet", "f", "other", "m", "s", "b", "g", "big"):
+            s.ok("POST", "/workspace", serverproc.workspace_body(workspace, "w-" + workspace, "t"))
+        s.ok("PUT", "/workspace-template", {"name": "t", "repositoryUrl": "http://git.test/a/b", "envVars": {}}, status=201)
+        self.build = s.ok("POST", "/build", {"workspaceTemplateName": "t", "branch": "main", "envVars": {}},
+                          status=201).body.decode()
 
     def read(self, path):
         """Entries and close code of a log that is not followed."""
@@ -45,16 +56,16 @@ class Logs(common.Case):
         self.assertEqual(ws.rest(), ([], 1011))
 
     def test_written_entries_are_read(self):
-        for kind in ("runner", "workspace", "target", "build"):
-            self.write(f"/log/{kind}/x-1/write", frame("one\n"), frame("zwei \u00fc\t\x1b[1mb\x1b[0m\r\n"))
-            entries, code = self.read(f"/log/{kind}/x-1")
+        for kind, name in (("runner", "x-r"), ("workspace", "x-w"), ("target", "x-t"), ("build", self.build)):
+            self.write(f"/log/{kind}/{name}/write", frame("one\n"), frame("zwei \u00fc\t\x1b[1mb\x1b[0m\r\n"))
+            entries, code = self.read(f"/log/{kind}/{name}")
             self.assertEqual(entries, [entry("one\n"), entry("zwei \u00fc\t\x1b[1mb\x1b[0m\r\n"), END])
             self.assertEqual(code, 1000)
-            with open(os.path.join(self.server.data, "logs", kind + "s", "x-1", "log"), encoding="utf-8") as file:
+            with open(os.path.join(self.server.data, "logs", kind + "s", name, "log"), encoding="utf-8") as file:
                 self.assertEqual(file.read(), frame("one\n") + frame("zwei \u00fc\t\x1b[1mb\x1b[0m\r\n"))
 
     def test_log_that_nobody_wrote(self):
-        self.assertEqual(self.read("/log/workspace/none"), ([END], 1000))
+        self.assertEqual(self.read("/log/workspace/quiet"), ([END], 1000))
 
     def test_lines_that_are_no_entries(self):
         self.write("/log/target/t/write", "plain\n", frame("good"), json.dumps(entry("no delimiter")) + "\n",
@@ -125,6 +136,58 @@ class Logs(common.Case):
         self.assertEqual(sorted(os.listdir(os.path.join(self.server.data, "logs"))
                                 if os.path.exists(os.path.join(self.server.data, "logs")) else []), [])
 
+    def test_logs_of_what_never_was(self):
+        """Nobody would ever remove them: 404, and no directory, whoever asks."""
+        runner = self.server.ok("POST", "/runner", {"id": "r3", "name": "three"}).json["apiKey"]
+        for key in (self.server.key, runner):
+            for kind in ("runner", "workspace", "target", "build"):
+                if (key, kind) == (runner, "runner"):
+                    continue  # a runner's key opens its own log alone
+                for path in (f"/log/{kind}/nobody", f"/log/{kind}/nobody/write", f"/log/{kind}/nobody?follow=true"):
+                    ws = serverproc.WebSocket(self.server, path, key)
+                    self.assertEqual((ws.status, b"not found" in ws.buffer), (404, True), path)
+        # A name is no id.
+        self.assertEqual(serverproc.WebSocket(self.server, "/log/workspace/w-f").status, 404)
+        self.assertFalse(os.path.exists(os.path.join(self.server.data, "logs")))
+
+    def test_one_key_has_so_many_sockets(self):
+        """A workspace's key, which all in it can read, cannot take every place."""
+        key = self.server.ok("GET", "/workspace/f", key=self.runner).json["apiKey"]
+        held = [serverproc.WebSocket(self.server, "/log/workspace/f?follow=true", key) for _ in range(16)]
+        self.assertEqual({ws.status for ws in held}, {101})
+        late = serverproc.WebSocket(self.server, "/log/workspace/f?follow=true", key)
+        self.assertEqual((late.status, b"its limit" in late.buffer), (503, True))
+        self.assertEqual(self.read("/log/workspace/f"), ([END], 1000), "another key has places of its own")
+        held[0].close()
+        held[0].rest()
+        held[0].sock.close()
+        common.wait_for(lambda: serverproc.WebSocket(self.server, "/log/workspace/f", key).status == 101, 20,
+                        "a place that was given back")
+
+    def test_a_log_without_line_breaks_is_read_in_pieces(self):
+        """Gigabytes without one: who asks at the same moment is answered long before the reader is at the end."""
+        folder = os.path.join(self.server.data, "logs", "workspaces", "big")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "log"), "wb") as file:
+            file.truncate(16 << 30)
+        other = self.server.socket()
+        other.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b"200 OK", other.recv(4096))
+        raw = self.server.socket()
+        os.kill(self.server.pid, signal.SIGSTOP)
+        raw.sendall((f"GET /log/workspace/big HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.server.key}\r\n"
+                     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
+        other.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        os.kill(self.server.pid, signal.SIGCONT)
+        self.assertIn(b"200 OK", other.recv(4096))
+        raw.setblocking(False)
+        try:
+            head = raw.recv(65536)
+        except BlockingIOError:
+            head = b""
+        self.assertNotIn(b"source", head, "the reader was served to the end first")
+
     def test_keys_are_checked(self):
         for path in ("/log/workspace/x", "/log/workspace/x/write", "/log/server"):
             ws = serverproc.WebSocket(self.server, path, "nokey")
@@ -142,6 +205,9 @@ class Logs(common.Case):
         one(lambda ws: ws.send("x" * 126, opcode=9), 1002)
         one(lambda ws: ws.sock.sendall(b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff" + b"mask"), 1009)
         one(lambda ws: ws.sock.sendall(b"\xc1\x80mask"), 1002)
+        one(lambda ws: ws.send(b"\xff\xfe"), 1007)
+        for code, answer in ((1005, 1002), (1006, 1002), (1015, 1002), (999, 1002), (2999, 1002), (3000, 3000)):
+            one(lambda ws, code=code: ws.close(code), answer)
         # Fragments are one message; a frame cut off by the end of the connection is none.
         ws = serverproc.WebSocket(self.server, "/log/workspace/g/write")
         ws.send("a", fin=False)

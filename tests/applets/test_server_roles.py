@@ -79,9 +79,14 @@ POST   /workspace/{w}/metadata                401 403  403 403  403 403  200 403
 GET    /workspace-template                    401 200  403 403  403 403  403 403
 PUT    /workspace-template                    401 400  403 403  403 403  403 403
 GET    /workspace-template/default/x          401 404  403 403  403 403  403 403
+GET    /workspace-template/prebuild           401 200  403 403  403 403  403 403
 GET    /workspace-template/x                  401 404  403 403  403 403  403 403
 DELETE /workspace-template/x                  401 404  403 403  403 403  403 403
 PATCH  /workspace-template/x/set-default      401 500  403 403  403 403  403 403
+GET    /workspace-template/x/prebuild         401 404  403 403  403 403  403 403
+PUT    /workspace-template/x/prebuild         401 501  403 403  403 403  403 403
+GET    /workspace-template/x/prebuild/y       401 404  403 403  403 403  403 403
+DELETE /workspace-template/x/prebuild/y       401 404  403 403  403 403  403 403
 GET    /build                                 401 200  403 403  403 403  403 403
 POST   /build                                 401 400  403 403  403 403  403 403
 DELETE /build                                 401 204  403 403  403 403  403 403
@@ -107,11 +112,11 @@ GET    /log/server                            401 400  403 403  403 403  403 403
 GET    /log/runner/{r}                        401 400  400 403  403 403  403 403
 GET    /log/workspace/{w}                     401 400  400 403  403 403  400 403
 GET    /log/target/{t}                        401 400  400 403  400 403  403 403
-GET    /log/build/{b}                         401 400  400 400  403 403  403 403
+GET    /log/build/{b}                         401 404  404 404  403 403  403 403
 GET    /log/runner/{r}/write                  401 400  400 403  403 403  403 403
 GET    /log/workspace/{w}/write               401 400  400 403  403 403  403 403
 GET    /log/target/{t}/write                  401 400  400 403  403 403  403 403
-GET    /log/build/{b}/write                   401 400  400 400  403 403  403 403
+GET    /log/build/{b}/write                   401 404  404 404  403 403  403 403
 
 DELETE /runner/{r}                            401 500  200 403  403 403  403 403
 """
@@ -226,6 +231,35 @@ class Roles(common.Case):
                 check(*cell)
         self.assertEqual(wrong, [])
 
+    def test_the_key_is_looked_at_before_the_body(self):
+        """Each route that takes one: its head alone, a body announced and not sent, is refused at once."""
+        for kind in ("none", "workspace"):
+            for method, path, statuses in rows():
+                want = statuses[kind][1]
+                if method not in ("POST", "PUT") or want not in (401, 403):
+                    continue
+                key = self.keys[kind]
+                s = self.server.socket(20 * common.PATIENCE)
+                s.sendall(f"{method} {path.format(**self.other)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n".encode()
+                          + (f"Authorization: Bearer {key}\r\n" if key else "").encode() + b"\r\n")
+                data = s.recv(4096)
+                self.assertEqual(data.split()[1], str(want).encode(), (method, path))
+                self.assertIn(b"\r\nConnection: close\r\n", data)
+                s.close()
+
+    def test_two_keys_are_none(self):
+        s = self.server.socket()
+        line = f"Authorization: Bearer {self.server.key}\r\n"
+        s.sendall(f"GET /env HTTP/1.1\r\nHost: x\r\n{line}{line}\r\n".encode())
+        self.assertEqual(s.recv(4096).split()[1], b"401")
+
+    def test_head_is_get_without_a_body(self):
+        for path, key in (("/health", None), ("/env", ""), ("/env", None), ("/nothing", ""), ("/env/", "")):
+            get, head = (self.server.call(m, path, key=key) for m in ("GET", "HEAD"))
+            self.assertEqual((head.status, head.body), (get.status, b""), path)
+            self.assertEqual(head.header("Content-Length"), get.header("Content-Length"), path)
+            self.assertEqual(head.header("Location"), get.header("Location"), path)
+
     def test_lists_show_ones_own(self):
         s, key = self.server, self.keys["runner"]
         for path, member in (("/runner", "id"), ("/target", "id"), ("/workspace", "id")):
@@ -298,6 +332,7 @@ class ReferenceKeys(Roles):
     """The old laxity, for those who ask for it: any key does nearly everything, and the log says so."""
     args = ("--reference-keys",)
     test_lists_show_ones_own = test_a_workspace_sees_no_secret_but_its_own = None
+    test_the_key_is_looked_at_before_the_body = None
     test_git_tokens_of_others_on_the_same_host = test_every_route_is_in_the_table = test_key_of_what_is_gone = None
     test_a_build_is_its_claimants = None
 
