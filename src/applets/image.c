@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"image {list | load FILE | save NAME... | remove NAME...}\n"
+	"image {list | pull NAME | load FILE | save NAME... | remove NAME...}\n"
 	"Images of containers on this machine, for workspaces that need no container engine. load reads what `docker save` "
 	"writes, or an OCI layout, as an archive (also compressed; - is standard input) or a directory. save writes an archive "
-	"that Docker loads, to standard output or -o FILE. remove takes names or ids; what no other image and no workspace "
+	"that Docker loads, to standard output or -o FILE. pull asks the registry also for a name that is here; it logs in with what `docker login` keeps. remove takes names or ids; what no other image and no workspace "
 	"needs is deleted.";
 
 #define SHORT_ID 12
@@ -333,27 +333,27 @@ static int remove_images(struct image *i, char **names, int n, struct err *e)
 	return rc;
 }
 
-enum verb { LIST, LOAD, SAVE, REMOVE };
+enum verb { LIST, PULL, LOAD, SAVE, REMOVE };
 
 static enum verb verb_of(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		enum verb verb;
-	} verbs[] = { { "list", LIST }, { "ls", LIST },   { "load", LOAD },
+	} verbs[] = { { "list", LIST }, { "ls", LIST },   { "pull", PULL },    { "load", LOAD },
 		      { "save", SAVE }, { "rm", REMOVE }, { "remove", REMOVE } };
 
 	for (size_t i = 0; argc > 0 && i < ARRAY_LEN(verbs); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].verb;
 	if (argc > 0)
-		opts_misuse(usage, "list, load, save or remove, not \"%s\"", argv[1]);
+		opts_misuse(usage, "list, pull, load, save or remove, not \"%s\"", argv[1]);
 	return LIST;
 }
 
 static const char *verb_name(enum verb v)
 {
-	static const char *const names[] = { "list", "load", "save", "remove" };
+	static const char *const names[] = { "list", "pull", "load", "save", "remove" };
 
 	return names[v];
 }
@@ -361,6 +361,8 @@ static const char *verb_name(enum verb v)
 static int act(struct image *i, enum verb verb, char **names, int n, struct err *e)
 {
 	switch (verb) {
+	case PULL:
+		return image_pull(i, names[0], e);
 	case LOAD:
 		return load_image(i, names[0], e);
 	case SAVE:
@@ -383,7 +385,10 @@ static int image_run(int argc, char **argv)
 		OPT_STR('o', "output", "FILE", &i.output, "save to FILE"),
 		OPT_STR('i', "input", "FILE", &input, "load FILE"),
 		OPT_STR(0, "platform", "OS/ARCH[/VARIANT]", &i.platform,
-		        "the image of an index that is loaded; this machine's if not given"),
+		        "the image of an index that is pulled or loaded; this machine's if not given"),
+		OPT_STR(0, "plain-http", "HOST[:PORT]", &i.plain_http,
+		        "speak to this registry without TLS"),
+		OPT_STR(0, "ca-file", "FILE", &i.ca_file, "CA certificates to trust"),
 		CLI_FORMAT(&format),
 		CLI_CONFIG_DIR(&i.config_dir),
 		OPT_END,
@@ -398,9 +403,10 @@ static int image_run(int argc, char **argv)
 		argv[2] = mem_dup(input); /* as long as the process */
 		n = 1;
 	}
-	if (verb == LIST ? n > 0 : n == 0 || (n > 1 && verb == LOAD))
+	if (verb == LIST ? n > 0 : n == 0 || (n > 1 && (verb == PULL || verb == LOAD)))
 		opts_misuse(usage, "%s takes %s", verb_name(verb),
 		            verb == LIST   ? "no names"
+		            : verb == PULL ? "one name"
 		            : verb == LOAD ? "one FILE, or - for standard input"
 		                           : "at least one name");
 	rc = image_open(&i, &e);
@@ -415,6 +421,6 @@ static int image_run(int argc, char **argv)
 }
 
 const struct applet image_applet = { .name = "image",
-	                             .summary = "load, save, list and remove images",
+	                             .summary = "pull, load, save, list and remove images",
 	                             .run = image_run,
 	                             .aliases = "images" };

@@ -9,7 +9,7 @@
 #define IMAGE_LOCK_MS 30000 /* a removal of images is over by then */
 
 struct image {
-	const char *config_dir, *platform, *output;
+	const char *config_dir, *platform, *output, *plain_http, *ca_file;
 	bool quiet;
 	enum cli_format format;
 	struct config config;
@@ -22,6 +22,7 @@ struct image {
 int image_open(struct image *i, struct err *e);
 void image_close(struct image *i);
 void image_sweep(const struct image *i);
+int image_pull(struct image *i, const char *ref, struct err *e);
 void image_size_text(uint64_t n, char text[24]);
 
 #endif

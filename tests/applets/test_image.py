@@ -12,67 +12,9 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
-from ocicase import Image, digest, directory, entry, hardlink, layer, look, symlink  # noqa: E402
+from ocicase import Image, ImageCase, base, digest, directory, entry, hardlink, layer, look, symlink  # noqa: E402
 
 CAPABILITY = b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"  # cap_net_raw+ep
-
-
-class ImageCase(common.Case):
-    def setUp(self):
-        super().setUp()
-        self.home = self.path("home")
-        os.makedirs(self.home)
-        self.images = self.path("conf", "state", "images")
-
-    def env(self):
-        return common.clean_env(self.home, DAYTONA_RUNNER_CONFIG_DIR=self.path("conf"))
-
-    def image(self, *args, ok=True, **kwargs):
-        done = common.run([common.BIN, "image", *args], env=self.env(), **kwargs)
-        if ok:
-            self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertNotRegex(done.stderr, "Sanitizer|runtime error")
-        return done
-
-    def names(self):
-        return [image["name"] for image in json.loads(self.image("list", "-f", "json").stdout)]
-
-    def lowers(self, image):
-        """The unpacked layers, the uppermost first."""
-        suffix = "" if os.geteuid() == 0 else "-ru"
-        return [os.path.join(self.images, "layers", name.split(":")[1] + suffix, "fs")
-                for name in reversed(image.config["rootfs"]["diff_ids"])]
-
-    def left(self):
-        """What there is in the store beside its directories."""
-        found = []
-        for top, dirs, files in os.walk(self.images):
-            if top.endswith("/layers"):
-                found += dirs
-                dirs.clear()
-            found += [name for name in files if name != "lock"]
-        return found
-
-    def merged(self, image):
-        """The layers as overlayfs shows them."""
-        if os.geteuid() != 0:
-            self.skipTest("only root mounts")
-        mount = self.path("merged")
-        os.makedirs(mount)
-        lower = self.lowers(image)
-        if len(lower) == 1:
-            os.makedirs(self.path("empty"))
-            lower.append(self.path("empty"))
-        done = common.run(["mount", "-t", "overlay", "overlay", "-o", "ro,lowerdir=" + ":".join(lower), mount])
-        if done.returncode != 0:
-            self.skipTest("no overlayfs here: " + done.stderr.strip())
-        self.addCleanup(common.run, ["umount", mount])
-        return mount
-
-
-def base():
-    return [directory("./"), directory("bin"), entry("bin/sh", data=b"#!", mode=0o755), directory("etc"),
-            entry("etc/passwd", data=b"root:x:0:0:root:/root:/bin/sh\n"), directory("tmp", mode=0o1777)]
 
 
 # Images whose unpacked trees must be those of umoci: (name, layers).

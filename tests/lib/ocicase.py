@@ -10,6 +10,8 @@ import stat
 import subprocess
 import tarfile
 
+import common
+
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 MTIME = 1600000000
 ARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "riscv64": "riscv64"}.get(os.uname().machine, "amd64")
@@ -138,3 +140,61 @@ def look(root):
             found[relative] = (oct(st.st_mode), st.st_uid, st.st_gid, 0 if stat.S_ISDIR(st.st_mode) else st.st_size,
                                st.st_mtime_ns, what, attributes, same if st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode) else "")
     return found
+
+
+class ImageCase(common.Case):
+    def setUp(self):
+        super().setUp()
+        self.home = self.path("home")
+        os.makedirs(self.home)
+        self.images = self.path("conf", "state", "images")
+
+    def env(self):
+        return common.clean_env(self.home, DAYTONA_RUNNER_CONFIG_DIR=self.path("conf"))
+
+    def image(self, *args, ok=True, **kwargs):
+        done = common.run([common.BIN, "image", *args], env=self.env(), **kwargs)
+        if ok:
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotRegex(done.stderr, "Sanitizer|runtime error")
+        return done
+
+    def names(self):
+        return [image["name"] for image in json.loads(self.image("list", "-f", "json").stdout)]
+
+    def lowers(self, image):
+        """The unpacked layers, the uppermost first."""
+        suffix = "" if os.geteuid() == 0 else "-ru"
+        return [os.path.join(self.images, "layers", name.split(":")[1] + suffix, "fs")
+                for name in reversed(image.config["rootfs"]["diff_ids"])]
+
+    def left(self):
+        """What there is in the store beside its directories."""
+        found = []
+        for top, dirs, files in os.walk(self.images):
+            if top.endswith("/layers"):
+                found += dirs
+                dirs.clear()
+            found += [name for name in files if name != "lock"]
+        return found
+
+    def merged(self, image):
+        """The layers as overlayfs shows them."""
+        if os.geteuid() != 0:
+            self.skipTest("only root mounts")
+        mount = self.path("merged")
+        os.makedirs(mount)
+        lower = self.lowers(image)
+        if len(lower) == 1:
+            os.makedirs(self.path("empty"))
+            lower.append(self.path("empty"))
+        done = common.run(["mount", "-t", "overlay", "overlay", "-o", "ro,lowerdir=" + ":".join(lower), mount])
+        if done.returncode != 0:
+            self.skipTest("no overlayfs here: " + done.stderr.strip())
+        self.addCleanup(common.run, ["umount", mount])
+        return mount
+
+
+def base():
+    return [directory("./"), directory("bin"), entry("bin/sh", data=b"#!", mode=0o755), directory("etc"),
+            entry("etc/passwd", data=b"root:x:0:0:root:/root:/bin/sh\n"), directory("tmp", mode=0o1777)]

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See pull.h. */
+#include "oci/pull.h"
+
+#include "base/mem.h"
+#include "oci/image_ref.h"
+#include "oci/unpackers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct pull {
+	struct imgstore *s;
+	struct registry *r;
+	const struct platform *p;
+	const struct pull_progress *progress;
+	struct image_ref ref;
+	struct deadline d;
+	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
+	struct manifest m;
+	struct image_config c;
+	uint64_t done, total;
+};
+
+static void say(void *arg, const char *line)
+{
+	const struct pull *p = arg;
+
+	if (p->progress->say)
+		p->progress->say(p->progress->arg, line);
+}
+
+static void came(void *arg, uint64_t bytes)
+{
+	struct pull *p = arg;
+
+	p->done += bytes;
+	if (p->progress->bytes && p->total)
+		p->progress->bytes(p->progress->arg, p->done < p->total ? p->done : p->total,
+		                   p->total);
+}
+
+/* One document by tag or digest, kept as a blob. */
+static int fetch(struct pull *p, const char *what, struct digest *d, struct manifest *m,
+                 struct err *e)
+{
+	struct buf text = { 0 };
+	char *type = NULL;
+	int rc = registry_manifest(p->r, p->ref.path, what, &text, &type, p->d, e);
+
+	if (rc == 0 && (rc = manifest_parse(buf_str(&text), type, p->p, m, e)) < 0)
+		err_wrap(e, "manifest");
+	if (rc == 0)
+		rc = imgstore_put_blob(p->s, buf_str(&text), d, p->d, e);
+	free(type);
+	buf_free(&text);
+	return rc;
+}
+
+static int fetch_manifest(struct pull *p, struct err *e)
+{
+	struct manifest first = { 0 };
+	int rc = fetch(p, *p->ref.digest ? p->ref.digest : p->ref.tag, &p->index, &first, e);
+
+	if (rc == 0 && !first.is_index) {
+		p->digest = p->index;
+		p->m = first;
+		return 0;
+	}
+	if (rc == 0)
+		rc = fetch(p, first.best.digest.text, &p->digest, &p->m, e);
+	if (rc == 0 && p->m.is_index)
+		rc = err_set(e, ERR_PARSE, 0, "an index names another index");
+	manifest_free(&first);
+	return rc;
+}
+
+static int fetch_blob(struct pull *p, const struct blob_ref *ref, struct err *e)
+{
+	struct blob_in *b = NULL;
+	int rc = blob_begin(p->s, &ref->digest, ref->size, &b, p->d, e);
+
+	if (rc < 0 || !b) {
+		if (rc == 0)
+			came(p, (uint64_t)ref->size);
+		return rc;
+	}
+	came(p, blob_have(b));
+	if (blob_have(b) < (uint64_t)ref->size)
+		rc = registry_blob(p->r, p->ref.path, &ref->digest, b, p->d, e);
+	if (rc == 0)
+		rc = blob_commit(b, e);
+	blob_free(b);
+	return rc;
+}
+
+static int fetch_config(struct pull *p, struct err *e)
+{
+	struct stored i = { .name = p->ref.name, .config = p->m.config.digest };
+
+	if (p->m.config.size > CONFIG_MAX)
+		return err_set(e, ERR_LIMIT, 0, "its configuration has %lld bytes",
+		               (long long)p->m.config.size);
+	if (fetch_blob(p, &p->m.config, e) < 0 || images_config(p->s, &i, &p->c, e) < 0)
+		return -1;
+	if (p->c.n_diff_ids != p->m.n_layers)
+		return err_set(e, ERR_PARSE, 0,
+		               "the manifest has %zu layers and the configuration %zu",
+		               p->m.n_layers, p->c.n_diff_ids);
+	return 0;
+}
+
+static int fetch_layers(struct pull *p, struct err *e)
+{
+	struct unpackers u = { .s = p->s, .until = p->d };
+	int rc = 0;
+
+	p->done = 0;
+	for (size_t i = 0; i < p->m.n_layers; i++)
+		p->total += (uint64_t)p->m.layers[i].size;
+	for (size_t i = 0; rc == 0 && i < p->m.n_layers; i++) {
+		rc = fetch_blob(p, &p->m.layers[i], e);
+		if (rc == 0)
+			rc = unpackers_add(&u, &p->m.layers[i].digest, &p->c.diff_ids[i], e);
+	}
+	if (rc == 0)
+		rc = unpackers_wait(&u, e);
+	unpackers_end(&u);
+	return rc;
+}
+
+static int run(struct pull *p, const char *full, bool *changed, struct err *e)
+{
+	struct stored before = { 0 };
+	struct err ignored = { 0 };
+
+	(void)imgstore_find(p->s, full, &before, &ignored);
+	if (fetch_manifest(p, e) < 0 || fetch_config(p, e) < 0 || fetch_layers(p, e) < 0 ||
+	    images_complete(p->s, &p->digest, &p->index, full, p->d, e) < 0) {
+		stored_free(&before);
+		return -1;
+	}
+	*changed = !digest_eq(&before.manifest, &p->digest);
+	stored_free(&before);
+	return 0;
+}
+
+int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
+                const struct platform *platform, const struct pull_progress *progress,
+                bool *changed, struct deadline d, struct err *e)
+{
+	struct pull p = { .s = s, .p = platform, .progress = progress, .d = d };
+	struct registry_options opt = *o;
+	struct buf full = { 0 };
+	int rc = images_full_name(ref, &full, e);
+
+	opt.say = say;
+	opt.came = came;
+	opt.arg = &p;
+	if (rc == 0)
+		rc = image_ref_parse(ref, &p.ref, e);
+	if (rc == 0)
+		rc = registry_open(&p.r, p.ref.domain, &opt, e);
+	if (rc == 0 && (rc = run(&p, buf_cstr(&full), changed, e)) < 0)
+		err_wrap(e, "pull %s", ref);
+	registry_close(p.r);
+	manifest_free(&p.m);
+	image_config_free(&p.c);
+	image_ref_free(&p.ref);
+	buf_free(&full);
+	return rc;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image from its registry into the store, layers unpacked while the next ones arrive. */
+#ifndef OCI_PULL_H
+#define OCI_PULL_H
+
+#include "oci/images.h"
+#include "oci/registry.h"
+
+struct pull_progress {
+	/* A line for a person; may be NULL. */
+	void (*say)(void *arg, const char *line);
+	/* Packed bytes of layers: those that are here, of all. Often; may be NULL. */
+	void (*bytes)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+};
+
+/* o: logins, TLS and where to do without it; its say, came and arg are not used. p: which image of an index. Asks the
+ * registry also if the name is here: a tag moves. *changed: whether the name has another image now. */
+int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
+                const struct platform *p, const struct pull_progress *progress, bool *changed,
+                struct deadline d, struct err *e);
+
+#endif

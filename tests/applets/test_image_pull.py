@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""image pull: against Debian's docker-registry, and against one that logs in, redirects, refuses and breaks off."""
+import base64
+import crypt
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+from fakeregistry import FakeRegistry  # noqa: E402
+from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E402
+
+
+class PullCase(ImageCase):
+    def pull(self, registry, name="app:1", *args, **kwargs):
+        host = registry if isinstance(registry, str) else registry.host
+        return self.image("pull", "--plain-http", host, f"{host}/{name}", *args, **kwargs)
+
+    def write_auth(self, **config):
+        os.makedirs(os.path.join(self.home, ".docker"), exist_ok=True)
+        with open(os.path.join(self.home, ".docker", "config.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
+    @staticmethod
+    def b64(text):
+        return base64.b64encode(text.encode()).decode()
+
+
+def some_image(way="gzip", **kwargs):
+    return Image([layer(base()), layer([entry("data", data=os.urandom(300000)), entry(".wh.tmp")])], way,
+                 {"Env": ["A=B"]}, **kwargs)
+
+
+class Real(PullCase):
+    def registry(self, login=None):
+        if not shutil.which("docker-registry"):
+            self.skipTest("Debian's docker-registry is not installed")
+        folder = self.path("registry")
+        os.mkdir(folder)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        text = (f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+                f"http: {{addr: '127.0.0.1:{port}'}}\n")
+        if login:
+            with open(os.path.join(folder, "htpasswd"), "w", encoding="utf-8") as file:
+                file.write(f"{login[0]}:{crypt.crypt(login[1], crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+            text += f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"
+        with open(os.path.join(folder, "config.yml"), "w", encoding="utf-8") as file:
+            file.write(text)
+        with open(os.path.join(folder, "log"), "wb") as log:
+            process = subprocess.Popen(["docker-registry", "serve", os.path.join(folder, "config.yml")],
+                                       env=common.clean_env(self.tmp), stdout=log, stderr=log)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def up():
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                return False
+        common.wait_for(up, 20, "the registry listens")
+        return f"127.0.0.1:{port}"
+
+    def push(self, host, image, name, tag, login=None):
+        headers = {"Authorization": "Basic " + self.b64(":".join(login))} if login else {}
+        peer = http.client.HTTPConnection(host, timeout=30)
+
+        def call(method, path, body=b"", **more):
+            peer.request(method, path, body, {**headers, **more})
+            reply = peer.getresponse()
+            text = reply.read()
+            self.assertIn(reply.status, (201, 202), text)
+            return reply
+        for what, data in image.blobs.items():
+            if data is not image.manifest:
+                where = call("POST", f"/v2/{name}/blobs/uploads/").getheader("Location")
+                path = where[where.index("/v2/"):]
+                call("PUT", path + ("&" if "?" in path else "?") + "digest=" + what, data,
+                     **{"Content-Type": "application/octet-stream"})
+        call("PUT", f"/v2/{name}/manifests/{tag}", image.manifest,
+             **{"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+        peer.close()
+
+    def check(self, login=None):
+        host = self.registry(login)
+        for way in ("gzip", "zstd", "tar"):
+            if way == "zstd" and not shutil.which("zstd"):
+                continue
+            image = some_image(way)
+            self.push(host, image, f"team/{way}", "1", login)
+            done = self.pull(host, f"team/{way}:1")
+            self.assertEqual(done.stdout, f"Pulled: {host}/team/{way}:1\n")
+            self.assertEqual(self.pull(host, f"team/{way}:1").stdout, f"Up to date: {host}/team/{way}:1\n")
+            self.assertEqual(look(self.lowers(image)[0])["data"][3], 300000)
+            by_digest = f"team/{way}@{image.manifest_ref['digest']}"
+            self.assertIn("Pulled", self.pull(host, by_digest).stdout)
+        return host
+
+    def test_without_login(self):
+        host = self.check()
+        done = self.pull(host, "team/absent:1", ok=False)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
+        self.assertIn("has no team/absent:1 (HTTP 404: manifest unknown)", done.stderr)
+
+    def test_with_login(self):
+        """The login of Docker's command line, and what is said without one."""
+        login = ("alice", 'pw:~\u00e4"\\')
+        host_auth = {}
+        original = self.registry
+
+        def registry(given=None):
+            host = original(given)
+            host_auth["host"] = host
+            done = self.pull(host, "team/gzip:1", ok=False)
+            self.assertIn("wants a user and a password", done.stderr)
+            self.write_auth(auths={host: {"auth": self.b64(f"alice:{login[1]}x")}})
+            self.assertIn("does not give team/gzip:1 to alice (HTTP 401", self.pull(host, "team/gzip:1", ok=False).stderr)
+            self.write_auth(auths={f"https://{host}/v1/": {"auth": self.b64(":".join(login))}})
+            return host
+        self.registry = registry
+        self.check(login)
+
+
+class Fake(PullCase):
+    def setUp(self):
+        super().setUp()
+        self.fake = FakeRegistry(self)
+        self.app = some_image()
+        self.fake.add("app", "1", self.app)
+
+    def test_tokens(self):
+        """Fetched for the scope that is asked for, refreshed when it has run out, with password or identity token."""
+        realm = f"http://{self.fake.host}/token?x=y"
+        for config, token in (
+                ({}, {}),
+                ({"auths": {self.fake.host: {"auth": self.b64("bob:secret password")}}},
+                 {"user": "bob", "password": "secret password"}),
+                ({"auths": {self.fake.host: {"auth": self.b64("bob:"), "identitytoken": "the&refresh token"}}},
+                 {"refresh": "the&refresh token"}),
+                ({"auths": {self.fake.host: {"auth": self.b64("bob:secret password")}}},
+                 {"user": "bob", "password": "secret password", "uses": 1})):
+            with self.subTest(token):
+                self.write_auth(**config)
+                self.fake.token = {"realm": realm, **token}
+                self.fake.tokens.clear()
+                self.pull(self.fake)
+                self.assertGreaterEqual(len(self.fake.tokens), 4 if "uses" in token else 1)
+                self.image("rm", f"{self.fake.host}/app:1")
+                self.assertEqual(self.left(), [])
+        self.write_auth(auths={self.fake.host: {"auth": self.b64("bob:wrong password")}})
+        self.fake.token = {"realm": realm, "user": "bob", "password": "secret password"}
+        done = self.pull(self.fake, ok=False)
+        self.assertRegex(done.stderr, r"token for .*: .* does not give token to bob \(HTTP 401: denied\)\n$")
+        self.assertNotIn("wrong password", done.stderr)
+
+    def test_tokens_only_from_where_it_is_safe(self):
+        other = FakeRegistry(self)
+        self.write_auth(auths={self.fake.host: {"auth": self.b64("bob:pw")}})
+        self.fake.token = {"realm": f"http://localhost:{other.server.server_port}/token", "user": "bob", "password": "pw"}
+        self.assertIn("which is not encrypted", self.pull(self.fake, ok=False).stderr)
+        self.assertEqual(other.requests, [])
+
+    def test_logins_of_others(self):
+        """Those of another host, and of another port of this one, are not sent."""
+        self.write_auth(auths={"127.0.0.1": {"auth": self.b64("a:b")}, "example.test": {"auth": self.b64("c:d")}})
+        self.fake.basic = ("a", "b")
+        self.assertIn("wants a user and a password", self.pull(self.fake, ok=False).stderr)
+        self.assertEqual(set(self.fake.authorizations("/")), {""})
+
+    def test_helpers(self):
+        """A credential helper is asked for the host, by its standard input."""
+        bin_dir = self.path("bin")
+        os.mkdir(bin_dir)
+        helper = os.path.join(bin_dir, "docker-credential-test")
+        with open(helper, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\n[ \"$1\" = get ] || exit 9\nread -r host\necho \"$host\" >>{self.tmp}/asked\n"
+                       f"[ \"$host\" = {self.fake.host} ] || {{ echo 'credentials not found in native keychain'; exit 1; }}\n"
+                       "echo '{\"Username\":\"carol\",\"Secret\":\"helper secret\"}'\n")
+        os.chmod(helper, 0o755)
+        env = {**self.env(), "PATH": bin_dir + ":/usr/bin:/bin"}
+        self.env = lambda: env
+        self.fake.basic = ("carol", "helper secret")
+        for config in ({"credsStore": "test"}, {"credHelpers": {self.fake.host: "test"}, "credsStore": "absent"}):
+            self.write_auth(**config)
+            self.pull(self.fake)
+        with open(self.path("asked"), encoding="ascii") as file:
+            self.assertEqual(file.read().split(), [self.fake.host] * 2)
+        self.write_auth(credsStore="absent")
+        self.assertIn("docker-credential-absent", self.pull(self.fake, ok=False).stderr)
+        self.write_auth(credsStore="../bin/docker-credential-test")
+        self.assertIn("no name of a credential helper", self.pull(self.fake, ok=False).stderr)
+
+    def test_redirects(self):
+        """Blobs may lie elsewhere; nobody there learns who we are."""
+        other = FakeRegistry(self)
+        self.fake.basic, self.fake.blobs_at = ("a", "b"), other
+        self.write_auth(auths={self.fake.host: {"auth": self.b64("a:b")}, other.host: {"auth": self.b64("x:y")}})
+        self.pull(self.fake)
+        self.assertEqual(len(other.requests), 3)
+        self.assertEqual(other.authorizations("/"), [""] * 3)
+        self.assertIn("signature=abc", other.requests[0][1])
+
+        loop = FakeRegistry(self)
+        loop.add("app", "1", self.app)
+        loop.blobs_at = loop
+        self.image("rm", f"{self.fake.host}/app:1")
+        self.assertIn("redirects", self.pull(loop, ok=False).stderr)
+
+    def test_busy(self):
+        """429 is waited for as it asks."""
+        self.fake.fail = [(429, {"Retry_After": "0"}), (503, {"Retry_After": "0"})]
+        done = self.pull(self.fake)
+        self.assertRegex(done.stderr, r"HTTP 429; trying again in 0 s\n(.*\n)*.*HTTP 503; trying again in 0 s\n")
+        self.fake.add("app", "2", some_image())
+        self.fake.fail = [(429, {"Retry_After": "0"})] * 10
+        self.assertIn("answers HTTP 429 to sha256:", self.pull(self.fake, "app:2", ok=False).stderr)
+
+    def test_resumes(self):
+        """A connection that breaks is gone on with, from where it broke; also when the other side only does all."""
+        self.fake.cut_after = [100000, 50000]
+        self.pull(self.fake)
+        self.assertIn(100000, self.fake.seen)
+        self.assertIn(150000, self.fake.seen)
+        self.fake.add("app", "2", some_image())
+        self.fake.cut_after, self.fake.ranges = [100000], False
+        self.pull(self.fake, "app:2")
+        self.assertEqual(self.left_in("tmp"), [])
+
+    def left_in(self, name):
+        return os.listdir(os.path.join(self.images, name))
+
+    def test_wrong_bytes(self):
+        """Other bytes, more, fewer, and other manifests than the digest says: nothing is kept."""
+        for change, text in ((lambda data: b"x" + data[1:], "is not what it should be"),
+                             (lambda data: data + b"x", "more than the"),
+                             (lambda data: data[:-1], "ended after")):
+            self.fake.change = change
+            done = self.pull(self.fake, ok=False)
+            self.assertIn(text, done.stderr)
+            self.assertEqual(self.names(), [])
+            self.assertEqual(self.left_in("layers"), [])
+        self.fake.change = lambda data: data
+        self.pull(self.fake)
+        other = some_image()
+        self.fake.images["app"]["blobs"][self.app.manifest_ref["digest"]] = other.manifest
+        done = self.pull(self.fake, f"app@{self.app.manifest_ref['digest']}", ok=False)
+        self.assertIn("its digest is", done.stderr)
+
+    def test_platforms(self):
+        """Of an index, the image of this machine, or of the one that is asked for."""
+        other = some_image(arch="s390x")
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
+            dict(other.manifest_ref, platform={"os": "linux", "architecture": "s390x"}),
+            dict(self.app.manifest_ref, platform={"os": "linux", "architecture": ARCH})]}
+        whole = some_image()
+        whole.blobs.update(self.app.blobs)
+        whole.blobs.update(other.blobs)
+        whole.manifest_ref = whole.add(json.dumps(index).encode(), index["mediaType"])
+        self.fake.add("multi", "1", whole)
+        self.pull(self.fake, "multi:1")
+        self.assertIn(self.app.config_digest, self.image("list", "-f", "json").stdout)
+        self.pull(self.fake, "multi:1", "--platform", "linux/s390x")
+        self.assertIn(other.config_digest, self.image("list", "-f", "json").stdout)
+        done = self.pull(self.fake, "multi:1", "--platform", "linux/mips", ok=False)
+        self.assertIn(f"there is no image for linux/mips, only for linux/s390x, linux/{ARCH}", done.stderr)
+
+    def test_plain_http_only_where_configured(self):
+        done = self.image("pull", f"{self.fake.host}/app:1", ok=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(self.fake.requests, [])
+
+    def test_killed(self):
+        """Killed while a blob arrives, at several places: the second try goes on, and nothing is left over."""
+        for after in (0, 1, 1000, 200000):
+            with self.subTest(after):
+                self.fake.hold_after = after
+                self.fake.held.clear()
+                self.fake.go.clear()
+                process = subprocess.Popen([common.BIN, "image", "pull", "--plain-http", self.fake.host,
+                                            f"{self.fake.host}/app:1"], env=self.env(), stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL)
+                self.assertTrue(self.fake.held.wait(60))
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                self.fake.hold_after = None
+                self.fake.go.set()
+                self.pull(self.fake)
+                self.assertEqual(self.left_in("tmp"), [])
+                self.image("rm", f"{self.fake.host}/app:1")
+                self.assertEqual(self.left(), [])
+
+    def test_two_at_once(self):
+        """Two pulls of one image bring each blob once."""
+        args = [common.BIN, "image", "pull", "-q", "--plain-http", self.fake.host, f"{self.fake.host}/app:1"]
+        both = [subprocess.Popen(args, env=self.env(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        for process in both:
+            self.assertEqual(process.communicate(timeout=60)[1], "")
+            self.assertEqual(process.returncode, 0)
+        asked = [path for _, path, _, _ in self.fake.requests if "/blobs/" in path]
+        self.assertEqual(len(asked), len(set(asked)))
+        self.assertEqual(self.left_in("tmp"), [])
+
+
+if __name__ == "__main__":
+    common.main()

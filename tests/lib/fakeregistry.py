@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A registry that does what a test wants: tokens, redirects, refusals, connections that break. It notes each request."""
+import base64
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+
+class FakeRegistry:
+    """Serves images (ocicase.Image) by name and tag. Behaviour is set by attributes, before or between requests."""
+
+    def __init__(self, case):
+        self.images, self.requests, self.seen = {}, [], []
+        self.basic = None      # (user, password) for all of it
+        self.token = None      # dict: user, password, refresh, uses (requests a token is good for)
+        self.tokens = {}       # token -> uses left
+        self.blobs_at = None   # another FakeRegistry that blobs are redirected to
+        self.fail = []         # (status, headers) for the next requests of blobs
+        self.cut_after = None  # bytes of a blob after which the connection ends, once for each entry
+        self.hold_after = None  # bytes of a blob after which it waits for `go`
+        self.held, self.go = threading.Event(), threading.Event()
+        self.ranges = True
+        self.change = lambda data: data  # what is sent instead of a blob
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):
+                outer.handle(self)
+
+            def do_POST(self):
+                outer.handle(self)
+
+        class Quiet(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # a client that was killed
+
+        self.server = Quiet(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        case.addCleanup(thread.join)
+        case.addCleanup(self.server.server_close)
+        case.addCleanup(self.server.shutdown)
+        case.addCleanup(self.go.set)
+
+    def add(self, name, tag, image):
+        self.images.setdefault(name, {"tags": {}, "blobs": {}})
+        self.images[name]["tags"][tag] = image.manifest_ref["digest"]
+        self.images[name]["blobs"].update(image.blobs)
+
+    def reply(self, h, status, body=b"", **headers):
+        h.send_response(status)
+        for key, value in headers.items():
+            h.send_header(key.replace("_", "-"), value)
+        h.send_header("Content-Length", str(len(body)))
+        h.end_headers()
+        h.wfile.write(body)
+
+    def error(self, h, status, code, **headers):
+        self.reply(h, status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode(), **headers)
+
+    def handle(self, h):
+        body = h.rfile.read(int(h.headers.get("Content-Length") or 0))
+        self.requests.append((h.command, h.path, dict(h.headers), body.decode()))
+        if h.path.startswith("/token"):
+            return self.give_token(h, body)
+        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/?]+)(\?.*)?", h.path)
+        if not match:
+            return self.error(h, 404, "UNSUPPORTED")
+        name, kind, what, _ = match.groups()
+        if not self.allowed(h, name):
+            return None
+        image = self.images.get(name)
+        digest = image and (image["tags"].get(what, what) if kind == "manifests" else what)
+        if not image or digest not in image["blobs"]:
+            return self.error(h, 404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
+        data = image["blobs"][digest]
+        if kind == "manifests":
+            return self.reply(h, 200, data, Content_Type=json.loads(data).get("mediaType", "text/plain") + "; charset=utf-8",
+                              Docker_Content_Digest=digest)
+        return self.send_blob(h, name, digest, data)
+
+    def allowed(self, h, name):
+        given = h.headers.get("Authorization", "")
+        if self.basic:
+            if given == "Basic " + base64.b64encode(":".join(self.basic).encode()).decode():
+                return True
+            self.error(h, 401, "UNAUTHORIZED", WWW_Authenticate='Basic realm="the, \\"registry\\""')
+            return False
+        if not self.token:
+            return True
+        left = self.tokens.get(given.removeprefix("Bearer "), 0)
+        if left > 0:
+            self.tokens[given.removeprefix("Bearer ")] -= 1
+            return True
+        self.error(h, 401, "UNAUTHORIZED",
+                   WWW_Authenticate=f'Negotiate, Bearer realm="{self.token["realm"]}",service="the service",'
+                                    f'scope="repository:{name}:pull"')
+        return False
+
+    def give_token(self, h, body):
+        t = self.token
+        query = dict(urllib.parse.parse_qsl(body.decode() if h.command == "POST" else urllib.parse.urlsplit(h.path).query))
+        want = "Basic " + base64.b64encode(f"{t.get('user')}:{t.get('password')}".encode()).decode()
+        good = (query.get("refresh_token") == t["refresh"] if t.get("refresh")
+                else h.headers.get("Authorization") == want if t.get("user") else True)
+        if not good or query.get("service") != "the service" or not query.get("scope", "").startswith("repository:"):
+            return self.error(h, 401, "DENIED")
+        token = f"token-{len(self.tokens)}-secret"
+        self.tokens[token] = t.get("uses", 1000)
+        return self.reply(h, 200, json.dumps({"access_token" if t.get("refresh") else "token": token}).encode())
+
+    def send_blob(self, h, name, digest, data):
+        if self.blobs_at:
+            other = self.blobs_at
+            other.images.setdefault(name, {"tags": {}, "blobs": {}})["blobs"][digest] = data
+            return self.reply(h, 307, Location=f"http://{other.host}/v2/{name}/blobs/{digest}?signature=abc")
+        if self.fail:
+            status, headers = self.fail.pop(0)
+            return self.error(h, status, "TOOMANYREQUESTS", **headers)
+        data = self.change(data)
+        match = re.fullmatch(r"bytes=(\d+)-", h.headers.get("Range", ""))
+        start = int(match.group(1)) if match and self.ranges else 0
+        self.seen.append(start)
+        h.send_response(206 if match and self.ranges else 200)
+        if match and self.ranges:
+            h.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        h.send_header("Content-Length", str(len(data) - start))
+        h.end_headers()
+        part = data[start:]
+        if self.cut_after and len(part) > self.cut_after[0]:
+            h.wfile.write(part[:self.cut_after.pop(0)])
+            h.close_connection = True
+            return None
+        if self.hold_after is not None and len(part) > self.hold_after:
+            h.wfile.write(part[:self.hold_after])
+            h.wfile.flush()
+            part = part[self.hold_after:]
+            self.held.set()
+            self.go.wait(60)
+        h.wfile.write(part)
+        return None
+
+    def authorizations(self, path):
+        """The field of each request whose path has that in it."""
+        return [headers.get("Authorization", "") for _, where, headers, _ in self.requests if path in where]
