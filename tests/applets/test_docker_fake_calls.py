@@ -42,7 +42,8 @@ class Calls(EngineCase):
         self.assertEqual(body["Image"], IMAGE)
         self.assertEqual(body["User"], "dev")
         self.assertRegex(body["Labels"].pop("daytona.runner.nonce"), "^[0-9a-f]{32}$")
-        self.assertEqual(body["Labels"], dict(LABELS, **{"daytona.runner.id": "c06076b18f00"}))
+        self.assertEqual(body["Labels"], dict(LABELS, **{
+            "daytona.runner.id": "c06076b18f00", "daytona.build.id": "", "daytona.runner.helper": ""}))
         self.assertIn("FOO=a=b=c", body["Env"])
         self.assertNotIn(KEY, request.body.decode())
         host = body["HostConfig"]

@@ -30,7 +30,7 @@ CLI = r"""
 #include <sys/un.h>
 #include <unistd.h>
 static char answer[65536];
-static void call(const char *path, const char *body)
+static void send_(const char *method, const char *path, const char *body)
 {
 	static char out[65536];
 	struct sockaddr_un a = { AF_UNIX, "/var/run/docker.sock" };
@@ -38,13 +38,44 @@ static void call(const char *path, const char *body)
 	size_t n = 0;
 	ssize_t k;
 	connect(s, (struct sockaddr *)&a, sizeof(a));
-	snprintf(out, sizeof(out), "POST %s HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n"
-	         "Content-Length: %zu\r\n\r\n%s", path, strlen(body), body);
+	snprintf(out, sizeof(out), "%s %s HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n"
+	         "Content-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
 	write(s, out, strlen(out));
 	while ((k = read(s, answer + n, sizeof(answer) - 1 - n)) > 0)
 		n += (size_t)k;
 	answer[n] = 0;
 	close(s);
+}
+#define call(path, body) send_("POST", path, body)
+/* An image whose label asks for all that a feature may ask for. */
+static int build(int argc, char **argv)
+{
+	const char *tag = "", *config = "";
+	char path[500], text[4096] = "", *colon;
+	FILE *f;
+	for (int i = 2; i + 1 < argc; i++) {
+		if (!strcmp(argv[i], "--image-name"))
+			tag = argv[i + 1];
+		if (!strcmp(argv[i], "--config"))
+			config = argv[i + 1];
+	}
+	f = fopen(config, "r");
+	if (!f)
+		return 3;
+	fread(text, 1, sizeof(text) - 1, f);
+	fprintf(stderr, "the CLI read %s\n", text);
+	f = fopen("written", "w"); /* beside the checkout's files */
+	fprintf(stderr, "the checkout can be written: %s\n", f ? "yes" : "no");
+	call("/containers/create?name=NAMEb", "{\"Image\":\"IMAGE\",\"Entrypoint\":[\"sleep\",\"1\"]}");
+	colon = strrchr(tag, ':');
+	snprintf(path, sizeof(path), "/commit?container=NAMEb&repo=%.*s&tag=%s", (int)(colon - tag), tag, colon + 1);
+	call(path, "{\"Labels\":{\"daytona.workspace.id\":\"victim\",\"devcontainer.metadata\":\"[{\\\"id\\\":\\\"f\\\","
+	     "\\\"privileged\\\":true,\\\"capAdd\\\":[\\\"SYS_ADMIN\\\"],\\\"securityOpt\\\":[\\\"seccomp=unconfined\\\"],"
+	     "\\\"mounts\\\":[{\\\"type\\\":\\\"bind\\\",\\\"source\\\":\\\"/etc\\\",\\\"target\\\":\\\"/h\\\"},"
+	     "{\\\"type\\\":\\\"volume\\\",\\\"source\\\":\\\"shared\\\",\\\"target\\\":\\\"/v\\\"}]}]\"}}");
+	send_("DELETE", "/containers/NAMEb?force=1", "");
+	printf("{\"outcome\":\"success\",\"imageName\":[\"%s\"]}\n", tag);
+	return 0;
 }
 int main(int argc, char **argv)
 {
@@ -53,6 +84,8 @@ int main(int argc, char **argv)
 	int first = 1;
 	char *at;
 	fprintf(stderr, "the CLI was asked to %s\n", argv[1]);
+	if (!strcmp(argv[1], "build"))
+		return build(argc, argv);
 	for (int i = 2; i + 1 < argc; i++)
 		if (!strcmp(argv[i], "--id-label")) {
 			char *eq = strchr(argv[i + 1], '=');
@@ -114,7 +147,7 @@ class DevContainer(drivecase.DriveCase):
         common.run([*git, "push", "-q", "origin", "HEAD"], check=True)
         return f"file://{repo}"
 
-    def workspace(self, url, image=None, env=None, **changes):
+    def workspace(self, url, image=None, env=None, options='{"Network":"host"}', **changes):
         document = {
             "id": self.id, "name": "app", "image": image or self.tag, "user": "dev", "targetId": TARGET, "labels": None,
             "buildConfig": {},
@@ -124,7 +157,7 @@ class DevContainer(drivecase.DriveCase):
             "apiKey": "a-secret-workspace-key", "metadata": None, "lastJobId": None, "lastJob": None,
             "state": {"name": "creating", "error": None, "updatedAt": "2026-01-01T00:00:00Z"},
             "target": {"id": TARGET, "name": "local", "targetConfigId": "c", "envVars": {}, "default": True,
-                       "targetConfig": {"id": "c", "name": "local", "options": '{"Network":"host"}', "deleted": False,
+                       "targetConfig": {"id": "c", "name": "local", "options": options, "deleted": False,
                                         "providerInfo": {"name": "docker-provider", "agentlessTarget": True}}}}
         document.update(changes)
         path = self.path("workspace.json")
@@ -371,13 +404,7 @@ class DevContainer(drivecase.DriveCase):
         env["B_CONTAINER_REGISTRY_PASSWORD"] = "wrong"
         self.drive(self.workspace(url, image=name, env=env, buildConfig=None), "create").error(self, "unauthorized")
 
-    def test_features_need_the_cli(self):
-        url = self.repository({".devcontainer.json": '{"image":"x","features":{"f":{}}}'})
-        document = self.workspace(url)
-        self.drive(document, "create").error(self, '"features" needs an engine')
-        self.drive(document, "create", DRIVE_BUILDER=self.tag).error(self, '"features" needs the dev container CLI')
-        self.drive(document, "create", DRIVE_BUILDER="127.0.0.1:1/none:1").error(
-            self, '"features" needs the dev container CLI.*127.0.0.1:1/none:1')
+    def cli_image(self):
         if not shutil.which("gcc"):
             self.skipTest("no gcc for a stand-in of the CLI")
         source = CLI.replace("IMAGE", self.tag).replace("NAME", f"dr-cli-{self.id}")
@@ -387,6 +414,53 @@ class DevContainer(drivecase.DriveCase):
         builder = f"dr-test/builder-{os.getpid()}:1"
         dockercase.shell_image(builder, [("bin/devcontainer", self.path("devcontainer"))])
         self.addCleanup(docker, "rmi", "-f", builder, check=False)
+        return builder
+
+    def test_features_need_the_cli(self):
+        url = self.repository({".devcontainer.json": json.dumps({"image": self.tag, "features": {"f": {}}})})
+        document = self.workspace(url)
+        self.drive(document, "create").error(self, '"features" needs an engine')
+        self.drive(document, "create", DRIVE_BUILDER=self.tag).error(self, '"features" needs the dev container CLI')
+        self.drive(document, "create", DRIVE_BUILDER="127.0.0.1:1/none:1").error(
+            self, '"features" needs the dev container CLI.*127.0.0.1:1/none:1')
+
+    def test_features_are_built_in_and_the_container_is_ours(self):
+        """The CLI gets the features and nothing else; what they ask for is decided on like a repository's wish."""
+        url = self.repository({".devcontainer.json": json.dumps({
+            "image": self.tag, "features": {"f": {"version": "1"}}, "privileged": True, "initializeCommand": "touch /x",
+            "runArgs": ["-v", "/:/host", "--pid=host"], "mounts": ["source=/,target=/host,type=bind"],
+            "build": {"options": ["--network=host"]}, "capAdd": ["ALL"], "onCreateCommand": "true"})})
+        document = self.workspace(url)
+        builder = self.cli_image()
+        output = self.drive(document, "create", "start", "condition", DRIVE_BUILDER=builder).ok(self).output
+        self.addCleanup(self.drive, document, "delete", DRIVE_BUILDER=builder)
+        self.assertIn("the CLI was asked to build", output)
+        read = json.loads(output.split("the CLI read ", 1)[1].split("\n", 1)[0])
+        self.assertEqual(read, {"image": self.tag, "features": {"f": {"version": "1"}}})
+        self.assertIn("the checkout can be written: no", output)
+        found = json.loads(docker("inspect", docker("ps", "-q", "--filter", f"label=daytona.workspace.id={self.id}")))
+        self.assertEqual(len(found), 1, "the image's label counts for nothing")
+        host = found[0]["HostConfig"]
+        self.assertEqual((host["Privileged"], host["CapAdd"], host["SecurityOpt"], host["PidMode"], host["Binds"]),
+                         (False, None, None, "", None))
+        mounts = {m["Target"]: m["Source"] for m in host["Mounts"]}
+        self.assertEqual(sorted(mounts), ["/v", "/workspaces/app"])
+        self.assertEqual(mounts["/v"], f"daytona-{len(self.id)}-{self.id}.shared")
+        for named in ("privileged", "capability ALL", "capability SYS_ADMIN", "security option seccomp=unconfined",
+                      "mount of /etc", "mount of /", "runArgs -v", "runArgs --pid"):
+            self.assertIn(f"dev container: {named} is not taken over", output)
+        self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
+        self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")
+        self.assertEqual(docker("volume", "ls", "-q", "--filter", f"name={mounts['/v']}"), "")
+        self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
+
+    def test_compose_is_for_privileged_targets(self):
+        url = self.repository({".devcontainer.json": json.dumps({"dockerComposeFile": "c.yml", "service": "x"}),
+                               "c.yml": "services: {x: {image: x}}\n"})
+        document = self.workspace(url)
+        builder = self.cli_image()
+        self.drive(document, "create", DRIVE_BUILDER=builder).error(self, '"dockerComposeFile" .* Privileged')
+        document = self.workspace(url, options='{"Network":"host","Privileged":true}')
         output = self.drive(document, "create", "start", "condition", DRIVE_BUILDER=builder).ok(self).output
         self.assertIn("the CLI was asked to up", output)
         self.assertNotIn("containerId", output)

@@ -30,7 +30,12 @@ static bool stays(const char *path)
 
 static void visit(struct devcontainer *dc)
 {
-	const struct dc_policy policy = { .say = ignore };
+	const struct docker_options none = { 0 };
+	const struct policy policy = { .options = &none,
+		                       .id = "w",
+		                       .checkout = "/host/app",
+		                       .host_dir = "/host/app",
+		                       .say = ignore };
 	struct spec s = { 0 };
 	struct dc_build b;
 	struct strlist argv;
@@ -39,9 +44,13 @@ static void visit(struct devcontainer *dc)
 	bool has = false;
 
 	dc_fill_spec(dc, &policy, &s);
+	admitted_free(policy_admit(&policy, &s));
 	require(!s.privileged && s.n_mounts > 0);
 	for (size_t i = 0; i < s.n_mounts; i++)
-		require(strcmp(s.mounts[i].type, "bind") != 0 ||
+		require((strcmp(s.mounts[i].type, "volume") == 0 &&
+		         (!*s.mounts[i].source ||
+		          strncmp(s.mounts[i].source, "daytona-1-w.", 12) == 0)) ||
+		        strcmp(s.mounts[i].type, "tmpfs") == 0 ||
 		        (strncmp(s.mounts[i].source, "/host/app", 9) == 0 &&
 		         !strstr(s.mounts[i].source, "/..")));
 	spec_write(&s, &body);

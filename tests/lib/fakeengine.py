@@ -387,6 +387,9 @@ class FakeEngine:
         self.reply(conn, request, 200, {"ID": key, "Running": record["Running"], "ExitCode": record["ExitCode"],
                                         "ProcessConfig": {"entrypoint": command[0], "arguments": command[1:]}})
 
+    def do_volumes(self, conn, request):
+        self.reply(conn, request, 200, {"Volumes": None, "Warnings": None})
+
     def do_volume(self, conn, request, name):
         self.missing(conn, request, "volume")
 
@@ -423,6 +426,7 @@ ROUTES = [
     (r"DELETE /containers/([^/]+)", "do_remove"),
     (r"POST /exec/([^/]+)/start", "do_exec_start"),
     (r"GET /exec/([^/]+)/json", "do_exec_inspect"),
+    (r"GET /volumes", "do_volumes"),
     (r"DELETE /volumes/(.+)", "do_volume"),
     (r"GET /networks", "do_networks"),
 ]

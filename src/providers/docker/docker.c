@@ -240,6 +240,12 @@ static int workspace_info(void *self, const struct workspace_job *w, struct buf 
 	if (docker_use(k, w->ws->target.config.options, e) < 0 || find(k, w->ws, &c, d, e) < 0)
 		return -1;
 	(void)kv_del(&c.labels, LABEL_NONCE);
+	for (size_t i = 0; i < identity_labels_n; i++) {
+		const char *value = kv_get(&c.labels, identity_labels[i]);
+
+		if (value && !*value)
+			(void)kv_del(&c.labels, identity_labels[i]);
+	}
 	kv_to_json(&c.labels, b);
 	container_free(&c);
 	return 0;

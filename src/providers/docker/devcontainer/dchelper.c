@@ -13,8 +13,9 @@
 #define RESULT_MAX 65536
 #define ENGINE_SOCKET "/var/run/docker.sock"
 #define OVERRIDE_DIR "/.daytona-override"
+#define CONFIG_NAME "devcontainer.json"
 
-/* The override file: the configuration with our environment and mount put in, without what would run on the host. */
+/* For compose: the configuration with our environment and mount put in, without what would run on the host. */
 static void write_override(const struct devcontainer *dc, const struct dc_up *u, struct buf *b)
 {
 	struct kv env = { 0 };
@@ -49,37 +50,48 @@ static void write_override(const struct devcontainer *dc, const struct dc_up *u,
 	kv_free(&env);
 }
 
-int dc_helper_result(struct str output, char **container, char **user, struct err *e)
+/* The object that ends the CLI's output, when it says success. */
+static struct json_doc *read_result(struct str output, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	struct err ignored = { 0 };
 	struct json v;
-	int rc = 0;
 
-	*container = NULL;
-	*user = NULL;
 	for (size_t i = output.n; !doc && i-- > 0;)
 		if (output.p[i] == '{')
 			doc = json_parse(str_trim((struct str){ output.p + i, output.n - i }),
 			                 RESULT_MAX, &ignored);
 	v = json_root(doc);
+	if (doc && json_str_is(json_get(v, "outcome"), "success"))
+		return doc;
 	if (!doc || !json_present(json_get(v, "outcome"))) {
-		rc = err_set(e, ERR_PARSE, 0, "the dev container CLI ended without a result");
-	} else if (!json_str_is(json_get(v, "outcome"), "success")) {
+		err_set(e, ERR_PARSE, 0, "the dev container CLI ended without a result");
+	} else {
 		char *message = json_dup_or_empty(json_get(v, "message"));
 		char *more = json_dup_or_empty(json_get(v, "description"));
 
-		rc = err_set(e, ERR_OTHER, 0, "the dev container CLI failed: %s %s", message, more);
+		err_set(e, ERR_OTHER, 0, "the dev container CLI failed: %s %s", message, more);
 		free(message);
 		free(more);
-	} else {
-		*container = json_dup_or_empty(json_get(v, "containerId"));
-		*user = json_dup_or_empty(json_get(v, "remoteUser"));
-		if (!**container)
-			rc = err_set(e, ERR_PARSE, 0, "the dev container CLI named no container");
 	}
 	json_doc_free(doc);
-	return rc;
+	return NULL;
+}
+
+int dc_helper_result(struct str output, char **container, char **user, struct err *e)
+{
+	struct json_doc *doc = read_result(output, e);
+	struct json v = json_root(doc);
+
+	*container = NULL;
+	*user = NULL;
+	if (!doc)
+		return -1;
+	*container = json_dup_or_empty(json_get(v, "containerId"));
+	*user = json_dup_or_empty(json_get(v, "remoteUser"));
+	json_doc_free(doc);
+	return **container ? 0
+	                   : err_set(e, ERR_PARSE, 0, "the dev container CLI named no container");
 }
 
 struct helper {
@@ -128,11 +140,28 @@ static int read_output(struct helper *h, struct deadline d, struct err *e)
 	return rc;
 }
 
-static void add_args(struct helper *h, const struct devcontainer *dc, const struct dc_up *u)
+/* The CLI is root and has the engine's socket: it is handed nothing of the repository's but what the caller writes. */
+static void fill(struct helper *h, const struct devcontainer *dc, const char *builder_image)
+{
+	struct spec *s = &h->s;
+
+	s->image = mem_dup(builder_image);
+	s->user = mem_dup("root");
+	s->workdir = mem_dup(dc->host_dir);
+	s->entry = ENTRY_GIVEN;
+	kv_set(&s->env, "DOCKER_HOST", "unix://" ENGINE_SOCKET);
+	spec_mount(s, "bind", h->k->g.url.path, ENGINE_SOCKET, false);
+}
+
+static void add_up(struct helper *h, const struct devcontainer *dc, const struct dc_up *u,
+                   const char *dir)
 {
 	struct strlist *c = &h->s.command;
 	struct buf config = { 0 };
 
+	fill(h, dc, u->builder_image);
+	spec_mount(&h->s, "bind", dc->host_dir, dc->host_dir, false);
+	spec_mount(&h->s, "bind", dir, OVERRIDE_DIR, true);
 	buf_addf(&config, "%s/%s", dc->host_dir, dc->path);
 	strlist_add(c, "devcontainer");
 	strlist_add(c, "up");
@@ -141,7 +170,7 @@ static void add_args(struct helper *h, const struct devcontainer *dc, const stru
 	strlist_add(c, "--config");
 	strlist_add(c, buf_cstr(&config));
 	strlist_add(c, "--override-config");
-	strlist_add(c, OVERRIDE_DIR "/devcontainer.json");
+	strlist_add(c, OVERRIDE_DIR "/" CONFIG_NAME);
 	for (size_t i = 0; u->labels[i]; i++) {
 		strlist_add(c, "--id-label");
 		strlist_add(c, u->labels[i]);
@@ -154,42 +183,70 @@ static void add_args(struct helper *h, const struct devcontainer *dc, const stru
 	buf_free(&config);
 }
 
-static void fill(struct helper *h, const struct devcontainer *dc, const struct dc_up *u,
-                 const char *override_dir)
+/* The image with the repository's features on it: no mounts, arguments, privileges, commands or build options reach the CLI;
+ * what the features themselves ask for comes back in the image's label, and goes through the policy. */
+static void write_features(const struct devcontainer *dc, const char *image, struct buf *b)
 {
-	struct spec *s = &h->s;
+	static const char *const keys[] = { "features", "overrideFeatureInstallOrder", "remoteUser",
+		                            "containerUser" };
 
-	s->image = mem_dup(u->builder_image);
-	s->user = mem_dup("root");
-	s->workdir = mem_dup(dc->host_dir);
-	s->entry = ENTRY_GIVEN;
-	kv_set(&s->env, "DOCKER_HOST", "unix://" ENGINE_SOCKET);
-	kv_set(&s->labels, LABEL_HELPER, u->resource_id);
-	kv_set(&s->labels, LABEL_RUNNER, h->k->env->runner_id);
-	spec_mount(s, "bind", h->k->g.url.path, ENGINE_SOCKET, false);
-	spec_mount(s, "bind", dc->host_dir, dc->host_dir, false);
-	spec_mount(s, "bind", override_dir, OVERRIDE_DIR, true);
-	add_args(h, dc, u);
+	jw_obj(b);
+	jw_kstr(b, "image", image);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct json v = json_get(dc->root, keys[i]);
+
+		if (!json_present(v))
+			continue;
+		jw_key(b, keys[i]);
+		jw_raw(b, json_raw(v));
+	}
+	jw_obj_end(b);
+}
+
+/* The file is mounted over the repository's own, beside which local features lie; the checkout can only be read. */
+static void add_build(struct helper *h, const struct devcontainer *dc, const struct dc_plan *p,
+                      const char *dir)
+{
+	struct strlist *c = &h->s.command;
+	struct buf config = { 0 }, ours = { 0 };
+
+	fill(h, dc, p->builder_image);
+	buf_addf(&config, "%s/%s", dc->host_dir, dc->path);
+	buf_addf(&ours, "%s/" CONFIG_NAME, dir);
+	spec_mount(&h->s, "bind", dc->host_dir, dc->host_dir, true);
+	spec_mount(&h->s, "bind", buf_cstr(&ours), buf_cstr(&config), true);
+	strlist_add(c, "devcontainer");
+	strlist_add(c, "build");
+	strlist_add(c, "--workspace-folder");
+	strlist_add(c, dc->host_dir);
+	strlist_add(c, "--config");
+	strlist_add(c, buf_cstr(&config));
+	strlist_add(c, "--image-name");
+	strlist_add(c, p->tag);
+	buf_free(&config);
+	buf_free(&ours);
 }
 
 /* A leftover has our label: the name is free again after its removal. */
-static int make(struct helper *h, const char *name, struct deadline d, struct err *e)
+static int make(struct helper *h, const char *resource, struct deadline d, struct err *e)
 {
 	struct container old;
 	struct err none = { 0 };
-	struct buf body = { 0 };
+	struct buf name = { 0 };
+	struct admitted *a = docker_admit_helper(h->k, resource, &h->s);
 	bool is = false;
 	int rc;
 
-	if (container_inspect(&h->k->g, name, &old, d, &none) == 0 &&
-	    identity_is(h->k, &old.labels, old.image_id, LABEL_HELPER,
-	                kv_get(&h->s.labels, LABEL_HELPER), &is, d, &none) == 0 &&
+	buf_addf(&name, "daytona-devcontainer-%s", resource);
+	if (container_inspect(&h->k->g, buf_cstr(&name), &old, d, &none) == 0 &&
+	    identity_is(h->k, &old.labels, old.image_id, LABEL_HELPER, resource, &is, d, &none) ==
+	            0 &&
 	    is)
 		(void)container_remove(&h->k->g, old.id, d, &none);
 	container_free(&old);
-	spec_write(&h->s, &body);
-	rc = container_create(&h->k->g, name, buf_str(&body), &h->id, d, e);
-	buf_wipe(&body);
+	rc = container_create(&h->k->g, buf_cstr(&name), a, &h->id, d, e);
+	admitted_free(a);
+	buf_free(&name);
 	return rc;
 }
 
@@ -213,53 +270,101 @@ static int run(struct helper *h, const char *key, struct deadline d, struct err 
 	return rc;
 }
 
-int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
-                 char **container, char **user, struct deadline d, struct err *e)
+int dc_helper_check(struct docker *k, const struct devcontainer *dc, const char *key,
+                    const char *image, const struct registries *regs, struct deadline d,
+                    struct err *e)
 {
-	struct helper h = { .k = k };
-	const char *key = dc_foreign_key(dc);
-	char *dir = path_join(u->work_dir, ".override"),
-	     *file = path_join(dir, "devcontainer.json");
-	struct buf text = { 0 }, name = { 0 };
-	struct err ignored = { 0 };
-	int rc;
-
-	*container = NULL;
-	*user = NULL;
-	if (!k->g.local || strcmp(k->g.url.scheme, "unix") != 0 || !u->builder_image ||
-	    !*u->builder_image)
-		rc = err_set(
+	if (!k->g.local || strcmp(k->g.url.scheme, "unix") != 0 || !image || !*image)
+		return err_set(
 			e, ERR_UNSUPPORTED, 0,
 			"%s: \"%s\" needs an engine on the runner's host and a builder image with "
 			"the dev container CLI",
 			dc->path, key);
-	else if ((rc = image_ensure(&k->g, &k->opt, u->builder_image, u->registries, NULL, d, e)) <
-	         0)
-		err_wrap(e, "\"%s\" needs the dev container CLI of the Server's builder image",
-		         key);
-	write_override(dc, u, &text);
+	if (image_ensure(&k->g, &k->opt, image, regs, NULL, d, e) < 0)
+		return err_wrap(
+			e, "\"%s\" needs the dev container CLI of the Server's builder image", key);
+	return 0;
+}
+
+/* text is the configuration that the CLI gets, in dir. */
+static int run_cli(struct helper *h, const char *resource, const char *key, const char *dir,
+                   const struct buf *text, struct deadline d, struct err *e)
+{
+	char *file = path_join(dir, CONFIG_NAME);
+	struct err ignored = { 0 };
+	int rc = file_mkdirs(dir, 0700, e);
+
 	if (rc == 0)
-		rc = file_mkdirs(dir, 0700, e);
+		rc = file_replace(file, 0600, buf_str(text), e);
 	if (rc == 0)
-		rc = file_replace(file, 0600, buf_str(&text), e);
+		rc = make(h, resource, d, e);
+	if (rc == 0)
+		rc = run(h, key, d, e);
+	if (h->id)
+		(void)container_remove(&h->k->g, h->id, d, &ignored);
+	(void)file_remove_tree(dir, &ignored); /* it may hold the workspace's variables */
+	free(file);
+	return rc;
+}
+
+static void helper_free(struct helper *h)
+{
+	spec_free(&h->s);
+	buf_free(&h->result);
+	free(h->id);
+}
+
+int dc_helper_features(struct docker *k, const struct devcontainer *dc, const struct dc_plan *p,
+                       const char *image, struct deadline d, struct err *e)
+{
+	struct helper h = { .k = k };
+	char *dir = path_join(p->work_dir, ".override");
+	struct buf text = { 0 };
+	struct json_doc *result = NULL;
+	int rc;
+
+	write_features(dc, image, &text);
+	add_build(&h, dc, p, dir);
+	rc = run_cli(&h, p->id, "features", dir, &text, d, e);
 	if (rc == 0) {
-		fill(&h, dc, u, dir);
-		buf_addf(&name, "daytona-devcontainer-%s", u->resource_id);
-		rc = make(&h, buf_cstr(&name), d, e);
+		result = read_result(buf_str(&h.result), e);
+		rc = result ? 0 : -1;
+	}
+	json_doc_free(result);
+	helper_free(&h);
+	buf_free(&text);
+	free(dir);
+	return rc < 0 ? err_wrap(e, "dev container %s", dc->path) : 0;
+}
+
+int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
+                 char **container, char **user, struct deadline d, struct err *e)
+{
+	static const char key[] = "dockerComposeFile";
+	struct helper h = { .k = k };
+	char *dir = path_join(u->work_dir, ".override");
+	struct buf text = { 0 };
+	int rc;
+
+	*container = NULL;
+	*user = NULL;
+	if (k->opt.privileged)
+		rc = dc_helper_check(k, dc, key, u->builder_image, u->registries, d, e);
+	else
+		rc = err_set(
+			e, ERR_UNSUPPORTED, 0,
+			"\"%s\" can ask for anything on the engine's host, so it needs a target with the option "
+			"Privileged",
+			key);
+	if (rc == 0) {
+		write_override(dc, u, &text);
+		add_up(&h, dc, u, dir);
+		rc = run_cli(&h, u->resource_id, key, dir, &text, d, e);
 	}
 	if (rc == 0)
-		rc = run(&h, key, d, e);
-	if (rc == 0)
 		rc = dc_helper_result(buf_str(&h.result), container, user, e);
-	if (h.id)
-		(void)container_remove(&k->g, h.id, d, &ignored);
-	(void)file_remove_tree(dir, &ignored); /* it holds the workspace's variables */
-	spec_free(&h.s);
-	buf_free(&h.result);
+	helper_free(&h);
 	buf_wipe(&text);
-	buf_free(&name);
-	free(h.id);
 	free(dir);
-	free(file);
 	return rc < 0 ? err_wrap(e, "dev container %s", dc->path) : 0;
 }

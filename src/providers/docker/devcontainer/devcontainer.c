@@ -2,6 +2,7 @@
 /* Reading of dev container configurations, see devcontainer.h. */
 #include "providers/docker/devcontainer/devcontainer.h"
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -22,17 +23,42 @@ static char *dc_path(const char *base, const char *path)
 	return buf_take(&b);
 }
 
-/* Whether checkout/path, with links followed, is still in the checkout. */
+char *dc_resolve(const char *checkout, const char *path)
+{
+	char *full = path_join(checkout, path), *inside = NULL;
+	char root[PATH_MAX], real[PATH_MAX];
+
+	if (realpath(checkout, root) && realpath(full, real)) {
+		size_t n = strlen(root);
+
+		if (strncmp(root, real, n) == 0 && (real[n] == '/' || !real[n]))
+			inside = mem_dup(real[n] ? real + n + 1 : "");
+	}
+	free(full);
+	return inside;
+}
+
 static bool is_inside(const char *checkout, const char *path)
 {
-	char *full = path_join(checkout, path);
-	char root[PATH_MAX], real[PATH_MAX];
-	bool ok = realpath(checkout, root) && realpath(full, real) &&
-	          strncmp(root, real, strlen(root)) == 0 &&
-	          (real[strlen(root)] == '/' || !real[strlen(root)]);
+	char *inside = dc_resolve(checkout, path);
 
-	free(full);
-	return ok;
+	free(inside);
+	return inside != NULL;
+}
+
+/* A link that is put there after the look is not followed. */
+int dc_read(const char *checkout, const char *path, struct buf *text, struct err *e)
+{
+	char *inside = dc_resolve(checkout, path);
+	int root = -1, rc = -1;
+
+	if (!inside)
+		err_set(e, ERR_NOT_FOUND, 0, "the repository has no file \"%.200s\"", path);
+	else if ((root = beneath_root(checkout, e)) >= 0)
+		rc = beneath_read(root, inside, DC_FILE_MAX, text, e);
+	fd_close(&root);
+	free(inside);
+	return rc;
 }
 
 char *dc_detect(const char *checkout, const char *given, struct err *e)
@@ -94,22 +120,17 @@ int dc_parse(struct devcontainer *dc, struct str text, const char *path, const c
 int dc_load(struct devcontainer *dc, const char *checkout, const char *path, const char *host_dir,
             const char *name, const char *id, struct err *e)
 {
-	char *full = path_join(checkout, path);
 	struct buf text = { 0 };
 	int rc = -1;
 
 	*dc = (struct devcontainer){ 0 };
-	if (!is_inside(checkout, path))
-		err_set(e, ERR_NOT_FOUND, 0, "the repository has no dev container file \"%.200s\"",
-		        path);
-	else if (file_read(full, DC_FILE_MAX, &text, e) == 0)
+	if (dc_read(checkout, path, &text, e) == 0)
 		rc = dc_parse(dc, buf_str(&text), path, host_dir, name, id, e);
 	if (rc == 0) {
 		free(dc->checkout);
 		dc->checkout = mem_dup(checkout);
 	}
 	buf_free(&text);
-	free(full);
 	return rc;
 }
 
@@ -143,13 +164,14 @@ void dc_set_metadata(struct devcontainer *dc, const char *label)
 	dc->layers[dc->n_layers++] = dc->root;
 }
 
-const char *dc_foreign_key(const struct devcontainer *dc)
+bool dc_is_compose(const struct devcontainer *dc)
 {
-	if (json_present(json_get(dc->root, "dockerComposeFile")))
-		return "dockerComposeFile";
-	if (json_len(json_get(dc->root, "features")) > 0)
-		return "features";
-	return NULL;
+	return json_present(json_get(dc->root, "dockerComposeFile"));
+}
+
+bool dc_has_features(const struct devcontainer *dc)
+{
+	return json_len(json_get(dc->root, "features")) > 0;
 }
 
 static const char *base_name(const char *path)

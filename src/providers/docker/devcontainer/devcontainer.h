@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "providers/docker/engine/images.h"
+#include "providers/docker/engine/policy.h"
 #include "providers/docker/engine/spec.h"
 
 #define DC_FILE_MAX (1u << 20)
@@ -30,6 +31,12 @@ struct devcontainer {
 		*container_env; /* for ${containerEnv:…}; NULL before there is a container */
 };
 
+/* Where checkout/path, with links followed, lies in the checkout: a path without links, "" for all of it. NULL: it leads out,
+ * or is not there. Caller frees. */
+char *dc_resolve(const char *checkout, const char *path);
+/* Reads a regular file of the checkout, with links that stay in it followed; whatever else is there is refused. ERR_NOT_FOUND,
+ * ERR_DENIED, ERR_LIMIT. */
+int dc_read(const char *checkout, const char *path, struct buf *text, struct err *e);
 /* Relative path of the configuration in a checkout: given (checked), or one of the two usual places. NULL with e
  * untouched when there is none; NULL with e set when given is missing or leads out of the checkout. Caller frees. */
 char *dc_detect(const char *checkout, const char *given, struct err *e);
@@ -43,8 +50,9 @@ void dc_free(struct devcontainer *dc);
 /* Takes the image's metadata label into account. Bad ones are ignored. */
 void dc_set_metadata(struct devcontainer *dc, const char *label);
 
-/* Key that we cannot carry out ourselves, or NULL. */
-const char *dc_foreign_key(const struct devcontainer *dc);
+/* What the dev container CLI is needed for: to bring containers up, and to build an image with features. */
+bool dc_is_compose(const struct devcontainer *dc);
+bool dc_has_features(const struct devcontainer *dc);
 /* Appends s with ${…} replaced; unknown variables stay. */
 void dc_expand(const struct devcontainer *dc, struct str s, struct buf *out);
 /* Expanded string of v; NULL if it is none. Caller frees. */
@@ -68,13 +76,8 @@ int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build,
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
 void dc_build_free(struct dc_build *b);
 
-/* Fills user, environment, labels, mounts and what runArgs may say. say(arg, text): what was not taken. */
-struct dc_policy {
-	bool privileged; /* the target allows it: so anything goes */
-	bool host_mounts;
-	void (*say)(void *arg, const char *text);
-	void *arg;
-};
-void dc_fill_spec(const struct devcontainer *dc, const struct dc_policy *p, struct spec *s);
+/* Fills in user, environment, labels, mounts, runArgs and what the image's metadata asks for; policy_admit decides on it.
+ * p says what has no place in a spec. */
+void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct spec *s);
 
 #endif

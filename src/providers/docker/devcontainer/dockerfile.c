@@ -7,6 +7,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "providers/docker/devcontainer/devcontainer.h"
 #include "providers/docker/devcontainer/dockerignore.h"
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/internal.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX_BYTES (1u << 20)
 #define OUTSIDE_NAME ".daytona.Dockerfile" /* a Dockerfile that lies outside of its context */
 
 struct context {
@@ -55,26 +55,31 @@ static int fill(void *arg, struct buf *b, struct err *e)
 	return tar_tree_fill(c->tree, b, e);
 }
 
-static int read_ignore(struct context *c, const char *dir, const char *dockerfile, struct err *e)
+/* "Dockerfile.dockerignore" before ".dockerignore" of the context; neither is no error. */
+static int read_ignore(struct context *c, const char *checkout, const char *context,
+                       const char *dockerfile, struct err *e)
 {
 	struct buf path = { 0 }, text = { 0 };
 	int rc;
 
 	buf_addf(&path, "%s.dockerignore", dockerfile);
-	rc = file_read(buf_cstr(&path), FILE_MAX_BYTES, &text, e);
+	rc = dc_read(checkout, buf_cstr(&path), &text, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
 		buf_reset(&path);
-		buf_addf(&path, "%s/.dockerignore", dir);
-		rc = file_read(buf_cstr(&path), FILE_MAX_BYTES, &text, e);
+		buf_addf(&path, "%s%s.dockerignore", context, *context ? "/" : "");
+		rc = dc_read(checkout, buf_cstr(&path), &text, e);
 	}
 	if (rc == 0 && dockerignore_parse(&c->ignore, buf_str(&text), e) < 0)
-		rc = err_wrap(e, ".dockerignore");
+		rc = -1;
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = 0;
 	}
-	buf_free(&path);
 	buf_free(&text);
+	if (rc < 0)
+		err_wrap(e, "%s", buf_cstr(&path));
+	buf_free(&path);
 	return rc;
 }
 
@@ -142,30 +147,43 @@ static int send(struct docker *k, struct context *c, const char *path,
 	return rc;
 }
 
-int build_image(struct docker *k, const char *context, const char *dockerfile, const char *tag,
-                const char *target, const struct kv *args, const struct strlist *cache_from,
-                const struct registries *regs, struct deadline d, struct err *e)
+static const char *within(const char *path, const char *dir)
 {
-	size_t n = strlen(context);
+	size_t n = strlen(dir);
+
+	if (!n)
+		return path;
+	return strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
+}
+
+int build_image(struct docker *k, const char *checkout, const char *context, const char *dockerfile,
+                const char *tag, const char *target, const struct kv *args,
+                const struct strlist *cache_from, const struct registries *regs, struct deadline d,
+                struct err *e)
+{
+	char *dir = dc_resolve(checkout, context), *file = dc_resolve(checkout, dockerfile),
+	     *root = NULL;
 	struct context c = { 0 };
-	char *root = mem_dup(context);
-	struct tar_tree_options o = {
-		.root = root, .prefix = "", .uid = 0, .gid = 0, .skip = skip
-	};
+	struct tar_tree_options o = { .prefix = "", .uid = 0, .gid = 0, .skip = skip };
 	struct buf path = { 0 };
 	int rc = 0;
 
-	while (n > 1 && root[n - 1] == '/')
-		root[--n] = '\0';
-	if (strncmp(dockerfile, root, n) == 0 && dockerfile[n] == '/') {
-		c.dockerfile = dockerfile + n + 1;
-	} else {
+	if (!dir || !file)
+		rc = err_set(e, ERR_NOT_FOUND, 0, "the repository has no \"%.200s\"",
+		             dir ? dockerfile : context);
+	if (rc == 0)
+		c.dockerfile = within(file, dir);
+	if (rc == 0 && !c.dockerfile) {
 		c.dockerfile = OUTSIDE_NAME;
-		rc = file_read(dockerfile, FILE_MAX_BYTES, &c.outside, e);
+		rc = dc_read(checkout, file, &c.outside, e);
 	}
 	if (rc == 0)
-		rc = read_ignore(&c, root, dockerfile, e);
+		rc = read_ignore(&c, checkout, dir, file, e);
 	if (rc == 0) {
+		root = path_join(checkout, dir);
+		if (!*dir)
+			root[strlen(root) - 1] = '\0'; /* the slash */
+		o.root = root;
 		o.skip_arg = &c;
 		c.tree = tar_tree_new(&o);
 		write_path(&path, &c, tag, target, args, cache_from);
@@ -177,5 +195,7 @@ int build_image(struct docker *k, const char *context, const char *dockerfile, c
 	buf_free(&c.outside);
 	buf_free(&path);
 	free(root);
+	free(dir);
+	free(file);
 	return rc < 0 ? err_wrap(e, "build image %s", tag) : 0;
 }

@@ -224,18 +224,22 @@ static bool is_there(struct engine *g, const char *ref, struct deadline d)
 	return rc == 0 || e.kind != ERR_NOT_FOUND;
 }
 
-int container_create(struct engine *g, const char *name, struct str body, char **id,
+int container_create(struct engine *g, const char *name, const struct admitted *a, char **id,
                      struct deadline d, struct err *e)
 {
 	struct deadline until = deadline_min(d, deadline_in_ms(g->call_ms));
 	struct json_doc *doc = NULL;
 	struct buf path = { 0 };
+	struct str body;
 	int rc;
 
 	*id = NULL;
 	buf_adds(&path, "/containers/create?name=");
 	buf_add_urlenc(&path, str_of(name));
 	for (;;) {
+		rc = admitted_body(a, &body, e);
+		if (rc < 0)
+			break;
 		rc = engine_call_ms(g, "POST", buf_cstr(&path), body, &doc, 4 * g->call_ms, d, e);
 		/* The engine may still be at a call of a job that was killed, and holds its name. */
 		if (rc == 0 || e->code != 409 || is_there(g, name, d) || deadline_passed(until))

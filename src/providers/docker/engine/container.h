@@ -4,16 +4,8 @@
 #define PROVIDERS_DOCKER_ENGINE_CONTAINER_H
 
 #include "providers/docker/engine/engine.h"
-
-#define LABEL_TARGET "daytona.target.id"
-#define LABEL_WORKSPACE "daytona.workspace.id"
-#define LABEL_REPOSITORY "daytona.workspace.repository.url"
-#define LABEL_RUNNER "daytona.runner.id"
-#define LABEL_BUILD "daytona.build.id"
-#define LABEL_HELPER "daytona.runner.helper" /* on what we make for a moment: id of its resource */
-#define LABEL_NONCE "daytona.runner.nonce"   /* random, made with the record of the workspace */
-#define LABEL_COMPOSE_PROJECT "com.docker.compose.project"
-#define LABEL_COMPOSE_DIR "com.docker.compose.project.working_dir"
+#include "providers/docker/engine/labels.h"
+#include "providers/docker/engine/policy.h"
 
 enum container_state {
 	CS_UNKNOWN,
@@ -66,8 +58,9 @@ void container_list_free(struct container_list *l);
 int container_list(struct engine *g, const char *const *labels, size_t n,
                    struct container_list *out, struct deadline d, struct err *e);
 
-/* *id: caller frees. A holder of the name: e->code is 409; one that cannot be seen is waited for a while. body: JSON. */
-int container_create(struct engine *g, const char *name, struct str body, char **id,
+/* *id: caller frees. A holder of the name: e->code is 409; one that cannot be seen is waited for a while.
+ * ERR_DENIED: what was admitted has been replaced since. */
+int container_create(struct engine *g, const char *name, const struct admitted *a, char **id,
                      struct deadline d, struct err *e);
 /* Starts (running already is success) and waits until it runs. One that ends at once is an error with its exit status. */
 int container_start(struct engine *g, const char *id, struct deadline d, struct err *e);

@@ -25,6 +25,14 @@ void strlist_free(struct strlist *l)
 	*l = (struct strlist){ 0 };
 }
 
+void mount_spec_free(struct mount_spec *m)
+{
+	free(m->type);
+	free(m->source);
+	free(m->target);
+	*m = (struct mount_spec){ 0 };
+}
+
 void spec_free(struct spec *s)
 {
 	free(s->hostname);
@@ -41,13 +49,20 @@ void spec_free(struct spec *s)
 	strlist_free(&s->extra_hosts);
 	strlist_free(&s->dns);
 	strlist_free(&s->tmpfs);
-	for (size_t i = 0; i < s->n_mounts; i++) {
-		free(s->mounts[i].type);
-		free(s->mounts[i].source);
-		free(s->mounts[i].target);
-	}
+	for (size_t i = 0; i < s->n_mounts; i++)
+		mount_spec_free(&s->mounts[i]);
 	free(s->mounts);
 	*s = (struct spec){ 0 };
+}
+
+void spec_ask_mount(struct spec *s, const struct mount_spec *m)
+{
+	s->mounts = mem_realloc(s->mounts, (s->n_mounts + 1) * sizeof(*s->mounts));
+	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(m->type),
+		                                        .source = mem_dup(m->source ? m->source
+		                                                                    : ""),
+		                                        .target = mem_dup(m->target),
+		                                        .read_only = m->read_only };
 }
 
 void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
@@ -57,7 +72,8 @@ void spec_mount(struct spec *s, const char *type, const char *source, const char
 	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(type),
 		                                        .source = mem_dup(source),
 		                                        .target = mem_dup(target),
-		                                        .read_only = read_only };
+		                                        .read_only = read_only,
+		                                        .own = true };
 }
 
 void spec_apply_options(struct spec *s, const struct docker_options *o)
@@ -202,6 +218,15 @@ void spec_write(const struct spec *s, struct buf *b)
 		jw_kstr(b, "WorkingDir", s->workdir);
 	write_env(b, &s->env);
 	write_entry(b, s);
+	if (s->no_healthcheck) {
+		jw_key(b, "Healthcheck");
+		jw_obj(b);
+		jw_key(b, "Test");
+		jw_arr(b);
+		jw_str(b, STR_LIT("NONE"));
+		jw_arr_end(b);
+		jw_obj_end(b);
+	}
 	jw_key(b, "Labels");
 	kv_to_json(&s->labels, b);
 	jw_kint(b, "StopTimeout", STOP_TIMEOUT_S); /* Podman's default is to kill at once */

@@ -25,7 +25,9 @@ struct mount_spec {
 	char *type; /* "bind", "volume", "tmpfs" */
 	char *source, *target;
 	bool read_only;
+	bool own; /* the runner's own decision; else it was asked for, see policy.h */
 };
+void mount_spec_free(struct mount_spec *m);
 
 enum spec_entry {
 	ENTRY_PROGRAM, /* ours, see PROGRAM_PATH */
@@ -45,13 +47,18 @@ struct spec {
 	char *network;
 	int64_t nano_cpus, memory_bytes, shm_bytes;
 	bool privileged, init;
+	bool no_healthcheck; /* the image's is not run; set by the policy */
 };
 
 void spec_free(struct spec *s);
+/* A mount of our own. */
 void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
                 bool read_only);
+/* What a repository or an image asks for; m's strings are copied. */
+void spec_ask_mount(struct spec *s, const struct mount_spec *m);
 /* Takes over what the target's options say: privileges, limits, network, hosts. */
 void spec_apply_options(struct spec *s, const struct docker_options *o);
+/* The body. Only what policy_admit has seen is given to an engine. */
 void spec_write(const struct spec *s, struct buf *b);
 
 #endif

@@ -122,31 +122,29 @@ static int prepare(struct building *x, struct deadline d, struct err *e)
 	return 0;
 }
 
-static void say(void *arg, const char *text)
-{
-	const struct docker *k = arg;
-
-	provider_logf(k->env, "%s", text);
-}
-
-static void fill_spec(struct building *x, const struct devcontainer *dc, struct spec *s)
+/* The container that commands run in; what of it may be is up to the policy. */
+static struct admitted *admit(struct building *x, const struct devcontainer *dc, struct spec *s)
 {
 	struct docker *k = x->k;
-	const struct dc_policy policy = { .privileged = k->opt.privileged,
-		                          .host_mounts = k->opt.host_mounts,
-		                          .say = say,
-		                          .arg = k };
+	struct kv identity = { 0 };
+	struct policy policy = docker_policy(k, POLICY_BUILD, x->b->build->id, &identity);
+	struct admitted *a;
 	struct buf why = { 0 };
 
+	kv_set(&identity, LABEL_BUILD, x->b->build->id);
+	kv_set(&identity, LABEL_RUNNER, k->env->runner_id);
+	policy.checkout = x->checkout;
+	policy.host_dir = x->checkout;
 	spec_apply_options(s, &k->opt);
 	s->entry = delivery_program(k, &why) ? ENTRY_PROGRAM : ENTRY_SLEEP;
 	dc_fill_spec(dc, &policy, s);
 	if (s->entry == ENTRY_IMAGE)
 		s->entry = ENTRY_SLEEP;
 	kv_merge(&s->env, &x->b->build->env);
-	kv_set(&s->labels, LABEL_BUILD, x->b->build->id);
-	kv_set(&s->labels, LABEL_RUNNER, k->env->runner_id);
+	a = policy_admit(&policy, s);
 	buf_free(&why);
+	kv_free(&identity);
+	return a;
 }
 
 /* What an earlier attempt left. */
@@ -156,31 +154,23 @@ static int drop_containers(const struct building *x, struct deadline d, struct e
 }
 
 static int run_in_container(struct building *x, struct devcontainer *dc, const char *image,
-                            struct deadline d, struct err *e)
+                            const struct image *info, struct deadline d, struct err *e)
 {
 	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
 	struct docker *k = x->k;
 	struct spec s = { .image = mem_dup(image) };
-	struct image info = { 0 };
 	struct container c = { 0 };
-	struct buf body = { 0 };
+	struct admitted *a = admit(x, dc, &s);
 	struct kv env = { 0 };
-	char *user = NULL;
+	char *user = dc_remote_user(dc, info->user);
 	int rc;
 
-	rc = image_ensure(&k->g, &k->opt, image, x->b->registries, &info, d, e);
-	if (rc == 0) {
-		dc_set_metadata(dc, info.metadata);
-		fill_spec(x, dc, &s);
-		spec_write(&s, &body);
-		user = dc_remote_user(dc, info.user);
-		/* [""] is how the engine is told that there is none. */
-		buf_addf(&x->changes, "ENTRYPOINT %s",
-		         strcmp(info.entrypoint, "[]") == 0 ? "[\"\"]" : info.entrypoint);
-		if (strcmp(info.cmd, "[]") != 0)
-			buf_addf(&x->changes, "\nCMD %s", info.cmd);
-		rc = container_create(&k->g, x->b->build->id, buf_str(&body), &x->container, d, e);
-	}
+	/* [""] is how the engine is told that there is none. */
+	buf_addf(&x->changes, "ENTRYPOINT %s",
+	         strcmp(info->entrypoint, "[]") == 0 ? "[\"\"]" : info->entrypoint);
+	if (strcmp(info->cmd, "[]") != 0)
+		buf_addf(&x->changes, "\nCMD %s", info->cmd);
+	rc = container_create(&k->g, x->b->build->id, a, &x->container, d, e);
 	if (rc == 0 && s.entry == ENTRY_PROGRAM)
 		rc = delivery_put_program(k, x->container, false, (struct str){ 0 }, d, e);
 	if (rc == 0)
@@ -197,10 +187,9 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 		                 strcmp(user, "root") == 0 ? "0" : user, &env, d, e);
 	dc->container_env = NULL;
 	container_free(&c);
-	image_free(&info);
+	admitted_free(a);
 	spec_free(&s);
 	kv_free(&env);
-	buf_wipe(&body);
 	free(user);
 	return rc;
 }
@@ -208,47 +197,31 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 /* What the Dockerfile gives, before commands run on it. Caller frees. */
 static char *base_tag(const struct building *x)
 {
-	struct buf tag = { 0 };
-
-	buf_addf(&tag, "daytona-build-%s:latest", x->b->build->id);
-	return buf_take(&tag);
+	return docker_image_tag("build", x->b->build->id, "latest");
 }
 
 static int make_container(struct building *x, struct devcontainer *dc, struct deadline d,
                           struct err *e)
 {
-	struct dc_build b = { 0 };
-	bool has_build = false;
-	char *context, *dockerfile, *image = NULL;
+	struct image info;
+	char *tag = base_tag(x), *image;
+	char *base = docker_image_tag("build", x->b->build->id, "base");
 	int rc;
 
-	if (dc_build(dc, &b, &has_build, e) < 0)
-		return -1;
-	if (has_build && dc_build_check(&b, x->checkout, e) < 0) {
-		dc_build_free(&b);
-		return -1;
-	}
-	if (has_build) {
-		context = path_join(x->checkout, b.context);
-		dockerfile = path_join(x->checkout, b.dockerfile);
-		image = base_tag(x);
-		rc = build_image(x->k, context, dockerfile, image, b.target, &b.args, &b.cache_from,
-		                 x->b->registries, d, e);
-		free(context);
-		free(dockerfile);
-	} else {
-		image = dc_text(dc, json_get(dc->root, "image"));
-		rc = image && *image
-		             ? 0
-		             : err_set(e, ERR_CONFIG, 0,
-		                       "%s: names neither \"image\" nor \"build.dockerfile\"",
-		                       x->path);
-	}
+	rc = dc_plan_image(x->k, dc,
+	                   &(struct dc_plan){ .id = x->b->build->id,
+	                                      .tag = tag,
+	                                      .base = base,
+	                                      .work_dir = x->dir,
+	                                      .builder_image = x->b->builder_image,
+	                                      .registries = x->b->registries },
+	                   &image, &x->has_base, &info, d, e);
 	if (rc == 0)
-		rc = run_in_container(x, dc, image, d, e);
-	x->has_base = has_build;
+		rc = run_in_container(x, dc, image, &info, d, e);
+	image_free(&info);
 	free(image);
-	dc_build_free(&b);
+	free(tag);
+	free(base);
 	return rc;
 }
 
@@ -321,13 +294,14 @@ static int build(struct building *x, struct deadline d, struct err *e)
 	    dc_load(&dc, x->checkout, x->path, x->checkout, x->repo, x->b->build->id, e) < 0)
 		return -1;
 	dc.env_allow = x->k->env->env_allow;
-	rc = dc_foreign_key(&dc) ? make_foreign(x, &dc, d, e) : make_container(x, &dc, d, e);
+	rc = dc_is_compose(&dc) ? make_foreign(x, &dc, d, e) : make_container(x, &dc, d, e);
 	if (rc == 0)
 		rc = commit(x, d, e);
 	if (x->container)
 		(void)drop_containers(x, d, &ignored);
 	if (x->has_base)
 		(void)drop_base(x, d, &ignored);
+	(void)docker_remove_volumes(x->k, x->b->build->id, d, &ignored);
 	dc_free(&dc);
 	return rc;
 }
@@ -404,7 +378,8 @@ int build_delete(struct docker *k, const struct build_job *b, bool force, struct
 		provider_logf(k->env, "Removing image %s", image);
 		rc = image_remove(&k->g, image, true, d, e);
 	}
-	if (rc == 0 && (drop_containers(&left, d, e) < 0 || drop_base(&left, d, e) < 0))
+	if (rc == 0 && (drop_containers(&left, d, e) < 0 || drop_base(&left, d, e) < 0 ||
+	                docker_remove_volumes(k, id, d, e) < 0))
 		rc = -1;
 	if (rc < 0 && force && e->kind != ERR_CANCELED) {
 		provider_logf(k->env, "Warning: resources may remain: %s", e->msg);

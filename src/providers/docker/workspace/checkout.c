@@ -117,15 +117,13 @@ static int make_helper(struct docker *k, const char *name, const char *id, struc
                        const char *parent, const char *place, char **container, struct deadline d,
                        struct err *e)
 {
-	struct buf body = { 0 };
+	struct admitted *a;
 	int rc;
 
 	s->entry = ENTRY_GIVEN;
-	kv_set(&s->labels, LABEL_HELPER, id);
-	kv_set(&s->labels, LABEL_RUNNER, k->env->runner_id);
 	spec_mount(s, "bind", parent, place, false);
-	spec_write(s, &body);
-	rc = container_create(&k->g, name, buf_str(&body), container, d, e);
+	a = docker_admit_helper(k, id, s);
+	rc = container_create(&k->g, name, a, container, d, e);
 	if (rc < 0 && e->code == 409) {
 		struct container c;
 		const char *label;
@@ -139,9 +137,9 @@ static int make_helper(struct docker *k, const char *name, const char *id, struc
 			rc = container_remove(&k->g, c.id, d, e);
 		container_free(&c);
 		if (rc == 0)
-			rc = container_create(&k->g, name, buf_str(&body), container, d, e);
+			rc = container_create(&k->g, name, a, container, d, e);
 	}
-	buf_free(&body);
+	admitted_free(a);
 	return rc;
 }
 

@@ -108,13 +108,9 @@ bool identity_recorded(const struct docker *k, const char *id, const char *conta
 
 void identity_clear(struct buf *json)
 {
-	static const char *const keys[] = { LABEL_TARGET, LABEL_WORKSPACE, LABEL_REPOSITORY,
-		                            LABEL_RUNNER, LABEL_BUILD,     LABEL_HELPER,
-		                            LABEL_NONCE };
-
 	jw_key(json, "Labels");
 	jw_obj(json);
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		jw_kstr(json, keys[i], "");
+	for (size_t i = 0; i < identity_labels_n; i++)
+		jw_kstr(json, identity_labels[i], "");
 	jw_obj_end(json);
 }

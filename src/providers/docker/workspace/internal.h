@@ -13,6 +13,7 @@
 #include "providers/docker/workspace/wsdir.h"
 
 struct follow;
+struct devcontainer;
 
 struct docker {
 	const struct provider_env *env;
@@ -22,6 +23,30 @@ struct docker {
 	struct exec agent;   /* attached after its start, for the rest of the job's log */
 	struct follow *logs; /* of the container, or NULL */
 };
+
+/* policy.c of engine/ for the resource id: what the target's options allow, what is refused in the log. The rest is the caller's. */
+struct policy docker_policy(struct docker *k, enum policy_use use, const char *id,
+                            const struct kv *identity);
+/* For a container of ours that is there for a moment: our mounts and network as they are in s, labels, no healthcheck. */
+struct admitted *docker_admit_helper(struct docker *k, const char *id, struct spec *s);
+/* Removes the volumes that the resource's containers asked for. */
+int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, struct err *e);
+
+/* Name for an image of ours: "daytona-KIND-ID:TAG", lower case as names of images are. Caller frees. */
+char *docker_image_tag(const char *kind, const char *id, const char *tag);
+
+/* dcplan.c: what image a dev container's container is made of. */
+struct dc_plan {              /* all borrowed */
+	const char *id, *tag; /* of the resource; name for an image that is made, lower case */
+	const char *base;     /* … and of what only another image is made of */
+	const char *work_dir; /* a directory of ours */
+	const char *builder_image, *cached_image; /* or NULL */
+	const struct registries *registries;
+};
+/* Builds it or names it. *image: caller frees; *made: it is p->tag, and may be removed with the resource. Sets the metadata
+ * of dc to the image's, which *info describes (caller frees). */
+int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_plan *p, char **image,
+                  bool *made, struct image *info, struct deadline d, struct err *e);
 
 /* checkout.c: clones into dir->checkout with our git, or the builder image's; complete ones are kept. */
 int checkout_make(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
@@ -88,9 +113,11 @@ int siblings_do(struct docker *k, const struct container *c, enum sibling_action
                 struct deadline d, struct err *e);
 
 /* dockerfile.c */
-int build_image(struct docker *k, const char *context, const char *dockerfile, const char *tag,
-                const char *target, const struct kv *args, const struct strlist *cache_from,
-                const struct registries *regs, struct deadline d, struct err *e);
+/* checkout: what context and dockerfile, both relative, are read in. */
+int build_image(struct docker *k, const char *checkout, const char *context, const char *dockerfile,
+                const char *tag, const char *target, const struct kv *args,
+                const struct strlist *cache_from, const struct registries *regs, struct deadline d,
+                struct err *e);
 /* build.c */
 int build_run(struct docker *k, const struct build_job *b, struct deadline d, struct err *e);
 int build_delete(struct docker *k, const struct build_job *b, bool force, struct deadline d,

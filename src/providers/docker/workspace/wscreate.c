@@ -25,6 +25,8 @@ struct making {
 	char *owner;     /* who works in the checkout; NULL: the container's user */
 	char *upload_to; /* where the checkout goes when the engine cannot see it; NULL: it can */
 	bool foreign;    /* the dev container CLI made the container */
+	struct kv identity; /* labels that say whose it is */
+	char *host_dir;     /* the checkout as the engine's host has it; NULL: none is mounted */
 };
 
 static void fill_common(struct making *m)
@@ -37,11 +39,11 @@ static void fill_common(struct making *m)
 	spec_apply_options(s, &m->k->opt);
 	kv_merge(&s->env, m->w->env);
 	(void)kv_del(&s->env, API_KEY); /* only the agent's exec has it (protocol 12.43) */
-	kv_set(&s->labels, LABEL_TARGET, ws->target_id);
-	kv_set(&s->labels, LABEL_WORKSPACE, ws->id);
-	kv_set(&s->labels, LABEL_REPOSITORY, ws->repo.url);
-	kv_set(&s->labels, LABEL_RUNNER, m->k->env->runner_id);
-	kv_set(&s->labels, LABEL_NONCE, m->dir->notes.nonce);
+	kv_set(&m->identity, LABEL_TARGET, ws->target_id);
+	kv_set(&m->identity, LABEL_WORKSPACE, ws->id);
+	kv_set(&m->identity, LABEL_REPOSITORY, ws->repo.url);
+	kv_set(&m->identity, LABEL_RUNNER, m->k->env->runner_id);
+	kv_set(&m->identity, LABEL_NONCE, m->dir->notes.nonce);
 	s->entry = ENTRY_PROGRAM;
 	if (!delivery_program(m->k, &why)) {
 		s->entry = ENTRY_SLEEP;
@@ -88,12 +90,10 @@ static void settle_mount(struct making *m, struct mount_spec *mount, const char 
 
 static int mount_checkout(struct making *m, const char *target, struct deadline d, struct err *e)
 {
-	char *dir;
-	int rc = engine_side_dir(m, &dir, d, e);
+	int rc = engine_side_dir(m, &m->host_dir, d, e);
 
-	spec_mount(&m->s, "bind", dir ? dir : m->dir->checkout, target, false);
-	settle_mount(m, &m->s.mounts[m->s.n_mounts - 1], dir);
-	free(dir);
+	spec_mount(&m->s, "bind", m->host_dir ? m->host_dir : m->dir->checkout, target, false);
+	settle_mount(m, &m->s.mounts[m->s.n_mounts - 1], m->host_dir);
 	return rc;
 }
 
@@ -112,51 +112,6 @@ static int plan_image(struct making *m, bool mounted, struct deadline d, struct 
 		rc = mount_checkout(m, buf_cstr(&target), d, e);
 		buf_free(&target);
 	}
-	return rc;
-}
-
-static void say(void *arg, const char *text)
-{
-	const struct docker *k = arg;
-
-	provider_logf(k->env, "%s", text);
-}
-
-static int build_for(struct making *m, const struct dc_build *b, struct deadline d, struct err *e)
-{
-	const struct workspace *ws = m->w->ws;
-	char *context = path_join(m->dir->checkout, b->context);
-	char *dockerfile = path_join(m->dir->checkout, b->dockerfile);
-	struct strlist from = { 0 };
-	struct buf tag = { 0 };
-	int rc;
-
-	for (size_t i = 0; i < b->cache_from.n; i++)
-		strlist_add(&from, b->cache_from.p[i]);
-	if (ws->cached_image && *ws->cached_image) {
-		struct err missing = { 0 };
-
-		if (image_ensure(&m->k->g, &m->k->opt, ws->cached_image, m->w->registries, NULL, d,
-		                 &missing) == 0)
-			strlist_add(&from, ws->cached_image);
-		else
-			provider_logf(m->k->env, "The cached build is not used: %s", missing.msg);
-	}
-	buf_addf(&tag, "daytona-workspace-%s:latest", ws->id);
-	for (char *p = tag.p; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p + 32);
-	rc = build_image(m->k, context, dockerfile, buf_cstr(&tag), b->target, &b->args, &from,
-	                 m->w->registries, d, e);
-	if (rc == 0) {
-		free(m->dir->notes.image);
-		m->dir->notes.image = mem_dup(buf_cstr(&tag));
-		rc = wsdir_save(m->dir, e);
-	}
-	m->s.image = buf_take(&tag);
-	strlist_free(&from);
-	free(context);
-	free(dockerfile);
 	return rc;
 }
 
@@ -190,30 +145,57 @@ static void set_metadata_label(const struct devcontainer *dc, const char *image_
 	buf_free(&b);
 }
 
+static struct policy workspace_policy(struct making *m)
+{
+	struct policy p = docker_policy(m->k, POLICY_WORKSPACE, m->w->ws->id, &m->identity);
+
+	if (m->host_dir) {
+		p.checkout = m->dir->checkout;
+		p.host_dir = m->host_dir;
+	}
+	return p;
+}
+
 static int fill_from_config(struct making *m, struct devcontainer *dc, struct deadline d,
                             struct err *e)
 {
-	struct docker *k = m->k;
-	struct image image = { 0 };
+	const struct workspace *ws = m->w->ws;
+	struct image image;
 	struct kv job = { 0 };
-	const struct dc_policy policy = { .privileged = k->opt.privileged,
-		                          .host_mounts = k->opt.host_mounts,
-		                          .say = say,
-		                          .arg = k };
+	char *tag = docker_image_tag("workspace", ws->id, "latest");
+	char *base = docker_image_tag("workspace", ws->id, "base");
+	const struct policy policy = workspace_policy(m);
+	bool made;
+	int rc;
 
-	if (image_ensure(&k->g, &k->opt, m->s.image, m->w->registries, &image, d, e) < 0)
-		return -1;
-	dc_set_metadata(dc, image.metadata);
-	m->owner = dc_remote_user(dc, image.user);
-	/* The workspace's own variables win over the configuration's. */
-	kv_merge(&job, &m->s.env);
-	dc_fill_spec(dc, &policy, &m->s);
-	kv_merge(&m->s.env, &job);
-	kv_set(&m->s.env, "DAYTONA_WORKSPACE_DIR", dc->folder);
-	set_metadata_label(dc, image.metadata, &m->s);
-	kv_free(&job);
+	rc = dc_plan_image(m->k, dc,
+	                   &(struct dc_plan){ .id = ws->id,
+	                                      .tag = tag,
+	                                      .base = base,
+	                                      .work_dir = m->dir->dir,
+	                                      .builder_image = m->w->builder_image,
+	                                      .cached_image = ws->cached_image,
+	                                      .registries = m->w->registries },
+	                   &m->s.image, &made, &image, d, e);
+	if (rc == 0 && made) {
+		free(m->dir->notes.image);
+		m->dir->notes.image = mem_dup(m->s.image);
+		rc = wsdir_save(m->dir, e);
+	}
+	if (rc == 0) {
+		m->owner = dc_remote_user(dc, image.user);
+		/* The workspace's own variables win over the configuration's. */
+		kv_merge(&job, &m->s.env);
+		dc_fill_spec(dc, &policy, &m->s);
+		kv_merge(&m->s.env, &job);
+		kv_set(&m->s.env, "DAYTONA_WORKSPACE_DIR", dc->folder);
+		set_metadata_label(dc, image.metadata, &m->s);
+		kv_free(&job);
+	}
 	image_free(&image);
-	return 0;
+	free(tag);
+	free(base);
+	return rc;
 }
 
 static int make_foreign(struct making *m, const struct devcontainer *dc, char **id,
@@ -254,17 +236,12 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 {
 	struct docker *k = m->k;
 	struct devcontainer dc;
-	struct dc_build b = { 0 };
-	bool has_build = false;
-	char *image = NULL, *dir;
 	int rc = -1;
 
-	if (engine_side_dir(m, &dir, d, e) < 0 ||
-	    dc_load(&dc, m->dir->checkout, path, dir ? dir : m->dir->checkout, m->dir->repo,
-	            m->w->ws->id, e) < 0) {
-		free(dir);
+	if (engine_side_dir(m, &m->host_dir, d, e) < 0 ||
+	    dc_load(&dc, m->dir->checkout, path, m->host_dir ? m->host_dir : m->dir->checkout,
+	            m->dir->repo, m->w->ws->id, e) < 0)
 		return -1;
-	}
 	dc.env_allow = k->env->env_allow;
 	if (json_present(json_get(dc.root, "initializeCommand"))) {
 		if (!k->opt.initialize)
@@ -273,31 +250,15 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 		else if (dc_run_initialize(&dc, m->dir->checkout, k->env, d, e) < 0)
 			goto out;
 	}
-	if (dc_foreign_key(&dc)) {
+	if (dc_is_compose(&dc)) {
 		rc = make_foreign(m, &dc, id, d, e);
 		goto out;
 	}
-	if (dc_build(&dc, &b, &has_build, e) < 0 ||
-	    (has_build && dc_build_check(&b, m->dir->checkout, e) < 0))
-		goto out;
-	image = dc_text(&dc, json_get(dc.root, "image"));
-	if (has_build) {
-		rc = build_for(m, &b, d, e);
-	} else if (image && *image) {
-		m->s.image = mem_dup(image);
-		rc = 0;
-	} else {
-		err_set(e, ERR_CONFIG, 0, "%s: names neither \"image\" nor \"build.dockerfile\"",
-		        path);
-	}
+	rc = fill_from_config(m, &dc, d, e);
 	if (rc == 0)
-		rc = fill_from_config(m, &dc, d, e);
-	if (rc == 0)
-		settle_mount(m, &m->s.mounts[0], dir); /* dc_fill_spec puts the checkout first */
+		settle_mount(m, &m->s.mounts[0],
+		             m->host_dir); /* dc_fill_spec puts the checkout first */
 out:
-	free(dir);
-	free(image);
-	dc_build_free(&b);
 	dc_free(&dc);
 	return rc;
 }
@@ -325,7 +286,7 @@ static int plan(struct making *m, char **id, struct deadline d, struct err *e)
 }
 
 /* Somebody has the name: a leftover of ours is replaced (or used, if it runs), a stranger's stays (field case 6). */
-static int resolve_conflict(struct making *m, const char *name, struct str body, char **id,
+static int resolve_conflict(struct making *m, const char *name, const struct admitted *a, char **id,
                             struct deadline d, struct err *e)
 {
 	struct docker *k = m->k;
@@ -334,8 +295,7 @@ static int resolve_conflict(struct making *m, const char *name, struct str body,
 	int rc = container_inspect(&k->g, name, &c, d, e);
 
 	if (rc < 0)
-		return e->kind == ERR_NOT_FOUND ? container_create(&k->g, name, body, id, d, e)
-		                                : -1;
+		return e->kind == ERR_NOT_FOUND ? container_create(&k->g, name, a, id, d, e) : -1;
 	rc = ws_owns(k, m->w->ws, m->dir, &c, &owns, d, e);
 	if (rc < 0) {
 		container_free(&c);
@@ -351,7 +311,7 @@ static int resolve_conflict(struct making *m, const char *name, struct str body,
 		provider_logf(k->env, "Removing container %.12s, left by an earlier attempt", c.id);
 		rc = container_remove(&k->g, c.id, d, e);
 		if (rc == 0)
-			rc = container_create(&k->g, name, body, id, d, e);
+			rc = container_create(&k->g, name, a, id, d, e);
 	}
 	container_free(&c);
 	return rc;
@@ -382,7 +342,7 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 {
 	struct making m = { .k = k, .w = w, .dir = dir };
 	char *name = ws_container_name(w->ws);
-	struct buf body = { 0 };
+	struct admitted *a = NULL;
 	int rc;
 
 	*id = NULL;
@@ -390,10 +350,12 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	if (rc == 0)
 		rc = plan(&m, id, d, e);
 	if (rc == 0 && !m.foreign) {
-		spec_write(&m.s, &body);
-		rc = container_create(&k->g, name, buf_str(&body), id, d, e);
+		const struct policy policy = workspace_policy(&m);
+
+		a = policy_admit(&policy, &m.s);
+		rc = container_create(&k->g, name, a, id, d, e);
 		if (rc < 0 && e->code == 409)
-			rc = resolve_conflict(&m, name, buf_str(&body), id, d, e);
+			rc = resolve_conflict(&m, name, a, id, d, e);
 		if (rc < 0)
 			err_wrap(e, "create container %s", name);
 	}
@@ -403,8 +365,10 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	}
 	if (rc == 0)
 		rc = wsdir_save(dir, e);
-	buf_wipe(&body);
+	admitted_free(a);
 	spec_free(&m.s);
+	kv_free(&m.identity);
+	free(m.host_dir);
 	free(m.upload_to);
 	free(m.owner);
 	free(name);

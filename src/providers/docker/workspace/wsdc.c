@@ -32,7 +32,7 @@ int starting_load(struct starting *s, struct deadline d, struct err *e)
 	}
 	free(path);
 	s->dc.env_allow = s->k->env->env_allow;
-	if (dc_foreign_key(&s->dc))
+	if (dc_is_compose(&s->dc))
 		return 0;
 	if (image_inspect(&s->k->g, s->c.image_id, &image, d, e) == 0)
 		dc_set_metadata(&s->dc, image.metadata);

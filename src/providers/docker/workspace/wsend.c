@@ -122,7 +122,8 @@ static int remove_container(struct deletion *x, struct err *e)
 	if (rc == 0 && remove_reference_dir(x, &c, e) < 0)
 		rc = failed(x, "directory", e);
 volume:
-	if (rc == 0 && remove_volume(x, name, e) < 0)
+	if (rc == 0 &&
+	    (remove_volume(x, name, e) < 0 || docker_remove_volumes(k, x->w->ws->id, x->d, e) < 0))
 		rc = failed(x, "volume", e);
 	container_free(&c);
 	free(name);

@@ -24,32 +24,6 @@ static void starting_free(struct starting *s)
 	kv_free(&s->env);
 }
 
-/* The container can change what it has mounted, links included: each source must still be what it was. */
-static int check_mounts(const struct starting *s, struct err *e)
-{
-	size_t n = strlen(s->dir.dir);
-	char root[PATH_MAX], real[PATH_MAX];
-
-	if (!s->k->g.local || !realpath(s->dir.dir, root))
-		return 0;
-	for (size_t i = 0; i < s->c.n_mounts; i++) {
-		const char *source = s->c.mounts[i].source;
-
-		if (strncmp(source, s->dir.dir, n) != 0 || source[n] != '/')
-			continue;
-		if (!realpath(source, real))
-			return err_set(e, ERR_NOT_FOUND, 0,
-			               "%s, which the container mounts, is missing on the runner",
-			               source);
-		if (strncmp(real, root, strlen(root)) != 0 ||
-		    strcmp(real + strlen(root), source + n) != 0)
-			return err_set(e, ERR_OTHER, 0,
-			               "%s has become a link to %s; it is not mounted", source,
-			               real);
-	}
-	return 0;
-}
-
 /* Programs that features of the image want beside the main one (protocol 10.7). */
 static void run_entrypoints(struct starting *s, struct deadline d)
 {
@@ -169,7 +143,7 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 			own_home(s, d);
 		return 0;
 	}
-	if (check_mounts(s, e) < 0 || prepare(s, d, e) < 0 ||
+	if ((k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0) || prepare(s, d, e) < 0 ||
 	    checkout_own(k, &s->dir, &s->account, e) < 0)
 		return -1;
 	changed = match_ids(s, d);
@@ -249,7 +223,7 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 	if (starting_load(s, d, e) < 0)
 		return -1;
 	starting_label_user(s);
-	foreign = s->dc.doc && dc_foreign_key(&s->dc);
+	foreign = s->dc.doc && dc_is_compose(&s->dc);
 	if (s->dc.doc && !foreign) {
 		free(s->user);
 		s->user = dc_remote_user(&s->dc, s->c.user);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See policy.h. */
+#include "providers/docker/engine/policy.h"
+
+#include "base/attr.h"
+#include "base/beneath.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "providers/docker/engine/container.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define VOLUME_NAME_MAX 128
+#define OWN_DIR ".daytona" /* of PROGRAM_PATH */
+
+struct bind {
+	char *source;
+	bool there;
+	dev_t dev;
+	ino_t ino;
+};
+
+struct admitted {
+	struct buf body;
+	char *checkout; /* NULL: this host cannot look at what is mounted */
+	struct bind *binds;
+	size_t n;
+};
+
+void policy_refuse(const struct policy *p, const char *what, const char *value)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "dev container: %s", what);
+	if (value && *value) {
+		buf_addc(&b, ' ');
+		buf_add_printable(&b, str_of(value), false);
+	}
+	buf_adds(&b, " is not taken over");
+	if (p->say)
+		p->say(p->arg, buf_cstr(&b));
+	buf_free(&b);
+}
+
+/* What path is below dir, "" for dir itself; NULL when it lies elsewhere. */
+static const char *below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (strncmp(path, dir, n) != 0 || (path[n] && path[n] != '/') || strstr(path, "/.."))
+		return NULL;
+	for (path += n; *path == '/'; path++)
+		;
+	return path;
+}
+
+/* A directory or file at dir/rest, without a link on the way. *there false: nothing is there. */
+static bool look(const char *dir, const char *rest, struct stat *st, bool *there)
+{
+	struct err e = { 0 };
+	int root = beneath_root(dir, &e);
+	int fd = root < 0 ? -1 : beneath_look(root, rest, st, &e);
+	bool ok = fd < 0 ? e.kind == ERR_NOT_FOUND : S_ISDIR(st->st_mode) || S_ISREG(st->st_mode);
+
+	*there = fd >= 0;
+	fd_close(&fd);
+	fd_close(&root);
+	return ok;
+}
+
+/* What another host has below its copy of the checkout cannot be looked at, so only the whole is mounted there. What is
+ * missing is left to the engine, which mounts nothing that is not there. */
+static bool is_of_checkout(const struct policy *p, const char *source, struct bind *b)
+{
+	const char *rest = p->checkout ? below(source, p->host_dir) : NULL;
+	struct stat st;
+
+	if (!rest)
+		return false;
+	if (strcmp(p->host_dir, p->checkout) != 0)
+		return !*rest;
+	if (!look(p->checkout, rest, &st, &b->there))
+		return false;
+	if (b->there) {
+		b->dev = st.st_dev;
+		b->ino = st.st_ino;
+	}
+	return true;
+}
+
+bool policy_may_bind(const struct policy *p, const char *source)
+{
+	struct bind b = { 0 };
+
+	return is_of_checkout(p, source, &b);
+}
+
+void policy_volume_prefix(const char *id, struct buf *b)
+{
+	buf_addf(b, "daytona-%zu-%s.", strlen(id), id);
+}
+
+static bool is_volume_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= VOLUME_NAME_MAX && str_is_id(str_of(s));
+}
+
+/* "/a/./b/../c" is "a/c". */
+static bool is_target(const char *target)
+{
+	struct buf b = { 0 };
+	bool ok = target && *target == '/' && path_add(&b, str_of(target)) && b.n &&
+	          strcmp(buf_cstr(&b), OWN_DIR) != 0 && !str_starts(buf_str(&b), OWN_DIR "/");
+
+	buf_free(&b);
+	return ok;
+}
+
+static bool admit_mount(const struct policy *p, struct mount_spec *m, struct bind *b)
+{
+	bool any = p->options->privileged || p->options->host_mounts;
+	struct buf name = { 0 };
+
+	if (m->own)
+		return true;
+	if (p->use == POLICY_HELPER || !is_target(m->target))
+		return false;
+	if (strcmp(m->type, "tmpfs") == 0)
+		return true;
+	if (strcmp(m->type, "bind") == 0)
+		return m->source && (is_of_checkout(p, m->source, b) || any);
+	if (strcmp(m->type, "volume") != 0)
+		return false;
+	if (any || !m->source || !*m->source)
+		return true;
+	if (!is_volume_name(m->source))
+		return false;
+	policy_volume_prefix(p->id, &name);
+	buf_adds(&name, m->source);
+	free(m->source);
+	m->source = buf_take(&name);
+	return true;
+}
+
+static void admit_mounts(const struct policy *p, struct spec *s, struct admitted *a)
+{
+	size_t kept = 0;
+
+	a->binds = mem_array(s->n_mounts, sizeof(*a->binds));
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		struct mount_spec *m = &s->mounts[i];
+		struct bind b = { 0 };
+
+		if (!admit_mount(p, m, &b)) {
+			policy_refuse(p, "mount of",
+			              m->source && *m->source ? m->source : m->target);
+			mount_spec_free(m);
+			continue;
+		}
+		/* Our own mount of the checkout is looked at again like any other. */
+		if (strcmp(m->type, "bind") == 0 && p->checkout &&
+		    strcmp(p->checkout, p->host_dir) == 0 &&
+		    (b.there || is_of_checkout(p, m->source, &b))) {
+			b.source = mem_dup(m->source);
+			a->binds[a->n++] = b;
+		}
+		s->mounts[kept++] = *m;
+	}
+	s->n_mounts = kept;
+	if (a->n)
+		a->checkout = mem_dup(p->checkout);
+}
+
+/* Capabilities that give no way to the host. */
+static bool is_safe_cap(const char *cap)
+{
+	static const char *const safe[] = { "SYS_PTRACE", "NET_BIND_SERVICE", "SYS_NICE", "KILL",
+		                            "SETUID",     "SETGID",           "CHOWN" };
+
+	if (strncasecmp(cap, "CAP_", 4) == 0)
+		cap += 4;
+	for (size_t i = 0; i < ARRAY_LEN(safe); i++)
+		if (strcasecmp(cap, safe[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_safe_security_opt(const char *opt)
+{
+	return strcmp(opt, "no-new-privileges") == 0 || strcmp(opt, "no-new-privileges:true") == 0;
+}
+
+static void admit_list(const struct policy *p, struct strlist *l, bool (*safe)(const char *),
+                       const char *what)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (p->options->privileged || safe(l->p[i])) {
+			l->p[kept++] = l->p[i];
+		} else {
+			policy_refuse(p, what, l->p[i]);
+			free(l->p[i]);
+		}
+	}
+	l->n = kept;
+}
+
+/* Where the operator names a network, that or none: it may be there to keep workspaces from others. */
+static bool is_network(const struct policy *p, const char *name)
+{
+	static const char *const harmless[] = { "", "bridge", "default" };
+	const char *own = p->options->network;
+
+	if (p->use == POLICY_HELPER || p->options->privileged || strcmp(name, "none") == 0)
+		return true;
+	if (own && *own)
+		return strcmp(name, own) == 0;
+	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		if (strcmp(name, harmless[i]) == 0)
+			return true;
+	return false;
+}
+
+static void admit_network(const struct policy *p, struct spec *s)
+{
+	if (!s->network || is_network(p, s->network))
+		return;
+	policy_refuse(p, "network", s->network);
+	free(s->network);
+	s->network = p->options->network ? mem_dup(p->options->network) : NULL;
+}
+
+static void admit_labels(const struct policy *p, struct spec *s)
+{
+	struct kv kept = { 0 };
+
+	for (size_t i = 0; i < s->labels.n; i++) {
+		const struct kv_pair *l = &s->labels.pairs[i];
+
+		if (label_is_reserved(l->key))
+			policy_refuse(p, "label", l->key);
+		else
+			kv_set(&kept, l->key, l->value);
+	}
+	for (size_t i = 0; i < identity_labels_n; i++) {
+		const char *value = p->identity ? kv_get(p->identity, identity_labels[i]) : NULL;
+
+		kv_set(&kept, identity_labels[i], value ? value : "");
+	}
+	kv_free(&s->labels);
+	s->labels = kept;
+}
+
+struct admitted *policy_admit(const struct policy *p, struct spec *s)
+{
+	struct admitted *a = mem_alloc(sizeof(*a));
+
+	admit_mounts(p, s, a);
+	admit_list(p, &s->cap_add, is_safe_cap, "capability");
+	admit_list(p, &s->security_opt, is_safe_security_opt, "security option");
+	admit_network(p, s);
+	admit_labels(p, s);
+	if (s->privileged && !p->options->privileged) {
+		policy_refuse(p, "privileged", NULL);
+		s->privileged = false;
+	}
+	s->no_healthcheck = p->use != POLICY_WORKSPACE;
+	spec_write(s, &a->body);
+	return a;
+}
+
+void admitted_free(struct admitted *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->n; i++)
+		free(a->binds[i].source);
+	free(a->binds);
+	free(a->checkout);
+	buf_wipe(&a->body);
+	free(a);
+}
+
+int admitted_body(const struct admitted *a, struct str *body, struct err *e)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		const struct bind *b = &a->binds[i];
+		const char *rest = below(b->source, a->checkout);
+		struct stat st = { 0 };
+		bool there;
+
+		if (!rest || !look(a->checkout, rest, &st, &there) || there != b->there ||
+		    (there && (st.st_dev != b->dev || st.st_ino != b->ino)))
+			return err_set(
+				e, ERR_DENIED, 0,
+				"%s was replaced while the container was made; it is not mounted",
+				b->source);
+	}
+	*body = buf_str(&a->body);
+	return 0;
+}
+
+int policy_check_mounts(const struct container *c, const char *dir, struct err *e)
+{
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const char *source = c->mounts[i].source, *rest = below(source, dir);
+		struct stat st;
+		bool there;
+
+		if (strcmp(c->mounts[i].type, "bind") != 0 ||
+		    strncmp(source, dir, strlen(dir)) != 0)
+			continue;
+		if (!rest || !look(dir, rest, &st, &there))
+			return err_set(
+				e, ERR_DENIED, 0,
+				"%s has become a link, or one leads to it; it is not mounted",
+				source);
+		if (!there)
+			return err_set(e, ERR_NOT_FOUND, 0,
+			               "%s, which the container mounts, is missing on the runner",
+			               source);
+	}
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only way to a container. What a repository, its features, an image's label or its metadata ask for is written into a
+ * spec as it is asked; policy_admit decides on every part of it, drops what is not allowed and says so in the job's log.
+ * container_create takes nothing but what it made. The same rules hold for workspaces, builds and helpers.
+ *
+ *   bind mounts        below the checkout, no link on the way, looked at again right before the create
+ *   volumes            get a name of the workspace, so that none is another's
+ *   networks           the one that the target's options name, or none; else the default bridge, or none
+ *   privileges         capabilities of a short list; no security options but no-new-privileges
+ *   labels             none of those that say whose a container is: they are set here, all of them
+ *   healthcheck        none in builds and helpers
+ *
+ * A target whose options say Privileged may have anything; host_mounts (allow_host_mounts) any mount.
+ */
+#ifndef PROVIDERS_DOCKER_ENGINE_POLICY_H
+#define PROVIDERS_DOCKER_ENGINE_POLICY_H
+
+#include "providers/docker/engine/labels.h"
+#include "providers/docker/engine/spec.h"
+
+enum policy_use { POLICY_WORKSPACE, POLICY_BUILD, POLICY_HELPER };
+
+struct policy { /* all borrowed */
+	enum policy_use use;
+	const struct docker_options *options; /* of the target: what the operator allows */
+	const char *id;            /* of the workspace or build: whose volumes these are */
+	const char *checkout;      /* on this host; NULL: there is none to mount from */
+	const char *host_dir;      /* the same, as the engine's host sees it */
+	const struct kv *identity; /* values of identity_labels; others are empty */
+	void (*say)(void *arg, const char *text); /* what was not taken */
+	void *arg;
+};
+
+struct admitted;
+/* Checks spec, which loses what is refused. Never NULL. */
+struct admitted *policy_admit(const struct policy *p, struct spec *s);
+void admitted_free(struct admitted *a);
+/* Body of the create call, after a last look at what it mounts: ERR_DENIED if that is not what was admitted any more. */
+int admitted_body(const struct admitted *a, struct str *body, struct err *e);
+
+/* Whether a bind mount of source may be asked for: it is in the checkout and no link leads to it. */
+bool policy_may_bind(const struct policy *p, const char *source);
+/* Says that something is not taken over. */
+void policy_refuse(const struct policy *p, const char *what, const char *value);
+/* What the name of every volume of a resource begins with. Ids have dots, so its length is in it: no name is two ids'. */
+void policy_volume_prefix(const char *id, struct buf *b);
+
+struct container;
+/* Before the start of a container that has run: it can change what it has mounted, links included. Each source below dir,
+ * a directory of this host, must still be reached without one. */
+int policy_check_mounts(const struct container *c, const char *dir, struct err *e);
+
+#endif

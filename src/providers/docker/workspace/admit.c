@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every container of a job has in common for the policy (engine/policy.h), and what goes with it: its volumes. */
+#include "base/mem.h"
+#include "providers/docker/workspace/internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+static void say(void *arg, const char *text)
+{
+	const struct docker *k = arg;
+
+	provider_logf(k->env, "%s", text);
+}
+
+struct policy docker_policy(struct docker *k, enum policy_use use, const char *id,
+                            const struct kv *identity)
+{
+	return (struct policy){
+		.use = use, .options = &k->opt, .id = id, .identity = identity, .say = say, .arg = k
+	};
+}
+
+struct admitted *docker_admit_helper(struct docker *k, const char *id, struct spec *s)
+{
+	struct kv identity = { 0 };
+	const struct policy policy = docker_policy(k, POLICY_HELPER, id, &identity);
+	struct admitted *a;
+
+	kv_set(&identity, LABEL_HELPER, id);
+	kv_set(&identity, LABEL_RUNNER, k->env->runner_id);
+	a = policy_admit(&policy, s);
+	kv_free(&identity);
+	return a;
+}
+
+static int remove_volume(struct docker *k, const char *name, struct deadline d, struct err *e)
+{
+	struct buf path = { 0 };
+	int rc;
+
+	buf_adds(&path, "/volumes/");
+	buf_add_urlenc(&path, str_of(name));
+	buf_adds(&path, "?force=1");
+	rc = engine_call(&k->g, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, d, e);
+	buf_free(&path);
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = 0;
+	}
+	return rc;
+}
+
+int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, struct err *e)
+{
+	struct buf prefix = { 0 }, path = { 0 };
+	struct json_doc *doc = NULL;
+	const char *filter;
+	int rc;
+
+	policy_volume_prefix(id, &prefix);
+	filter = buf_cstr(&prefix);
+	buf_adds(&path, "/volumes?");
+	engine_add_filter(&path, "name", &filter, 1);
+	rc = engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) { /* an engine without volumes */
+		err_clear(e);
+		rc = 0;
+	}
+	/* The filter is for a part of the name. */
+	for (struct json m = json_first(json_get(json_root(doc), "Volumes"));
+	     rc == 0 && json_present(m); m = json_next(m)) {
+		char *name = json_dup_or_empty(json_get(m, "Name"));
+
+		if (str_starts(str_of(name), filter))
+			rc = remove_volume(k, name, d, e);
+		free(name);
+	}
+	json_doc_free(doc);
+	buf_free(&path);
+	buf_free(&prefix);
+	return rc;
+}
+
+char *docker_image_tag(const char *kind, const char *id, const char *tag)
+{
+	struct buf b = { 0 };
+	bool upper = false;
+	uint32_t mark = 2166136261U;
+
+	buf_addf(&b, "daytona-%s-", kind);
+	for (const char *p = id; *p; p++) {
+		upper |= isupper((unsigned char)*p) != 0;
+		mark = (mark ^ (unsigned char)*p) * 16777619U;
+		buf_addc(&b, (char)tolower((unsigned char)*p));
+	}
+	if (upper) /* else two ids could come to one name */
+		buf_addf(&b, "-%08x", mark);
+	buf_addf(&b, ":%s", tag);
+	return buf_take(&b);
+}
