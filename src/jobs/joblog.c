@@ -13,11 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define QUEUE_MAX (256u << 10) /* entries that wait for the Server */
 #define LOCAL_MAX \
 	(64ll << 20) /* of one job in the local file; then a marker, and the job goes on */
+#define LOOK_EACH (64ll << 10) /* how much is written between two looks at the disk */
+#define ROOM_SHARE 8           /* of the disk is left to journal and state, … */
+#define ROOM_MAX (32ull << 20) /* … but not more than that */
 #define RECONNECT_MS 2000
 #define RECONNECT_MAX_MS 60000
 #define CONNECT_MS 15000
@@ -29,7 +34,7 @@ struct joblog {
 	const char *say_source, *output_source;
 	const char *source; /* of what the cutter emits */
 	int fd;             /* local file; -1 if it cannot be written */
-	int64_t local_bytes;
+	int64_t local_bytes, look_at;
 	struct log_cutter *cutter;
 	struct ws_client *ws;
 	struct deadline retry;
@@ -79,6 +84,18 @@ void joblog_remove(const char *state_dir, enum resource_type kind, const char *i
 	buf_free(&b);
 }
 
+/* A resource lives long and has many jobs: what is full becomes log.1, in place of the one before. */
+static void rotate(const char *path)
+{
+	struct buf old = { 0 };
+	struct stat st;
+
+	buf_addf(&old, "%s.1", path);
+	if (lstat(path, &st) == 0 && st.st_size >= LOCAL_MAX && rename(path, buf_cstr(&old)) < 0)
+		log_warn("rename %s: %s", path, strerror(errno));
+	buf_free(&old);
+}
+
 static int open_local(const char *state_dir, enum resource_type kind, const char *id)
 {
 	struct buf dir = { 0 };
@@ -88,6 +105,7 @@ static int open_local(const char *state_dir, enum resource_type kind, const char
 
 	log_dir(state_dir, kind, id, &dir);
 	if (file_mkdirs(buf_cstr(&dir), 0700, &e) == 0) {
+		rotate(path);
 		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0)
 			err_sys(&e, errno, "open %s", path);
@@ -100,25 +118,58 @@ static int open_local(const char *state_dir, enum resource_type kind, const char
 	return fd;
 }
 
+static bool has_room(int fd)
+{
+	struct statvfs v;
+	uint64_t keep;
+
+	if (fstatvfs(fd, &v) < 0)
+		return true;
+	keep = (uint64_t)v.f_blocks * v.f_frsize / ROOM_SHARE;
+	return (uint64_t)v.f_bavail * v.f_frsize >= (keep < ROOM_MAX ? keep : ROOM_MAX);
+}
+
+/* Why nothing more is written here; NULL: go on. */
+static const char *local_end(struct joblog *l, size_t n)
+{
+	l->local_bytes += (int64_t)n;
+	if (l->local_bytes >= LOCAL_MAX)
+		return "output limit of the local log reached, the job goes on\n";
+	if (l->local_bytes < l->look_at)
+		return NULL;
+	l->look_at = l->local_bytes + LOOK_EACH;
+	if (has_room(l->fd))
+		return NULL;
+	l->local_bytes = LOCAL_MAX;
+	return "the disk of the runner's state is nearly full: the local log ends here, the job goes on\n";
+}
+
+static void add_local(struct joblog *l, struct str entry)
+{
+	struct buf marker = { 0 };
+	struct err e = { 0 };
+	const char *end;
+
+	if (l->fd < 0 || l->local_bytes >= LOCAL_MAX)
+		return;
+	end = local_end(l, entry.n);
+	if (end) {
+		log_entry_add(&marker, l->say_source, l->label, str_of(end));
+		entry = buf_str(&marker);
+	}
+	if (file_write_all(l->fd, entry, "local log", &e) < 0) {
+		log_warn("%s", e.msg);
+		fd_close(&l->fd);
+	}
+	buf_free(&marker);
+}
+
 static void add_entry(struct joblog *l, struct str msg)
 {
 	struct buf entry = { 0 };
-	struct err e = { 0 };
 
 	log_entry_add(&entry, l->source, l->label, msg);
-	if (l->fd >= 0 && l->local_bytes < LOCAL_MAX) {
-		l->local_bytes += (int64_t)entry.n;
-		if (l->local_bytes >= LOCAL_MAX) {
-			buf_reset(&entry);
-			log_entry_add(
-				&entry, l->say_source, l->label,
-				STR_LIT("output limit of the local log reached, the job goes on\n"));
-		}
-		if (file_write_all(l->fd, buf_str(&entry), "local log", &e) < 0) {
-			log_warn("%s", e.msg);
-			fd_close(&l->fd);
-		}
-	}
+	add_local(l, buf_str(&entry));
 	if (l->queue.n + entry.n > QUEUE_MAX)
 		l->dropped++;
 	else

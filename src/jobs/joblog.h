@@ -2,7 +2,8 @@
 /*
  * The log of a resource within a job: local file first (state_dir/logs/<kind>/<id>/log), then best
  * effort to the Server's WebSocket with reconnect and a bounded queue; a socket that is away never
- * fails or delays the job beyond a short final flush (protocol 5.1, 12.12).
+ * fails or delays the job beyond a short final flush (protocol 5.1, 12.12). The local file is bounded for each job and
+ * for the resource's life (log, log.1), and ends where journal and state would find no room on the disk.
  */
 #ifndef JOBS_JOBLOG_H
 #define JOBS_JOBLOG_H

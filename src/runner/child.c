@@ -70,6 +70,7 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 			&(struct spawn){
 				.work = child_main,
 				.arg = &errand,
+				.cwd = "/", /* ours may be removed while we run */
 				.std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 				.keep = &fd[1],
 				.n_keep = 1,

@@ -50,6 +50,11 @@ class BasicTest(ServeCase):
             self.assertTrue(request.header("Host"))
             self.assertNotIn("Expect", [name for name, _ in request.headers])
 
+    def test_its_directory_may_be_removed(self):
+        """git refuses to run where there is no directory any more."""
+        self.runner(self.srv).start(prefix=("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh"))
+        self.job("create", self.srv.add_workspace(self.repo_url, self.srv.add_target()))
+
     def test_connections_are_kept(self):
         """One connection for the poll and one for the rest, kept alive."""
         self.srv.poll_seconds = 1.1
