@@ -136,6 +136,7 @@ void http_start(struct http_client *c, const struct http_request *req, struct ht
 	c->reply = reply;
 	c->d = d;
 	c->stall = DEADLINE_NEVER;
+	http_restart_stall(c);
 	c->redirects = 0;
 	c->retried = c->repeated = false;
 	err_clear(&c->err);

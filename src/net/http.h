@@ -36,7 +36,7 @@ struct http_request {
 	int (*sink)(void *arg, struct str bytes, struct err *e);
 	void *sink_arg;
 	size_t max_body; /* collected bytes; 0 means HTTP_BODY_MAX */
-	int64_t stall_ms; /* with sink: no byte for that long is ERR_TIMEOUT; 0: the deadline alone */
+	int64_t stall_ms; /* with sink: no byte for that long, also while connecting, is ERR_TIMEOUT; 0: the deadline alone */
 	bool upgrade; /* expects 101 (or 200 for a hijacked Docker stream): the caller takes the conn with http_take_conn */
 	bool follow; /* redirects: at most 3; GET/HEAD any same-origin 3xx; other methods only 307/308; credentials
 	                       * never leave the origin; never https → http. Otherwise an error that names the Location. */

@@ -61,6 +61,7 @@ int http_send_request(struct http_client *c, struct err *e)
 		if (n < 0)
 			return -2;
 		c->stats.bytes_out += (uint64_t)n;
+		http_restart_stall(c);
 		if (c->out_off < c->out.n)
 			c->out_off += (size_t)n;
 		else

@@ -195,7 +195,9 @@ static int exchange(struct registry *r, struct ask *a, struct deadline d, struct
 		req.stall_ms = STALL_MS;
 	}
 	http_reply_free(a->reply);
-	return http_do(a->is_away ? a->away.http : r->origin.http, &req, a->reply, d, e);
+	/* A blob may take as long as something comes. */
+	return http_do(a->is_away ? a->away.http : r->origin.http, &req, a->reply,
+	               a->blob ? d : deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
 }
 
 /* Storage elsewhere gets the path with its own signature in it, and nothing else of ours. */
@@ -261,7 +263,7 @@ static bool is_busy(int status)
 static bool may_pass(const struct err *e)
 {
 	return e->kind == ERR_CLOSED || e->kind == ERR_CONNECT || e->kind == ERR_TIMEOUT ||
-	       e->kind == ERR_SYS || e->kind == ERR_RESOLVE;
+	       e->kind == ERR_RESOLVE;
 }
 
 /* The connection broke. What came counts, and as long as something comes it is no failure. */

@@ -158,7 +158,8 @@ static int fetch_token(struct registry *r, const struct challenge *c, const char
 	buf_wipe(&r->authorization);
 	if (rc == 0) {
 		make_request(r, c, &u, scope, &t);
-		rc = http_do(o.http, &t.req, &reply, d, e);
+		rc = http_do(o.http, &t.req, &reply,
+		             deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
 	}
 	if (rc == 0 && reply.status != 200)
 		rc = registry_refused(r, &reply, "token", e);

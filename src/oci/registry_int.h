@@ -7,6 +7,8 @@
 #include "oci/challenge.h"
 #include "oci/registry.h"
 
+#define REGISTRY_CALL_MS 60000 /* a manifest or token, from connecting to its last byte */
+
 /* One peer: where it is, and a connection that is kept. */
 struct origin {
 	struct url url, proxy;

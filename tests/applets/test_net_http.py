@@ -340,6 +340,14 @@ class Waiting(NetCase):
         peer.on("GET", "/", drip)
         self.assertLess(self.one(peer.url, options=("-t", "500"), fails=TIMEOUT)["ms"], HANG_MS)
 
+    def test_stall_limit_counts_while_connecting(self):
+        """A peer that takes the connection and then says nothing, not even for the handshake."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            for scheme in ("http", "https"):
+                line = self.one(f"{scheme}://127.0.0.1:{port}", "/", options=("-S", "-s", "300", "-t", "60000"), fails=TIMEOUT)
+                self.assertIn("stalled", line["error"])
+
     def test_stall_limit_counts_from_the_last_byte(self):
         peer = self.peer()
 
