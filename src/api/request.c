@@ -2,6 +2,7 @@
 /* See server.h: the connection to the Server, requests, and what answers mean. */
 #include "api/server.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -171,6 +172,31 @@ struct ws_client *api_log_socket(const struct api *a, const char *path, struct d
 	buf_wipe(&auth);
 	buf_free(&target);
 	return w;
+}
+
+bool api_log_refused(const char *path, const struct err *e)
+{
+	static const struct {
+		int status;
+		const char *remedy;
+	} rows[] = {
+		{ 401,
+		  "see that a proxy before the Server passes Authorization on, and that the key is this runner's" },
+		{ 403,
+		  "see that the Server, and a proxy before it, allow this runner's key to write logs" },
+		{ 404,
+		  "see that the path of the Server's URL is right, and that a proxy before it passes /log/" },
+	};
+	const char *remedy =
+		"let the proxy before the Server pass WebSockets (HTTP/1.1, Upgrade, Connection)";
+
+	if (e->kind != ERR_HTTP && e->kind != ERR_PARSE)
+		return false;
+	for (size_t i = 0; e->kind == ERR_HTTP && i < ARRAY_LEN(rows); i++)
+		if (rows[i].status == e->code)
+			remedy = rows[i].remedy;
+	log_warn("GET %s: %s; the log is in the local file alone: %s", path, e->msg, remedy);
+	return true;
 }
 
 /* What it says in two ways could be understood in either, here and by others. */

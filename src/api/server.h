@@ -44,6 +44,9 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
               struct err *e);
 /* The conn_target + fields for a log WebSocket: path like "/log/workspace/ID/write". */
 struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d);
+/* Says once where a log goes while its socket is answered with a refusal, and what to do; false: e is none, but a
+ * Server that is away. */
+bool api_log_refused(const char *path, const struct err *e);
 
 /* Blocking call; *doc (may be NULL) receives the parsed body, NULL for an empty one or 204. */
 int api_call(struct api *a, const char *method, const char *path, struct str body,

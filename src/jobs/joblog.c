@@ -39,6 +39,7 @@ struct joblog {
 	struct ws_client *ws;
 	struct deadline retry;
 	unsigned refusals; /* in a row */
+	bool told;         /* of them */
 	struct buf queue;  /* entries not yet given to the socket, whole, in order */
 	unsigned dropped;
 };
@@ -224,10 +225,9 @@ static void refused(struct joblog *l, const struct err *e)
 
 	for (unsigned i = 0; i < l->refusals && wait_ms < RECONNECT_MAX_MS; i++)
 		wait_ms *= 2;
-	if (l->refusals++ == 0 && (e->kind == ERR_HTTP || e->kind == ERR_PARSE))
-		log_warn("GET %s: %s; the log goes to the local file alone until the Server or the "
-		         "proxy before it lets WebSockets pass",
-		         l->socket_path, e->msg);
+	l->refusals++;
+	if (!l->told)
+		l->told = api_log_refused(l->socket_path, e);
 	l->retry = deadline_in_ms(wait_ms < RECONNECT_MAX_MS ? wait_ms : RECONNECT_MAX_MS);
 }
 
@@ -245,6 +245,7 @@ static void joblog_pump(struct joblog *l)
 	now = ws_client_step(l->ws, NULL, NULL, &e);
 	if (now == WS_OPEN) {
 		l->refusals = 0;
+		l->told = false;
 		hand_over(l);
 		now = ws_client_step(l->ws, NULL, NULL, &e);
 	}

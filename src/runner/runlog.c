@@ -29,6 +29,7 @@ struct runlog {
 	struct ws_client *ws;
 	char *socket_path;
 	unsigned failures;
+	bool told; /* that the Server refuses it */
 	struct deadline retry;
 	struct buf queue; /* whole entries */
 	unsigned dropped;
@@ -132,6 +133,7 @@ void runlog_step(struct sup *s)
 	switch (ws_client_step(l->ws, NULL, NULL, &e)) {
 	case WS_OPEN:
 		l->failures = 0;
+		l->told = false;
 		if (l->queue.n) {
 			hand_over(l);
 			ws_client_step(l->ws, NULL, NULL, &e);
@@ -141,8 +143,9 @@ void runlog_step(struct sup *s)
 		ws_client_free(l->ws);
 		l->ws = NULL;
 		l->retry = deadline_in_ms(backoff_ms(l->failures + 1, 30000));
-		if (l->failures++ == 3)
-			log_debug("log socket: %s", e.msg);
+		l->failures++;
+		if (!l->told)
+			l->told = api_log_refused(l->socket_path, &e);
 		break;
 	default:
 		break;
