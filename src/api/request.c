@@ -148,8 +148,8 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 		        reply->status, (int)(location.n < 200 ? location.n : 200), location.p);
 	else if (v == API_KEY)
 		err_set(e, api_verdict_kind(v), reply->status == 404 ? 401 : reply->status,
-		        "the Server at %s refuses our API key (%s: %d: %s); give a valid one with daytona-runner configure",
-		        buf_cstr(&url), context, reply->status, buf_cstr(&text));
+		        "the Server at %s refuses our API key (%s: %d: %s)", buf_cstr(&url),
+		        context, reply->status, buf_cstr(&text));
 	else /* a page is a proxy's word for a Server that is away (frp's is a 404) */
 		err_set(e, api_verdict_kind(v), api_is_page(reply) ? 502 : reply->status,
 		        "%s: %d%s%s%s", context, reply->status, text.n ? ": " : "", buf_cstr(&text),

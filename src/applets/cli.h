@@ -66,11 +66,13 @@ struct cli_admin {
  * the URL of another source. */
 int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e);
 void cli_admin_close(struct cli_admin *a);
+/* After a call that failed: who refuses the key is told where it came from. Returns -1. */
+int cli_explain(const struct cli_admin *a, struct err *e);
 /* The runners on the Server, freed by cli_free_runners; who refuses the key is told where it came from. */
 int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n, struct err *e);
 /* The runner that an operand names by id or else by name, out of list. ERR_NOT_FOUND. */
-int cli_find_runner(const struct runner_info *list, size_t n, const char *id_or_name, size_t *found,
-                    struct err *e);
+int cli_find_runner(const struct cli_admin *a, const struct runner_info *list, size_t n,
+                    const char *id_or_name, size_t *found, struct err *e);
 void cli_free_runners(struct runner_info *list, size_t n);
 /* Asks on the terminal which one; without a terminal ERR_USAGE. */
 int cli_pick_runner(const struct runner_info *list, size_t n, const char *title, size_t *picked,

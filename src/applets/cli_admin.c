@@ -131,6 +131,8 @@ static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
 		return err_set(
 			e, ERR_USAGE, 0,
 			"which Server? Give --api-url and --api-key-file, or set DAYTONA_API_URL and DAYTONA_API_KEY");
+	if (config_check_url(url, a->config.allow_http, e) < 0)
+		return err_wrap(e, "%s", s[i - 1].source);
 	for (k = 0; k < SOURCES; k++) {
 		if (s[k].key && (!s[k].url || same_server(s[k].url, url)))
 			break;
@@ -190,8 +192,6 @@ int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e)
 		rc = choose(a, s, e);
 	}
 	if (rc == 0)
-		rc = config_check_url(a->config.url, a->config.allow_http, e);
-	if (rc == 0)
 		rc = server_link_open(&a->link, &a->config, e);
 	for (size_t i = 0; i < SOURCES; i++)
 		credentials_free(&s[i]);
@@ -208,16 +208,25 @@ void cli_admin_close(struct cli_admin *a)
 	a->own_id = a->own_url = a->source = NULL;
 }
 
+int cli_explain(const struct cli_admin *a, struct err *e)
+{
+	bool own = strcmp(a->source, CLI_OWN_KEY) == 0;
+
+	if (api_verdict(e) != API_KEY)
+		return -1;
+	return err_set(e, ERR_DENIED, e->code,
+	               "the Server at %s refuses the API key from %s (%d)%s; give %s by "
+	               "--api-key-file or DAYTONA_API_KEY",
+	               a->config.url, a->source, e->code, own ? ", which is this runner's own" : "",
+	               own ? "an administrator's" : "a valid one");
+}
+
 int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n, struct err *e)
 {
 	if (api_runners(a->link.api, list, n, deadline_in_ms(CLI_CALL_MS), e) == 0)
 		return 0;
 	if (api_verdict(e) == API_KEY)
-		return err_set(
-			e, ERR_DENIED, e->code,
-			"the Server at %s refuses the API key from %s (%d); give a valid one by --api-key-file or "
-			"DAYTONA_API_KEY",
-			a->config.url, a->source, e->code);
+		return cli_explain(a, e);
 	return err_wrap(e, "list the runners on %s", a->config.url);
 }
 
@@ -228,8 +237,8 @@ void cli_free_runners(struct runner_info *list, size_t n)
 	free(list);
 }
 
-int cli_find_runner(const struct runner_info *list, size_t n, const char *id_or_name, size_t *found,
-                    struct err *e)
+int cli_find_runner(const struct cli_admin *a, const struct runner_info *list, size_t n,
+                    const char *id_or_name, size_t *found, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(list[i].id, id_or_name) == 0) {
@@ -243,8 +252,11 @@ int cli_find_runner(const struct runner_info *list, size_t n, const char *id_or_
 			return 0;
 		}
 	}
-	return err_set(e, ERR_NOT_FOUND, 0,
-	               "the Server has no runner \"%s\"; see: daytona-runner list", id_or_name);
+	return err_set(e, ERR_NOT_FOUND, 0, "the Server has no runner \"%s\"; %s", id_or_name,
+	               strcmp(a->source, CLI_OWN_KEY) == 0
+	                       ? "this runner's own key may not show others: give an "
+	                         "administrator's by --api-key-file or DAYTONA_API_KEY"
+	                       : "see: daytona-runner list");
 }
 
 int cli_pick_runner(const struct runner_info *list, size_t n, const char *title, size_t *picked,

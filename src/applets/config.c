@@ -141,8 +141,8 @@ static int check(const char *config_dir)
 	struct err e = { 0 };
 	int rc = config_load(&c, config_dir, NULL, &e);
 
-	if (rc == 0)
-		rc = config_require(&c, &e);
+	if (rc == 0 && (rc = config_require(&c, &e)) < 0)
+		err_hint(&e, CONFIG_REMEDY);
 	config_free(&c);
 	if (rc < 0)
 		applet_fail("config", &e);

@@ -240,7 +240,11 @@ static int check_state_dir(const struct configure *o, const struct config *c, st
 static int verify(struct configure *o, struct config *c, struct err *e)
 {
 	keep_environment(c, &o->changes);
-	if (config_require(c, e) < 0 || check_state_dir(o, c, e) < 0)
+	if (config_require(c, e) < 0)
+		return o->asks_all ? -1
+		                   : err_hint(e, "give --api-url, --api-key-file, --id and --name, "
+		                                 "or run it on a terminal, which asks");
+	if (check_state_dir(o, c, e) < 0)
 		return -1;
 	return o->no_check ? 0 : check(o, c, e);
 }

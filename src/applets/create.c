@@ -11,6 +11,7 @@
 #include "base/out.h"
 #include "host/prompt.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,8 @@ static int find_url(struct create *c, struct err *e)
 			buf_adds(&b, c->admin.config.url);
 		server_config_free(&sc);
 	}
+	if (rc == 0 && config_check_url(buf_cstr(&b), true, e) < 0)
+		rc = err_wrap(e, "the runner's URL (--runner-api-url)");
 	if (rc == 0)
 		rc = url_parse(buf_str(&b), &u, e);
 	if (rc == 0) {
@@ -148,6 +151,25 @@ static int check_apply(const struct create *c, struct err *e)
 		c->admin.own_id, c->admin.config.file);
 }
 
+/* What the runner needs besides, to reach the Server as this applet did: settings for configure, for its line and for
+ * the environment. */
+static void needed(const struct create *c, struct kv *settings)
+{
+	const struct config *a = &c->admin.config;
+	struct url u = { 0 };
+	struct err ignored = { 0 };
+
+	if (url_parse(str_of(c->url), &u, &ignored) < 0)
+		return;
+	if (url_is_tls(&u) && a->insecure)
+		kv_set(settings, "server.insecure", "true");
+	else if (url_is_tls(&u) && a->ca_file)
+		kv_set(settings, "server.ca_file", a->ca_file);
+	else if (!url_is_tls(&u) && !url_is_loopback(&u) && a->allow_http)
+		kv_set(settings, "server.allow_http", "true");
+	url_free(&u);
+}
+
 static int apply(const struct create *c, const struct runner_info *r, struct err *e)
 {
 	struct kv changes = { 0 };
@@ -158,9 +180,27 @@ static int apply(const struct create *c, const struct runner_info *r, struct err
 	kv_set(&changes, "server.key_file", "");
 	kv_set(&changes, "runner.id", r->id);
 	kv_set(&changes, "runner.name", r->name);
+	needed(c, &changes);
 	rc = config_save(c->admin.config.dir, &changes, e);
 	kv_free(&changes);
 	return rc;
+}
+
+static void add_needed(struct buf *b, const struct create *c)
+{
+	struct kv settings = { 0 };
+
+	needed(c, &settings);
+	for (size_t i = 0; i < settings.n; i++) {
+		const struct config_key *k = &config_keys[config_key_index(settings.pairs[i].key)];
+
+		buf_addf(b, " --%s", k->flag);
+		if (k->type != CFG_BOOL) {
+			buf_addc(b, ' ');
+			buf_add_shell(b, str_of(settings.pairs[i].value));
+		}
+	}
+	kv_free(&settings);
 }
 
 static void add_identity(struct buf *b, const struct create *c, const struct runner_info *r)
@@ -184,6 +224,7 @@ static void add_line(struct buf *b, const struct create *c, const struct runner_
 	buf_add_shell(b, str_of(c->url));
 	buf_adds(b, " --api-key-fd 0");
 	add_identity(b, c, r);
+	add_needed(b, c); /* the reference has no such options */
 }
 
 /* The reference takes the key as an argument alone. */
@@ -218,9 +259,19 @@ static void print_structured(enum cli_format f, const struct create *c, const st
 
 static void print_env(const struct create *c, const struct runner_info *r)
 {
+	struct kv settings = { 0 };
+
 	printf("DAYTONA_RUNNER_SERVER_URL=%s\nDAYTONA_RUNNER_SERVER_KEY=%s\nDAYTONA_RUNNER_RUNNER_ID=%s\n"
 	       "DAYTONA_RUNNER_RUNNER_NAME=%s\n",
 	       c->url, r->api_key, r->id, r->name);
+	needed(c, &settings);
+	for (size_t i = 0; i < settings.n; i++) {
+		fputs("DAYTONA_RUNNER_", stdout);
+		for (const char *p = settings.pairs[i].key; *p; p++)
+			putchar(*p == '.' ? '_' : toupper((unsigned char)*p));
+		printf("=%s\n", settings.pairs[i].value);
+	}
+	kv_free(&settings);
 }
 
 /* stdout is a shell script of one line; the comment behind it serves hosts with the reference
@@ -242,6 +293,10 @@ static void print_text(const struct create *c, const struct runner_info *r)
 	      stderr);
 	if (url_parse(str_of(c->url), &u, &ignored) == 0 && url_is_loopback(&u))
 		fputs("The URL in it is only good on this host; for another one give --runner-api-url.\n",
+		      stderr);
+	else if (!url_is_tls(&u) && !c->admin.config.allow_http)
+		fputs("The URL in it is plain http, which carries the key in clear: use https, or say --allow-http here and "
+		      "there.\n",
 		      stderr);
 	url_free(&u);
 	buf_wipe(&line);
@@ -299,6 +354,8 @@ static int create(struct create *c, enum cli_format f, struct err *e)
 	if (find_url(c, e) < 0 || make_id(c, e) < 0)
 		return -1;
 	rc = api_runner_create(api, c->id, c->name, &made, deadline_in_ms(CLI_CALL_MS), e);
+	if (rc < 0)
+		cli_explain(&c->admin, e);
 	if (rc == 0 && (!made.api_key || !*made.api_key))
 		rc = err_set(
 			e, ERR_PARSE, 0,

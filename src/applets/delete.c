@@ -47,8 +47,10 @@ static int delete_one(struct cli_admin *a, const struct runner_info *r, bool yes
 	if (!yes)
 		return err_set(e, ERR_CANCELED, 0, "not confirmed");
 	/* By id: when deleted by name the Server forgets to remove its providers (protocol 4). */
-	if (api_runner_delete(a->link.api, r->id, deadline_in_ms(CLI_CALL_MS), e) < 0)
+	if (api_runner_delete(a->link.api, r->id, deadline_in_ms(CLI_CALL_MS), e) < 0) {
+		cli_explain(a, e);
 		return err_wrap(e, "delete runner %s", r->name);
+	}
 	fputs("Runner ", stdout);
 	cli_put(r->name);
 	printf(" (%s) was deleted from the Server.\n", r->id);
@@ -76,7 +78,7 @@ static int delete_run(int argc, char **argv)
 	if (rc == 0)
 		rc = cli_runners(&a, &list, &n, &e);
 	if (rc == 0)
-		rc = operands ? cli_find_runner(list, n, argv[1], &i, &e)
+		rc = operands ? cli_find_runner(&a, list, n, argv[1], &i, &e)
 		              : cli_pick_runner(list, n, "Which runner is to be deleted?", &i, &e);
 	if (rc == 0)
 		rc = delete_one(&a, &list[i], yes, &e);

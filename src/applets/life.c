@@ -135,6 +135,8 @@ static int wait_for_server(const struct config *c, struct deadline d, struct err
 	}
 	buf_free(&state);
 	server_link_close(&l);
+	if (rc < 0 && api_verdict(e) == API_KEY)
+		err_hint(e, "give a valid one with daytona-runner configure");
 	return rc < 0 ? err_wrap(e, "the runner was started, but is not usable yet") : 0;
 }
 
@@ -240,7 +242,7 @@ int life_start(const struct config *c, const struct kv *flags, int64_t start_ms,
 	int rc;
 
 	if (config_require(c, e) < 0)
-		return -1;
+		return err_hint(e, CONFIG_REMEDY);
 	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s))
 		rc = control(&s, "start", flags, e) < 0 ? -1 : await_service(c, d, e);
 	else
@@ -313,7 +315,7 @@ int life_restart(const struct config *c, const struct kv *flags, int64_t start_m
 	int running, rc;
 
 	if (config_require(c, e) < 0)
-		return -1;
+		return err_hint(e, CONFIG_REMEDY);
 	running = daemon_lock_probe(c->state_dir, &who, e);
 	if (running < 0)
 		return -1;

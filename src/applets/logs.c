@@ -151,7 +151,7 @@ static int show_other(struct options *o, const char *id_or_name, struct err *e)
 	if (rc == 0)
 		rc = cli_runners(&o->admin, &list, &n, e);
 	if (rc == 0)
-		rc = id_or_name ? cli_find_runner(list, n, id_or_name, &i, e)
+		rc = id_or_name ? cli_find_runner(&o->admin, list, n, id_or_name, &i, e)
 		                : cli_pick_runner(list, n, "Whose log?", &i, e);
 	o->remote = true;
 	if (rc == 0)
@@ -177,8 +177,8 @@ static int show_any(struct options *o, const char *runner, struct err *e)
 		config_free(&c);
 		return show_other(o, runner, e);
 	}
-	if (rc == 0 && o->remote)
-		rc = config_require(&c, e);
+	if (rc == 0 && o->remote && (rc = config_require(&c, e)) < 0)
+		err_hint(e, CONFIG_REMEDY);
 	if (rc < 0)
 		;
 	else if (o->job)

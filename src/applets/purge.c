@@ -144,14 +144,16 @@ static int pick(struct purge *p, const char *operand, struct err *e)
 	if (!operand && p->yes && !p->terminal)
 		operand = p->admin.own_id;
 	if (operand)
-		return cli_find_runner(p->list, p->n, operand, &p->picked, e);
+		return cli_find_runner(&p->admin, p->list, p->n, operand, &p->picked, e);
 	return cli_pick_runner(p->list, p->n, "Which runner is to be purged?", &p->picked, e);
 }
 
 static int remove_from_server(struct purge *p, const struct runner_info *r, struct err *e)
 {
-	if (api_runner_delete(p->admin.link.api, r->id, deadline_in_ms(CLI_CALL_MS), e) < 0)
+	if (api_runner_delete(p->admin.link.api, r->id, deadline_in_ms(CLI_CALL_MS), e) < 0) {
+		cli_explain(&p->admin, e);
 		return err_wrap(e, "remove runner %s from the Server", r->name);
+	}
 	fputs("Runner ", stdout);
 	cli_put(r->name);
 	printf(" (%s) was removed from the Server.\n", r->id);
@@ -198,6 +200,8 @@ static int not_picked(struct purge *p, const char *operand, struct err *e)
 		               : -1;
 	if (!operand && !p->admin.own_id)
 		return finish_here(p, "No runner is configured here.", e);
+	if (own_key && !names_own(p, operand))
+		return -1; /* it may not show others */
 	if (e->kind == ERR_NOT_FOUND && !names_own(p, operand)) {
 		printf("The Server has no runner \"%s\" (any more): nothing to do.\n", operand);
 		return 0;

@@ -55,8 +55,9 @@ static int install(const struct service *s, bool start, struct err *e)
 	struct buf done = { 0 };
 	int rc = *s->root ? 0 : config_require(s->config, e);
 
-	if (rc == 0)
-		rc = service_install(s, &done, e);
+	if (rc < 0)
+		return err_hint(e, CONFIG_REMEDY);
+	rc = service_install(s, &done, e);
 	fputs(buf_cstr(&done), stdout);
 	buf_free(&done);
 	if (rc < 0 || *s->root)

@@ -89,6 +89,11 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
+int err_hint(struct err *e, const char *text)
+{
+	return err_set(e, e->kind, e->code, "%s; %s", e->msg, text);
+}
+
 void err_clear(struct err *e)
 {
 	e->kind = ERR_NONE;

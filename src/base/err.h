@@ -44,6 +44,8 @@ int err_set(struct err *e, enum err_kind kind, int code, const char *fmt, ...) P
 int err_sys(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Puts "<text>: " before the message that is there. Keeps kind and code. Returns -1. */
 int err_wrap(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Puts "; <text>" behind it: what a person can do, said where that is known. Returns -1. */
+int err_hint(struct err *e, const char *text);
 void err_clear(struct err *e);
 
 #endif

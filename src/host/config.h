@@ -87,7 +87,8 @@ void config_value_text(const struct config *c, size_t key, struct buf *b);
 /* Whether a value is possible for a key: 0, or ERR_CONFIG saying what is. */
 int config_check_value(size_t key, const char *text, struct err *e);
 /* What `serve` needs: id, name, url, key present and valid; plain http only to loopback unless
- * allow_http. Names all that is missing in one error. */
+ * allow_http. Names all that is missing in one error; what to do about it, only the applet knows. */
+#define CONFIG_REMEDY "run: daytona-runner configure"
 int config_require(const struct config *c, struct err *e);
 /* Rewrites the file: keeps comments, order and unknown-but-valid lines; sets keys "section.name"
  * of changes (NULL or "" value removes the key). Atomic, 0600, directory 0700. Values that would

@@ -151,11 +151,10 @@ int config_check_url(const char *url, bool allow_http, struct err *e)
 	return rc;
 }
 
-static void missing(struct buf *b, bool present, const char *what, const char *flag,
-                    const char *env)
+static void missing(struct buf *b, bool present, const char *what, const char *env)
 {
 	if (!present)
-		buf_addf(b, "%s%s (--%s, %s)", b->n ? ", " : "", what, flag, env);
+		buf_addf(b, "%s%s (%s)", b->n ? ", " : "", what, env);
 }
 
 int config_require(const struct config *c, struct err *e)
@@ -163,15 +162,14 @@ int config_require(const struct config *c, struct err *e)
 	struct buf list = { 0 };
 	int rc = 0;
 
-	missing(&list, c->url && *c->url, "API URL", "api-url", "DAYTONA_RUNNER_SERVER_URL");
-	missing(&list, c->key_problem || (c->key && *c->key), "API key", "api-key",
+	missing(&list, c->url && *c->url, "API URL", "DAYTONA_RUNNER_SERVER_URL");
+	missing(&list, c->key_problem || (c->key && *c->key), "API key",
 	        "DAYTONA_RUNNER_SERVER_KEY");
-	missing(&list, c->id && *c->id, "id", "id", "DAYTONA_RUNNER_RUNNER_ID");
-	missing(&list, c->name && *c->name, "name", "name", "DAYTONA_RUNNER_RUNNER_NAME");
+	missing(&list, c->id && *c->id, "id", "DAYTONA_RUNNER_RUNNER_ID");
+	missing(&list, c->name && *c->name, "name", "DAYTONA_RUNNER_RUNNER_NAME");
 	if (list.n)
-		rc = err_set(e, ERR_CONFIG, 0,
-		             "not configured (%s%s): missing %s; run: daytona-runner configure",
-		             c->file, c->file_exists ? "" : " is not there", buf_cstr(&list));
+		rc = err_set(e, ERR_CONFIG, 0, "not configured (%s%s): missing %s", c->file,
+		             c->file_exists ? "" : " is not there", buf_cstr(&list));
 	else if (c->key_problem)
 		rc = err_set(e, c->key_kind, 0, "%s", c->key_problem);
 	else if (config_check_url(c->url, c->allow_http, e) < 0)

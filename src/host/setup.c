@@ -25,6 +25,8 @@ static int check_record(const struct config *c, struct api *api, struct buf *not
 	struct runner_info r = { 0 };
 	int rc = api_runner(api, c->id, &r, call_limit(d), e);
 
+	if (rc < 0 && api_verdict(e) == API_KEY)
+		return err_hint(e, "take id and key from one line of `daytona-runner create`");
 	if (rc < 0 && api_verdict(e) == API_MISSING)
 		return err_set(
 			e, ERR_NOT_FOUND, 0,

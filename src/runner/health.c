@@ -139,6 +139,9 @@ static void add_remedy(struct sup *s, struct err *e)
 			"the Server has no runner %s (any more); create one and configure this host for it",
 			s->c->id);
 		break;
+	case API_KEY:
+		err_hint(e, "give a valid one with daytona-runner configure");
+		break;
 	case API_NO_ROUTE:
 		err_wrap(e, "the Server has no such call; is the path in the URL %s right?",
 		         s->c->url);
@@ -163,7 +166,7 @@ void health_bad(struct sup *s, const struct err *cause, bool answered, bool hear
 	bool fell = heartbeat && h->ok, news = refused && !h->key_refused;
 	struct err told = *cause, *e = &told;
 
-	if (heartbeat)
+	if (heartbeat || refused)
 		add_remedy(s, e);
 	h->answers = answered;
 	h->key_refused = h->key_refused || refused;

@@ -447,8 +447,10 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (log_level_parse(str_of(c->log_level), &level))
 		log_set_level(level);
-	if (config_require(c, e) == 0 && open_signals(s, e) == 0 && open_state(s, e) == 0 &&
-	    server_link_open(s->link, c, e) == 0) {
+	if (config_require(c, e) < 0)
+		err_hint(e, CONFIG_REMEDY);
+	else if (open_signals(s, e) == 0 && open_state(s, e) == 0 &&
+	         server_link_open(s->link, c, e) == 0) {
 		health_new(s);
 		tasks_open(s);
 		channels_open(s);

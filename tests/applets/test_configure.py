@@ -335,6 +335,41 @@ class Configure(LifeCase):
                     self.assertTrue(one_line(result.stderr), result.stderr)
 
 
+    def test_remedies_fit_what_was_typed(self):
+        made = self.configured()
+        own = self.env(admin=False)
+        other = self.create("other")
+        # A runner's key is good; it is not the one for this.
+        for args in (("delete", "-y", "other"), ("purge", "-y", "other"), ("create", "-n", "third")):
+            said = self.applet(*args, env=own, rc=1).stderr
+            self.assertNotIn("configure", said)
+            self.assertIn("an administrator's by --api-key-file", said)
+        self.assertIn(other["id"], [r["id"] for r in self.listed()])
+        said = self.applet("list", "--api-url", made["apiUrl"].partition("://")[2], rc=1).stderr
+        self.assertIn("no scheme", said)
+        self.assertNotIn("API key", said)
+        os.unlink(self.ini)
+        said = self.applet("configure", "--max-jobs", "3", env=own, rc=1).stderr
+        self.assertIn("give --api-url, --api-key-file, --id and --name", said)
+        self.assertNotIn("run: daytona-runner configure", said)
+        said = self.applet("start", env=own, rc=1).stderr
+        self.assertNotIn("--api-key", said)
+        self.assertIn("run: daytona-runner configure", said)
+
+    def test_line_of_create_has_what_configure_needs(self):
+        far = "http://daytona.test:3986"
+        self.assertIn("--allow-http", self.applet("create", "-n", "clear", "--runner-api-url", far).stderr)
+        made = self.create("far", "--runner-api-url", far, "--allow-http")
+        self.assertTrue(made["command"].endswith(" --allow-http"), made["command"])
+        self.assertNotIn("--allow-http", made["referenceCommand"])
+        words = self.words_of(made["command"])
+        self.applet(*words, "--no-check", env=self.env(admin=False))
+        said = self.applet("create", "-n", "e", "--env", "--runner-api-url", far, "--allow-http").stdout
+        self.assertIn("DAYTONA_RUNNER_SERVER_ALLOW_HTTP=true\n", said)
+        made = self.create("tls", "--runner-api-url", "https://daytona.test", "--ca-file", "/some where/ca.pem")
+        self.assertTrue(made["command"].endswith(" --ca-file '/some where/ca.pem'"), made["command"])
+        self.assertNotIn("--ca-file", self.create("near", "--ca-file", "/ca.pem")["command"])
+
     def test_one_dash_before_a_long_name_is_refused(self):
         self.assertIn("write --name=x", self.applet("create", "-name=x", rc=2).stderr)
         self.assertIn("write --name", self.applet("create", "-name", "x", rc=2).stderr)

@@ -239,7 +239,7 @@ static void failures_carry_the_servers_words(void)
 		  "",
 		  "{\"error\":\"unauthorized\"}",
 		  401,
-		  { "refuses our API key", "http://127.0.0.1:", "daytona-runner configure" },
+		  { "refuses our API key", "http://127.0.0.1:" },
 		  KEY },
 		{ "403 Forbidden",
 		  "",

@@ -309,7 +309,8 @@ static void what_is_missing_is_named_at_once(void)
 	CHECK(!c.file_exists);
 	CHECK(config_require(&c, &e) < 0);
 	CHECK(strstr(e.msg, "API URL") && strstr(e.msg, "API key") &&
-	      strstr(e.msg, "DAYTONA_RUNNER_RUNNER_ID") && strstr(e.msg, "--name"));
+	      strstr(e.msg, "DAYTONA_RUNNER_RUNNER_ID") &&
+	      strstr(e.msg, "DAYTONA_RUNNER_RUNNER_NAME"));
 	config_free(&c);
 	write_ini("[server]\nurl=http://far.test\nkey=k\n[runner]\nid=i\nname=n\n");
 	CHECK(config_load(&c, dir, NULL, &e) == 0);

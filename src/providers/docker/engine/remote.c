@@ -302,6 +302,7 @@ static int wait_hello(struct remote *r, struct deadline d, struct err *e)
 int remote_connect(struct remote *r, struct deadline d, struct err *e)
 {
 	struct deadline limit = deadline_min(d, deadline_in_ms(CONNECT_MS));
+	int64_t began = clock_mono_ms();
 	size_t n;
 	int rc;
 
@@ -327,7 +328,8 @@ int remote_connect(struct remote *r, struct deadline d, struct err *e)
 	if (rc == 0)
 		rc = wait_hello(r, limit, e);
 	if (rc < 0 && e->kind == ERR_TIMEOUT)
-		err_set(e, ERR_TIMEOUT, 0, "no connection after %d s", CONNECT_MS / 1000);
+		err_set(e, ERR_TIMEOUT, 0, "no connection after %lld s",
+		        (long long)(clock_mono_ms() - began + 999) / 1000);
 	if (rc < 0) {
 		command_free(&r->cmd);
 		fd_close(&r->fd);
