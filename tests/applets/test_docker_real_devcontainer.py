@@ -447,7 +447,7 @@ class DevContainer(drivecase.DriveCase):
         self.assertEqual(sorted(mounts), ["/v", "/workspaces/app"])
         self.assertEqual(mounts["/v"], f"daytona-{len(self.id)}-{self.id}.shared")
         for named in ("privileged", "capability ALL", "capability SYS_ADMIN", "security option seccomp=unconfined",
-                      "mount of /etc", "mount of /", "runArgs -v", "runArgs --pid"):
+                      "mount of /etc", "mount of /", "runArgs -v /:/host", "runArgs --pid host", "build.options --network"):
             self.assertIn(f"dev container: {named} is not taken over", output)
         self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
         self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")

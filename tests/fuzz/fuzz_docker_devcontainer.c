@@ -53,10 +53,11 @@ static void visit(struct devcontainer *dc)
 		        strcmp(s.mounts[i].type, "tmpfs") == 0 ||
 		        (strncmp(s.mounts[i].source, "/host/app", 9) == 0 &&
 		         !strstr(s.mounts[i].source, "/..")));
+	dc_name_unknown(dc, &policy);
 	spec_write(&s, &body);
 	json_doc_free(json_parse(buf_str(&body), 1 << 24, &e));
 	require(e.kind == ERR_NONE || e.kind == ERR_LIMIT);
-	if (dc_build(dc, &b, &has, &e) == 0 && has)
+	if (dc_build(dc, &policy, &b, &has, &e) == 0 && has)
 		require(stays(b.dockerfile) && stays(b.context));
 	dc_build_free(&b);
 	if (dc_command(dc, json_get(dc->root, "onCreateCommand"), &argv))

@@ -83,7 +83,7 @@ static void build_paths_stay_in_the_repository(void)
 		struct dc_build b;
 		struct err e = { 0 };
 		bool has = false;
-		int rc = dc_build(&dc, &b, &has, &e);
+		int rc = dc_build(&dc, &(struct policy){ 0 }, &b, &has, &e);
 
 		TEST_ROW(i);
 		CHECK(has);
@@ -118,6 +118,99 @@ static struct spec fill(const char *text, bool privileged, int *refused)
 	admitted_free(policy_admit(&policy, &s));
 	dc_free(&dc);
 	return s;
+}
+
+static void note(void *arg, const char *text)
+{
+	buf_addf(arg, "%s\n", text);
+}
+
+static void build_settings_are_read(void)
+{
+	struct devcontainer dc = parse(
+		"{\"build\":{\"dockerfile\":\"D\",\"args\":{\"N\":3,\"T\":true,\"F\":1.5,\"S\":\"s\"},\"options\":["
+		"\"--pull\",\"--build-arg\",\"O=1\",\"--label=a=b\",\"--label=daytona.workspace.id=x\",\"--network=host\","
+		"\"--secret\",\"id=x,src=/etc/shadow\",\"--add-host\",\"h:1.2.3.4\",\"--target=t\",\"--platform\","
+		"\"linux/arm64\",\"--no-cache\",\"--build-context=x=/\"]}}");
+	struct buf said = { 0 };
+	const struct policy policy = { .say = note, .arg = &said };
+	struct dc_build b;
+	struct err e = { 0 };
+	bool has = false;
+
+	CHECK_INT(dc_build(&dc, &policy, &b, &has, &e), 0);
+	CHECK_STR(kv_get(&b.args, "N"), "3");
+	CHECK_STR(kv_get(&b.args, "T"), "true");
+	CHECK_STR(kv_get(&b.args, "F"), "1.5");
+	CHECK_STR(kv_get(&b.args, "S"), "s");
+	CHECK_STR(kv_get(&b.args, "O"), "1");
+	CHECK(b.pull && b.no_cache);
+	CHECK_STR(b.target, "t");
+	CHECK_STR(b.platform, "linux/arm64");
+	CHECK_INT((long long)b.labels.n, 1);
+	CHECK_STR(kv_get(&b.labels, "a"), "b");
+	CHECK_INT((long long)b.extra_hosts.n, 1);
+	CHECK_STR(buf_cstr(&said),
+	          "dev container: build.options --label is not taken over\n"
+	          "dev container: build.options --network is not taken over\n"
+	          "dev container: build.options --secret is not taken over\n"
+	          "dev container: build.options --build-context is not taken over\n");
+	buf_free(&said);
+	dc_build_free(&b);
+	dc_free(&dc);
+}
+
+static void no_setting_is_dropped_without_a_word(void)
+{
+	static const struct {
+		const char *text, *said;
+	} rows[] = {
+		{ "{\"image\":\"x\",\"customizations\":{},\"waitFor\":\"onCreateCommand\"}", "" },
+		{ "{\"appPort\":3000}",
+		  "dev container: \"appPort\" has no effect here: name the ports in forwardPorts\n" },
+		{ "{\"hostRequirements\":{\"gpu\":true}}",
+		  "dev container: \"hostRequirements\" has no effect here: "
+		  "the target's options CPUs and Memory are limits\n" },
+		{ "{\"fetures\":{}}",
+		  "dev container: \"fetures\" is no setting that is known; did you mean features?\n" },
+		{ "{\"build\":{\"dockerFile\":\"D\"}}",
+		  "dev container: \"build.dockerFile\" is no setting that is known; did you mean dockerfile?\n" },
+		{ "{\"zzzzzz\":1}", "dev container: \"zzzzzz\" is no setting that is known\n" },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct devcontainer dc = parse(rows[i].text);
+		struct buf said = { 0 };
+
+		TEST_ROW(i);
+		dc_name_unknown(&dc, &(struct policy){ .say = note, .arg = &said });
+		CHECK_STR(buf_cstr(&said), rows[i].said);
+		buf_free(&said);
+		dc_free(&dc);
+	}
+}
+
+static void a_variable_of_the_host_needs_to_be_allowed(void)
+{
+	struct devcontainer dc = parse(
+		"{\"runArgs\":[\"-e\",\"DR_YES\",\"-e\",\"DR_NO\",\"--env=DR_UNSET\",\"-e\",\"E=\"]}");
+	struct buf said = { 0 };
+	const struct policy policy = { .say = note, .arg = &said };
+	struct spec s = { 0 };
+
+	setenv("DR_YES", "y", 1);
+	setenv("DR_NO", "n", 1);
+	unsetenv("DR_UNSET");
+	dc.env_allow = "DR_YES,DR_UNSET";
+	dc_fill_spec(&dc, &policy, &s);
+	CHECK_STR(kv_get(&s.env, "DR_YES"), "y");
+	CHECK_STR(kv_get(&s.env, "E"), "");
+	CHECK(!kv_get(&s.env, "DR_NO") && !kv_get(&s.env, "DR_UNSET"));
+	CHECK_STR(buf_cstr(&said), "dev container: runArgs -e DR_NO is not taken over\n"
+	                           "dev container: runArgs --env DR_UNSET is not taken over\n");
+	buf_free(&said);
+	spec_free(&s);
+	dc_free(&dc);
 }
 
 static void safe_settings_are_taken(void)
@@ -336,6 +429,8 @@ static void states_are_mapped(void)
 
 TEST_MAIN(TEST(variables_are_expanded), TEST(build_paths_stay_in_the_repository),
           TEST(safe_settings_are_taken), TEST(ways_to_the_host_are_refused),
-          TEST(users_are_chosen_in_order), TEST(foreign_keys_are_named),
-          TEST(commands_have_two_plain_forms), TEST(results_of_the_cli_are_found),
-          TEST(accounts_are_read), TEST(accounts_are_renumbered), TEST(states_are_mapped))
+          TEST(build_settings_are_read), TEST(no_setting_is_dropped_without_a_word),
+          TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(users_are_chosen_in_order),
+          TEST(foreign_keys_are_named), TEST(commands_have_two_plain_forms),
+          TEST(results_of_the_cli_are_found), TEST(accounts_are_read),
+          TEST(accounts_are_renumbered), TEST(states_are_mapped))

@@ -95,8 +95,23 @@ static void add_pair(struct kv *to, const char *text)
 	free(key);
 }
 
+/* "NAME" alone is this host's variable, if it may be read. */
+static bool add_env(const struct devcontainer *dc, const char *text, struct spec *s)
+{
+	struct buf value = { 0 };
+	bool ok = strchr(text, '=') || dc_local_env(dc, text, &value);
+
+	if (ok && value.n)
+		kv_set(&s->env, text, buf_cstr(&value));
+	else if (ok)
+		add_pair(&s->env, text);
+	buf_wipe(&value);
+	return ok;
+}
+
 /* One option of "docker run" with its value; false if it is not taken. */
-static bool run_arg(const char *name, const char *value, struct spec *s)
+static bool run_arg(const struct devcontainer *dc, const char *name, const char *value,
+                    struct spec *s)
 {
 	if (strcmp(name, "--cap-add") == 0)
 		add_cap(value, s);
@@ -111,7 +126,7 @@ static bool run_arg(const char *name, const char *value, struct spec *s)
 	else if (strcmp(name, "--tmpfs") == 0)
 		strlist_add(&s->tmpfs, value);
 	else if (strcmp(name, "--env") == 0 || strcmp(name, "-e") == 0)
-		add_pair(&s->env, value);
+		return add_env(dc, value, s);
 	else if (strcmp(name, "--label") == 0 || strcmp(name, "-l") == 0)
 		add_pair(&s->labels, value);
 	else if (strcmp(name, "--hostname") == 0 || strcmp(name, "-h") == 0)
@@ -182,8 +197,13 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 			m = json_next(m);
 			value = dc_text(dc, m);
 		}
-		if (!value || !run_arg(name, value, s))
-			policy_refuse(p, "runArgs", name);
+		if (!value || !run_arg(dc, name, value, s)) {
+			struct buf what = { 0 };
+
+			buf_addf(&what, "%s%s%s", name, value ? " " : "", value ? value : "");
+			policy_refuse(p, "runArgs", buf_cstr(&what));
+			buf_free(&what);
+		}
 		free(value);
 		free(name);
 	}

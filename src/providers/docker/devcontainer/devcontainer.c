@@ -181,21 +181,37 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+static const char *local_env(const struct devcontainer *dc, const char *name)
+{
+	struct str list = str_of(dc->env_allow), piece;
+	bool allowed = false;
+
+	while (dc->env_allow && str_next(&list, ',', &piece))
+		allowed |= str_eq(str_trim(piece), name);
+	return allowed ? getenv(name) : NULL;
+}
+
+bool dc_local_env(const struct devcontainer *dc, const char *name, struct buf *out)
+{
+	const char *value = local_env(dc, name);
+
+	if (value)
+		buf_adds(out, value);
+	return value != NULL;
+}
+
 /* NAME or NAME:default out of our environment; only what is on the list. */
 static void expand_env(const struct devcontainer *dc, struct str spec, bool local, struct buf *out)
 {
-	struct str name, list = str_of(dc->env_allow), piece;
+	struct str name;
 	const char *value = NULL;
 	char *key;
-	bool allowed = false;
 
 	(void)str_next(&spec, ':', &name);
 	key = mem_dupn(name.p, name.n);
-	while (local && dc->env_allow && str_next(&list, ',', &piece))
-		allowed |= str_eq(str_trim(piece), key);
-	if (local && allowed)
-		value = getenv(key);
-	else if (!local && dc->container_env)
+	if (local)
+		value = local_env(dc, key);
+	else if (dc->container_env)
 		value = kv_get(dc->container_env, key);
 	free(key);
 	if (value)
@@ -269,6 +285,14 @@ char *dc_last(const struct devcontainer *dc, const char *key)
 	return NULL;
 }
 
+/* Expanded string, or a number or boolean as it is written; NULL: none of these. Caller frees. */
+static char *plain_text(const struct devcontainer *dc, struct json v)
+{
+	struct str raw = json_raw(v);
+
+	return json_is_number(v) || json_is_bool(v) ? mem_dupn(raw.p, raw.n) : dc_text(dc, v);
+}
+
 void dc_env(const struct devcontainer *dc, const char *key, struct kv *out)
 {
 	for (size_t i = 0; i < dc->n_layers; i++) {
@@ -276,14 +300,10 @@ void dc_env(const struct devcontainer *dc, const char *key, struct kv *out)
 
 		for (struct json m = json_first(env); json_is_object(env) && json_present(m);
 		     m = json_next(m)) {
-			struct buf name = { 0 }, plain = { 0 };
-			char *value = dc_text(dc, m);
+			struct buf name = { 0 };
+			char *value = plain_text(dc, m);
 
 			json_key(m, &name);
-			if (!value && (json_is_number(m) || json_is_bool(m))) {
-				buf_add_str(&plain, json_raw(m));
-				value = buf_take(&plain);
-			}
 			if (value)
 				kv_set(out, buf_cstr(&name), value);
 			else if (json_is_null(m))
@@ -327,7 +347,63 @@ static char *build_path(const struct devcontainer *dc, const char *key, struct j
 	return path;
 }
 
-int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build, struct err *e)
+/* One option of "docker build" with its value. False: it is not done. Networks and secrets of the host are not for builds. */
+static bool build_option(const char *name, const char *value, struct dc_build *b)
+{
+	const char *eq = strchr(value, '=');
+	char *key = mem_dupn(value, eq ? (size_t)(eq - value) : strlen(value));
+	bool ok = true;
+
+	if (strcmp(name, "--build-arg") == 0 && eq)
+		kv_set(&b->args, key, eq + 1);
+	else if (strcmp(name, "--label") == 0 && eq && !label_is_reserved(key))
+		kv_set(&b->labels, key, eq + 1);
+	else if (strcmp(name, "--add-host") == 0)
+		strlist_add(&b->extra_hosts, value);
+	else if (strcmp(name, "--cache-from") == 0)
+		strlist_add(&b->cache_from, value);
+	else if (strcmp(name, "--target") == 0 && !b->target)
+		b->target = mem_dup(value);
+	else if (strcmp(name, "--platform") == 0 && !b->platform)
+		b->platform = mem_dup(value);
+	else
+		ok = strcmp(name, "--progress") == 0 || strcmp(name, "--target") == 0;
+	free(key);
+	return ok;
+}
+
+static void build_options(const struct devcontainer *dc, const struct policy *p, struct json list,
+                          struct dc_build *b)
+{
+	for (struct json m = json_first(list); json_is_array(list) && json_present(m);
+	     m = json_next(m)) {
+		char *name = dc_text(dc, m), *value = NULL, *eq;
+
+		if (!name)
+			continue;
+		eq = strchr(name, '=');
+		if (strcmp(name, "--pull") == 0) {
+			b->pull = true;
+		} else if (strcmp(name, "--no-cache") == 0) {
+			b->no_cache = true;
+		} else if (strcmp(name, "--quiet") != 0 && strcmp(name, "-q") != 0) {
+			if (eq) {
+				value = mem_dup(eq + 1);
+				*eq = '\0';
+			} else if (json_is_string(json_next(m))) {
+				m = json_next(m);
+				value = dc_text(dc, m);
+			}
+			if (!value || !build_option(name, value, b))
+				policy_refuse(p, "build.options", name);
+		}
+		free(value);
+		free(name);
+	}
+}
+
+int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_build *b,
+             bool *has_build, struct err *e)
 {
 	struct json build = json_get(dc->root, "build"), args = json_get(build, "args");
 	struct json file = json_get(build, "dockerfile"), from = json_get(build, "cacheFrom");
@@ -351,7 +427,7 @@ int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build,
 	for (struct json m = json_first(args); json_is_object(args) && json_present(m);
 	     m = json_next(m)) {
 		struct buf name = { 0 };
-		char *value = dc_text(dc, m);
+		char *value = plain_text(dc, m);
 
 		json_key(m, &name);
 		if (value)
@@ -359,6 +435,7 @@ int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build,
 		free(value);
 		buf_free(&name);
 	}
+	build_options(dc, p, json_get(build, "options"), b);
 	for (struct json m = json_first(from); json_is_array(from) && json_present(m);
 	     m = json_next(m)) {
 		char *value = dc_text(dc, m);
@@ -394,7 +471,10 @@ void dc_build_free(struct dc_build *b)
 	free(b->dockerfile);
 	free(b->context);
 	free(b->target);
+	free(b->platform);
 	kv_free(&b->args);
+	kv_free(&b->labels);
 	strlist_free(&b->cache_from);
+	strlist_free(&b->extra_hosts);
 	*b = (struct dc_build){ 0 };
 }

@@ -50,6 +50,8 @@ void dc_free(struct devcontainer *dc);
 /* Takes the image's metadata label into account. Bad ones are ignored. */
 void dc_set_metadata(struct devcontainer *dc, const char *label);
 
+/* Says which settings have no effect here and which nobody knows. */
+void dc_name_unknown(const struct devcontainer *dc, const struct policy *p);
 /* What the dev container CLI is needed for: to bring containers up, and to build an image with features. */
 bool dc_is_compose(const struct devcontainer *dc);
 bool dc_has_features(const struct devcontainer *dc);
@@ -66,16 +68,21 @@ char *dc_remote_user(const struct devcontainer *dc, const char *image_user);
 
 struct dc_build {
 	char *dockerfile, *context; /* relative to the checkout, context "" for its root */
-	char *target;               /* or NULL */
-	struct kv args;
-	struct strlist cache_from;
+	char *target, *platform;    /* or NULL */
+	struct kv args, labels;
+	struct strlist cache_from, extra_hosts;
+	bool pull, no_cache;
 };
-/* False if the configuration names an image instead. Paths that leave the checkout are ERR_CONFIG. */
-int dc_build(const struct devcontainer *dc, struct dc_build *b, bool *has_build, struct err *e);
+/* False if the configuration names an image instead. Paths that leave the checkout are ERR_CONFIG. p says which of
+ * "build.options" are not done. */
+int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_build *b,
+             bool *has_build, struct err *e);
 /* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
 void dc_build_free(struct dc_build *b);
 
+/* Appends the value of this host's variable if env_allow has its name; false: it may not be read or is not set. */
+bool dc_local_env(const struct devcontainer *dc, const char *name, struct buf *out);
 /* Fills in user, environment, labels, mounts, runArgs and what the image's metadata asks for; policy_admit decides on it.
  * p says what has no place in a spec. */
 void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct spec *s);

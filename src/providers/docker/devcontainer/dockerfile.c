@@ -83,34 +83,56 @@ static int read_ignore(struct context *c, const char *checkout, const char *cont
 	return rc;
 }
 
-static void write_path(struct buf *path, const struct context *c, const char *tag,
-                       const char *target, const struct kv *args, const struct strlist *from)
+static void add_param(struct buf *path, const char *name, struct str value)
+{
+	buf_addf(path, "&%s=", name);
+	buf_add_urlenc(path, value);
+}
+
+static void add_list(struct buf *path, const char *name, const struct strlist *l)
 {
 	struct buf json = { 0 };
 
-	buf_adds(path, "/build?rm=1&forcerm=1&t=");
-	buf_add_urlenc(path, str_of(tag));
-	buf_adds(path, "&dockerfile=");
-	buf_add_urlenc(path, str_of(c->dockerfile));
-	if (target && *target) {
-		buf_adds(path, "&target=");
-		buf_add_urlenc(path, str_of(target));
-	}
-	if (args->n) {
-		kv_to_json(args, &json);
-		buf_adds(path, "&buildargs=");
-		buf_add_urlenc(path, buf_str(&json));
-		buf_free(&json);
-	}
-	if (from->n) {
-		jw_arr(&json);
-		for (size_t i = 0; i < from->n; i++)
-			jw_str(&json, str_of(from->p[i]));
-		jw_arr_end(&json);
-		buf_adds(path, "&cachefrom=");
-		buf_add_urlenc(path, buf_str(&json));
-		buf_free(&json);
-	}
+	if (!l->n)
+		return;
+	jw_arr(&json);
+	for (size_t i = 0; i < l->n; i++)
+		jw_str(&json, str_of(l->p[i]));
+	jw_arr_end(&json);
+	add_param(path, name, buf_str(&json));
+	buf_free(&json);
+}
+
+static void add_pairs(struct buf *path, const char *name, const struct kv *pairs)
+{
+	struct buf json = { 0 };
+
+	if (!pairs->n)
+		return;
+	kv_to_json(pairs, &json);
+	add_param(path, name, buf_str(&json));
+	buf_free(&json);
+}
+
+static void write_path(struct buf *path, const struct context *c, const char *tag,
+                       const struct dc_build *b, const struct strlist *from)
+{
+	buf_adds(path, "/build?rm=1&forcerm=1");
+	add_param(path, "t", str_of(tag));
+	add_param(path, "dockerfile", str_of(c->dockerfile));
+	if (b->target && *b->target)
+		add_param(path, "target", str_of(b->target));
+	if (b->platform)
+		add_param(path, "platform", str_of(b->platform));
+	if (b->pull)
+		buf_adds(path, "&pull=1");
+	if (b->no_cache)
+		buf_adds(path, "&nocache=1");
+	add_pairs(path, "buildargs", &b->args);
+	add_pairs(path, "labels", &b->labels);
+	add_list(path, "cachefrom", from);
+	for (size_t i = 0; i < b->extra_hosts.n; i++)
+		add_param(path, "extrahosts", str_of(b->extra_hosts.p[i]));
 }
 
 static int send(struct docker *k, struct context *c, const char *path,
@@ -156,12 +178,11 @@ static const char *within(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
 }
 
-int build_image(struct docker *k, const char *checkout, const char *context, const char *dockerfile,
-                const char *tag, const char *target, const struct kv *args,
+int build_image(struct docker *k, const char *checkout, const struct dc_build *b, const char *tag,
                 const struct strlist *cache_from, const struct registries *regs, struct deadline d,
                 struct err *e)
 {
-	char *dir = dc_resolve(checkout, context), *file = dc_resolve(checkout, dockerfile),
+	char *dir = dc_resolve(checkout, b->context), *file = dc_resolve(checkout, b->dockerfile),
 	     *root = NULL;
 	struct context c = { 0 };
 	struct tar_tree_options o = { .prefix = "", .uid = 0, .gid = 0, .skip = skip };
@@ -170,7 +191,7 @@ int build_image(struct docker *k, const char *checkout, const char *context, con
 
 	if (!dir || !file)
 		rc = err_set(e, ERR_NOT_FOUND, 0, "the repository has no \"%.200s\"",
-		             dir ? dockerfile : context);
+		             dir ? b->dockerfile : b->context);
 	if (rc == 0)
 		c.dockerfile = within(file, dir);
 	if (rc == 0 && !c.dockerfile) {
@@ -186,7 +207,7 @@ int build_image(struct docker *k, const char *checkout, const char *context, con
 		o.root = root;
 		o.skip_arg = &c;
 		c.tree = tar_tree_new(&o);
-		write_path(&path, &c, tag, target, args, cache_from);
+		write_path(&path, &c, tag, b, cache_from);
 		provider_logf(k->env, "Building image %s", tag);
 		rc = send(k, &c, buf_cstr(&path), regs, d, e);
 		tar_tree_free(c.tree);

@@ -206,15 +206,18 @@ static int make_container(struct building *x, struct devcontainer *dc, struct de
 	struct image info;
 	char *tag = base_tag(x), *image;
 	char *base = docker_image_tag("build", x->b->build->id, "base");
+	const struct policy policy = docker_policy(x->k, POLICY_BUILD, x->b->build->id, NULL);
 	int rc;
 
+	dc_name_unknown(dc, &policy);
 	rc = dc_plan_image(x->k, dc,
 	                   &(struct dc_plan){ .id = x->b->build->id,
 	                                      .tag = tag,
 	                                      .base = base,
 	                                      .work_dir = x->dir,
 	                                      .builder_image = x->b->builder_image,
-	                                      .registries = x->b->registries },
+	                                      .registries = x->b->registries,
+	                                      .policy = &policy },
 	                   &image, &x->has_base, &info, d, e);
 	if (rc == 0)
 		rc = run_in_container(x, dc, image, &info, d, e);

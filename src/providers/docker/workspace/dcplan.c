@@ -27,8 +27,7 @@ static int build_dockerfile(struct docker *k, const struct devcontainer *dc,
 		else
 			provider_logf(k->env, "The cached build is not used: %s", missing.msg);
 	}
-	rc = build_image(k, dc->checkout, b->context, b->dockerfile, tag, b->target, &b->args,
-	                 &from, p->registries, d, e);
+	rc = build_image(k, dc->checkout, b, tag, &from, p->registries, d, e);
 	strlist_free(&from);
 	return rc;
 }
@@ -38,7 +37,7 @@ static int plan_base(struct docker *k, const struct devcontainer *dc, const stru
                      const char *tag, char **image, bool *made, struct deadline d, struct err *e)
 {
 	struct dc_build b = { 0 };
-	int rc = dc_build(dc, &b, made, e);
+	int rc = dc_build(dc, p->policy, &b, made, e);
 
 	*image = NULL;
 	if (rc == 0 && *made)

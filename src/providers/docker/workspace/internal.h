@@ -14,6 +14,7 @@
 
 struct follow;
 struct devcontainer;
+struct dc_build;
 
 struct docker {
 	const struct provider_env *env;
@@ -42,6 +43,7 @@ struct dc_plan {              /* all borrowed */
 	const char *work_dir; /* a directory of ours */
 	const char *builder_image, *cached_image; /* or NULL */
 	const struct registries *registries;
+	const struct policy *policy; /* says what is not done */
 };
 /* Builds it or names it. *image: caller frees; *made: it is p->tag, and may be removed with the resource. Sets the metadata
  * of dc to the image's, which *info describes (caller frees). */
@@ -113,9 +115,8 @@ int siblings_do(struct docker *k, const struct container *c, enum sibling_action
                 struct deadline d, struct err *e);
 
 /* dockerfile.c */
-/* checkout: what context and dockerfile, both relative, are read in. */
-int build_image(struct docker *k, const char *checkout, const char *context, const char *dockerfile,
-                const char *tag, const char *target, const struct kv *args,
+/* checkout: what b's paths are read in. cache_from: images, instead of b's. */
+int build_image(struct docker *k, const char *checkout, const struct dc_build *b, const char *tag,
                 const struct strlist *cache_from, const struct registries *regs, struct deadline d,
                 struct err *e);
 /* build.c */

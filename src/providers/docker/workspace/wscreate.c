@@ -168,6 +168,7 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	bool made;
 	int rc;
 
+	dc_name_unknown(dc, &policy);
 	rc = dc_plan_image(m->k, dc,
 	                   &(struct dc_plan){ .id = ws->id,
 	                                      .tag = tag,
@@ -175,7 +176,8 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	                                      .work_dir = m->dir->dir,
 	                                      .builder_image = m->w->builder_image,
 	                                      .cached_image = ws->cached_image,
-	                                      .registries = m->w->registries },
+	                                      .registries = m->w->registries,
+	                                      .policy = &policy },
 	                   &m->s.image, &made, &image, d, e);
 	if (rc == 0 && made) {
 		free(m->dir->notes.image);
