@@ -173,7 +173,7 @@ static bool signals_step(int fd)
 
 static int loop(struct srv *s, int sig, struct err *e)
 {
-	struct pollset ps = { 0 };
+	struct pollset ps = { .many = true };
 	int rc = 0;
 
 	while (rc == 0 && signals_step(sig)) {

@@ -322,6 +322,9 @@ void httpd_poll(struct httpd *h, struct pollset *ps)
 		conn_poll(c->c, ps,
 		          (short)((wants_input(c) ? POLLIN : 0) | (writes ? POLLOUT : 0)));
 		c->ps_to = ps->n;
+		for (size_t i = c->ps_from; !c->polled && i < c->ps_to; i++)
+			pollset_renew(ps, i);
+		c->polled = true;
 		if (c->touched)
 			pollset_until(ps, deadline_in_ms(0));
 		else

@@ -58,6 +58,7 @@ struct hconn {
 	bool eof;
 	bool silent;     /* no byte has come yet */
 	bool kept;       /* no head timeout yet: idle between requests */
+	bool polled;     /* was in a pollset already: see pollset_renew */
 	bool touched;    /* has work that no descriptor announces */
 	size_t again_n;  /* length of a write that has to be repeated */
 	size_t parsed_n; /* bytes of in when they were last parsed for a head */

@@ -261,6 +261,7 @@ def bench_runners(bench, say, args):
             poll.sock.sendall(poll.request("GET", f"/runner/{name}/jobs"))
             beat.message = beat.request("POST", f"/runner/{name}/metadata",
                                         {"uptime": 1, "runningJobs": 0, "providers": PROVIDERS})
+            beat.all([beat.message])
             polls.append(poll)
             beats.append(beat)
         answered, stop = [0], threading.Event()
