@@ -75,7 +75,8 @@ class Native(drivecase.DriveCase):
         result = self.go(document, "start").ok(self)
         self.assertIn("runs already", result.output)
         self.assertEqual(self.agent_pid(), pid)
-        self.assertEqual(self.members(), [pid])
+        # Its git status may run at the moment of a look.
+        common.wait_for(lambda: self.members() == [pid], 20 * common.PATIENCE, "the agent alone")
 
         result = self.go(document, "stop", "condition", "stop").ok(self)
         self.assertEqual(result["condition"], "stopped")
