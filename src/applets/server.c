@@ -326,9 +326,9 @@ static int run_server(int argc, char **argv)
 	static const char usage[] =
 		"server [--listen ADDR:PORT] [--data DIR] [OPTION]…\n"
 		"A small Daytona-compatible Server for one machine and small teams; for more, run "
-		"the real one. `daytona-runner server key [--data DIR] NAME` makes another client "
-		"API key, `server backup [--data DIR] FILE` copies the store while it runs, `server "
-		"restore [--data DIR] FILE` brings it back.";
+		"the real one. `daytona-runner server key [--data DIR] create NAME` makes another "
+		"client API key (also `list`, `delete NAME`), `server backup [--data DIR] FILE` "
+		"copies the store while it runs, `server restore [--data DIR] FILE` brings it back.";
 	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
 	struct tls_ctx *tls = NULL;
 	struct err e = { 0 };

@@ -27,9 +27,9 @@ static int read_line(const char *path, struct buf *out, struct err *e)
 	return rc;
 }
 
-/* POSTs to the running server with its own first key. */
-static int post(const struct options *o, const char *data, const char *path,
-                struct http_reply *reply, struct err *e)
+/* Asks the running server, with its own first key. */
+static int ask(const struct options *o, const char *data, const char *method, const char *path,
+               struct http_reply *reply, struct err *e)
 {
 	struct buf url = { 0 }, key = { 0 };
 	struct url u = { 0 };
@@ -50,7 +50,7 @@ static int post(const struct options *o, const char *data, const char *path,
 		struct api *api = api_new(&s);
 		struct api_request req = { 0 };
 
-		api_prepare(api, &req, "POST", path, (struct str){ NULL, 0 }, false);
+		api_prepare(api, &req, method, path, (struct str){ NULL, 0 }, false);
 		rc = http_do(api_http(api), &req.http, reply, deadline_in_ms(CALL_MS), e);
 		if (rc == 0)
 			rc = api_check(api, reply, path, e);
@@ -74,43 +74,155 @@ static int print(struct str text)
 	return out_flush();
 }
 
-/* Straight into the store when no server has it, else through the server. */
-static int add_key(const struct options *o, const char *data, const char *name, struct err *e)
+/* On a line of its own: whoever made the key may have put anything into its name. */
+static void print_name(const char *name)
+{
+	struct buf b = { 0 };
+
+	buf_add_printable(&b, str_of(name), false);
+	printf("%s\n", buf_cstr(&b));
+	buf_free(&b);
+}
+
+/* What `server key` does: straight in the store when no server has it, else through that server. */
+struct action {
+	const char *word;
+	const char *method;
+	bool named;
+	int (*direct)(struct srv *s, const char *name, struct err *e);
+	int (*show)(struct str body, struct err *e); /* the server's answer */
+};
+
+static int make(struct srv *s, const char *name, struct err *e)
+{
+	char key[API_KEY_SIZE];
+	int rc = key_create(s, "client", name, key, e);
+
+	if (rc == 0)
+		rc = print(str_of(key));
+	mem_wipe(key, sizeof(key));
+	return rc;
+}
+
+static int show_made(struct str body, struct err *e)
+{
+	(void)e;
+	return print(body);
+}
+
+static int list(struct srv *s, const char *name, struct err *e)
+{
+	const struct rec *k = store_find(&s->store, K_KEY, "type", "client");
+
+	(void)name;
+	(void)e;
+	for (; k; k = store_find_next(&s->store, k, "type"))
+		print_name(rec_text(k, "name"));
+	return out_flush();
+}
+
+static int show_list(struct str body, struct err *e)
+{
+	struct json_doc *doc = json_parse(body, body.n + 1, e);
+	struct json keys = json_root(doc);
+
+	for (struct json k = json_first(keys); json_present(k); k = json_next(k)) {
+		char *name = json_dup_or_empty(json_get(k, "name"));
+
+		print_name(name);
+		free(name);
+	}
+	json_doc_free(doc);
+	return doc ? out_flush() : -1;
+}
+
+/* Only an administrator's; the others go with what they belong to. */
+static int revoke(struct srv *s, const char *name, struct err *e)
+{
+	const struct rec *first = store_find(&s->store, K_KEY, "type", "client");
+	const struct rec *k = key_client(s, name);
+
+	if (!k)
+		return err_set(e, ERR_NOT_FOUND, 0,
+		               "no client key is named %s; see `server key list`", name);
+	if (k == first && !store_find_next(&s->store, k, "type"))
+		return err_set(e, ERR_LIMIT, 0, "%s is the only client key; make another one first",
+		               name);
+	struct change *ch = change_begin(&s->store);
+
+	change_remove(ch, k);
+	return change_commit(ch, e);
+}
+
+static int show_nothing(struct str body, struct err *e)
+{
+	(void)body;
+	(void)e;
+	return 0;
+}
+
+static const struct action actions[] = {
+	{ "create", "POST", true, make, show_made },
+	{ "list", "GET", false, list, show_list },
+	{ "delete", "DELETE", true, revoke, show_nothing },
+};
+
+static int act(const struct options *o, const char *data, const struct action *a, const char *name,
+               struct err *e)
 {
 	struct srv s = { 0 };
-	char key[API_KEY_SIZE];
+	struct buf path = { 0 };
+	struct http_reply reply = { 0 };
 	int rc = srv_open(&s, data, e);
 
 	if (rc == 0) {
-		rc = key_create(&s, "client", name, key, e);
+		rc = a->direct(&s, name, e);
 		srv_close(&s);
-		if (rc < 0)
-			return -1;
-		rc = print(str_of(key));
-		mem_wipe(key, sizeof(key));
 		return rc;
 	}
 	if (e->kind != ERR_BUSY)
 		return -1;
-	struct buf path = { 0 };
-	struct http_reply reply = { 0 };
-
 	err_clear(e);
-	buf_adds(&path, "/apikey/");
-	buf_add_urlenc(&path, str_of(name));
-	rc = post(o, data, buf_cstr(&path), &reply, e);
+	buf_adds(&path, "/apikey");
+	if (a->named) {
+		buf_addc(&path, '/');
+		buf_add_urlenc(&path, str_of(name));
+	}
+	rc = ask(o, data, a->method, buf_cstr(&path), &reply, e);
 	if (rc == 0)
-		rc = print(buf_str(&reply.body));
+		rc = a->show(buf_str(&reply.body), e);
 	buf_wipe(&reply.body);
 	http_reply_free(&reply);
 	buf_free(&path);
 	return rc;
 }
 
+/* The action that argv asks for, and its name. A name alone makes a key, as it always did. */
+static const struct action *choose(int operands, char **argv, const char *usage, const char **name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+		const struct action *a = &actions[i];
+
+		if (strcmp(argv[1], a->word) != 0)
+			continue;
+		if ((operands == 2) != a->named)
+			opts_misuse(usage, a->named ? "the name of a key is missing"
+			                            : "list takes no name");
+		*name = a->named ? argv[2] : NULL;
+		return a;
+	}
+	if (operands == 2)
+		opts_misuse(usage, "only create, list and delete are known");
+	*name = argv[1];
+	return &actions[0];
+}
+
 int server_key(int argc, char **argv)
 {
 	static const char usage[] =
-		"server key [--data DIR] NAME\nMakes a client API key and prints it, once.";
+		"server key [--data DIR] create NAME|list|delete NAME\n"
+		"Client API keys, which may do everything: create makes one and prints it, once; "
+		"delete takes it back. NAME alone makes one, too.";
 	struct options o = { 0 };
 	struct err e = { 0 };
 	const struct opt opts[] = {
@@ -119,10 +231,12 @@ int server_key(int argc, char **argv)
 		OPT_STR(0, "ca-file", "FILE", &o.ca_file, "CA certificates, if the server has TLS"),
 		OPT_END,
 	};
+	const char *name = NULL;
 
-	opts_parse(opts, usage, argc, argv, 1, 1);
+	int operands = opts_parse(opts, usage, argc, argv, 1, 2);
+	const struct action *a = choose(operands, argv, usage, &name);
 	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
-	int rc = data ? add_key(&o, data, argv[1], &e) : -1;
+	int rc = data ? act(&o, data, a, name, &e) : -1;
 
 	free(data);
 	return rc < 0 ? applet_fail("server", &e) : rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `server key`: another client API key, whether the server runs or not. */
+/* `server key`: makes, lists and deletes client API keys, whether the server runs or not. */
 #ifndef APPLETS_SERVER_KEY_H
 #define APPLETS_SERVER_KEY_H
 

@@ -139,3 +139,10 @@ void key_remove(struct srv *s, struct change *ch, const char *type, const char *
 	if (r && rec_is(r, "type", type))
 		change_remove(ch, r);
 }
+
+const struct rec *key_client(const struct srv *s, const char *name)
+{
+	const struct rec *r = store_find(&s->store, K_KEY, "name", name);
+
+	return r && rec_is(r, "type", "client") ? r : NULL;
+}

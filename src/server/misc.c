@@ -71,9 +71,10 @@ void h_apikey_create(struct call *c)
 	mem_wipe(key, sizeof(key));
 }
 
+/* Of the keys that are listed; a runner's goes with the runner. */
 void h_apikey_delete(struct call *c)
 {
-	const struct rec *k = store_find(&c->s->store, K_KEY, "name", c->param[0]);
+	const struct rec *k = key_client(c->s, c->param[0]);
 	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 	int rc = 0;

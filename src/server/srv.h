@@ -86,6 +86,8 @@ int key_create(struct srv *s, const char *type, const char *name, char out[API_K
 /* NULL also for the key of a runner, target or workspace that is not there: such a key is kept,
  * its owner's file may have been set aside, but it opens nothing. */
 const struct rec *key_find(const struct srv *s, struct str key);
+/* A client's by its name; NULL if there is none. */
+const struct rec *key_client(const struct srv *s, const char *name);
 /* None of that type and name: nothing. */
 void key_remove(struct srv *s, struct change *ch, const char *type, const char *name);
 

@@ -539,6 +539,42 @@ class NoFrps(Base):
         self.assertEqual(self.server.ok("GET", "/server/config").json["frps"]["domain"], "d.test")
 
 
+class Keys(Base):
+    """`server key`, with the server running and without."""
+
+    def applet(self, *args, rc=0):
+        done = common.run([common.BIN, "server", "key", "--data", self.server.data, *args], env=common.clean_env(self.tmp))
+        self.assertEqual(done.returncode, rc, (args, done.stdout, done.stderr))
+        return done.stdout if rc == 0 else done.stderr
+
+    def test_make_list_delete(self):
+        made = self.applet("create", "one").strip()
+        other = self.applet("two").strip()  # a name alone, as ever
+        for key in (made, other):
+            self.server.ok("GET", "/runner", key=key)
+        self.assertEqual(self.applet("list").split("\n"), ["default", "one", "two", ""])
+        self.assertEqual(self.applet("delete", "one"), "")
+        self.assertEqual(self.server.call("GET", "/runner", key=made).status, 401)
+        self.assertIn("cannot revoke current", self.applet("delete", "default", rc=1))
+        # A runner's key goes with the runner.
+        self.assertIn("not found", self.applet("delete", ID, rc=1))
+        self.server.ok("GET", f"/runner/{ID}", key=self.key)
+        self.assertEqual(self.server.stop(), 0)
+        self.assertEqual(self.applet("list").split(), ["default", "two"])
+        self.assertIn("server key list", self.applet("delete", ID, rc=1))
+        self.assertIn("server key list", self.applet("delete", "one", rc=1))
+        self.applet("create", "three")
+        self.applet("delete", "two")
+        self.applet("delete", "default")
+        self.assertIn("the only client key", self.applet("delete", "three", rc=1))
+        self.assertEqual(self.applet("list").split(), ["three"])
+
+    def test_words_are_no_names(self):
+        for args in (("create",), ("delete",), ("list", "x"), ("remove", "x"), ("create", "x", "y"), ()):
+            self.applet(*args, rc=2)
+        self.assertEqual(self.applet("list").split(), ["default"])
+
+
 class Tls(common.Case):
     def test_https(self):
         cert, key = os.path.join(self.tmp, "cert.pem"), os.path.join(self.tmp, "key.pem")
