@@ -8,7 +8,6 @@
 
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "net/url.h"
 
 static const struct {
 	const char *id, *host; /* host NULL: that of the base API URL */
@@ -28,22 +27,6 @@ static const struct {
 	{ "gitee", "gitee.com" },
 };
 
-/* Host of a URL with or without a scheme; NULL if it has none. Caller frees. */
-static char *host_of(const char *text)
-{
-	struct buf full = { 0 };
-	struct url u = { 0 };
-	struct err e = { 0 };
-	char *host = NULL;
-
-	buf_addf(&full, "%s%s", strstr(text, "://") ? "" : "https://", text);
-	if (url_parse(buf_str(&full), &u, &e) == 0 && u.host[0])
-		host = mem_dup(u.host);
-	url_free(&u);
-	buf_free(&full);
-	return host;
-}
-
 /* host NULL: of a URL without one, which no provider serves. */
 static bool fits(const struct rec *g, const char *host)
 {
@@ -57,7 +40,7 @@ static bool fits(const struct rec *g, const char *host)
 			own = providers[i].host;
 	if (own)
 		return strcmp(own, host) == 0;
-	char *base = host_of(rec_text(g, "baseApiUrl"));
+	char *base = git_host(rec_text(g, "baseApiUrl"));
 
 	ok = base && strcmp(base, host) == 0;
 	free(base);
@@ -69,7 +52,7 @@ bool git_same_host(const struct rec *r, const char *url)
 	struct err e = { 0 };
 	struct json_doc *doc = json_parse(rec_json(r, "repository"), SIZE_MAX, &e);
 	char *own = json_dup_or_empty(json_get(json_root(doc), "url"));
-	char *a = host_of(own), *b = host_of(url);
+	char *a = git_host(own), *b = git_host(url);
 	bool same = a && b && strcmp(a, b) == 0;
 
 	json_doc_free(doc);
@@ -91,7 +74,7 @@ static bool may_see(const struct call *c, const struct rec *g)
 
 static size_t matches(const struct srv *s, const char *url, const struct rec **first)
 {
-	char *host = host_of(url);
+	char *host = git_host(url);
 	size_t n = 0;
 
 	for (const struct rec *g = store_first(&s->store, K_GIT); g; g = store_next(g)) {
@@ -117,42 +100,6 @@ int git_adopt(const struct srv *s, const char *url, char **id, struct err *e)
 		*id = mem_dup(rec_text(g, "id"));
 	}
 	return 0;
-}
-
-void git_repository(struct buf *b, const char *url, const char *branch, const char *sha)
-{
-	char *host = host_of(url);
-	struct str rest = str_trim(str_of(url)), owner, name;
-	const char *at = NULL;
-
-	if (str_ends(rest, "/"))
-		rest.n--;
-	if (str_ends(rest, ".git"))
-		rest.n -= 4;
-	name = rest;
-	owner = (struct str){ rest.p, 0 };
-	if (rest.n)
-		at = memrchr(rest.p, '/', rest.n);
-	if (at) {
-		name = (struct str){ at + 1, rest.n - (size_t)(at + 1 - rest.p) };
-		owner = (struct str){ rest.p, (size_t)(at - rest.p) };
-		at = owner.n ? memrchr(owner.p, '/', owner.n) : NULL;
-		if (at)
-			owner = (struct str){ at + 1, owner.n - (size_t)(at + 1 - owner.p) };
-	}
-	jw_obj(b);
-	jw_key(b, "id");
-	jw_str(b, name);
-	jw_kstr(b, "url", url);
-	jw_key(b, "name");
-	jw_str(b, name);
-	jw_kstr(b, "branch", branch[0] ? branch : "main");
-	jw_kstr(b, "sha", sha);
-	jw_key(b, "owner");
-	jw_str(b, owner);
-	jw_kstr(b, "source", host ? host : "");
-	jw_obj_end(b);
-	free(host);
 }
 
 /* As Go's url.QueryEscape: what a client pastes into a URL. */
@@ -327,7 +274,7 @@ void h_git_for_url(struct call *c)
 	if (!url_param(c, &url))
 		return;
 	size_t n = matches(c->s, buf_cstr(&url), &first);
-	char *host = host_of(buf_cstr(&url));
+	char *host = git_host(buf_cstr(&url));
 
 	for (const struct rec *g = n ? first : NULL; g; g = store_next(g)) {
 		if (!fits(g, host) || !may_see(c, g))
@@ -353,7 +300,7 @@ void h_git_id_for_url(struct call *c)
 
 	if (!url_param(c, &url))
 		return;
-	char *host = host_of(buf_cstr(&url));
+	char *host = git_host(buf_cstr(&url));
 
 	for (size_t i = 0; host && i < ARRAY_LEN(providers); i++)
 		if (providers[i].host && strcmp(providers[i].host, host) == 0)

@@ -8,7 +8,9 @@
 /* Sets *id (freed first) to the one git provider config that fits url, if there is exactly one;
  * several are an error (protocol 11.7). */
 int git_adopt(const struct srv *s, const char *url, char **id, struct err *e);
-/* Appends a GitRepository made of the URL's parts. branch and sha may be "". */
+/* Host of a URL with or without a scheme, or of "git@host:path"; NULL if it has none. Caller frees. */
+char *git_host(const char *url);
+/* Appends a GitRepository made of the URL's parts. branch and sha may be ""; else they count more. */
 void git_repository(struct buf *b, const char *url, const char *branch, const char *sha);
 
 /* The repository of r, a workspace or build, is on the host of that URL. */

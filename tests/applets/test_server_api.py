@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import ssl
 import subprocess
 import sys
@@ -537,6 +538,89 @@ class NoFrps(Base):
         self.assertEqual(env["DAYTONA_SERVER_API_URL"], self.server.url)
         self.server.ok("PUT", "/server/config", dict(config, frps={"domain": "d.test", "port": 7000, "protocol": "https"}))
         self.assertEqual(self.server.ok("GET", "/server/config").json["frps"]["domain"], "d.test")
+
+
+class GitContext(Base):
+    """What an address tells: of a browser's address bar, or as git is given it."""
+    SHA = "863f0f8480bb6029871af55b296d7667220d0629"
+    ROWS = (
+        ("https://github.com/acme/app", "https://github.com/acme/app", "acme", "app", {}),
+        ("https://github.com/acme/app/", "https://github.com/acme/app", "acme", "app", {}),
+        ("https://github.com/acme/app.git", "https://github.com/acme/app.git", "acme", "app", {}),
+        ("github.com/acme/app", "https://github.com/acme/app", "acme", "app", {}),
+        ("https://github.com/acme/app/tree/dev", "https://github.com/acme/app", "acme", "app", {"branch": "dev"}),
+        ("https://github.com/acme/app/tree/feature/a%23b", "https://github.com/acme/app", "acme", "app", {"branch": "feature/a#b"}),
+        ("https://github.com/acme/app/tree/" + SHA, "https://github.com/acme/app", "acme", "app",
+         {"sha": SHA, "cloneTarget": "commit"}),
+        ("https://github.com/acme/app/blob/dev/src/a.c#L3", "https://github.com/acme/app", "acme", "app",
+         {"branch": "dev", "path": "src/a.c"}),
+        ("https://github.com/acme/app/commits/dev", "https://github.com/acme/app", "acme", "app", {"branch": "dev"}),
+        ("https://github.com/acme/app/commit/" + SHA, "https://github.com/acme/app", "acme", "app",
+         {"sha": SHA, "cloneTarget": "commit"}),
+        ("https://github.com/acme/app/pull/42", "https://github.com/acme/app", "acme", "app", {"prNumber": 42}),
+        ("https://github.com/acme/app/pull/42/files?w=1", "https://github.com/acme/app", "acme", "app", {"prNumber": 42}),
+        ("https://github.com/tree/tree", "https://github.com/tree/tree", "tree", "tree", {}),
+        ("git@github.com:acme/app.git", "https://github.com/acme/app.git", "acme", "app", {}),
+        ("ssh://git@github.com/acme/app.git", "https://github.com/acme/app.git", "acme", "app", {}),
+        ("git@git.test:acme/app.git", "git@git.test:acme/app.git", "acme", "app", {"source": "git.test"}),
+        ("ssh://git@git.test:2222/acme/app.git", "ssh://git@git.test:2222/acme/app.git", "acme", "app", {"source": "git.test"}),
+        ("https://gitlab.com/a/b/app/-/tree/dev", "https://gitlab.com/a/b/app", "a/b", "app", {"branch": "dev"}),
+        ("https://gitlab.com/a/tree/app", "https://gitlab.com/a/tree/app", "a/tree", "app", {}),
+        ("https://gitlab.com/a/app/-/blob/dev/x/y", "https://gitlab.com/a/app", "a", "app", {"branch": "dev", "path": "x/y"}),
+        ("https://gitlab.com/a/app/-/merge_requests/7", "https://gitlab.com/a/app", "a", "app", {"prNumber": 7}),
+        ("https://gitlab.com/a/app/-/commit/" + SHA, "https://gitlab.com/a/app", "a", "app",
+         {"sha": SHA, "cloneTarget": "commit"}),
+        ("https://bitbucket.org/acme/app/src/dev/a/b", "https://bitbucket.org/acme/app", "acme", "app",
+         {"branch": "dev", "path": "a/b"}),
+        ("https://bitbucket.org/acme/app/branch/feature/x", "https://bitbucket.org/acme/app", "acme", "app",
+         {"branch": "feature/x"}),
+        ("https://bitbucket.org/acme/app/pull-requests/9", "https://bitbucket.org/acme/app", "acme", "app", {"prNumber": 9}),
+        ("https://bitbucket.org/acme/app/commits/" + SHA, "https://bitbucket.org/acme/app", "acme", "app",
+         {"sha": SHA, "cloneTarget": "commit"}),
+        ("https://bb.test/projects/KEY/repos/app/browse?at=refs%2Fheads%2Fdev", "https://bb.test/scm/KEY/app.git", "KEY", "app",
+         {"branch": "dev"}),
+        ("https://codeberg.org/acme/app/src/branch/dev/a", "https://codeberg.org/acme/app", "acme", "app",
+         {"branch": "dev", "path": "a"}),
+        ("https://codeberg.org/acme/app/pulls/3", "https://codeberg.org/acme/app", "acme", "app", {"prNumber": 3}),
+        ("https://dev.azure.com/org/proj/_git/app?version=GBdev", "https://dev.azure.com/org/proj/_git/app", "org/proj", "app",
+         {"branch": "dev"}),
+        ("https://git.test:8443/acme/app/tree/dev", "https://git.test:8443/acme/app", "acme", "app", {"branch": "dev"}),
+    )
+
+    def test_addresses(self):
+        wrong = []
+        for given, url, owner, name, more in self.ROWS:
+            have = self.server.ok("POST", "/gitprovider/context", {"url": given}).json
+            want = {"id": name, "url": url, "name": name, "branch": "main", "sha": "", "owner": owner,
+                    "source": url.split("//")[-1].split("/")[0].split(":")[0]}
+            want.update(more)
+            if have != want:
+                wrong.append((given, have, want))
+        self.assertEqual(wrong, [])
+
+    def test_what_is_said_beside_it_counts_more(self):
+        have = self.server.ok("POST", "/gitprovider/context", {"url": "https://github.com/acme/app/tree/dev", "branch": "x",
+                                                               "sha": self.SHA}).json
+        self.assertEqual((have["branch"], have["sha"], have.get("cloneTarget")), ("x", self.SHA, None))
+
+    def test_odd_ones_are_answered(self):
+        for given in ("x", "/", "://", "git@", "git@:", "https://", "https:///a/b", "a" * 5000, "https://h/" + "a/" * 100, "@:/",
+                      "h:a@b/c", "https://github.com/acme/app/pull/99999999999999999999", "https://github.com/a/b/tree/%zz", "-", "?x#y"):
+            self.assertIn("url", self.server.ok("POST", "/gitprovider/context", {"url": given}).json)
+
+    def test_any_sequence_of_their_pieces_is_answered(self):
+        pieces = ("https://", "ssh://", "git@", "github.com", "h", ":", "/", "//", "?", "#", "@", "tree", "src", "-", ".git",
+                  "_git", "repos", "projects", "%2F", "%", "a", "at=refs/heads/", "version=GB", self.SHA, "pull", "commit",
+                  "[", "]", "::1", "gitlab")
+        dice = random.Random(5)
+        for _ in range(1500):
+            url = "".join(dice.choice(pieces) for _ in range(dice.randint(1, 10)))
+            self.server.ok("POST", "/gitprovider/context", {"url": url})
+
+    def test_configs_of_a_host_fit_its_ssh_addresses(self):
+        self.server.ok("PUT", "/gitprovider", {"id": "g", "providerId": "github", "token": "t", "username": "u"})
+        for url in ("git%2540github.com%253Aacme%252Fapp.git", "ssh%253A%252F%252Fgit%2540github.com%252Facme%252Fapp"):
+            self.assertEqual(self.server.ok("GET", "/gitprovider/id-for-url/" + url).body, b"github")
 
 
 class Keys(Base):
