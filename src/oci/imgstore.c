@@ -17,6 +17,7 @@
 
 #define LOCK_LOOK_MS 20
 #define HASH_PIECE (64u << 10)
+#define WRITE_OUT_BYTES (8u << 20)
 
 static int sub_dir(const struct imgstore *s, const char *name, struct err *e)
 {
@@ -201,7 +202,7 @@ struct blob_in {
 	struct imgstore *s;
 	struct digest digest;
 	int64_t size;
-	uint64_t have;
+	uint64_t have, written;
 	int fd, lock;
 	struct sha256 *hash;
 	char part[IMGSTORE_NAME_SIZE], lock_name[IMGSTORE_NAME_SIZE];
@@ -295,7 +296,7 @@ int blob_restart(struct blob_in *b, struct err *e)
 	if (b->hash)
 		digest_end(b->hash, &ignored);
 	b->hash = sha256_new();
-	b->have = 0;
+	b->have = b->written = 0;
 	if (ftruncate(b->fd, 0) < 0 || lseek(b->fd, 0, SEEK_SET) < 0)
 		return err_sys(e, errno, "empty %s", b->part);
 	return 0;
@@ -311,6 +312,12 @@ int blob_add(struct blob_in *b, struct str bytes, struct err *e)
 		return -1;
 	sha256_add(b->hash, bytes.p, bytes.n);
 	b->have += bytes.n;
+	/* To the disk while more arrives, so that the sync at the end has little to wait for. */
+	if (b->have - b->written >= WRITE_OUT_BYTES) {
+		(void)sync_file_range(b->fd, (off_t)b->written, (off_t)(b->have - b->written),
+		                      SYNC_FILE_RANGE_WRITE);
+		b->written = b->have;
+	}
 	return 0;
 }
 
