@@ -30,6 +30,9 @@ struct rootfs {
 int images_rootfs(struct imgstore *s, const char *ref, const char *holder, struct deadline until,
                   struct rootfs *r, struct err *e);
 void rootfs_free(struct rootfs *r);
+/* The layers merged into dir, an empty directory, where there is no overlayfs for us: files share their blocks with the
+ * layers where the file system can do that (FICLONE), else they are copied. */
+int images_flatten(const struct rootfs *r, const char *dir, struct deadline until, struct err *e);
 int images_release(struct imgstore *s, const char *holder, struct err *e); /* twice is fine */
 
 /* "docker.io/library/debian:12" of "debian:12"; with a digest, without the tag. Appends. */
