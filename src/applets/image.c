@@ -388,6 +388,8 @@ static int image_run(int argc, char **argv)
 		        "the image of an index that is pulled or loaded; this machine's if not given"),
 		OPT_STR(0, "plain-http", "HOST[:PORT]", &i.plain_http,
 		        "speak to this registry without TLS"),
+		OPT_STR(0, "mirror", "HOST[:PORT]", &i.mirror,
+		        "pull from there, and from the registry itself what is not there"),
 		OPT_STR(0, "ca-file", "FILE", &i.ca_file, "CA certificates to trust"),
 		CLI_FORMAT(&format),
 		CLI_CONFIG_DIR(&i.config_dir),

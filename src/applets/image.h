@@ -9,7 +9,7 @@
 #define IMAGE_LOCK_MS 30000 /* a removal of images is over by then */
 
 struct image {
-	const char *config_dir, *platform, *output, *plain_http, *ca_file;
+	const char *config_dir, *platform, *output, *plain_http, *ca_file, *mirror;
 	bool quiet;
 	enum cli_format format;
 	struct config config;

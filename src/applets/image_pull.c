@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "oci/image_ref.h"
 #include "oci/pull.h"
 
 #include <stdio.h>
@@ -72,20 +73,28 @@ int image_pull(struct image *i, const char *ref, struct err *e)
 {
 	struct shown shown = { .bar = isatty(STDERR_FILENO) };
 	struct pull_progress progress = { say, i->quiet ? NULL : show, &shown };
+	struct registry_mirror mirror = { .mirror = i->mirror };
 	const char *plain[] = { i->plain_http };
 	struct registry_options o = { .user_logins = true,
 		                      .plain_http = plain,
 		                      .n_plain_http = i->plain_http ? 1 : 0,
+		                      .mirrors = &mirror,
+		                      .n_mirrors = i->mirror ? 1 : 0,
 		                      .proxy = i->config.proxy,
 		                      .no_proxy = i->config.no_proxy };
 	struct tls_settings tls = { .ca_file = i->ca_file };
 	struct buf name = { 0 };
 	bool changed = false;
+	struct image_ref r = { 0 };
 	int rc = tls_ctx_new(&o.tls, &tls, false, e);
 
 	if (rc == 0)
+		rc = image_ref_parse(ref, &r, e);
+	mirror.host = r.domain;
+	if (rc == 0)
 		rc = images_pull(i->store, ref, &o, &i->p, &progress, &changed, DEADLINE_NEVER, e);
 	end_bar(&shown);
+	image_ref_free(&r);
 	tls_ctx_free(o.tls);
 	if (rc == 0 && images_full_name(ref, &name, e) == 0 && !i->quiet) {
 		struct buf s = { 0 };

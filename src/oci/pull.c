@@ -145,6 +145,38 @@ static int run(struct pull *p, const char *full, bool *changed, struct err *e)
 	return 0;
 }
 
+static int run_at(struct pull *p, const char *host, const struct registry_options *o,
+                  const char *full, bool *changed, struct err *e)
+{
+	int rc = registry_open(&p->r, host, o, e);
+
+	p->done = p->total = 0;
+	if (rc == 0)
+		rc = run(p, full, changed, e);
+	registry_close(p->r);
+	manifest_free(&p->m);
+	image_config_free(&p->c);
+	p->r = NULL;
+	return rc;
+}
+
+/* One of them had it all. */
+static bool run_mirrors(struct pull *p, const struct registry_options *o, const char *full,
+                        bool *changed)
+{
+	for (size_t i = 0; i < o->n_mirrors; i++) {
+		struct err why = { 0 };
+
+		if (strcmp(o->mirrors[i].host, p->ref.domain) != 0)
+			continue;
+		if (run_at(p, o->mirrors[i].mirror, o, full, changed, &why) == 0)
+			return true;
+		err_wrap(&why, "mirror %s", o->mirrors[i].mirror);
+		say(p, why.msg);
+	}
+	return false;
+}
+
 int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
                 const struct platform *platform, const struct pull_progress *progress,
                 bool *changed, struct deadline d, struct err *e)
@@ -159,13 +191,9 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	opt.arg = &p;
 	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
-	if (rc == 0)
-		rc = registry_open(&p.r, p.ref.domain, &opt, e);
-	if (rc == 0 && (rc = run(&p, buf_cstr(&full), changed, e)) < 0)
+	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
+	    (rc = run_at(&p, p.ref.domain, &opt, buf_cstr(&full), changed, e)) < 0)
 		err_wrap(e, "pull %s", ref);
-	registry_close(p.r);
-	manifest_free(&p.m);
-	image_config_free(&p.c);
 	image_ref_free(&p.ref);
 	buf_free(&full);
 	return rc;

@@ -20,6 +20,12 @@ struct registry_login {
 	const char *user, *password, *identity_token; /* NULL: none */
 };
 
+/* Asked before the registry of that host itself; whatever it does not give is fetched from there. */
+struct registry_mirror {
+	const char *host;   /* "docker.io" */
+	const char *mirror; /* "host:port" */
+};
+
 /* All borrowed for the life of the registry. */
 struct registry_options {
 	const struct registry_login *logins;
@@ -27,6 +33,8 @@ struct registry_options {
 	bool user_logins;              /* then those of Docker's command line */
 	const char *const *plain_http; /* hosts that are spoken to without TLS */
 	size_t n_plain_http;
+	const struct registry_mirror *mirrors; /* in the order in which they are asked */
+	size_t n_mirrors;
 	struct tls_ctx *tls;
 	const char *proxy, *no_proxy; /* NULL: as the environment says */
 	/* Where what is slow or repeated is said; may be NULL. */

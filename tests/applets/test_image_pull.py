@@ -273,6 +273,18 @@ class Fake(PullCase):
         done = self.pull(self.fake, "multi:1", "--platform", "linux/mips", ok=False)
         self.assertIn(f"there is no image for linux/mips, only for linux/s390x, linux/{ARCH}", done.stderr)
 
+    def test_mirrors(self):
+        """Asked first, in its own name; what it does not have comes from the registry itself."""
+        self.write_auth(auths={"example.test": {"auth": self.b64("secret:login")}})
+        done = self.image("pull", "--plain-http", self.fake.host, "--mirror", self.fake.host, "example.test/app:1")
+        self.assertEqual(done.stdout, "Pulled: example.test/app:1\n")
+        self.assertEqual(set(self.fake.authorizations("/")), {""})
+        empty = FakeRegistry(self)
+        done = self.image("pull", "--plain-http", self.fake.host, "--mirror", empty.host, f"{self.fake.host}/app:1", ok=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"mirror {empty.host}: ", done.stderr)
+        self.assertEqual(self.names(), [f"{self.fake.host}/app:1", "example.test/app:1"])
+
     def test_plain_http_only_where_configured(self):
         done = self.image("pull", f"{self.fake.host}/app:1", ok=False)
         self.assertEqual(done.returncode, 1)
