@@ -194,8 +194,15 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 			*eq = '\0';
 			value = mem_dup(eq + 1);
 		} else if (json_present(json_next(m))) {
-			m = json_next(m);
-			value = dc_text(dc, m);
+			value = dc_text(dc, json_next(m));
+			if (value &&
+			    *value ==
+			            '-') { /* the next option: what we do not know may have no value */
+				free(value);
+				value = NULL;
+			} else {
+				m = json_next(m);
+			}
 		}
 		if (!value || !run_arg(dc, name, value, s)) {
 			struct buf what = { 0 };

@@ -46,6 +46,20 @@ static bool is_inside(const char *checkout, const char *path)
 	return inside != NULL;
 }
 
+/* A link is something: who put it there means it to count. */
+static void no_file(const char *checkout, const char *path, struct err *e)
+{
+	char *full = path_join(checkout, path);
+	struct stat st;
+
+	if (lstat(full, &st) == 0)
+		err_set(e, ERR_DENIED, 0,
+		        "\"%.200s\" is a link that leads nowhere in the repository", path);
+	else
+		err_set(e, ERR_NOT_FOUND, 0, "the repository has no file \"%.200s\"", path);
+	free(full);
+}
+
 /* A link that is put there after the look is not followed. */
 int dc_read(const char *checkout, const char *path, struct buf *text, struct err *e)
 {
@@ -53,7 +67,7 @@ int dc_read(const char *checkout, const char *path, struct buf *text, struct err
 	int root = -1, rc = -1;
 
 	if (!inside)
-		err_set(e, ERR_NOT_FOUND, 0, "the repository has no file \"%.200s\"", path);
+		no_file(checkout, path, e);
 	else if ((root = beneath_root(checkout, e)) >= 0)
 		rc = beneath_read(root, inside, DC_FILE_MAX, text, e);
 	fd_close(&root);

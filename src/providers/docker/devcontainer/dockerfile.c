@@ -114,14 +114,17 @@ static void add_pairs(struct buf *path, const char *name, const struct kv *pairs
 	buf_free(&json);
 }
 
+/* network: of the target, which holds for what a Dockerfile runs as for containers; NULL: the engine's default. */
 static void write_path(struct buf *path, const struct context *c, const char *tag,
-                       const struct dc_build *b, const struct strlist *from)
+                       const char *network, const struct dc_build *b, const struct strlist *from)
 {
 	buf_adds(path, "/build?rm=1&forcerm=1");
 	add_param(path, "t", str_of(tag));
 	add_param(path, "dockerfile", str_of(c->dockerfile));
 	if (b->target && *b->target)
 		add_param(path, "target", str_of(b->target));
+	if (network && *network)
+		add_param(path, "networkmode", str_of(network));
 	if (b->platform)
 		add_param(path, "platform", str_of(b->platform));
 	if (b->pull)
@@ -207,7 +210,7 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		o.root = root;
 		o.skip_arg = &c;
 		c.tree = tar_tree_new(&o);
-		write_path(&path, &c, tag, b, cache_from);
+		write_path(&path, &c, tag, k->opt.network, b, cache_from);
 		provider_logf(k->env, "Building image %s", tag);
 		rc = send(k, &c, buf_cstr(&path), regs, d, e);
 		tar_tree_free(c.tree);

@@ -17,7 +17,7 @@
 
 struct bind {
 	char *source;
-	bool there;
+	bool mine, there; /* mine: of the checkout, when it was looked at */
 	dev_t dev;
 	ino_t ino;
 };
@@ -27,6 +27,7 @@ struct admitted {
 	char *checkout; /* NULL: this host cannot look at what is mounted */
 	struct bind *binds;
 	size_t n;
+	char *misplaced; /* where the checkout itself was to be mounted and must not be; NULL */
 };
 
 void policy_refuse(const struct policy *p, const char *what, const char *value)
@@ -70,6 +71,12 @@ static bool look(const char *dir, const char *rest, struct stat *st, bool *there
 	return ok;
 }
 
+/* Whether what is mounted is on this host, so that it can be looked at. */
+static bool is_here(const struct policy *p)
+{
+	return p->checkout && strcmp(p->host_dir, p->checkout) == 0;
+}
+
 /* What another host has below its copy of the checkout cannot be looked at, so only the whole is mounted there. What is
  * missing is left to the engine, which mounts nothing that is not there. */
 static bool is_of_checkout(const struct policy *p, const char *source, struct bind *b)
@@ -79,7 +86,7 @@ static bool is_of_checkout(const struct policy *p, const char *source, struct bi
 
 	if (!rest)
 		return false;
-	if (strcmp(p->host_dir, p->checkout) != 0)
+	if (!is_here(p))
 		return !*rest;
 	if (!look(p->checkout, rest, &st, &b->there))
 		return false;
@@ -110,14 +117,20 @@ static bool is_volume_name(const char *s)
 }
 
 /* "/a/./b/../c" is "a/c". */
-static bool is_target(const char *target)
+static bool is_target(struct str target)
 {
 	struct buf b = { 0 };
-	bool ok = target && *target == '/' && path_add(&b, str_of(target)) && b.n &&
+	bool ok = target.n && *target.p == '/' && path_add(&b, target) && b.n &&
 	          strcmp(buf_cstr(&b), OWN_DIR) != 0 && !str_starts(buf_str(&b), OWN_DIR "/");
 
 	buf_free(&b);
 	return ok;
+}
+
+/* "/run:size=1m", of --tmpfs. */
+static bool is_tmpfs(const char *arg)
+{
+	return is_target((struct str){ arg, strcspn(arg, ":") });
 }
 
 static bool admit_mount(const struct policy *p, struct mount_spec *m, struct bind *b)
@@ -125,14 +138,16 @@ static bool admit_mount(const struct policy *p, struct mount_spec *m, struct bin
 	bool any = p->options->privileged || p->options->host_mounts;
 	struct buf name = { 0 };
 
-	if (m->own)
-		return true;
-	if (p->use == POLICY_HELPER || !is_target(m->target))
+	if (strcmp(m->type, "bind") == 0)
+		b->mine = m->source && is_of_checkout(p, m->source, b);
+	if (p->use == POLICY_HELPER)
+		return m->own;
+	if (!is_target(str_of(m->target)))
 		return false;
-	if (strcmp(m->type, "tmpfs") == 0)
+	if (m->own || strcmp(m->type, "tmpfs") == 0)
 		return true;
 	if (strcmp(m->type, "bind") == 0)
-		return m->source && (is_of_checkout(p, m->source, b) || any);
+		return m->source && (b->mine || any);
 	if (strcmp(m->type, "volume") != 0)
 		return false;
 	if (any || !m->source || !*m->source)
@@ -158,13 +173,13 @@ static void admit_mounts(const struct policy *p, struct spec *s, struct admitted
 		if (!admit_mount(p, m, &b)) {
 			policy_refuse(p, "mount of",
 			              m->source && *m->source ? m->source : m->target);
+			if (m->own && !a->misplaced)
+				a->misplaced = mem_dup(m->target);
 			mount_spec_free(m);
 			continue;
 		}
-		/* Our own mount of the checkout is looked at again like any other. */
-		if (strcmp(m->type, "bind") == 0 && p->checkout &&
-		    strcmp(p->checkout, p->host_dir) == 0 &&
-		    (b.there || is_of_checkout(p, m->source, &b))) {
+		/* Our own mount of the checkout is looked at again like any other, and fails there if it is none now. */
+		if (strcmp(m->type, "bind") == 0 && is_here(p) && (b.mine || m->own)) {
 			b.source = mem_dup(m->source);
 			a->binds[a->n++] = b;
 		}
@@ -194,13 +209,14 @@ static bool is_safe_security_opt(const char *opt)
 	return strcmp(opt, "no-new-privileges") == 0 || strcmp(opt, "no-new-privileges:true") == 0;
 }
 
-static void admit_list(const struct policy *p, struct strlist *l, bool (*safe)(const char *),
-                       const char *what)
+/* any: the operator allows all of them. */
+static void admit_list(const struct policy *p, struct strlist *l, bool any,
+                       bool (*safe)(const char *), const char *what)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (p->options->privileged || safe(l->p[i])) {
+		if (any || safe(l->p[i])) {
 			l->p[kept++] = l->p[i];
 		} else {
 			policy_refuse(p, what, l->p[i]);
@@ -261,8 +277,10 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 	struct admitted *a = mem_alloc(sizeof(*a));
 
 	admit_mounts(p, s, a);
-	admit_list(p, &s->cap_add, is_safe_cap, "capability");
-	admit_list(p, &s->security_opt, is_safe_security_opt, "security option");
+	admit_list(p, &s->tmpfs, false, is_tmpfs, "tmpfs at");
+	admit_list(p, &s->cap_add, p->options->privileged, is_safe_cap, "capability");
+	admit_list(p, &s->security_opt, p->options->privileged, is_safe_security_opt,
+	           "security option");
 	admit_network(p, s);
 	admit_labels(p, s);
 	if (s->privileged && !p->options->privileged) {
@@ -282,12 +300,17 @@ void admitted_free(struct admitted *a)
 		free(a->binds[i].source);
 	free(a->binds);
 	free(a->checkout);
+	free(a->misplaced);
 	buf_wipe(&a->body);
 	free(a);
 }
 
 int admitted_body(const struct admitted *a, struct str *body, struct err *e)
 {
+	if (a->misplaced)
+		return err_set(e, ERR_CONFIG, 0,
+		               "the checkout cannot be mounted at %s; choose another folder for it",
+		               a->misplaced);
 	for (size_t i = 0; i < a->n; i++) {
 		const struct bind *b = &a->binds[i];
 		const char *rest = below(b->source, a->checkout);
@@ -307,18 +330,21 @@ int admitted_body(const struct admitted *a, struct str *body, struct err *e)
 
 int policy_check_mounts(const struct container *c, const char *dir, struct err *e)
 {
+	size_t n = strlen(dir);
+
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		const char *source = c->mounts[i].source, *rest = below(source, dir);
 		struct stat st;
 		bool there;
 
-		if (strcmp(c->mounts[i].type, "bind") != 0 ||
-		    strncmp(source, dir, strlen(dir)) != 0)
+		if (strcmp(c->mounts[i].type, "bind") != 0 || strncmp(source, dir, n) != 0 ||
+		    (source[n] && source[n] != '/'))
 			continue;
 		if (!rest || !look(dir, rest, &st, &there))
 			return err_set(
 				e, ERR_DENIED, 0,
-				"%s has become a link, or one leads to it; it is not mounted",
+				"%s has become a link, or one leads to it, or it is neither a "
+				"directory nor a file any more; it is not mounted",
 				source);
 		if (!there)
 			return err_set(e, ERR_NOT_FOUND, 0,

@@ -5,6 +5,7 @@
  * container_create takes nothing but what it made. The same rules hold for workspaces, builds and helpers.
  *
  *   bind mounts        below the checkout, no link on the way, looked at again right before the create
+ *   where              not over our program, whoever asks; the checkout itself neither
  *   volumes            get a name of the workspace, so that none is another's
  *   networks           the one that the target's options name, or none; else the default bridge, or none
  *   privileges         capabilities of a short list; no security options but no-new-privileges
@@ -36,7 +37,8 @@ struct admitted;
 /* Checks spec, which loses what is refused. Never NULL. */
 struct admitted *policy_admit(const struct policy *p, struct spec *s);
 void admitted_free(struct admitted *a);
-/* Body of the create call, after a last look at what it mounts: ERR_DENIED if that is not what was admitted any more. */
+/* Body of the create call, after a last look at what it mounts: ERR_DENIED if that is not what was admitted any more,
+ * ERR_CONFIG if the checkout itself was to be mounted where nothing may be. */
 int admitted_body(const struct admitted *a, struct str *body, struct err *e);
 
 /* Whether a bind mount of source may be asked for: it is in the checkout and no link leads to it. */

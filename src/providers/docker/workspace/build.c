@@ -133,8 +133,10 @@ static struct admitted *admit(struct building *x, const struct devcontainer *dc,
 
 	kv_set(&identity, LABEL_BUILD, x->b->build->id);
 	kv_set(&identity, LABEL_RUNNER, k->env->runner_id);
-	policy.checkout = x->checkout;
-	policy.host_dir = x->checkout;
+	if (k->g.local) { /* what another host has there is not what this one looks at */
+		policy.checkout = x->checkout;
+		policy.host_dir = x->checkout;
+	}
 	spec_apply_options(s, &k->opt);
 	s->entry = delivery_program(k, &why) ? ENTRY_PROGRAM : ENTRY_SLEEP;
 	dc_fill_spec(dc, &policy, s);
