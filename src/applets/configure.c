@@ -38,7 +38,8 @@ struct configure {
 	bool no_check, ask, disable_telemetry, telemetry;
 	bool asks_all; /* there is a person who can answer again */
 	unsigned rounds;
-	char **words; /* operands */
+	char *state_dir; /* before the changes */
+	char **words;    /* operands */
 	int n_words;
 	struct kv changes;
 };
@@ -94,13 +95,6 @@ static int given_changes(struct configure *o, struct err *e)
 	if (rc == 0 && o->providers)
 		rc = setup_select_providers(o->providers, &o->changes, e);
 	return rc;
-}
-
-/* The settings as they will be: changes on top of what is there. */
-static int preview(const struct configure *o, struct config *c, struct err *e)
-{
-	config_free(c);
-	return config_load(c, o->config_dir, &o->changes, e);
 }
 
 /* What came from the environment is kept as well: the runner may be started without it. */
@@ -215,26 +209,22 @@ static int collect(struct configure *o, struct config *c, struct err *e)
 		rc = configure_ask(&p, c, true, &o->changes, e);
 	}
 	prompt_close(&p);
-	return rc == 0 ? preview(o, c, e) : -1;
+	return rc == 0 ? config_apply(c, &o->changes, e) : -1;
 }
 
 /* A runner whose state directory is changed under it could be neither found nor stopped any more. */
 static int check_state_dir(const struct configure *o, const struct config *c, struct err *e)
 {
-	struct config now = { 0 };
 	struct proc_id who = { 0 };
 	struct err ignored = { 0 };
-	int rc = 0;
 
-	if (config_load(&now, o->config_dir, NULL, &ignored) == 0 &&
-	    strcmp(now.state_dir, c->state_dir) != 0 &&
-	    daemon_lock_probe(now.state_dir, &who, &ignored) > 0)
-		rc = err_set(
-			e, ERR_BUSY, 0,
-			"the runner (process %ld) uses state directory %s; stop it before changing that",
-			(long)who.pid, now.state_dir);
-	config_free(&now);
-	return rc;
+	if (!o->state_dir || strcmp(o->state_dir, c->state_dir) == 0 ||
+	    daemon_lock_probe(o->state_dir, &who, &ignored) <= 0)
+		return 0;
+	return err_set(
+		e, ERR_BUSY, 0,
+		"the runner (process %ld) uses state directory %s; stop it before changing that",
+		(long)who.pid, o->state_dir);
 }
 
 static int verify(struct configure *o, struct config *c, struct err *e)
@@ -282,6 +272,21 @@ static void join_name(struct configure *o)
 	buf_free(&name);
 }
 
+/* The one in use until now; NULL: none that can be told. */
+static char *state_dir_before(const struct configure *o, const struct config *c)
+{
+	struct config before = { 0 };
+	struct err ignored = { 0 };
+	char *dir;
+
+	if (!kv_get(&o->changes, "runner.state_dir"))
+		return mem_dup(c->state_dir);
+	(void)config_look(&before, o->config_dir, NULL, &ignored);
+	dir = before.state_dir ? mem_dup(before.state_dir) : NULL;
+	config_free(&before);
+	return dir;
+}
+
 static int configure(struct configure *o, struct err *e)
 {
 	struct config c = { 0 };
@@ -294,8 +299,10 @@ static int configure(struct configure *o, struct err *e)
 	if (given_changes(o, e) == 0) {
 		cli_absolute_paths(&o->changes);
 		mask_add(str_of(kv_get(&o->changes, "server.key")));
-		rc = preview(o, &c, e);
+		rc = config_load(&c, o->config_dir, &o->changes, e);
 	}
+	if (rc == 0)
+		o->state_dir = state_dir_before(o, &c);
 	if (rc == 0)
 		rc = settle(o, &c, e);
 	if (rc == 0)
@@ -337,6 +344,7 @@ static int configure_run(int argc, char **argv)
 	o->words = argv + 1;
 	rc = configure(o, &e);
 	kv_free(&o->changes);
+	free(o->state_dir);
 	free(o);
 	if (rc == 0)
 		return out_flush();

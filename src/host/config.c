@@ -379,12 +379,21 @@ static int settle_key(struct config *c, struct err *e)
 	return 0;
 }
 
-static int set_state_dir(struct config *c, bool dir_was_given, struct err *e)
+static int set_state_dir(struct config *c, struct err *e)
 {
 	if (c->state_dir)
 		return 0;
-	c->state_dir = config_default_state_dir(dir_was_given ? c->dir : NULL, e);
+	c->state_dir = config_default_state_dir(c->dir_given ? c->dir : NULL, e);
 	return c->state_dir ? 0 : -1;
+}
+
+int config_apply(struct config *c, const struct kv *changes, struct err *e)
+{
+	if (load_flags(c, changes, e) < 0)
+		return -1;
+	free(c->key_problem);
+	c->key_problem = NULL;
+	return settle_key(c, e) < 0 ? -1 : set_state_dir(c, e);
 }
 
 static int load(struct config *c, const char *dir, const struct kv *flags, struct err *e)
@@ -402,7 +411,8 @@ static int load(struct config *c, const char *dir, const struct kv *flags, struc
 	if (load_file(c, e) < 0 || config_load_env(c, e) < 0 || load_flags(c, flags, e) < 0 ||
 	    config_passed(c, settle_key(c, e), e) < 0)
 		return -1;
-	return set_state_dir(c, dir && *dir, e);
+	c->dir_given = dir && *dir;
+	return set_state_dir(c, e);
 }
 
 int config_load(struct config *c, const char *dir, const struct kv *flags, struct err *e)

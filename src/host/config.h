@@ -24,8 +24,9 @@ struct config_provider {
 };
 
 struct config {
-	char *dir;  /* configuration directory */
-	char *file; /* dir/runner.ini, whether it exists or not */
+	char *dir;      /* configuration directory */
+	bool dir_given; /* on the command line: the state is below it by default */
+	char *file;     /* dir/runner.ini, whether it exists or not */
 	bool file_exists;
 	/* [runner] */
 	char *id, *name, *state_dir, *log_level, *env_allow;
@@ -79,6 +80,8 @@ int config_load(struct config *c, const char *dir, const struct kv *flags, struc
 /* The same for what must work in every case (`stop`, `status`, `logs` …): what is wrong in file and environment is
  * left out and noted in left_out. Fails only on flags and where no directory can be found. */
 int config_look(struct config *c, const char *dir, const struct kv *flags, struct err *e);
+/* Answers on top of what was loaded, named as flags are. After -1 c can still be changed and freed. */
+int config_apply(struct config *c, const struct kv *changes, struct err *e);
 void config_free(struct config *c);
 /* Index of "section.name" in config_keys, or -1. */
 int config_key_index(const char *full_name);
