@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/opts.h"
 #include "base/out.h"
+#include "base/spell.h"
 #include "base/unpack.h"
 
 #include <fcntl.h>
@@ -146,6 +147,8 @@ int main(int argc, char **argv)
 {
 	const struct applet *a;
 	struct rlimit core;
+	struct spell near;
+	char hint[96];
 	struct err e = { 0 };
 	int i = 1;
 
@@ -184,6 +187,12 @@ int main(int argc, char **argv)
 	a = applet_find(argv[i]);
 	if (a)
 		return run(a, argc - i, argv + i);
-	err_set(&e, ERR_USAGE, 0, "no applet is named \"%s\"; see daytona-runner help", argv[i]);
+	near = (struct spell){ .word = str_of(argv[i]) };
+	for (size_t k = 0; k < ARRAY_LEN(applets); k++) {
+		if (!applets[k]->hidden)
+			spell_try(&near, applets[k]->name);
+	}
+	err_set(&e, ERR_USAGE, 0, "no applet is named \"%s\"%s; see daytona-runner help", argv[i],
+	        spell_hint(&near, "", hint));
 	return applet_fail(NULL, &e);
 }

@@ -5,6 +5,7 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "base/opts_help.h"
+#include "base/spell.h"
 #include "base/str.h"
 
 #include <stdarg.h>
@@ -107,6 +108,16 @@ static void set_flag(const struct parser *p, const struct opt *o, const char *sh
 	*(bool *)o->to = given == on;
 }
 
+_Noreturn static void unknown_long(const struct parser *p, struct str name, const char *shown)
+{
+	struct spell sp = { .word = name };
+	char hint[96];
+
+	for (const struct opt *o = p->opts; o->type != OPT_TYPE_END; o++)
+		spell_try(&sp, o->text);
+	opts_misuse(p->usage, "unknown option %s%s", shown, spell_hint(&sp, "--", hint));
+}
+
 static void parse_long(struct parser *p, char *arg)
 {
 	char *equals = strchr(arg, '=');
@@ -125,7 +136,7 @@ static void parse_long(struct parser *p, char *arg)
 	if (!o && str_eq(name, "help"))
 		opts_help(p->opts, p->usage, p->on);
 	if (!o)
-		opts_misuse(p->usage, "unknown option %s", shown);
+		unknown_long(p, name, shown);
 	if (o->type == OPT_TYPE_FLAG)
 		set_flag(p, o, shown, equals ? equals + 1 : NULL, on);
 	else

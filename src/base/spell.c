@@ -37,11 +37,11 @@ bool spell_try(struct spell *s, const char *candidate)
 	struct str c = str_of(candidate);
 	unsigned away;
 
-	if (s->word.n > WORD_MAX || c.n > WORD_MAX)
+	if (s->word.n > WORD_MAX || c.n > WORD_MAX || c.n == 0)
 		return false;
 	away = distance(s->word, c);
-	/* Half of a word's letters are not that word. */
-	if (away > AWAY_MAX || away * 2 >= c.n || (s->near && away >= s->away))
+	/* With more than half of its letters other it is another word. */
+	if (away > AWAY_MAX || away * 2 > c.n || (s->near && away >= s->away))
 		return false;
 	s->away = away;
 	s->near = candidate;

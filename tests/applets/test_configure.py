@@ -370,6 +370,15 @@ class Configure(LifeCase):
         self.assertTrue(made["command"].endswith(" --ca-file '/some where/ca.pem'"), made["command"])
         self.assertNotIn("--ca-file", self.create("near", "--ca-file", "/ca.pem")["command"])
 
+    def test_what_was_meant_is_said(self):
+        for args, meant in ((("strat",), "did you mean start?"), (("confgure",), "did you mean configure?"),
+                            (("start", "--timout", "3"), "did you mean --timeout?"),
+                            (("create", "--nmae=x"), "did you mean --name?"),
+                            (("configure", "--api-ulr", "x"), "did you mean --api-url?")):
+            self.assertIn(meant, self.applet(*args, rc=2).stderr, args)
+        for args in (("frobnicate",), ("start", "--frobnicate"), ("xy",)):
+            self.assertNotIn("did you mean", self.applet(*args, rc=2).stderr, args)
+
     def test_one_dash_before_a_long_name_is_refused(self):
         self.assertIn("write --name=x", self.applet("create", "-name=x", rc=2).stderr)
         self.assertIn("write --name", self.applet("create", "-name", "x", rc=2).stderr)
