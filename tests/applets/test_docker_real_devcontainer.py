@@ -300,6 +300,25 @@ class DevContainer(drivecase.DriveCase):
         self.drive(document, "delete").ok(self)
         self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
 
+    def test_dockerfile_for_buildkit(self):
+        files = {".devcontainer.json": '{"build":{"dockerfile":"D","args":{"WHO":"world"}}}',
+                 "D": f"FROM {self.tag}\nARG WHO\nRUN --mount=type=cache,target=/c echo hello $WHO > /who && echo from-the-run\n"
+                      "RUN --mount=type=cache,target=/c exit $(test -e /fail && echo 3)\n"}
+        document = self.workspace(self.repository(files))
+        output = self.drive(document, "create", "start").ok(self).output
+        self.assertRegex(output, r"(?m)^\[.*RUN --mount=type=cache,target=/c echo hello")
+        self.assertRegex(output, r"(?m)^from-the-run$")
+        self.assertEqual(self.inside("cat", "/who"), "hello world")
+        self.drive(document, "delete").ok(self)
+        self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
+
+    def test_dockerfile_that_fails_in_buildkit(self):
+        files = {".devcontainer.json": '{"build":{"dockerfile":"D"}}',
+                 "D": f"FROM {self.tag}\nRUN --mount=type=cache,target=/c echo because; exit 3\n"}
+        result = self.drive(self.workspace(self.repository(files)), "create")
+        result.error(self, "exit code: 3")
+        self.assertIn("because", result.output)
+
     def test_hostile_repositories(self):
         outside = self.path("outside")
         os.mkdir(outside)
@@ -428,8 +447,7 @@ class DevContainer(drivecase.DriveCase):
         """The CLI gets the features and nothing else; what they ask for is decided on like a repository's wish."""
         url = self.repository({".devcontainer.json": json.dumps({
             "image": self.tag, "features": {"f": {"version": "1"}}, "privileged": True, "initializeCommand": "touch /x",
-            "runArgs": ["-v", "/:/host", "--pid=host"], "mounts": ["source=/,target=/host,type=bind"],
-            "build": {"options": ["--network=host"]}, "capAdd": ["ALL"], "onCreateCommand": "true"})})
+            "runArgs": ["-v", "/:/host", "--pid=host"], "mounts": ["source=/,target=/host,type=bind"], "capAdd": ["ALL"], "onCreateCommand": "true"})})
         document = self.workspace(url)
         builder = self.cli_image()
         output = self.drive(document, "create", "start", "condition", DRIVE_BUILDER=builder).ok(self).output
@@ -447,7 +465,7 @@ class DevContainer(drivecase.DriveCase):
         self.assertEqual(sorted(mounts), ["/v", "/workspaces/app"])
         self.assertEqual(mounts["/v"], f"daytona-{len(self.id)}-{self.id}.shared")
         for named in ("privileged", "capability ALL", "capability SYS_ADMIN", "security option seccomp=unconfined",
-                      "mount of /etc", "mount of /", "runArgs -v /:/host", "runArgs --pid host", "build.options --network"):
+                      "mount of /etc", "mount of /", "runArgs -v /:/host", "runArgs --pid host"):
             self.assertIn(f"dev container: {named} is not taken over", output)
         self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
         self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")

@@ -120,6 +120,35 @@ static struct spec fill(const char *text, bool privileged, int *refused)
 	return s;
 }
 
+static void buildkit_is_asked_for_only_what_is_its_own(void)
+{
+	static const struct {
+		const char *text;
+		bool needs;
+	} rows[] = {
+		{ "FROM a\nRUN echo --mount\nCOPY a b\n", false },
+		{ "# syntax=docker/dockerfile:1\nFROM a\n", false },
+		{ "FROM a\n# RUN --mount=type=cache,target=/x y\n", false },
+		{ "FROM a\nRUN --mount=type=cache,target=/x y\n", true },
+		{ "FROM a\nrun  --network=none y\n", true },
+		{ "FROM a\nRUN \\\n  --mount=type=cache,target=/x \\\n  y\n", true },
+		{ "FROM a\nRUN a \\\n --mount\n", false },
+		{ "FROM a\nCOPY --chown=1:1 --chmod=755 a b\n", true },
+		{ "FROM a\nCOPY --from=x a b\n", false },
+		{ "FROM a\nRUN <<EOF\necho\nEOF\n", true },
+		{ "FROM a\nCOPY <<F /x\ny\nF\n", true },
+		{ "FROM a\nRUN cat <<EOF\n", false },
+		{ "RUN", false },
+		{ "", false },
+		{ "\\", false },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		TEST_ROW(i);
+		CHECK_INT(dockerfile_needs_buildkit(str_of(rows[i].text)), rows[i].needs);
+	}
+}
+
 static void note(void *arg, const char *text)
 {
 	buf_addf(arg, "%s\n", text);
@@ -429,7 +458,8 @@ static void states_are_mapped(void)
 
 TEST_MAIN(TEST(variables_are_expanded), TEST(build_paths_stay_in_the_repository),
           TEST(safe_settings_are_taken), TEST(ways_to_the_host_are_refused),
-          TEST(build_settings_are_read), TEST(no_setting_is_dropped_without_a_word),
+          TEST(build_settings_are_read), TEST(buildkit_is_asked_for_only_what_is_its_own),
+          TEST(no_setting_is_dropped_without_a_word),
           TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(users_are_chosen_in_order),
           TEST(foreign_keys_are_named), TEST(commands_have_two_plain_forms),
           TEST(results_of_the_cli_are_found), TEST(accounts_are_read),

@@ -2,11 +2,13 @@
 /* Frames of exec and log output, and streams of JSON objects, fed in every split. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "providers/docker/engine/buildtrace.h"
 #include "providers/docker/engine/frames.h"
 #include "providers/docker/engine/jsonstream.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct got {
 	struct buf out[3];
@@ -223,7 +225,55 @@ static void a_huge_object_is_refused(void)
 	buf_free(&got);
 }
 
-TEST_MAIN(TEST(frames_do_not_depend_on_the_split), TEST(a_cut_frame_is_an_error),
-          TEST(a_huge_length_is_only_a_count), TEST(unknown_types_and_system_errors_fail),
-          TEST(raw_output_passes_as_it_is), TEST(objects_do_not_depend_on_the_split),
-          TEST(bad_streams_are_refused), TEST(a_huge_object_is_refused))
+static void add_field(struct buf *b, unsigned number, struct str bytes)
+{
+	buf_addc(b, (char)(number << 3 | 2));
+	buf_addc(b, (char)bytes.n);
+	buf_add_str(b, bytes);
+}
+
+/* One record, as BuildKit writes them, cut at every length: nothing is read beyond it. */
+static void buildkit_says_steps_and_output(void)
+{
+	struct buildtrace t = { 0 };
+	struct buf vertex = { 0 }, log = { 0 }, status = { 0 }, text = { 0 }, out = { 0 };
+
+	add_field(&vertex, 1, STR_LIT("sha256:1"));
+	add_field(&vertex, 3, STR_LIT("[2/3] RUN make"));
+	add_field(&vertex, 5, STR_LIT("t"));
+	add_field(&log, 1, STR_LIT("sha256:1"));
+	buf_add(&log, "\x18\x01", 2); /* stream: a varint */
+	add_field(&log, 4, STR_LIT("output\n"));
+	add_field(&status, 1, buf_str(&vertex));
+	add_field(&status, 3, buf_str(&log));
+	for (int i = 0; i < 2; i++) {
+		buf_reset(&text);
+		buf_add_base64(&text, status.p, status.n, false, true);
+		buf_reset(&out);
+		buildtrace_feed(&t, buf_str(&text), &out);
+		CHECK_STR(buf_cstr(&out), i ? "output\n" : "[2/3] RUN make\noutput\n");
+	}
+	for (size_t n = 0; n < status.n; n++) {
+		struct buildtrace u = { 0 };
+
+		buf_reset(&text);
+		buf_add_base64(&text, status.p, n, false, true);
+		buf_reset(&out);
+		buildtrace_feed(&u, buf_str(&text), &out);
+		CHECK(!strstr(buf_cstr(&out), "output"));
+	}
+	buf_reset(&out);
+	buildtrace_feed(&t, STR_LIT("no base64 !"), &out);
+	CHECK_STR(buf_cstr(&out), "");
+	buf_free(&vertex);
+	buf_free(&log);
+	buf_free(&status);
+	buf_free(&text);
+	buf_free(&out);
+}
+
+TEST_MAIN(TEST(buildkit_says_steps_and_output), TEST(frames_do_not_depend_on_the_split),
+          TEST(a_cut_frame_is_an_error), TEST(a_huge_length_is_only_a_count),
+          TEST(unknown_types_and_system_errors_fail), TEST(raw_output_passes_as_it_is),
+          TEST(objects_do_not_depend_on_the_split), TEST(bad_streams_are_refused),
+          TEST(a_huge_object_is_refused))

@@ -80,6 +80,8 @@ int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_bu
 /* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
 void dc_build_free(struct dc_build *b);
+/* Whether a Dockerfile has what only BuildKit does. */
+bool dockerfile_needs_buildkit(struct str text);
 
 /* Appends the value of this host's variable if env_allow has its name; false: it may not be read or is not set. */
 bool dc_local_env(const struct devcontainer *dc, const char *name, struct buf *out);

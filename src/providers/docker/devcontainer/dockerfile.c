@@ -3,6 +3,7 @@
  * Dockerfile builds through the engine's build endpoint: the context is packed and sent as it is read, without what
  * .dockerignore leaves out.
  */
+#include "base/attr.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -14,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define OUTSIDE_NAME ".daytona.Dockerfile" /* a Dockerfile that lies outside of its context */
 
@@ -22,6 +24,7 @@ struct context {
 	struct tar_tree *tree;
 	struct buf outside;     /* content of such a Dockerfile */
 	const char *dockerfile; /* in the context */
+	bool buildkit;          /* the classic builder does not know what it says */
 	bool sent_outside;
 };
 
@@ -118,7 +121,7 @@ static void add_pairs(struct buf *path, const char *name, const struct kv *pairs
 static void write_path(struct buf *path, const struct context *c, const char *tag,
                        const char *network, const struct dc_build *b, const struct strlist *from)
 {
-	buf_adds(path, "/build?rm=1&forcerm=1");
+	buf_adds(path, c->buildkit ? "/build?version=2&rm=1&forcerm=1" : "/build?rm=1&forcerm=1");
 	add_param(path, "t", str_of(tag));
 	add_param(path, "dockerfile", str_of(c->dockerfile));
 	if (b->target && *b->target)
@@ -172,6 +175,101 @@ static int send(struct docker *k, struct context *c, const char *path,
 	return rc;
 }
 
+/* The next instruction, with its continued lines as they are; comments and empty lines are passed over. */
+static bool next_instruction(struct str *text, struct str *out)
+{
+	struct str line;
+
+	while (str_next(text, '\n', &line)) {
+		const char *end;
+
+		line = str_trim(line);
+		if (!line.n || *line.p == '#')
+			continue;
+		*out = line;
+		for (end = line.p + line.n; end[-1] == '\\' && str_next(text, '\n', &line);) {
+			line = str_trim(line);
+			if (line.n)
+				end = line.p + line.n;
+			out->n = (size_t)(end - out->p);
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool begins_with_word(struct str s, const char *word)
+{
+	size_t n = strlen(word);
+
+	return s.n > n && strncasecmp(s.p, word, n) == 0 && strchr(" \t", s.p[n]);
+}
+
+/* Flags and here-documents of BuildKit's own. */
+static bool is_buildkits(struct str line)
+{
+	static const struct {
+		const char *word, *flags[5];
+	} rows[] = {
+		{ "RUN", { "--mount", "--network", "--security" } },
+		{ "COPY", { "--link", "--chmod", "--parents", "--exclude" } },
+		{ "ADD", { "--link", "--chmod", "--checksum", "--keep-git-dir" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str rest = line, piece;
+
+		if (!begins_with_word(line, rows[i].word))
+			continue;
+		(void)str_next(&rest, ' ', &piece);
+		while (str_next(&rest, ' ', &piece)) {
+			piece = str_trim(piece);
+			for (size_t k = 0; k < ARRAY_LEN(rows[i].flags) && rows[i].flags[k]; k++)
+				if (str_starts(piece, rows[i].flags[k]))
+					return true;
+			if (piece.n && !str_starts(piece, "--") && !str_eq(piece, "\\"))
+				break;
+		}
+		return str_starts(piece, "<<");
+	}
+	return false;
+}
+
+bool dockerfile_needs_buildkit(struct str text)
+{
+	struct str line;
+
+	while (next_instruction(&text, &line))
+		if (is_buildkits(line))
+			return true;
+	return false;
+}
+
+/* BuildKit asks a client for credentials, which nobody is: so images are here before it begins. One that cannot be had
+ * (a stage's name, or one with variables) is left to it. */
+static void pull_bases(struct docker *k, struct str text, const struct registries *regs,
+                       struct deadline d)
+{
+	struct str line, piece;
+
+	while (next_instruction(&text, &line)) {
+		char *name;
+
+		if (!begins_with_word(line, "FROM"))
+			continue;
+		(void)str_next(&line, ' ', &piece);
+		while (str_next(&line, ' ', &piece) && (!piece.n || str_starts(piece, "--")))
+			;
+		name = mem_dupn(piece.p, piece.n);
+		if (registries_for_image(regs, name) && !strchr(name, '$')) {
+			struct err ignored = { 0 };
+
+			(void)image_ensure(&k->g, &k->opt, name, regs, NULL, d, &ignored);
+		}
+		free(name);
+	}
+}
+
 static const char *within(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
@@ -189,7 +287,7 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 	     *root = NULL;
 	struct context c = { 0 };
 	struct tar_tree_options o = { .prefix = "", .uid = 0, .gid = 0, .skip = skip };
-	struct buf path = { 0 };
+	struct buf path = { 0 }, text = { 0 };
 	int rc = 0;
 
 	if (!dir || !file)
@@ -203,6 +301,12 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 	}
 	if (rc == 0)
 		rc = read_ignore(&c, checkout, dir, file, e);
+	if (rc == 0)
+		rc = dc_read(checkout, file, &text, e);
+	if (rc == 0 && dockerfile_needs_buildkit(buf_str(&text))) {
+		c.buildkit = true;
+		pull_bases(k, buf_str(&text), regs, d);
+	}
 	if (rc == 0) {
 		root = path_join(checkout, dir);
 		if (!*dir)
@@ -217,6 +321,7 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 	}
 	dockerignore_free(&c.ignore);
 	buf_free(&c.outside);
+	buf_free(&text);
 	buf_free(&path);
 	free(root);
 	free(dir);

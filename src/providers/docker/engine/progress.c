@@ -136,6 +136,15 @@ static int take_object(void *arg, struct json object, struct err *e)
 	} else if (json_string(json_get(object, "stream"), &text)) {
 		if (text.n)
 			p->env->log(p->env->log_arg, buf_str(&text));
+	} else if (json_is_string(aux) &&
+	           json_str_is(json_get(object, "id"), "moby.buildkit.trace")) {
+		struct buf lines = { 0 };
+
+		(void)json_string(aux, &text);
+		buildtrace_feed(&p->trace, buf_str(&text), &lines);
+		if (lines.n)
+			p->env->log(p->env->log_arg, buf_str(&lines));
+		buf_free(&lines);
 	} else if (json_is_object(aux)) {
 		id = json_dup_or_empty(json_get(aux, "ID"));
 		if (*id)

@@ -8,6 +8,7 @@
 #define PROVIDERS_DOCKER_ENGINE_PROGRESS_H
 
 #include "base/deadline.h"
+#include "providers/docker/engine/buildtrace.h"
 #include "providers/docker/engine/jsonstream.h"
 #include "providers/provider.h"
 
@@ -26,6 +27,7 @@ struct progress {
 	char error[400];
 	char image_id[80]; /* last "aux" id: of a build or commit */
 	char last[80];     /* last status said, to drop repeats */
+	struct buildtrace trace;
 };
 
 void progress_start(struct progress *p, const struct provider_env *env);
