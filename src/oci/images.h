@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Images as a whole: found by a name, made complete (blobs and unpacked layers), and handed out as the lower directories
- * of an overlay together with what a process in it begins with:
+ * of an overlay together with what a process in it begins with (images_get of pull.h brings the image first):
  *
  *	struct rootfs r;
  *	if (images_rootfs(store, "debian:12", "workspace-7", until, &r, &e) < 0) …

@@ -26,7 +26,9 @@ static int sub_dir(const struct imgstore *s, const char *name, struct err *e)
 	if (mkdirat(s->top, name, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "make %s/%s", s->dir, name);
 	fd = openat(s->top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, errno, "open %s/%s", s->dir, name) : fd;
+	if (fd < 0)
+		return err_sys(e, errno, "open %s/%s", s->dir, name);
+	return fd;
 }
 
 int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
@@ -78,7 +80,7 @@ int imgstore_flock(int fd, int how, struct deadline until, const char *what, str
 static void set_tag(struct imgstore *s)
 {
 	const struct unpack_owner *o = &s->owner;
-	struct digest d;
+	struct digest d = { "" };
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < o->n_uids; i++)
@@ -154,7 +156,9 @@ int imgstore_open_blob(const struct imgstore *s, const struct digest *d, struct 
 {
 	int fd = openat(s->blobs, digest_hex(d), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	return fd < 0 ? err_sys(e, errno, "blob %s", d->text) : fd;
+	if (fd < 0)
+		return err_sys(e, errno, "blob %s", d->text);
+	return fd;
 }
 
 int imgstore_read_blob(const struct imgstore *s, const struct digest *d, size_t max, struct buf *b,

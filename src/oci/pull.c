@@ -198,3 +198,36 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	buf_free(&full);
 	return rc;
 }
+
+/* The registry is away, or so busy: what is here may serve. */
+static bool is_away(const struct err *e)
+{
+	return e->kind == ERR_CONNECT || e->kind == ERR_RESOLVE || e->kind == ERR_TIMEOUT ||
+	       e->kind == ERR_CLOSED || (e->kind == ERR_HTTP && e->code >= 429);
+}
+
+int images_get(struct imgstore *s, const char *ref, enum pull_when when,
+               const struct registry_options *o, const struct platform *p,
+               const struct pull_progress *progress, const char *holder, struct deadline d,
+               struct rootfs *r, struct err *e)
+{
+	struct stored here = { 0 };
+	struct err why = { 0 }, not_here = { 0 };
+	bool changed, found = images_find(s, ref, &here, &not_here) == 0;
+	int rc = 0;
+
+	stored_free(&here);
+	if (when == PULL_ALWAYS || (when == PULL_MISSING && !found))
+		rc = images_pull(s, ref, o, p, progress, &changed, d, &why);
+	if (rc < 0 && found && is_away(&why)) {
+		if (progress->say)
+			progress->say(progress->arg, why.msg);
+		rc = 0;
+	}
+	if (rc < 0) {
+		*r = (struct rootfs){ 0 };
+		*e = why;
+		return -1;
+	}
+	return images_rootfs(s, ref, holder, d, r, e);
+}

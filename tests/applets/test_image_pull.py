@@ -273,6 +273,37 @@ class Fake(PullCase):
         done = self.pull(self.fake, "multi:1", "--platform", "linux/mips", ok=False)
         self.assertIn(f"there is no image for linux/mips, only for linux/s390x, linux/{ARCH}", done.stderr)
 
+    def rootfs(self, when, ref=None, ok=True):
+        done = common.run([os.path.join(os.environ["DR_TOOLS_DIR"], "rootfs"), self.images, ref or f"{self.fake.host}/app:1",
+                           "workspace-1", when, self.fake.host], env=self.env())
+        self.assertEqual(done.returncode, 0 if ok else 1, done.stderr)
+        return done
+
+    def test_one_call(self):
+        """A root file system and what begins in it, pulled when it must be; held until it is released."""
+        self.image("list")
+        self.assertIn("is not here", self.rootfs("never", ok=False).stderr)
+        lines = self.rootfs("missing").stdout.splitlines()
+        self.assertEqual(lines, self.lowers(self.app) + ["env A=B", "user "])
+        asked = len(self.fake.requests)
+        self.rootfs("missing")
+        self.assertEqual(len(self.fake.requests), asked)
+        newer = some_image()
+        self.fake.add("app", "1", newer)
+        self.assertEqual(self.rootfs("always").stdout.splitlines()[:2], self.lowers(newer))
+        self.image("rm", f"{self.fake.host}/app:1")
+        self.assertIn(newer.config["rootfs"]["diff_ids"][1][7:], " ".join(self.left()))  # held
+        self.assertIn("is not here", self.rootfs("never", newer.config_digest[:20], ok=False).stderr)
+
+    def test_registry_is_away(self):
+        """What is here serves; what is not is an error."""
+        self.rootfs("missing")
+        self.fake.fail_all = 503
+        done = self.rootfs("always")
+        self.assertEqual(done.stdout.splitlines()[:2], self.lowers(self.app))
+        self.assertIn("answers HTTP 503", done.stderr)
+        self.rootfs("always", f"{self.fake.host}/other:1", ok=False)
+
     def test_mirrors(self):
         """Asked first, in its own name; what it does not have comes from the registry itself."""
         self.write_auth(auths={"example.test": {"auth": self.b64("secret:login")}})

@@ -21,6 +21,7 @@ class FakeRegistry:
         self.cut_after = None  # bytes of a blob after which the connection ends, once for each entry
         self.hold_after = None  # bytes of a blob after which it waits for `go`
         self.held, self.go = threading.Event(), threading.Event()
+        self.fail_all = None   # a status for everything
         self.ranges = True
         self.change = lambda data: data  # what is sent instead of a blob
         outer = self
@@ -71,6 +72,8 @@ class FakeRegistry:
     def handle(self, h):
         body = h.rfile.read(int(h.headers.get("Content-Length") or 0))
         self.requests.append((h.command, h.path, dict(h.headers), body.decode()))
+        if self.fail_all:
+            return self.error(h, self.fail_all, "UNAVAILABLE", Retry_After="0")
         if h.path.startswith("/token"):
             return self.give_token(h, body)
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/?]+)(\?.*)?", h.path)
