@@ -289,7 +289,7 @@ static void remove_below(int dirfd, struct removal *r)
 }
 
 /* Passes over the tree as long as each one moves something up without a failure. */
-static void remove_top(int parent, const char *name, struct removal *r)
+static void empty_top(int parent, const char *name, struct removal *r)
 {
 	unsigned moved;
 
@@ -310,8 +310,25 @@ static void remove_top(int parent, const char *name, struct removal *r)
 		moved = r->moved;
 		remove_below(fd, r);
 	} while (r->moved != moved && r->failed == 0);
-	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+}
+
+static void remove_top(int parent, const char *name, struct removal *r)
+{
+	unsigned before = r->failed;
+
+	empty_top(parent, name, r);
+	if (r->failed == before && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		removal_failed(r, errno, "remove directory", name);
+}
+
+static int removal_end(const struct removal *r, const char *path, struct err *e)
+{
+	if (r->failed == 0)
+		return 0;
+	*e = r->first;
+	if (r->failed > 1)
+		return err_wrap(e, "remove %s (%u entries failed)", path, r->failed);
+	return err_wrap(e, "remove %s", path);
 }
 
 static bool is_name(const char *name)
@@ -330,12 +347,15 @@ static int remove_named(int dirfd, const char *name, const char *path, struct er
 		remove_top(dirfd, name, &r);
 	else
 		remove_entry(dirfd, name, &r);
-	if (r.failed == 0)
-		return 0;
-	*e = r.first;
-	if (r.failed > 1)
-		return err_wrap(e, "remove %s (%u entries failed)", path, r.failed);
-	return err_wrap(e, "remove %s", path);
+	return removal_end(&r, path, e);
+}
+
+int file_empty_dir(const char *path, struct err *e)
+{
+	struct removal r = { 0 };
+
+	empty_top(AT_FDCWD, path, &r);
+	return removal_end(&r, path, e);
 }
 
 int file_remove_at(int dirfd, const char *name, struct err *e)

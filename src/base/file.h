@@ -31,6 +31,8 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e);
 int file_remove_tree(const char *path, struct err *e);
 /* The same for name, one component, in the directory dirfd. */
 int file_remove_at(int dirfd, const char *name, struct err *e);
+/* Removes all that is in a directory in that way; the directory stays and may be a mount point itself. */
+int file_empty_dir(const char *path, struct err *e);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 int file_fsync_dir(const char *path, struct err *e);

@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char base[TEST_PATH_SIZE];
@@ -159,6 +162,66 @@ static void remove_takes_any_depth(void)
 	CHECK(!file_exists(in("deep")));
 }
 
+/* In a child with mounts of its own: "outside" is also at "bound/in/there". Exit status 2: none can be made here. */
+static void bound_child(int (*remove)(const char *path, struct err *e))
+{
+	struct err e = { 0 };
+
+	if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(in("outside"), in("bound/in/there"), NULL, MS_BIND, NULL) < 0)
+		_exit(2);
+	_exit(remove(in("bound"), &e) == -1 && strstr(e.msg, "mount point there") ? 0 : 1);
+}
+
+static void remove_stops_at_a_bind_mount(void)
+{
+	static int (*const calls[])(const char *path, struct err *e) = { file_remove_tree,
+		                                                         file_empty_dir };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < TEST_N(calls); i++) {
+		int status = -1;
+		pid_t pid;
+
+		TEST_ROW(i);
+		CHECK_INT(file_mkdirs(in("outside"), 0755, &e), 0);
+		CHECK_INT(file_replace(in("outside/file"), 0600, str_of("x"), &e), 0);
+		CHECK_INT(file_mkdirs(in("bound/in/there"), 0755, &e), 0);
+		CHECK_INT(file_replace(in("bound/gone"), 0600, str_of("x"), &e), 0);
+		pid = fork();
+		if (pid == 0)
+			bound_child(calls[i]);
+		CHECK_INT(waitpid(pid, &status, 0), pid);
+		CHECK(WIFEXITED(status));
+		if (WEXITSTATUS(status) == 2) {
+			TEST_SKIP("no mount namespace here");
+			return;
+		}
+		CHECK_INT(WEXITSTATUS(status), 0);
+		CHECK(file_exists(in("outside/file")));
+		CHECK(file_exists(in("bound/in/there")));
+		CHECK(!file_exists(in("bound/gone")));
+	}
+}
+
+static void empty_keeps_the_directory(void)
+{
+	struct err e = { 0 };
+
+	CHECK_INT(file_mkdirs(in("kept/a/b"), 0755, &e), 0);
+	CHECK_INT(file_replace(in("kept/a/f"), 0600, str_of("x"), &e), 0);
+	CHECK_INT(symlink(base, in("kept/link")), 0);
+	CHECK_INT(file_empty_dir(in("kept"), &e), 0);
+	CHECK_INT(count_entries(in("kept")), 0);
+	CHECK_INT(file_empty_dir(in("kept"), &e), 0);
+	CHECK_INT(file_empty_dir(in("nothing"), &e), -1);
+	CHECK_INT(symlink(in("keep"), in("kept/link")), 0);
+	CHECK_INT(file_empty_dir(in("kept/link"), &e), -1);
+	CHECK(file_exists(in("keep/file")));
+	CHECK_INT(file_remove_tree(in("kept"), &e), 0);
+}
+
 static void wait_has_an_end(void)
 {
 	struct err e = { 0 };
@@ -232,5 +295,7 @@ static void remove_base(void)
 
 TEST_MAIN(TEST(make_base), TEST(replace_writes_whole_files), TEST(replace_follows_a_link),
           TEST(failed_replace_keeps_the_old_content), TEST(mkdirs_makes_parents),
-          TEST(remove_does_not_follow_links), TEST(remove_takes_any_depth), TEST(wait_has_an_end),
-          TEST(paths_join), TEST(components_are_added_within_the_root), TEST(remove_base))
+          TEST(remove_does_not_follow_links), TEST(remove_takes_any_depth),
+          TEST(remove_stops_at_a_bind_mount), TEST(empty_keeps_the_directory),
+          TEST(wait_has_an_end), TEST(paths_join), TEST(components_are_added_within_the_root),
+          TEST(remove_base))
