@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * First process of a workspace's container (providers/docker): reaps, and passes a stop on to every
- * process, also those that an engine put beside it and that are not its children. With --remove it deletes a
- * directory and ends. It only ever does either as process 1 of its own name space.
+ * process, also those that an engine put beside it and that are not its children. With --empty it deletes all that
+ * is in a directory and ends. It only ever does either as process 1 of its own name space.
  */
 #include "applets/applets.h"
 
@@ -42,8 +42,8 @@ static int pause_run(int argc, char **argv)
 	sigset_t set;
 	int sig = 0;
 
-	if (argc == 3 && strcmp(argv[1], "--remove") == 0 && getpid() == 1)
-		return file_remove_tree(argv[2], &e) < 0 ? applet_fail("pause", &e) : 0;
+	if (argc == 3 && strcmp(argv[1], "--empty") == 0 && getpid() == 1)
+		return file_empty_dir(argv[2], &e) < 0 ? applet_fail("pause", &e) : 0;
 	/* An engine may put its own first process before it. */
 	if (argc > 1 || (getpid() != 1 && getppid() != 1) || isatty(STDIN_FILENO)) {
 		err_set(&e, ERR_USAGE, 0, "is started by the runner, in a workspace's container");

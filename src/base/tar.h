@@ -57,6 +57,21 @@ void tar_tree_free(struct tar_tree *t);
  * pipes are left out. */
 int tar_tree_fill(void *tree, struct buf *b, struct err *e);
 
+/* One file of the host between two texts, as a request's body in bounded memory. */
+struct tar_file {         /* zero, then tar_file_open */
+	const char *file; /* borrowed, as are the texts; set them after the opening */
+	struct str before, after;
+	int fd;
+	uint64_t size, left;
+	int64_t mtime;
+	bool started;
+};
+int tar_file_open(struct tar_file *f, const char *file, struct err *e);
+void tar_file_close(struct tar_file *f);
+void tar_file_rewind(struct tar_file *f);
+/* As http_request.body_source with arg = the tar_file. A file that has become shorter is an error. */
+int tar_file_fill(void *file, struct buf *b, struct err *e);
+
 /* Limits of one entry. */
 #define TAR_NAME_MAX 4096
 #define TAR_EXTRA_MAX (1u << 20) /* bytes of the headers that describe it */

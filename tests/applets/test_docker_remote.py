@@ -12,88 +12,11 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
 import drivecase  # noqa: E402
-from enginecase import WORKSPACE, EngineCase  # noqa: E402
-
-# Forwards the socket with threads of its own, runs other commands by the shell, notes its arguments.
-SSH = r"""#!%(python)s
-import json, os, socket, subprocess, sys, threading
-args = sys.argv[1:]
-with open("%(dir)s/calls", "a") as file:
-    file.write(json.dumps({"args": args, "env": dict(os.environ)}) + "\n")
-options, words, i = [], [], 0
-while i < len(args):
-    if args[i] in ("-o", "-p", "-l", "-L", "-i"):
-        options.append((args[i], args[i + 1])); i += 2
-    elif args[i].startswith("-") and not words:
-        i += 1
-    else:
-        words.append(args[i]); i += 1
-forward = dict(options).get("-L")
-if not forward and "rm" in words[1] and os.path.exists("%(dir)s/norm"):
-    sys.stderr.write("rm: cannot remove 'a': Permission denied\nrm: cannot remove 'b': Permission denied\n")
-    sys.exit(1)
-if not forward:
-    sys.exit(subprocess.call(["sh", "-c", words[1]]))
-if os.path.exists("%(dir)s/fail"):
-    sys.stderr.write(open("%(dir)s/fail").read()); sys.exit(255)
-if "SSH_ASKPASS" in os.environ:
-    user = dict(options)["-l"]
-    answer = subprocess.run([os.environ["SSH_ASKPASS"], f"{user}@{words[0]}'s password: "], stdout=subprocess.PIPE,
-                            text=True).stdout.strip()
-    stranger = subprocess.run([os.environ["SSH_ASKPASS"], "x@other's password: "], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True).stdout.strip()
-    if answer != "open sesame" or stranger:
-        sys.stderr.write("Permission denied (password)."); sys.exit(255)
-here, there = forward.split(":")
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(here)
-listener.listen(16)
-def pump(a, b):
-    try:
-        while data := a.recv(65536):
-            b.sendall(data)
-    except OSError:
-        pass
-    for s in (a, b):
-        try: s.shutdown(2)
-        except OSError: pass
-def accept():
-    while True:
-        a, _ = listener.accept()
-        b = socket.socket(socket.AF_UNIX)
-        try:
-            b.connect(there)
-        except OSError:
-            a.close(); continue
-        for pair in ((a, b), (b, a)):
-            threading.Thread(target=pump, args=pair, daemon=True).start()
-threading.Thread(target=accept, daemon=True).start()
-while data := os.read(0, 4096):
-    os.write(1, data)
-"""
+from enginecase import WORKSPACE  # noqa: E402
+from sshcase import SshCase  # noqa: E402
 
 
-class Remote(EngineCase):
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.path("bin"))
-        with open(self.path("bin", "ssh"), "w", encoding="utf-8") as file:
-            file.write(SSH % {"dir": self.tmp, "python": sys.executable})
-        os.chmod(self.path("bin", "ssh"), 0o755)
-
-    def env(self, **extra):
-        env = super().env(**extra)
-        env["PATH"] = self.path("bin") + ":" + env["PATH"]
-        return env
-
-    def remote(self, **options):
-        return self.workspace(options=dict({"Remote Hostname": "build1.test", "Remote Port": 2222, "Remote User": "ci",
-                                            "Target Data Dir": self.path("data")}, **options))
-
-    def calls(self):
-        with open(self.path("calls"), encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
-
+class Remote(SshCase):
     def test_whole_life(self):
         self.drive(self.remote(), "target-create", "create", "start", "info", "stop", "delete").ok(self)
         args = self.calls()[0]["args"]
@@ -141,30 +64,8 @@ class Remote(EngineCase):
         self.assertEqual((cut.hits, len(self.engine.containers)), (1, 1))
         self.assertNotIn(broken[0], self.engine.containers)
         self.assertIn(place + "/file", list(self.engine.containers.values())[0].files)
-        # The user of ssh may not remove what belongs to the workspace's: the engine's root does.
-        with open(self.path("norm"), "w", encoding="ascii"):
-            pass
-        refused = self.engine.fault("POST /containers/.*/start", 500)
         self.engine.containers.clear()
-        text = self.drive(document(), "delete").error(self, "rm on build1.test: rm: cannot remove 'a'").output
-        self.assertNotIn("'b'", text)
-        refused.times = 0
-
-        def remove(conn, request):
-            container = self.engine.find(request.path.split("/")[2])
-            mount = container.body["HostConfig"]["Mounts"][0]
-            command = container.body["Entrypoint"]
-            self.assertEqual(command[1:3] + [container.body["User"]], ["pause", "--remove", "0:0"])
-            shutil.rmtree(os.path.join(mount["Source"], os.path.relpath(command[3], mount["Target"])))
-            container.status = "exited"
-            self.engine.reply(conn, request, 204)
-            return True
-        self.engine.fault("POST /containers/.*/start", remove)
-        self.engine.add_container("daytona-remove-" + WORKSPACE, {"daytona.runner.helper": WORKSPACE}, "exited")
         self.drive(document(), "delete").ok(self)
-        os.unlink(self.path("norm"))
-        self.engine.faults.clear()
-        self.assertEqual(self.engine.containers, {})
         self.assertFalse(os.path.exists(self.path("data", WORKSPACE)))
         # Without a data directory a volume takes it.
         self.engine.requests.clear()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scripted container engine on a Unix socket: enough state for every call the docker provider makes,
 a record of the requests, and faults by pattern. It runs no programs: an exec prints what it is told to."""
+import hashlib
 import io
 import json
 import os
@@ -247,6 +248,20 @@ class FakeEngine:
             self.add_image(ref)
         self.stream(conn, [self.pull_stream or b'{"status":"Pulling from x","id":"1"}\r\n{"status":"Done"}\r\n'])
 
+    def do_load(self, conn, request):
+        """As docker does it: the name from the manifest, the digest from the bytes."""
+        archive = tarfile.open(fileobj=io.BytesIO(request.body))
+        manifest, = json.load(archive.extractfile("manifest.json"))
+        config = archive.extractfile(manifest["Config"]).read()
+        layers = [hashlib.sha256(archive.extractfile(name).read()).hexdigest() for name in manifest["Layers"]]
+        for name in manifest["RepoTags"]:
+            with self.lock:
+                self.images[name] = {"Id": "sha256:" + hashlib.sha256(config).hexdigest(), "RepoTags": [name],
+                                     "Architecture": json.loads(config)["architecture"],
+                                     "Config": dict({"Env": None, "Labels": None}, **json.loads(config)["config"]),
+                                     "RootFS": {"Type": "layers", "Layers": ["sha256:" + x for x in layers]}}
+        self.stream(conn, [b'{"stream":"Loaded image: x\\n"}\r\n'])
+
     def do_image_delete(self, conn, request, ref):
         if self.images.pop(ref, None) is None:
             self.missing(conn, request, "image")
@@ -407,6 +422,7 @@ ROUTES = [
     (r"(?:GET|HEAD) /_ping", "do_ping"),
     (r"GET /version", "do_version"),
     (r"POST /images/create", "do_pull"),
+    (r"POST /images/load", "do_load"),
     (r"GET /images/(.+)/json", "do_image"),
     (r"DELETE /images/(.+)", "do_image_delete"),
     (r"POST /images/(.+)/tag", "do_tag"),

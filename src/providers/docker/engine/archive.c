@@ -3,7 +3,6 @@
 #include "providers/docker/engine/archive.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -14,7 +13,6 @@
 #include <unistd.h>
 
 #define LINKS_MAX 5
-#define PIECE_BYTES 32768
 
 static int put(struct engine *g, const char *container, struct engine_request *r, struct deadline d,
                struct err *e)
@@ -35,121 +33,50 @@ static int put(struct engine *g, const char *container, struct engine_request *r
 	return rc;
 }
 
-struct program_source {
-	int fd;
-	const char *name, *file; /* name: in the archive */
-	struct str first;        /* goes before it */
-	struct stat st;
-	uint64_t left;
-	bool started;
-};
-
-static int fill_program(void *arg, struct buf *b, struct err *e)
-{
-	struct program_source *s = arg;
-	ssize_t n;
-
-	if (!s->started) {
-		s->started = true;
-		s->left = (uint64_t)s->st.st_size;
-		buf_add_str(b, s->first);
-		tar_header(b, &(struct tar_entry){ .name = s->name,
-		                                   .type = '0',
-		                                   .mode = 0755,
-		                                   .size = s->left,
-		                                   .mtime = (int64_t)s->st.st_mtime });
-	}
-	n = read(s->fd, buf_reserve(b, PIECE_BYTES),
-	         s->left < PIECE_BYTES ? (size_t)s->left : PIECE_BYTES);
-	if (n < 0 && errno == EINTR)
-		return 1;
-	if (n < 0)
-		return err_sys(e, errno, "%s", s->file);
-	if (n == 0 && s->left)
-		return err_set(e, ERR_OTHER, 0, "%s: became shorter while it was read", s->file);
-	b->n += (size_t)n;
-	s->left -= (uint64_t)n;
-	if (s->left)
-		return 1;
-	tar_pad(b, (uint64_t)s->st.st_size);
-	tar_finish(b);
-	return 0;
-}
-
 int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
                         struct str first, struct deadline d, struct err *e)
 {
-	struct program_source s = { .name = path + 1, .file = file, .first = first };
-	struct engine_request r = { .body_source = fill_program, .body_arg = &s };
+	struct buf before = { 0 }, after = { 0 };
+	struct tar_file f;
+	struct engine_request r = { .body_source = tar_file_fill, .body_arg = &f };
 	int rc;
 
-	s.fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (s.fd < 0)
-		return err_sys(e, errno, "%s", file);
-	if (fstat(s.fd, &s.st) < 0)
-		rc = err_sys(e, errno, "%s", file);
-	else
-		rc = put(g, container, &r, deadline_min(d, deadline_in_ms(4 * g->call_ms)), e);
-	fd_close(&s.fd);
+	if (tar_file_open(&f, file, e) < 0)
+		return -1;
+	buf_add_str(&before, first);
+	tar_header(&before, &(struct tar_entry){ .name = path + 1,
+	                                         .type = '0',
+	                                         .mode = 0755,
+	                                         .size = f.size,
+	                                         .mtime = f.mtime });
+	tar_pad(&after, f.size);
+	tar_finish(&after);
+	f.before = buf_str(&before);
+	f.after = buf_str(&after);
+	rc = put(g, container, &r, deadline_min(d, deadline_in_ms(4 * g->call_ms)), e);
+	tar_file_close(&f);
+	buf_free(&before);
+	buf_free(&after);
 	return rc < 0 ? err_wrap(e, "copy %s into the container", path) : 0;
 }
 
-/* The engine describes a path in a header: base64 of {"name","size","mode","mtime","linkTarget"}. */
-static bool stat_matches(struct str header, const struct stat *want)
-{
-	struct buf text = { 0 };
-	struct err ignored = { 0 };
-	struct json_doc *doc = NULL;
-	int64_t size = -1, mtime = -1;
-	char *time = NULL;
-
-	if (buf_add_unbase64(&text, header))
-		doc = json_parse(buf_str(&text), 65536, &ignored);
-	time = json_dup_or_empty(json_get(json_root(doc), "mtime"));
-	(void)json_i64(json_get(json_root(doc), "size"), 0, INT64_MAX, &size);
-	if (!time_parse_rfc3339(time, &mtime))
-		mtime = -1;
-	free(time);
-	json_doc_free(doc);
-	buf_free(&text);
-	return size == (int64_t)want->st_size && mtime / 1000 == (int64_t)want->st_mtime;
-}
-
-/* 0 and, if same is given, whether size and time are st's; -1: missing or not to be found out. */
-static int look(struct engine *g, const char *container, const char *path, const struct stat *st,
-                bool *same, struct deadline d)
+bool archive_exists(struct engine *g, const char *container, const char *path, struct deadline d)
 {
 	struct buf target = { 0 };
 	struct engine_request r = { .method = "HEAD" };
 	struct http_reply reply = { 0 };
 	struct err ignored = { 0 };
-	int rc;
+	bool there;
 
 	buf_addf(&target, "/containers/%s/archive?path=", container);
 	buf_add_urlenc(&target, str_of(path));
 	r.path = buf_cstr(&target);
-	rc = engine_send(g, &r, &reply, deadline_min(d, deadline_in_ms(g->call_ms)), &ignored);
-	if (rc == 0 && reply.status != 200)
-		rc = -1;
-	if (rc == 0 && same)
-		*same = stat_matches(http_head_get(&reply.h, "X-Docker-Container-Path-Stat"), st);
+	there = engine_send(g, &r, &reply, deadline_min(d, deadline_in_ms(g->call_ms)), &ignored) ==
+	                0 &&
+	        reply.status == 200;
 	http_reply_free(&reply);
 	buf_free(&target);
-	return rc;
-}
-
-bool archive_is_current(struct engine *g, const char *container, const char *path, const char *file,
-                        struct deadline d)
-{
-	struct stat st;
-	bool same = false;
-
-	return stat(file, &st) == 0 && look(g, container, path, &st, &same, d) == 0 && same;
-}
-
-bool archive_exists(struct engine *g, const char *container, const char *path, struct deadline d)
-{
-	return look(g, container, path, NULL, NULL, d) == 0;
+	return there;
 }
 
 int archive_put_tree(struct engine *g, const char *container, const char *path, const char *dir,

@@ -10,9 +10,6 @@
  * go with it, since each call on a container that does not run costs a mount of its files. */
 int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
                         struct str first, struct deadline d, struct err *e);
-/* True when path in the container has the size and time that archive_put_program gave it. */
-bool archive_is_current(struct engine *g, const char *container, const char *path, const char *file,
-                        struct deadline d);
 bool archive_exists(struct engine *g, const char *container, const char *path, struct deadline d);
 /* Packs the host's directory below path (absolute). uid, gid: owner of all. */
 int archive_put_tree(struct engine *g, const char *container, const char *path, const char *dir,

@@ -192,6 +192,19 @@ static int pull_and_check(struct engine *g, const struct docker_options *o, cons
 	return 0;
 }
 
+int image_load(struct engine *g, const struct docker_options *o,
+               int (*source)(void *arg, struct buf *b, struct err *e), void *arg, struct deadline d,
+               struct err *e)
+{
+	const struct engine_request r = { .method = "POST",
+		                          .path = "/images/load?quiet=1",
+		                          .content_type = "application/x-tar",
+		                          .body_source = source,
+		                          .body_arg = arg };
+
+	return run_stream(g, o, &r, d, e);
+}
+
 int image_ensure(struct engine *g, const struct docker_options *o, const char *name,
                  const struct registries *regs, struct image *out, struct deadline d, struct err *e)
 {

@@ -20,6 +20,10 @@ int image_inspect(struct engine *g, const char *ref, struct image *out, struct d
 int image_ensure(struct engine *g, const struct docker_options *o, const char *ref,
                  const struct registries *regs, struct image *out, struct deadline d,
                  struct err *e);
+/* Loads an archive as "docker save" writes it: source and arg as in struct http_request. */
+int image_load(struct engine *g, const struct docker_options *o,
+               int (*source)(void *arg, struct buf *b, struct err *e), void *arg, struct deadline d,
+               struct err *e);
 int image_push(struct engine *g, const struct docker_options *o, const char *ref,
                const struct registry *auth, struct deadline d, struct err *e);
 /* A missing one is success. */

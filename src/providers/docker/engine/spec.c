@@ -44,6 +44,7 @@ void spec_free(struct spec *s)
 	kv_free(&s->labels);
 	strlist_free(&s->command);
 	strlist_free(&s->cap_add);
+	strlist_free(&s->own_caps);
 	strlist_free(&s->cap_drop);
 	strlist_free(&s->security_opt);
 	strlist_free(&s->extra_hosts);
@@ -182,7 +183,11 @@ static void write_host(struct buf *b, const struct spec *s)
 		jw_kint(b, "ShmSize", s->shm_bytes);
 	if (!joins_container(s))
 		write_list(b, "ExtraHosts", &s->extra_hosts);
-	write_list(b, "CapAdd", &s->cap_add);
+	if (s->read_only)
+		jw_kbool(b, "ReadonlyRootfs", true);
+	if (s->auto_remove)
+		jw_kbool(b, "AutoRemove", true);
+	write_list(b, "CapAdd", s->own_caps.n ? &s->own_caps : &s->cap_add);
 	write_list(b, "CapDrop", &s->cap_drop);
 	write_list(b, "SecurityOpt", &s->security_opt);
 	write_list(b, "Dns", &s->dns);

@@ -12,7 +12,8 @@
 
 /* Where our own executable lies in a container; its hidden applet "pause" is the container's first process, so an image
  * needs no shell and no sleep, and a stop reaches every program. */
-#define PROGRAM_PATH "/.daytona/daytona-runner"
+#define PROGRAM_DIR "/.daytona/"
+#define PROGRAM_PATH PROGRAM_DIR "daytona-runner"
 
 struct strlist {
 	char **p;
@@ -47,7 +48,9 @@ struct spec {
 	char *network;
 	int64_t nano_cpus, memory_bytes, shm_bytes;
 	bool privileged, init;
-	bool no_healthcheck; /* the image's is not run; set by the policy */
+	bool no_healthcheck;         /* the image's is not run; set by the policy */
+	bool read_only, auto_remove; /* its root; when it has ended */
+	struct strlist own_caps;     /* by the runner's own decision, in place of those asked for */
 };
 
 void spec_free(struct spec *s);

@@ -174,7 +174,7 @@ static int run_in_container(struct building *x, struct devcontainer *dc, const c
 		buf_addf(&x->changes, "\nCMD %s", info->cmd);
 	rc = container_create(&k->g, x->b->build->id, a, &x->container, d, e);
 	if (rc == 0 && s.entry == ENTRY_PROGRAM)
-		rc = delivery_put_program(k, x->container, false, (struct str){ 0 }, d, e);
+		rc = delivery_put_program(k, x->container, (struct str){ 0 }, d, e);
 	if (rc == 0)
 		rc = container_start(&k->g, x->container, d, e);
 	if (rc == 0)

@@ -7,8 +7,7 @@
 #include "base/mem.h"
 #include "git/clone.h"
 #include "providers/docker/engine/archive.h"
-#include "providers/docker/engine/remote.h"
-#include "providers/docker/workspace/internal.h"
+#include "providers/docker/workspace/helper.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +18,7 @@
 #include <unistd.h>
 
 #define DEPTH_MAX 200
-#define REMOVE_MS 600000
+#define CLONE_MAX_S 86400
 
 static bool have_git(void)
 {
@@ -83,12 +82,12 @@ static int helper_exec(struct docker *k, const char *id, const char *const *argv
 }
 
 static int helper_clone(struct docker *k, const char *id, const struct repository *repo,
-                        const struct git_provider *git, const char *url, const char *part,
-                        struct deadline d, struct err *e)
+                        const struct git_provider *git, const char *url, struct deadline d,
+                        struct err *e)
 {
 	const char *branch = *repo->branch ? repo->branch : NULL;
 	const char *clone[9] = { "git", "clone", "--single-branch" };
-	const char *const checkout[] = { "git", "-C", part, "checkout", repo->sha, NULL };
+	const char *const checkout[] = { "git", "-C", HELPER_DIR, "checkout", repo->sha, NULL };
 	struct kv env = { 0 };
 	size_t n = 3;
 	int rc;
@@ -101,7 +100,7 @@ static int helper_clone(struct docker *k, const char *id, const struct repositor
 	}
 	clone[n++] = "--";
 	clone[n++] = url;
-	clone[n] = part;
+	clone[n] = HELPER_DIR;
 	helper_env(git, url, &env);
 	rc = helper_exec(k, id, clone, &env, d, e);
 	if (rc == 0 && repo->clone_commit && (*repo->sha == '-' || !*repo->sha))
@@ -112,45 +111,33 @@ static int helper_clone(struct docker *k, const char *id, const struct repositor
 	return rc;
 }
 
-/* A container with parent mounted at place. The name is ours to reuse when its holder carries our helper label. */
-static int make_helper(struct docker *k, const char *name, const char *id, struct spec *s,
-                       const char *parent, const char *place, char **container, struct deadline d,
-                       struct err *e)
+/* Keeps it there for as long as the clone may take, and not for ever if the runner dies. */
+static void fill_clone(struct spec *s, const char *image, struct deadline d)
 {
-	struct admitted *a;
-	int rc;
+	int64_t left_s = deadline_left_ms(d) / 1000 + 60;
+	struct buf seconds = { 0 }, user = { 0 };
 
-	s->entry = ENTRY_GIVEN;
-	spec_mount(s, "bind", parent, place, false);
-	a = docker_admit_helper(k, id, s);
-	rc = container_create(&k->g, name, a, container, d, e);
-	if (rc < 0 && e->code == 409) {
-		struct container c;
-		const char *label;
-
-		rc = container_inspect(&k->g, name, &c, d, e);
-		label = rc == 0 ? kv_get(&c.labels, LABEL_HELPER) : NULL;
-		if (rc == 0 && (!label || strcmp(label, id) != 0))
-			rc = err_set(e, ERR_EXISTS, 409,
-			             "the name %s is held by foreign container %.12s", name, c.id);
-		if (rc == 0)
-			rc = container_remove(&k->g, c.id, d, e);
-		container_free(&c);
-		if (rc == 0)
-			rc = container_create(&k->g, name, a, container, d, e);
-	}
-	admitted_free(a);
-	return rc;
+	s->init = true;
+	s->image = mem_dup(image);
+	buf_addf(&user, "%u:%u", (unsigned)geteuid(), (unsigned)getegid());
+	s->user = buf_take(&user);
+	buf_addf(&seconds, "%lld", (long long)(left_s < CLONE_MAX_S ? left_s : CLONE_MAX_S));
+	strlist_add(&s->command, "sleep");
+	strlist_add(&s->command, buf_cstr(&seconds));
+	strlist_add(&s->tmpfs, "/tmp:mode=1777");
+	buf_free(&seconds);
 }
 
+/* The only image of others that a container of ours is made of: the Server's builder image, which has a git. It runs as the
+ * runner's user and sees the directory that the clone goes to. */
 static int clone_in_container(struct docker *k, const struct repository *repo,
                               const struct git_provider *git, const char *image,
                               const struct registries *regs, const char *parent, const char *name,
                               const char *id, struct deadline d, struct err *e)
 {
-	struct buf url = { 0 }, part = { 0 }, container_name = { 0 }, host_part = { 0 };
+	struct buf url = { 0 }, part = { 0 };
 	struct err ignored = { 0 };
-	struct spec s = { .init = true };
+	struct spec s = { 0 };
 	char *container = NULL, *final = path_join(parent, name);
 	int rc;
 
@@ -161,35 +148,36 @@ static int clone_in_container(struct docker *k, const struct repository *repo,
 			"there is no git on the runner, and the Server names no builder image; "
 			"install git");
 	}
-	buf_addf(&part, "/workdir/%s.part", name);
-	buf_addf(&host_part, "%s/%s.part", parent, name);
-	buf_addf(&container_name, "git-clone-%s", id);
+	buf_addf(&part, "%s.part", final);
 	rc = git_url_normalize(repo->url, false, &url, e);
 	if (rc == 0)
-		rc = file_remove_tree(buf_cstr(&host_part), e);
+		rc = helper_end(k, parent, d, e);
+	if (rc == 0)
+		rc = file_remove_tree(buf_cstr(&part), e);
+	if (rc == 0)
+		rc = file_mkdirs(buf_cstr(&part), 0755, e);
 	if (rc == 0)
 		rc = image_ensure(&k->g, &k->opt, image, regs, NULL, d, e);
-	s.image = mem_dup(image);
-	strlist_add(&s.command, "sleep");
-	strlist_add(&s.command, "infinity");
+	fill_clone(&s, image, d);
 	if (rc == 0)
-		rc = make_helper(k, buf_cstr(&container_name), id, &s, parent, "/workdir",
-		                 &container, d, e);
+		rc = helper_create(k,
+		                   &(struct helper_job){ .records = parent,
+		                                         .resource = id,
+		                                         .dir = buf_cstr(&part) },
+		                   &s, &container, d, e);
 	spec_free(&s);
 	if (rc == 0)
 		rc = container_start(&k->g, container, d, e);
 	if (rc == 0)
-		rc = helper_clone(k, container, repo, git, buf_cstr(&url), buf_cstr(&part), d, e);
-	if (container)
-		(void)container_remove(&k->g, container, d, rc < 0 ? &ignored : e);
-	if (rc == 0 && rename(buf_cstr(&host_part), final) < 0)
+		rc = helper_clone(k, container, repo, git, buf_cstr(&url), d, e);
+	if (container && helper_end(k, parent, d, rc < 0 ? &ignored : e) < 0)
+		rc = -1;
+	if (rc == 0 && rename(buf_cstr(&part), final) < 0)
 		rc = err_sys(e, errno, "%s", final);
 	free(container);
 	free(final);
 	buf_free(&url);
 	buf_free(&part);
-	buf_free(&host_part);
-	buf_free(&container_name);
 	return rc;
 }
 
@@ -293,88 +281,4 @@ int checkout_own(struct docker *k, const struct wsdir *dir, const struct account
 	if (own_tree(AT_FDCWD, dir->checkout, a->uid, a->gid, 0, e) < 0)
 		return err_wrap(e, "give the checkout to user %s", a->name);
 	return 0;
-}
-
-/* A container of the workspace's own image, with our program inside, removes what only root may. */
-static int remove_by_engine(struct docker *k, const char *dir, const char *image, struct deadline d,
-                            struct err *e)
-{
-	struct spec s = { .image = mem_dup(image), .user = mem_dup("0:0") };
-	const char *slash = strrchr(dir, '/');
-	char *parent = mem_dupn(dir, (size_t)(slash - dir)), *id = NULL;
-	struct buf inside = { 0 }, name = { 0 };
-	struct err ignored = { 0 };
-	bool done = false;
-	int rc;
-
-	d = deadline_min(d, deadline_in_ms(REMOVE_MS));
-	buf_addf(&inside, "/remove/%s", slash + 1);
-	buf_addf(&name, "daytona-remove-%s", slash + 1);
-	strlist_add(&s.command, PROGRAM_PATH);
-	strlist_add(&s.command, "pause");
-	strlist_add(&s.command, "--remove");
-	strlist_add(&s.command, buf_cstr(&inside));
-	rc = make_helper(k, buf_cstr(&name), slash + 1, &s, parent, "/remove", &id, d, e);
-	spec_free(&s);
-	if (rc == 0)
-		rc = delivery_put_program(k, id, false, (struct str){ 0 }, d, e);
-	if (rc == 0 && container_start(&k->g, id, d, e) < 0) {
-		done = e->kind == ERR_OTHER && e->code == 0; /* it has done its work already */
-		rc = done ? 0 : -1;
-	}
-	while (rc == 0 && !done) {
-		struct container c;
-
-		rc = container_inspect(&k->g, id, &c, d, e);
-		done = c.state != CS_RUNNING;
-		if (rc == 0 && done && c.exit_code)
-			rc = err_set(e, ERR_OTHER, (int)c.exit_code, "%s remains", dir);
-		container_free(&c);
-		if (rc == 0 && !done)
-			rc = engine_sleep(&k->g, 100, d, e);
-	}
-	if (id)
-		(void)container_remove(&k->g, id, d, &ignored);
-	free(id);
-	free(parent);
-	buf_free(&inside);
-	buf_free(&name);
-	return rc;
-}
-
-int checkout_remove(struct docker *k, const char *dir, const char *image, struct deadline d,
-                    struct err *e)
-{
-	struct err ignored = { 0 };
-
-	if (file_remove_tree(dir, e) == 0)
-		return 0;
-	if (geteuid() == 0 || !k->g.local || !image || !*image ||
-	    remove_by_engine(k, dir, image, d, &ignored) < 0)
-		return -1;
-	err_clear(e);
-	return 0;
-}
-
-int checkout_remove_remote(struct docker *k, const char *id, const char *image, struct deadline d,
-                           struct err *e)
-{
-	const char *argv[] = { "rm", "-rf", "--", NULL, NULL };
-	struct buf dir = { 0 };
-	struct err ignored = { 0 };
-	int rc = 0;
-
-	if (k->g.remote && k->opt.data_dir) {
-		buf_addf(&dir, "%s/%s", k->opt.data_dir, id);
-		argv[3] = buf_cstr(&dir);
-		rc = remote_run(k->g.remote, argv, d, e);
-		/* The user of ssh need not be root there, and the files are the workspace's user's. */
-		if (rc < 0 && image && *image &&
-		    remove_by_engine(k, buf_cstr(&dir), image, d, &ignored) == 0) {
-			err_clear(e);
-			rc = 0;
-		}
-	}
-	buf_free(&dir);
-	return rc;
 }

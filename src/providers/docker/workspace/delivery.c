@@ -81,17 +81,25 @@ const char *delivery_program(const struct docker *k, struct buf *why)
 	return NULL;
 }
 
-int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+/* What is at its place, a link or a directory of another owner as well, makes way. */
+int delivery_put_program(struct docker *k, const char *container, struct str first,
                          struct deadline d, struct err *e)
 {
-	struct buf why = { 0 };
+	struct buf why = { 0 }, before = { 0 };
 	const char *file = delivery_program(k, &why);
-	int rc = 0;
+	int rc;
 
-	if (!file)
+	buf_add_str(&before, first);
+	tar_header(&before, &(struct tar_entry){ .name = &PROGRAM_DIR[1],
+	                                         .type = '5',
+	                                         .mode = 0755,
+	                                         .mtime = clock_wall_ms() / 1000 });
+	if (file)
+		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, buf_str(&before), d,
+		                         e);
+	else
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
-	else if (!found || !archive_is_current(&k->g, container, PROGRAM_PATH, file, d))
-		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, first, d, e);
+	buf_free(&before);
 	buf_free(&why);
 	return rc;
 }
@@ -114,7 +122,7 @@ static int put_daytona(struct docker *k, const struct agent_job *a, struct deadl
 		return err_set(e, ERR_UNSUPPORTED, 0, "the Server's version is not known");
 	rc = agent_fetch(k->env->api, k->env->state_dir, version,
 	                 *k->g.arch ? k->g.arch : agent_host_arch(), &file, &d, e);
-	if (rc == 0 && !archive_is_current(&k->g, a->c->id, DAYTONA_PATH, file, d))
+	if (rc == 0)
 		rc = archive_put_program(&k->g, a->c->id, DAYTONA_PATH, file, (struct str){ 0 }, d,
 		                         e);
 	free(file);
@@ -137,7 +145,10 @@ static int deliver(struct docker *k, const struct agent_job *a, const char **pro
 		err_clear(e);
 	}
 	*program = PROGRAM_PATH;
-	if (delivery_put_program(k, a->c->id, true, (struct str){ 0 }, d, e) < 0)
+	/* Put there by this job right before the start, as the first process. */
+	if (a->fresh && strcmp(a->c->entry, PROGRAM_PATH) == 0)
+		return 0;
+	if (delivery_put_program(k, a->c->id, (struct str){ 0 }, d, e) < 0)
 		return err_wrap(e, "built-in agent");
 	return 0;
 }

@@ -62,19 +62,20 @@ int checkout_put(struct docker *k, const struct workspace_job *w, const struct w
                  struct deadline d, struct err *e);
 /* Gives the checkout to the account that works in it, where that can be done from this side. */
 int checkout_own(struct docker *k, const struct wsdir *dir, const struct account *a, struct err *e);
-/* Removes dir and all in it; what belongs to others is removed by the engine's root. */
-int checkout_remove(struct docker *k, const char *dir, const char *image, struct deadline d,
+/* remove.c: removes path, a directory of workspace w, and all in it; what belongs to others is removed by the engine's root,
+ * who sees that directory alone. */
+int checkout_remove(struct docker *k, const struct wsdir *w, const char *path, struct deadline d,
                     struct err *e);
-
-/* The same for the checkout of workspace id in the remote data directory, if there is one. */
-int checkout_remove_remote(struct docker *k, const char *id, const char *image, struct deadline d,
+/* The same for its checkout in the remote data directory, if there is one. */
+int checkout_remove_remote(struct docker *k, const struct wsdir *w, struct deadline d,
                            struct err *e);
 
 /* delivery.c */
 /* Path of a static executable of ours that runs on the engine's machine, or NULL with the reason in why. Borrowed from k. */
 const char *delivery_program(const struct docker *k, struct buf *why);
-/* Puts it at PROGRAM_PATH, with the archive entries of first; found: unless it is there already. */
-int delivery_put_program(struct docker *k, const char *container, bool found, struct str first,
+/* Puts it at PROGRAM_PATH, with the archive entries of first, whatever is there: size and time of a file in a container are
+ * for whoever works in it to set. */
+int delivery_put_program(struct docker *k, const char *container, struct str first,
                          struct deadline d, struct err *e);
 struct agent_job {
 	const struct workspace_job *w;

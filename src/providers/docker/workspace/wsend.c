@@ -2,7 +2,7 @@
 /* Stopping and deleting workspaces: both succeed when there is nothing left to do (protocol 10.7, 12.15, 12.36). */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/workspace/internal.h"
+#include "providers/docker/workspace/helper.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,6 @@ struct deletion {
 	struct docker *k;
 	const struct workspace_job *w;
 	struct wsdir dir;
-	char *image; /* of the container, as far as there was one */
 	struct deadline d;
 };
 
@@ -83,7 +82,7 @@ static int remove_reference_dir(struct deletion *x, const struct container *c, s
 			continue;
 		at[middle.n - 1] =
 			'\0'; /* the workspace's directory, with what lies beside the checkout */
-		rc = checkout_remove(x->k, source, c->image_id, x->d, e);
+		rc = checkout_remove(x->k, &x->dir, source, x->d, e);
 		at[middle.n - 1] = '/';
 	}
 	buf_free(&middle);
@@ -113,7 +112,6 @@ static int remove_container(struct deletion *x, struct err *e)
 			rc = failed(x, "container", e);
 		goto volume;
 	}
-	x->image = mem_dup(c.image_id);
 	provider_logf(k->env, "Removing container %.12s", c.id);
 	if (container_remove(&k->g, c.id, x->d, e) < 0)
 		rc = failed(x, c.name, e);
@@ -133,30 +131,22 @@ volume:
 int ws_delete(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
 {
 	struct deletion x = { .k = k, .w = w, .d = d };
-	struct buf clone = { 0 };
-	const char *image;
 	int rc;
 
 	if (wsdir_open(&x.dir, k->env, w->ws, e) < 0)
 		return -1;
 	rc = remove_container(&x, e);
-	buf_addf(&clone, "git-clone-%s", w->ws->id); /* of a clone that was cut off */
-	if (rc == 0 && w->ws->has_build_config &&
-	    container_remove(&k->g, buf_cstr(&clone), d, e) < 0)
-		rc = failed(&x, buf_cstr(&clone), e);
-	image = x.image ? x.image : w->ws->image;
-	if (rc == 0 && w->ws->has_build_config &&
-	    checkout_remove_remote(k, w->ws->id, image, d, e) < 0)
+	if (rc == 0 && helper_end(k, x.dir.dir, d, e) < 0) /* of a clone that was cut off */
+		rc = failed(&x, "helper container", e);
+	if (rc == 0 && w->ws->has_build_config && checkout_remove_remote(k, &x.dir, d, e) < 0)
 		rc = failed(&x, "remote directory", e);
-	if (rc == 0 && checkout_remove(k, x.dir.dir, image, d, e) < 0)
+	if (rc == 0 && checkout_remove(k, &x.dir, x.dir.dir, d, e) < 0)
 		rc = failed(&x, x.dir.dir, e);
 	if (rc == 0 && *x.dir.notes.image &&
 	    image_remove(&k->g, x.dir.notes.image, true, d, e) < 0) {
 		provider_logf(k->env, "Warning: image %s remains: %s", x.dir.notes.image, e->msg);
 		err_clear(e);
 	}
-	buf_free(&clone);
-	free(x.image);
 	wsdir_free(&x.dir);
 	return rc;
 }

@@ -118,8 +118,7 @@ static int prepare(struct starting *s, struct deadline d, struct err *e)
 	if (s->account.no_passwd)
 		account_provide(*s->user ? s->user : s->c.user, &s->account, &tar);
 	if (strcmp(s->c.entry, PROGRAM_PATH) == 0) {
-		rc = delivery_put_program(s->k, s->c.id, s->c.state != CS_CREATED && !tar.n,
-		                          buf_str(&tar), d, e);
+		rc = delivery_put_program(s->k, s->c.id, buf_str(&tar), d, e);
 	} else if (tar.n) {
 		tar_finish(&tar);
 		rc = archive_put_tar(&s->k->g, s->c.id, buf_str(&tar), d, e);
