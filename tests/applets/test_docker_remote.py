@@ -80,11 +80,23 @@ class Remote(SshCase):
         document = self.remote(**{"Remote Password": "open sesame"})
         self.drive(document, "create").ok(self)
         call = self.calls()[0]
+        # Not to whoever answers first.
+        self.assertIn("StrictHostKeyChecking=yes", call["args"])
+        self.assertNotIn("accept-new", " ".join(call["args"]))
         self.assertNotIn("BatchMode=yes", call["args"])
         self.assertNotIn("open sesame", " ".join(call["args"]))
         self.engine.containers.clear()
         wrong = self.drive(self.remote(**{"Remote Password": "wrong"}), "create").error(self, "Permission denied")
         self.assertNotIn("wrong", wrong.output)
+
+    def test_host_key_of_the_target_config(self):
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        self.drive(self.remote(**{"Remote Host Key": key + " root@build1"}), "create").ok(self)
+        args = self.calls()[0]["args"]
+        for word in ("StrictHostKeyChecking=yes", "HostKeyAlias=build1.test", "GlobalKnownHostsFile=/dev/null"):
+            self.assertIn(word, args)
+        for wrong in ("AAAAC3NzaC1lZDI1NTE5", "build1.test " + key, "ssh-ed25519", "@cert-authority * " + key):
+            self.drive(self.remote(**{"Remote Host Key": wrong}), "create").error(self, '"Remote Host Key" .* is no key')
 
     def test_failures_are_told(self):
         for text, pattern in (("ci@build1.test: Permission denied (publickey).", "Permission denied"),
@@ -99,6 +111,14 @@ class Remote(SshCase):
         self.drive(self.remote(**{"Remote User": "a b"}), "create").error(self, "no user name")
         self.drive(self.workspace(socket=self.path("none.sock"), options={
             "Remote Hostname": "h", "Remote User": "u"}), "create").error(self, "ssh u@h")
+
+    def test_password_and_a_host_that_is_not_known(self):
+        with open(self.path("fail"), "w", encoding="ascii") as file:
+            file.write("Host key verification failed.")
+        self.drive(self.remote(**{"Remote Password": "open sesame"}), "create").error(
+            self, 'Host key verification failed.*"Remote Host Key".*ssh-keyscan -p 2222 build1.test to '
+            + self.state + "/ssh/known_hosts")
+        self.assertNotIn("keyscan", self.drive(self.remote(), "create").output)
 
     def test_real_ssh(self):
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
@@ -133,9 +153,19 @@ class Remote(SshCase):
                                   "Remote Private Key Path": self.path("id")})
         slow = ("call_timeout=20",)     # a real login
         self.drive(document, "create", "start", "stop", "delete", options=slow).ok(self)
+        # With a password ssh does not even begin with a host that it does not know.
+        strange = dict({"Remote Hostname": "localhost", "Remote Port": port, "Remote User": getpass.getuser()})
+        self.drive(self.remote(**strange, **{"Remote Password": "x"}), "create", options=slow).error(
+            self, '[Hh]ost key.*set "Remote Host Key"')
+        with open(self.path("host.pub"), encoding="ascii") as file:
+            key = file.read().strip()
+        strange["Remote Private Key Path"] = self.path("id")
+        self.drive(self.remote(**strange, **{"Remote Host Key": key}), "create", options=slow).ok(self)
         first.kill()
         first.wait()
         serve(self.path("host2"))
+        self.drive(self.remote(**strange, **{"Remote Host Key": key}), "create", options=slow).error(
+            self, "[Hh]ost key verification failed|HOST IDENTIFICATION HAS CHANGED")
         self.drive(document, "create", options=slow).error(self, "[Hh]ost key verification failed|HOST IDENTIFICATION HAS CHANGED")
 
 

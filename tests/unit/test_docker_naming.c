@@ -151,7 +151,7 @@ static void the_manifest_is_json(void)
 	docker_options_manifest(&b);
 	doc = json_parse(buf_str(&b), 65536, &e);
 	if (CHECK(doc != NULL)) {
-		CHECK_INT((long long)json_len(json_root(doc)), 13);
+		CHECK_INT((long long)json_len(json_root(doc)), 14);
 		CHECK(json_str_is(json_get(json_get(json_root(doc), "Sock Path"), "defaultValue"),
 		                  "/var/run/docker.sock"));
 		CHECK(json_bool(

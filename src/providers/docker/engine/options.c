@@ -33,6 +33,7 @@ static const struct option options[] = {
 	{ "Remote Port", O_PORT, true, AT(remote_port), "int", "22", "" },
 	{ "Remote User", O_STR, true, AT(remote_user), "string", "", "" },
 	{ "Remote Password", O_SECRET, true, AT(remote_password), "string", "", "" },
+	{ "Remote Host Key", O_STR, true, AT(remote_host_key), "string", "", "Needed with a password" },
 	{ "Remote Private Key Path", O_STR, true, AT(remote_key), "file-path", "~/.ssh", "On the runner's host" },
 	{ "Sock Path", O_STR, false, AT(sock), "string", DOCKER_DEFAULT_SOCK, "" },
 	{ "Target Data Dir", O_STR, true, AT(data_dir), "string", "/tmp/daytona-data", "" },
@@ -309,6 +310,7 @@ int docker_options_parse(struct docker_options *o, const struct kv *config, cons
 	drop_empty(&o->remote_user);
 	drop_empty(&o->remote_password);
 	drop_empty(&o->remote_key);
+	drop_empty(&o->remote_host_key);
 	drop_empty(&o->sock);
 	drop_empty(&o->data_dir);
 	drop_empty(&o->network);
@@ -331,6 +333,7 @@ void docker_options_free(struct docker_options *o)
 	free(o->remote_user);
 	mem_free_secret(o->remote_password);
 	free(o->remote_key);
+	free(o->remote_host_key);
 	free(o->sock);
 	free(o->data_dir);
 	free(o->network);

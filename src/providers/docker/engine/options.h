@@ -21,6 +21,7 @@ enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
 struct docker_options {
 	/* Remote engine through ssh: when remote_host is set, even to "". */
 	char *remote_host, *remote_user, *remote_password, *remote_key;
+	char *remote_host_key; /* "ssh-ed25519 AAAA…" */
 	int64_t remote_port;
 	char *sock;     /* NULL: DOCKER_HOST, then the known places */
 	char *data_dir; /* remote base directory */

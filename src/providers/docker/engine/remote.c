@@ -33,7 +33,7 @@ struct remote {
 	const struct provider_env *env;
 	char *name;
 	struct buf dir; /* ours alone; holds the sockets */
-	struct buf socket, control, known_hosts, forward, port, identity;
+	struct buf socket, control, known_hosts, alias, forward, port, identity;
 	char *askpass; /* link to our executable, or NULL */
 	struct command cmd;
 	int fd; /* ssh's standard streams; -1: not connected */
@@ -46,8 +46,28 @@ static bool is_plain(const char *s)
 	return *s && *s != '-' && !strpbrk(s, " \t\r\n'\"\\$`;&|<>()@");
 }
 
+/* As in known_hosts, without the host: "ssh-ed25519 AAAA…". */
+static bool is_host_key(const char *s)
+{
+	static const char *const types[] = { "ssh-", "ecdsa-", "sk-" };
+	struct str rest = str_of(s), type, key;
+
+	if (!str_next(&rest, ' ', &type) || !str_next(&rest, ' ', &key) || key.n < 16)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_starts(type, types[i]))
+			return true;
+	return false;
+}
+
 static int check(const struct docker_options *o, struct err *e)
 {
+	if (o->remote_host_key && !is_host_key(o->remote_host_key))
+		return err_set(
+			e, ERR_CONFIG, 0,
+			"target config: \"Remote Host Key\" \"%.100s\" is no key; it takes a "
+			"line of the host's /etc/ssh/ssh_host_*_key.pub",
+			o->remote_host_key);
 	if (!is_plain(o->remote_host))
 		return err_set(e, ERR_CONFIG, 0,
 		               "target config: \"Remote Hostname\" \"%.100s\" is no host",
@@ -114,6 +134,22 @@ static int make_dir(struct remote *r, struct err *e)
 	return done ? 0 : err_sys(e, errno, "make a directory for the ssh forward");
 }
 
+/* The one key that was given, under the name that was given, whatever ssh's configuration makes of that. */
+static int pin_host(struct remote *r, struct err *e)
+{
+	struct buf line = { 0 }, path = { 0 };
+	int rc;
+
+	buf_addf(&path, "%s/known_hosts", r->dir.p);
+	buf_addf(&line, "%s %s\n", r->o->remote_host, r->o->remote_host_key);
+	rc = file_replace(buf_cstr(&path), 0600, buf_str(&line), e);
+	buf_addf(&r->known_hosts, "UserKnownHostsFile=\"%s\"", buf_cstr(&path));
+	buf_addf(&r->alias, "HostKeyAlias=%s", r->o->remote_host);
+	buf_free(&line);
+	buf_free(&path);
+	return rc;
+}
+
 struct remote *remote_new(const struct docker_options *o, const struct provider_env *env,
                           struct err *e)
 {
@@ -137,7 +173,13 @@ struct remote *remote_new(const struct docker_options *o, const struct provider_
 	}
 	buf_addf(&r->socket, "%s/engine", r->dir.p);
 	buf_addf(&r->control, "ControlPath=%s/control", r->dir.p);
-	buf_addf(&r->known_hosts, "UserKnownHostsFile=\"%s/ssh/known_hosts\"", env->state_dir);
+	if (!o->remote_host_key)
+		buf_addf(&r->known_hosts, "UserKnownHostsFile=\"%s/ssh/known_hosts\"",
+		         env->state_dir);
+	else if (pin_host(r, e) < 0) {
+		remote_free(r);
+		return NULL;
+	}
 	buf_addf(&r->forward, "%s:%s", r->socket.p, o->sock ? o->sock : DOCKER_DEFAULT_SOCK);
 	buf_addf(&r->port, "%d", (int)o->remote_port);
 	return r;
@@ -159,6 +201,7 @@ void remote_free(struct remote *r)
 	buf_free(&r->socket);
 	buf_free(&r->control);
 	buf_free(&r->known_hosts);
+	buf_free(&r->alias);
 	buf_free(&r->forward);
 	buf_free(&r->port);
 	buf_free(&r->identity);
@@ -194,14 +237,20 @@ static void find_identity(struct remote *r)
 /* Options that every ssh of ours has. Returns how many. */
 static size_t base_args(struct remote *r, size_t n)
 {
+	/* Who answers at first contact may be anybody: that is enough for a key, which stays here, not for a password. */
+	const char *strict = r->o->remote_password || r->alias.n
+	                             ? "StrictHostKeyChecking=yes"
+	                             : "StrictHostKeyChecking=accept-new";
+	const char *global = r->alias.n ? "GlobalKnownHostsFile=/dev/null"
+	                                : "GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts";
 	const char *const fixed[] = {
 		"ssh", "-T",
 		"-x",  "-a",
 		"-p",  buf_cstr(&r->port),
 		"-l",  r->o->remote_user,
-		"-o",  "StrictHostKeyChecking=accept-new",
+		"-o",  strict,
 		"-o",  buf_cstr(&r->known_hosts),
-		"-o",  "GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts",
+		"-o",  global,
 		"-o",  buf_cstr(&r->control),
 		"-o",  "ConnectTimeout=15",
 		"-o",  "ServerAliveInterval=15",
@@ -211,6 +260,10 @@ static size_t base_args(struct remote *r, size_t n)
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		r->argv[n++] = fixed[i];
+	if (r->alias.n) {
+		r->argv[n++] = "-o";
+		r->argv[n++] = buf_cstr(&r->alias);
+	}
 	if (r->identity.n) {
 		r->argv[n++] = "-i";
 		r->argv[n++] = buf_cstr(&r->identity);
@@ -299,6 +352,20 @@ static int wait_hello(struct remote *r, struct deadline d, struct err *e)
 	return 0;
 }
 
+/* What to do where ssh says no more than that it does not know the host. */
+static int explain(const struct remote *r, struct err *e)
+{
+	struct err said = *e;
+
+	if (r->o->remote_password && !r->alias.n && strcasestr(said.msg, "host key"))
+		err_set(e, said.kind, said.code,
+		        "%s; the password goes only to a host whose key is known: set \"Remote "
+		        "Host Key\" in the target config, or append the line of ssh-keyscan -p %s "
+		        "%s to %s/ssh/known_hosts once you have compared it",
+		        said.msg, buf_cstr(&r->port), r->o->remote_host, r->env->state_dir);
+	return err_wrap(e, "%s", r->name);
+}
+
 int remote_connect(struct remote *r, struct deadline d, struct err *e)
 {
 	struct deadline limit = deadline_min(d, deadline_in_ms(CONNECT_MS));
@@ -333,7 +400,7 @@ int remote_connect(struct remote *r, struct deadline d, struct err *e)
 	if (rc < 0) {
 		command_free(&r->cmd);
 		fd_close(&r->fd);
-		return err_wrap(e, "%s", r->name);
+		return explain(r, e);
 	}
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * A remote engine: the system's ssh forwards a private Unix socket of ours to the remote one for as long as
  * the job runs. Host keys are kept in the runner's own known_hosts: learned at first contact, then
- * verified; a password only goes through askpass (protocol 12.44, 12.47).
+ * verified. A password only goes through askpass (protocol 12.44, 12.47), and to a host whose key was known before.
  */
 #ifndef PROVIDERS_DOCKER_ENGINE_REMOTE_H
 #define PROVIDERS_DOCKER_ENGINE_REMOTE_H
