@@ -11,7 +11,7 @@ _daytona_runner()
 			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')
 		case $applet in
 		provider) words="$words list check enable disable" ;;
-		image) words="$words list pull load save remove" ;;
+		image) words="$words list pull load save remove prune" ;;
 		service) words="$words install uninstall print" ;;
 		esac
 	fi

@@ -9,6 +9,6 @@ end
 complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable'
-complete -c daytona-runner -n '__fish_seen_subcommand_from image' -f -a 'list pull load save remove'
+complete -c daytona-runner -n '__fish_seen_subcommand_from image' -f -a 'list pull load save remove prune'
 complete -c daytona-runner -n '__fish_seen_subcommand_from service' -f -a 'install uninstall print'
 complete -c daytona-runner -n 'not __fish_use_subcommand' -a '(__daytona_runner_options)'

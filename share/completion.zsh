@@ -10,7 +10,7 @@ _daytona_runner()
 			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')"})
 		case $words[2] in
 		provider) found+=(list check enable disable) ;;
-		image) found+=(list pull load save remove) ;;
+		image) found+=(list pull load save remove prune) ;;
 		service) found+=(install uninstall print) ;;
 		esac
 		[[ $PREFIX == -* ]] || _files

@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"image {list | pull NAME | load FILE | save NAME... | remove NAME...}\n"
+	"image {list | pull NAME | load FILE | save NAME... | remove NAME... | prune}\n"
 	"Images of containers on this machine, for workspaces that need no container engine. load reads what `docker save` "
 	"writes, or an OCI layout, as an archive (also compressed; - is standard input) or a directory. save writes an archive "
 	"that Docker loads, to standard output or -o FILE. pull asks the registry also for a name that is here; it logs in with what `docker login` keeps. remove takes names or ids; what no other image and no workspace "
-	"needs is deleted.";
+	"needs is deleted. prune removes images by --unused-for and --free, never one that a workspace uses.";
 
 #define SHORT_ID 12
 
@@ -333,27 +333,29 @@ static int remove_images(struct image *i, char **names, int n, struct err *e)
 	return rc;
 }
 
-enum verb { LIST, PULL, LOAD, SAVE, REMOVE };
+enum verb { LIST, PULL, LOAD, SAVE, REMOVE, PRUNE };
 
 static enum verb verb_of(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		enum verb verb;
-	} verbs[] = { { "list", LIST }, { "ls", LIST },   { "pull", PULL },    { "load", LOAD },
-		      { "save", SAVE }, { "rm", REMOVE }, { "remove", REMOVE } };
+	} verbs[] = {
+		{ "list", LIST }, { "ls", LIST },   { "pull", PULL },     { "load", LOAD },
+		{ "save", SAVE }, { "rm", REMOVE }, { "remove", REMOVE }, { "prune", PRUNE }
+	};
 
 	for (size_t i = 0; argc > 0 && i < ARRAY_LEN(verbs); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].verb;
 	if (argc > 0)
-		opts_misuse(usage, "list, pull, load, save or remove, not \"%s\"", argv[1]);
+		opts_misuse(usage, "list, pull, load, save, remove or prune, not \"%s\"", argv[1]);
 	return LIST;
 }
 
 static const char *verb_name(enum verb v)
 {
-	static const char *const names[] = { "list", "pull", "load", "save", "remove" };
+	static const char *const names[] = { "list", "pull", "load", "save", "remove", "prune" };
 
 	return names[v];
 }
@@ -369,16 +371,52 @@ static int act(struct image *i, enum verb verb, char **names, int n, struct err 
 		return save_images(i, names, n, e);
 	case REMOVE:
 		return remove_images(i, names, n, e);
+	case PRUNE:
+		return 0; /* with the store closed */
 	default:
 		return list_images(i, e);
 	}
+}
+
+static int prune(const struct image *i, struct err *e)
+{
+	struct imgstore_swept swept = { 0 };
+
+	if (imgstore_sweep(i->dir, &i->keep, deadline_in_ms(IMAGE_LOCK_MS), &swept, e) < 0)
+		return -1;
+	if (!i->quiet)
+		printf("Removed %zu names, %zu blobs, %zu unpacked layers\n", swept.names,
+		       swept.blobs, swept.layers);
+	return 0;
+}
+
+/* How many names each takes. */
+static void check_names(enum verb verb, int n)
+{
+	bool none = verb == LIST || verb == PRUNE;
+
+	if (none ? n > 0 : n == 0 || (n > 1 && (verb == PULL || verb == LOAD)))
+		opts_misuse(usage, "%s takes %s", verb_name(verb),
+		            none           ? "no names"
+		            : verb == PULL ? "one name"
+		            : verb == LOAD ? "one FILE, or - for standard input"
+		                           : "at least one name");
+}
+
+static void set_keep(struct image *i, const char *unused_for, int64_t free_mb)
+{
+	if (unused_for &&
+	    !str_to_ms(str_of(unused_for), 3600000, 1, INT64_MAX / 2, &i->keep.age_ms))
+		opts_misuse(usage, "unused-for is a duration (720h), not \"%s\"", unused_for);
+	i->keep.free_bytes = (uint64_t)free_mb << 20;
 }
 
 static int image_run(int argc, char **argv)
 {
 	struct image i = { 0 };
 	struct err e = { 0 };
-	const char *format = NULL, *input = NULL;
+	const char *format = NULL, *input = NULL, *unused_for = NULL;
+	int64_t free_mb = 0;
 	const struct opt opts[] = {
 		OPT_GROUP("Options"),
 		OPT_FLAG('q', "quiet", &i.quiet, "print ids only, or nothing"),
@@ -391,6 +429,10 @@ static int image_run(int argc, char **argv)
 		OPT_STR(0, "mirror", "HOST[:PORT]", &i.mirror,
 		        "pull from there, and from the registry itself what is not there"),
 		OPT_STR(0, "ca-file", "FILE", &i.ca_file, "CA certificates to trust"),
+		OPT_STR(0, "unused-for", "DURATION", &unused_for,
+		        "prune images that nobody used for so long (720h)"),
+		OPT_INT(0, "free", "MIB", &free_mb, 0, INT32_MAX,
+		        "prune until so much is free, those unused longest first"),
 		CLI_FORMAT(&format),
 		CLI_CONFIG_DIR(&i.config_dir),
 		OPT_END,
@@ -405,24 +447,22 @@ static int image_run(int argc, char **argv)
 		argv[2] = mem_dup(input); /* as long as the process */
 		n = 1;
 	}
-	if (verb == LIST ? n > 0 : n == 0 || (n > 1 && (verb == PULL || verb == LOAD)))
-		opts_misuse(usage, "%s takes %s", verb_name(verb),
-		            verb == LIST   ? "no names"
-		            : verb == PULL ? "one name"
-		            : verb == LOAD ? "one FILE, or - for standard input"
-		                           : "at least one name");
+	check_names(verb, n);
+	set_keep(&i, unused_for, free_mb);
 	rc = image_open(&i, &e);
 	if (rc == 0)
 		rc = act(&i, verb, names, n, &e);
 	imgstore_close(i.store);
 	i.store = NULL;
-	if (verb != LIST && verb != SAVE && i.dir)
+	if (rc == 0 && verb == PRUNE)
+		rc = prune(&i, &e);
+	else if (verb != LIST && verb != SAVE && i.dir)
 		image_sweep(&i);
 	image_close(&i);
 	return rc < 0 ? applet_fail("image", &e) : out_flush();
 }
 
 const struct applet image_applet = { .name = "image",
-	                             .summary = "pull, load, save, list and remove images",
+	                             .summary = "pull, load, save, list, remove and prune images",
 	                             .run = image_run,
 	                             .aliases = "images" };

@@ -153,6 +153,26 @@ class Archives(ImageCase):
         self.image("load", self.path("d.tar"))
         self.assertEqual(self.names(), [f"docker.io/library/{name}:latest"])
 
+    def test_prune(self):
+        """By age and for room, and never what is held."""
+        images = {name: Image([layer([entry(name)])]) for name in ("young", "old", "held")}
+        for name, image in images.items():
+            self.image("load", image.layout(self.path(name)))
+        for record in os.listdir(os.path.join(self.images, "refs")):
+            path = os.path.join(self.images, "refs", record)
+            with open(path, encoding="utf-8") as file:
+                name = json.load(file)["name"]
+            if "young" not in name:
+                os.utime(path, (1000000000, 1000000000))
+            if "held" in name:
+                shutil.copy(path, os.path.join(self.images, "uses", "workspace-1"))
+        self.assertEqual(self.image("prune").stdout, "Removed 0 names, 0 blobs, 0 unpacked layers\n")
+        self.assertEqual(self.image("prune", "--unused-for", "720h").stdout, "Removed 1 names, 3 blobs, 1 unpacked layers\n")
+        self.assertEqual(self.names(), ["docker.io/library/held:latest", "docker.io/library/young:latest"])
+        self.image("prune", "--free", "2000000000")  # no disk has so much
+        self.assertEqual(self.names(), ["docker.io/library/held:latest"])
+        self.assertEqual(self.image("prune", "--unused-for", "soon", ok=False).returncode, 2)
+
     def test_misuse(self):
         for args, text in ((["load"], "load takes one FILE"), (["list", "x"], "list takes no names"), (["save"], "save takes at least one name"),
                            (["eat"], 'not "eat"')):
