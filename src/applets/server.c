@@ -251,6 +251,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 			.reference_keys = o->reference_keys,
 		},
 		.tls = tls != NULL,
+		.start_ms = clock_mono_ms(),
 	};
 	struct httpd_settings hs = {
 		.request = srv_request,

@@ -377,3 +377,13 @@ size_t httpd_conns(const struct httpd *h)
 {
 	return h->n_conns;
 }
+
+struct httpd_stats httpd_stats(const struct httpd *h)
+{
+	struct httpd_stats st = {
+		h->kinds[H_KNOWN], h->kinds[H_UNKNOWN], h->n_ws, h->n_files, { 0 }
+	};
+
+	memcpy(st.answers, h->answers, sizeof(st.answers));
+	return st;
+}

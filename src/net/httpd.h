@@ -85,6 +85,14 @@ void httpd_poll(struct httpd *h, struct pollset *ps);
 /* ps as filled by httpd_poll and waited for; NULL steps everything. */
 void httpd_step(struct httpd *h, const struct pollset *ps);
 size_t httpd_conns(const struct httpd *h);
+
+#define HTTPD_CLASSES 5 /* of statuses: 1xx … 5xx */
+struct httpd_stats {
+	size_t known, unknown; /* connections; each is one of these */
+	size_t websockets, files;
+	uint64_t answers[HTTPD_CLASSES]; /* since the start, by class of status */
+};
+struct httpd_stats httpd_stats(const struct httpd *h);
 /* The handler knows who asks, by a key: the connection moves from the unknown to the known. What is
  * dropped for want of room is by address (IPv6: /64): of the unknown, then of idle known ones, each
  * time the oldest of the address that has most. */

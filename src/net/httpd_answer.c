@@ -55,9 +55,15 @@ static void add_date(struct buf *b)
 		         tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+void hconn_answers(struct hconn *c, int status)
+{
+	c->h->answers[status / 100 - 1]++;
+}
+
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,
                      uint64_t length)
 {
+	hconn_answers(c, status);
 	buf_addf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
 	if (content_type)
 		buf_addf(&c->out, "Content-Type: %s\r\n", content_type);

@@ -87,8 +87,9 @@ struct httpd {
 	struct hconn *conns; /* newest first */
 	size_t n_conns, n_ws, n_files;
 	struct peer *peers;
-	size_t kinds[H_KINDS];        /* connections of each */
-	size_t held[H_KINDS];         /* bytes */
+	size_t kinds[H_KINDS]; /* connections of each */
+	size_t held[H_KINDS];  /* bytes */
+	uint64_t answers[HTTPD_CLASSES];
 	struct deadline accept_after; /* descriptors ran out: pause */
 };
 
@@ -116,6 +117,8 @@ void hconn_keep_share(struct hconn *c);
 bool hconn_input_head(struct hconn *c);
 bool hconn_input_body(struct hconn *c);
 
+/* Counts an answer. */
+void hconn_answers(struct hconn *c, int status);
 /* An answer of the server itself, after which the connection ends. */
 void hconn_refuse(struct hconn *c, int status, const char *text);
 void hconn_flush(struct hconn *c);

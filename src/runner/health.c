@@ -11,18 +11,17 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "host/paths.h"
 #include "net/httpd.h"
 #include "runner/channel.h"
 #include "runner/provset.h"
 #include "runner/tasks.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -213,82 +212,42 @@ static bool is_ready(const struct sup *s)
 	       provset_any(s);
 }
 
-static int64_t resident_bytes(void)
-{
-	struct buf b = { 0 };
-	struct err e;
-	struct str rest, piece;
-	int64_t pages = 0;
-
-	if (file_read("/proc/self/statm", 256, &b, &e) == 0) {
-		rest = buf_str(&b);
-		str_next(&rest, ' ', &piece);
-		if (str_next(&rest, ' ', &piece))
-			str_to_i64(piece, 0, INT32_MAX, &pages);
-	}
-	buf_free(&b);
-	return pages * (int64_t)getauxval(AT_PAGESZ);
-}
-
-static int64_t open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int64_t n = -3; /* ".", ".." and the directory itself */
-
-	if (!d)
-		return -1;
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-static void metric(struct buf *b, const char *name, const char *type, const char *help,
-                   int64_t value)
-{
-	buf_addf(
-		b,
-		"# HELP daytona_runner_%s %s\n# TYPE daytona_runner_%s %s\ndaytona_runner_%s %lld\n",
-		name, help, name, type, name, (long long)value);
-}
-
-static void metrics(const struct sup *s, struct buf *b)
+static void metrics(const struct sup *s, struct metrics *m)
 {
 	const struct health *h = s->health;
 	struct tasks_counts jobs = tasks_counts(s);
 	int64_t now = clock_mono_ms();
 	struct http_stats net = channels_stats(s);
 
-	metric(b, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
-	metric(b, "ready", "gauge", "1 if jobs are taken", is_ready(s));
-	metric(b, "uptime_seconds", "counter", "seconds since the start",
-	       (now - s->start_ms) / 1000);
-	metric(b, "heartbeats_total", "counter", "accepted heartbeats", (int64_t)h->heartbeats);
-	metric(b, "polls_total", "counter", "answered polls", (int64_t)h->polls);
-	metric(b, "heartbeat_age_milliseconds", "gauge",
-	       "since the last accepted heartbeat, -1 before the first",
-	       h->last_ok_ms ? now - h->last_ok_ms : -1);
-	metric(b, "jobs_running", "gauge", "jobs whose process works", (int64_t)jobs.running);
-	metric(b, "jobs_known", "gauge", "jobs not yet settled with the Server",
-	       (int64_t)jobs.known);
-	metric(b, "jobs_succeeded_total", "counter", "jobs that succeeded",
-	       (int64_t)jobs.succeeded);
-	metric(b, "jobs_failed_total", "counter", "jobs that failed", (int64_t)jobs.failed);
-	metric(b, "connects_total", "counter", "connections made to the Server",
-	       (int64_t)net.connects);
-	metric(b, "bytes_received_total", "counter", "bytes from the Server",
-	       (int64_t)net.bytes_in);
-	metric(b, "bytes_sent_total", "counter", "bytes to the Server", (int64_t)net.bytes_out);
-	metric(b, "resident_bytes", "gauge", "resident memory", resident_bytes());
-	metric(b, "open_descriptors", "gauge", "open file descriptors", open_descriptors());
-	metric(b, "journal_durable", "gauge", "1 if claims survive a crash",
-	       journal_is_durable(s->journal));
+	metrics_one(m, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
+	metrics_one(m, "ready", "gauge", "1 if jobs are taken", is_ready(s));
+	metrics_one(m, "heartbeats_total", "counter", "accepted heartbeats",
+	            (int64_t)h->heartbeats);
+	metrics_one(m, "polls_total", "counter", "answered polls", (int64_t)h->polls);
+	metrics_one(m, "heartbeat_age_milliseconds", "gauge",
+	            "since the last accepted heartbeat, -1 before the first",
+	            h->last_ok_ms ? now - h->last_ok_ms : -1);
+	metrics_one(m, "jobs_running", "gauge", "jobs whose process works", (int64_t)jobs.running);
+	metrics_one(m, "jobs_known", "gauge", "jobs not yet settled with the Server",
+	            (int64_t)jobs.known);
+	metrics_one(m, "jobs_succeeded_total", "counter", "jobs that succeeded",
+	            (int64_t)jobs.succeeded);
+	metrics_one(m, "jobs_failed_total", "counter", "jobs that failed", (int64_t)jobs.failed);
+	metrics_one(m, "connects_total", "counter", "connections made to the Server",
+	            (int64_t)net.connects);
+	metrics_one(m, "bytes_received_total", "counter", "bytes from the Server",
+	            (int64_t)net.bytes_in);
+	metrics_one(m, "bytes_sent_total", "counter", "bytes to the Server",
+	            (int64_t)net.bytes_out);
+	metrics_one(m, "journal_durable", "gauge", "1 if claims survive a crash",
+	            journal_is_durable(s->journal));
+	metrics_process(m, s->start_ms);
 }
 
 static void on_request(void *arg, struct httpd_req *r)
 {
 	struct sup *s = arg;
-	struct buf b = { 0 };
+	struct metrics m = { .prefix = "daytona_runner_" };
 
 	if (!str_eq(r->method, "GET") && !str_eq(r->method, "HEAD"))
 		httpd_respond(r, 405, "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n",
@@ -303,13 +262,12 @@ static void on_request(void *arg, struct httpd_req *r)
 		httpd_respond(r, is_ready(s) ? 200 : 503, "text/plain; charset=utf-8", NULL,
 		              is_ready(s) ? STR_LIT("ready\n") : STR_LIT("not ready\n"));
 	else if (str_eq(r->path, "/metrics")) {
-		metrics(s, &b);
-		httpd_respond(r, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
-		              buf_str(&b));
+		metrics(s, &m);
+		httpd_respond(r, 200, METRICS_TYPE, NULL, buf_str(&m.b));
 	} else {
 		httpd_respond(r, 404, "text/plain", NULL, STR_LIT("404 page not found"));
 	}
-	buf_free(&b);
+	buf_free(&m.b);
 }
 
 static void stop_listening(struct sup *s)

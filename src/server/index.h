@@ -25,8 +25,7 @@ void index_remove(struct index *x, struct rec *r); /* the caller frees it */
 void index_update(struct index *x, struct rec *r, struct rec *draft);
 struct rec *index_find(struct index *x, enum kind kind, const char *field, const char *value);
 
-/* Folder of a kind, and the field that names the file. */
-const char *kind_dir(enum kind kind);
+/* The field that names a kind's file. */
 const char *kind_id(enum kind kind);
 /* False for no kind's folder. */
 bool kind_of_dir(struct str dir, enum kind *kind);

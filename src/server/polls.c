@@ -33,6 +33,15 @@ void polls_free(struct polls *p)
 	free(p);
 }
 
+size_t polls_waiting(const struct polls *p)
+{
+	size_t n = 0;
+
+	for (const struct waiter *w = p->first; w; w = w->next)
+		n++;
+	return n;
+}
+
 static struct waiter **bucket(struct polls *p, const char *runner_id)
 {
 	unsigned h = 5381;

@@ -40,6 +40,9 @@ static const struct route {
 	void (*fn)(struct call *c);
 } routes[] = {
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/health", h_health },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/healthz", h_healthz },
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/readyz", h_readyz },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/metrics", h_metrics },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/install.sh", h_install_script },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/download/:", h_download },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/download/:/:", h_download_version },

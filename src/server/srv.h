@@ -38,6 +38,9 @@ struct srv {
 	struct logsock *logs;             /* log sockets */
 	size_t log_readers;               /* of these */
 	struct sums *sums;                /* of the downloads */
+	int64_t start_ms;                 /* monotonic */
+	struct deadline ready_until;      /* till then not_ready holds */
+	struct err not_ready;             /* why the store cannot be written */
 };
 
 enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
@@ -189,7 +192,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 /* Handlers, by route.c. */
 /* clang-format off */
 #define HANDLERS(X) \
-	X(health) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
+	X(health) X(healthz) X(readyz) X(metrics) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
 	X(apikey_create) X(apikey_delete) X(runner_list) X(runner_create) X(runner_get) \
 	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(job_cancel) X(providers_all) \
 	X(providers_for_install) X(runner_providers) X(provider_install) X(provider_uninstall) \

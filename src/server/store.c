@@ -9,10 +9,13 @@
 #include "server/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BEATS_AT_ONCE (256u << 10) /* bytes */
+#define PROBE_FILE "probe.tmp"
 
 char *store_path(const struct store *s, const char *name)
 {
@@ -22,6 +25,31 @@ char *store_path(const struct store *s, const char *name)
 size_t store_damaged(const struct store *s)
 {
 	return s->disk->damaged;
+}
+
+uint64_t store_bytes(const struct store *s)
+{
+	return s->disk->total;
+}
+
+/* A page beside the log says whether there is room; the log itself is not touched. */
+int store_probe(const struct store *s, struct err *e)
+{
+	static const char page[4096];
+	char *path = store_path(s, PROBE_FILE);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ssize_t n = fd < 0 ? -1 : write(fd, page, sizeof(page));
+	int rc = 0, code = n < 0 ? errno : ENOSPC;
+
+	if (s->disk->broken)
+		rc = err_set(e, ERR_SYS, EIO, "an earlier write failed; restart the server");
+	else if (n != (ssize_t)sizeof(page))
+		rc = err_set(e, ERR_SYS, code, "%s", strerror(code));
+	if (fd >= 0)
+		unlink(path);
+	fd_close(&fd);
+	free(path);
+	return rc;
 }
 
 int store_note(struct store *s, struct str text, struct err *e)

@@ -73,6 +73,12 @@ bool store_is_past(const struct rec *job);
 /* Puts a finished job among the past ones, or takes it away from them. In memory only. */
 void store_set_past(struct store *s, const struct rec *job, bool past);
 
+/* Folder of a kind: "workspaces". */
+const char *kind_dir(enum kind kind);
+/* Can a change be kept? Else why, without a path. */
+int store_probe(const struct store *s, struct err *e);
+uint64_t store_bytes(const struct store *s); /* of the log on the disk */
+
 /* Records and comparisons that look-ups have cost so far: for tests of growth. */
 uint64_t store_work(const struct store *s);
 /* Lines and files that were set aside when the store was opened. */

@@ -17,6 +17,9 @@ KEYS = ("none", "client", "runner", "target", "workspace")
 # 401 and 403 are refusals; anything else was admitted, and is what the handler says of this request.
 TABLE = """
 GET    /health                                200 200  200 200  200 200  200 200
+GET    /healthz                               200 200  200 200  200 200  200 200
+GET    /readyz                                200 200  200 200  200 200  200 200
+GET    /metrics                               401 200  403 403  403 403  403 403
 GET    /install.sh                            200 200  200 200  200 200  200 200
 GET    /download/SHA256SUMS                   200 200  200 200  200 200  200 200
 GET    /download/v0/x                         404 404  404 404  404 404  404 404
