@@ -8,7 +8,10 @@ function __daytona_runner_options
 end
 complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'
-complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable'
+complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable docker-provider native-provider'
+complete -c daytona-runner -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'
+complete -c daytona-runner -l log-level -x -a 'error warn info debug'
+complete -c daytona-runner -l format -x -a 'json yaml'
 complete -c daytona-runner -n '__fish_seen_subcommand_from image' -f -a 'list pull load save remove prune'
 complete -c daytona-runner -n '__fish_seen_subcommand_from service' -f -a 'install uninstall print'
 complete -c daytona-runner -n 'not __fish_use_subcommand' -a '(__daytona_runner_options)'

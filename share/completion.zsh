@@ -5,11 +5,16 @@ _daytona_runner()
 	local -a found
 	if (( CURRENT == 2 )) || [[ $words[2] == help ]]; then
 		found=(${(f)"$(daytona-runner --list 2>/dev/null)"})
+	elif [[ $words[CURRENT-1] == --log-level ]]; then
+		found=(error warn info debug)
+	elif [[ $words[CURRENT-1] == --format ]]; then
+		found=(json yaml)
 	else
 		found=(${(f)"$(daytona-runner $words[2] --print-options 2>/dev/null |
 			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')"})
 		case $words[2] in
-		provider) found+=(list check enable disable) ;;
+		completion) found+=(bash zsh fish) ;;
+		provider) found+=(list check enable disable docker-provider native-provider) ;;
 		image) found+=(list pull load save remove prune) ;;
 		service) found+=(install uninstall print) ;;
 		esac

@@ -49,6 +49,17 @@ const struct applet *applet_find(const char *name)
 	return NULL;
 }
 
+const char *applet_hint(const char *word, char out[96])
+{
+	struct spell near = { .word = str_of(word) };
+
+	for (size_t i = 0; i < ARRAY_LEN(applets); i++) {
+		if (!applets[i]->hidden)
+			spell_try(&near, applets[i]->name);
+	}
+	return spell_hint(&near, "", out);
+}
+
 void applet_list(void (*each)(void *arg, const struct applet *a), void *arg)
 {
 	for (size_t i = 0; i < ARRAY_LEN(applets); i++)
@@ -147,7 +158,6 @@ int main(int argc, char **argv)
 {
 	const struct applet *a;
 	struct rlimit core;
-	struct spell near;
 	char hint[96];
 	struct err e = { 0 };
 	int i = 1;
@@ -187,12 +197,7 @@ int main(int argc, char **argv)
 	a = applet_find(argv[i]);
 	if (a)
 		return run(a, argc - i, argv + i);
-	near = (struct spell){ .word = str_of(argv[i]) };
-	for (size_t k = 0; k < ARRAY_LEN(applets); k++) {
-		if (!applets[k]->hidden)
-			spell_try(&near, applets[k]->name);
-	}
 	err_set(&e, ERR_USAGE, 0, "no applet is named \"%s\"%s; see daytona-runner help", argv[i],
-	        spell_hint(&near, "", hint));
+	        applet_hint(argv[i], hint));
 	return applet_fail(NULL, &e);
 }

@@ -20,7 +20,7 @@ struct applet {
 #define APPLET_LIST(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
 	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(askpass) X(pause) X(help) X(call) X(image)
+	X(askpass) X(pause) X(help) X(version) X(completion) X(call) X(image)
 /* clang-format on */
 
 #define EXIT_CONFIG 78 /* of `serve`: EX_CONFIG of sysexits.h, named in the service texts */
@@ -31,6 +31,8 @@ APPLET_LIST(APPLET_DECLARE)
 /* Prints "daytona-runner <applet>: <message>" to stderr; returns the exit status for e: 2 for ERR_USAGE, else 1. */
 int applet_fail(const char *applet, const struct err *e);
 const struct applet *applet_find(const char *name); /* or alias; NULL if there is none */
+/* "; did you mean X?" for a word that is none of their names, or "". */
+const char *applet_hint(const char *word, char out[96]);
 void applet_list(void (*each)(void *arg, const struct applet *a), void *arg);
 const char *
 applet_self_exe(void); /* where /proc/self/exe leads, else how we were called; borrowed */

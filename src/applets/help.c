@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* help: what applets there are; also takes the options that stand before any applet. */
 #include "applets/applets.h"
+#include "applets/completion.h"
 #include "applets/install.h"
 #include "base/opts.h"
 #include "base/out.h"
-#include "base/shipped.h"
-#include "base/unpack.h"
-#include "base/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +17,8 @@ static void print_applet(void *arg, const struct applet *a)
 {
 	(void)arg;
 	if (!a->hidden)
-		printf("  %-10s %s\n", a->name, a->summary);
+		printf("  %-10s %s%s%s%s\n", a->name, a->summary, a->aliases ? " (or: " : "",
+		       a->aliases ? a->aliases : "", a->aliases ? ")" : "");
 }
 
 static void overview(void)
@@ -30,33 +29,10 @@ static void overview(void)
 	puts("\nOther options:\n"
 	     "  --list               print the applets' names\n"
 	     "  --install [-s] DIR   make a link in DIR for each applet, -s: symbolic\n"
-	     "  --completion SHELL   print completion for bash, zsh or fish\n"
 	     "  --licenses           print the licences of what is compiled in\n"
-	     "  --version            print version, build and libraries\n\n"
+	     "  --version            the same as version\n\n"
 	     "Begin with: daytona-runner create (on the Server's side), configure, start.\n"
 	     "More about one: daytona-runner help APPLET");
-}
-
-static int completion(const char *shell)
-{
-	struct buf b = { 0 };
-
-	if (strcmp(shell, "bash") == 0)
-		unpack(&b, script_completion_bash, script_completion_bash_n);
-	else if (strcmp(shell, "zsh") == 0)
-		unpack(&b, script_completion_zsh, script_completion_zsh_n);
-	else if (strcmp(shell, "fish") == 0)
-		unpack(&b, script_completion_fish, script_completion_fish_n);
-	else
-		opts_misuse(usage, "completion is for bash, zsh or fish, not \"%s\"", shell);
-	fputs(buf_cstr(&b), stdout);
-	buf_free(&b);
-	return out_flush();
-}
-
-static void version(void)
-{
-	printf("daytona-runner %s (build %s)\n%s\n", DR_VERSION, dr_build_id, dr_libraries);
 }
 
 static int applet_help(const struct applet *a)
@@ -77,6 +53,7 @@ static int help_run(int argc, char **argv)
 	struct err e = { 0 };
 	const struct applet *a;
 	const char *shell = NULL;
+	char hint[96];
 	bool install = false, symbolic = false, show_version = false, help = false;
 	const struct opt opts[] = {
 		OPT_FLAG(0, "install", &install, "make links for the applets in DIR"),
@@ -89,12 +66,10 @@ static int help_run(int argc, char **argv)
 	};
 	int n = opts_parse(opts, usage, argc, argv, 0, 1);
 
-	if (show_version) {
-		version();
-		return out_flush();
-	}
+	if (show_version)
+		return version_applet.run(1, argv);
 	if (shell)
-		return completion(shell);
+		return completion_print(shell);
 	if (symbolic && !install)
 		opts_misuse(usage, "-s goes with --install");
 	if (install && n == 0)
@@ -104,8 +79,9 @@ static int help_run(int argc, char **argv)
 		                                                : out_flush();
 	a = n == 1 ? applet_find(argv[1]) : NULL;
 	if (n == 1 && !a)
-		opts_misuse(usage, "no applet is named \"%s\"", argv[1]);
-	if (a && !help)
+		opts_misuse(usage, "no applet is named \"%s\"%s", argv[1],
+		            applet_hint(argv[1], hint));
+	if (a)
 		return applet_help(a);
 	overview();
 	return out_flush();

@@ -86,7 +86,7 @@ static int check_name(const char *name, struct err *e)
 
 	if (provider_find(name))
 		return 0;
-	provider_names(&have);
+	provider_names(&have, name);
 	err_set(e, ERR_NOT_FOUND, 0, "there is no provider \"%s\"; this program has %s", name,
 	        buf_cstr(&have));
 	buf_free(&have);

@@ -179,7 +179,7 @@ int setup_select_providers(const char *names, struct kv *changes, struct err *e)
 		} else {
 			struct buf have = { 0 };
 
-			provider_names(&have);
+			provider_names(&have, name);
 			err_set(e, ERR_CONFIG, 0,
 			        "there is no provider \"%s\"; this program has %s", name,
 			        buf_cstr(&have));

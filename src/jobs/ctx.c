@@ -160,7 +160,7 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 	int rc;
 
 	if (!p) {
-		provider_names(&why);
+		provider_names(&why, name);
 		err_set(e, ERR_NOT_FOUND, 0, "provider not found: \"%s\"; this runner has %s", name,
 		        buf_cstr(&why));
 		buf_free(&why);

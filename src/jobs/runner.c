@@ -81,10 +81,10 @@ int job_runner(struct ctx *c, struct err *e)
 
 	p = rc == 0 ? provider_find(name) : NULL;
 	if (rc == 0 && !p) {
-		provider_names(&have);
+		provider_names(&have, name);
 		rc = err_set(
 			e, ERR_NOT_FOUND, 0,
-			"provider not found: \"%s\" is not part of this runner, which has %s and installs no others",
+			"provider not found: \"%s\" is not part of this runner, which installs none; it has %s",
 			name, buf_cstr(&have));
 	} else if (p && c->job->action == ACT_UNINSTALL_PROVIDER) {
 		rc = provstate_set(c->env->state_dir, p->name, false, NULL, e);

@@ -127,8 +127,8 @@ struct provider {
 
 extern const struct provider *const providers[]; /* NULL-terminated */
 const struct provider *provider_find(const char *name);
-/* "docker-provider, native-provider" for messages. */
-void provider_names(struct buf *b);
+/* "docker-provider, native-provider" for messages about a name that is none of them, and which was probably meant. */
+void provider_names(struct buf *b, const char *instead_of);
 /* For manifests: a member with a text, or nothing if it is empty. The Server reads what is missing as empty or false,
  * and every heartbeat carries all manifests, so they hold no more than they must. */
 void provider_manifest_text(struct buf *b, const char *key, const char *text);

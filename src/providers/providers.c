@@ -5,6 +5,7 @@
  */
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "base/spell.h"
 #include "providers/docker/docker.h"
 #include "providers/native/native.h"
 #include "providers/provider.h"
@@ -26,10 +27,21 @@ const struct provider *provider_find(const char *name)
 	return NULL;
 }
 
-void provider_names(struct buf *b)
+void provider_names(struct buf *b, const char *instead_of)
 {
-	for (size_t i = 0; providers[i]; i++)
+	struct spell near = { .word = str_of(instead_of) };
+	char hint[96];
+
+	for (size_t i = 0; providers[i]; i++) {
 		buf_addf(b, "%s%s", i ? ", " : "", providers[i]->name);
+		spell_try(&near, providers[i]->name);
+	}
+	/* "docker" is too far from the name for a slip of the fingers. */
+	for (size_t i = 0; near.word.n > 1 && !near.near && providers[i]; i++) {
+		if (strncmp(providers[i]->name, near.word.p, near.word.n) == 0)
+			near.near = providers[i]->name;
+	}
+	buf_adds(b, spell_hint(&near, "", hint));
 }
 
 void provider_manifest_text(struct buf *b, const char *key, const char *text)

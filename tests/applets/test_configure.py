@@ -374,8 +374,14 @@ class Configure(LifeCase):
         for args, meant in ((("strat",), "did you mean start?"), (("confgure",), "did you mean configure?"),
                             (("start", "--timout", "3"), "did you mean --timeout?"),
                             (("create", "--nmae=x"), "did you mean --name?"),
-                            (("configure", "--api-ulr", "x"), "did you mean --api-url?")):
+                            (("configure", "--api-ulr", "x"), "did you mean --api-url?"),
+                            (("help", "strat"), "did you mean start?"), (("--help", "strat"), "did you mean start?")):
             self.assertIn(meant, self.applet(*args, rc=2).stderr, args)
+        for typed, meant in (("dockr-provider", "docker"), ("docker", "docker"), ("nativ-provider", "native")):
+            for args in (("provider", "enable", typed), ("provider", "check", typed),
+                         ("configure", "--no-check", "--providers", typed)):
+                self.assertIn(f"did you mean {meant}-provider?", self.applet(*args, rc=1).stderr, args)
+        self.assertNotIn("did you mean", self.applet("provider", "check", "podman-provider", rc=1).stderr)
         for args in (("frobnicate",), ("start", "--frobnicate"), ("xy",)):
             self.assertNotIn("did you mean", self.applet(*args, rc=2).stderr, args)
 
@@ -494,11 +500,21 @@ class Top(LifeCase):
             self.assertRegex(text, r"\Adaytona-runner \d+\.\d+\.\d+ \(build [0-9a-f]+|unknown\)\n")
             self.assertRegex(text, r"mbedtls \d+\.\d+\.\d+, jsmn \d+\.\d+\.\d+, inih \d+, zlib \d+\.\d+\.\d+, zstd \d+\.\d+\.\d+")
 
+    def test_what_others_have_as_options_are_words_too(self):
+        same = ((("version",), ("--version",)), (("help", "start"), ("--help", "start")), (("help",), ("--help",)),
+                (("help", "start"), ("start", "--help")))
+        for one, other in same + tuple((("completion", shell), ("--completion", shell)) for shell in ("bash", "zsh", "fish")):
+            said = self.applet(*one).stdout
+            self.assertTrue(said)
+            self.assertEqual(said, self.applet(*other).stdout, one)
+        self.assertIn("(or: ls)", self.applet("help").stdout)
+
     def test_misuse_is_two_with_one_line(self):
         for args in (("nope",), ("--nope",), ("status", "--nope"), ("status", "x"), ("stop", "-t", "x"),
                      ("start", "--timeout", "0"), ("serve", "--port", "x"), ("serve", "--port"), ("logs", "a", "b"),
                      ("purge", "--keep-data", "--purge-data"), ("service",), ("service", "x"), ("create", "x"),
-                     ("--install",), ("--completion", "csh"), ("config", "-f", "toml"), ("help", "nope")):
+                     ("--install",), ("--completion", "csh"), ("completion", "csh"),
+                     ("completion",), ("version", "x"), ("config", "-f", "toml"), ("help", "nope")):
             result = self.applet(*args, rc=2)
             self.assertTrue(one_line(result.stderr), (args, result.stderr))
             self.assertEqual(result.stdout, "", args)
@@ -561,12 +577,15 @@ class Top(LifeCase):
         script = self.applet("--completion", "bash").stdout + (
             f"daytona-runner() {{ '{common.BIN}' \"$@\"; }}\n"
             "c() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _daytona_runner; printf '%s\\n' \"${COMPREPLY[@]}\"; }\n"
-            "c daytona-runner conf; echo --; c daytona-runner configure --api-; echo --; c daytona-runner provider en\n")
+            "c daytona-runner conf; echo --; c daytona-runner configure --api-; echo --; c daytona-runner provider en; "
+            "echo --; c daytona-runner config --q; echo --; c daytona-runner status --format ''; "
+            "echo --; c daytona-runner serve --log-level w; echo --; c daytona-runner provider check dock\n")
         out = subprocess.run(["bash"], input=script, text=True, env=self.env(), stdout=subprocess.PIPE, check=True)
-        first, second, third = out.stdout.split("\n--\n")
+        first, second, third, *values = out.stdout.split("\n--\n")
         self.assertEqual(set(first.split()), {"config", "configure"})
         self.assertEqual(set(second.split()), {"--api-url", "--api-key", "--api-key-file", "--api-key-fd"})
         self.assertEqual(third.split(), ["enable"])
+        self.assertEqual([v.split() for v in values], [["--quiet"], ["json", "yaml"], ["warn"], ["docker-provider"]])
 
     def program_in_path(self):
         """A folder with the executable under its name, and the environment that has it in PATH."""
@@ -603,7 +622,7 @@ class Top(LifeCase):
         script = "daytona-runner --completion fish | source\n"
         wanted = (("conf", {"config", "configure"}), ("configure --api-key-f", {"--api-key-file", "--api-key-fd"}),
                   ("start -", {"-C"}), ("provider en", {"enable"}), ("service uni", {"uninstall"}),
-                  ("help purg", {"purge"}))
+                  ("help purg", {"purge"}), ("status --format ", {"json", "yaml"}), ("completion z", {"zsh"}))
         for typed, _ in wanted:
             script += f"complete -C 'daytona-runner {typed}'; echo ==\n"
         out = common.run(["fish", "--no-config", "-c", script], env=env)

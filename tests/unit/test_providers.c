@@ -161,8 +161,11 @@ static void the_table(void)
 	CHECK(provider_find("native") == NULL);
 	CHECK(provider_find("") == NULL);
 	CHECK(provider_find(NULL) == NULL);
-	provider_names(&b);
+	provider_names(&b, "");
 	CHECK_STR(buf_cstr(&b), "docker-provider, native-provider");
+	buf_reset(&b);
+	provider_names(&b, "native");
+	CHECK_STR(buf_cstr(&b), "docker-provider, native-provider; did you mean native-provider?");
 	buf_free(&b);
 }
 
