@@ -107,8 +107,9 @@ class LifeCase(DockerCase):
         return text
 
 
-def shell_image(tag, extra=()):
-    """An image with a shell and small tools from the host's static busybox; extra: (path, source) of more files."""
+def shell_image(tag, extra=(), changes=()):
+    """An image with a shell and small tools from the host's static busybox; extra: (path, source) of more files; changes:
+    lines of a Dockerfile."""
     busybox = shutil.which("busybox")
     if not busybox or not common.is_static(busybox):
         return False
@@ -129,7 +130,7 @@ def shell_image(tag, extra=()):
             os.makedirs(os.path.dirname(os.path.join(work, path)), exist_ok=True)
             shutil.copy(source, os.path.join(work, path))
         tar = subprocess.run(["tar", "-C", work, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
-        docker("import", "-", tag, data=tar)
+        docker("import", *[word for change in changes for word in ("-c", change)], "-", tag, data=tar)
     finally:
         shutil.rmtree(work)
     return True

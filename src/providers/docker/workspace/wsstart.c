@@ -135,15 +135,15 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
 	s->was_running = s->c.state == CS_RUNNING;
+	/* Before anything else: the engine mounts all of it again, by path, for each file that it is asked for. */
+	if (k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
+		return -1;
 	if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
 		return -1;
-	if (s->was_running) {
-		if (match_ids(s, d))
-			own_home(s, d);
+	/* One that runs has its ids, and could exchange a mount while its files are written. */
+	if (s->was_running)
 		return 0;
-	}
-	if ((k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0) || prepare(s, d, e) < 0 ||
-	    checkout_own(k, &s->dir, &s->account, e) < 0)
+	if (prepare(s, d, e) < 0 || checkout_own(k, &s->dir, &s->account, e) < 0)
 		return -1;
 	changed = match_ids(s, d);
 	if (container_start(&k->g, s->c.id, d, e) < 0)
