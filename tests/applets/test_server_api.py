@@ -307,7 +307,7 @@ class Api(Base):
                    "failed to create workspace: workspace name is not valid. Only [a-zA-Z0-9-_.] are allowed",
                    serverproc.workspace_body("x", "a/b", "t1"))
         self.workspace(buildConfig={"devcontainer": {"filePath": "a"}, "x": 1}, image="i", user="u", labels={"b": "2", "a": "1"})
-        for twin in (("w1", "other"), ("w2", "work"), ("w3", "w1")):
+        for twin in (("w1", "other"), ("w2", "work"), ("w3", "w1"), ("work", "new")):
             self.error("POST", "/workspace", 500, "failed to create workspace: workspace already exists",
                        serverproc.workspace_body(*twin, "t1"))
         shown = self.server.ok("GET", "/workspace/work").json

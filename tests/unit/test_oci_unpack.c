@@ -65,7 +65,7 @@ static void place_end(struct place *p)
 }
 
 /* Who runs the tests: set in the processes that run them again as somebody else. */
-static enum { AS_WE_ARE, WITHOUT_RIGHTS, IN_A_NAMESPACE } who;
+static enum runs_as { AS_WE_ARE, WITHOUT_RIGHTS, IN_A_NAMESPACE } who;
 
 /* May give files away: as the machine's root, or as that of a user namespace. */
 static bool is_root(void)
@@ -540,7 +540,7 @@ static bool write_map(const char *path, const char *text)
 }
 
 /* Status 3: not possible here. */
-static void become(int as)
+static void become(enum runs_as as)
 {
 	who = as;
 	if (is_root() && (setgid(65534) < 0 || setuid(65534) < 0))
@@ -556,7 +556,7 @@ static void become(int as)
 }
 
 /* Runs it again as somebody else, in a process of its own. */
-static void run_as(int as, void (*run)(void))
+static void run_as(enum runs_as as, void (*run)(void))
 {
 	int status = 0;
 	pid_t pid;

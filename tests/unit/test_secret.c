@@ -258,7 +258,7 @@ static void texts_leave_nothing(void)
 	begin();
 	mask_add(STR_LIT(KEY));
 	for (size_t i = 0; i < sizeof(KEY) - 1; i++)
-		mask_stream_feed(&m, &out, (struct str){ KEY + i, 1 });
+		mask_stream_feed(&m, &out, (struct str){ &(KEY)[i], 1 });
 	mask_stream_feed(&m, &out, (struct str){ KEY, 20 });
 	mask_tail_add(&t, STR_LIT("text " KEY));
 	mask_tail_free(&t);
