@@ -27,7 +27,7 @@ int tar_piece_add(struct tar_extra *x, uint64_t at, uint64_t n, struct err *e)
 	if (x->n_pieces == TAR_SPARSE_MAX)
 		return err_set(e, ERR_LIMIT, 0, "tar: a sparse file has more than %d pieces",
 		               TAR_SPARSE_MAX);
-	if (x->n_pieces == x->cap_pieces) {
+	if (!x->pieces || x->n_pieces == x->cap_pieces) {
 		x->cap_pieces = x->cap_pieces ? 2 * x->cap_pieces : INITIAL_PIECES;
 		x->pieces = mem_realloc(x->pieces, x->cap_pieces * sizeof(*x->pieces));
 	}

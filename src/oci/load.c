@@ -17,7 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILES_MAX 20000
+#define FILES_MAX 4000
+#define PATH_BYTES_MAX 512 /* digests and a few words: what is remembered stays small */
 #define PIECE (64u << 10)
 #define ARCHIVE_MAX (UINT64_C(1) << 42)
 #define BLOBS "blobs/sha256/"
@@ -125,6 +126,9 @@ static int begin(void *arg, const struct tar_entry *en, struct err *e)
 		return err_set(e, ERR_LIMIT, 0, "archive: more than %d files", FILES_MAX);
 	if (!path_add(&path, str_of(en->name)))
 		rc = err_set(e, ERR_DENIED, 0, "archive: %.100s leads out of it", en->name);
+	else if (path.n > PATH_BYTES_MAX || (en->link && strlen(en->link) > PATH_BYTES_MAX))
+		rc = err_set(e, ERR_LIMIT, 0, "archive: a name of more than %d bytes",
+		             PATH_BYTES_MAX);
 	else if (en->type == '0')
 		rc = begin_file(l, buf_cstr(&path), en, e);
 	else if (en->type == '1' || en->type == '2')

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define MANIFEST_MAX (4u << 20)
-#define CONFIG_MAX (8u << 20)
+#define CONFIG_MAX (4u << 20)
 #define MANIFEST_LAYERS_MAX 500
 #define MANIFEST_ENTRIES_MAX 1000 /* of an index */
 

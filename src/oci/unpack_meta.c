@@ -110,7 +110,7 @@ static void times(const struct unpack *u, struct timespec ts[2])
 
 static int give_away(struct unpack *u, int fd, struct err *e)
 {
-	unsigned uid, gid;
+	unsigned uid = 0, gid = 0;
 
 	if (u->o.recorded) {
 		char text[48];
@@ -142,7 +142,7 @@ int unpack_meta_at(struct unpack *u, bool is_link, struct err *e)
 {
 	struct buf path = { 0 };
 	struct timespec ts[2];
-	unsigned uid, gid;
+	unsigned uid = 0, gid = 0;
 	int rc = 0;
 
 	times(u, ts);

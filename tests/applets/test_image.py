@@ -240,11 +240,16 @@ class Hostile(ImageCase):
             file.write("no archive at all\n" * 100)
         with open(self.path("cut.tar"), "wb") as file:
             file.write(layer([entry("manifest.json", data=b"[]" + b" " * 5000)])[:2000])
+        with open(self.path("long.tar"), "wb") as file:
+            file.write(layer([entry("n" * 600)]))
+        with open(self.path("many.tar"), "wb") as file:
+            file.write(layer([symlink(str(i), "x") for i in range(4001)]))
         with open(self.path("none.tar"), "wb") as file:
             file.write(layer([entry("manifest.json", data=b"[]")]))
         with open(self.path("absent.tar"), "wb") as file:
             file.write(layer([entry("manifest.json", data=b'[{"Config":"x","Layers":[]}]')]))
         for name, text in (("empty.tar", "no images in it"), ("text", "no tar archive"), ("cut.tar", "cut"),
+                           ("long.tar", "more than 512 bytes"), ("many.tar", "more than 4000 files"),
                            ("none.tar", "lists no images"), ("absent.tar", "is not in the archive"), ("missing", "missing")):
             with self.subTest(name):
                 self.refused(self.path(name), text)
