@@ -135,6 +135,8 @@ class DevCase(drivecase.DriveCase):
             for container in docker("ps", "-aq", "--filter", f"label={label}={self.id}").split():
                 docker("rm", "-f", "-v", container, check=False)
         docker("rmi", "-f", f"daytona-workspace-{self.id}", check=False)
+        for volume in docker("volume", "ls", "-q", "--filter", f"name=daytona-{len(self.id)}-{self.id}.").split():
+            docker("volume", "rm", "-f", volume, check=False)
 
     def repository(self, files):
         repo, _ = make_repo(self.path("git"))
