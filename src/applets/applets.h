@@ -19,7 +19,7 @@ struct applet {
 /* clang-format off */
 #define APPLET_LIST(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
-	X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
+	X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
 	X(askpass) X(pause) X(help) X(version) X(completion) X(call) X(image)
 /* clang-format on */
 

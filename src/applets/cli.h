@@ -37,6 +37,10 @@ void cli_absolute_paths(struct kv *values);
 int cli_look(const char *applet, struct config *c, const char *dir, const struct kv *flags,
              struct err *e);
 
+/* The settings and their sources as `config` shows them; show_key: secrets too. */
+void cli_config_text(const struct config *c, bool show_key, struct buf *b);
+bool cli_is_secret_option(const char *name); /* of a provider's */
+
 #define CLI_OWN_KEY "this host's runner configuration"
 struct cli_admin {
 	const char *config_dir, *url, *key, *key_file, *ca_file; /* options */

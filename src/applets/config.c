@@ -45,29 +45,49 @@ static void shown_value(const struct config *c, size_t key, bool show_key, struc
 	buf_wipe(&value);
 }
 
-static void print_text(const struct config *c, bool show_key)
+/* The passwords of a provider's options, by their names: what a value means only the provider knows. */
+bool cli_is_secret_option(const char *name)
 {
-	printf("# %s%s\n", c->file, c->file_exists ? "" : " (not there)");
+	static const char *const words[] = { "password", "passphrase", "secret", "token" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcasestr(name, words[i]))
+			return true;
+	}
+	return false;
+}
+
+static const char *option_value(const struct kv_pair *p, bool show_key)
+{
+	return cli_is_secret_option(p->key) && !show_key ? "********" : p->value;
+}
+
+void cli_config_text(const struct config *c, bool show_key, struct buf *b)
+{
+	buf_addf(b, "# %s%s\n", c->file, c->file_exists ? "" : " (not there)");
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
 		struct buf value = { 0 };
 
 		shown_value(c, i, show_key, &value);
-		printf("%s.%-*s = ", k->section, 16, k->name);
-		cli_put(value.n ? buf_cstr(&value) : "-");
-		printf("  (%s)\n", source_of(c, i));
+		buf_addf(b, "%s.%-*s = ", k->section, 16, k->name);
+		buf_add_printable(b, value.n ? buf_str(&value) : STR_LIT("-"), false);
+		buf_addf(b, "  (%s)\n", source_of(c, i));
 		buf_wipe(&value);
 	}
 	for (size_t i = 0; i < c->n_providers; i++) {
 		const struct config_provider *p = &c->providers[i];
 
-		printf("provider \"%s\".enabled = %s\n", p->name, p->enabled ? "true" : "false");
+		buf_addf(b, "provider \"%s\".enabled = %s\n", p->name,
+		         p->enabled ? "true" : "false");
 		for (size_t k = 0; k < p->options.n; k++) {
-			printf("provider \"%s\".", p->name);
-			cli_put(p->options.pairs[k].key);
-			fputs(" = ", stdout);
-			cli_put(p->options.pairs[k].value);
-			putchar('\n');
+			const struct kv_pair *o = &p->options.pairs[k];
+
+			buf_addf(b, "provider \"%s\".", p->name);
+			buf_add_printable(b, str_of(o->key), false);
+			buf_adds(b, " = ");
+			buf_add_printable(b, str_of(option_value(o, show_key)), false);
+			buf_addc(b, '\n');
 		}
 	}
 }
@@ -116,7 +136,7 @@ static void print_structured(enum cli_format f, const struct config *c, bool sho
 		jw_kbool(&b, "enabled", c->providers[i].enabled);
 		for (size_t k = 0; k < c->providers[i].options.n; k++)
 			jw_kstr(&b, c->providers[i].options.pairs[k].key,
-			        c->providers[i].options.pairs[k].value);
+			        option_value(&c->providers[i].options.pairs[k], show_key));
 		jw_obj_end(&b);
 	}
 	jw_obj_end(&b);
@@ -163,6 +183,7 @@ static int config_run(int argc, char **argv)
 		CLI_CONFIG_DIR(&config_dir),
 		OPT_END,
 	};
+	struct buf text = { 0 };
 	enum cli_format f;
 	bool wrong;
 	int rc;
@@ -173,9 +194,11 @@ static int config_run(int argc, char **argv)
 		return check(config_dir);
 	rc = cli_look("config", &c, config_dir, NULL, &e);
 	if (rc == 0 && f == CLI_TEXT)
-		print_text(&c, show_key);
+		cli_config_text(&c, show_key, &text);
 	else if (rc == 0)
 		print_structured(f, &c, show_key);
+	fputs(buf_cstr(&text), stdout);
+	buf_wipe(&text);
 	if (rc == 0 && c.key_problem)
 		fprintf(stderr, "daytona-runner config: the API key cannot be used: %s\n",
 		        c.key_problem);
