@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/opts.h"
 #include "net/url.h"
+#include "server/audit.h"
 #include "server/srv.h"
 #include "server/sums.h"
 
@@ -33,6 +34,7 @@ struct options {
 	uint16_t port;
 	const char *listen, *data, *cert, *key, *public_url, *key_file, *port_file, *version, *frps,
 		*unix_path;
+	const char *access_log;
 	int64_t poll_s;
 	bool allow_http, reference_keys;
 };
@@ -247,6 +249,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 			.version = o->version,
 			.public_url = o->public_url,
 			.frps_domain = o->frps,
+			.access_log = o->access_log,
 			.poll_ms = o->poll_s * 1000,
 			.reference_keys = o->reference_keys,
 		},
@@ -256,6 +259,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	struct httpd_settings hs = {
 		.request = srv_request,
 		.admit = srv_admit,
+		.done = o->access_log ? access_done : NULL,
 		.arg = &s,
 		.max_body = JSON_BODY_MAX,
 		.silent_ms = SILENT_MS,
@@ -273,7 +277,9 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	share_out(&hs, &s.opt);
 	s.sums = sums_new();
 	s.httpd = httpd_new(&hs);
-	rc = srv_config_load(&s, e);
+	rc = o->access_log ? access_check(o->access_log, e) : 0;
+	if (rc == 0)
+		rc = srv_config_load(&s, e);
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
 	if (rc == 0)
@@ -348,6 +354,8 @@ static int run_server(int argc, char **argv)
 		OPT_STR(0, "key-file", "FILE", &o.key_file,
 		        "where the first client key is written"),
 		OPT_STR(0, "port-file", "FILE", &o.port_file, "write the port there when ready"),
+		OPT_STR(0, "access-log", "FILE", &o.access_log,
+		        "a line for each request; \"-\": standard error"),
 		OPT_INT(0, "poll-seconds", "N", &o.poll_s, 1, 600,
 		        "length of an empty long poll (60)"),
 		OPT_FLAG(0, "reference-keys", &o.reference_keys,

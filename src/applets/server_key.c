@@ -170,7 +170,7 @@ static const struct action actions[] = {
 static int act(const struct options *o, const char *data, const struct action *a, const char *name,
                struct err *e)
 {
-	struct srv s = { 0 };
+	struct srv s = { .who = "owner" };
 	struct buf path = { 0 };
 	struct http_reply reply = { 0 };
 	int rc = srv_open(&s, data, e);

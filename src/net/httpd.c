@@ -50,6 +50,7 @@ static void conn_end(struct hconn *c)
 		c->ws->closed(&c->req, c->ws_code);
 	else if (c->req.gone)
 		c->req.gone(&c->req);
+	hconn_done(c);
 	hconn_leave(c);
 	conn_free(c->c);
 	hconn_file_end(c);
@@ -105,6 +106,7 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 	}
 	c->h = h;
+	memcpy(&c->from, who, who->sa_family == AF_UNIX ? sizeof(c->from.sa) : sizeof(c->from));
 	c->file_fd = -1;
 	c->ws_code = 1006;
 	c->req.tls = l->tls != NULL;
@@ -235,6 +237,7 @@ static void read_all(struct hconn *c)
 /* The answer is out: next request, or the end. */
 static void answered(struct hconn *c)
 {
+	hconn_done(c);
 	if (c->keep && (!c->eof || c->in.n)) {
 		c->state = H_HEAD;
 		c->kept = true;

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "net/addr.h"
 #include "net/http_parse.h"
 #include "net/pollset.h"
 #include "net/tls.h"
@@ -42,6 +43,15 @@ struct httpd_req {
 	void (*gone)(struct httpd_req *r);
 };
 
+/* One request that has had its answer, or as much of it as the peer took. Borrowed. */
+struct httpd_done {
+	struct str method, path; /* as in the request; empty when it was malformed */
+	struct str who;          /* by httpd_name */
+	int status;
+	uint64_t bytes; /* of the body */
+	int64_t ms;     /* from the head's end */
+};
+
 /* Zero members take the defaults in brackets. Strings are borrowed for the server's life. */
 struct httpd_settings {
 	/* Must answer, or keep the request and set gone. */
@@ -50,6 +60,8 @@ struct httpd_settings {
 	 * which refuses: the body is thrown away as it comes and the connection ends. Or it
 	 * returns. NULL: every body is read, and there is one budget, for all. */
 	void (*admit)(void *arg, struct httpd_req *r);
+	/* Called at the end of each request; a WebSocket's is that of the connection. May be NULL. */
+	void (*done)(void *arg, const struct httpd_req *r, const struct httpd_done *d);
 	void *arg;
 	const char *fields; /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
 	size_t max_conns;   /* [128] beyond: idle ones make room, else new ones wait unaccepted */
@@ -97,6 +109,10 @@ struct httpd_stats httpd_stats(const struct httpd *h);
  * dropped for want of room is by address (IPv6: /64): of the unknown, then of idle known ones, each
  * time the oldest of the address that has most. */
 void httpd_vouch(struct httpd_req *r);
+/* Who asks, for done. */
+void httpd_name(struct httpd_req *r, struct str who);
+/* From where: "127.0.0.1:4242", "unix". */
+void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT]);
 
 /* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
  * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */

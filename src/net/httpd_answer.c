@@ -55,15 +55,56 @@ static void add_date(struct buf *b)
 		         tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-void hconn_answers(struct hconn *c, int status)
+void hconn_answers(struct hconn *c, int status, uint64_t length)
 {
 	c->h->answers[status / 100 - 1]++;
+	c->status = status;
+	c->length = length;
+}
+
+void hconn_done(struct hconn *c)
+{
+	uint64_t left = c->out.n + c->file_left;
+	struct httpd_done d = {
+		.method = buf_str(&c->method),
+		.path = buf_str(&c->path),
+		.who = buf_str(&c->who),
+		.status = c->status,
+		.bytes = left < c->length ? c->length - left : 0,
+		.ms = c->began_ms ? clock_mono_ms() - c->began_ms : 0,
+	};
+
+	if (c->status && c->h->s.done)
+		c->h->s.done(c->h->s.arg, &c->req, &d);
+	c->status = 0;
+	c->began_ms = 0;
+	buf_free(&c->method);
+	buf_free(&c->path);
+	buf_free(&c->who);
+}
+
+void httpd_name(struct httpd_req *r, struct str who)
+{
+	struct hconn *c = hconn_of(r);
+
+	buf_reset(&c->who);
+	buf_add_str(&c->who, who);
+}
+
+void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT])
+{
+	const struct hconn *c = (const struct hconn *)(const void *)r;
+
+	if (c->from.sa.sa_family == AF_UNIX)
+		snprintf(out, NET_ADDR_TEXT, "unix");
+	else
+		net_addr_text(&c->from, out);
 }
 
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,
                      uint64_t length)
 {
-	hconn_answers(c, status);
+	hconn_answers(c, status, c->no_body || status == 204 || status == 304 ? 0 : length);
 	buf_addf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
 	if (content_type)
 		buf_addf(&c->out, "Content-Type: %s\r\n", content_type);

@@ -45,6 +45,12 @@ static void show(struct hconn *c, const struct http_head *head,
 	c->req.body = buf_str(&c->body);
 	c->req.user = NULL;
 	c->req.gone = NULL;
+	if (c->h->s.done) {
+		buf_reset(&c->method);
+		buf_add_str(&c->method, head->method);
+		buf_reset(&c->path);
+		buf_add_str(&c->path, c->req.path);
+	}
 	c->no_body = str_eq(head->method, "HEAD");
 	c->state = H_HANDLER;
 	c->until = DEADLINE_NEVER;
@@ -128,6 +134,7 @@ static void head_done(struct hconn *c, const struct http_head *h, size_t n)
 	const char *fault = host_fault(h);
 	bool waits = str_ieq(http_head_get(h, "Expect"), "100-continue");
 
+	c->began_ms = clock_mono_ms();
 	c->framing = h->framing;
 	c->left = h->length;
 	c->keep = h->keep_alive;

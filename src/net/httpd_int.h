@@ -69,6 +69,11 @@ struct hconn {
 	const struct httpd_ws *ws;
 	struct ws_reader reader;
 	int ws_code;
+	union net_addr from;
+	struct buf method, path, who; /* of the request at hand, when done wants them */
+	int64_t began_ms;
+	int status; /* of the answer that has begun; 0: none */
+	uint64_t length;
 	size_t ps_from, ps_to; /* its entries in the pollset */
 };
 
@@ -117,8 +122,10 @@ void hconn_keep_share(struct hconn *c);
 bool hconn_input_head(struct hconn *c);
 bool hconn_input_body(struct hconn *c);
 
-/* Counts an answer. */
-void hconn_answers(struct hconn *c, int status);
+/* An answer begins, whose body has so many bytes. */
+void hconn_answers(struct hconn *c, int status, uint64_t length);
+/* It is over. */
+void hconn_done(struct hconn *c);
 /* An answer of the server itself, after which the connection ends. */
 void hconn_refuse(struct hconn *c, int status, const char *text);
 void hconn_flush(struct hconn *c);

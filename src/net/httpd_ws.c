@@ -48,7 +48,7 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 		return -1;
 	}
 	c->h->n_ws++;
-	hconn_answers(c, 101);
+	hconn_answers(c, 101, 0);
 	ws_accept_value(key, accept);
 	buf_addf(&c->out,
 	         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"

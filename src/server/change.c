@@ -180,6 +180,35 @@ static void publish_all(struct change *ch, bool durable)
 	free(now);
 }
 
+/* "add workspaces w1": each part in words; a key by what it is for. */
+static void tell(const struct change *ch)
+{
+	struct buf did = { 0 };
+
+	jw_arr(&did);
+	for (size_t i = 0; i < ch->n; i++) {
+		const struct part *p = &ch->parts[i];
+		const struct rec *r = p->draft ? p->draft : p->old;
+		enum kind kind = (enum kind)r->kind;
+		struct buf one = { 0 };
+
+		buf_addf(&one, "%s %s ",
+		         !p->old    ? "add"
+		         : p->draft ? "change"
+		                    : "remove",
+		         kind_dir(kind));
+		if (kind == K_KEY)
+			buf_addf(&one, "%s/%s", rec_text(r, "type"), rec_text(r, "name"));
+		else
+			buf_adds(&one, rec_text(r, kind_id(kind)));
+		jw_str(&did, buf_str(&one));
+		buf_free(&one);
+	}
+	jw_arr_end(&did);
+	ch->s->committed(ch->s->arg, buf_str(&did));
+	buf_free(&did);
+}
+
 int change_commit(struct change *ch, struct err *e)
 {
 	struct buf line = { 0 };
@@ -192,6 +221,8 @@ int change_commit(struct change *ch, struct err *e)
 	if (rc < 0) {
 		err_wrap(e, "not saved");
 	} else {
+		if (ch->n && ch->s->committed)
+			tell(ch);
 		publish_all(ch, true);
 		disk_tidy(ch->s, line.n);
 	}

@@ -6,6 +6,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "net/url.h"
+#include "server/audit.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -225,6 +226,7 @@ void h_config_set(struct call *c)
 		reply_error(c, error_status(&e), "failed to save config: not saved: %s", e.msg);
 		return;
 	}
+	audit_committed(c->s, STR_LIT("[\"change " SERVER_CONFIG_FILE "\"]"));
 	buf_free(&old);
 	buf_add_str(&b, buf_str(&c->s->config));
 	reply_json(c, 200, &b);

@@ -43,6 +43,9 @@ static void http_figures(struct metrics *m, const struct srv *s)
 	metrics_head(m, "requests_total", "counter", "answered requests by class of status");
 	for (size_t i = 0; i < HTTPD_CLASSES; i++)
 		metrics_each(m, "requests_total", "class", classes[i], (int64_t)st.answers[i]);
+	metrics_one(m, "log_lines_lost_total", "counter",
+	            "lines of access and audit log that could not be written",
+	            (int64_t)s->lines_lost);
 	metrics_head(m, "connections", "gauge", "open connections by what they are");
 	metrics_each(m, "connections", "kind", "with_key", (int64_t)st.known);
 	metrics_each(m, "connections", "kind", "without_key", (int64_t)st.unknown);

@@ -3,6 +3,7 @@
  * Jobs: creation, state reports, what becomes of finished ones (protocol 1.1, 3.3, 3.4). Runners
  * learn of them in polls.c.
  */
+#include "server/audit.h"
 #include "server/polls.h"
 #include "server/role.h"
 
@@ -357,11 +358,12 @@ int srv_open(struct srv *s, const char *data, struct err *e)
 {
 	if (store_open(&s->store, data, e) < 0)
 		return -1;
+	s->store.committed = audit_committed;
+	s->store.arg = s;
 	begin(s);
 	s->settled = deadline_in_ms(RUNNERS_HEARD_MS);
 	s->polls = polls_new();
 	s->store.published = published;
-	s->store.arg = s;
 	return 0;
 }
 

@@ -165,22 +165,29 @@ void logs_remove(struct srv *s, const char *type, const char *id)
 	buf_free(&b);
 }
 
-static int append(const char *path, struct str bytes, off_t max, struct err *e)
+/* O_NONBLOCK: what is no file, but a pipe, must not hold the Server up. */
+static int open_append(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return open(path,
+	            O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+	            0600);
+}
+
+int log_append(const char *path, struct str bytes, off_t max, struct err *e)
+{
+	int fd = open_append(path);
 	struct stat st;
 	int rc;
 
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", path);
-	if (fstat(fd, &st) == 0 && st.st_size >= max) {
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= max) {
 		struct buf old = { 0 };
 
 		buf_addf(&old, "%s.1", path);
 		if (rename(path, buf_cstr(&old)) == 0) {
 			close(fd);
-			fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			          0600);
+			fd = open_append(path);
 		}
 		buf_free(&old);
 		if (fd < 0)
@@ -205,7 +212,7 @@ static void writer_message(struct httpd_req *r, enum ws_opcode op, struct str pa
 	struct err e = { 0 };
 
 	(void)op;
-	if (append(l->path, payload, LOG_MAX, &e) < 0) {
+	if (log_append(l->path, payload, LOG_MAX, &e) < 0) {
 		log_warn("server: %s", e.msg);
 		httpd_ws_close(r, 1011);
 	}
@@ -221,7 +228,7 @@ static void logs_open_write(struct call *c, enum kind kind, const char *dir)
 
 	if (!path)
 		return;
-	if (append(path, (struct str){ NULL, 0 }, LOG_MAX, &e) < 0)
+	if (log_append(path, (struct str){ NULL, 0 }, LOG_MAX, &e) < 0)
 		reply_error(c, 500, "failed to get log writer: %s", e.msg);
 	else
 		sock_new(c, path, &ws);
@@ -445,7 +452,7 @@ void logs_append_server(struct srv *s, struct str line)
 	time_rfc3339(clock_wall_ms(), false, false, stamp);
 	buf_addf(&text, "%s %.*s\n", stamp, STR_ARG(line));
 	/* A log that cannot be written must not be logged about. */
-	if (append(path, buf_str(&text), SERVER_LOG_MAX, &ignored) == 0)
+	if (log_append(path, buf_str(&text), SERVER_LOG_MAX, &ignored) == 0)
 		notify(s, path);
 	buf_free(&text);
 	free(path);

@@ -6,6 +6,7 @@
 #include "server/role.h"
 
 #include "base/mem.h"
+#include "server/audit.h"
 
 #define SEGMENTS_MAX 8
 /* Nothing that needs no key takes a body; some clients send one all the same. */
@@ -295,6 +296,13 @@ static void authenticate(struct call *c)
 		return;
 	c->key_type = type_of(c->key);
 	httpd_vouch(c->r);
+	if (c->s->opt.access_log) {
+		struct buf who = { 0 };
+
+		audit_who(&who, c->key);
+		httpd_name(c->r, buf_str(&who));
+		buf_free(&who);
+	}
 }
 
 static bool reference_allows(const struct call *c, const struct route *r)
@@ -370,8 +378,10 @@ void srv_request(void *arg, struct httpd_req *r)
 	char *copies[PARAMS_MAX];
 	const struct route *route = enter(&c, copies);
 
+	c.s->call = &c;
 	if (route)
 		route->fn(&c);
+	c.s->call = NULL;
 	leave(&c, copies);
 }
 

@@ -22,6 +22,7 @@ struct srv_options {
 	const char *frps_domain; /* NULL: the answer has no frps */
 	int64_t poll_ms;         /* length of an empty long poll */
 	size_t max_log_readers;  /* each has a descriptor of its own */
+	const char *access_log;  /* file, "-" for standard error; NULL: none is kept */
 	bool reference_keys;     /* who may do what is as in the reference: nearly all may all */
 };
 
@@ -41,6 +42,10 @@ struct srv {
 	int64_t start_ms;                 /* monotonic */
 	struct deadline ready_until;      /* till then not_ready holds */
 	struct err not_ready;             /* why the store cannot be written */
+	const struct call *call;          /* at hand; NULL: none */
+	const char *who;                  /* changes what no call does; NULL: the Server itself */
+	uint64_t lines_lost;              /* of access and audit log */
+	bool audit_fails;
 };
 
 enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
@@ -174,6 +179,8 @@ char *normal_repo_url(struct json url);
 void logs_remove(struct srv *s, const char *type, const char *id);
 void logs_poll(struct srv *s, struct pollset *ps);
 void logs_step(struct srv *s); /* sends readers what they are due */
+/* Appends to a log that anybody may be reading; one of max bytes becomes "<path>.1" before. */
+int log_append(const char *path, struct str bytes, off_t max, struct err *e);
 void logs_append_server(struct srv *s, struct str line);
 
 /* The first client key, in the store's directory. */

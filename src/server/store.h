@@ -40,6 +40,9 @@ struct store {
 	/* Called after a change for each record that is new or other than before. It changes
 	 * nothing in the store. May be NULL. */
 	void (*published)(void *arg, const struct rec *r);
+	/* Called after a change is durable and before it is visible, with a JSON array of what
+	 * it does, in words. May be NULL. */
+	void (*committed)(void *arg, struct str did);
 	void *arg;
 };
 

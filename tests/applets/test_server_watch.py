@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What watches the embedded Server: health, readiness, figures."""
+"""What watches the embedded Server: health, readiness, figures, access and audit log."""
+import fcntl
+import json
 import os
 import re
+import select
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -77,6 +81,163 @@ class Figures(common.Case):
         for path, text in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
             answer = s.call("GET", path, key=None)
             self.assertEqual((answer.status, answer.body), (200, text))
+
+
+class AccessLog(common.Case):
+    LINE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (127\.0\.0\.1:\d+|unix) (\S+) (\S+) (\d+) (\d+) (\d+) (\S+)"
+
+    def lines(self, path):
+        with open(path, encoding="ascii") as file:
+            found = [(line, re.fullmatch(self.LINE, line)) for line in file.read().splitlines()]
+        for line, match in found:
+            self.assertTrue(match, line)
+        return [match.groups()[1:] for _, match in found]
+
+    def test_each_request_once(self):
+        path, unix = os.path.join(self.tmp, "access"), os.path.join(self.tmp, "sock")
+        s = serverproc.Server(self, os.path.join(self.tmp, "data"), "--poll-seconds", "1", "--access-log", path,
+                              "--listen-unix", unix)
+        key = serverproc.make_runner(s, ID)
+        s.ok("POST", "/apikey/a%20b%0Ac")
+        s.call("GET", "/env?secret=geheim")
+        s.call("GET", "/gitprovider/for-url/https%253A%252F%252Fada%253Ageheim%2540x%2540git.test%252Fa", key=key)
+        s.call("GET", "/workspace-template/default/https:%2F%2Fada:geheim@git.test%2Fa")
+        self.assertEqual(s.call("GET", "/env", key="geheim").status, 401)
+        self.assertEqual(s.call("HEAD", "/env").status, 200)
+        self.assertEqual(s.call("GET", f"/runner/{ID}/jobs", key=key).status, 204)
+        broken = s.socket()
+        broken.sendall(b"geheim\r\n\r\n")
+        self.assertEqual(broken.recv(4096).split()[1], b"400")
+        twice = s.socket()
+        ask = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        twice.sendall(b"GET /env HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + s.key.encode() + b"\r\n\r\n" + ask)
+        common.wait_for(lambda: any(line[1] == "/health" for line in self.lines(path)), 20 * common.PATIENCE, "both")
+        log = serverproc.WebSocket(s, f"/log/runner/{ID}/write", key)
+        log.close()
+        log.rest()
+        local = socket.socket(socket.AF_UNIX)
+        self.addCleanup(local.close)
+        local.connect(unix)
+        local.sendall(ask.replace(b"/health", b"/healthz"))
+        want = [("POST", "/runner", "200", "client/default"), ("POST", f"/runner/{ID}/metadata", "200", "runner/" + ID),
+                ("POST", "/apikey/a%20b%0Ac", "200", "client/default"), ("GET", "/env", "200", "client/default"),
+                ("GET", "/gitprovider/for-url/***@git.test%252Fa", "403", "runner/" + ID),
+                ("GET", "/workspace-template/default/***@git.test%2Fa", "404", "-"),
+                ("GET", "/env", "401", "-"), ("HEAD", "/env", "200", "client/default"),
+                ("GET", f"/runner/{ID}/jobs", "204", "runner/" + ID), ("-", "-", "400", "-"),
+                ("GET", "/env", "200", "client/default"), ("GET", "/health", "200", "-"),
+                ("GET", f"/log/runner/{ID}/write", "101", "runner/" + ID), ("GET", "/healthz", "200", "-")]
+        common.wait_for(lambda: len(self.lines(path)) >= len(want), 20 * common.PATIENCE, "all lines")
+        found = self.lines(path)
+        self.assertEqual([(m, p, status, who) for m, p, status, _, _, who in found], want)
+        self.assertEqual([int(f[3]) for f in found if f[1] == "/health"], [len('{"status":"ok"}')])
+        self.assertEqual(int(found[7][3]), 0, "HEAD has no body")
+        self.assertGreaterEqual(int(found[8][4]), 900, "the poll took a second")
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        for secret in ("geheim", key, s.key):
+            self.assertNotIn(secret, text)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        os.truncate(path, 33 << 20)
+        s.ok("GET", "/env")
+        common.wait_for(lambda: os.path.getsize(path) < 1000, 20 * common.PATIENCE, "a long one is set aside")
+        self.assertEqual(os.path.getsize(path + ".1"), 33 << 20)
+
+    def test_standard_error_that_nobody_reads_holds_nothing_up(self):
+        pipe = os.path.join(self.tmp, "pipe")
+        os.mkfifo(pipe)
+        for args, prefix in ((("--access-log", "-"), ("sh", "-c", 'exec "$@" 2>"$0"', pipe)), (("--access-log", pipe), ())):
+            reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 8192)
+            s = serverproc.Server(self, os.path.join(self.tmp, f"data{len(prefix)}"), *args, prefix=prefix)
+            for _ in range(300):
+                s.ok("GET", "/server/config")
+            self.assertGreater(figures(s)["log_lines_lost_total"], 0)
+            got = os.read(reader, 65536).decode().splitlines()
+            self.assertTrue(any(re.fullmatch(self.LINE, line) for line in got), got)
+            self.assertEqual([line for line in got if "/server/config" in line and not re.fullmatch(self.LINE, line)], [])
+            s.ok("GET", "/env")
+            common.wait_for(lambda: b"/env" in os.read(reader, 65536) if select.select([reader], [], [], 0)[0] else False,
+                            20 * common.PATIENCE, "it goes on when there is room")
+            s.stop()
+            os.close(reader)
+
+    def test_a_file_that_cannot_be_is_said_at_the_start(self):
+        answer = common.run([common.BIN, "server", "--listen", "127.0.0.1:0", "--data", os.path.join(self.tmp, "data"),
+                             "--access-log", os.path.join(self.tmp, "none", "x")])
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("none/x: No such file", answer.stderr)
+
+
+class AuditLog(common.Case):
+    def setUp(self):
+        super().setUp()
+        self.data = os.path.join(self.tmp, "data")
+        self.path = os.path.join(self.data, "audit.log")
+
+    def read(self):
+        with open(self.path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        return [(line["who"], line.get("request"), [re.sub(r"(?<=jobs |figs )\S+", "*", d) for d in line["did"]])
+                for line in lines]
+
+    def test_who_changed_what(self):
+        s = serverproc.Server(self, self.data)
+        key = serverproc.make_runner(s, ID)
+        config = serverproc.make_config(s, ID)
+        s.ok("POST", "/target", {"id": "t1", "name": "t1", "targetConfigId": config})
+        serverproc.finish_job(s, key, ID)
+        provider = dict(serverproc.PROVIDER, runnerId=ID, runnerName="one")
+        for _ in range(3):
+            s.ok("POST", f"/runner/{ID}/metadata", {"uptime": 2, "providers": [provider]}, key)  # says nothing new
+        s.ok("GET", "/target")
+        self.assertEqual(s.call("POST", "/apikey/evil", key=key).status, 403)
+        self.assertEqual(s.call("DELETE", "/env/x", key="wrong").status, 401)
+        s.ok("PUT", "/env", {"key": "TOKEN", "value": "geheim"}, status=201)
+        s.ok("PUT", "/server/config", s.ok("GET", "/server/config").json)
+        s.ok("DELETE", f"/runner/{ID}", key=key)
+        self.assertEqual(self.read()[0], ("server", None, ["add keys client/default"]))
+        want = [
+            ("client/default", "POST /runner", {"add runners " + ID, "add keys runner/" + ID}),
+            ("runner/" + ID, f"POST /runner/{ID}/metadata", {"change runners " + ID}),
+            ("client/default", "POST /target-config", {"add target-configs *"}),
+            ("client/default", "POST /target", {"add targets t1", "add keys target/t1", "add jobs *"}),
+            ("runner/" + ID, f"POST /runner/{ID}/jobs/*/state", {"change jobs *"}),
+            ("runner/" + ID, f"POST /runner/{ID}/jobs/*/state", {"change jobs *"}),
+            ("client/default", "PUT /env", {"add env TOKEN"}),
+            ("client/default", "PUT /server/config", {"change server.json"}),
+            ("runner/" + ID, f"DELETE /runner/{ID}", None),
+        ]
+        found = [(who, re.sub(r"(?<=/jobs/)[^/]+", "*", request), set(did)) for who, request, did in self.read()[1:]]
+        self.assertEqual([f[:2] for f in found], [w[:2] for w in want])
+        for (who, request, did), (_, _, expected) in zip(found, want):
+            if expected:
+                self.assertEqual(did, expected, request)
+        self.assertLessEqual({"remove runners " + ID, "remove keys runner/" + ID}, found[-1][2])
+        s.stop()
+        common.run([common.BIN, "server", "key", "--data", self.data, "create", "ada"], check=True)
+        self.assertEqual(self.read()[-1], ("owner", None, ["add keys client/ada"]))
+        with open(self.path, encoding="utf-8") as file:
+            text = file.read()
+        for secret in ("geheim", key, s.key):
+            self.assertNotIn(secret, text)
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+
+    def test_it_is_bounded_and_its_loss_stops_nothing(self):
+        s = serverproc.Server(self, self.data)
+        os.truncate(self.path, 33 << 20)
+        s.ok("POST", "/apikey/one")
+        self.assertEqual(os.path.getsize(self.path + ".1"), 33 << 20)
+        self.assertEqual([did for _, _, did in self.read()], [["add keys client/one"]])
+        os.unlink(self.path)
+        os.mkdir(self.path)
+        for name in ("two", "three"):
+            s.ok("POST", "/apikey/" + name)
+        self.assertEqual(s.log().count("the audit log misses changes"), 1, "once, not for each")
+        self.assertEqual(figures(s)["log_lines_lost_total"], 2)
+        os.rmdir(self.path)
+        s.ok("POST", "/apikey/four")
+        self.assertEqual([did for _, _, did in self.read()], [["add keys client/four"]])
 
 
 class Ready(common.Case):
