@@ -68,7 +68,7 @@ static bool is_for_images(const char *name)
 
 static int set_xattrs(struct unpack *u, struct place p, struct err *e)
 {
-	const char *at = u->xattrs.p, *end = at + u->xattrs.n;
+	const char *at = buf_cstr(&u->xattrs), *end = at + u->xattrs.n;
 
 	while (at < end) {
 		const char *name = at, *value = name + strlen(name) + 1 + sizeof(uint32_t);
