@@ -90,50 +90,107 @@ static void print_providers(struct json list)
 	}
 }
 
-static void print_text(const struct view *v)
+/* It may have been started by another file than the one that is here now. */
+static bool is_other_version(const struct view *v)
+{
+	return v->s.fresh && !json_str_is(snapshot_get(&v->s, "version"), DR_VERSION);
+}
+
+/* What a person does now; one thing, the first that is needed. */
+static const char *next_step(const struct view *v)
+{
+	struct err ignored = { 0 };
+
+	if (!v->s.running)
+		return config_require(&v->c, &ignored) < 0 ? "daytona-runner configure"
+		                                           : "daytona-runner start";
+	if (snapshot_is(&v->s, "key_refused"))
+		return "daytona-runner create, and configure with its line";
+	if (!server_ok(v))
+		return "daytona-runner check";
+	if (!snapshot_has_provider(&v->s))
+		return "daytona-runner provider check";
+	if (json_is_string(snapshot_get(&v->s, "port_error")))
+		return "daytona-runner configure --port N";
+	return is_other_version(v) ? "daytona-runner restart" : "daytona-runner logs -f";
+}
+
+static void print_started(const struct view *v)
+{
+	char stamp[TIME_TEXT_SIZE], *version = json_dup_or_empty(snapshot_get(&v->s, "version"));
+
+	fputs("Version:        ", stdout);
+	cli_put(version);
+	free(version);
+	if (is_other_version(v))
+		fputs("; this program is " DR_VERSION, stdout);
+	fputs("\nUptime:         ", stdout);
+	put_duration(clock_wall_ms() - number(v, "started_wall_ms"));
+	time_rfc3339(number(v, "started_wall_ms"), false, false, stamp);
+	printf("\nSince:          %s\n", stamp);
+}
+
+static void print_port(const struct view *v)
+{
+	struct json error = snapshot_get(&v->s, "port_error");
+
+	fputs("Health port:    ", stdout);
+	if (json_is_string(error))
+		put_text(error);
+	else if (v->c.port)
+		printf("%lld", (long long)v->c.port);
+	else
+		fputs("none", stdout);
+	putchar('\n');
+}
+
+static void print_state(const struct view *v)
 {
 	struct json root = v->s.doc ? json_root(v->s.doc) : (struct json){ 0 };
 
-	if (!v->s.running) {
-		puts("Not running");
-		return;
-	}
-	puts(!server_ok(v)                   ? "Running, but the Server does not have it"
-	     : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
-	                                     : "Running");
-	printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id ? v->c.id : "");
-	printf("Process:        %ld\n", (long)v->s.who.pid);
-	printf("Server:         %s, %s\n", v->c.url ? v->c.url : "",
-	       server_ok(v)                           ? "reachable"
-	       : snapshot_is(&v->s, "key_refused")    ? "refuses the API key"
-	       : snapshot_is(&v->s, "server_answers") ? "answers, but does not accept the runner"
-	                                              : "not reachable");
-	if (!v->s.fresh) {
-		puts("It has not told its state yet.");
-		return;
-	}
-	fputs("Uptime:         ", stdout);
-	put_duration(clock_wall_ms() - number(v, "started_wall_ms"));
+	print_started(v);
 	if (json_bool(json_get(root, "server_ok"), false)) {
-		fputs("\nLast heartbeat: ", stdout);
+		fputs("Last heartbeat: ", stdout);
 		put_duration(clock_wall_ms() - v->s.beat_wall_ms);
-		fputs(" ago", stdout);
+		puts(" ago");
 	}
 	if (json_is_string(json_get(root, "last_error"))) {
-		fputs("\nLast error:     ", stdout);
+		fputs("Last error:     ", stdout);
 		put_text(json_get(root, "last_error"));
-	}
-	printf("\nRunning jobs:   %lld\n", (long long)number(v, "running_jobs"));
-	print_jobs(json_get(root, "jobs"));
-	if (json_is_string(json_get(root, "port_error"))) {
-		fputs("Health port:    ", stdout);
-		put_text(json_get(root, "port_error"));
 		putchar('\n');
 	}
+	printf("Running jobs:   %lld\n", (long long)number(v, "running_jobs"));
+	print_jobs(json_get(root, "jobs"));
+	print_port(v);
 	puts("Providers:");
 	print_providers(json_get(root, "providers"));
 	if (!json_bool(json_get(root, "durable"), true))
 		puts("Jobs are not safe against a crash: the state directory cannot be written.");
+}
+
+static void print_text(const struct view *v)
+{
+	puts(!v->s.running                   ? "Not running"
+	     : !server_ok(v)                 ? "Running, but the Server does not have it"
+	     : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
+	                                     : "Running");
+	if (v->c.id)
+		printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id);
+	if (v->s.running) {
+		printf("Process:        %ld\n", (long)v->s.who.pid);
+		printf("Server:         %s, %s\n", v->c.url ? v->c.url : "",
+		       server_ok(v)                        ? "reachable"
+		       : snapshot_is(&v->s, "key_refused") ? "refuses the API key"
+		       : snapshot_is(&v->s, "server_answers")
+		               ? "answers, but does not accept the runner"
+		               : "not reachable");
+		if (v->s.fresh)
+			print_state(v);
+		else
+			puts("It has not told its state yet.");
+	}
+	printf("Configuration:  %s%s\n", v->c.file, v->c.file_exists ? "" : " (not there)");
+	printf("Next:           %s\n", next_step(v));
 }
 
 static void add_raw(struct buf *b, struct json root, const char *key)
@@ -157,9 +214,13 @@ static void print_structured(enum cli_format f, const struct view *v)
 	jw_kstr(&b, "name", v->c.name);
 	jw_kstr(&b, "server_url", v->c.url);
 	jw_kbool(&b, "server_ok", server_ok(v));
+	jw_kstr(&b, "file", v->c.file);
+	jw_kint(&b, "port", v->c.port);
+	jw_kstr(&b, "next", next_step(v));
 	if (v->s.running)
 		jw_kint(&b, "pid", v->s.who.pid);
 	if (v->s.fresh) {
+		add_raw(&b, root, "version");
 		add_raw(&b, root, "key_refused");
 		add_raw(&b, root, "server_answers");
 		add_raw(&b, root, "port_error");

@@ -77,7 +77,9 @@ class Life(LifeCase):
         self.assertEqual(self.on_host("stop").stdout, "Stopped\n")
         self.assertFalse(common.alive(pid))
         self.on_host("stop")
-        self.assertEqual(self.on_host("status", rc=1).stdout, "Not running\n")
+        said = self.on_host("status", rc=1).stdout
+        self.assertEqual(said.splitlines()[0], "Not running")
+        self.assertIn(f"Configuration:  {self.ini}\nNext:           daytona-runner start\n", said)
         self.assertTrue(made)
 
     def test_restart_from_every_state(self):
@@ -230,6 +232,7 @@ class Life(LifeCase):
         self.assertIn("no provider can be used", self.on_host("start").stdout.splitlines()[0])
         said = self.on_host("status", rc=1)
         self.assertEqual(said.stdout.splitlines()[0], "Running, but no provider can be used")
+        self.assertIn("Next:           daytona-runner provider check\n", said.stdout)
         self.assertFalse(json.loads(self.on_host("status", "-f", "json", rc=1).stdout)["healthy"])
 
     def test_a_provider_that_cannot_be_used_blocks_no_configure(self):
@@ -281,7 +284,9 @@ class Life(LifeCase):
         result = self.on_host("start", "--timeout", "300", rc=1)
         self.assertIn("The last lines of the log", result.stderr)
         self.assertIn("refuses our API key", result.stderr.splitlines()[-1])
-        self.assertIn("refuses the API key", self.on_host("status", rc=1).stdout)
+        said = self.on_host("status", rc=1).stdout
+        self.assertIn("refuses the API key", said)
+        self.assertIn("Next:           daytona-runner create", said)
         self.assertTrue(json.loads(self.on_host("status", "-f", "json", rc=1).stdout)["key_refused"])
         self.on_host("stop")
 
@@ -294,7 +299,9 @@ class Life(LifeCase):
         status = json.loads(self.on_host("status", "-f", "json", rc=1).stdout)
         self.assertTrue(status["running"])
         self.assertFalse(status["healthy"])
-        self.assertIn("not reachable", self.on_host("status", rc=1).stdout)
+        said = self.on_host("status", rc=1).stdout
+        self.assertIn("not reachable", said)
+        self.assertIn("Next:           daytona-runner check\n", said)
         self.on_host("stop")
 
     def test_broken_settings_are_found_before_anything_is_stopped(self):
@@ -322,9 +329,12 @@ class Life(LifeCase):
         self.on_host("start")
         result = self.on_host("status")
         for word in ("Running", made["id"], "reachable", "Uptime:", "Last heartbeat:", "Running jobs:   0",
-                     "native-provider: usable", "docker-provider: disabled"):
+                     "native-provider: usable", "docker-provider: disabled", "\nSince:          20", "Health port:    none",
+                     f"Configuration:  {self.ini}\nNext:           daytona-runner logs -f\n"):
             self.assertIn(word, result.stdout)
         status = json.loads(self.on_host("status", "--format", "json").stdout)
+        self.assertIn(f"Version:        {status['version']}\n", result.stdout)
+        self.assertEqual((status["file"], status["port"], status["next"]), (self.ini, 0, "daytona-runner logs -f"))
         self.assertEqual((status["running"], status["healthy"], status["running_jobs"]), (True, True, 0))
         self.assertEqual(self.on_host("status", "--quiet").stdout, "")
         # A process that hangs is not healthy although its last words were good.
