@@ -162,23 +162,51 @@ static int signals_open(struct err *e)
 	return fd < 0 ? err_sys(e, errno, "signalfd") : fd;
 }
 
-/* False when it is time to end. SIGHUP has no meaning here, but must not kill. */
-static bool signals_step(int fd)
+static int tls_load(struct tls_ctx **tls, const struct options *o, struct err *e)
+{
+	struct tls_settings ts = { .server_cert = o->cert, .server_key = o->key };
+
+	return tls_ctx_new(tls, &ts, true, e);
+}
+
+/* SIGHUP: the files are read again. What was loaded serves on when they are of no use. */
+static void tls_reload(struct srv *s, const struct options *o, struct tls_ctx **tls)
+{
+	struct tls_ctx *fresh;
+	struct err e = { 0 };
+
+	if (!*tls)
+		return;
+	if (tls_load(&fresh, o, &e) < 0) {
+		log_warn("server: %s; the certificate that was loaded before stays in use", e.msg);
+		return;
+	}
+	httpd_set_tls(s->httpd, fresh);
+	tls_ctx_free(*tls);
+	*tls = fresh;
+	log_info("server: new connections get the certificate that is in %s now", o->cert);
+}
+
+/* False when it is time to end. */
+static bool signals_step(int fd, struct srv *s, const struct options *o, struct tls_ctx **tls)
 {
 	struct signalfd_siginfo si;
 
-	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo != SIGHUP)
 			return false;
+		tls_reload(s, o, tls);
+	}
 	return true;
 }
 
-static int loop(struct srv *s, int sig, struct err *e)
+static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx **tls,
+                struct err *e)
 {
 	struct pollset ps = { .many = true };
 	int rc = 0;
 
-	while (rc == 0 && signals_step(sig)) {
+	while (rc == 0 && signals_step(sig, s, o, tls)) {
 		pollset_reset(&ps);
 		pollset_add(&ps, sig, POLLIN);
 		httpd_poll(s->httpd, &ps);
@@ -242,7 +270,7 @@ static void share_out(struct httpd_settings *hs, struct srv_options *o)
 		         fds, conns, conns / 3);
 }
 
-static int serve(const struct options *o, const char *data, struct tls_ctx *tls, struct err *e)
+static int serve(const struct options *o, const char *data, struct tls_ctx **tls, struct err *e)
 {
 	struct srv s = {
 		.opt = {
@@ -253,7 +281,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 			.poll_ms = o->poll_s * 1000,
 			.reference_keys = o->reference_keys,
 		},
-		.tls = tls != NULL,
+		.tls = *tls != NULL,
 		.start_ms = clock_mono_ms(),
 	};
 	struct httpd_settings hs = {
@@ -283,7 +311,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
 	if (rc == 0)
-		rc = httpd_listen(s.httpd, o->addr, o->port, tls, e);
+		rc = httpd_listen(s.httpd, o->addr, o->port, *tls, e);
 	if (rc == 0 && o->unix_path)
 		rc = httpd_listen_unix(s.httpd, o->unix_path, e);
 	/* Whoever has read the announcement may end us. */
@@ -295,7 +323,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx *tls,
 		log_warn("server: --reference-keys: every key, a workspace's too, may do nearly "
 		         "everything, such as make client keys and read git tokens");
 	if (rc == 0)
-		rc = loop(&s, sig, e);
+		rc = loop(&s, sig, o, tls, e);
 	fd_close(&sig);
 	httpd_free(s.httpd);
 	log_set_sink(NULL, NULL);
@@ -383,13 +411,10 @@ static int run_server(int argc, char **argv)
 		rc = check_url(o.public_url, &public_url, &e);
 
 	o.public_url = public_url;
-	if (rc == 0 && o.cert) {
-		struct tls_settings ts = { .server_cert = o.cert, .server_key = o.key };
-
-		rc = tls_ctx_new(&tls, &ts, true, &e);
-	}
+	if (rc == 0 && o.cert)
+		rc = tls_load(&tls, &o, &e);
 	if (rc == 0)
-		rc = serve(&o, data, tls, &e);
+		rc = serve(&o, data, &tls, &e);
 	tls_ctx_free(tls);
 	free(data);
 	free(public_url);

@@ -53,6 +53,7 @@ static void conn_end(struct hconn *c)
 	hconn_done(c);
 	hconn_leave(c);
 	conn_free(c->c);
+	tls_ctx_free(c->tls);
 	hconn_file_end(c);
 	ws_reader_free(&c->reader);
 	buf_wipe(&c->head);
@@ -113,7 +114,8 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 	c->silent = true;
 	/* Whether anything has come is hidden behind a handshake. */
 	c->until = deadline_in_ms(l->tls ? h->s.head_ms : h->s.silent_ms);
-	c->c = conn_accept(fd, l->tls, deadline_in_ms(h->s.head_ms));
+	c->tls = tls_ctx_ref(l->tls);
+	c->c = conn_accept(fd, c->tls, deadline_in_ms(h->s.head_ms));
 	c->touched = true;
 	c->next = h->conns;
 	h->conns = c;

@@ -92,6 +92,9 @@ int httpd_listen(struct httpd *h, const char *addr, uint16_t port, struct tls_ct
 int httpd_listen_unix(struct httpd *h, const char *path, struct err *e);
 uint16_t httpd_port(const struct httpd *h); /* of the first TCP listener; 0 if none */
 void httpd_stop_listening(struct httpd *h);
+/* What new connections of the listeners with TLS get, in place of what httpd_listen was given; those
+ * that are open keep theirs alive. */
+void httpd_set_tls(struct httpd *h, struct tls_ctx *tls);
 
 void httpd_poll(struct httpd *h, struct pollset *ps);
 /* ps as filled by httpd_poll and waited for; NULL steps everything. */

@@ -43,6 +43,7 @@ struct hconn {
 	struct httpd *h;
 	struct hconn *next;
 	struct conn *c;
+	struct tls_ctx *tls; /* a reference */
 	struct peer *peer;
 	enum hkind kind;
 	size_t held; /* bytes of requests not yet whole, as counted */

@@ -128,6 +128,13 @@ uint16_t httpd_port(const struct httpd *h)
 	return 0;
 }
 
+void httpd_set_tls(struct httpd *h, struct tls_ctx *tls)
+{
+	for (size_t i = 0; i < h->n_listeners; i++)
+		if (h->listeners[i].tls)
+			h->listeners[i].tls = tls;
+}
+
 void httpd_stop_listening(struct httpd *h)
 {
 	for (size_t i = 0; i < h->n_listeners; i++) {

@@ -35,6 +35,8 @@ struct tls_conn; /* one connection */
 /* Reads what the settings name; ERR_CONFIG names the file, how many certificates were loaded and skipped
  * (field cases 88, 89). Costs nothing for the system store until a handshake. */
 int tls_ctx_new(struct tls_ctx **out, const struct tls_settings *s, bool server, struct err *e);
+/* One more that frees it: the last one does. NULL is fine for both. */
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
 void tls_ctx_free(struct tls_ctx *c);
 /* "3 loaded, 1 skipped", "/etc/ssl/certs/ca-certificates.crt", "compiled-in set (142)". Borrowed. */
 const char *tls_ctx_ca_source(struct tls_ctx *c);

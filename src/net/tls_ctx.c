@@ -184,10 +184,20 @@ int tls_ctx_new(struct tls_ctx **out, const struct tls_settings *s, bool server,
 	return 0;
 }
 
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
+{
+	if (c)
+		c->refs++;
+	return c;
+}
+
 void tls_ctx_free(struct tls_ctx *c)
 {
-	if (!c)
+	if (!c || c->refs) {
+		if (c)
+			c->refs--;
 		return;
+	}
 	for (size_t i = 0; i < TLS_SESSIONS_MAX; i++) {
 		free(c->sessions[i].peer);
 		buf_wipe(&c->sessions[i].blob);

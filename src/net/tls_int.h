@@ -47,6 +47,7 @@ struct tls_session {
 
 struct tls_ctx {
 	bool server, insecure;
+	size_t refs; /* besides the first */
 	mbedtls_ssl_config conf;
 	mbedtls_x509_crt chain;
 	mbedtls_pk_context key;

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What watches the embedded Server: health, readiness, figures, access and audit log."""
+"""What watches the embedded Server: health, readiness, figures, access and audit log, a new certificate."""
 import fcntl
 import json
 import os
 import re
 import select
+import shutil
+import signal
 import socket
+import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -238,6 +241,86 @@ class AuditLog(common.Case):
         os.rmdir(self.path)
         s.ok("POST", "/apikey/four")
         self.assertEqual([did for _, _, did in self.read()], [["add keys client/four"]])
+
+
+class Certificate(common.Case):
+    def setUp(self):
+        super().setUp()
+        self.ca = common.make_ca(self.tmp)
+        self.pairs = [common.make_cert(self.tmp, self.ca, name=name) for name in ("one", "two", "three")]
+        self.cert, self.key = os.path.join(self.tmp, "cert.pem"), os.path.join(self.tmp, "key.pem")
+        self.context = ssl.create_default_context(cafile=self.ca)
+        self.install(*self.pairs[0])
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "data"), "--tls-cert", self.cert, "--tls-key", self.key)
+
+    def install(self, cert, key):
+        shutil.copyfile(cert, self.cert)
+        shutil.copyfile(key, self.key)
+
+    def connect(self, session=None):
+        return self.context.wrap_socket(self.server.socket(), server_hostname="localhost", session=session)
+
+    def name(self, connection=None):
+        with connection or self.connect() as s:
+            return dict(part[0] for part in s.getpeercert()["subject"])["commonName"]
+
+    def ask(self, s):
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = b""
+        while not data.endswith(b"ok\n"):
+            more = s.recv(4096)
+            self.assertTrue(more, data)
+            data += more
+
+    def hup(self, want):
+        before = self.server.log().count(want)
+        os.kill(self.server.pid, signal.SIGHUP)
+        common.wait_for(lambda: self.server.log().count(want) > before, 20 * common.PATIENCE, want)
+
+    def test_new_connections_get_the_new_one(self):
+        open_one = self.connect()
+        self.ask(open_one)
+        session = open_one.session
+        waits = self.server.socket()  # accepted, no handshake yet
+        self.assertEqual(self.name(), "one")
+        self.install(*self.pairs[1])
+        self.assertEqual(self.name(), "one", "not before it is told to")
+        self.hup("new connections get the certificate")
+        self.assertEqual(self.name(), "two")
+        self.ask(open_one)
+        again = self.connect(session)
+        self.assertFalse(again.session_reused, "no old session goes on either")
+        self.assertEqual(self.name(again), "two")
+        self.install(*self.pairs[2])
+        self.hup("new connections get the certificate")
+        self.assertEqual(self.name(), "three")
+        self.ask(open_one)
+        early = self.context.wrap_socket(waits, server_hostname="localhost")
+        self.assertIn(self.name(early), ("one", "three"))
+        open_one.close()
+        self.assertEqual(self.server.stop(), 0)
+
+    def test_files_of_no_use_change_nothing(self):
+        def nothing(path):
+            os.unlink(path)
+
+        def half(path):
+            os.truncate(path, 100)
+
+        def anothers(path):
+            shutil.copyfile(self.pairs[1][0 if path == self.cert else 1], path)
+
+        stays = "; the certificate that was loaded before stays in use"
+        for path in (self.cert, self.key):
+            for harm in (nothing, half, anothers):
+                harm(path)
+                self.hup(stays)
+                self.assertEqual(self.name(), "one", (path, harm.__name__))
+                self.assertIn(path, [line for line in self.server.log().splitlines() if stays in line][-1])
+                self.install(*self.pairs[0])
+        self.install(*self.pairs[1])
+        self.hup("new connections get the certificate")
+        self.assertEqual(self.name(), "two")
 
 
 class Ready(common.Case):
