@@ -109,7 +109,15 @@ static void refresh(struct tree *t)
 		if (m->stat.gone)
 			continue;
 		if (at >= t->n_seen || t->seen[at].id.start != m->stat.id.start) {
-			m->stat.gone = true;
+			/* A walk is no snapshot: who was not met is looked up before he counts as gone, since nobody
+			 * would look at him again. */
+			struct proc_stat now;
+
+			if (proc_stat_read(m->stat.id.pid, &now) &&
+			    now.id.start == m->stat.id.start)
+				m->stat = now;
+			else
+				m->stat.gone = true;
 			continue;
 		}
 		m->stat = t->seen[at];
