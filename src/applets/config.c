@@ -5,15 +5,17 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "base/jsonw.h"
+#include "base/opts_help.h"
 #include "base/out.h"
+#include "providers/provider.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
-	"config [-k] [-f json|yaml] | config -q\n"
+	"config [-k] [-f json|yaml] | config -q | config --example\n"
 	"Shows the settings in force and where each comes from. With -q only says what is wrong: the exit status is 0 if "
-	"`serve` could begin with them, else 78.\n"
+	"`serve` could begin with them, else 78. With --example prints a file to begin with instead.\n"
 	"\nA setting comes from an option, else the environment variable DAYTONA_RUNNER_<SECTION>_<KEY> (for secrets "
 	"also …_FILE), else runner.ini, else a default.";
 
@@ -155,6 +157,40 @@ static void print_structured(enum cli_format f, const struct config *c, bool sho
 	buf_wipe(&b);
 }
 
+/* A line of help and the default, or what goes there; nothing has an effect before its # is taken off. */
+static void example_key(const struct config_key *k)
+{
+	const struct opt o = { .text = k->flag };
+	const char *arg = opts_arg(&o), *help = arg + strlen(arg) + 1;
+	bool on = k->type == CFG_BOOL && strcmp(k->fallback, "true") == 0;
+
+	printf("\n# %s%s", on ? "false: " : "", help);
+	if (k->type == CFG_INT)
+		printf(" (%u to %u)", k->min, k->max);
+	if (k->type == CFG_MS)
+		fputs("; seconds, or 15m, 2h, 500ms", stdout);
+	printf("\n#%s = %s\n", k->name, k->fallback ? k->fallback : arg);
+}
+
+static void print_example(void)
+{
+	static const char *const sections[] = { "server", "runner" };
+
+	puts("# Settings of daytona-runner, all with their defaults. Needed: url, key or key_file, id, name.\n"
+	     "# Save it as runner.ini with mode 0600 in the configuration directory; check it with:\n"
+	     "# daytona-runner config -q");
+	for (size_t s = 0; s < ARRAY_LEN(sections); s++) {
+		printf("\n[%s]\n", sections[s]);
+		for (size_t i = 0; i < config_keys_n; i++) {
+			if (strcmp(config_keys[i].section, sections[s]) == 0)
+				example_key(&config_keys[i]);
+		}
+	}
+	for (size_t i = 0; providers[i]; i++)
+		printf("\n[provider \"%s\"]\n\n# whether the Server's jobs may use it\n#enabled = true\n",
+		       providers[i]->name);
+}
+
 static int check(const char *config_dir)
 {
 	struct config c = { 0 };
@@ -174,11 +210,12 @@ static int config_run(int argc, char **argv)
 	struct config c = { 0 };
 	struct err e = { 0 };
 	const char *config_dir = NULL, *format = NULL;
-	bool show_key = false, quiet = false;
+	bool show_key = false, quiet = false, example = false;
 	const struct opt opts[] = {
 		OPT_FLAG('k', "show-key", &show_key, "show the API key too"),
 		OPT_FLAG(0, "key", &show_key, "the same"),
 		OPT_FLAG('q', "quiet", &quiet, "check only; print nothing if all is well"),
+		OPT_FLAG(0, "example", &example, "print a commented file of all settings"),
 		CLI_FORMAT(&format),
 		CLI_CONFIG_DIR(&config_dir),
 		OPT_END,
@@ -192,6 +229,10 @@ static int config_run(int argc, char **argv)
 	f = cli_format(usage, format);
 	if (quiet)
 		return check(config_dir);
+	if (example) {
+		print_example();
+		return out_flush();
+	}
 	rc = cli_look("config", &c, config_dir, NULL, &e);
 	if (rc == 0 && f == CLI_TEXT)
 		cli_config_text(&c, show_key, &text);

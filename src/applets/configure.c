@@ -8,6 +8,7 @@
 
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/configure_line.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
@@ -23,9 +24,10 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"configure [--api-url URL] [--api-key KEY] [--id ID] [--name NAME] [OPTION...]\n"
+	"configure ['LINE' | -] [--api-url URL] [--api-key KEY] [--id ID] [--name NAME] [OPTION...]\n"
 	"Changes the settings of this host's runner, checks them against the Server and saves them. On a terminal and "
-	"without settings on the command line, shows the current ones and asks for each.\n"
+	"without settings on the command line, shows the current ones and asks for each. LINE is the one that create prints, whole and in quotes; - reads it from "
+	"standard input.\n"
 	"\nSettings also come from DAYTONA_RUNNER_<SECTION>_<KEY>; see daytona-runner config.";
 
 #define CHECK_MS 40000
@@ -316,6 +318,7 @@ static int configure(struct configure *o, struct err *e)
 static int configure_run(int argc, char **argv)
 {
 	struct configure *o = mem_alloc(sizeof(*o));
+	struct configure_line line = { 0 };
 	struct err e = { 0 };
 	const struct opt own[] = {
 		OPT_GROUP("Options"),
@@ -336,13 +339,20 @@ static int configure_run(int argc, char **argv)
 		         "accepted; there is no telemetry here"),
 		OPT_END,
 	};
-	int rc;
+	int rc = configure_line_take(&line, argc, argv, &e);
 
+	if (line.n) {
+		argc = line.n;
+		argv = line.words;
+	}
 	o->key_fd = -1;
-	o->n_words = opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc, argv, 0,
-	                        -1);
-	o->words = argv + 1;
-	rc = configure(o, &e);
+	if (rc == 0) {
+		o->n_words = opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc,
+		                        argv, 0, -1);
+		o->words = argv + 1;
+		rc = configure(o, &e);
+	}
+	configure_line_free(&line);
 	kv_free(&o->changes);
 	free(o->state_dir);
 	free(o);

@@ -153,6 +153,43 @@ class Configure(LifeCase):
                                  env=self.env(admin=False))
             self.assertIn("was saved to", result.stdout)
 
+    def input(self, text):
+        with open(self.path("input"), "w", encoding="utf-8") as file:
+            file.write(text or "")
+        file = open(self.path("input"), "rb")
+        self.addCleanup(file.close)
+        return file
+
+    def test_the_line_as_one_argument_or_from_standard_input(self):
+        os.mkdir(self.path("bin"))
+        for n, name in enumerate(("edge", "two words", "it's $HOME `id` \"q\" | x", "\u00e4\u20ac")):
+            said = self.applet("create", "--name=" + name).stdout
+            line, made = self.line_of(said), [r for r in self.listed() if r["name"] == name][0]
+            key = self.words_of(line)[self.words_of(line).index("--api-key") + 1]
+            reference = [text.partition("instead: ")[2] for text in said.splitlines() if "instead: " in text][0]
+            for words, given in (([line], None), (["-"], said), (["-"], line), ([reference], None),
+                                 (["daytona-runner " + line.partition("daytona-runner ")[2].replace(
+                                     "--api-key-fd 0", "--api-key " + key)], None)):
+                with self.subTest(name=name, words=words):
+                    self.applet("configure", *words, "--port", str(4000 + n), "--providers", "native-provider",
+                                env=self.env(admin=False), stdin=self.input(given))
+                    text = self.ini_text()
+                    for setting in (f"name = {name}\n", f"key = {key}\n", f"id = {made['id']}\n", f"port = {4000 + n}\n"):
+                        self.assertIn(setting, text)
+                    os.unlink(self.ini)
+
+    def test_what_is_no_such_line(self):
+        self.configured()
+        before = self.tree(self.cfg)
+        for words, given in ((["-"], ""), (["-"], "hello\n"), (["-"], "x" * 70000), (["-"], "\0\0configure \0"),
+                             (["printf 'a' | daytona-runner configure --name 'x"], None),
+                             (["daytona-runner configure --name x | sh"], None), (["configure -- " + "x " * 200], None),
+                             (["xconfigure --id y"], None), (["daytona-runner configure --no-such z"], None)):
+            said = self.applet("configure", *words, env=self.env(admin=False), stdin=self.input(given), rc=None)
+            self.assertIn(said.returncode, (1, 2), words)
+            self.assertTrue(one_line(said.stderr), said.stderr)
+            self.assertEqual(self.tree(self.cfg), before)
+
     def test_a_name_that_the_reference_did_not_quote(self):
         made = self.create("edge of town")
         self.applet("runner", "configure", "--api-url", made["apiUrl"], "--api-key", made["apiKey"], "--id", made["id"],
@@ -394,6 +431,26 @@ class Configure(LifeCase):
 
 
 class Config(LifeCase):
+    def test_example_has_every_key_with_its_default(self):
+        text = self.applet("config", "--example", env=self.env(admin=False)).stdout
+        before = json.loads(self.applet("config", "-f", "json", env=self.env(admin=False)).stdout)
+        for section in ("server", "runner"):
+            part = text.partition(f"[{section}]\n")[2].partition("\n[")[0]
+            keys = [line[1:].split(" = ")[0] for line in part.splitlines() if line.startswith("#") and line[1] != " "]
+            self.assertEqual(sorted(keys), sorted(before[section]))
+        os.mkdir(self.cfg, 0o700)
+        for on in (False, True):
+            # As it is nothing is set; with all defaults taken in nothing is different.
+            lines = [line[1:] if on and line.startswith("#") and line[1] != " " and not line.split(" = ")[1].isupper()
+                     else line for line in text.splitlines()]
+            with open(os.open(self.ini, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            after = json.loads(self.applet("config", "-f", "json", env=self.env(admin=False)).stdout)
+            for section in ("server", "runner"):
+                self.assertEqual(after[section], before[section])
+            self.assertEqual("file:" in str(after["sources"]), on)
+            self.assertIn("missing API URL", self.applet("config", "-q", env=self.env(admin=False), rc=78).stderr)
+
     def test_shows_values_and_sources_without_the_key(self):
         made = self.configured()
         env = self.env(admin=False, DAYTONA_RUNNER_RUNNER_MAX_JOBS="5")
