@@ -18,7 +18,10 @@ void net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT])
 {
 	char ip[INET6_ADDRSTRLEN] = "?";
 
-	if (a->sa.sa_family == AF_INET6) {
+	if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
+		inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], ip, sizeof(ip));
+		snprintf(out, NET_ADDR_TEXT, "%s:%u", ip, ntohs(a->v6.sin6_port));
+	} else if (a->sa.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof(ip));
 		snprintf(out, NET_ADDR_TEXT, "[%s]:%u", ip, ntohs(a->v6.sin6_port));
 	} else {

@@ -16,7 +16,7 @@ union net_addr {
 };
 
 socklen_t net_addr_len(const union net_addr *a);
-/* "127.0.0.1:80", "[::1]:80". */
+/* "127.0.0.1:80", "[::1]:80"; IPv4 behind a socket of IPv6 as IPv4. */
 #define NET_ADDR_TEXT 64
 void net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT]);
 void net_addr_set_port(union net_addr *a, uint16_t port);
