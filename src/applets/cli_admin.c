@@ -213,7 +213,7 @@ int cli_explain(const struct cli_admin *a, struct err *e)
 	bool own = strcmp(a->source, CLI_OWN_KEY) == 0;
 
 	if (api_verdict(e) != API_KEY)
-		return -1;
+		return server_hint(e);
 	return err_set(e, ERR_DENIED, e->code,
 	               "the Server at %s refuses the API key from %s (%d)%s; give %s by "
 	               "--api-key-file or DAYTONA_API_KEY",
@@ -225,9 +225,9 @@ int cli_runners(const struct cli_admin *a, struct runner_info **list, size_t *n,
 {
 	if (api_runners(a->link.api, list, n, deadline_in_ms(CLI_CALL_MS), e) == 0)
 		return 0;
-	if (api_verdict(e) == API_KEY)
-		return cli_explain(a, e);
-	return err_wrap(e, "list the runners on %s", a->config.url);
+	if (api_verdict(e) != API_KEY)
+		err_wrap(e, "list the runners on %s", a->config.url);
+	return cli_explain(a, e);
 }
 
 void cli_free_runners(struct runner_info *list, size_t n)

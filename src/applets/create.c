@@ -40,7 +40,7 @@ static int check_name(const struct create *c, const char *name, struct err *e)
 	struct str s = str_trim(str_of(name));
 
 	if (s.n == 0)
-		return err_set(e, ERR_USAGE, 0, "the name is blank");
+		return err_set(e, ERR_USAGE, 0, "the name is blank; give --name NAME");
 	if (s.n != strlen(name))
 		return err_set(e, ERR_USAGE, 0, "the name begins or ends with a blank");
 	if (s.n > NAME_MAX_BYTES)

@@ -119,5 +119,7 @@ struct server_link {
 };
 int server_link_open(struct server_link *l, const struct config *c, struct err *e);
 void server_link_close(struct server_link *l);
+/* What to look at when nobody answered at all; nothing is added to another error. Returns -1. */
+int server_hint(struct err *e);
 
 #endif

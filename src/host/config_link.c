@@ -235,3 +235,10 @@ void server_link_close(struct server_link *l)
 	url_free(&l->url);
 	*l = (struct server_link){ 0 };
 }
+
+int server_hint(struct err *e)
+{
+	if (e->kind == ERR_RESOLVE || e->kind == ERR_CONNECT || e->kind == ERR_TIMEOUT)
+		err_hint(e, "is the URL right, and does the Server run there?");
+	return -1;
+}

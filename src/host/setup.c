@@ -78,8 +78,10 @@ int setup_check_server(const struct config *c, struct buf *notes, struct deadlin
 	if (rc < 0 || server_link_open(&l, c, e) < 0)
 		return -1;
 	rc = api_health(l.api, call_limit(d), e);
-	if (rc < 0)
+	if (rc < 0) {
 		err_wrap(e, "the Server %s cannot be used", c->url);
+		server_hint(e);
+	}
 	before = clock_mono_ms();
 	if (rc == 0)
 		rc = check_record(c, l.api, notes, d, e);
