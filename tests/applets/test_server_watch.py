@@ -149,14 +149,15 @@ class AccessLog(common.Case):
     def test_standard_error_that_nobody_reads_holds_nothing_up(self):
         pipe = os.path.join(self.tmp, "pipe")
         os.mkfifo(pipe)
+        room = 2 * os.sysconf("SC_PAGE_SIZE")
         for args, prefix in ((("--access-log", "-"), ("sh", "-c", 'exec "$@" 2>"$0"', pipe)), (("--access-log", pipe), ())):
             reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 8192)
+            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, room)
             s = serverproc.Server(self, os.path.join(self.tmp, f"data{len(prefix)}"), *args, prefix=prefix)
-            for _ in range(300):
+            for _ in range(room // 50):
                 s.ok("GET", "/server/config")
             self.assertGreater(figures(s)["log_lines_lost_total"], 0)
-            got = os.read(reader, 65536).decode().splitlines()
+            got = os.read(reader, room).decode().splitlines()
             self.assertTrue(any(re.fullmatch(self.LINE, line) for line in got), got)
             self.assertEqual([line for line in got if "/server/config" in line and not re.fullmatch(self.LINE, line)], [])
             s.ok("GET", "/env")
