@@ -121,7 +121,9 @@ int spawn_exec(const char *path, const char *const *argv, const char *const *env
 		if (dir.n == 0 || n < 0 || (size_t)n >= sizeof(found))
 			continue;
 		execve(found, a.to, v.to);
-		if (errno != ENOENT && errno != ENOTDIR)
+		/* A directory that may not be searched says nothing about what is in it. */
+		if (errno != ENOENT && errno != ENOTDIR &&
+		    !(errno == EACCES && access(found, F_OK) < 0))
 			code = errno;
 	}
 	return code;

@@ -207,6 +207,25 @@ static void says_why_it_cannot_start(void)
 	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD); /* nothing is left */
 }
 
+/* Root searches it all the same. */
+static void a_directory_that_may_not_be_searched_is_passed_over(void)
+{
+	char dir[TEST_PATH_SIZE], path[TEST_PATH_SIZE + 64];
+	static const char *const argv[] = { "no-such-program-here", NULL };
+	const char *const env[] = { path, NULL };
+	struct spawn s = { .argv = argv, .env = env };
+	struct spawned p = { 0 };
+	struct err e = { 0 };
+
+	if (!test_mkdtemp(dir))
+		abort();
+	chmod(dir, 0);
+	snprintf(path, sizeof(path), "PATH=%s:/bin", dir);
+	CHECK_INT(spawn_start(&s, LIMIT, &p, &e), -1);
+	CHECK_INT(e.kind, ERR_NOT_FOUND);
+	chmod(dir, 0700);
+}
+
 static void exit_with(void *arg)
 {
 	_exit(*(int *)arg);
@@ -400,7 +419,7 @@ static void a_lost_status_is_said(void)
 }
 
 TEST_MAIN(TEST(programs_start_clean), TEST(what_is_named_is_there), TEST(functions_start_clean),
-          TEST(says_why_it_cannot_start), TEST(each_gets_the_status_of_its_own),
-          TEST(no_signal_after_the_end), TEST(the_whole_group_is_signalled),
-          TEST(death_signal_reaches_the_child), TEST(confinement_is_set),
-          TEST(forgotten_ones_go_on), TEST(a_lost_status_is_said))
+          TEST(says_why_it_cannot_start), TEST(a_directory_that_may_not_be_searched_is_passed_over),
+          TEST(each_gets_the_status_of_its_own), TEST(no_signal_after_the_end),
+          TEST(the_whole_group_is_signalled), TEST(death_signal_reaches_the_child),
+          TEST(confinement_is_set), TEST(forgotten_ones_go_on), TEST(a_lost_status_is_said))
