@@ -137,7 +137,7 @@ static void parse_long(struct parser *p, char *arg)
 		opts_help(p->opts, p->usage, p->on);
 	if (!o)
 		unknown_long(p, name, shown);
-	if (o->type == OPT_TYPE_FLAG)
+	else if (o->type == OPT_TYPE_FLAG)
 		set_flag(p, o, shown, equals ? equals + 1 : NULL, on);
 	else
 		set_value(p, o, shown, equals ? equals + 1 : next_value(p, o, shown));

@@ -10,16 +10,22 @@
 #define RESOLV_CONF_MAX 65536
 #define KEYWORD "nameserver"
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* The word behind the keyword, which begins its line; what follows it is a comment. */
 static bool address_of(struct str line, struct str *address)
 {
 	const size_t n = strlen(KEYWORD);
 	size_t end = 0;
 
-	if (!str_starts(line, KEYWORD) || line.n == n || !memchr(" \t", line.p[n], 2))
+	if (!str_starts(line, KEYWORD) || line.n == n || !is_blank(line.p[n]))
 		return false;
 	*address = str_trim((struct str){ line.p + n, line.n - n });
-	while (end < address->n && !memchr(" \t#;", address->p[end], 4))
+	while (end < address->n && !is_blank(address->p[end]) && address->p[end] != '#' &&
+	       address->p[end] != ';')
 		end++;
 	address->n = end;
 	return end > 0;

@@ -225,9 +225,9 @@ static int put_in_place(struct restore *r, struct err *e)
 	}
 	if (rc == 0)
 		rc = file_fsync_dir(r->data, e);
-	for (size_t i = ARRAY_LEN(pieces); rc < 0 && i-- > 0;)
-		if (moved[i])
-			move(r, pieces[i], false, &later);
+	for (size_t n = ARRAY_LEN(pieces); rc < 0 && n > 0; n--)
+		if (moved[n - 1])
+			move(r, pieces[n - 1], false, &later);
 	free(log);
 	return rc;
 }

@@ -39,6 +39,11 @@ class ScratchTest(common.Case):
                "-e", "DAYTONA_RUNNER_RUNNER_PORT=0", "-e", "DAYTONA_RUNNER_SERVER_HEARTBEAT_S=1", self.tag)
         server.wait(lambda: server.heartbeats, 20 * common.PATIENCE, lambda: docker("logs", self.name))
 
+    def engine(self):
+        """Options that let it use the engine: without any provider it would not be healthy."""
+        path = "/var/run/docker.sock"
+        return ["-v", f"{path}:{path}", "--group-add", str(os.stat(path).st_gid)]
+
     def inspect(self):
         return json.loads(docker("inspect", self.name))[0]
 
@@ -54,7 +59,7 @@ class ScratchTest(common.Case):
 
     def test_read_only_root_and_odd_user(self):
         server = self.server()
-        self.start(server, "--read-only", "--user", "54321:54321", "--tmpfs", "/state:uid=54321,gid=54321,mode=0700")
+        self.start(server, *self.engine(), "--read-only", "--user", "54321:54321", "--tmpfs", "/state:uid=54321,gid=54321,mode=0700")
         common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health check")
         job = server.add_job("runner", "uninstall-provider", server.runner_id, metadata="docker-provider")
         self.assertEqual(server.wait_final(job, 20 * common.PATIENCE)[0], "success")
@@ -64,7 +69,7 @@ class ScratchTest(common.Case):
 
     def test_volume_of_root_open_to_all(self):
         server = self.server()
-        self.start(server, "--read-only", "--user", "54321:54321", "--tmpfs", "/state")
+        self.start(server, *self.engine(), "--read-only", "--user", "54321:54321", "--tmpfs", "/state")
         common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health check")
         docker("stop", "-t", "10", self.name)
         self.assertEqual(self.inspect()["State"]["ExitCode"], 0)
@@ -72,7 +77,7 @@ class ScratchTest(common.Case):
 
     def test_nothing_writable_at_all(self):
         server = self.server()
-        self.start(server, "--read-only", "--user", "54321:54321")
+        self.start(server, *self.engine(), "--read-only", "--user", "54321:54321")
         log = common.run(["docker", "logs", self.name]).stderr
         self.assertIn("not safe against a crash", log)
         self.assertEqual(log.count("not safe against a crash"), 1)

@@ -285,14 +285,19 @@ static struct proc_id start_tree(const char *text, bool reaps, int *alive_fd)
 {
 	struct proc_id id = { 0 };
 	struct err e = { 0 };
-	int fd[2];
+	int fd[2], known[2];
 	char c = 0;
 	pid_t pid;
 
-	if (pipe(fd) < 0)
+	if (pipe(fd) < 0 || pipe(known) < 0)
 		abort();
 	pid = fork();
 	if (pid == 0) {
+		/* One that has ended cannot be identified, and some end at once. */
+		close(known[1]);
+		if (read(known[0], &c, 1) != 0)
+			_exit(126);
+		close(known[0]);
 		if (reaps) {
 			prctl(PR_SET_CHILD_SUBREAPER, 1);
 			setpgid(0, 0);
@@ -302,7 +307,9 @@ static struct proc_id start_tree(const char *text, bool reaps, int *alive_fd)
 		_exit(127);
 	}
 	close(fd[1]);
-	proc_identify(pid, &id);
+	CHECK(proc_identify(pid, &id));
+	close(known[0]);
+	close(known[1]);
 	CHECK(wait_fd(fd[0], POLLIN, LIMIT, &e) > 0 && read(fd[0], &c, 1) == 1 && c == 'r');
 	*alive_fd = fd[0];
 	return id;
