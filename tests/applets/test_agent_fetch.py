@@ -94,6 +94,19 @@ class Fetch(common.Case):
         self.serve(reply(200, binary("amd64"), "application/octet-stream"))
         self.fetch()
 
+    def test_no_status_but_success_gives_an_agent(self):
+        """Each from 300 to 511, in turn empty, a page, somebody's words, and with a good program behind it."""
+        bodies = ((b"", "text/plain"), (b"<html>sign in</html>", "text/html"), ({"error": "upstream failed"}, None),
+                  (binary("amd64", 5000), "application/octet-stream"))
+        for status in [*range(300, 309), *range(400, 512)]:
+            body, kind = bodies[status % 4]
+            self.serve(reply(status, body, kind) if kind else reply(status, body))
+            text = self.fetch(status=1)
+            self.assertIn("get Daytona's agent v0.53.0 for linux-amd64", text)
+            self.assertEqual(self.left(), ["lock"], status)
+        self.serve(reply(200, binary("amd64"), "application/octet-stream"))
+        self.fetch()
+
     def test_versions_and_architectures_are_checked(self):
         for version in ("../x", "", "..", "a/b", "v1\n"):
             self.assertIn("not usable", self.fetch(status=1, version=version))
