@@ -57,6 +57,35 @@ class Calls(EngineCase):
         self.drive(self.workspace(options={"Privileged": True}), "create").ok(self)
         self.assertTrue(self.engine.calls("POST /containers/create")[0].json()["HostConfig"]["Privileged"])
 
+    def test_all_is_delivered_before_the_start(self):
+        """The engine mounts a container's mounts anew, by path, for each file that is put into it."""
+        for options in ({"Agent": "builtin"}, {}):
+            with self.subTest(options=options):
+                del self.engine.requests[:]
+                self.drive(self.workspace(options=options), "create", "start", "delete").ok(self)
+                order = [f"{r.method} {r.path}" for r in self.engine.requests]
+                start = next(i for i, text in enumerate(order) if text.startswith("POST") and text.endswith("/start"))
+                puts = [i for i, text in enumerate(order) if text.startswith("PUT")]
+                self.assertTrue(puts)
+                self.assertLess(max(puts), start, order)
+
+    def test_into_one_that_can_exchange_its_mounts_nothing_is_put(self):
+        """It runs without its agent: the next start goes on with what the last one gave it."""
+        document = self.workspace(options={"Agent": "builtin"})
+        self.drive(document, "create", "start").ok(self)
+        part = os.path.join(self.state, "workspaces", WORKSPACE, "app", "part")
+        os.makedirs(part)
+        container = next(iter(self.engine.containers.values()))
+        for mounts, puts in (([], True), ([{"Type": "bind", "Source": os.path.dirname(part), "Target": "/app"}], True),
+                             ([{"Type": "bind", "Source": part, "Target": "/p"}], False)):
+            with self.subTest(mounts=mounts):
+                container.body["HostConfig"]["Mounts"] = mounts
+                container.execs.clear()
+                del self.engine.requests[:]
+                self.drive(document, "start").ok(self)
+                self.assertEqual(bool(self.engine.calls("PUT .*")), puts)
+                self.assertTrue(self.engine.calls("POST .*/exec"))
+
     def test_key_only_in_environment_of_exec(self):
         self.drive(self.workspace(), "create", "start").ok(self)
         bodies = [(r, r.body.decode("latin-1")) for r in self.engine.requests if KEY in r.body.decode("latin-1")]

@@ -328,6 +328,17 @@ int admitted_body(const struct admitted *a, struct str *body, struct err *e)
 	return 0;
 }
 
+bool policy_can_exchange(const struct container *c, const char *checkout)
+{
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const char *rest = below(c->mounts[i].source, checkout);
+
+		if (strcmp(c->mounts[i].type, "bind") == 0 && rest && *rest)
+			return true;
+	}
+	return false;
+}
+
 int policy_check_mounts(const struct container *c, const char *dir, struct err *e)
 {
 	size_t n = strlen(dir);

@@ -51,6 +51,9 @@ void policy_volume_prefix(const char *id, struct buf *b);
 struct container;
 /* Before the start of a container that has run: it can change what it has mounted, links included. Each source below dir,
  * a directory of this host, must still be reached without one. */
+/* Whether what runs in c can put a link in place of what it has mounted: it has a part of the checkout, and with it the
+ * directory that the part is in. */
+bool policy_can_exchange(const struct container *c, const char *checkout);
 int policy_check_mounts(const struct container *c, const char *dir, struct err *e);
 
 #endif

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #define DAYTONA_PATH "/usr/local/bin/daytona"
+#define SERVER_CA_PATH "/.daytona/server-ca.pem"
+#define GIT_CA_PATH "/.daytona/git-ca.pem"
 #define API_URL "DAYTONA_SERVER_API_URL"
 #define API_KEY "DAYTONA_SERVER_API_KEY"
 #define AGENT_PROXY "DAYTONA_AGENT_PROXY"
@@ -129,28 +131,84 @@ static int put_daytona(struct docker *k, const struct agent_job *a, struct deadl
 	return rc;
 }
 
-/* Chooses and delivers; *program is what to run. */
-static int deliver(struct docker *k, const struct agent_job *a, const char **program,
-                   struct deadline d, struct err *e)
+/* Daytona's agent, if it is wanted and can be had; *program stays NULL where it is not. */
+static int deliver_daytona(struct docker *k, const struct agent_job *a, const char **program,
+                           struct deadline d, struct err *e)
 {
-	*program = DAYTONA_PATH;
-	if (k->opt.agent != AGENT_BUILTIN) {
-		if (put_daytona(k, a, d, e) == 0)
-			return 0;
-		if (k->opt.agent == AGENT_DAYTONA || e->kind == ERR_CANCELED)
-			return err_wrap(e, "Daytona's agent");
-		provider_logf(k->env,
-		              "Daytona's agent is not available (%s); using the built-in one",
-		              e->msg);
-		err_clear(e);
-	}
-	*program = PROGRAM_PATH;
-	/* Put there by this job right before the start, as the first process. */
-	if (a->fresh && strcmp(a->c->entry, PROGRAM_PATH) == 0)
+	*program = NULL;
+	if (k->opt.agent == AGENT_BUILTIN)
 		return 0;
-	if (delivery_put_program(k, a->c->id, (struct str){ 0 }, d, e) < 0)
+	if (put_daytona(k, a, d, e) == 0) {
+		*program = DAYTONA_PATH;
+		return 0;
+	}
+	if (k->opt.agent == AGENT_DAYTONA || e->kind == ERR_CANCELED)
+		return err_wrap(e, "Daytona's agent");
+	provider_logf(k->env, "Daytona's agent is not available (%s); using the built-in one",
+	              e->msg);
+	err_clear(e);
+	return 0;
+}
+
+/* The CA file of our configuration beside the agent. */
+static int put_ca(struct docker *k, const char *container, const char *file, const char *path,
+                  struct deadline d, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc;
+
+	if (!file)
+		return 0;
+	rc = file_read(file, CA_MAX_BYTES, &text, e);
+	if (rc == 0)
+		rc = archive_put_text(&k->g, container, path, buf_str(&text),
+		                      &(struct tar_entry){ .mode = 0644 }, d, e);
+	buf_free(&text);
+	return rc;
+}
+
+/* there: the program is, as the container's first process. */
+static int deliver_builtin(struct docker *k, const struct agent_job *a, bool there,
+                           struct deadline d, struct err *e)
+{
+	if ((!there && delivery_put_program(k, a->c->id, (struct str){ 0 }, d, e) < 0) ||
+	    put_ca(k, a->c->id, k->env->server_ca_file, SERVER_CA_PATH, d, e) < 0 ||
+	    put_ca(k, a->c->id, k->opt.git_ca_file, GIT_CA_PATH, d, e) < 0)
 		return err_wrap(e, "built-in agent");
 	return 0;
+}
+
+int delivery_before_start(struct docker *k, const struct agent_job *a, const char **program,
+                          struct deadline d, struct err *e)
+{
+	*program = NULL;
+	if (k->opt.agent == AGENT_NONE)
+		return 0;
+	if (deliver_daytona(k, a, program, d, e) < 0)
+		return -1;
+	if (*program)
+		return 0;
+	*program = PROGRAM_PATH;
+	return deliver_builtin(k, a, strcmp(a->c->entry, PROGRAM_PATH) == 0, d, e);
+}
+
+/* Into a container that runs without an agent; one that could exchange its mounts meanwhile has what its start gave it. */
+static int deliver_to_running(struct docker *k, const struct agent_job *a, const char **program,
+                              struct deadline d, struct err *e)
+{
+	if (k->g.local && policy_can_exchange(a->c, a->at->checkout)) {
+		*program = k->opt.agent != AGENT_BUILTIN &&
+		                           archive_exists(&k->g, a->c->id, DAYTONA_PATH, d)
+		                   ? DAYTONA_PATH
+		                   : PROGRAM_PATH;
+		return 0;
+	}
+	if (deliver_daytona(k, a, program, d, e) < 0)
+		return -1;
+	if (*program)
+		return 0;
+	*program = PROGRAM_PATH;
+	return deliver_builtin(k, a, false, d, e);
 }
 
 /* What is on this machine's loopback is not on the container's. True if the URL was changed. */
@@ -179,28 +237,8 @@ static void set_default(struct kv *env, const char *key, const char *value)
 		kv_set(env, key, value);
 }
 
-/* The CA file of our configuration beside the agent, which is told where it is. */
-static int put_ca(struct docker *k, const char *container, const char *file, const char *key,
-                  const char *path, struct kv *env, struct deadline d, struct err *e)
-{
-	struct buf text = { 0 };
-	int rc;
-
-	if (!file || kv_get(env, key))
-		return 0;
-	rc = file_read(file, CA_MAX_BYTES, &text, e);
-	if (rc == 0)
-		rc = archive_put_text(&k->g, container, path, buf_str(&text),
-		                      &(struct tar_entry){ .mode = 0644 }, d, e);
-	buf_free(&text);
-	if (rc == 0)
-		kv_set(env, key, path);
-	return rc;
-}
-
 /* How the built-in agent reaches the Server: as we do. A proxy is only passed on when it is our configuration's. */
-static int fill_link(struct docker *k, const char *container, bool near, struct kv *env,
-                     struct deadline d, struct err *e)
+static void fill_link(const struct docker *k, bool near, struct kv *env)
 {
 	const struct provider_env *p = k->env;
 
@@ -212,15 +250,14 @@ static int fill_link(struct docker *k, const char *container, bool near, struct 
 		set_default(env, "DAYTONA_AGENT_NO_PROXY", p->server_no_proxy);
 		(void)fix_loopback(k, env, AGENT_PROXY);
 	}
-	if (put_ca(k, container, p->server_ca_file, "DAYTONA_AGENT_CA_FILE",
-	           "/.daytona/server-ca.pem", env, d, e) < 0)
-		return -1;
-	return put_ca(k, container, k->opt.git_ca_file, "DAYTONA_AGENT_GIT_CA_FILE",
-	              "/.daytona/git-ca.pem", env, d, e);
+	if (p->server_ca_file)
+		set_default(env, "DAYTONA_AGENT_CA_FILE", SERVER_CA_PATH);
+	if (k->opt.git_ca_file)
+		set_default(env, "DAYTONA_AGENT_GIT_CA_FILE", GIT_CA_PATH);
 }
 
-static int fill_env(struct docker *k, const struct agent_job *a, bool builtin, bool clone,
-                    struct kv *env, struct deadline d, struct err *e)
+static void fill_env(const struct docker *k, const struct agent_job *a, bool builtin, bool clone,
+                     struct kv *env)
 {
 	const struct workspace *ws = a->w->ws;
 	bool near;
@@ -244,7 +281,8 @@ static int fill_env(struct docker *k, const struct agent_job *a, bool builtin, b
 		if (ws->repo.clone_commit)
 			kv_set(env, "DAYTONA_AGENT_SHA", ws->repo.sha);
 	}
-	return builtin ? fill_link(k, a->c->id, near, env, d, e) : 0;
+	if (builtin)
+		fill_link(k, near, env);
 }
 
 static int failed(struct exec *x, int64_t ms, struct err *e)
@@ -325,7 +363,8 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 		provider_logf(k->env, "The workspace agent runs already");
 		return 0;
 	}
-	if (deliver(k, a, &argv[0], d, e) < 0)
+	argv[0] = a->delivered;
+	if (!argv[0] && deliver_to_running(k, a, &argv[0], d, e) < 0)
 		return -1;
 	builtin = strcmp(argv[0], PROGRAM_PATH) == 0;
 	if (clone && builtin && (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
@@ -339,15 +378,13 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 				e->msg);
 		err_clear(e);
 	}
-	rc = fill_env(k, a, builtin, clone, &env, d, e);
+	fill_env(k, a, builtin, clone, &env);
 	exec_free(&k->agent);
-	if (rc == 0)
-		rc = exec_start(&k->agent, &k->g, a->c->id,
-		                &(struct exec_spec){ .argv = argv,
-		                                     .user = a->user,
-		                                     .env = &env,
-		                                     .watch = AGENT_READY_TEXT },
-		                d, e);
+	rc = exec_start(
+		&k->agent, &k->g, a->c->id,
+		&(struct exec_spec){
+			.argv = argv, .user = a->user, .env = &env, .watch = AGENT_READY_TEXT },
+		d, e);
 	kv_free(&env);
 	if (rc < 0)
 		return err_wrap(e, "start the workspace agent");

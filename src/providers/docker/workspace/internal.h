@@ -85,8 +85,13 @@ struct agent_job {
 	const char *user, *dir; /* dir: checkout in the container */
 	bool clone;             /* there is none yet: the agent makes it */
 	bool fresh;             /* c was started for this job: nothing runs in it */
+	const char *delivered;  /* by delivery_before_start: what to run; NULL: it was not called */
 	const struct kv *extra; /* more environment, or NULL */
 };
+/* Puts what the agent needs into c, which does not run: nobody in it can exchange what it has mounted meanwhile, which the
+ * engine mounts anew, by path, for each file. *program: what to run; NULL: no agent is wanted. Of a: w, c, at. */
+int delivery_before_start(struct docker *k, const struct agent_job *a, const char **program,
+                          struct deadline d, struct err *e);
 /* Whether an agent that a runner started runs in c. */
 int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
                         struct err *e);

@@ -124,6 +124,10 @@ static int prepare(struct starting *s, struct deadline d, struct err *e)
 		rc = archive_put_tar(&s->k->g, s->c.id, buf_str(&tar), d, e);
 	}
 	buf_free(&tar);
+	if (rc == 0)
+		rc = delivery_before_start(
+			s->k, &(struct agent_job){ .w = s->w, .c = &s->c, .at = &s->dir },
+			&s->delivered, d, e);
 	return rc;
 }
 
@@ -181,17 +185,19 @@ static char *checkout_dir(const struct starting *s)
 static int start_agent(struct starting *s, struct deadline d, struct err *e)
 {
 	char *dir = checkout_dir(s);
-	int rc = delivery_start_agent(s->k,
-	                              &(struct agent_job){ .w = s->w,
-	                                                   .c = &s->c,
-	                                                   .account = &s->account,
-	                                                   .at = &s->dir,
-	                                                   .user = s->user,
-	                                                   .dir = dir,
-	                                                   .clone = !s->w->ws->has_build_config,
-	                                                   .fresh = s->started,
-	                                                   .extra = &s->env },
-	                              d, e);
+	int rc = delivery_start_agent(
+		s->k,
+		&(struct agent_job){ .w = s->w,
+	                             .c = &s->c,
+	                             .account = &s->account,
+	                             .at = &s->dir,
+	                             .user = s->user,
+	                             .dir = dir,
+	                             .clone = !s->w->ws->has_build_config,
+	                             .fresh = s->started,
+	                             .delivered = s->started ? s->delivered : NULL,
+	                             .extra = &s->env },
+		d, e);
 
 	free(dir);
 	return rc;

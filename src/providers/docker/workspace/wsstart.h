@@ -13,6 +13,7 @@ struct starting {
 	struct container c;
 	struct account account;
 	struct devcontainer dc;    /* doc NULL: no dev container */
+	const char *delivered;     /* the agent's program, put before the start; NULL: none */
 	char *user;                /* the agent's and the commands' */
 	struct kv env;             /* remoteEnv and the like, for both */
 	bool was_running, started; /* before this job; by it */
