@@ -162,7 +162,9 @@ void health_bad(struct sup *s, const struct err *cause, bool answered, bool hear
 	struct health *h = s->health;
 	int64_t now = clock_mono_ms();
 	bool refused = api_verdict(cause) == API_KEY;
-	bool fell = heartbeat && h->ok, news = refused && !h->key_refused;
+	bool known = refused &&
+	             h->key_refused; /* whichever request found it out first has told it */
+	bool fell = heartbeat && h->ok && !known, news = refused && !known;
 	struct err told = *cause, *e = &told;
 
 	if (heartbeat || refused)
