@@ -209,14 +209,7 @@ class DevContainer(devcase.DevCase):
                                    env=common.clean_env(self.tmp), stdout=log, stderr=log)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-
-        def up():
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return True
-            except OSError:
-                return False
-        common.wait_for(up, 20, "the registry listens")
+        common.wait_listens(port, "the registry")
         return f"127.0.0.1:{port}"
 
     def test_build_is_pushed_pulled_and_deleted(self):

@@ -139,14 +139,7 @@ class Remote(SshCase):
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
-
-            def up():
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    return True
-                except OSError:
-                    return False
-            common.wait_for(up, 20, "sshd listens")
+            common.wait_listens(port, "sshd")
             return process
         first = serve(self.path("host"))
         document = self.remote(**{"Remote Hostname": "127.0.0.1", "Remote Port": port, "Remote User": getpass.getuser(),

@@ -60,14 +60,7 @@ class Real(PullCase):
                                        env=common.clean_env(self.tmp), stdout=log, stderr=log)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-
-        def up():
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return True
-            except OSError:
-                return False
-        common.wait_for(up, 20, "the registry listens")
+        common.wait_listens(port, "the registry")
         return f"127.0.0.1:{port}"
 
     def push(self, host, image, name, tag, login=None):

@@ -92,6 +92,17 @@ def wait_for(condition, timeout, what):
         time.sleep(0.01)
 
 
+def wait_listens(port, what, timeout=20):
+    """Until somebody takes connections at 127.0.0.1:port."""
+    def up():
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+    wait_for(up, timeout, f"{what} listens")
+
+
 def run(args, timeout=60, env=None, check=False, **kwargs):
     """Runs a command to its end: CompletedProcess with text output."""
     result = subprocess.run(args, timeout=timeout, env=env, stdin=kwargs.pop("stdin", subprocess.DEVNULL),
