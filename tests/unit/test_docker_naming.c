@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image names of builds against the vectors of protocol 10.9, registry headers, option values. */
+#include "oci/image_ref.h"
 #include "providers/docker/engine/images.h"
 #include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/options.h"
+#include "providers/docker/workspace/internal.h"
 #include "tests/test.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static void names_follow_the_vectors(void)
 {
@@ -164,6 +169,38 @@ static void the_manifest_is_json(void)
 	buf_free(&b);
 }
 
-TEST_MAIN(TEST(names_follow_the_vectors), TEST(environment_is_escaped_as_the_reference_does),
-          TEST(registry_header_is_base64url), TEST(option_values_are_checked),
-          TEST(both_sources_meet), TEST(the_manifest_is_json))
+/* The third is what the second would be called by its hash, if that were all of the name. */
+static void no_two_ids_share_an_image(void)
+{
+	static const char *const ids[] = {
+		"abc",
+		"Abc",
+		"id-06d90109c8cce34ec0c776950465421e176f08b831a938b3c6e76cb7bee8790b",
+		"aBc",
+		"a-bc",
+		"a.bc",
+		"a_bc",
+		"a..b",
+		"-a"
+	};
+	char *names[TEST_N(ids)];
+
+	for (size_t i = 0; i < TEST_N(ids); i++) {
+		struct image_ref ref;
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		names[i] = docker_image_tag("workspace", ids[i], "latest");
+		if (CHECK_INT(image_ref_parse(names[i], &ref, &e), 0))
+			image_ref_free(&ref);
+		for (size_t k = 0; k < i; k++)
+			CHECK(strcmp(names[i], names[k]) != 0);
+	}
+	CHECK_STR(names[0], "daytona-workspace-abc:latest");
+	for (size_t i = 0; i < TEST_N(ids); i++)
+		free(names[i]);
+}
+
+TEST_MAIN(TEST(no_two_ids_share_an_image), TEST(names_follow_the_vectors),
+          TEST(environment_is_escaped_as_the_reference_does), TEST(registry_header_is_base64url),
+          TEST(option_values_are_checked), TEST(both_sources_meet), TEST(the_manifest_is_json))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every container of a job has in common for the policy (engine/policy.h), and what goes with it: its volumes. */
 #include "base/mem.h"
+#include "net/tls.h"
 #include "providers/docker/workspace/internal.h"
 
-#include <ctype.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void say(void *arg, const char *text)
 {
@@ -34,7 +35,7 @@ struct admitted *docker_admit_helper(struct docker *k, const char *id, struct sp
 	return a;
 }
 
-static int remove_volume(struct docker *k, const char *name, struct deadline d, struct err *e)
+int docker_remove_volume(struct docker *k, const char *name, struct deadline d, struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
@@ -73,7 +74,7 @@ int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, s
 		char *name = json_dup_or_empty(json_get(m, "Name"));
 
 		if (str_starts(str_of(name), filter))
-			rc = remove_volume(k, name, d, e);
+			rc = docker_remove_volume(k, name, d, e);
 		free(name);
 	}
 	json_doc_free(doc);
@@ -82,20 +83,24 @@ int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, s
 	return rc;
 }
 
+/* What image names take as it is, whatever stands around it. */
+static bool is_plain(const char *id)
+{
+	return id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789")] == '\0';
+}
+
 char *docker_image_tag(const char *kind, const char *id, const char *tag)
 {
+	unsigned char sum[32];
 	struct buf b = { 0 };
-	bool upper = false;
-	uint32_t mark = 2166136261U;
 
-	buf_addf(&b, "daytona-%s-", kind);
-	for (const char *p = id; *p; p++) {
-		upper |= isupper((unsigned char)*p) != 0;
-		mark = (mark ^ (unsigned char)*p) * 16777619U;
-		buf_addc(&b, (char)tolower((unsigned char)*p));
+	if (is_plain(id)) {
+		buf_addf(&b, "daytona-%s-%s", kind, id);
+	} else { /* with a dash that no plain id has: no two ids come to one name */
+		crypto_sha256(id, strlen(id), sum);
+		buf_addf(&b, "daytona-%s-id-", kind);
+		buf_add_hex(&b, sum, sizeof(sum));
 	}
-	if (upper) /* else two ids could come to one name */
-		buf_addf(&b, "-%08x", mark);
 	buf_addf(&b, ":%s", tag);
 	return buf_take(&b);
 }

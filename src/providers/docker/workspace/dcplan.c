@@ -56,6 +56,14 @@ static int plan_base(struct docker *k, const struct devcontainer *dc, const stru
 	return rc;
 }
 
+/* One that was made here is asked of nobody else, whatever the policy for pulls. */
+static int look_at(struct docker *k, const struct dc_plan *p, const char *image, bool made,
+                   struct image *info, struct deadline d, struct err *e)
+{
+	return made ? image_inspect(&k->g, image, info, d, e)
+	            : image_ensure(&k->g, &k->opt, image, p->registries, info, d, e);
+}
+
 int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_plan *p, char **image,
                   bool *made, struct image *info, struct deadline d, struct err *e)
 {
@@ -71,7 +79,7 @@ int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_pla
 		return -1;
 	rc = plan_base(k, dc, p, features ? p->base : p->tag, &base, &base_made, d, e);
 	if (rc == 0 && features) {
-		rc = image_ensure(&k->g, &k->opt, base, p->registries, NULL, d, e);
+		rc = look_at(k, p, base, base_made, NULL, d, e);
 		if (rc == 0)
 			rc = dc_helper_features(k, dc, p, base, d, e);
 		if (base_made) { /* its layers are the other's */
@@ -84,7 +92,7 @@ int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_pla
 		base_made = true;
 	}
 	if (rc == 0)
-		rc = image_ensure(&k->g, &k->opt, base, p->registries, info, d, e);
+		rc = look_at(k, p, base, base_made, info, d, e);
 	if (rc == 0)
 		dc_set_metadata(dc, info->metadata);
 	*image = base;

@@ -30,10 +30,13 @@ struct policy docker_policy(struct docker *k, enum policy_use use, const char *i
                             const struct kv *identity);
 /* For a container of ours that is there for a moment: our mounts and network as they are in s, labels, no healthcheck. */
 struct admitted *docker_admit_helper(struct docker *k, const char *id, struct spec *s);
+/* One that is not there is no error. */
+int docker_remove_volume(struct docker *k, const char *name, struct deadline d, struct err *e);
 /* Removes the volumes that the resource's containers asked for. */
 int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, struct err *e);
 
-/* Name for an image of ours: "daytona-KIND-ID:TAG", lower case as names of images are. Caller frees. */
+/* Name for an image of ours: "daytona-KIND-ID:TAG", with a hash in place of an id that image names do not take as it is; no two
+ * ids have one name. Caller frees. */
 char *docker_image_tag(const char *kind, const char *id, const char *tag);
 
 /* dcplan.c: what image a dev container's container is made of. */
