@@ -22,7 +22,7 @@
 struct context {
 	struct dockerignore ignore;
 	struct tar_tree *tree;
-	struct buf outside;     /* content of such a Dockerfile */
+	struct str outside;     /* content of such a Dockerfile; else nothing */
 	const char *dockerfile; /* in the context */
 	bool buildkit;          /* the classic builder does not know what it says */
 	bool sent_outside;
@@ -52,7 +52,7 @@ static int fill(void *arg, struct buf *b, struct err *e)
 		                                   .type = '0',
 		                                   .mode = 0644,
 		                                   .size = c->outside.n });
-		buf_add_str(b, buf_str(&c->outside));
+		buf_add_str(b, c->outside);
 		tar_pad(b, c->outside.n);
 	}
 	return tar_tree_fill(c->tree, b, e);
@@ -294,15 +294,15 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		rc = err_set(e, ERR_NOT_FOUND, 0, "the repository has no \"%.200s\"",
 		             dir ? b->dockerfile : b->context);
 	if (rc == 0)
+		rc = dc_read(checkout, file, &text, e);
+	if (rc == 0)
 		c.dockerfile = within(file, dir);
 	if (rc == 0 && !c.dockerfile) {
 		c.dockerfile = OUTSIDE_NAME;
-		rc = dc_read(checkout, file, &c.outside, e);
+		c.outside = buf_str(&text);
 	}
 	if (rc == 0)
 		rc = read_ignore(&c, checkout, dir, file, e);
-	if (rc == 0)
-		rc = dc_read(checkout, file, &text, e);
 	if (rc == 0 && dockerfile_needs_buildkit(buf_str(&text))) {
 		c.buildkit = true;
 		pull_bases(k, buf_str(&text), regs, d);
@@ -320,7 +320,6 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		tar_tree_free(c.tree);
 	}
 	dockerignore_free(&c.ignore);
-	buf_free(&c.outside);
 	buf_free(&text);
 	buf_free(&path);
 	free(root);

@@ -52,21 +52,6 @@ static int failed(struct deletion *x, const char *what, struct err *e)
 	return 0;
 }
 
-static int remove_volume(struct deletion *x, const char *name, struct err *e)
-{
-	struct buf path = { 0 };
-	int rc;
-
-	buf_addf(&path, "/volumes/%s?force=1", name);
-	rc = engine_call(&x->k->g, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, x->d, e);
-	buf_free(&path);
-	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = 0;
-	}
-	return rc;
-}
-
 /* The reference kept checkouts below its own directory: …/docker-provider/<id>/<repository>. */
 static int remove_reference_dir(struct deletion *x, const struct container *c, struct err *e)
 {
@@ -120,8 +105,8 @@ static int remove_container(struct deletion *x, struct err *e)
 	if (rc == 0 && remove_reference_dir(x, &c, e) < 0)
 		rc = failed(x, "directory", e);
 volume:
-	if (rc == 0 &&
-	    (remove_volume(x, name, e) < 0 || docker_remove_volumes(k, x->w->ws->id, x->d, e) < 0))
+	if (rc == 0 && (docker_remove_volume(k, name, x->d, e) < 0 ||
+	                docker_remove_volumes(k, x->w->ws->id, x->d, e) < 0))
 		rc = failed(x, "volume", e);
 	container_free(&c);
 	free(name);
