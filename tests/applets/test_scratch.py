@@ -42,6 +42,8 @@ class ScratchTest(common.Case):
     def engine(self):
         """Options that let it use the engine: without any provider it would not be healthy."""
         path = "/var/run/docker.sock"
+        if not os.path.exists(path):
+            self.skipTest(f"the engine has no socket at {path}")
         return ["-v", f"{path}:{path}", "--group-add", str(os.stat(path).st_gid)]
 
     def inspect(self):
