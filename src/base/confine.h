@@ -25,7 +25,9 @@ void confine_keep(const char *path);
 enum confine_calls {
 	CALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap; other ABIs */
 	CALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets */
-	CALLS_TOOL,      /* and other processes, namespaces, mounts, keyrings */
+	CALLS_SANDBOX, /* and namespaces, mounts, keyrings, quotas, clocks, NUMA, all that is newer than this program:
+			* no less than Docker's default profile; a debugger works (Linux 4.8) */
+	CALLS_TOOL, /* and tracing, and the memory of other processes */
 };
 /* False where there is no filter. Needs no_new_privs. Calls fail with EPERM, or as if they were unknown. */
 bool confine_calls(enum confine_calls level);
