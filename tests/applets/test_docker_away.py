@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""serve while the container engine is away: what was not begun waits for it, before and after a crash, and is done once."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from common import PATIENCE, main  # noqa: E402
+from enginecase import IMAGE  # noqa: E402
+from fakeengine import FakeEngine, fake_program  # noqa: E402
+from servecase import ServeCase  # noqa: E402
+
+
+class AwayTest(ServeCase):
+    def setUp(self):
+        super().setUp()
+        self.socket = self.path("engine.sock")
+        self.engine = None
+        self.come()
+        program = fake_program(self.path("program"))
+        self.srv.targets.clear()
+        self.run_by = self.runner(self.srv, **{
+            'provider "docker-provider"__enabled': "true",
+            'provider "docker-provider"__sock_path': self.socket,
+            'provider "docker-provider"__agent_binary': program,
+            'provider "docker-provider"__call_timeout': "2"})
+        self.target = self.srv.add_target(provider="docker-provider")
+        self.workspace = self.srv.add_workspace(self.repo_url, target=self.target, image=IMAGE, user="dev")
+        self.srv.workspaces[self.workspace]["targetId"] = self.target
+
+    def come(self):
+        """The engine is there, with what it had."""
+        before = self.engine
+        self.engine = FakeEngine(self.socket)
+        self.engine.add_image(IMAGE)
+        if before:
+            self.engine.containers, self.engine.execs = before.containers, before.execs
+        self.addCleanup(self.engine.stop)
+
+    def go(self):
+        self.engine.stop()
+        os.unlink(self.socket)
+
+    def held(self, job):
+        """Claimed, and told of as waiting."""
+        self.srv.wait_state(job, ("running", "error", "success"), 20 * PATIENCE)
+        self.run_by.wait_log(f"job held +{job}")
+        self.assertEqual(self.srv.jobs[job]["state"], "running", self.run_by.log())
+
+    def done(self, *jobs):
+        for job in jobs:
+            self.assertEqual(self.srv.wait_final(job, 60 * PATIENCE), ("success", ""), self.run_by.log()[-3000:])
+        self.assertEqual(self.srv.job_faults(), [])
+
+    def test_nothing_begun_waits(self):
+        """Each action, met by the engine's absence first: nobody has looked since it went."""
+        self.run_by.start()
+        self.run_by.wait_log("docker-provider: ok|provider docker-provider")
+        for action in ("create", "stop", "start", "restart", "delete"):
+            with self.subTest(action=action):
+                self.go()
+                first = self.srv.add_job("workspace", action, self.workspace)
+                self.srv.wait_state(first, ("running", "error", "success"), 20 * PATIENCE)
+                self.held(first)
+                second = self.srv.add_job("target", "create", self.target)
+                self.come()
+                self.done(first, second)
+        self.assertEqual(self.engine.containers, {})
+
+    def test_an_engine_that_does_not_answer(self):
+        """A dead socket, one that is taken and never answers."""
+        self.run_by.start()
+        self.run_by.wait_log("provider docker-provider")
+        self.engine.stop()
+        for fault in ("dead", "silent"):
+            with self.subTest(fault=fault):
+                if fault == "silent":
+                    self.come()
+                    self.engine.fault(".", "hang")
+                job = self.srv.add_job("workspace", "create" if fault == "dead" else "stop", self.workspace)
+                self.held(job)
+                if fault == "dead":
+                    os.unlink(self.socket)
+                    self.come()
+                del self.engine.faults[:]
+                self.done(job)
+                self.go()
+
+    def crash(self, action, point):
+        """The runner dies in a job, and the engine is away when the runner comes back."""
+        fault = self.engine.fault(point, "hang")
+        job = self.srv.add_job("workspace", action, self.workspace)
+        self.srv.wait(lambda: fault.hits, 30 * PATIENCE, point)
+        self.run_by.kill()
+        self.go()
+        self.run_by.start()
+        self.run_by.wait_log(f"job {job}: .*looking again")
+        self.assertEqual(self.srv.jobs[job]["state"], "running")
+        return job
+
+    def test_looked_for_after_a_crash(self):
+        self.run_by.start()
+        self.job("create", self.workspace)
+        self.job("stop", self.workspace)
+        started = self.crash("start", "POST .*/start$")
+        for container in self.engine.containers.values():
+            container.status, container.processes = "running", ["/usr/local/bin/daytona agent"]
+        self.come()
+        state, text = self.srv.wait_final(started, 60 * PATIENCE)
+        self.assertEqual((state, "no such socket" in text), ("success", False), text)
+        self.srv.wait_final(self.srv.add_job("workspace", "delete", self.workspace), 60 * PATIENCE)
+        created = self.crash("create", "POST /containers/create")
+        self.come()
+        state, text = self.srv.wait_final(created, 60 * PATIENCE)
+        self.assertEqual(state, "error")
+        self.assertIn("the workspace is not there; delete it and create it again", text)
+        self.assertEqual(self.srv.job_faults(), [])
+
+
+if __name__ == "__main__":
+    main()
