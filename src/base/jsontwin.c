@@ -40,12 +40,8 @@ bool json_twin(struct json obj, bool fold, struct buf *name)
 	bool found = false;
 
 	for (struct json m = json_first(obj); n && json_present(m); m = json_next(m)) {
-		uint32_t h = 2166136261u;
-
 		read_key(m, fold, &one);
-		for (size_t i = 0; i < one.n; i++)
-			h = (h ^ (unsigned char)one.p[i]) * 16777619u;
-		keys[at++] = (struct key){ h, m };
+		keys[at++] = (struct key){ str_hash(buf_str(&one)), m };
 	}
 	qsort(keys, at, sizeof(*keys), by_hash);
 	for (size_t i = 0; i < at && !found; i++) {

@@ -309,8 +309,21 @@ void mask_stream_end(struct mask_stream *m, struct buf *out)
 void mask_tail_add(struct mask_tail *t, struct str s)
 {
 	mask_stream_feed(&t->stream, &t->text, s);
-	if (t->text.n > 4 * t->max) /* white space at the end is not shown */
+	if (t->text.n > 4 * t->max) { /* white space at the end is not shown */
 		buf_drop(&t->text, t->text.n - 2 * t->max);
+		t->dropped = true;
+	}
+}
+
+/* A cut leaves whole lines; of a single one whole characters. */
+static struct str whole_lines(struct str s)
+{
+	const char *line = memchr(s.p, '\n', s.n);
+	size_t skip = line ? (size_t)(line + 1 - s.p) : 0;
+
+	while (!line && skip < s.n && ((unsigned char)s.p[skip] & 0xC0) == 0x80)
+		skip++;
+	return str_trim((struct str){ s.p + skip, s.n - skip });
 }
 
 struct str mask_tail_text(struct mask_tail *t)
@@ -319,7 +332,11 @@ struct str mask_tail_text(struct mask_tail *t)
 
 	mask_stream_end(&t->stream, &t->text);
 	s = str_trim(buf_str(&t->text));
-	return s.n > t->max ? (struct str){ s.p + s.n - t->max, t->max } : s;
+	if (s.n <= t->max)
+		return t->dropped ? whole_lines(s) : s;
+	if (s.p[s.n - t->max - 1] == '\n') /* cut where a line begins */
+		return str_trim((struct str){ s.p + s.n - t->max, t->max });
+	return whole_lines((struct str){ s.p + s.n - t->max, t->max });
 }
 
 void mask_tail_free(struct mask_tail *t)

@@ -29,12 +29,14 @@ void mask_stream_end(struct mask_stream *m, struct buf *out); /* flushes what is
 /* The end of what a program said, for an error text: masked as it comes in, so that the cut leaves no part of a
  * secret. Zero but max is the valid start. */
 struct mask_tail {
-	size_t max; /* bytes that are kept; at most four times as many are held */
+	size_t max;   /* bytes that are kept; at most four times as many are held */
+	bool dropped; /* its beginning is gone */
 	struct mask_stream stream;
 	struct buf text;
 };
 void mask_tail_add(struct mask_tail *t, struct str s);
-/* Without white space at its ends; borrowed until the next call. What is added later may lose its beginning's context. */
+/* Without white space at its ends, and where it was cut from the beginning of a line on, if it has another; borrowed until
+ * the next call. What is added later may lose its beginning's context. */
 struct str mask_tail_text(struct mask_tail *t);
 void mask_tail_free(struct mask_tail *t);
 

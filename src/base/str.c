@@ -217,3 +217,12 @@ int str_utf8_len(const char *p, size_t n)
 	}
 	return want;
 }
+
+uint32_t str_hash(struct str s)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (unsigned char)s.p[i]) * 16777619u;
+	return h;
+}

@@ -91,6 +91,39 @@ static void no_cut_of_a_tail_shows_an_end(void)
 	mask_clear();
 }
 
+/* What a person reads begins with a line, unless the last line alone is too long. */
+static void a_cut_tail_begins_with_a_line(void)
+{
+	static const struct {
+		const char *said, *want;
+	} rows[] = {
+		{ "one\ntwo", "one\ntwo" },
+		{ "the first line\nsecond\nthird\n", "second\nthird" },
+		{ "12345678901234567890\n", "12345678901234567890" },
+		{ "x\n1234567890123456789\n", "1234567890123456789" },
+		{ "x\n12345678901234567890\n", "12345678901234567890" },
+		{ "x123456789012345678901", "23456789012345678901" },
+		{ "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4x",
+		  "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4x" },
+		{ "0000000000000000000000000000000000000000000000000000000000000000000000000000000\n"
+		  "0000000000000000000000000000000000000000000000000000000\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n"
+		  "                                \nend\n",
+		  "end" },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct mask_tail t = { .max = 20 };
+		struct str s;
+
+		TEST_ROW(i);
+		for (const char *p = rows[i].said; *p; p++)
+			mask_tail_add(&t, (struct str){ p, 1 });
+		s = mask_tail_text(&t);
+		CHECK(str_eq(s, rows[i].want));
+		mask_tail_free(&t);
+	}
+}
+
 /* A program says some text, a secret and much more, in pieces of every size. */
 static void no_cut_of_a_head_shows_a_beginning(void)
 {
@@ -121,4 +154,5 @@ static void no_cut_of_a_head_shows_a_beginning(void)
 }
 
 TEST_MAIN(TEST(every_number_of_secrets_is_masked), TEST(no_cut_of_an_error_shows_a_head),
-          TEST(no_cut_of_a_tail_shows_an_end), TEST(no_cut_of_a_head_shows_a_beginning))
+          TEST(no_cut_of_a_tail_shows_an_end), TEST(a_cut_tail_begins_with_a_line),
+          TEST(no_cut_of_a_head_shows_a_beginning))

@@ -70,10 +70,8 @@ static bool take_field(struct str *s, struct field *f)
 /* Whether it was not there yet. */
 static bool note(struct buildtrace *t, struct str digest)
 {
-	uint32_t hash = 2166136261U;
+	uint32_t hash = str_hash(digest);
 
-	for (size_t i = 0; i < digest.n; i++)
-		hash = (hash ^ (unsigned char)digest.p[i]) * 16777619U;
 	for (size_t i = 0; i < t->n && i < BUILDTRACE_STEPS; i++)
 		if (t->seen[i] == hash)
 			return false;
