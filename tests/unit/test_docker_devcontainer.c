@@ -311,6 +311,60 @@ static void ways_to_the_host_are_refused(void)
 	}
 }
 
+/* Each list that is taken over: so many members and one more, in the file and in an image's label. */
+static void lists_have_a_limit(void)
+{
+	static const struct {
+		const char *before, *member, *after;
+		bool free; /* nothing takes it over */
+	} rows[] = {
+		{ "{\"mounts\":[", "\"type=tmpfs,target=/t\"", "]}", false },
+		{ "{\"containerEnv\":{", "\"A%d\":\"1\"", "}}", false },
+		{ "{\"remoteEnv\":{", "\"A%d\":\"1\"", "}}", false },
+		{ "{\"runArgs\":[", "\"--init\"", "]}", false },
+		{ "{\"capAdd\":[", "\"KILL\"", "]}", false },
+		{ "{\"features\":{", "\"./f%d\":{}", "}}", false },
+		{ "{\"forwardPorts\":[", "%d", "]}", false },
+		{ "{\"postCreateCommand\":[", "\"true\"", "]}", false },
+		{ "{\"build\":{\"args\":{", "\"A%d\":\"1\"", "}}}", false },
+		{ "{\"build\":{\"cacheFrom\":[", "\"a\"", "]}}", false },
+		{ "{\"settings\":{", "\"A%d\":\"1\"", "}}", true },
+	};
+
+	for (size_t i = 0; i < 2 * TEST_N(rows); i++) {
+		int n = DC_LIST_MAX + (int)(i % 2);
+		bool taken = i % 2 == 0 || rows[i / 2].free;
+		struct buf text = { 0 }, label = { 0 };
+		struct devcontainer dc = { 0 }, image = parse("{}");
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		buf_adds(&text, rows[i / 2].before);
+		for (int m = 0; m < n; m++) {
+			char number[12];
+			const char *part = rows[i / 2].member, *at = strstr(part, "%d");
+
+			snprintf(number, sizeof(number), "%d", m);
+			if (m)
+				buf_addc(&text, ',');
+			buf_add(&text, part, at ? (size_t)(at - part) : strlen(part));
+			buf_adds(&text, at ? number : "");
+			buf_adds(&text, at ? at + 2 : "");
+		}
+		buf_adds(&text, rows[i / 2].after);
+		CHECK_INT(dc_parse(&dc, buf_str(&text), "f", "/host/app", "app", "id1", &e),
+		          taken ? 0 : -1);
+		CHECK_INT(e.kind, taken ? ERR_NONE : ERR_LIMIT);
+		buf_addf(&label, "[{\"init\":true},%s]", buf_cstr(&text));
+		dc_set_metadata(&image, buf_cstr(&label));
+		CHECK_INT(image.n_layers, taken ? 3 : 2);
+		dc_free(&image);
+		dc_free(&dc);
+		buf_free(&label);
+		buf_free(&text);
+	}
+}
+
 static void users_are_chosen_in_order(void)
 {
 	struct devcontainer dc = parse("{\"containerUser\":\"c\"}");
@@ -460,7 +514,7 @@ TEST_MAIN(TEST(variables_are_expanded), TEST(build_paths_stay_in_the_repository)
           TEST(safe_settings_are_taken), TEST(ways_to_the_host_are_refused),
           TEST(build_settings_are_read), TEST(buildkit_is_asked_for_only_what_is_its_own),
           TEST(no_setting_is_dropped_without_a_word),
-          TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(users_are_chosen_in_order),
-          TEST(foreign_keys_are_named), TEST(commands_have_two_plain_forms),
-          TEST(results_of_the_cli_are_found), TEST(accounts_are_read),
-          TEST(accounts_are_renumbered), TEST(states_are_mapped))
+          TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(lists_have_a_limit),
+          TEST(users_are_chosen_in_order), TEST(foreign_keys_are_named),
+          TEST(commands_have_two_plain_forms), TEST(results_of_the_cli_are_found),
+          TEST(accounts_are_read), TEST(accounts_are_renumbered), TEST(states_are_mapped))

@@ -96,6 +96,39 @@ char *dc_detect(const char *checkout, const char *given, struct err *e)
 	return NULL;
 }
 
+/* Editors have long lists; nothing here takes them over. */
+static bool is_for_tools(const char *key)
+{
+	return strcmp(key, "settings") == 0 || strcmp(key, "extensions") == 0 ||
+	       strcmp(key, "customizations") == 0;
+}
+
+/* Lists are taken over member by member, so none may be long: e names the one that is. */
+static bool lists_are_short(struct json v, struct err *e)
+{
+	struct buf key = { 0 };
+	bool ok = true;
+
+	for (struct json m = json_first(v); ok && json_present(m); m = json_next(m)) {
+		if (json_len(m) <= DC_LIST_MAX)
+			continue;
+		buf_reset(&key);
+		json_key(m, &key);
+		ok = is_for_tools(buf_cstr(&key));
+		if (!ok)
+			err_set(e, ERR_LIMIT, 0, "\"%.100s\" has %zu members, %d are allowed",
+			        buf_cstr(&key), json_len(m), DC_LIST_MAX);
+	}
+	buf_free(&key);
+	return ok;
+}
+
+/* "build" has lists of its own. */
+static bool is_bounded(struct json layer, struct err *e)
+{
+	return lists_are_short(layer, e) && lists_are_short(json_get(layer, "build"), e);
+}
+
 int dc_parse(struct devcontainer *dc, struct str text, const char *path, const char *host_dir,
              const char *name, const char *id, struct err *e)
 {
@@ -114,6 +147,10 @@ int dc_parse(struct devcontainer *dc, struct str text, const char *path, const c
 	if (!json_is_object(dc->root)) {
 		dc_free(dc);
 		return err_set(e, ERR_PARSE, 0, "%s: is no JSON object", path);
+	}
+	if (!is_bounded(dc->root, e)) {
+		dc_free(dc);
+		return err_wrap(e, "%s", path);
 	}
 	dc->layers[dc->n_layers++] = dc->root;
 	buf_addf(&folder, "/workspaces/%s", name);
@@ -169,11 +206,12 @@ void dc_set_metadata(struct devcontainer *dc, const char *label)
 	dc->metadata = label && *label ? json_parse(str_of(label), DC_FILE_MAX, &ignored) : NULL;
 	dc->n_layers = 0;
 	root = json_root(dc->metadata);
-	if (json_is_object(root))
+	if (json_is_object(root) && is_bounded(root, &ignored))
 		dc->layers[dc->n_layers++] = root;
 	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
 	     m = json_next(m))
-		if (json_is_object(m) && dc->n_layers < DC_LAYERS_MAX - 1)
+		if (json_is_object(m) && dc->n_layers < DC_LAYERS_MAX - 1 &&
+		    is_bounded(m, &ignored))
 			dc->layers[dc->n_layers++] = m;
 	dc->layers[dc->n_layers++] = dc->root;
 }

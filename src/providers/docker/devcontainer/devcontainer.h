@@ -14,6 +14,7 @@
 
 #define DC_FILE_MAX (1u << 20)
 #define DC_LAYERS_MAX 64
+#define DC_LIST_MAX 500 /* members of one setting; a repository may have an engine make no more */
 
 struct devcontainer {
 	struct json_doc *doc;
