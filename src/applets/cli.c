@@ -102,6 +102,27 @@ int cli_look(const char *applet, struct config *c, const char *dir, const struct
 	return rc;
 }
 
+int cli_take_key(struct kv *values, bool now, struct err *e)
+{
+	const char *file = kv_get(values, "server.key_file");
+	struct buf key = { 0 };
+	int rc;
+
+	if (!file)
+		return 0;
+	if (kv_get(values, "server.key"))
+		return err_set(e, ERR_USAGE, 0, "give either --api-key or --api-key-file");
+	if (!now && strcmp(file, "-") != 0)
+		return 0;
+	rc = config_read_secret(file, &key, e);
+	if (rc == 0) {
+		kv_set(values, "server.key", buf_cstr(&key));
+		(void)kv_del(values, "server.key_file");
+	}
+	buf_wipe(&key);
+	return rc < 0 ? err_wrap(e, "--api-key-file") : 0;
+}
+
 void cli_absolute_paths(struct kv *values)
 {
 	char *cwd = getcwd(NULL, 0);

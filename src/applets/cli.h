@@ -30,6 +30,9 @@ const struct opt *cli_opts(struct cli_flags *f, const struct opt *own, bool secr
 /* After opts_parse: what was given, as "section.name" → value. */
 void cli_given(const struct cli_flags *f, struct kv *out);
 
+/* The key that --api-key-file names, in place of that name: now (to be saved, not to be read again), or only where it comes
+ * from standard input. ERR_USAGE beside --api-key. */
+int cli_take_key(struct kv *values, bool now, struct err *e);
 /* Paths among the values become absolute: `serve` runs elsewhere. */
 void cli_absolute_paths(struct kv *values);
 
@@ -60,7 +63,8 @@ struct cli_admin {
 		OPT_STR(0, "api-url", "URL", &(a)->url, "URL of the Server's API"), \
 		OPT_SECRET(0, "api-key", "KEY", &(a)->key, \
 	                   "API key; better by file or environment"), \
-		OPT_STR(0, "api-key-file", "FILE", &(a)->key_file, "read the API key from FILE"), \
+		OPT_STR(0, "api-key-file", "FILE", &(a)->key_file, \
+	                "read the API key from FILE, - is standard input"), \
 		OPT_STR(0, "ca-file", "FILE", &(a)->ca_file, "CA certificates to trust"), \
 		OPT_FLAG(0, "insecure", &(a)->insecure, "do not verify the certificate"), \
 		OPT_FLAG(0, "allow-http", &(a)->allow_http, \

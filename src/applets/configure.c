@@ -31,12 +31,10 @@ static const char usage[] =
 	"\nSettings also come from DAYTONA_RUNNER_<SECTION>_<KEY>; see daytona-runner config.";
 
 #define CHECK_MS 40000
-#define FD_SECRET_MAX 4096
 
 struct configure {
 	struct cli_flags flags;
-	const char *config_dir, *key_from_file, *import, *providers, *client_id, *providers_dir;
-	int64_t key_fd;
+	const char *config_dir, *import, *providers, *client_id, *providers_dir;
 	bool no_check, ask, disable_telemetry, telemetry;
 	bool asks_all; /* there is a person who can answer again */
 	unsigned rounds;
@@ -46,54 +44,11 @@ struct configure {
 	struct kv changes;
 };
 
-static int read_key_fd(int fd, struct buf *key, struct err *e)
-{
-	char chunk[512];
-	struct buf raw = { 0 };
-	struct str rest, line = { 0 };
-	ssize_t n;
-
-	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 || raw.n > FD_SECRET_MAX)
-			break;
-		buf_add(&raw, chunk, (size_t)n);
-		if (memchr(chunk, '\n', (size_t)n))
-			break;
-	}
-	mem_wipe(chunk, sizeof(chunk));
-	if (n < 0)
-		err_sys(e, errno, "read the API key from descriptor %d", fd);
-	rest = buf_str(&raw);
-	str_next(&rest, '\n', &line);
-	line = str_trim(line);
-	buf_add_str(key, line);
-	buf_wipe(&raw);
-	if (n >= 0 && key->n == 0)
-		return err_set(e, ERR_USAGE, 0, "descriptor %d gave no API key", fd);
-	return n < 0 ? -1 : 0;
-}
-
 /* What the command line says, as changes for the file. */
 static int given_changes(struct configure *o, struct err *e)
 {
-	struct buf key = { 0 };
-	int ways = !!o->key_from_file + (o->key_fd >= 0) + !!kv_get(&o->changes, "server.key") +
-	           !!kv_get(&o->changes, "server.key_file");
-	int rc = 0;
+	int rc = cli_take_key(&o->changes, true, e);
 
-	if (ways > 1)
-		return err_set(
-			e, ERR_USAGE, 0,
-			"give one of --api-key, --api-key-file, --api-key-fd and --key-file");
-	if (o->key_from_file)
-		rc = config_read_secret(o->key_from_file, &key, e);
-	else if (o->key_fd >= 0)
-		rc = read_key_fd((int)o->key_fd, &key, e);
-	if (rc == 0 && key.n)
-		kv_set(&o->changes, "server.key", buf_cstr(&key));
-	buf_wipe(&key);
 	if (rc == 0 && o->providers)
 		rc = setup_select_providers(o->providers, &o->changes, e);
 	return rc;
@@ -322,10 +277,6 @@ static int configure_run(int argc, char **argv)
 	struct err e = { 0 };
 	const struct opt own[] = {
 		OPT_GROUP("Options"),
-		OPT_STR(0, "api-key-file", "FILE", &o->key_from_file,
-		        "read the API key from FILE now"),
-		OPT_INT(0, "api-key-fd", "N", &o->key_fd, 0, 65535,
-		        "read the API key from descriptor N"),
 		OPT_STR(0, "providers", "LIST", &o->providers,
 		        "providers to enable, separated by commas; others are disabled"),
 		OPT_STR(0, "import", "FILE", &o->import,
@@ -345,7 +296,6 @@ static int configure_run(int argc, char **argv)
 		argc = line.n;
 		argv = line.words;
 	}
-	o->key_fd = -1;
 	if (rc == 0) {
 		o->n_words = opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc,
 		                        argv, 0, -1);

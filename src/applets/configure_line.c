@@ -92,7 +92,9 @@ static int add_line(struct configure_line *l, struct str s, struct err *e)
 	    (add_copy(l, "--api-key", e) < 0 || add_copy(l, buf_cstr(&key), e) < 0))
 		rc = -1;
 	while (rc == 0 && (is = next_word(&s, &w)) == WORD) {
-		if (key.n && str_eq(buf_str(&w), "--api-key-fd"))
+		/* The pipe's end; an earlier build named it by number. */
+		if (key.n &&
+		    (str_eq(buf_str(&w), "--api-key-file") || str_eq(buf_str(&w), "--api-key-fd")))
 			(void)next_word(&s, &w);
 		else
 			rc = add_copy(l, buf_cstr(&w), e);

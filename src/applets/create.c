@@ -222,7 +222,7 @@ static void add_line(struct buf *b, const struct create *c, const struct runner_
 	buf_add_shell(b, str_of(r->api_key));
 	buf_adds(b, " | daytona-runner configure --api-url ");
 	buf_add_shell(b, str_of(c->url));
-	buf_adds(b, " --api-key-fd 0");
+	buf_adds(b, " --api-key-file -");
 	add_identity(b, c, r);
 	add_needed(b, c); /* the reference has no such options */
 }

@@ -338,7 +338,7 @@ int life_restart(const struct config *c, const struct kv *flags, int64_t start_m
 	return rc;
 }
 
-int life_applet(const char *name, const char *usage, life_fn *go, int argc, char **argv)
+static int run(const char *name, const char *usage, life_fn *go, int argc, char **argv)
 {
 	struct cli_flags *f = mem_alloc(sizeof(*f));
 	struct config c = { 0 };
@@ -366,3 +366,29 @@ int life_applet(const char *name, const char *usage, life_fn *go, int argc, char
 	kv_free(&flags);
 	return rc < 0 ? applet_fail(name, &e) : out_flush();
 }
+
+static int start_run(int argc, char **argv)
+{
+	static const char usage[] =
+		"start [OPTION...]\n"
+		"Starts the runner in the background and waits until the Server calls it responsive. A runner that "
+		"runs already is fine.";
+
+	return run("start", usage, life_start, argc, argv);
+}
+
+static int restart_run(int argc, char **argv)
+{
+	static const char usage[] =
+		"restart [OPTION...]\n"
+		"Stops the runner if it runs, even one that does not answer, and starts it with the current settings.";
+
+	return run("restart", usage, life_restart, argc, argv);
+}
+
+const struct applet start_applet = { .name = "start",
+	                             .summary = "run the runner in the background",
+	                             .run = start_run };
+const struct applet restart_applet = { .name = "restart",
+	                               .summary = "restart the runner",
+	                               .run = restart_run };

@@ -22,8 +22,6 @@ int life_stop(const struct config *c, int64_t drain_ms, struct err *e);
 /* Both, whatever state it is in: what cannot start afterwards is not stopped, and what a service manager
  * started is left to that. */
 life_fn life_restart;
-/* The applet that reads the settings and calls one of these two; returns its exit status. */
-int life_applet(const char *name, const char *usage, life_fn *go, int argc, char **argv);
 /* The path under which our own program can be run as daytona-runner. Borrowed; NULL with e when
  * it is only known as one of its links. */
 const char *life_program(struct err *e);

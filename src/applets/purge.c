@@ -9,6 +9,7 @@
 #include "applets/applets.h"
 #include "base/mem.h"
 #include "base/out.h"
+#include "base/spell.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,6 +190,21 @@ static bool names_own(const struct purge *p, const char *operand)
 	return !operand || (id && strcmp(operand, id) == 0) || (name && strcmp(operand, name) == 0);
 }
 
+/* A name that is nearly another's was mistyped; any other may be of a runner that an earlier run has removed. */
+static int none_of_that_name(const struct purge *p, const char *operand, struct err *e)
+{
+	struct spell s = { .word = str_of(operand) };
+	char hint[96];
+
+	for (size_t i = 0; i < p->n; i++)
+		(void)spell_try(&s, p->list[i].name);
+	if (s.near)
+		return err_set(e, ERR_NOT_FOUND, 0, "the Server has no runner \"%s\"%s", operand,
+		               spell_hint(&s, "", hint));
+	printf("The Server has no runner \"%s\" (any more): nothing to do.\n", operand);
+	return 0;
+}
+
 /* The runner could not be found, or nobody was there to ask. */
 static int not_picked(struct purge *p, const char *operand, struct err *e)
 {
@@ -202,10 +218,8 @@ static int not_picked(struct purge *p, const char *operand, struct err *e)
 		return finish_here(p, "No runner is configured here.", e);
 	if (own_key && !names_own(p, operand))
 		return -1; /* it may not show others */
-	if (e->kind == ERR_NOT_FOUND && !names_own(p, operand)) {
-		printf("The Server has no runner \"%s\" (any more): nothing to do.\n", operand);
-		return 0;
-	}
+	if (e->kind == ERR_NOT_FOUND && !names_own(p, operand))
+		return none_of_that_name(p, operand, e);
 	if (e->kind == ERR_NOT_FOUND)
 		return finish_here(p, "The Server does not have it (any more).", e);
 	if (own_key && api_verdict(e) == API_KEY && names_own(p, operand))

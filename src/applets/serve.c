@@ -74,12 +74,11 @@ static int serve_run(int argc, char **argv)
 	struct config c = { 0 };
 	struct kv flags = { 0 };
 	struct err e = { 0 };
-	const char *config_dir = NULL, *key_file = NULL;
+	const char *config_dir = NULL;
 	int64_t ready_fd = -1;
 	const struct opt own[] = {
 		OPT_GROUP("Options"),
 		CLI_CONFIG_DIR(&config_dir),
-		OPT_STR(0, "api-key-file", "FILE", &key_file, "the same as --key-file"),
 		OPT_INT(0, "ready-fd", "N", &ready_fd, 3, 1 << 20,
 		        "write a line to descriptor N when the Server has us"),
 		OPT_END,
@@ -90,10 +89,10 @@ static int serve_run(int argc, char **argv)
 	supervisor_hold_signals();
 	cli_given(f, &flags);
 	free(f);
-	if (key_file)
-		kv_set(&flags, "server.key_file", key_file);
+	rc = cli_take_key(&flags, false, &e);
 	cli_absolute_paths(&flags);
-	rc = config_load(&c, config_dir, &flags, &e);
+	if (rc == 0)
+		rc = config_load(&c, config_dir, &flags, &e);
 	if (rc == 0) {
 		struct serve_options o = { .config_dir = config_dir,
 			                   .flags = &flags,

@@ -103,7 +103,7 @@ char *config_default_dir(struct err *e);
 char *config_default_state_dir(const char *config_dir, struct err *e);
 /* The reference runner's config.json (protocol 7.1) as changes for config_save. */
 int config_import(const char *json_path, struct kv *changes, struct err *e);
-/* First line of a secret's file, without white space at its ends. Refused: other users may write
+/* First line of a secret's file ("-": of standard input), without white space at its ends. Refused: other users may write
  * or read it (unless it lies on a read-only mount, as orchestrators give secrets), too long,
  * empty. Appends. */
 int config_read_secret(const char *path, struct buf *out, struct err *e);

@@ -184,15 +184,39 @@ int config_check_private(const char *path, struct err *e)
 	               path, (unsigned)(st.st_mode & 07777), path);
 }
 
+/* Whoever writes it need not close it. */
+static int read_line_of_input(struct buf *raw, struct err *e)
+{
+	char chunk[512];
+	ssize_t n;
+
+	while ((n = read(0, chunk, sizeof(chunk))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "read the secret from standard input");
+		if (buf_add_max(raw, chunk, (size_t)n, SECRET_MAX, e) < 0)
+			return err_wrap(e, "standard input");
+		if (memchr(chunk, '\n', (size_t)n))
+			break;
+	}
+	mem_wipe(chunk, sizeof(chunk));
+	buf_cut(raw, (size_t)(strcspn(buf_cstr(raw), "\n")));
+	return 0;
+}
+
 int config_read_secret(const char *path, struct buf *out, struct err *e)
 {
+	bool input = strcmp(path, "-") == 0;
 	struct buf raw = { 0 };
 	struct str line;
 	int rc = -1;
 
-	if (config_check_private(path, e) < 0)
+	if (!input && config_check_private(path, e) < 0)
 		return -1;
-	if (file_read(path, SECRET_MAX, &raw, e) == 0) {
+	if (input)
+		path = "standard input";
+	if ((input ? read_line_of_input(&raw, e) : file_read(path, SECRET_MAX, &raw, e)) == 0) {
 		line = buf_str(&raw);
 		if (str_starts(line, "\xEF\xBB\xBF")) /* some editors' mark of UTF-8 */
 			line = (struct str){ line.p + 3, line.n - 3 };

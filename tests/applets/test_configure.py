@@ -169,7 +169,8 @@ class Configure(LifeCase):
             reference = [text.partition("instead: ")[2] for text in said.splitlines() if "instead: " in text][0]
             for words, given in (([line], None), (["-"], said), (["-"], line), ([reference], None),
                                  (["daytona-runner " + line.partition("daytona-runner ")[2].replace(
-                                     "--api-key-fd 0", "--api-key " + key)], None)):
+                                     "--api-key-file -", "--api-key " + key)], None),
+                                 ([line.replace("--api-key-file -", "--api-key-fd 0")], None)):
                 with self.subTest(name=name, words=words):
                     self.applet("configure", *words, "--port", str(4000 + n), "--providers", "native-provider",
                                 env=self.env(admin=False), stdin=self.input(given))
@@ -215,7 +216,7 @@ class Configure(LifeCase):
         self.assertEqual(config["server"]["key"], made["apiKey"])
         self.assertEqual(config["runner"]["port"], 0)
 
-    def test_key_by_file_and_descriptor(self):
+    def test_key_by_file_and_pipe(self):
         made = self.create("edge")
         base = ["--api-url", made["apiUrl"], "--id", made["id"], "--name", "edge", "--port", "0",
                 "--providers", "native-provider"]
@@ -225,16 +226,16 @@ class Configure(LifeCase):
         self.assertIn("key = " + made["apiKey"] + "\n", self.ini_text())
         os.unlink(self.ini)
         for data in (made["apiKey"], made["apiKey"] + "\nmore"):
-            r, w = os.pipe()
-            os.write(w, data.encode())
-            os.close(w)
-            self.applet("configure", *base, "--api-key-fd", str(r), env=self.env(admin=False), pass_fds=[r])
+            r, w = os.pipe()  # that stays open
+            os.write(w, data.encode() + b"\n")
+            self.applet("configure", *base, "--api-key-file", "-", env=self.env(admin=False), stdin=r)
             os.close(r)
+            os.close(w)
             self.assertIn("key = " + made["apiKey"] + "\n", self.ini_text())
-        self.applet("configure", "--key-file", "key", env=self.env(admin=False), cwd=self.tmp)
+        self.applet("configure", env=self.env(admin=False, DAYTONA_RUNNER_SERVER_KEY_FILE=self.path("key")))
         self.assertIn("key_file = " + self.path("key"), self.ini_text())
         self.assertNotIn(made["apiKey"], self.ini_text())
-        self.applet("configure", "--api-key", "x", "--api-key-fd", "0", env=self.env(admin=False), rc=2)
+        self.applet("configure", "--api-key", "x", "--api-key-file", "-", env=self.env(admin=False), rc=2)
         os.chmod(self.path("key"), 0o604)
         result = self.applet("serve", env=self.env(admin=False), rc=78)
         self.assertIn("mode 0604", result.stderr)
@@ -640,7 +641,7 @@ class Top(LifeCase):
         out = subprocess.run(["bash"], input=script, text=True, env=self.env(), stdout=subprocess.PIPE, check=True)
         first, second, third, *values = out.stdout.split("\n--\n")
         self.assertEqual(set(first.split()), {"config", "configure"})
-        self.assertEqual(set(second.split()), {"--api-url", "--api-key", "--api-key-file", "--api-key-fd"})
+        self.assertEqual(set(second.split()), {"--api-url", "--api-key", "--api-key-file"})
         self.assertEqual(third.split(), ["enable"])
         self.assertEqual([v.split() for v in values], [["--quiet"], ["json", "yaml"], ["warn"], ["docker-provider"]])
 
@@ -664,7 +665,7 @@ class Top(LifeCase):
                 t = Terminal(self, [shutil.which("zsh"), "-f", "-i"], env)
                 t.send(f"unsetopt beep; {path}autoload -U compinit; compinit -u -D; {load}; PS1=read''y\n")
                 t.expect("ready")
-                for typed, found in (("conf", "config +configure"), ("configure --api-", "--api-key-fd +--api-key-file"),
+                for typed, found in (("conf", "config +configure"), ("configure --api-", "--api-key +--api-key-file"),
                                      ("provider en", "enable"), ("service uni", "uninstall"), ("help purg", "purge ")):
                     t.send(f"daytona-runner {typed}\t\t")
                     t.expect(found)
@@ -677,7 +678,7 @@ class Top(LifeCase):
             self.skipTest("no fish")
         env = self.program_in_path()
         script = "daytona-runner --completion fish | source\n"
-        wanted = (("conf", {"config", "configure"}), ("configure --api-key-f", {"--api-key-file", "--api-key-fd"}),
+        wanted = (("conf", {"config", "configure"}), ("configure --api-key-f", {"--api-key-file"}),
                   ("start -", {"-C"}), ("provider en", {"enable"}), ("service uni", {"uninstall"}),
                   ("help purg", {"purge"}), ("status --format ", {"json", "yaml"}), ("completion z", {"zsh"}))
         for typed, _ in wanted:

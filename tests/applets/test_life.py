@@ -159,7 +159,7 @@ class Life(LifeCase):
             file.write(good.replace("key =", "# key ="))
         self.assertIn("API key", self.on_host("serve", rc=78).stderr)
         # A key that is not there yet may come.
-        self.on_host("serve", "--key-file", self.path("no-such"), rc=1)
+        self.on_host("serve", "--api-key-file", self.path("no-such"), rc=1)
 
     def test_unknown_variables_are_named(self):
         self.configured()
@@ -504,6 +504,13 @@ class Purge(LifeCase):
         self.applet("purge", "-y", "other")
         self.assertTrue(common.alive(pid))
         self.assertEqual(self.ini_text(), before)
+
+    def test_a_name_that_is_nearly_anothers_is_a_mistake(self):
+        self.create("builder-west")
+        result = self.applet("purge", "-y", "bilder-west", rc=1)
+        self.assertIn("did you mean builder-west?", result.stderr)
+        self.assertIn("nothing to do", self.applet("purge", "-y", "long-gone").stdout)
+        self.assertEqual([r["name"] for r in self.listed()], ["builder-west"])
 
     def test_a_script_means_the_runner_of_this_host(self):
         self.create("other")

@@ -87,8 +87,8 @@ class LifeCase(common.Case):
         """The arguments of configure in that line, with the key as one of them."""
         words = shlex.split(line)
         self.assertEqual(words[:2] + words[3:5], ["printf", "%s\\n", "|", "daytona-runner"])
-        at = words.index("--api-key-fd")
-        self.assertEqual(words[at + 1], "0")
+        at = words.index("--api-key-file")
+        self.assertEqual(words[at + 1], "-")
         return words[5:at] + ["--api-key", words[2]] + words[at + 2:]
 
     def ini_text(self):
