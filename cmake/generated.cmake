@@ -65,3 +65,12 @@ list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/share/)
 add_custom_command(OUTPUT ${out}/scripts.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}
 	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating scripts.c" VERBATIM)
+
+# The Server's page.
+set(script ${CMAKE_SOURCE_DIR}/cmake/gen-page)
+set(texts page.html page.css page.js)
+list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/share/page/)
+add_custom_command(OUTPUT ${out}/page.c
+	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/page.c ${texts}
+	DEPENDS ${script} ${packer} ${texts} COMMENT "Generating page.c" VERBATIM)
+set(DR_GENERATED_server ${out}/page.c)

@@ -290,6 +290,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 		.done = o->access_log ? access_done : NULL,
 		.arg = &s,
 		.max_body = JSON_BODY_MAX,
+		.ws_protocol = SRV_WS_PROTOCOL,
 		.silent_ms = SILENT_MS,
 		.unknown_idle_ms = UNKNOWN_IDLE_MS,
 		.ws_queue_max = 2u << 20,

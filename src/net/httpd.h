@@ -63,13 +63,15 @@ struct httpd_settings {
 	/* Called at the end of each request; a WebSocket's is that of the connection. May be NULL. */
 	void (*done)(void *arg, const struct httpd_req *r, const struct httpd_done *d);
 	void *arg;
-	const char *fields; /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
-	size_t max_conns;   /* [128] beyond: idle ones make room, else new ones wait unaccepted */
-	size_t max_unknown; /* [max_conns] of these, nobody of whom has been vouched for */
-	size_t max_ws;      /* [max_conns] WebSockets; beyond: 503 */
-	size_t max_files;   /* [max_conns] files under way; beyond: 503 */
-	size_t max_body;    /* [1 MiB] bytes; larger: 413 */
-	size_t max_held;    /* [32 MiB] bytes of requests not yet whole, all peers together */
+	const char *
+		ws_protocol; /* that a WebSocket gets when it offers it, or NULL (RFC 6455 4.2.2) */
+	const char *fields;  /* sent with each answer of a handler: "Name: value\r\n"…, or NULL */
+	size_t max_conns;    /* [128] beyond: idle ones make room, else new ones wait unaccepted */
+	size_t max_unknown;  /* [max_conns] of these, nobody of whom has been vouched for */
+	size_t max_ws;       /* [max_conns] WebSockets; beyond: 503 */
+	size_t max_files;    /* [max_conns] files under way; beyond: 503 */
+	size_t max_body;     /* [1 MiB] bytes; larger: 413 */
+	size_t max_held;     /* [32 MiB] bytes of requests not yet whole, all peers together */
 	size_t max_held_unknown; /* [4 MiB] the same, of the unknown */
 	int64_t head_ms;         /* [10 s] for a whole head, TLS handshake included */
 	int64_t body_ms;         /* [60 s] for a whole body */

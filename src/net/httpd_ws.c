@@ -52,8 +52,12 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 	ws_accept_value(key, accept);
 	buf_addf(&c->out,
 	         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-	         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+	         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
 	         accept);
+	if (c->h->s.ws_protocol &&
+	    list_has(http_head_get(h, "Sec-WebSocket-Protocol"), c->h->s.ws_protocol))
+		buf_addf(&c->out, "Sec-WebSocket-Protocol: %s\r\n", c->h->s.ws_protocol);
+	buf_adds(&c->out, "\r\n");
 	c->ws = ws;
 	c->reader.require_mask = c->reader.check_text = true;
 	c->state = H_WS;

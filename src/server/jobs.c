@@ -444,15 +444,34 @@ static void list_states(struct call *c, struct buf *b, const struct wanted *w)
 	}
 }
 
-static void list_jobs(struct call *c, struct buf *b, const struct wanted *w)
+/* b NULL: none is shown. Returns how many there are; the first skip of them are left out. */
+static size_t list_jobs(struct call *c, struct buf *b, const struct wanted *w, size_t skip)
 {
 	bool one = w->resource_id.n > 0;
 	const struct rec *j = one ? first_of(c->s, buf_cstr(&w->resource_id))
 	                          : store_first(&c->s->store, K_JOB);
+	size_t n = 0;
 
 	for (; j; j = one ? next_of(c->s, j) : store_next(j))
-		if (is_wanted(c, j, w))
+		if (is_wanted(c, j, w) && n++ >= skip && b)
 			view_job(b, j);
+	return n;
+}
+
+/* ?limit=N, which the reference does not have: the newest ones. What is no number is no limit. */
+static void list_newest(struct call *c, struct buf *b, const struct wanted *w)
+{
+	struct buf limit = { 0 };
+	int64_t max = 0;
+	size_t n, skip = 0;
+
+	call_query(c, "limit", &limit);
+	if (limit.n && str_to_i64(buf_str(&limit), 1, INT32_MAX, &max)) {
+		n = list_jobs(c, NULL, w, 0);
+		skip = n > (size_t)max ? n - (size_t)max : 0;
+	}
+	list_jobs(c, b, w, skip);
+	buf_free(&limit);
 }
 
 void h_job_list(struct call *c)
@@ -468,7 +487,7 @@ void h_job_list(struct call *c)
 	if (!w.resource_id.n && w.states.n && w.states.n <= STATES_MAX)
 		list_states(c, &b, &w);
 	else
-		list_jobs(c, &b, &w);
+		list_newest(c, &b, &w);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 	buf_free(&w.resource_id);

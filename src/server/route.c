@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "server/audit.h"
+#include "server/page.h"
 
 #define SEGMENTS_MAX 8
 /* Nothing that needs no key takes a body; some clients send one all the same. */
@@ -40,6 +41,8 @@ static const struct route {
 	const char *path;
 	void (*fn)(struct call *c);
 } routes[] = {
+	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/", h_page },
+	{ "POST", EVERYBODY, NOTHING, REF_ANYBODY, "/", h_page_tables },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/health", h_health },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/healthz", h_healthz },
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/readyz", h_readyz },
@@ -202,31 +205,6 @@ static const struct route *find(struct str method, const struct path *p,
 	return NULL;
 }
 
-static void add_html(struct buf *b, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		switch (s.p[i]) {
-		case '&':
-			buf_adds(b, "&amp;");
-			break;
-		case '<':
-			buf_adds(b, "&lt;");
-			break;
-		case '>':
-			buf_adds(b, "&gt;");
-			break;
-		case '"':
-			buf_adds(b, "&#34;");
-			break;
-		case '\'':
-			buf_adds(b, "&#39;");
-			break;
-		default:
-			buf_addc(b, s.p[i]);
-		}
-	}
-}
-
 /* To the path without its last slash, when that is a route. */
 static bool redirect(struct call *c, struct path *p)
 {
@@ -246,7 +224,7 @@ static bool redirect(struct call *c, struct path *p)
 	buf_addf(&fields, "Location: %s\r\n", buf_cstr(&to));
 	if (get) {
 		buf_adds(&body, "<a href=\"");
-		add_html(&body, buf_str(&to));
+		html_add(&body, buf_str(&to));
 		buf_adds(&body, "\">Moved Permanently</a>.\n\n");
 	}
 	httpd_respond(r, get ? 301 : 307, get ? "text/html; charset=utf-8" : NULL,
@@ -277,6 +255,37 @@ static enum key_type type_of(const struct rec *key)
 	                                        : KEY_NONE;
 }
 
+void call_take_key(struct call *c, struct str key)
+{
+	c->key = key_find(c->s, key);
+	if (!c->key)
+		return;
+	c->key_type = type_of(c->key);
+	httpd_vouch(c->r);
+	if (c->s->opt.access_log) {
+		struct buf who = { 0 };
+
+		audit_who(&who, c->key);
+		httpd_name(c->r, buf_str(&who));
+		buf_free(&who);
+	}
+}
+
+/* Of a WebSocket that a browser opens: it can name protocols, but no other header. */
+static struct str offered_key(const struct http_head *head)
+{
+	static const char mark[] = SRV_WS_PROTOCOL ".key.";
+	struct str list = http_head_get(head, "Sec-WebSocket-Protocol"), piece;
+
+	while (head->upgrade && str_next(&list, ',', &piece)) {
+		piece = str_trim(piece);
+		if (str_starts(piece, mark))
+			return (struct str){ piece.p + sizeof(mark) - 1,
+				             piece.n - (sizeof(mark) - 1) };
+	}
+	return (struct str){ NULL, 0 };
+}
+
 /* Two Authorization headers are none: who is in front of us may have looked at the other. */
 static void authenticate(struct call *c)
 {
@@ -289,20 +298,10 @@ static void authenticate(struct call *c)
 			return;
 		h = c->r->head->headers[i].value;
 	}
-	if (!h.p || !str_starts(h, "Bearer "))
-		return;
-	c->key = key_find(c->s, (struct str){ h.p + 7, h.n - 7 });
-	if (!c->key)
-		return;
-	c->key_type = type_of(c->key);
-	httpd_vouch(c->r);
-	if (c->s->opt.access_log) {
-		struct buf who = { 0 };
-
-		audit_who(&who, c->key);
-		httpd_name(c->r, buf_str(&who));
-		buf_free(&who);
-	}
+	if (!h.p)
+		call_take_key(c, offered_key(c->r->head));
+	else if (str_starts(h, "Bearer "))
+		call_take_key(c, (struct str){ h.p + 7, h.n - 7 });
 }
 
 static bool reference_allows(const struct call *c, const struct route *r)
@@ -318,6 +317,16 @@ static bool reference_allows(const struct call *c, const struct route *r)
 		return c->key_type == KEY_WORKSPACE || c->key_type == KEY_TARGET;
 	}
 	return false;
+}
+
+bool call_may(const struct call *c, const char *method, const char *path)
+{
+	struct str params[PARAMS_MAX];
+	struct path p;
+	const struct route *r = cut(str_of(path), &p) ? find(str_of(method), &p, params) : NULL;
+
+	return r && (r->who == EVERYBODY || (r->who & 1u << c->key_type && c->key) ||
+	             (c->s->opt.reference_keys && reference_allows(c, r)));
 }
 
 /* False: the answer has been sent. */

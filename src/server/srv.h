@@ -75,7 +75,14 @@ bool call_force(struct call *c, bool *force);
 /* Address for links: --public-url, else as the client reached us; "" if neither will do. */
 void call_base_url(struct call *c, struct buf *out);
 
-/* route.c: what httpd calls. */
+/* What a WebSocket of a browser asks to speak; its key is the protocol of that name with ".key." and the key. */
+#define SRV_WS_PROTOCOL "daytona"
+
+/* route.c: whose call it is, by the text of a key that came another way than as a header; unknown: nobody's. */
+void call_take_key(struct call *c, struct str key);
+/* Does the table of routes admit this kind of key? With its own things only, unless it is a client's. */
+bool call_may(const struct call *c, const char *method, const char *path);
+/* What httpd calls. */
 void srv_request(void *arg, struct httpd_req *r);
 void srv_admit(void *arg, struct httpd_req *r);
 
@@ -215,7 +222,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(build_create) X(build_get) X(build_delete) X(build_delete_all) X(build_successful) \
 	X(template_list) X(template_set) X(template_get) X(template_delete) X(template_default) \
 	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_one) \
-	X(samples) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
+	X(samples) X(page) X(page_tables) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
 	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
 	X(log_target_write) X(log_build_write)
 /* clang-format on */

@@ -16,6 +16,8 @@ KEYS = ("none", "client", "runner", "target", "workspace")
 # Statuses: no key | client | runner: own, another's | target: own, another's | workspace: own, another's.
 # 401 and 403 are refusals; anything else was admitted, and is what the handler says of this request.
 TABLE = """
+GET    /                                      200 200  200 200  200 200  200 200
+POST   /                                      401 200  200 200  401 401  401 401
 GET    /health                                200 200  200 200  200 200  200 200
 GET    /healthz                               200 200  200 200  200 200  200 200
 GET    /readyz                                200 200  200 200  200 200  200 200
