@@ -18,9 +18,9 @@ struct applet {
 
 /* clang-format off */
 #define APPLET_LIST(X) \
-	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) \
-	X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(askpass) X(pause) X(help) X(version) X(completion) X(call) X(image)
+	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(cancel) \
+	X(pause) X(resume) X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
+	X(askpass) X(container_init) X(help) X(version) X(completion) X(call) X(image)
 /* clang-format on */
 
 #define EXIT_CONFIG 78 /* of `serve`: EX_CONFIG of sysexits.h, named in the service texts */

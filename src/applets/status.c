@@ -4,6 +4,7 @@
 #include "applets/cli.h"
 #include "base/jsonw.h"
 #include "base/out.h"
+#include "host/control.h"
 #include "host/daemon.h"
 
 #include <stdio.h>
@@ -13,6 +14,8 @@ static const char usage[] =
 	"status [-q] [-f json|yaml]\n"
 	"Says whether the runner runs and whether the Server accepts it. The exit status is 0 only if both "
 	"are so and a provider can be used: -q makes it a health check.";
+
+#define LIVE_MS 2000
 
 struct view {
 	struct config c;
@@ -27,6 +30,11 @@ static bool server_ok(const struct view *v)
 static bool is_healthy(const struct view *v)
 {
 	return v->s.running && server_ok(v) && snapshot_has_provider(&v->s);
+}
+
+static bool is_paused(const struct view *v)
+{
+	return v->s.fresh && json_is_object(snapshot_get(&v->s, "paused"));
 }
 
 static int64_t number(const struct view *v, const char *key)
@@ -108,6 +116,8 @@ static const char *next_step(const struct view *v)
 		return "daytona-runner create, and configure with its line";
 	if (!server_ok(v))
 		return "daytona-runner check";
+	if (is_paused(v))
+		return "daytona-runner resume";
 	if (!snapshot_has_provider(&v->s))
 		return "daytona-runner provider check";
 	if (json_is_string(snapshot_get(&v->s, "port_error")))
@@ -144,6 +154,35 @@ static void print_port(const struct view *v)
 	putchar('\n');
 }
 
+static void print_pause(const struct view *v)
+{
+	struct json pause = snapshot_get(&v->s, "paused");
+	char stamp[TIME_TEXT_SIZE], *note = json_dup_or_empty(json_get(pause, "note"));
+	int64_t until = 0;
+
+	json_i64(json_get(pause, "until_ms"), 0, INT64_MAX, &until);
+	time_rfc3339(until, false, false, stamp);
+	printf("Paused:         until %s%s", until ? stamp : "daytona-runner resume",
+	       *note ? ": " : "");
+	cli_put(note);
+	putchar('\n');
+	free(note);
+}
+
+/* What the process itself says now; its last written word stands in for one that does not answer. */
+static void ask_live(struct view *v)
+{
+	struct json_doc *doc = NULL;
+	struct err ignored = { 0 };
+
+	if (v->s.running && control_call(v->c.state_dir, "GET", "/status", NULL, &doc,
+	                                 deadline_in_ms(LIVE_MS), &ignored) == 0) {
+		json_doc_free(v->s.doc);
+		v->s.doc = doc;
+		v->s.fresh = true;
+	}
+}
+
 static void print_state(const struct view *v)
 {
 	struct json root = v->s.doc ? json_root(v->s.doc) : (struct json){ 0 };
@@ -159,6 +198,8 @@ static void print_state(const struct view *v)
 		put_text(json_get(root, "last_error"));
 		putchar('\n');
 	}
+	if (is_paused(v))
+		print_pause(v);
 	printf("Running jobs:   %lld\n", (long long)number(v, "running_jobs"));
 	print_jobs(json_get(root, "jobs"));
 	print_port(v);
@@ -173,6 +214,7 @@ static void print_text(const struct view *v)
 	puts(!v->s.running                   ? "Not running"
 	     : !server_ok(v)                 ? "Running, but the Server does not have it"
 	     : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
+	     : is_paused(v)                  ? "Running, but paused: no jobs are taken"
 	                                     : "Running");
 	if (v->c.id)
 		printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id);
@@ -229,6 +271,7 @@ static void print_structured(enum cli_format f, const struct view *v)
 		jw_kstr(&b, "last_heartbeat",
 		        json_bool(json_get(root, "server_ok"), false) ? stamp : NULL);
 		add_raw(&b, root, "last_error");
+		add_raw(&b, root, "paused");
 		jw_kbool(&b, "draining", json_bool(json_get(root, "draining"), false));
 		jw_kint(&b, "running_jobs", number(v, "running_jobs"));
 		add_raw(&b, root, "jobs");
@@ -264,6 +307,8 @@ static int status_run(int argc, char **argv)
 	           : cli_look("status", &v.c, config_dir, &flags, &e);
 	if (rc == 0)
 		rc = daemon_look(&v.s, v.c.state_dir, &e);
+	if (rc == 0)
+		ask_live(&v);
 	if (rc == 0 && !quiet && f == CLI_TEXT)
 		print_text(&v);
 	else if (rc == 0 && !quiet)

@@ -146,3 +146,13 @@ char *paths_providers(const char *state_dir)
 {
 	return path_join(state_dir, "providers.json");
 }
+
+char *paths_control(const char *state_dir)
+{
+	return path_join(state_dir, PATHS_CONTROL);
+}
+
+char *paths_paused(const char *state_dir)
+{
+	return path_join(state_dir, "paused.json");
+}

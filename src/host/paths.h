@@ -3,6 +3,8 @@
  * Where things are below state_dir (mode 0700, marker file ".daytona-runner" in it):
  *   lock                      flock; text: pid, start time, boot id of the holder
  *   status.json               snapshot that `status` reads, rewritten on change
+ *   control                   Unix socket for the operator's commands (control.h)
+ *   paused.json               there while the runner is paused (runner/pause.h)
  *   journal, journal.bad-N    claims and results
  *   providers.json            enabled/disabled and version, set by provider jobs
  *   logs/{runners,workspaces,targets,builds}/<id>/log
@@ -27,5 +29,8 @@ char *paths_journal(const char *state_dir);
 char *paths_refused(const char *state_dir); /* results that the Server would not have */
 char *paths_status(const char *state_dir);
 char *paths_providers(const char *state_dir);
+#define PATHS_CONTROL "control"
+char *paths_control(const char *state_dir);
+char *paths_paused(const char *state_dir);
 
 #endif

@@ -97,6 +97,8 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 {
 	struct hconn *c = mem_alloc(sizeof(*c));
 	int on = 1, idle_s = 60, interval_s = 15, count = 4;
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t cred_n = sizeof(cred);
 
 	if (l->tcp) {
 		/* A peer that vanished without a word must not hold a long poll for ever. */
@@ -105,7 +107,11 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) {
+		cred = (struct ucred){ .uid = (uid_t)-1 };
 	}
+	c->pid = cred.pid;
+	c->uid = cred.uid;
 	c->h = h;
 	memcpy(&c->from, who, who->sa_family == AF_UNIX ? sizeof(c->from.sa) : sizeof(c->from));
 	c->file_fd = -1;

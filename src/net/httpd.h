@@ -118,6 +118,8 @@ void httpd_vouch(struct httpd_req *r);
 void httpd_name(struct httpd_req *r, struct str who);
 /* From where: "127.0.0.1:4242", "unix". */
 void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT]);
+/* Which process (0: of an outer name space) of which user connected to a Unix socket. False where that is not known. */
+bool httpd_peer(const struct httpd_req *r, pid_t *pid, uid_t *uid);
 
 /* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
  * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */

@@ -101,6 +101,15 @@ void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT])
 		net_addr_text(&c->from, out);
 }
 
+bool httpd_peer(const struct httpd_req *r, pid_t *pid, uid_t *uid)
+{
+	const struct hconn *c = (const struct hconn *)(const void *)r;
+
+	*pid = c->pid;
+	*uid = c->uid;
+	return c->uid != (uid_t)-1;
+}
+
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,
                      uint64_t length)
 {

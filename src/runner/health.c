@@ -15,6 +15,7 @@
 #include "host/paths.h"
 #include "net/httpd.h"
 #include "runner/channel.h"
+#include "runner/pause.h"
 #include "runner/provset.h"
 #include "runner/tasks.h"
 
@@ -209,7 +210,7 @@ int64_t health_last_poll_ms(const struct sup *s)
 
 static bool is_ready(const struct sup *s)
 {
-	return s->phase == PHASE_RUN && s->health->ok &&
+	return s->phase == PHASE_RUN && !pause_is_on(s) && s->health->ok &&
 	       clock_mono_ms() - s->health->last_ok_ms < RESPONSIVE_MS && channels_poll_well(s) &&
 	       provset_any(s);
 }
@@ -223,6 +224,7 @@ static void metrics(const struct sup *s, struct metrics *m)
 
 	metrics_one(m, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
 	metrics_one(m, "ready", "gauge", "1 if jobs are taken", is_ready(s));
+	metrics_one(m, "paused", "gauge", "1 while the operator has paused it", pause_is_on(s));
 	metrics_one(m, "heartbeats_total", "counter", "accepted heartbeats",
 	            (int64_t)h->heartbeats);
 	metrics_one(m, "polls_total", "counter", "answered polls", (int64_t)h->polls);
@@ -262,7 +264,9 @@ static void on_request(void *arg, struct httpd_req *r)
 		              channels_poll_well(s) ? STR_LIT("ok\n") : STR_LIT("degraded\n"));
 	else if (str_eq(r->path, "/readyz"))
 		httpd_respond(r, is_ready(s) ? 200 : 503, "text/plain; charset=utf-8", NULL,
-		              is_ready(s) ? STR_LIT("ready\n") : STR_LIT("not ready\n"));
+		              is_ready(s)      ? STR_LIT("ready\n")
+		              : pause_is_on(s) ? STR_LIT("paused\n")
+		                               : STR_LIT("not ready\n"));
 	else if (str_eq(r->path, "/metrics")) {
 		metrics(s, &m);
 		httpd_respond(r, 200, METRICS_TYPE, NULL, buf_str(&m.b));
@@ -323,7 +327,7 @@ void health_poll(struct sup *s, struct pollset *ps)
 		httpd_poll(s->health->httpd, ps);
 }
 
-static void status_json(const struct sup *s, struct buf *b)
+void health_status(const struct sup *s, struct buf *b)
 {
 	jw_obj(b);
 	jw_kint(b, "pid", getpid());
@@ -332,6 +336,8 @@ static void status_json(const struct sup *s, struct buf *b)
 	jw_kstr(b, "id", s->c->id);
 	jw_kstr(b, "name", s->c->name);
 	jw_kbool(b, "draining", s->phase != PHASE_RUN);
+	jw_key(b, "paused");
+	pause_status(s, b);
 	jw_kbool(b, "server_ok", s->health->ok);
 	jw_kbool(b, "server_answers", s->health->ok || s->health->answers);
 	jw_kbool(b, "key_refused", s->health->key_refused);
@@ -358,7 +364,7 @@ static void write_status(struct sup *s)
 	s->health->dirty = false;
 	if (!s->state_ok)
 		goto out;
-	status_json(s, &b);
+	health_status(s, &b);
 	buf_addc(&b, '\n');
 	buf_addf(&tmp, "%s.tmp", path);
 	fd = open(buf_cstr(&tmp), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -396,7 +402,7 @@ void health_dump(struct sup *s)
 {
 	struct buf b = { 0 };
 
-	status_json(s, &b);
+	health_status(s, &b);
 	log_info("status %s", buf_cstr(&b));
 	buf_free(&b);
 }

@@ -11,7 +11,8 @@ void health_free(struct sup *s);
 void health_listen(struct sup *s); /* on the configured port; again after it changed */
 void health_poll(struct sup *s, struct pollset *ps);
 void health_step(struct sup *s);
-void health_dump(struct sup *s);    /* SIGUSR1 */
+void health_dump(struct sup *s);                           /* SIGUSR1 */
+void health_status(const struct sup *s, struct buf *json); /* all that is known */
 void health_changed(struct sup *s); /* the status file is written again, soon */
 
 /* What came of requests. Failures are told in the log: a new one within 5 s, the same one once a minute. */

@@ -6,6 +6,7 @@
  *   tasks.h       jobs from claim to report        health.h   how the Server stands; listener, status file
  *   provset.h     providers: enabled, usable       runlog.h   the runner's own log
  *   child.h       forked work with a result        journal.h  what survives a crash
+ *   control.h     the operator's commands          pause.h    … and his pause
  */
 #ifndef RUNNER_SUP_H
 #define RUNNER_SUP_H
@@ -36,6 +37,9 @@ struct sup {
 	struct provset *provs;
 	struct health *health;
 	struct runlog *runlog;
+	struct pause *pause;
+	struct httpd *control; /* control.h's; NULL: none */
+	int control_dir;
 	int ready_fd;
 	char ready_said[256];
 };

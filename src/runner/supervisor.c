@@ -9,7 +9,9 @@
 #include "base/spawn.h"
 #include "host/paths.h"
 #include "runner/channel.h"
+#include "runner/control.h"
 #include "runner/health.h"
+#include "runner/pause.h"
 #include "runner/provset.h"
 #include "runner/runlog.h"
 #include "runner/sdnotify.h"
@@ -330,6 +332,8 @@ static void loop(struct sup *s)
 		channels_step(s);
 		runlog_step(s);
 		health_step(s);
+		control_step(s);
+		pause_step(s);
 		check_ready(s);
 		/* Nothing that waits for this unit, least of all the boot, is to wait for the Server for long. */
 		if (notified ? health_is_ok(s) != told
@@ -358,6 +362,8 @@ static void loop(struct sup *s)
 		channels_poll(s, &ps);
 		runlog_poll(s, &ps);
 		health_poll(s, &ps);
+		control_poll(s, &ps);
+		pause_poll(s, &ps);
 		if (pollset_wait(&ps, &why) <
 		    0) { /* no memory in the kernel: better later than never */
 			log_error("%s", why.msg);
@@ -408,9 +414,11 @@ static int open_state(struct sup *s, struct err *e)
 
 static void close_all(struct sup *s)
 {
+	control_close(s);
 	runlog_close(s, 500);
 	channels_free(s);
 	tasks_free(s);
+	pause_free(s);
 	provset_free(s);
 	health_free(s);
 	journal_close(s->journal);
@@ -452,6 +460,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	else if (open_signals(s, e) == 0 && open_state(s, e) == 0 &&
 	         server_link_open(s->link, c, e) == 0) {
 		health_new(s);
+		pause_load(s);
 		tasks_open(s);
 		channels_open(s);
 		runlog_open(s);
@@ -463,6 +472,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		provset_load(s);
 		tasks_replay(s);
 		health_listen(s);
+		control_open(s);
 		loop(s);
 		rc = 0;
 		log_info("runner stopped");

@@ -196,7 +196,7 @@ static bool is_next(const struct sup *s, const struct task *t, enum task_request
 	if (what == TASK_RESULT)
 		return t->stage == TASK_REPORT;
 	return t->stage == TASK_CLAIM && (t->tries > 0) == (what == TASK_REPEATED_CLAIM) &&
-	       (t->tries < CLAIM_TRIES_HELD || tasks_room(s) > 0);
+	       (t->tries < CLAIM_TRIES_HELD || tasks_places(s) > 0);
 }
 
 struct task *tasks_next(struct sup *s, enum task_request what)
@@ -217,8 +217,9 @@ struct deadline tasks_next_due(const struct sup *s)
 
 	for (const struct task *t = s->tasks->first; t; t = t->next) {
 		/* One that has to wait for room is due when there is some. */
-		if (t->stage == TASK_REPORT || (t->stage == TASK_CLAIM && t->tries > 0 &&
-		                                (t->tries < CLAIM_TRIES_HELD || tasks_room(s) > 0)))
+		if (t->stage == TASK_REPORT ||
+		    (t->stage == TASK_CLAIM && t->tries > 0 &&
+		     (t->tries < CLAIM_TRIES_HELD || tasks_places(s) > 0)))
 			d = deadline_min(d, t->next_try);
 	}
 	return d;

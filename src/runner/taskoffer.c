@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "runner/pause.h"
 #include "runner/provset.h"
 
 #include <string.h>
@@ -70,7 +71,7 @@ static bool left_to_others(struct sup *s)
 	return !deadline_passed(ts->take_builds);
 }
 
-static void claim(struct sup *s, struct task *t)
+void task_claim(struct sup *s, struct task *t)
 {
 	struct err e = { 0 };
 
@@ -89,18 +90,20 @@ static void ask(struct sup *s, struct task *t)
 
 	task_move(s, t, TASK_EV_ASK);
 	if (taskwork_ask(s, &t->child, &t->job, &e) < 0)
-		claim(s, t);
+		task_claim(s, t);
 }
 
 void task_asked(struct sup *s, struct task *t, struct str out)
 {
-	if (s->phase != PHASE_RUN) {
+	if (t->canceled) {
+		task_claim(s, t);
+	} else if (s->phase != PHASE_RUN || pause_is_on(s)) {
 		task_move(s, t, TASK_EV_DROP);
 	} else if (out.n && out.p[0] == 'W') {
 		t->text = mem_dupn(out.p + 1, out.n - 1);
 		log_info("job %s stays pending until provider %s can be used", t->job.id, t->text);
 	} else {
-		claim(s, t);
+		task_claim(s, t);
 	}
 }
 
@@ -137,6 +140,6 @@ bool tasks_offer(struct sup *s, struct job *j)
 	    t->job.action != ACT_FORCE_DELETE && provset_unmet(s, NULL))
 		ask(s, t);
 	else
-		claim(s, t);
+		task_claim(s, t);
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "runner/channel.h"
 #include "runner/health.h"
+#include "runner/pause.h"
 #include "runner/provset.h"
 
 #include <assert.h>
@@ -63,6 +64,7 @@ static void drop(struct sup *s, struct task *t)
 	s->tasks->counts.known--;
 	job_free(&t->job);
 	free(t->text);
+	free(t->canceled);
 	child_free(&t->child);
 	free(t);
 }
@@ -99,7 +101,7 @@ static bool is_active(const struct task *t)
 	       (t->stage == TASK_CLAIM && t->tries < CLAIM_TRIES_HELD);
 }
 
-size_t tasks_room(const struct sup *s)
+size_t tasks_places(const struct sup *s)
 {
 	size_t active = 0;
 	size_t max = s->c->max_jobs > 0 ? (size_t)s->c->max_jobs : SIZE_MAX;
@@ -107,6 +109,11 @@ size_t tasks_room(const struct sup *s)
 	for (const struct task *t = s->tasks->first; t; t = t->next)
 		active += is_active(t);
 	return active < max ? max - active : 0;
+}
+
+size_t tasks_room(const struct sup *s)
+{
+	return pause_is_on(s) ? 0 : tasks_places(s);
 }
 
 /* ---- results ---- */
@@ -154,6 +161,10 @@ void task_begin(struct sup *s, struct task *t)
 	t->ambiguous = false;
 	if (s->phase == PHASE_STOP || s->phase == PHASE_FLUSH) {
 		task_fail(s, t, NOT_BEGUN);
+		return;
+	}
+	if (t->canceled) {
+		task_fail_canceled(s, t);
 		return;
 	}
 	t->fresh = false;
@@ -262,7 +273,9 @@ static void describe_end(const struct sup *s, const struct task *t, int status, 
 	struct str said = { out.n ? out.p + 1 : "", out.n ? out.n - 1 : 0 };
 	bool more = false;
 
-	if (t->child.overdue) {
+	if (t->canceled) {
+		task_canceled_text(t, text);
+	} else if (t->child.overdue) {
 		buf_addf(text, "the job did not end within job_timeout (%lld s) and was stopped",
 		         (long long)(s->c->job_timeout_ms / 1000));
 		more = true;
@@ -287,7 +300,7 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 	if (out.n && out.p[0] == 'S') {
 		set_result(s, t, JOB_SUCCESS, (struct str){ 0 });
 	} else if (out.n && out.p[0] == 'N' && s->phase == PHASE_RUN && !t->child.overdue &&
-	           !deadline_passed(t->give_up)) {
+	           !t->canceled && !deadline_passed(t->give_up)) {
 		hold(s, t, (struct str){ out.p + 1, out.n - 1 });
 	} else {
 		describe_end(s, t, status, out, &text);
@@ -367,11 +380,21 @@ void tasks_settle_claims(struct sup *s)
 {
 	for (struct task *t = s->tasks->first, *next; t; t = next) {
 		next = t->next;
-		if (t->stage == TASK_CLAIM && t->ambiguous) {
+		if (t->stage == TASK_CLAIM && t->ambiguous)
 			task_fail(s, t, NOT_BEGUN);
-		} else if (t->stage == TASK_CLAIM) {
-			task_log(t, "not ours", "the runner stops; the job stays pending");
+	}
+	tasks_drop_unclaimed(s);
+}
+
+void tasks_drop_unclaimed(struct sup *s)
+{
+	for (struct task *t = s->tasks->first, *next; t; t = next) {
+		next = t->next;
+		if (t->stage == TASK_CLAIM && !t->ambiguous) {
+			task_log(t, "not ours", "the runner takes no jobs; the job stays pending");
 			task_forget(s, t, true);
+		} else if (t->stage == TASK_ASK && !t->child.id.pid) {
+			task_move(s, t, TASK_EV_DROP);
 		}
 	}
 }

@@ -23,8 +23,8 @@ bool tasks_offer(struct sup *s, struct job *j);
 void tasks_restore(struct sup *s, struct job *j, const struct journal_entry *en);
 void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but maybe not known here */
 bool tasks_knows(struct sup *s, const char *job_id);
-size_t tasks_room(const struct sup *s);
-void tasks_replay(struct sup *s); /* recover.c: all that the journal has */
+size_t tasks_room(const struct sup *s); /* for more jobs; none while paused */
+void tasks_replay(struct sup *s);       /* recover.c: all that the journal has */
 
 /* ---- requests to the Server, for channel.c ---- */
 
@@ -53,6 +53,18 @@ enum task_outcome {
 /* t may be gone after it. */
 enum task_outcome tasks_answered(struct sup *s, struct task *t, const struct task_answer *a);
 void tasks_hurry(struct sup *s); /* the last reports: no more waiting after failures */
+
+/* ---- the operator ---- */
+
+enum tasks_cancel { CANCEL_UNKNOWN, CANCEL_OVER, CANCEL_DONE };
+
+/* Ends a job as an error "canceled by …": at once where nothing of it works, else its process is told to end, and
+ * killed 10 s later. What it has done by then may still be a success. A crash before it has ended forgets it. */
+enum tasks_cancel tasks_cancel(struct sup *s, const char *job_id, const char *by);
+/* Its stage and, when it is over, what came of it, as a JSON object; false: it is not known. */
+bool tasks_job(struct sup *s, const char *job_id, struct buf *json);
+void tasks_drop_unclaimed(
+	struct sup *s); /* what the Server was not asked for yet stays pending there */
 
 /* ---- the loop ---- */
 

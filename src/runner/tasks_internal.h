@@ -27,6 +27,7 @@ struct task {
 	struct child child;
 	enum job_state result;
 	char *text; /* of an error; of one that waits to be claimed: the provider it waits for */
+	char *canceled; /* by whom; NULL: it is not */
 	struct task *next;
 };
 
@@ -54,6 +55,15 @@ void task_begin(struct sup *s, struct task *t); /* the Server says that it is ou
 void task_fail(struct sup *s, struct task *t, const char *text);
 /* Not to be reported: somebody else's, or settled. synced: a power cut must not bring it back. */
 void task_forget(struct sup *s, struct task *t, bool synced);
+
+void task_claim(struct sup *s,
+                struct task *t); /* taskoffer.c: it is to be claimed; in the journal first */
+size_t tasks_places(const struct sup *s); /* as tasks_room, but of jobs that may be ours already */
+
+/* ---- taskcancel.c ---- */
+
+void task_fail_canceled(struct sup *s, struct task *t);
+void task_canceled_text(const struct task *t, struct buf *text);
 
 void task_asked(struct sup *s, struct task *t,
                 struct str out); /* taskoffer.c: its process has ended */

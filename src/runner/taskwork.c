@@ -31,11 +31,10 @@ static void add_result(struct buf *out, char kind, struct str text)
 static struct jobs_env work_env(struct sup *s, const volatile int *stop)
 {
 	const struct config *c = s->c;
-	char *const made[] = {
-		paths_lock(c->state_dir),    paths_journal(c->state_dir),
-		paths_status(c->state_dir),  paths_providers(c->state_dir),
-		paths_refused(c->state_dir), path_join(c->state_dir, "logs/runners")
-	};
+	char *const made[] = { paths_lock(c->state_dir),    paths_journal(c->state_dir),
+		               paths_status(c->state_dir),  paths_providers(c->state_dir),
+		               paths_refused(c->state_dir), path_join(c->state_dir, "logs/runners"),
+		               paths_control(c->state_dir), paths_paused(c->state_dir) };
 
 	confine_hide(c->file, HIDE_FROM_JOB);
 	confine_hide(c->key_file, HIDE_FROM_JOB);

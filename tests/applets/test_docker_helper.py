@@ -68,7 +68,7 @@ class Helper(SshCase):
         self.assertEqual((name, image["RootFS"]["Layers"]), ("daytona-runner/helper:" + layer, ["sha256:" + layer]))
         self.assertEqual(body["Image"], image["Id"])
         self.assertEqual(host["Mounts"], [{"Type": "bind", "Source": self.dir, "Target": "/work"}])
-        self.assertEqual(body["Entrypoint"], ["/.daytona/daytona-runner", "pause", "--empty", "/work"])
+        self.assertEqual(body["Entrypoint"], ["/.daytona/daytona-runner", "container-init", "--empty", "/work"])
         self.assertEqual((body["User"], body["WorkingDir"], body["Env"]), ("0:0", "/", []))
         self.assertEqual(body["Healthcheck"], {"Test": ["NONE"]})
         wanted = {"NetworkMode": "none", "ReadonlyRootfs": True, "AutoRemove": True, "Privileged": False,

@@ -76,7 +76,7 @@ class IdentityCase(drivecase.DriveCase, dockercase.DockerCase):
             return json.load(file)
 
 
-ENTRY = 'ENTRYPOINT ["/daytona-runner","pause"]'
+ENTRY = 'ENTRYPOINT ["/daytona-runner","container-init"]'
 
 
 class Labels(IdentityCase):
@@ -137,7 +137,7 @@ class Labels(IdentityCase):
     def reference_container(self, workspace, image):
         docker("create", "--name", f"{TARGET}-{workspace}", "--label", f"daytona.target.id={TARGET}",
                "--label", f"daytona.workspace.id={workspace}", "--label", "daytona.workspace.repository.url=x",
-               "--network", "host", "--entrypoint", "/daytona-runner", image, "pause")
+               "--network", "host", "--entrypoint", "/daytona-runner", image, "container-init")
         return self.containers(workspace)[0]
 
     def test_takeover_of_the_reference(self):
@@ -200,7 +200,7 @@ class Siblings(IdentityCase):
         run = ["--entrypoint", "/daytona-runner"]
 
         def start(name, *args, image=self.image):
-            docker("run", "-d", "--name", name, "--network", "none", *run, *args, image, "pause")
+            docker("run", "-d", "--name", name, "--network", "none", *run, *args, image, "container-init")
             self.made.append(("rm", name))
             return docker("inspect", "-f", "{{.Id}}", name)
         start(f"{TARGET}-{victim}", *labels("/a"), *mine)

@@ -143,7 +143,7 @@ class Policy(devcase.DevCase):
         mine = {key: value for key, value in config["Labels"].items() if key.startswith("daytona.") and value}
         self.assertEqual(mine.get(label), self.id)
         self.assertNotIn("victim", mine.values())
-        self.assertEqual(config["Entrypoint"], ["/.daytona/daytona-runner", "pause"])
+        self.assertEqual(config["Entrypoint"], ["/.daytona/daytona-runner", "container-init"])
         if label == "daytona.build.id":
             self.assertEqual(config["Healthcheck"]["Test"], ["NONE"])
             self.assertNotIn("Health", container["State"])

@@ -119,9 +119,9 @@ class Removal(IdentityCase):
         os.makedirs(victim)
         with open(os.path.join(victim, "file"), "w", encoding="ascii") as file:
             file.write("theirs")
-        health = f'HEALTHCHECK --interval=1s CMD ["{PROGRAM}","pause","--empty","/remove/victim"]'
+        health = f'HEALTHCHECK --interval=1s CMD ["{PROGRAM}","container-init","--empty","/remove/victim"]'
         image = self.labelled_image("evil", {"daytona.runner.helper": "victim", "daytona.runner.id": "x"}, health,
-                                    'ENTRYPOINT ["/daytona-runner","pause"]', "ENV LD_PRELOAD=/x", "VOLUME /work")
+                                    'ENTRYPOINT ["/daytona-runner","container-init"]', "ENV LD_PRELOAD=/x", "VOLUME /work")
         workspace, document = self.remote("evil", image)
         self.drive(document, "create").ok(self)
         mine = self.held(workspace)
@@ -138,7 +138,7 @@ class Removal(IdentityCase):
 
     def test_image_that_only_has_the_name(self):
         """Another image under the name of ours is not run, whatever it holds and says."""
-        evil = self.labelled_image("posing", {"a": "b"}, 'ENTRYPOINT ["/daytona-runner","pause"]')
+        evil = self.labelled_image("posing", {"a": "b"}, 'ENTRYPOINT ["/daytona-runner","container-init"]')
         bodies, outputs = [], []
         for name in ("first", "second"):
             workspace, document = self.remote(name, self.image)

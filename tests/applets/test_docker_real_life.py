@@ -73,7 +73,7 @@ class Life(dockercase.LifeCase):
         docker("create", "--name", f"{target}-{workspace}", "--label", f"daytona.target.id={target}",
                "--label", f"daytona.workspace.id={workspace}", "--label", "daytona.workspace.repository.url=x",
                "--network", "host", "-v", f"{checkout}:{dockercase.HOMES}/dev/app", "--stop-timeout", "1",
-               "--entrypoint", "/daytona-runner", self.image, "pause")
+               "--entrypoint", "/daytona-runner", self.image, "container-init")
         container = self.containers(workspace)[0]
         self.job("start", workspace)
         self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))

@@ -243,8 +243,8 @@ class Life(LifeCase):
         self.assertIn("cannot be used yet", self.on_host("configure", "--max-jobs", "3", env=env).stdout)
         self.on_host("configure", "--providers", "docker-provider", env=env, rc=1)
 
-    def test_pause_is_not_for_people(self):
-        self.assertIn("started by the runner", self.on_host("pause", rc=2).stderr)
+    def test_container_init_is_not_for_people(self):
+        self.assertIn("started by the runner", self.on_host("container-init", rc=2).stderr)
 
     def test_pids_that_are_not_ours(self):
         self.configured()

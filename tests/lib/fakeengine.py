@@ -52,7 +52,7 @@ class Container:
         self.engine, self.name, self.body = engine, name, body
         self.id = os.urandom(32).hex()
         self.status, self.exit_code, self.files, self.execs = "created", 0, {}, []
-        self.processes = ["/.daytona/daytona-runner pause"]
+        self.processes = ["/.daytona/daytona-runner container-init"]
 
     def inspect(self):
         host = self.body.get("HostConfig", {})

@@ -17,20 +17,23 @@ from collections import deque, namedtuple
 # up: the supervisor lives. stop: it drains. stage, amb, doubt, res: its task. kept: result remembered after
 # the report. jr, jd: journal as a kill leaves it, and as a power cut leaves it. proc: the job's process.
 # work: the work is really done. runs: how often it was begun. The rest are budgets of faults; aways: the engine is.
+# can: an operator canceled it; cancels: how often one still may.
 State = namedtuple("State", "srv first net rep offer up stop stage amb doubt fresh res kept jr jd proc work runs "
-                            "kills losses lates full terms aways")
+                            "kills losses lates full terms aways can cancels")
 
 START = State("P", "", (), "", False, True, False, "none", False, False, False, "", "", "-", "-", "", False, 0,
-              0, 0, 0, 0, 0, 0)
+              0, 0, 0, 0, 0, 0, False, 0)
 
 # The ways that one job of one runner does not go: before the claim, what fork or the journal refuse, another's job.
-BESIDE = {("none", "ask"), ("ask", "claim"), ("ask", "none"), ("claiming", "report"), ("claiming", "none")}
+BESIDE = {("none", "ask"), ("ask", "claim"), ("ask", "none"), ("claiming", "none")}
 
 # Budgets of faults; combined as far as the protocol promises to hold (docs/reliability.md).
 SETUPS = {
     "kills, losses, delays, a stop": START._replace(kills=3, losses=3, lates=2, terms=1),
     "kills, losses, full disk, a stop": START._replace(kills=3, losses=3, full=2, terms=1),
     "kills, losses, a delay, the engine away, a stop": START._replace(kills=2, losses=2, lates=1, aways=2, terms=1),
+    "kills, losses, a delay, the engine away, a cancel, a stop": START._replace(kills=2, losses=2, lates=1, terms=1, aways=1,
+                                                                                cancels=1),
 }
 
 BUGS = {
@@ -49,6 +52,7 @@ BUGS = {
     "redeliver-runs": "a job delivered again is not recognised",
     "exit-while-claiming": "a stop does not wait for a claim under way",
     "drop-doubtful": "a stop forgets claims whose answer was lost",
+    "cancel-forgets": "a claim under way that is canceled is given up without a report",
     "done-before-report": "the journal forgets the job before the Server has its result",
 }
 
@@ -77,12 +81,12 @@ def report(s, result, journal=True):
     """The result goes to the journal (synced), then waits for the Server."""
     if journal and s.jr != "-":
         s = s._replace(jr=result, jd=result)
-    return s._replace(stage="report", res=result)
+    return s._replace(stage="report", res=result, can=False)
 
 
 def finished(s, synced):
     """The task is over; its record is marked done."""
-    return s._replace(stage="none", amb=False, doubt=False, fresh=False, res="", jr="-", jd="-" if synced else s.jd)
+    return s._replace(stage="none", amb=False, doubt=False, fresh=False, can=False, res="", jr="-", jd="-" if synced else s.jd)
 
 
 def unanswered(s, bug):
@@ -116,6 +120,8 @@ def network(s, bug):
 
 def run(s, bug):
     """The journal has it first (not synced), so that a job without that mark was surely not begun."""
+    if s.can:
+        return finished(s, True) if bug == "cancel-forgets" else report(s, "E")
     mark = "b" if s.jr == "c" and bug != "begin-not-marked" else s.jr
     return s._replace(stage="running", amb=False, fresh=False, proc="begins", jr=mark)
 
@@ -184,6 +190,7 @@ def supervisor(s, bug):
         yield "sends the result again", s._replace(stage="report")
     if s.stage == "unknown" and not s.stop:
         yield "asks what became of it", s._replace(stage="finding", res=s.srv)
+    yield from canceled(s)
     if s.stage == "held":
         if s.stop:
             yield "is not begun any more", report(s, "E")
@@ -196,7 +203,19 @@ def supervisor(s, bug):
             yield "learns what became of it", after
 
 
+def canceled(s):
+    """An operator's word: at once where nothing works, else what is under way comes first."""
+    if not s.cancels:
+        return
+    if s.stage == "held":
+        yield "is canceled", report(s._replace(cancels=s.cancels - 1), "E")
+    elif s.stage in ("claim", "claiming", "running", "unknown", "finding"):
+        yield "is to be canceled", s._replace(cancels=s.cancels - 1, can=True)
+
+
 def process(s, bug):
+    if s.can and s.proc in ("begins", "works"):
+        yield "job process is canceled", s._replace(proc="E")
     if s.proc == "begins":
         yield "work begins", s._replace(proc="works", runs=s.runs + 1)
         if s.aways:
@@ -204,7 +223,7 @@ def process(s, bug):
         if s.kills:
             yield "job process is killed before it begins", s._replace(proc="E", kills=s.kills - 1)
     elif s.proc == "N":
-        if s.stop:
+        if s.stop or s.can:
             yield "not begun is collected", report(s._replace(proc=""), "E")
         else:
             # Recorded (synced): not begun, again.
@@ -231,8 +250,8 @@ def process(s, bug):
 
 def down(s):
     """The supervisor is gone, and with it its process. What it had sent arrives, is lost, or is held up."""
-    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, fresh=False, res="", offer=False, rep="",
-                   proc="")
+    s = s._replace(up=False, stop=False, stage="none", amb=False, doubt=False, fresh=False, can=False, res="", offer=False,
+                   rep="", proc="")
     late = [request for request in s.net if not request[1]]
     sent = [what for what, awaited in s.net if awaited]
     yield s._replace(net=tuple(late))
@@ -345,7 +364,7 @@ def check_ends(seen, after_of):
 
 
 def budgets(s):
-    return s.kills, s.losses, s.lates, s.full, s.terms, s.aways
+    return s.kills, s.losses, s.lates, s.full, s.terms, s.aways, s.cancels
 
 
 def table():

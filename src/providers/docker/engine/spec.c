@@ -144,7 +144,7 @@ static void write_mounts(struct buf *b, const struct spec *s)
 
 static void write_entry(struct buf *b, const struct spec *s)
 {
-	static const char *const program[] = { PROGRAM_PATH, "pause", NULL };
+	static const char *const program[] = { PROGRAM_PATH, "container-init", NULL };
 	static const char *const asleep[] = { "sleep", "infinity", NULL };
 	const char *const *list = s->entry == ENTRY_SLEEP ? asleep : program;
 

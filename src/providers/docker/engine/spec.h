@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where our own executable lies in a container; its hidden applet "pause" is the container's first process, so an image
+/* Where our own executable lies in a container; its hidden applet "container-init" is the container's first process, so an image
  * needs no shell and no sleep, and a stop reaches every program. */
 #define PROGRAM_DIR "/.daytona/"
 #define PROGRAM_PATH PROGRAM_DIR "daytona-runner"

@@ -51,7 +51,7 @@ static void fill(struct spec *s, const char *image)
 	s->workdir = mem_dup("/");
 	s->network = mem_dup("none");
 	strlist_add(&s->command, PROGRAM_PATH);
-	strlist_add(&s->command, "pause");
+	strlist_add(&s->command, "container-init");
 	strlist_add(&s->command, "--empty");
 	strlist_add(&s->command, HELPER_DIR);
 	for (size_t i = 0; i < ARRAY_LEN(caps); i++)
