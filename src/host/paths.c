@@ -2,6 +2,7 @@
 /* See paths.h. */
 #include "host/paths.h"
 
+#include "base/attr.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -103,21 +104,61 @@ static bool is_temporary(const char *name)
 	return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
 }
 
+/* In the directory at dir and, so many levels deep, in those below it. What a link leads to is somebody else's. */
+static void sweep(int dir, unsigned levels)
+{
+	DIR *d = dir < 0 ? NULL : fdopendir(dir);
+	struct dirent *ent;
+
+	if (!d && dir >= 0)
+		close(dir);
+	while (d && (ent = readdir(d)) != NULL) {
+		const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+		if (is_temporary(ent->d_name))
+			unlinkat(dirfd(d), ent->d_name, 0);
+		else if (levels && (ent->d_type == DT_DIR || ent->d_type == DT_UNKNOWN) &&
+		         strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
+			sweep(openat(dirfd(d), ent->d_name, flags), levels - 1);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* A workspace's checkout lies one level deeper than our own files about it, but for those of the native provider. */
+static void sweep_native(const char *workspaces)
+{
+	DIR *d = opendir(workspaces);
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d)) != NULL) {
+		struct buf own = { 0 };
+
+		buf_addf(&own, "%s/.runner", ent->d_name);
+		if (ent->d_name[0] != '.')
+			sweep(openat(dirfd(d), buf_cstr(&own),
+			             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+			      0);
+		buf_free(&own);
+	}
+	if (d)
+		closedir(d);
+}
+
 void paths_sweep(const char *state_dir)
 {
-	static const char *const dirs[] = { ".", "targets", "builds", "agents" };
+	static const struct {
+		const char *name;
+		unsigned levels;
+	} dirs[] = { { ".", 0 },      { "targets", 1 }, { "builds", 0 },
+		     { "agents", 0 }, { "logs", 2 },    { "workspaces", 1 } };
 
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		char *path = path_join(state_dir, dirs[i]);
-		DIR *d = opendir(path);
-		struct dirent *ent;
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		char *path = path_join(state_dir, dirs[i].name);
 
-		while (d && (ent = readdir(d)) != NULL) {
-			if (is_temporary(ent->d_name))
-				unlinkat(dirfd(d), ent->d_name, 0);
-		}
-		if (d)
-			closedir(d);
+		sweep(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), dirs[i].levels);
+		if (strcmp(dirs[i].name, "workspaces") == 0)
+			sweep_native(path);
 		free(path);
 	}
 }

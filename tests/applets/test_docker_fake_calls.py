@@ -168,6 +168,16 @@ class Calls(EngineCase):
         self.assertNotIn("decoy", result.output)
         self.assertEqual([c.name for c in self.engine.containers.values()], ["decoy"])
 
+    def test_directory_of_the_reference_goes_with_its_workspace(self):
+        """It keeps checkouts below its own directory; what it made beside them, and no other workspace's."""
+        base = self.path("providers", "docker-provider")
+        for name in (f"{WORKSPACE}/app", f"{WORKSPACE}/app-data", "another/app"):
+            os.makedirs(os.path.join(base, name))
+        self.engine.add_container(NAME, LABELS, "running", Image=IMAGE, HostConfig={"Mounts": [
+            {"Type": "bind", "Source": f"{base}/{WORKSPACE}/app", "Target": "/workspaces/app"}]})
+        self.drive(self.workspace(), "stop", "delete").ok(self)
+        self.assertEqual((self.engine.containers, os.listdir(base)), ({}, ["another"]))
+
     def test_name_held_by_leftover_of_ours(self):
         """Field case 6: the search by label misses it, the name shows it."""
         self.drive(self.workspace(), "create").ok(self)
