@@ -86,6 +86,9 @@ struct provider {
 	void (*close)(void *self); /* accepts NULL */
 	/* What it works with on this host has not answered at all: nothing was done. NULL: cannot be so. */
 	bool (*untouched)(const void *self);
+	/* Appends the id of the workspace whose agent was process pid, which has ended and is not collected yet; false: nobody's.
+	 * In the supervisor: reads files, waits for nothing. NULL: agents are no processes of this host. */
+	bool (*agent_ended)(const char *state_dir, pid_t pid, struct buf *id);
 
 	/* Creating what is there already adopts or completes it; stopping or deleting what is gone
 	 * succeeds. */

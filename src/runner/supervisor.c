@@ -151,6 +151,27 @@ static int open_signals(struct sup *s, struct err *e)
 	return s->signal_fd < 0 ? err_sys(e, errno, "open signalfd") : 0;
 }
 
+/* The agent of a workspace comes to us when the job that started it is over. One that a job ends is expected to. */
+static void agent_ended(struct sup *s, pid_t pid, int status)
+{
+	struct buf id = { 0 }, how = { 0 };
+
+	for (size_t i = 0; providers[i] && getsid(pid) == pid; i++) {
+		if (!providers[i]->agent_ended ||
+		    !providers[i]->agent_ended(s->c->state_dir, pid, &id))
+			continue;
+		proc_describe_status(status, &how);
+		if (!tasks_work_on(s, buf_cstr(&id)))
+			log_warn(
+				"the agent of workspace %s ended by itself (%s); to have it back, start "
+				"the workspace again",
+				buf_cstr(&id), buf_cstr(&how));
+		break;
+	}
+	buf_free(&id);
+	buf_free(&how);
+}
+
 static void reap(struct sup *s)
 {
 	int status;
@@ -158,8 +179,10 @@ static void reap(struct sup *s)
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
 	while ((pid = spawn_next_ended(&status)) > 0) {
-		if (!tasks_reaped(s, pid, status) && !provset_reaped(s, pid, status))
-			spawn_take(pid);
+		if (tasks_reaped(s, pid, status) || provset_reaped(s, pid, status))
+			continue;
+		agent_ended(s, pid, status);
+		spawn_take(pid);
 	}
 }
 

@@ -376,6 +376,15 @@ bool tasks_any_running(const struct sup *s)
 	return false;
 }
 
+bool tasks_work_on(const struct sup *s, const char *resource_id)
+{
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
+		if (t->stage == TASK_RUNNING && strcmp(t->job.resource_id, resource_id) == 0)
+			return true;
+	}
+	return false;
+}
+
 void tasks_settle_claims(struct sup *s)
 {
 	for (struct task *t = s->tasks->first, *next; t; t = next) {

@@ -74,6 +74,7 @@ bool tasks_reaped(struct sup *s, pid_t pid, int status); /* true if it was one o
 void tasks_stop_all(struct sup *s, int64_t grace_ms);    /* SIGTERM to every job's process */
 void tasks_settle_claims(struct sup *s); /* when no more are made: what was not claimed for sure */
 bool tasks_any_running(const struct sup *s);
+bool tasks_work_on(const struct sup *s, const char *resource_id); /* a job of it is under way */
 bool tasks_claiming(const struct sup *s);
 bool tasks_reporting(const struct sup *s);
 

@@ -219,6 +219,31 @@ class Execs(EngineCase):
         self.engine.exec_output = lambda spec: [b"bye\n"]
         self.start().error(self, "before it was ready: exit status 0: bye")
 
+    def test_agent_that_ends_just_after_it_was_ready(self):
+        """Between the start and the description of the workspace, which a job asks for at once."""
+        for status, ends in ((5, "ended just after it was ready: exit status 5: .*port is taken"), (0, None)):
+            with self.subTest(status=status):
+                over = threading.Event()
+                self.engine.containers.clear()
+                self.engine.exec_status = status
+                self.engine.exec_output = lambda spec: [b"Daytona Agent started\n", b"port is taken\n"]
+                self.engine.exec_stays = lambda spec: not over.wait(60)
+
+                def end(conn, request):
+                    before = self.engine.open
+                    if not over.is_set() and self.engine.execs:
+                        over.set()
+                        common.wait_for(lambda: self.engine.open < before, 30, "the exec's stream is over")
+                    return False
+                document = self.workspace(options={"Agent": "builtin"})
+                self.drive(document, "create").ok(self)
+                self.engine.execs.clear()
+                fault = self.engine.fault("GET /containers/[^/]*/json", end)
+                result = self.drive(document, "start", "info")
+                self.engine.faults.remove(fault)
+                result.error(self, ends) if ends else result.ok(self)
+                self.assertTrue(over.is_set())
+
     def test_agent_that_never_starts(self):
         self.engine.exec_output = lambda spec: [b"hm\n"]
         self.start().error(self, "not ready after 2 s: .*hm")

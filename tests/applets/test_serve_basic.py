@@ -382,5 +382,22 @@ class BasicTest(ServeCase):
         self.assertTrue(alive(runner.pid))
 
 
+class AgentTest(ServeCase):
+    def test_an_agent_that_ends_by_itself_is_told_of(self):
+        """Ready, then gone: the job succeeded, and a line says what became of it. One that a job ends is none."""
+        runner = self.runner(self.srv).start()
+        workspace = self.srv.add_workspace(self.repo_url)
+        self.job("create", workspace)
+        agent, = self.agents(workspace)
+        os.kill(agent, signal.SIGKILL)
+        runner.wait_log(f"WARN .*the agent of workspace {workspace} ended by itself .killed by signal 9")
+        self.job("start", workspace)
+        self.job("restart", workspace)
+        self.job("stop", workspace)
+        self.job("start", workspace)
+        self.job("delete", workspace)
+        self.assertEqual(runner.log().count("ended by itself"), 1)
+
+
 if __name__ == "__main__":
     main()

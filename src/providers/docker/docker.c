@@ -239,6 +239,10 @@ static int workspace_info(void *self, const struct workspace_job *w, struct buf 
 
 	if (docker_use(k, w->ws->target.config.options, e) < 0 || find(k, w->ws, &c, d, e) < 0)
 		return -1;
+	if (delivery_agent_stays(k, e) < 0) {
+		container_free(&c);
+		return -1;
+	}
 	(void)kv_del(&c.labels, LABEL_NONCE);
 	for (size_t i = 0; i < identity_labels_n; i++) {
 		const char *value = kv_get(&c.labels, identity_labels[i]);

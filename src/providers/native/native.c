@@ -456,6 +456,7 @@ const struct provider native_provider = {
 	.calls = CALLS_MACHINE, /* its workspaces, see process.c */
 	.check = native_check,
 	.open = native_open,
+	.agent_ended = native_agent_ended,
 	.target_create = native_target_create,
 	.target_start = native_target_rest,
 	.target_stop = native_target_rest,

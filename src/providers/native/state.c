@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "base/proc_by_env.h"
 
+#include <dirent.h>
+#include <stdlib.h>
+
 #define STATE_MAX (64 << 10)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
@@ -109,7 +112,8 @@ static void boot_id(struct buf *b)
 	b->n = str_trim(buf_str(b)).n;
 }
 
-struct proc_id native_agent_read(const struct native_paths *p)
+/* As it was written in this boot, whatever became of it. */
+static struct proc_id recorded_agent(const struct native_paths *p)
 {
 	struct err ignored = { 0 }; /* no record, or a bad one: then the marks in /proc decide */
 	struct json_doc *doc = read_json(p->agent, &ignored);
@@ -126,11 +130,41 @@ struct proc_id native_agent_read(const struct native_paths *p)
 		id.pid = (pid_t)pid;
 		id.start = (uint64_t)start;
 	}
-	if (id.pid && (!proc_has_env(id.pid, NATIVE_MARK, p->root) || !proc_alive(id)))
-		id = (struct proc_id){ 0 };
 	buf_free(&boot);
 	json_doc_free(doc);
 	return id;
+}
+
+struct proc_id native_agent_read(const struct native_paths *p)
+{
+	struct proc_id id = recorded_agent(p);
+
+	if (id.pid && (!proc_has_env(id.pid, NATIVE_MARK, p->root) || !proc_alive(id)))
+		id = (struct proc_id){ 0 };
+	return id;
+}
+
+bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id)
+{
+	char *parent = path_join(state_dir, "workspaces");
+	DIR *d = opendir(parent);
+	struct dirent *ent;
+	bool found = false;
+
+	while (d && !found && (ent = readdir(d)) != NULL) {
+		struct native_paths p = { 0 };
+		struct err none = { 0 };
+
+		if (native_paths(&p, state_dir, ent->d_name, &none) == 0)
+			found = recorded_agent(&p).pid == pid;
+		if (found)
+			buf_adds(id, ent->d_name);
+		native_paths_free(&p);
+	}
+	if (d)
+		closedir(d);
+	free(parent);
+	return found;
 }
 
 int native_agent_write(const struct native_paths *p, struct proc_id id, struct err *e)

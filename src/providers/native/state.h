@@ -43,4 +43,7 @@ void native_state_free(struct native_state *s);
 struct proc_id native_agent_read(const struct native_paths *p);
 int native_agent_write(const struct native_paths *p, struct proc_id id, struct err *e);
 
+/* See agent_ended of struct provider. */
+bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id);
+
 #endif

@@ -318,6 +318,25 @@ static int wait_ready(struct docker *k, struct deadline d, struct err *e)
 	}
 }
 
+int delivery_agent_stays(struct docker *k, struct err *e)
+{
+	struct exec *x = &k->agent;
+	struct buf b = { 0 };
+
+	if (!x->id || !x->seen)
+		return 0;
+	if (exec_step(x, e) < 0)
+		return -1;
+	if (!x->ended ||
+	    x->status <= 0) /* one that put itself into the background has ended well */
+		return 0;
+	exec_describe(x, &b);
+	err_set(e, ERR_OTHER, (int)x->status,
+	        "the workspace agent ended just after it was ready: %s", buf_cstr(&b));
+	buf_free(&b);
+	return -1;
+}
+
 int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
                         struct err *e)
 {

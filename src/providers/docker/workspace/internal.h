@@ -95,6 +95,8 @@ struct agent_job {
  * engine mounts anew, by path, for each file. *program: what to run; NULL: no agent is wanted. Of a: w, c, at. */
 int delivery_before_start(struct docker *k, const struct agent_job *a, const char **program,
                           struct deadline d, struct err *e);
+/* One that this process started has not failed since it was ready. */
+int delivery_agent_stays(struct docker *k, struct err *e);
 /* Whether an agent that a runner started runs in c. */
 int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
                         struct err *e);
