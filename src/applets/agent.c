@@ -4,8 +4,24 @@
 #include "applets/applets.h"
 #include "base/err.h"
 #include "base/opts.h"
+#include "base/spawn_child.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* What enters a workspace is this program before it is another (sandbox/enter.c). */
+static int become(char **argv)
+{
+	struct err e = { 0 };
+	int code = spawn_exec(NULL, (const char *const *)argv, (const char *const *)environ);
+
+	err_sys(&e, code, "%s", argv[0]);
+	applet_fail("exec", &e);
+	return code == ENOENT ? 127 : 126;
+}
 
 static int agent_run(int argc, char **argv)
 {
@@ -13,6 +29,8 @@ static int agent_run(int argc, char **argv)
 	struct err e = { 0 };
 	int rc;
 
+	if (argc > 2 && strcmp(argv[1], "--become") == 0)
+		return become(argv + 2);
 	if (argc > 1 && strcmp(argv[1], "--") == 0) {
 		argc--;
 		argv++;

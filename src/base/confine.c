@@ -181,6 +181,23 @@ bool confine_job(void)
 	return restrict_self(FS_OF_FILES | FS_ENTRIES | FS_REFER, HIDE_FROM_JOB);
 }
 
+bool confine_sockets(void)
+{
+	struct ruleset set = { .scoped = SCOPE_ABSTRACT_SOCKET };
+	int fd = landlock_version() < 6 ? -1
+	                                : (int)syscall(SYS_CREATE_RULESET, &set, sizeof(set), 0);
+	bool done = fd >= 0 && syscall(SYS_RESTRICT_SELF, fd, 0) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+const char *confine_hidden(size_t i)
+{
+	return i < hidden.n ? hidden.list[i].path : NULL;
+}
+
 /* Root keeps what work on files needs; CAP_SYS_ADMIN or CAP_PERFMON would read environments all the same. */
 static void drop_capabilities(void)
 {

@@ -33,6 +33,10 @@ enum confine_calls {
 bool confine_calls(enum confine_calls level);
 /* For a job's own process, which has no_new_privs: Landlock alone. */
 bool confine_job(void);
+/* No abstract socket of others can be reached (Linux 6.12). Needs no_new_privs. */
+bool confine_sockets(void);
+/* The hidden paths, whoever they are hidden from; NULL beyond the last. */
+const char *confine_hidden(size_t i);
 /* For a program that is none of ours, between fork and exec: CALLS_TOOL, and of root's capabilities only those for
  * files survive. Sets no_new_privs. False where the kernel has no Landlock of version 2 (Linux 5.19). */
 bool confine_self(void);

@@ -15,7 +15,8 @@
 
 /* As in beneath.c. */
 #define OPENAT2_NR 437
-#define STAY_IN_ROOT (0x01u | 0x02u | 0x10u) /* no other mounts, no magic links, in root */
+#define STAY_IN_ROOT (0x02u | 0x10u) /* no magic links, in root */
+#define SAME_MOUNT 0x01u
 #define LINKS_MAX 40
 
 struct how {
@@ -181,13 +182,23 @@ int inroot_walk(int root, const char *path, int flags)
 	return rc < 0 ? -1 : fd;
 }
 
-int inroot_open(int root, const char *path, int flags)
+static int open_in_root(int root, const char *path, int flags, uint64_t resolve)
 {
-	struct how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = STAY_IN_ROOT };
+	struct how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve };
 	int fd = (int)syscall(OPENAT2_NR, root, *path ? path : ".", &how, sizeof(how));
 
 	/* Old kernels lack the call; filters of containers answer EPERM to what they do not know. */
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM))
 		fd = inroot_walk(root, path, flags);
 	return fd;
+}
+
+int inroot_open(int root, const char *path, int flags)
+{
+	return open_in_root(root, path, flags, STAY_IN_ROOT | SAME_MOUNT);
+}
+
+int inroot_open_across(int root, const char *path, int flags)
+{
+	return open_in_root(root, path, flags, STAY_IN_ROOT);
 }

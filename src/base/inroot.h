@@ -12,6 +12,8 @@
 /* path: absolute or relative, which is the same; "" is root itself. flags: of openat(2); O_NOFOLLOW is about the last
  * component. -1 with errno. */
 int inroot_open(int root, const char *path, int flags);
+/* The same where other file systems are mounted below root: it goes into them. */
+int inroot_open_across(int root, const char *path, int flags);
 /* The way for kernels without openat2; inroot_open takes it by itself. It holds a descriptor for each directory on the
  * way, at most INROOT_DEPTH_MAX. */
 #define INROOT_DEPTH_MAX 128

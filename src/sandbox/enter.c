@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See sandbox.h: a command in a sandbox that runs. A process enters its namespaces and starts another one there, which
+ * becomes our program (so nobody inside sees one that runs a file of the host) and that the command.
+ */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/spawn_child.h"
+#include "sandbox/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct entering {
+	const struct sandbox_command *c;
+	int notes, userns;
+};
+
+static const struct {
+	const char *name;
+	int flag;
+} kinds[] = { { "cgroup", CLONE_NEWCGROUP }, { "ipc", CLONE_NEWIPC }, { "uts", CLONE_NEWUTS },
+	      { "net", CLONE_NEWNET },       { "pid", CLONE_NEWPID }, { "mnt", CLONE_NEWNS } };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static int open_namespace(pid_t pid, const char *name, struct err *e)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/ns/%s", (long)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err_sys(e, errno, "open %s", path);
+	return fd;
+}
+
+/* Those of one process: it is the same after they were opened. */
+static int join(struct entering *t, struct err *e)
+{
+	const struct sandbox_command *c = t->c;
+	int fds[KINDS], rc = 0;
+
+	t->userns = open_namespace(c->init.pid, "user", e);
+	if (t->userns < 0)
+		return -1;
+	for (size_t i = 0; i < KINDS; i++) {
+		fds[i] = rc == 0 ? open_namespace(c->init.pid, kinds[i].name, e) : -1;
+		rc = fds[i] < 0 ? -1 : rc;
+	}
+	if (rc == 0 && !sandbox_alive(c->init))
+		rc = err_set(e, ERR_NOT_FOUND, 0, "the sandbox has ended");
+	if (rc == 0 && c->map->how != MAP_RANGE)
+		rc = userns_enter(t->userns, c->map, e);
+	for (size_t i = 0; i < KINDS; i++) {
+		bool kept = kinds[i].flag == CLONE_NEWNET && c->net == SANDBOX_NET_HOST;
+
+		if (rc == 0 && !kept && setns(fds[i], kinds[i].flag) < 0)
+			rc = err_sys(e, errno, "enter the %s namespace", kinds[i].name);
+		fd_close(&fds[i]);
+	}
+	prctl(PR_SET_DUMPABLE, 0); /* we hold what nobody inside may see */
+	return rc;
+}
+
+static const char **with_program(const char *const *argv)
+{
+	size_t n = 0;
+	const char **all;
+
+	while (argv[n])
+		n++;
+	all = mem_array(n + 4, sizeof(*all));
+	all[0] = "daytona-runner";
+	all[1] = "agent";
+	all[2] = "--become";
+	for (size_t i = 0; i < n; i++)
+		all[i + 3] = argv[i];
+	return all;
+}
+
+static int become(const struct entering *t, struct err *e)
+{
+	const struct sandbox_command *c = t->c;
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct user u = { 0 };
+	char **env;
+
+	if (root < 0 || user_find(root, c->user, &u, e) < 0)
+		return root < 0 ? err_sys(e, errno, "open /") : -1;
+	close(root);
+	if (!userns_has(c->map, u.uid, u.gid))
+		user_parse((struct str){ 0 }, (struct str){ 0 }, "0", &u, e);
+	env = user_environment(c->env, &u);
+	if (lock_down(
+		    &(struct lock){ c->map, &u, c->net, c->map->how == MAP_RANGE ? t->userns : -1 },
+		    e) < 0)
+		return -1;
+	user_directory(c->cwd, &u);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return err_sys(e,
+	               spawn_exec(SANDBOX_PROGRAM, with_program(c->argv), (const char *const *)env),
+	               "start the program of the sandbox");
+}
+
+static void be_command(void *arg)
+{
+	const struct entering *t = arg;
+	struct err e = { 0 };
+
+	become(t, &e);
+	note_error(t->notes, &e);
+	_exit(127);
+}
+
+static void enter(void *arg)
+{
+	struct entering *t = arg;
+	const struct sandbox_command *c = t->c;
+	struct spawned p = { 0 };
+	struct err e = { 0 };
+	int status = 0;
+
+	if ((!c->admit || c->admit(c->arg, getpid(), &e) == 0) && join(t, &e) == 0 &&
+	    spawn_start(&(struct spawn){ .work = be_command,
+	                                 .arg = t,
+	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+	                                 .keep = (const int[]){ t->notes, t->userns },
+	                                 .n_keep = 2 },
+	                DEADLINE_NEVER, &p, &e) == 0) {
+		close(t->notes);
+		spawn_collect(&p, &status);
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	}
+	note_error(t->notes, &e);
+	_exit(127);
+}
+
+int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spawned *p,
+                  struct err *e)
+{
+	struct entering t = { .c = c, .userns = -1 };
+	struct note n;
+	int notes[2], got;
+
+	if (note_pair(notes, e) < 0)
+		return -1;
+	t.notes = notes[1];
+	if (spawn_start(&(struct spawn){ .work = enter,
+	                                 .arg = &t,
+	                                 .std = { c->std[0], c->std[1], c->std[2] },
+	                                 .keep = &notes[1],
+	                                 .n_keep = 1,
+	                                 .death_signal = SIGKILL },
+	                d, p, e) < 0) {
+		close(notes[0]);
+		close(notes[1]);
+		return -1;
+	}
+	close(notes[1]);
+	got = note_receive(notes[0], &n, d, e);
+	close(notes[0]);
+	if (got == 0)
+		return 0;
+	if (got == 1)
+		*e = n.e;
+	spawn_end(p);
+	return -1;
+}

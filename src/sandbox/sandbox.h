@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs in namespaces of their own on this host, without a container engine: a root file system from lower
+ * directories (of an image, say), from one directory, or the host's read-only; users, processes, mounts, host name,
+ * System V IPC, cgroups and, if wanted, the network apart from the host's. Process 1 is our own executable.
+ *
+ * What is in the root file system is not trusted: nothing of it runs before the confinement is complete, and no path in
+ * it leads out. What the caller names of the host (directories, binds) is.
+ */
+#ifndef SANDBOX_SANDBOX_H
+#define SANDBOX_SANDBOX_H
+
+#include "base/proc.h"
+#include "base/spawn.h"
+#include "sandbox/userns.h"
+
+/* Where our executable is inside: on a mount that nobody inside can write to. */
+#define SANDBOX_PROGRAM "/run/daytona/daytona-runner"
+
+enum sandbox_net {
+	SANDBOX_NET_HOST,
+	SANDBOX_NET_PRIVATE, /* a namespace with a loopback device; the caller adds more by admit */
+	SANDBOX_NET_NONE,
+};
+
+struct sandbox_bind {
+	const char *from; /* of the host */
+	const char *to;   /* inside, absolute; made if it is missing */
+	bool read_only;
+};
+
+/* All paths absolute, all borrowed. */
+struct sandbox {
+	const struct userns_map *map;
+	bool strict; /* what is weaker than asked for is an error, else it is said */
+	void (*say)(void *arg, const char *line);
+	/* Process 1 is there and waits: put it into its cgroup, connect its network, write its record. An error ends
+	 * it, and so does our own end: nothing runs that admit did not see. Its root has our mounts still. */
+	int (*admit)(void *arg, struct proc_id init, struct err *e);
+	void *arg;
+
+	/* The root file system: lower directories, uppermost first, below upper (work: empty, of the same file system);
+	 * or plain, which is written to; or neither: the host's. */
+	const char *const *lower;
+	size_t n_lower;
+	bool shift; /* lower directories have ids as inside: they are mounted so (Linux 5.19). Needs MAP_RANGE */
+	const char *upper, *work;
+	const char *plain;
+	const char *const *hide; /* of the host's root, beside what is always left out */
+	size_t n_hide;
+	const char *point; /* an empty directory */
+	const char *tmp;   /* a directory that becomes /tmp; emptied by the caller, if at all */
+	const char *home;  /* one that becomes /root, with the host's root; or NULL */
+
+	const struct sandbox_bind *binds;
+	size_t n_binds;
+	const char *owned; /* inside: belongs, with all below, to user; or NULL */
+
+	enum sandbox_net net;
+	const char *hostname;
+	const char
+		*resolv; /* text of /etc/resolv.conf; NULL: the host's, or none without a network */
+
+	const char *user;        /* as an image has it: "", "name", "uid", either with ":group" */
+	const char *program;     /* of the host: SANDBOX_PROGRAM inside */
+	const char *const *argv; /* of SANDBOX_PROGRAM */
+	/* HOME, USER and SHELL are added from the user's entry, unless they are in it. */
+	const char *const *env;
+	const char *cwd; /* inside; NULL or missing: the user's home */
+	int output;      /* standard output and error */
+};
+
+/* 0: process 1 has become SANDBOX_PROGRAM. It goes on when we end; it is a child of ours or of whoever collects
+ * orphans. Else nothing of it is left. */
+int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e);
+
+/* Whether that process is process 1 of a sandbox, and lives. */
+bool sandbox_alive(struct proc_id init);
+/* SIGTERM to process 1, grace_ms, then all of its processes are killed. None there: success. */
+int sandbox_stop(struct proc_id init, int64_t grace_ms, struct deadline d, struct err *e);
+
+/* A command inside, as confined as what runs there. */
+struct sandbox_command {
+	struct proc_id init;
+	const struct userns_map *map;
+	enum sandbox_net net;
+	const char *user;        /* as above */
+	const char *const *argv; /* argv[0] is looked up inside, by PATH of env */
+	const char *const *env;
+	const char *cwd; /* as above */
+	int std[3];      /* as in struct spawn */
+	/* Before it leaves the host's namespaces: into the cgroup. Or NULL. */
+	int (*admit)(void *arg, pid_t pid, struct err *e);
+	void *arg;
+};
+/* *p: a process of the host that ends as the command does: with its exit status, or 128 and the signal. When it ends the
+ * command is killed. */
+int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spawned *p,
+                  struct err *e);
+
+/* Removes a tree that may hold files of the map's ids. Twice is fine. */
+int sandbox_remove(const struct userns_map *map, const char *path, struct deadline d,
+                   struct err *e);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See sandbox.h. Three processes: we; a launcher, which makes the namespaces and the root file system and goes; process 1,
+ * which waits until admit has seen it, makes the root its own, gives up all it does not need and becomes the program.
+ *
+ * As root the mounts are made outside of the user namespace, which is entered last: nobody inside has any right over them.
+ * An ordinary user has that right only inside, so there it is entered first.
+ */
+#include "base/file.h"
+#include "base/spawn.h"
+#include "base/spawn_child.h"
+#include "sandbox/inside.h"
+#include "sandbox/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAST_MS 5000 /* for the end of what could not be started */
+
+struct start {
+	struct sandbox s;
+	int notes; /* process 1's and the launcher's end */
+	int userns;
+};
+
+static void say(void *arg, const char *line)
+{
+	const struct start *t = arg;
+	struct note n = { .kind = NOTE_SAY };
+
+	snprintf(n.e.msg, sizeof(n.e.msg), "%s", line);
+	note_send(t->notes, &n);
+}
+
+static int loopback_up(struct err *e)
+{
+	struct ifreq r = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc = 0;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open a socket");
+	if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+		rc = err_sys(e, errno, "start the loopback device");
+	close(fd);
+	return rc;
+}
+
+/* As container engines do: low ports and ping need no right there. Kernels without these settings go without. */
+static void open_network(void)
+{
+	static const char *const settings[][2] = {
+		{ "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0" },
+		{ "/proc/sys/net/ipv4/ping_group_range", "0 2147483647" },
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		int fd = open(settings[i][0], O_WRONLY | O_CLOEXEC);
+		struct err ignored = { 0 };
+
+		if (fd >= 0)
+			file_write_all(fd, str_of(settings[i][1]), settings[i][0], &ignored);
+		fd_close(&fd);
+	}
+}
+
+static int prepare(const struct sandbox *s, struct err *e)
+{
+	if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL)
+		return err_sys(e, errno, "create a cgroup namespace");
+	if (sethostname(s->hostname, strlen(s->hostname)) < 0)
+		return err_sys(e, errno, "set the host name");
+	if (s->net == SANDBOX_NET_HOST)
+		return 0;
+	open_network();
+	return loopback_up(e);
+}
+
+static int choose_user(const struct sandbox *s, struct user *u, struct err *e)
+{
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), rc;
+	char line[200];
+
+	rc = root < 0 ? err_sys(e, errno, "open /") : user_find(root, s->user, u, e);
+	fd_close(&root);
+	if (rc < 0 || userns_has(s->map, u->uid, u->gid))
+		return rc;
+	snprintf(
+		line, sizeof(line),
+		"the user %.60s (%u:%u) is not possible: there is no range of ids for this workspace",
+		u->name, u->uid, u->gid);
+	user_free(u);
+	if (s->strict)
+		return err_set(e, ERR_UNSUPPORTED, 0, "%s", line);
+	s->say(s->arg, line);
+	s->say(s->arg, "its programs run as root of the workspace, who has no rights outside");
+	return user_parse((struct str){ 0 }, (struct str){ 0 }, "0", u, e);
+}
+
+/* Never returns but with an error. */
+static int become(const struct start *t, struct err *e)
+{
+	const struct sandbox *s = &t->s;
+	struct user u = { 0 };
+	char **env;
+	int code;
+
+	if (prepare(s, e) < 0 || root_enter(s, e) < 0 || choose_user(s, &u, e) < 0)
+		return -1;
+	if (s->owned &&
+	    root_give(s->owned, userns_uid(s->map, u.uid), userns_gid(s->map, u.gid), e) < 0)
+		return -1;
+	env = user_environment(s->env, &u);
+	if (lock_down(
+		    &(struct lock){ s->map, &u, s->net, s->map->how == MAP_RANGE ? t->userns : -1 },
+		    e) < 0)
+		return -1;
+	user_directory(s->cwd, &u);
+	code = spawn_exec(SANDBOX_PROGRAM, s->argv, (const char *const *)env);
+	return err_sys(e, code, "start %s in the sandbox", s->program);
+}
+
+static void process_one(void *arg)
+{
+	struct start *t = arg;
+	struct note go;
+	struct err e = { 0 };
+
+	setsid();
+	umask(022);
+	if (note_receive(t->notes, &go, DEADLINE_NEVER, &e) != 1 || go.kind != NOTE_GO)
+		_exit(1); /* whoever wanted it is gone */
+	become(t, &e);
+	note_error(t->notes, &e);
+	_exit(1);
+}
+
+static int make_namespaces(struct start *t, struct deadline d, struct err *e)
+{
+	const struct sandbox *s = &t->s;
+	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID |
+	            (s->net == SANDBOX_NET_HOST ? 0 : CLONE_NEWNET);
+
+	t->userns = userns_open(s->map, d, e);
+	if (t->userns < 0)
+		return -1;
+	if (s->map->how != MAP_RANGE && userns_enter(t->userns, s->map, e) < 0)
+		return -1;
+	if (unshare(flags) < 0)
+		return err_sys(e, errno, "create namespaces");
+	if (mount_private_all(e) < 0)
+		return -1;
+	return root_build(s, t->userns, e);
+}
+
+static void launch(void *arg)
+{
+	struct start *t = arg;
+	struct spawned p = { 0 };
+	struct err e = { 0 };
+	int keep[2] = { t->notes, -1 };
+
+	t->s.say = say;
+	t->s.arg = t;
+	if (make_namespaces(t, DEADLINE_NEVER, &e) == 0) {
+		keep[1] = t->userns;
+		if (spawn_start(&(struct spawn){ .work = process_one,
+		                                 .arg = t,
+		                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
+		                                 .keep = keep,
+		                                 .n_keep = 2 },
+		                DEADLINE_NEVER, &p, &e) == 0) {
+			struct note n = { .kind = NOTE_PROCESS, .pid = p.pid };
+
+			note_send(t->notes, &n);
+			_exit(0);
+		}
+	}
+	note_error(t->notes, &e);
+	_exit(1);
+}
+
+/* Admitted, it is told to go. */
+static int admit(const struct sandbox *s, int notes, pid_t pid, struct proc_id *init, struct err *e)
+{
+	struct note go = { .kind = NOTE_GO };
+
+	if (!proc_identify(pid, init))
+		return err_set(e, ERR_OTHER, 0, "process 1 of the sandbox ended early");
+	if (s->admit && s->admit(s->arg, *init, e) < 0)
+		return -1;
+	note_send(notes, &go);
+	return 0;
+}
+
+static int follow(const struct sandbox *s, int notes, struct deadline d, struct proc_id *init,
+                  struct err *e)
+{
+	struct note n;
+	int got;
+
+	while ((got = note_receive(notes, &n, d, e)) == 1) {
+		if (n.kind == NOTE_ERROR) {
+			*e = n.e;
+			return -1;
+		}
+		if (n.kind == NOTE_SAY && s->say)
+			s->say(s->arg, n.e.msg);
+		if (n.kind == NOTE_PROCESS && admit(s, notes, n.pid, init, e) < 0)
+			return -1;
+	}
+	if (got == 0 && !init->pid)
+		return err_set(e, ERR_OTHER, 0, "the sandbox's launcher ended early");
+	return got;
+}
+
+int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e)
+{
+	struct start t = { .s = *s, .userns = -1 };
+	struct spawned launcher = { 0 };
+	struct err why = { 0 };
+	int notes[2], rc;
+
+	*init = (struct proc_id){ 0 };
+	if (note_pair(notes, e) < 0)
+		return -1;
+	t.notes = notes[1];
+	rc = spawn_start(&(struct spawn){ .work = launch,
+	                                  .arg = &t,
+	                                  .std = { SPAWN_NULL, s->output, s->output },
+	                                  .keep = &notes[1],
+	                                  .n_keep = 1,
+	                                  .death_signal = SIGKILL },
+	                 d, &launcher, e);
+	close(notes[1]);
+	if (rc == 0)
+		rc = follow(s, notes[0], d, init, e);
+	close(notes[0]); /* what waits for its word ends */
+	spawn_end(&launcher);
+	if (rc < 0 && init->pid && sandbox_stop(*init, 0, deadline_in_ms(LAST_MS), &why) < 0)
+		err_hint(e, why.msg);
+	return rc;
+}
