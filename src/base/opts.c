@@ -86,6 +86,11 @@ static void set_value(const struct parser *p, const struct opt *o, const char *s
 
 	if (o->type == OPT_TYPE_INT) {
 		set_int(p, o, shown, value);
+	} else if (o->type == OPT_TYPE_LIST) {
+		struct opt_list *list = o->to;
+
+		list->v = mem_realloc(list->v, (list->n + 1) * sizeof(*list->v));
+		list->v[list->n++] = value;
 	} else {
 		*to = o->secret ? keep_secret(value) : value;
 	}

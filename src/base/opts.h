@@ -11,7 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum opt_type { OPT_TYPE_END, OPT_TYPE_FLAG, OPT_TYPE_STR, OPT_TYPE_INT, OPT_TYPE_GROUP };
+enum opt_type {
+	OPT_TYPE_END,
+	OPT_TYPE_FLAG,
+	OPT_TYPE_STR,
+	OPT_TYPE_INT,
+	OPT_TYPE_GROUP,
+	OPT_TYPE_LIST
+};
+
+/* Of an option that may be given more than once; the values point into argv. */
+struct opt_list {
+	const char **v;
+	size_t n;
+};
 
 /* Tables stand on the stack, since they point to variables there, and are filled by code: few fields make that
  * code short. */
@@ -19,7 +32,7 @@ struct opt {
 	/* Three texts, each with its NUL: the name without dashes, or ""; what the help calls the value, in
 	 * capitals; and the help, one phrase, lower case, no full stop. */
 	const char *text;
-	void *to;         /* bool *, const char **, int64_t * */
+	void *to;         /* bool *, const char **, int64_t *, struct opt_list * */
 	int32_t min, max; /* OPT_TYPE_INT */
 	unsigned char type;
 	char letter; /* 0: none */
@@ -35,6 +48,7 @@ struct opt {
 #define OPT_FLAG(c, n, v, h) OPT(OPT_TYPE_FLAG, c, false, OPT_TEXT(n, "", h), v, 0, 0)
 #define OPT_STR(c, n, a, v, h) OPT(OPT_TYPE_STR, c, false, OPT_TEXT(n, a, h), v, 0, 0)
 #define OPT_SECRET(c, n, a, v, h) OPT(OPT_TYPE_STR, c, true, OPT_TEXT(n, a, h), v, 0, 0)
+#define OPT_LIST(c, n, a, v, h) OPT(OPT_TYPE_LIST, c, false, OPT_TEXT(n, a, h), v, 0, 0)
 #define OPT_INT(c, n, a, v, lo, hi, h) OPT(OPT_TYPE_INT, c, false, OPT_TEXT(n, a, h), v, lo, hi)
 #define OPT_GROUP(h) OPT(OPT_TYPE_GROUP, 0, false, OPT_TEXT("", "", h), NULL, 0, 0)
 /* note: a paragraph that ends the description of every applet with these options. */

@@ -4,6 +4,8 @@
 #include "tests/capture.h"
 #include "tests/test.h"
 
+#include <stdlib.h>
+
 static const char usage[] =
 	"logs [-f] [-n NUMBER] [-c FILE] [--api-key KEY] [--job ID] [--colour] [WORKSPACE [TARGET]]\n"
 	"Shows what the runner and its jobs wrote. This description is long enough that it has to be wrapped.\n"
@@ -22,7 +24,9 @@ static int parse(void *arg)
 	bool follow = false, colour = true;
 	const char *config = "none", *key = "none";
 	int64_t n = 10;
+	struct opt_list labels = { 0 };
 	const struct opt opts[] = {
+		OPT_LIST('l', "label", "K=V", &labels, "may be repeated"),
 		OPT_FLAG('f', "follow", &follow, "go on with what is written later"),
 		OPT_INT('n', "lines", "NUMBER", &n, 0, 1000, "the last NUMBER lines"),
 		OPT_FLAG(
@@ -47,6 +51,9 @@ static int parse(void *arg)
 	printf("f=%d n=%lld colour=%d c=%s key=%s:", follow, (long long)n, colour, config, key);
 	for (int i = 1; i <= operands; i++)
 		printf(" %s", argv[i]);
+	for (size_t i = 0; i < labels.n; i++)
+		printf(" l=%s", labels.v[i]);
+	free(labels.v);
 	if (strcmp(key, "none") != 0)
 		printf(" argv %s", memmem(text, sizeof(text), "s3cr3t", 6) ? "shows" : "hides");
 	return 0;
@@ -71,6 +78,8 @@ static void accepted_lines(void)
 		{ { "--follow=true|--no-follow", 0, 0 }, "f=0 n=10 colour=1 c=none key=none:" },
 		{ { "a|-f|b|-", 0, 3 }, "f=1 n=10 colour=1 c=none key=none: a b -" },
 		{ { "-f|--|-n|--lines", 0, -1 }, "f=1 n=10 colour=1 c=none key=none: -n --lines" },
+		{ { "-l|a=b|-lc|x|--label=|--label|d", 0, 1 },
+		  "f=0 n=10 colour=1 c=none key=none: x l=a=b l=c l= l=d" },
 		{ { "-c|-f", 0, 0 }, "f=0 n=10 colour=1 c=-f key=none:" },
 		{ { "--api-key-with-a-long-name|s3cr3t", 0, 0 },
 		  "f=0 n=10 colour=1 c=none key=s3cr3t: argv hides" },
@@ -140,6 +149,7 @@ static void help_fits_the_screen(void)
 		"Second paragraph.\n"
 		"\n"
 		"Options:\n"
+		"  -l, --label K=V     may be repeated\n"
 		"  -f, --follow        go on with what is written later\n"
 		"  -n, --lines NUMBER  the last NUMBER lines\n"
 		"      --no-colour     do not use colours, even though the output is a terminal\n"
@@ -173,6 +183,7 @@ static void table_is_printed_for_completion(void)
 	CHECK_INT(c.status, 0);
 	CHECK_STR(
 		c.out,
+		"l\tlabel\tK=V\tmay be repeated\n"
 		"f\tfollow\t\tgo on with what is written later\n"
 		"n\tlines\tNUMBER\tthe last NUMBER lines\n"
 		"\tno-colour\t\tdo not use colours, even though the output is a terminal that knows them\n"
