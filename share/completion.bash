@@ -10,6 +10,12 @@ _daytona_runner()
 		words="error warn info debug"
 	elif [ "$before" = --format ]; then
 		words="json yaml"
+	elif [[ " workspace ws target job key env " == *" $applet "* ]] && [ "$COMP_CWORD" -eq 2 ]; then
+		words=$(daytona-runner "$applet" --print-verbs 2>/dev/null)
+	elif [[ " workspace ws target job key env " == *" $applet "* ]]; then
+		words=$(daytona-runner "$applet" "${COMP_WORDS[2]}" --print-options 2>/dev/null |
+			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')
+		[[ $cur == -* ]] || words=$(daytona-runner "$applet" --print-names 2>/dev/null)
 	else
 		words=$(daytona-runner "$applet" --print-options 2>/dev/null |
 			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')

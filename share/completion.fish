@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 function __daytona_runner_options
 	set -l tokens (commandline -opc)
-	daytona-runner $tokens[2] --print-options 2>/dev/null | while read -d \t -l letter name arg help
+	set -l words $tokens[2]
+	contains -- $tokens[2] workspace ws target job key env; and test (count $tokens) -gt 2; and set -a words $tokens[3]
+	daytona-runner $words --print-options 2>/dev/null | while read -d \t -l letter name arg help
 		test -n "$name"; and printf '%s\t%s\n' --$name $help
 		test -n "$letter"; and printf '%s\t%s\n' -$letter $help
 	end
 end
+function __daytona_runner_nouns
+	set -l tokens (commandline -opc)
+	switch (count $tokens)
+		case 2
+			daytona-runner $tokens[2] --print-verbs 2>/dev/null
+		case '*'
+			daytona-runner $tokens[2] --print-names 2>/dev/null
+	end
+end
+complete -c daytona-runner -n '__fish_seen_subcommand_from workspace ws target job key env' -f -a '(__daytona_runner_nouns)'
 complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable docker-provider native-provider'

@@ -9,6 +9,13 @@ _daytona_runner()
 		found=(error warn info debug)
 	elif [[ $words[CURRENT-1] == --format ]]; then
 		found=(json yaml)
+	elif [[ $words[2] == (workspace|ws|target|job|key|env) ]] && (( CURRENT == 3 )); then
+		found=(${(f)"$(daytona-runner $words[2] --print-verbs 2>/dev/null)"})
+	elif [[ $words[2] == (workspace|ws|target|job|key|env) && $PREFIX != -* ]]; then
+		found=(${(f)"$(daytona-runner $words[2] --print-names 2>/dev/null)"})
+	elif [[ $words[2] == (workspace|ws|target|job|key|env) ]]; then
+		found=(${(f)"$(daytona-runner $words[2] $words[3] --print-options 2>/dev/null |
+			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')"})
 	else
 		found=(${(f)"$(daytona-runner $words[2] --print-options 2>/dev/null |
 			awk -F '\t' '$1 { print "-" $1 } $2 { print "--" $2 }')"})

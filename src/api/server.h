@@ -92,6 +92,41 @@ int api_target_configs(struct api *a, struct target_config **out, size_t *n, str
 int api_targets(struct api *a, struct target **out, size_t *n, struct deadline d, struct err *e);
 int api_workspaces(struct api *a, struct workspace **out, size_t *n, struct deadline d,
                    struct err *e);
+/* METHOD path/id/action, and DELETE path/id with ?force=true; path is that of an api_kind. */
+int api_act(struct api *a, const char *method, const char *path, const char *id, const char *action,
+            struct deadline d, struct err *e);
+int api_remove(struct api *a, const char *path, const char *id, bool force, struct deadline d,
+               struct err *e);
+int api_target_create(struct api *a, const char *id, const char *name, const char *config_id,
+                      struct deadline d, struct err *e);
+/* What the Server makes of a repository's address: an object for workspace_new. branch or NULL. */
+struct json_doc *api_git_context(struct api *a, const char *url, const char *branch,
+                                 struct deadline d, struct err *e);
+struct workspace_new {
+	const char *id, *name, *target_id;
+	const char *image, *user; /* or NULL: the Server's defaults */
+	bool build;               /* an image is made as the repository says */
+	const char *devcontainer; /* with build: its file; NULL: looked for */
+	const char *git_config;   /* or NULL */
+	struct json repository;
+	const char *branch; /* in place of the repository's; or NULL */
+	struct kv env, labels;
+};
+int api_workspace_create(struct api *a, const struct workspace_new *w, struct deadline d,
+                         struct err *e);
+int api_env_set(struct api *a, const char *key, const char *value, struct deadline d,
+                struct err *e);
+/* *key is appended: the only time that it is told. */
+int api_key_create(struct api *a, const char *name, struct buf *key, struct deadline d,
+                   struct err *e);
+/* The path of GET for the jobs of a resource, and the newest in the answer to it; false: there is none. */
+struct job_view {
+	char id[129];
+	enum job_state state;
+	char *error; /* or NULL; freed by the caller */
+};
+void api_jobs_path(struct buf *b, const char *kind, const char *id);
+bool api_job_last(struct json list, const char *kind, const char *id, struct job_view *out);
 int api_health(struct api *a, struct deadline d, struct err *e); /* GET /health, no key */
 
 /* Bodies for the supervisor's non-blocking requests. */

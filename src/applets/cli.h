@@ -57,7 +57,8 @@ struct cli_admin {
 };
 #define CLI_ADMIN_NOTE \
 	"Without options, URL and key come from DAYTONA_API_URL and DAYTONA_API_KEY, else the active " \
-	"profile of the daytona command line, else this host's runner configuration."
+	"profile of the daytona command line, else this host's runner configuration and the `server` of " \
+	"this user."
 #define CLI_ADMIN_OPTS(a) \
 	OPT_GROUP_NOTE("Server", CLI_ADMIN_NOTE), \
 		OPT_STR(0, "api-url", "URL", &(a)->url, "URL of the Server's API"), \
@@ -85,6 +86,8 @@ void cli_free_runners(struct runner_info *list, size_t n);
 /* Asks on the terminal which one; without a terminal ERR_USAGE. */
 int cli_pick_runner(const struct runner_info *list, size_t n, const char *title, size_t *picked,
                     struct err *e);
+/* An id as the Server's own client makes them (protocol 1.4): 12 hex digits, not all of them decimal. */
+int cli_new_id(char id[13], struct err *e);
 /* Refuses "local", which is a part of the Server. */
 int cli_check_removable(const struct runner_info *r, struct err *e);
 

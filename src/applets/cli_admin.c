@@ -6,18 +6,28 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "host/prompt.h"
+#include "server/srv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PROFILES_MAX (1u << 20)
+#define LINE_MAX_BYTES 4096
 
 struct credentials {
 	char *url, *key;
 	char *source;
 };
 
-#define SOURCES 5
+enum {
+	FROM_OPTIONS,
+	FROM_ENV,
+	FROM_RUNNER_ENV,
+	FROM_PROFILE,
+	FROM_LOCAL_SERVER,
+	FROM_OWN,
+	SOURCES
+};
 
 static void credentials_free(struct credentials *c)
 {
@@ -88,6 +98,30 @@ static void from_profile(struct credentials *c)
 	free(path);
 }
 
+/* A `server` of the same user on this machine: who may read its first key administers it. */
+static void from_local_server(struct credentials *c)
+{
+	struct err ignored = { 0 };
+	char *data = server_default_data(&ignored);
+	char *note = data ? path_join(data, STORE_LOCK_FILE) : NULL;
+	char *key_file = data ? path_join(data, CLIENT_KEY_FILE) : NULL;
+	struct buf url = { 0 }, key = { 0 };
+	struct str line;
+
+	if (data && file_read(note, LINE_MAX_BYTES, &url, &ignored) == 0 &&
+	    config_read_secret(key_file, &key, &ignored) == 0) {
+		line = str_trim(buf_str(&url));
+		c->url = line.n ? mem_dupn(line.p, line.n) : NULL;
+		c->key = c->url ? mem_dup(buf_cstr(&key)) : NULL;
+		c->source = mem_dup(key_file);
+	}
+	buf_free(&url);
+	buf_wipe(&key);
+	free(key_file);
+	free(note);
+	free(data);
+}
+
 static int from_options(const struct cli_admin *a, struct credentials *c, struct err *e)
 {
 	struct buf secret = { 0 };
@@ -122,17 +156,22 @@ static bool same_server(const char *a, const char *b)
  * place or for none. */
 static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
 {
-	const char *url = NULL;
-	size_t i, k;
+	/* The runner's own Server is meant, if it has one; but the key for it is an administrator's, if there is one. */
+	static const unsigned char order[SOURCES] = { FROM_OPTIONS, FROM_ENV, FROM_RUNNER_ENV,
+		                                      FROM_PROFILE, FROM_OWN, FROM_LOCAL_SERVER };
+	const char *url = NULL, *url_source = NULL;
+	size_t k;
 
-	for (i = 0; i < SOURCES && !url; i++)
-		url = s[i].url;
+	for (size_t i = 0; i < SOURCES && !url; i++) {
+		url = s[order[i]].url;
+		url_source = s[order[i]].source;
+	}
 	if (!url)
 		return err_set(
 			e, ERR_USAGE, 0,
 			"which Server? Give --api-url and --api-key-file, or set DAYTONA_API_URL and DAYTONA_API_KEY");
 	if (config_check_url(url, a->config.allow_http, e) < 0)
-		return err_wrap(e, "%s", s[i - 1].source);
+		return err_wrap(e, "%s", url_source);
 	for (k = 0; k < SOURCES; k++) {
 		if (s[k].key && (!s[k].url || same_server(s[k].url, url)))
 			break;
@@ -183,12 +222,14 @@ int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e)
 		return -1;
 	a->own_id = dup_or_null(a->config.id);
 	a->own_url = dup_or_null(a->config.url);
-	if (from_options(a, &s[0], e) == 0) {
-		from_env(&s[1], "DAYTONA_API_URL", "DAYTONA_API_KEY");
-		from_env(&s[2], "DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY");
-		from_profile(&s[3]);
-		s[4] = (struct credentials){ dup_or_null(a->config.url), dup_or_null(a->config.key),
-			                     mem_dup(CLI_OWN_KEY) };
+	if (from_options(a, &s[FROM_OPTIONS], e) == 0) {
+		from_env(&s[FROM_ENV], "DAYTONA_API_URL", "DAYTONA_API_KEY");
+		from_env(&s[FROM_RUNNER_ENV], "DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY");
+		from_profile(&s[FROM_PROFILE]);
+		from_local_server(&s[FROM_LOCAL_SERVER]);
+		s[FROM_OWN] = (struct credentials){ dup_or_null(a->config.url),
+			                            dup_or_null(a->config.key),
+			                            mem_dup(CLI_OWN_KEY) };
 		rc = choose(a, s, e);
 	}
 	if (rc == 0)
@@ -278,6 +319,22 @@ int cli_pick_runner(const struct runner_info *list, size_t n, const char *title,
 	free(items);
 	prompt_close(&p);
 	return rc;
+}
+
+int cli_new_id(char id[13], struct err *e)
+{
+	unsigned char random[6];
+
+	do {
+		struct buf hex = { 0 };
+
+		if (crypto_random(random, sizeof(random), e) < 0)
+			return -1;
+		buf_add_hex(&hex, random, sizeof(random));
+		memcpy(id, buf_cstr(&hex), 13);
+		buf_free(&hex);
+	} while (strspn(id, "0123456789") == 12);
+	return 0;
 }
 
 int cli_check_removable(const struct runner_info *r, struct err *e)

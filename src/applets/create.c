@@ -89,20 +89,12 @@ static bool id_is_taken(const struct create *c)
 	return false;
 }
 
-/* As the Server's own client makes them (protocol 1.4): 12 hex digits, not all of them decimal. */
 static int make_id(struct create *c, struct err *e)
 {
-	unsigned char random[6];
-
 	do {
-		struct buf hex = { 0 };
-
-		if (crypto_random(random, sizeof(random), e) < 0)
+		if (cli_new_id(c->id, e) < 0)
 			return -1;
-		buf_add_hex(&hex, random, sizeof(random));
-		memcpy(c->id, buf_cstr(&hex), sizeof(c->id));
-		buf_free(&hex);
-	} while (strspn(c->id, "0123456789") == 12 || id_is_taken(c));
+	} while (id_is_taken(c));
 	return 0;
 }
 

@@ -17,7 +17,7 @@ static void print_applet(void *arg, const struct applet *a)
 {
 	(void)arg;
 	if (!a->hidden)
-		printf("  %-10s %s%s%s%s\n", a->name, a->summary, a->aliases ? " (or: " : "",
+		printf("  %-14s %s%s%s%s\n", a->name, a->summary, a->aliases ? " (or: " : "",
 		       a->aliases ? a->aliases : "", a->aliases ? ")" : "");
 }
 

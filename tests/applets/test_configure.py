@@ -637,13 +637,16 @@ class Top(LifeCase):
             "c() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _daytona_runner; printf '%s\\n' \"${COMPREPLY[@]}\"; }\n"
             "c daytona-runner conf; echo --; c daytona-runner configure --api-; echo --; c daytona-runner provider en; "
             "echo --; c daytona-runner config --q; echo --; c daytona-runner status --format ''; "
-            "echo --; c daytona-runner serve --log-level w; echo --; c daytona-runner provider check dock\n")
+            "echo --; c daytona-runner serve --log-level w; echo --; c daytona-runner provider check dock; "
+            "echo --; c daytona-runner workspace sta; echo --; c daytona-runner workspace create --custom-image-; "
+            "echo --; c daytona-runner ws info ''\n")
         out = subprocess.run(["bash"], input=script, text=True, env=self.env(), stdout=subprocess.PIPE, check=True)
         first, second, third, *values = out.stdout.split("\n--\n")
         self.assertEqual(set(first.split()), {"config", "configure"})
         self.assertEqual(set(second.split()), {"--api-url", "--api-key", "--api-key-file"})
         self.assertEqual(third.split(), ["enable"])
-        self.assertEqual([v.split() for v in values], [["--quiet"], ["json", "yaml"], ["warn"], ["docker-provider"]])
+        self.assertEqual([v.split() for v in values], [["--quiet"], ["json", "yaml"], ["warn"], ["docker-provider"], ["start"],
+                                                        ["--custom-image-user"], []])
 
     def program_in_path(self):
         """A folder with the executable under its name, and the environment that has it in PATH."""
@@ -666,7 +669,8 @@ class Top(LifeCase):
                 t.send(f"unsetopt beep; {path}autoload -U compinit; compinit -u -D; {load}; PS1=read''y\n")
                 t.expect("ready")
                 for typed, found in (("conf", "config +configure"), ("configure --api-", "--api-key +--api-key-file"),
-                                     ("provider en", "enable"), ("service uni", "uninstall"), ("help purg", "purge ")):
+                                     ("provider en", "enable"), ("service uni", "uninstall"), ("help purg", "purge "),
+                                     ("workspace sta", "start"), ("target create --target-c", "--target-config")):
                     t.send(f"daytona-runner {typed}\t\t")
                     t.expect(found)
                     t.send("\x15")
@@ -680,7 +684,8 @@ class Top(LifeCase):
         script = "daytona-runner --completion fish | source\n"
         wanted = (("conf", {"config", "configure"}), ("configure --api-key-f", {"--api-key-file"}),
                   ("start -", {"-C"}), ("provider en", {"enable"}), ("service uni", {"uninstall"}),
-                  ("help purg", {"purge"}), ("status --format ", {"json", "yaml"}), ("completion z", {"zsh"}))
+                  ("help purg", {"purge"}), ("status --format ", {"json", "yaml"}), ("completion z", {"zsh"}),
+                  ("workspace st", {"start", "stop"}), ("target create --target-", {"--target-config"}))
         for typed, _ in wanted:
             script += f"complete -C 'daytona-runner {typed}'; echo ==\n"
         out = common.run(["fish", "--no-config", "-c", script], env=env)

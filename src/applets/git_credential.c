@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * git-credential: a helper by git's credential protocol (gitcredentials(7)), which gets user name and token out of the
+ * Server's git providers. Inside a workspace its own key is enough:
+ * git config credential.helper '!daytona-runner git-credential'
+ */
+#include "applets/applets.h"
+#include "applets/cli.h"
+#include "base/file.h"
+#include "base/out.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"git-credential get|store|erase\n"
+	"Answers git's question for a user name and a password with those that the Server has for the repository. Use it with: "
+	"git config credential.helper '!daytona-runner git-credential'. store and erase do nothing: the Server keeps them.";
+
+#define QUESTION_MAX (64u << 10)
+
+static int read_question(struct kv *q, struct err *e)
+{
+	struct buf text = { 0 };
+	struct str rest, line, key;
+	int rc = file_read_fd(STDIN_FILENO, "standard input", QUESTION_MAX, &text, e);
+
+	rest = buf_str(&text);
+	while (rc == 0 && str_next(&rest, '\n', &line)) {
+		struct buf name = { 0 }, value = { 0 };
+
+		if (str_next(&line, '=', &key)) {
+			buf_add_str(&name, key);
+			buf_add_str(&value, line);
+			kv_set(q, buf_cstr(&name), buf_cstr(&value));
+		}
+		buf_free(&name);
+		buf_wipe(&value);
+	}
+	buf_wipe(&text);
+	return rc;
+}
+
+/* A workspace's key is for its own repository alone, whose address git does not tell whole. */
+static bool is_own(const char *own, const char *asked)
+{
+	struct url a = { 0 }, b = { 0 };
+	struct err ignored = { 0 };
+	bool same = own && url_parse(str_of(own), &a, &ignored) == 0 &&
+	            url_parse(str_of(asked), &b, &ignored) == 0 && url_same_origin(&a, &b);
+
+	url_free(&a);
+	url_free(&b);
+	return same;
+}
+
+static int get(struct cli_admin *a, struct err *e)
+{
+	const char *own = getenv("DAYTONA_WORKSPACE_REPOSITORY_URL"), *protocol, *host, *path;
+	struct git_provider g = { 0 };
+	struct kv q = { 0 };
+	struct buf asked = { 0 };
+	int rc = read_question(&q, e);
+
+	protocol = kv_get(&q, "protocol");
+	host = kv_get(&q, "host");
+	path = kv_get(&q, "path");
+	if (rc == 0 && (!protocol || !host))
+		rc = err_set(e, ERR_USAGE, 0, "git gave no protocol and host on standard input");
+	if (rc == 0) {
+		buf_addf(&asked, "%s://%s%s%s", protocol, host, path ? "/" : "", path ? path : "");
+		rc = cli_admin_open(a, "git-credential", e);
+	}
+	if (rc == 0)
+		rc = api_git_provider_for_url(
+			a->link.api, is_own(own, buf_cstr(&asked)) ? own : buf_cstr(&asked), &g,
+			deadline_in_ms(CLI_CALL_MS), e);
+	if (rc < 0 && e->kind != ERR_USAGE && a->source)
+		cli_explain(a, e);
+	/* Without a token git asks whom it asks next. A line break would be another attribute. */
+	if (rc == 0 && g.token && *g.token && !strpbrk(g.token, "\r\n") &&
+	    !(g.username && strpbrk(g.username, "\r\n")))
+		printf("username=%s\npassword=%s\n", g.username && *g.username ? g.username : "git",
+		       g.token);
+	git_provider_free(&g);
+	buf_free(&asked);
+	kv_free(&q);
+	return rc;
+}
+
+static int git_credential_run(int argc, char **argv)
+{
+	struct cli_admin a = { 0 };
+	struct err e = { 0 };
+	const struct opt opts[] = {
+		CLI_ADMIN_OPTS(&a),
+		OPT_END,
+	};
+	int rc = 0;
+
+	opts_parse(opts, usage, argc, argv, 1, 1);
+	if (strcmp(argv[1], "get") == 0)
+		rc = get(&a, &e);
+	else if (strcmp(argv[1], "store") != 0 && strcmp(argv[1], "erase") != 0)
+		opts_misuse(usage, "get, store or erase, not \"%s\"", argv[1]);
+	cli_admin_close(&a);
+	return rc < 0 ? applet_fail("git-credential", &e) : out_flush();
+}
+
+const struct applet git_credential_applet = { .name = "git-credential",
+	                                      .summary = "give git what the Server has for a host",
+	                                      .run = git_credential_run };

@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""target, workspace, job, key, env and git-credential: each verb against each thing that can be there or not, on the
+embedded Server with a runner that works; questions on a terminal; tables at 40 and 80 columns; and what a v0.53 Server
+says otherwise, from a scripted one."""
+import json
+import os
+import re
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from lib import common  # noqa: E402
+from lib.gitserver import GitServer, make_repo  # noqa: E402
+from lib.lifecase import LifeCase, one_line  # noqa: E402
+from lib.serverproc import workspace_body  # noqa: E402
+from fakeserver import FakeServer, new_id, now  # noqa: E402
+from httppeer import reply  # noqa: E402
+
+
+class VerbsCase(LifeCase):
+    def setUp(self):
+        super().setUp()
+        self.made = self.configured()
+        os.mkdir(self.path("git"))
+        make_repo(self.path("git"), branches=["dev"])
+        self.git = GitServer(self.path("git"))
+        self.addCleanup(self.git.stop)
+        self.repo = self.git.url + "/app.git"
+
+    def started(self):
+        self.applet("start", env=self.env(admin=False))
+        common.wait_for(lambda: self.srv.ok("GET", "/target-config").json, 20 * common.PATIENCE, "a target config")
+
+    def verb(self, *args, rc=0, **kwargs):
+        return self.applet(*args, rc=rc, **kwargs)
+
+    def js(self, *args):
+        return json.loads(self.verb(*args, "-f", "json").stdout)
+
+    def states(self):
+        return {w["name"]: w["state"] for w in self.js("workspace", "list")}
+
+
+class Life(VerbsCase):
+    def test_a_workspace_from_nothing_to_nothing(self):
+        self.started()
+        said = self.verb("workspace", "create", self.repo, "-e", "A=b=c", "--env", "HOME", "-l", "team=x")
+        self.assertRegex(said.stdout, r"\AWorkspace app is started\.\nNext: daytona-runner \S.* app\n\Z")
+        # What the jobs said as it came, and each line once.
+        self.assertEqual(said.stderr.count("Target native is there."), 1)
+        self.assertEqual(len(re.findall(r"(?m)^Workspace app started$", said.stderr)), 1, said.stderr)
+        self.assertIn("cloning " + self.repo, said.stderr)
+        self.assertEqual([(t["name"], t["provider"], t["runner"], t["workspaces"]) for t in self.js("target", "list")],
+                         [("native", "native-provider", "edge", 1)])
+        [w] = self.js("workspace", "list")
+        self.assertEqual((w["name"], w["state"], w["target"], w["branch"], w["repository"], w["labels"]),
+                         ("app", "started", "native", "main", self.repo, {"team": "x"}))
+        stored = self.srv.ok("GET", "/workspace/app").json
+        self.assertEqual((stored["envVars"]["A"], stored["envVars"]["HOME"]), ("b=c", self.path("home")))
+        self.assertTrue(os.path.exists(os.path.join(self.state, "workspaces", w["id"], "app", "README.md")))
+
+        # Only what the new job says: the log has the old ones, too.
+        for verb, state, done in (("stop", "stopped", "is stopped"), ("start", "started", "is started"),
+                                  ("restart", "started", "is started again")):
+            with self.subTest(verb):
+                said = self.verb("workspace", verb, "app" if verb != "stop" else w["id"])
+                self.assertTrue(said.stdout.startswith(f"Workspace app {done}.\n"), said.stdout)
+                self.assertNotIn("cloning", said.stderr)
+                self.assertEqual(self.states(), {"app": state})
+        log = self.verb("workspace", "logs", "app").stdout
+        self.assertEqual((log.count("cloning "), log.count("Workspace app stopped")), (1, 2))
+        self.assertEqual(len(self.verb("workspace", "logs", "app", "-n", "2").stdout.splitlines()), 2)
+
+        # A second one of the repository has a name of its own, and the only target.
+        said = self.verb("ws", "new", self.repo, "--branch", "dev")
+        self.assertIn("Workspace app-2 is started.", said.stdout)
+        self.assertNotIn("Target", said.stderr)
+        self.assertEqual([x["branch"] for x in self.js("workspace", "list") if x["name"] == "app-2"], ["dev"])
+        self.assertEqual([x["name"] for x in json.loads(self.verb("workspace", "list", "-l", "team=x", "-f", "json").stdout)],
+                         ["app"])
+        said = self.verb("workspace", "delete", "-y", "app", "nobody", "app-2", rc=1)
+        self.assertEqual(said.stdout, "Workspace app is deleted.\nWorkspace app-2 is deleted.\n")
+        self.assertIn('no workspace "nobody"', said.stderr)
+        self.assertEqual(self.js("workspace", "list"), [])
+        self.assertIn("workspace create REPOSITORY", self.verb("workspace", "list").stdout)
+        self.assertEqual(os.listdir(os.path.join(self.state, "workspaces")), [])
+        self.assertEqual(self.verb("target", "delete", "-y", "native").stdout, "Target native is deleted.\n")
+        self.assertIn("target create", self.verb("target").stdout)
+
+    def test_a_job_that_fails(self):
+        self.started()
+        said = self.verb("workspace", "create", self.git.url + "/nothing.git", rc=1)
+        self.assertRegex(said.stderr.splitlines()[-1], r"\Adaytona-runner workspace: create workspace nothing: .*nothing\.git")
+        self.assertEqual(self.states(), {"nothing": "error"})
+        self.assertIn("ERROR", self.verb("workspace", "info", "nothing").stdout)
+        [job] = [j for j in self.js("job", "list", "-s", "error")]
+        self.assertEqual((job["action"], job["resourceType"]), ("create", "workspace"))
+        self.assertIn(job["error"], self.verb("job", "show", job["id"]).stdout)
+        self.assertIn("already exists", self.verb("workspace", "create", self.repo, "--name", "nothing", rc=1).stderr)
+
+    def test_interrupted_while_it_follows(self):
+        self.started()
+        self.git.hold.clear()
+        term = self.terminal("workspace", "create", self.repo)
+        term.expect("cloning", 30)
+        term.send("\x03")
+        job = term.expect(r"the job goes on; look again with: daytona-runner job show (\S+), daytona-runner workspace logs -f app")
+        self.assertEqual(term.wait(), 130)
+        self.git.hold.set()
+        common.wait_for(lambda: self.js("job", "show", job.group(1))["state"] == "success", 20 * common.PATIENCE,
+                        "the job ends without us")
+        self.assertEqual(self.states(), {"app": "started"})
+
+
+class Matrix(VerbsCase):
+    """No runner works here: what does not need one, and what says that one is missing."""
+
+    def test_nothing_there(self):
+        for args, rc, text in (
+                (["workspace"], 0, "workspace create REPOSITORY"),
+                (["workspace", "list"], 0, "workspace create REPOSITORY"),
+                (["workspace", "info"], 1, "There are no workspaces"),
+                (["workspace", "info", "x"], 1, "There are no workspaces"),
+                (["workspace", "start"], 1, "There are no workspaces"),
+                (["workspace", "stop", "x"], 1, "There are no workspaces"),
+                (["workspace", "delete", "-y"], 1, "There are no workspaces"),
+                (["workspace", "logs"], 1, "There are no workspaces"),
+                (["workspace", "create"], 2, "which repository"),
+                (["workspace", "create", self.repo], 1, "no runner has registered a target configuration"),
+                (["workspace", "create", self.repo, "-e", "NOTHING_HERE"], 2, "no K=V, and no variable here"),
+                (["workspace", "create", self.repo, "--builder", "x"], 2, "auto, devcontainer or none"),
+                (["workspace", "create", self.repo, "--image", "a", "--builder", "auto"], 2, "takes the place"),
+                (["workspace", "create", self.repo, "--target", "x"], 1, "there is no target"),
+                (["workspace", "list", "x"], 2, 'unexpected operand "x"; see daytona-runner workspace list --help'),
+                (["workspace", "crate"], 2, "did you mean create?; see daytona-runner workspace --help"),
+                (["target"], 0, "target create"),
+                (["target", "create"], 1, "no runner has registered a target configuration"),
+                (["target", "info", "x"], 1, "There are no targets"),
+                (["target", "delete", "-y", "x"], 1, "There are no targets"),
+                (["job", "list"], 0, "There are no jobs."),
+                (["job", "list", "-s", "done"], 2, "pending, running, success or error"),
+                (["job", "show", "x"], 1, "There are no jobs."),
+                (["job", "cancel"], 1, "There are no jobs."),
+                (["key", "create"], 2, "operand is missing"),
+                (["key", "revoke", "-y", "x"], 1, 'no key "x"; it has default'),
+                (["env"], 0, "env set KEY=VALUE"),
+                (["env", "set"], 2, "operand is missing"),
+                (["env", "set", "=x"], 2, "no KEY=VALUE"),
+                (["env", "delete", "x"], 1, "There are no variables"),
+                (["git-credential"], 2, "operand is missing"),
+                (["git-credential", "take"], 2, "get, store or erase"),
+                (["git-credential", "get"], 2, "no protocol and host")):
+            with self.subTest(args):
+                said = self.verb(*args, rc=rc)
+                self.assertRegex(said.stdout if rc == 0 else said.stderr, text.replace("?", r"\?").replace(".", r"\."))
+                self.assertTrue(rc == 0 or one_line(said.stderr), said.stderr)
+                self.assertEqual(said.stderr if rc == 0 else said.stdout, "")
+
+    def put(self, n=2):
+        """Targets and workspaces whose runner is away."""
+        provider = {"runnerId": self.made["id"], "runnerName": "edge", "name": "native-provider", "version": "v1",
+                    "agentlessTarget": True, "targetConfigManifest": {}}
+        config = self.srv.ok("POST", "/target-config", {"name": "cfg", "options": "{}", "providerInfo": provider}).json["id"]
+        for i in range(n):
+            self.srv.ok("POST", "/target", {"id": f"aaaaaaaaaaa{i}", "name": f"t{i}", "targetConfigId": config})
+            self.srv.ok("POST", "/workspace", workspace_body(f"bbbbbbbbbbb{i}", f"work-{i}", f"aaaaaaaaaaa{i}"))
+
+    def test_who_is_meant(self):
+        self.put()
+        for args, rc, text in (
+                (["workspace", "info"], 2, "which workspace? There is work-0, work-1"),
+                (["workspace", "info", "work-2"], 1, 'no workspace "work-2"; did you mean work-0?'),
+                (["workspace", "info", "other"], 1, 'no workspace "other"; it has work-0, work-1'),
+                (["workspace", "info", ""], 1, 'no workspace ""'),
+                (["workspace", "info", ".."], 1, 'no workspace ".."'),
+                (["workspace", "delete", "work-0"], 2, "confirm with --yes"),
+                (["target", "delete"], 2, "which target? There is t0, t1"),
+                (["workspace", "create", self.repo], 2, "which target? There is t0, t1; name one with --target"),
+                (["target", "start", "t0", "--no-wait"], 1, "start target t0"),
+                (["workspace", "start", "work-0", "--no-wait"], 1, "another job is in progress")):
+            with self.subTest(args):
+                self.assertIn(text, self.verb(*args, rc=rc).stderr)
+        self.assertEqual(self.js("workspace", "info", "bbbbbbbbbbb1")["name"], "work-1")
+        # Two of one name: no guessing.
+        config = self.srv.ok("GET", "/target-config").json[0]["id"]
+        self.srv.ok("POST", "/target", {"id": "aaaaaaaaaaa9", "name": "t1", "targetConfigId": config})
+        self.assertIn("2 targets are called t1: give the id", self.verb("target", "info", "t1", rc=2).stderr)
+        self.assertEqual(self.js("target", "info", "aaaaaaaaaaa9")["name"], "t1")
+
+    def test_questions_on_a_terminal(self):
+        self.put()
+        term = self.terminal("workspace", "info")
+        term.expect(r"1\) work-0  bbbbbbbbbbb0")
+        term.answer("Number, name or id", "2\n")
+        term.expect(r"Name: +work-1")
+        self.assertEqual(term.wait(), 0)
+        term = self.terminal("workspace", "delete", "work-0")
+        term.answer("Delete workspace work-0 and all that is in it\\?", "no\n")
+        term.expect("not confirmed: nothing was changed")
+        self.assertEqual(term.wait(), 1)
+        term = self.terminal("workspace", "stop")
+        term.answer("Number, name or id", "\x03")
+        self.assertEqual(term.wait(), 1)
+        term = self.terminal("workspace", "create", self.repo, "--no-wait")
+        term.answer("(?s)Which target\\?.*Number", "t1\n")
+        term.expect("Workspace app has its job")
+        self.assertEqual(term.wait(), 0)
+        self.assertEqual({w["name"]: w["target"] for w in self.js("ws", "list")}["app"], "t1")
+
+    def test_nobody_takes_the_job(self):
+        self.put()
+        term = self.terminal("workspace", "create", self.repo, "--target", "t0")
+        term.expect("The job waits until runner edge takes it")
+        term.send("\x03")
+        job = term.expect(r"job show (\S+),").group(1)
+        self.assertEqual(term.wait(), 130)
+        self.assertEqual(self.verb("job", "cancel", job).stdout, f"Job {job} is canceled.\n")
+        self.assertIn("it has ended already", self.verb("job", "cancel", job, rc=1).stderr)
+        self.assertEqual(self.js("job", "show", job)["state"], "error")
+
+    def test_tables_fit(self):
+        self.put(3)
+        for columns in (20, 40, 80, 120):
+            for args in (["workspace"], ["target"], ["job"], ["key"]):
+                with self.subTest(args=args, columns=columns):
+                    term = self.terminal(*args, columns=columns)
+                    self.assertEqual(term.wait(), 0)
+                    lines = term.text().splitlines()
+                    self.assertLessEqual(max(len(line) for line in lines), columns, lines)
+                    self.assertGreaterEqual(len(lines), 2)
+                    if columns >= 40 and args == ["workspace"]:
+                        self.assertRegex(lines[0], r"\ANAME +.*STATE")
+                        self.assertIn("work-2", lines[3])
+        whole = self.verb("workspace").stdout.splitlines()
+        self.assertIn("http://git.test/acme/app", whole[1])
+        self.assertEqual(len({len(line.split()) for line in whole}), 1)
+
+    def test_keys(self):
+        key = self.verb("key", "create", "ada").stdout.strip()
+        self.assertEqual(self.srv.call("GET", "/runner", key=key).status, 200)
+        self.assertEqual({k["name"] for k in self.js("key", "list")}, {"default", "ada"})
+        self.assertIn("confirm with --yes", self.verb("key", "revoke", "ada", rc=2).stderr)
+        self.assertIn("403", self.verb("key", "revoke", "-y", "default", rc=1).stderr)
+        self.assertEqual(self.verb("key", "revoke", "-y", "ada").stdout, "Key ada is revoked.\n")
+        self.assertEqual(self.srv.call("GET", "/runner", key=key).status, 401)
+        for secret in (self.srv.key, self.made["apiKey"]):
+            self.assertNotIn(secret, self.verb("key", "list", "-f", "json").stdout)
+
+    def test_variables(self):
+        self.verb("env", "set", "A=1", "B=x=y")
+        with open(self.path("value"), "w", encoding="ascii") as file:
+            file.write("unseen\n")
+        with open(self.path("value"), encoding="ascii") as file:
+            self.verb("env", "set", "TOKEN", stdin=file)
+        self.assertEqual({v["key"]: v["value"] for v in self.js("env")}, {"A": "1", "B": "x=y", "TOKEN": "unseen"})
+        term = self.terminal("env", "set", "PASS")
+        term.expect("Value of PASS")
+        self.assertTrue(term.echo_is_off())
+        term.send("secret\n")
+        self.assertEqual(term.wait(), 0)
+        self.assertNotIn("secret", term.text())
+        self.assertEqual(self.verb("env", "delete", "A", "B").stdout.count("is deleted"), 2)
+        self.assertEqual({v["key"] for v in self.js("env", "list")}, {"TOKEN", "PASS"})
+
+    def test_the_server_of_this_user_needs_no_flags(self):
+        """A client key file that only this user may read, beside the address of the server that runs."""
+        home = self.path("home")
+        data = os.path.join(home, ".local", "state", "daytona-runner-server")
+        os.makedirs(os.path.dirname(data))
+        from lib.serverproc import Server
+        os.makedirs(self.path("other"), exist_ok=True)
+        server = Server(self, data)
+        env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=self.path("empty"))
+        self.assertIn("There are no workspaces", self.verb("workspace", env=env).stdout)
+        self.assertEqual(json.loads(self.verb("key", "-f", "json", env=env).stdout)[0]["current"], True)
+        # The runner's own Server is another one: that is meant, and the local key is not sent there.
+        said = self.verb("key", "list", env=self.env(admin=False), rc=1)
+        self.assertNotIn(server.key, said.stderr)
+        self.assertEqual(server.stop(), 0)
+        self.assertIn("is the URL right", self.verb("workspace", env=env, rc=1).stderr)
+
+    def test_completion_asks(self):
+        self.put()
+        self.assertEqual(self.verb("workspace", "--print-verbs").stdout.split()[:3], ["create", "list", "info"])
+        self.assertEqual(self.verb("workspace", "--print-names").stdout.split(), ["work-0", "work-1"])
+        self.assertIn("--branch", "--" + self.verb("workspace", "create", "--print-options").stdout.replace("\t", " --"))
+        said = self.verb("workspace", "--print-names", env=self.env(DAYTONA_API_KEY="wrong"))
+        self.assertEqual(said.stdout + said.stderr, "")
+
+
+if __name__ == "__main__":
+    common.main()
