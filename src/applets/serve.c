@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #define KEEPER_DELAY_S 60
+#define TIME_MAX_MS (3650LL * 24 * 3600 * 1000)
 
 static const char usage[] =
 	"serve [OPTION...]\n"
 	"Runs the runner in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again, "
-	"SIGUSR1 logs the state. Exit status 78: the configuration must be corrected first.";
+	"SIGUSR1 logs the state. With --jobs, --once, --idle-exit or --max-uptime it ends by itself, with status 0, when "
+	"each result is at the Server. Exit status 78: the configuration must be corrected first.";
 
 /* Others of the same user can read a process's environment (field case 46): secrets move from
  * there into flags. */
@@ -68,6 +70,15 @@ static int config_fault(void)
 	return EXIT_CONFIG;
 }
 
+static int64_t time_of(const char *option, const char *text)
+{
+	int64_t ms = 0;
+
+	if (text && !str_to_ms(str_of(text), 1000, 1000, TIME_MAX_MS, &ms))
+		opts_misuse(usage, "--%s takes seconds or 15m, 2h, not \"%s\"", option, text);
+	return ms;
+}
+
 static int serve_run(int argc, char **argv)
 {
 	struct cli_flags *f = mem_alloc(sizeof(*f));
@@ -75,10 +86,18 @@ static int serve_run(int argc, char **argv)
 	struct kv flags = { 0 };
 	struct err e = { 0 };
 	const char *config_dir = NULL;
-	int64_t ready_fd = -1;
+	const char *idle_exit = NULL, *max_uptime = NULL;
+	int64_t ready_fd = -1, jobs = 0, idle_exit_ms, max_uptime_ms;
+	bool once = false;
 	const struct opt own[] = {
 		OPT_GROUP("Options"),
 		CLI_CONFIG_DIR(&config_dir),
+		OPT_INT(0, "jobs", "N", &jobs, 1, INT32_MAX, "take N jobs and end"),
+		OPT_FLAG(0, "once", &once, "take one job and end"),
+		OPT_STR(0, "idle-exit", "TIME", &idle_exit,
+		        "end when there was no job for so long: 90s, 10m"),
+		OPT_STR(0, "max-uptime", "TIME", &max_uptime,
+		        "take no jobs after this, and end when none is left"),
 		OPT_INT(0, "ready-fd", "N", &ready_fd, 3, 1 << 20,
 		        "write a line to descriptor N when the Server has us"),
 		OPT_END,
@@ -86,6 +105,8 @@ static int serve_run(int argc, char **argv)
 	int rc;
 
 	opts_parse(cli_opts(f, own, true, argc, argv), usage, argc, argv, 0, 0);
+	idle_exit_ms = time_of("idle-exit", idle_exit);
+	max_uptime_ms = time_of("max-uptime", max_uptime);
 	supervisor_hold_signals();
 	cli_given(f, &flags);
 	free(f);
@@ -97,6 +118,9 @@ static int serve_run(int argc, char **argv)
 		struct serve_options o = { .config_dir = config_dir,
 			                   .flags = &flags,
 			                   .self_exe = applet_self_exe(),
+			                   .jobs_max = once ? 1 : jobs,
+			                   .idle_exit_ms = idle_exit_ms,
+			                   .max_uptime_ms = max_uptime_ms,
 			                   .ready_fd = (int)ready_fd };
 
 		take_secrets(&c, &flags);

@@ -7,6 +7,7 @@
  *   provset.h     providers: enabled, usable       runlog.h   the runner's own log
  *   child.h       forked work with a result        journal.h  what survives a crash
  *   control.h     the operator's commands          pause.h    … and his pause
+ *   lifespan.h    when it ends by itself
  */
 #ifndef RUNNER_SUP_H
 #define RUNNER_SUP_H
@@ -30,7 +31,8 @@ struct sup {
 	enum sup_phase phase;
 	struct deadline phase_ends;
 	int64_t start_ms, start_wall_ms;
-	int64_t suspend_ms; /* boot clock minus monotonic clock, to notice a suspend */
+	int64_t idle_since_ms; /* no job was known since then */
+	int64_t suspend_ms;    /* boot clock minus monotonic clock, to notice a suspend */
 
 	struct channels *channels;
 	struct tasks *tasks;

@@ -11,6 +11,7 @@
 #include "runner/channel.h"
 #include "runner/control.h"
 #include "runner/health.h"
+#include "runner/lifespan.h"
 #include "runner/pause.h"
 #include "runner/provset.h"
 #include "runner/runlog.h"
@@ -345,6 +346,7 @@ static void loop(struct sup *s)
 	int64_t watchdog_ms = sdnotify_watchdog_ms();
 	struct deadline notify = deadline_in_ms(NOTIFY_MS);
 	bool notified = false, told = false;
+	const char *why_over;
 	struct err why = { 0 };
 
 	if (watchdog_ms > 0)
@@ -371,6 +373,11 @@ static void loop(struct sup *s)
 			sdnotify("WATCHDOG=1");
 			watchdog = deadline_in_ms(watchdog_ms);
 		}
+		why_over = lifespan_over(s);
+		if (why_over) {
+			log_info("ending: %s", why_over);
+			next_phase(s);
+		}
 		if (advance_phase(s))
 			break;
 		pollset_reset(&ps);
@@ -387,6 +394,7 @@ static void loop(struct sup *s)
 		health_poll(s, &ps);
 		control_poll(s, &ps);
 		pause_poll(s, &ps);
+		lifespan_poll(s, &ps);
 		if (pollset_wait(&ps, &why) <
 		    0) { /* no memory in the kernel: better later than never */
 			log_error("%s", why.msg);
@@ -472,6 +480,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	};
 	s->ready_fd = inherited_ready_fd(o);
 	s->start_ms = clock_mono_ms();
+	s->idle_since_ms = s->start_ms;
 	s->start_wall_ms = clock_wall_ms();
 	s->suspend_ms = suspend_clock_ms();
 	prctl(PR_SET_DUMPABLE, 0); /* the key is in memory */

@@ -10,6 +10,8 @@ struct serve_options {
 	const char *config_dir; /* for SIGHUP; or NULL */
 	const struct kv *flags; /* command line values, for SIGHUP */
 	const char *self_exe;
+	/* 0: no limit. See runner/lifespan.h. */
+	int64_t jobs_max, idle_exit_ms, max_uptime_ms;
 	int ready_fd; /* -1, or written to: "ready\n" after the first accepted heartbeat, "failed: …\n" */
 };
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "runner/channel.h"
 #include "runner/health.h"
+#include "runner/lifespan.h"
 #include "runner/pause.h"
 #include "runner/provset.h"
 
@@ -113,7 +114,16 @@ size_t tasks_places(const struct sup *s)
 
 size_t tasks_room(const struct sup *s)
 {
-	return pause_is_on(s) ? 0 : tasks_places(s);
+	return pause_is_on(s) ? 0 : lifespan_room(s, tasks_places(s));
+}
+
+size_t tasks_unbegun(const struct sup *s)
+{
+	size_t n = 0;
+
+	for (const struct task *t = s->tasks->first; t; t = t->next)
+		n += t->stage == TASK_ASK || t->stage == TASK_CLAIM || t->stage == TASK_CLAIMING;
+	return n;
 }
 
 /* ---- results ---- */
@@ -159,6 +169,7 @@ void task_begin(struct sup *s, struct task *t)
 
 	t->tries = t->stage == TASK_HELD ? t->tries : 0;
 	t->ambiguous = false;
+	s->tasks->counts.begun += t->stage != TASK_HELD;
 	if (s->phase == PHASE_STOP || s->phase == PHASE_FLUSH) {
 		task_fail(s, t, NOT_BEGUN);
 		return;

@@ -23,8 +23,9 @@ bool tasks_offer(struct sup *s, struct job *j);
 void tasks_restore(struct sup *s, struct job *j, const struct journal_entry *en);
 void tasks_lost(struct sup *s, struct job *j); /* running on the Server, but maybe not known here */
 bool tasks_knows(struct sup *s, const char *job_id);
-size_t tasks_room(const struct sup *s); /* for more jobs; none while paused */
-void tasks_replay(struct sup *s);       /* recover.c: all that the journal has */
+size_t tasks_room(const struct sup *s);    /* for more jobs; none while paused */
+size_t tasks_unbegun(const struct sup *s); /* those that may become ours */
+void tasks_replay(struct sup *s);          /* recover.c: all that the journal has */
 
 /* ---- requests to the Server, for channel.c ---- */
 
@@ -83,6 +84,7 @@ bool tasks_reporting(const struct sup *s);
 struct tasks_counts {
 	size_t known, running;
 	uint64_t succeeded, failed; /* since the start */
+	uint64_t begun; /* … that became ours, and were begun if nothing spoke against it */
 };
 struct tasks_counts tasks_counts(const struct sup *s);
 void tasks_status(const struct sup *s, struct buf *json); /* an array */
