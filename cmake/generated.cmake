@@ -15,12 +15,18 @@ add_custom_command(OUTPUT ${out}/ca_roots.c
 set(DR_GENERATED_net ${out}/ca_roots.c)
 
 set(script ${CMAKE_SOURCE_DIR}/cmake/gen-licenses)
-set(texts ${DR_SRC_jsmn}/LICENSE ${DR_SRC_inih}/LICENSE.txt ${DR_SRC_zlib}/LICENSE ${DR_SRC_zstd}/LICENSE ${DR_SRC_musl}/COPYRIGHT)
-list(APPEND versions mbedtls jsmn inih zlib zstd musl)
+set(texts jsmn=${DR_SRC_jsmn}/LICENSE inih=${DR_SRC_inih}/LICENSE.txt zlib=${DR_SRC_zlib}/LICENSE
+	zstd=${DR_SRC_zstd}/LICENSE musl=${DR_SRC_musl}/COPYRIGHT)
+if(DR_SSH)
+	list(APPEND texts dropbear=${DR_SRC_dropbear}/LICENSE)
+endif()
+list(TRANSFORM texts REPLACE "=.*" "" OUTPUT_VARIABLE versions)
+list(APPEND versions mbedtls)
 list(TRANSFORM versions REPLACE "(.+)" "third_party/\\1/VERSION")
+list(TRANSFORM texts REPLACE "[^=]*=" "" OUTPUT_VARIABLE files)
 add_custom_command(OUTPUT ${out}/licenses.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${CMAKE_SOURCE_DIR}/third_party ${texts} ${out}/licenses.c
-	DEPENDS ${script} ${packer} ${texts} ${versions}
+	DEPENDS ${script} ${packer} ${files} ${versions}
 	COMMENT "Generating licenses.c" VERBATIM)
 
 # The id is the commit's, so one commit always gives the same bytes; a new commit reconfigures.
@@ -41,6 +47,9 @@ if(NOT build_epoch)
 	set(build_epoch 1764028800) # 2025-11-25: older than any build
 endif()
 list(APPEND packages mbedtls jsmn inih zlib zstd)
+if(DR_SSH)
+	list(APPEND packages dropbear)
+endif()
 if(DR_STATIC)
 	list(APPEND packages musl)
 endif()

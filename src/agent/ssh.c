@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See ssh.h. Dropbear does the protocol, third_party/dropbear/dr_ssh.h says what it is told. */
+#include "agent/ssh.h"
+
+#ifdef DR_SSH
+
+#include "agent/sftp.h"
+#include "base/attr.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <dr_ssh.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TYPE "ssh-ed25519 "
+#define BLOB_SIZE (4 + 11 + 4 + DR_SSH_KEY_SIZE)
+#define HOST_KEY_SIZE (2 * DR_SSH_KEY_SIZE) /* the seed, then the public half */
+
+/* One line of authorized_keys. What is written there has been parsed, so that no option comes with it. */
+static int authorize(struct str key, bool forward, struct buf *out, struct err *e)
+{
+	static const char head[] = "\0\0\0\x0bssh-ed25519\0\0\0 ";
+	struct buf blob = { 0 };
+	struct str text = str_trim(key);
+	bool ok = text.n <= SSH_PUBLIC_KEY_MAX && str_starts(text, TYPE);
+
+	if (ok) {
+		text.p += strlen(TYPE);
+		text.n -= strlen(TYPE);
+		ok = buf_add_unbase64(&blob, text) && blob.n == BLOB_SIZE &&
+		     memcmp(blob.p, head, sizeof(head) - 1) == 0;
+	}
+	if (ok) {
+		buf_adds(out,
+		         forward ? "no-X11-forwarding " : "no-X11-forwarding,no-agent-forwarding ");
+		buf_adds(out, TYPE);
+		buf_add_base64(out, blob.p, blob.n, false, true);
+		buf_addc(out, '\n');
+	}
+	buf_free(&blob);
+	return ok ? 0 : err_set(e, ERR_PARSE, 0, "the public key is none of type ed25519");
+}
+
+/* The lock makes two first connections agree; what a crash left unfinished is made anew. */
+static int host_key_from(int fd, const char *path, struct dr_ssh *s, struct err *e)
+{
+	unsigned char key[HOST_KEY_SIZE];
+	struct stat st;
+	ssize_t n;
+
+	if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "%s", path);
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return err_set(e, ERR_DENIED, 0, "%s: others may read it; remove it", path);
+	n = pread(fd, key, sizeof(key), 0);
+	if (n != (ssize_t)sizeof(key)) {
+		dr_ssh_new_key(key, key + DR_SSH_KEY_SIZE);
+		if (pwrite(fd, key, sizeof(key), 0) != (ssize_t)sizeof(key) ||
+		    ftruncate(fd, sizeof(key)) < 0 || fsync(fd) < 0)
+			return err_sys(e, errno, "%s", path);
+		log_info("ssh: made the host's key, %s", path);
+	}
+	memcpy(s->seed, key, DR_SSH_KEY_SIZE);
+	memcpy(s->public_key, key + DR_SSH_KEY_SIZE, DR_SSH_KEY_SIZE);
+	explicit_bzero(key, sizeof(key));
+	return 0;
+}
+
+static int host_key(const char *home, struct dr_ssh *s, struct err *e)
+{
+	char *dir = path_join(home, ".daytona-agent"), *path = path_join(dir, "ssh_host_key");
+	int fd, rc = -1;
+
+	if (file_mkdirs(dir, 0700, e) == 0) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		if (fd < 0) {
+			err_sys(e, errno, "%s", path);
+		} else {
+			rc = host_key_from(fd, path, s, e);
+			close(fd);
+		}
+	}
+	free(path);
+	free(dir);
+	return rc;
+}
+
+static bool is_shell(const char *path)
+{
+	const char *name = path ? strrchr(path, '/') : NULL;
+
+	return path && path[0] == '/' && strcmp(name, "/nologin") != 0 &&
+	       strcmp(name, "/false") != 0 && access(path, X_OK) == 0;
+}
+
+static void describe_user(struct dr_ssh *s)
+{
+	const char *home = getenv("HOME"), *name = getenv("USER"), *shell = getenv("SHELL");
+	const struct passwd *pw = getpwuid(geteuid()); /* stays as it is: nobody asks again */
+
+	if (pw && pw->pw_shell && is_shell(pw->pw_shell))
+		shell = pw->pw_shell;
+	s->shell = mem_dup(is_shell(shell) ? shell : "/bin/sh");
+	s->user = mem_dup(pw ? pw->pw_name : name && *name ? name : "user");
+	s->home = mem_dup(home && *home ? home : pw ? pw->pw_dir : "/");
+}
+
+static void log_line(int problem, const char *text)
+{
+	if (problem)
+		log_warn("ssh: %s", text);
+	else
+		log_info("ssh: %s", text);
+}
+
+static int serve_sftp(void)
+{
+	struct err e = { 0 };
+
+	return sftp_serve(0, 1, &e) < 0;
+}
+
+int ssh_serve(int fd, struct str key, const char *dir, struct err *e)
+{
+	/* Where distributions put it. */
+	static const char *const sftp_servers[] = { "/usr/lib/openssh/sftp-server",
+		                                    "/usr/libexec/openssh/sftp-server",
+		                                    "/usr/lib/ssh/sftp-server",
+		                                    "/usr/libexec/sftp-server" };
+	struct dr_ssh s = { .fd = fd, .log = log_line, .sftp = serve_sftp };
+	bool forward = str_eq(str_of(getenv("DAYTONA_AGENT_SSH_FORWARD")), "1");
+	struct buf line = { 0 };
+
+	describe_user(&s);
+	if (authorize(key, forward, &line, e) < 0 || host_key(s.home, &s, e) < 0) {
+		buf_free(&line);
+		return -1;
+	}
+	s.authorized = buf_cstr(&line);
+	s.dir = dir ? dir : s.home;
+	for (size_t i = 0; i < ARRAY_LEN(sftp_servers); i++)
+		if (!s.sftp_program && access(sftp_servers[i], X_OK) == 0)
+			s.sftp_program = sftp_servers[i];
+	dr_ssh_serve(&s);
+}
+
+#else
+
+int ssh_serve(int fd, struct str key, const char *dir, struct err *e)
+{
+	(void)fd;
+	(void)key;
+	(void)dir;
+	return err_set(e, ERR_UNSUPPORTED, 0, "this daytona-runner was built without ssh");
+}
+
+#endif

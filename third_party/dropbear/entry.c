@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Takes the place of Dropbear's main and option parsing, and of what it asks the system about users: see dr_ssh.h.
+ * CMakeLists.txt says which of its calls end here.
+ */
+#include "includes.h"
+
+#include "algo.h"
+#include "auth.h"
+#include "buffer.h"
+#include "channel.h"
+#include "chansession.h"
+#include "crypto_desc.h"
+#include "curve25519.h"
+#include "dbrandom.h"
+#include "dbutil.h"
+#include "dr_ssh.h"
+#include "ed25519.h"
+#include "loginrec.h"
+#include "runopts.h"
+#include "session.h"
+#include "signkey.h"
+
+#include <sys/prctl.h>
+
+svr_runopts svr_opts;
+
+static const struct dr_ssh *setting;
+static pid_t server;
+static char *workspace_path;
+
+/* What stands in for the system. */
+struct passwd *dr_ssh_user(const char *name);
+char *dr_ssh_shell(void);
+void dr_ssh_shells(void);
+int dr_ssh_gid(gid_t gid);
+int dr_ssh_uid(uid_t uid);
+int dr_ssh_groups(const char *user, gid_t gid);
+struct group *dr_ssh_group(const char *name);
+void dr_ssh_pty_owner(struct passwd *pw, const char *tty);
+void dr_ssh_pty_release(const char *tty);
+void dr_ssh_pty_nonblock(int fd);
+void dr_ssh_address(int fd, char **host, char **port, char **peer, char **peer_port, int lookup);
+void dr_ssh_run(const char *cmd, unsigned int maxfd, char *shell);
+void dr_ssh_quiet(int priority, const char *format, ...);
+
+struct passwd *dr_ssh_user(const char *name)
+{
+	static struct passwd pw;
+
+	(void)name;
+	pw.pw_name = (char *)setting->user;
+	pw.pw_passwd = "!";
+	pw.pw_uid = geteuid();
+	pw.pw_gid = getegid();
+	pw.pw_dir = (char *)setting->home;
+	pw.pw_shell = (char *)setting->shell;
+	return &pw;
+}
+
+char *dr_ssh_shell(void)
+{
+	return (char *)setting->shell;
+}
+
+void dr_ssh_shells(void)
+{
+}
+
+int dr_ssh_gid(gid_t gid)
+{
+	(void)gid;
+	return 0;
+}
+
+int dr_ssh_uid(uid_t uid)
+{
+	(void)uid;
+	return 0;
+}
+
+int dr_ssh_groups(const char *user, gid_t gid)
+{
+	(void)user;
+	(void)gid;
+	return 0;
+}
+
+struct group *dr_ssh_group(const char *name)
+{
+	(void)name;
+	return NULL;
+}
+
+/* The file system of terminals gives a new one to whoever opened it; its mode is as the mount says. */
+void dr_ssh_pty_owner(struct passwd *pw, const char *tty)
+{
+	(void)pw;
+	(void)tty;
+}
+
+void dr_ssh_pty_release(const char *tty)
+{
+	(void)tty;
+}
+
+/* There is none, but people's scripts take SSH_CONNECTION apart. */
+void dr_ssh_address(int fd, char **host, char **port, char **peer, char **peer_port, int lookup)
+{
+	char **const hosts[] = { host, peer }, **const ports[] = { port, peer_port };
+
+	(void)fd;
+	(void)lookup;
+	for (int i = 0; i < 2; i++) {
+		if (hosts[i])
+			*hosts[i] = m_strdup("127.0.0.1");
+		if (ports[i])
+			*ports[i] = m_strdup("22");
+	}
+}
+
+/* The end of a client's input is not the end of its terminal, so each direction has a descriptor of its own. */
+void dr_ssh_pty_nonblock(int fd)
+{
+	setnonblocking(fd);
+	for (unsigned int i = 0; i < ses.chansize; i++) {
+		struct Channel *c = ses.channels[i];
+		int other = c && c->readfd == fd && c->writefd == fd ? fcntl(fd, F_DUPFD_CLOEXEC, 3)
+		                                                     : -1;
+
+		if (other >= 0) {
+			c->writefd = other;
+			ses.maxfd = MAX(ses.maxfd, other);
+		}
+	}
+}
+
+const char *dr_ssh_path(void)
+{
+	return workspace_path;
+}
+
+FILE *dr_ssh_keys(void)
+{
+	return fmemopen((char *)setting->authorized, strlen(setting->authorized), "r");
+}
+
+int dr_ssh_stat(struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_uid = geteuid();
+	return 0;
+}
+
+/* There is no record of logins in a workspace. */
+struct logininfo *login_alloc_entry(int pid, const char *user, const char *host, const char *line)
+{
+	(void)pid;
+	(void)user;
+	(void)host;
+	(void)line;
+	return NULL;
+}
+
+void login_free_entry(struct logininfo *li)
+{
+	(void)li;
+}
+
+void login_login(struct logininfo *li)
+{
+	(void)li;
+}
+
+void login_logout(struct logininfo *li)
+{
+	(void)li;
+}
+
+/* In the process of a command, which has its streams and its environment, and starts in the user's home. */
+void dr_ssh_run(const char *cmd, unsigned int maxfd, char *shell)
+{
+	int sftp = cmd && strcmp(cmd, DR_SSH_SFTP) == 0;
+
+	if (getsid(0) != getpid())
+		setpgid(0, 0); /* without a terminal: it can be ended as a whole */
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGHUP, 0, 0, 0);
+	if (getppid() != server)
+		_exit(1);
+	if (chdir(setting->dir) < 0)
+		fprintf(stderr, "%s: %s\n", setting->dir, strerror(errno));
+	if (sftp && setting->sftp_program) {
+		char *args[] = { (char *)setting->sftp_program, NULL };
+
+		run_command(args[0], args, maxfd);
+	}
+	if (sftp) {
+		for (unsigned int fd = 3; fd <= maxfd; fd++)
+			close((int)fd);
+		_exit(setting->sftp());
+	}
+	run_shell_command(cmd, maxfd, shell);
+	fprintf(stderr, "%s: %s\n", shell, strerror(errno));
+	_exit(127);
+}
+
+/* What a key's options leave out is said at each use of it. */
+void dr_ssh_quiet(int priority, const char *format, ...)
+{
+	(void)priority;
+	(void)format;
+}
+
+static void log_line(int priority, const char *format, va_list args)
+{
+	char line[1024];
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (getpid() == server)
+		setting->log(priority <= LOG_WARNING, line);
+	else
+		fprintf(stderr, "%s\n", line);
+}
+
+/* A command that runs when the connection is lost has lost its terminal too; without one it learns it here. */
+static void end(int status, const char *format, va_list args)
+{
+	if (getpid() != server) {
+		log_line(LOG_ERR, format, args);
+		_exit(127);
+	}
+	for (unsigned int i = 0; i < svr_ses.childpidsize; i++) {
+		const struct ChildPid *c = &svr_ses.childpids[i];
+
+		if (c->pid > 1 && c->chansess && c->chansess->exit.exitpid == -1)
+			kill(-c->pid, SIGHUP);
+	}
+	svr_dropbear_exit(status, format, args);
+}
+
+static void terminate(int sig)
+{
+	(void)sig;
+	ses.exitflag = 1;
+}
+
+static void load_host_key(void)
+{
+	dropbear_ed25519_key *key = m_malloc(sizeof(*key));
+
+	memcpy(key->priv, setting->seed, sizeof(key->priv));
+	memcpy(key->pub, setting->public_key, sizeof(key->pub));
+	svr_opts.hostkey = new_sign_key();
+	svr_opts.hostkey->ed25519key = key;
+	addrandom(key->priv, sizeof(key->priv));
+}
+
+void dr_ssh_serve(const struct dr_ssh *s)
+{
+	const char *path = getenv("PATH");
+
+	setting = s;
+	server = getpid();
+	workspace_path = m_strdup(path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
+	_dropbear_exit = end;
+	_dropbear_log = log_line;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, terminate);
+	signal(SIGTERM, terminate);
+	signal(SIGINT, terminate);
+
+	svr_opts.maxauthtries = MAX_AUTH_TRIES;
+	svr_opts.authorized_keys_dir = "/";
+	svr_opts.reexec_childpipe = -1;
+	svr_opts.noauthpass = 1;
+	svr_opts.pass_on_env = 1;
+	opts.recv_window = DEFAULT_RECV_WINDOW;
+	opts.disable_ip_tos = 1;
+	crypto_init();
+	seedrandom();
+	load_host_key();
+	svr_session(s->fd, -1);
+}
+
+void dr_ssh_new_key(unsigned char *seed, unsigned char *public_key)
+{
+	seedrandom();
+	dropbear_ed25519_make_key(public_key, seed);
+}
+
+/* There is one host key, so there is nothing to choose from when keys are exchanged again. */
+void disable_sig_except(enum signature_type type)
+{
+	(void)type;
+}
