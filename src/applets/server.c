@@ -127,16 +127,23 @@ static int first_key(struct srv *s, const char *key_file, struct err *e)
 	return rc;
 }
 
-/* The address, for whoever waits for it: on stdout, in --port-file, and for our own subcommands. */
-static int announce(struct srv *s, const struct options *o, struct err *e)
+static void add_url(struct buf *b, const struct srv *s, const struct options *o)
 {
 	const char *host = is_any(o->addr) ? "127.0.0.1" : o->addr;
 	bool v6 = strchr(host, ':') != NULL;
+
+	buf_addf(b, "http%s://%s%s%s:%u", s->tls ? "s" : "", v6 ? "[" : "", host, v6 ? "]" : "",
+	         (unsigned)httpd_port(s->httpd));
+}
+
+/* The address, for whoever waits for it: on stdout, in --port-file, and for our own subcommands. */
+static int announce(struct srv *s, const struct options *o, struct err *e)
+{
 	struct buf url = { 0 }, port = { 0 };
 	int rc;
 
-	buf_addf(&url, "http%s://%s%s%s:%u\n", s->tls ? "s" : "", v6 ? "[" : "", host,
-	         v6 ? "]" : "", (unsigned)httpd_port(s->httpd));
+	add_url(&url, s, o);
+	buf_addc(&url, '\n');
 	buf_addf(&port, "%u\n", (unsigned)httpd_port(s->httpd));
 	rc = store_note(&s->store, buf_str(&url), e);
 	if (rc == 0 && o->port_file)
@@ -146,6 +153,27 @@ static int announce(struct srv *s, const struct options *o, struct err *e)
 	buf_free(&url);
 	buf_free(&port);
 	return rc;
+}
+
+/* What a person does next. Whoever is no person reads the first line alone. */
+static void advise(const struct srv *s, const struct options *o)
+{
+	struct buf b = { 0 }, line = { 0 };
+	char *file = o->key_file ? mem_dup(o->key_file) : store_path(&s->store, CLIENT_KEY_FILE);
+	struct err ignored = { 0 };
+
+	if (o->public_url)
+		buf_adds(&line, o->public_url);
+	else
+		add_url(&line, s, o);
+	buf_addf(&b, "A runner for it: daytona-runner create --api-url %s --api-key-file ",
+	         buf_cstr(&line));
+	buf_add_shell(&b, str_of(file));
+	buf_addf(&b, "\nIn a browser: %s/ with the key in that file\n", buf_cstr(&line));
+	file_write_all(STDOUT_FILENO, buf_str(&b), "standard output", &ignored);
+	buf_free(&b);
+	buf_free(&line);
+	free(file);
 }
 
 static int signals_open(struct err *e)
@@ -320,6 +348,8 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 		rc = -1;
 	if (rc == 0)
 		rc = announce(&s, o, e);
+	if (rc == 0)
+		advise(&s, o);
 	if (rc == 0 && o->reference_keys)
 		log_warn("server: --reference-keys: every key, a workspace's too, may do nearly "
 		         "everything, such as make client keys and read git tokens");
