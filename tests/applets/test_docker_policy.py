@@ -105,19 +105,20 @@ class Policy(devcase.DevCase):
         changes = [f"HEALTHCHECK --interval=50ms CMD {HEALTH}", "VOLUME /.daytona", "VOLUME /workspaces/app", "VOLUME /own",
                    'ENTRYPOINT ["/bin/sh","-c","echo entrypoint-ran"]', "LABEL daytona.workspace.id=victim",
                    "LABEL daytona.runner.helper=victim", "LABEL com.docker.compose.project=victim", "USER dev"]
-        labels = {"devcontainer.metadata": json.dumps([self.wishes()])}
+        files = {}
         if source == "file":
             config.update(self.wishes(), runArgs=self.run_args())
             said += self.SAID_ARGS
         elif source == "label":
             changes.append("LABEL devcontainer.metadata=" + json.dumps(json.dumps([self.wishes()])).replace("$", "\\$"))
         else:
-            config["features"] = {"f": {}}
-            env["DRIVE_BUILDER"] = self.cli_image(labels, [f"HEALTHCHECK --interval=1ms CMD {HEALTH}"])
+            config["features"] = {"./f": {}}
+            files = {"f/devcontainer-feature.json": json.dumps(dict(self.wishes(), id="f")),
+                     "f/install.sh": "#!/bin/sh\ncat /m*/canary /v*/secret || true\n"}
         docker("rmi", "-f", self.tag)
         dockercase.shell_image(self.tag, changes=changes)
         return self.repository({".devcontainer.json": json.dumps(config), "host": "-> " + self.outside,
-                                "hostfile": "-> " + self.outside + "/canary", **self.FILES}), said, env
+                                "hostfile": "-> " + self.outside + "/canary", **self.FILES, **files}), said, env
 
     def look(self, label):
         """The container while its first command runs, as the engine sees it."""
@@ -182,7 +183,6 @@ class Policy(devcase.DevCase):
             pass
         output = process.finish().ok(self).output
         self.harmless(output, said)
-        self.helper_is_harmless(source, output)
         self.assertEqual(self.volumes(prefix), [], "volumes go with the workspace")
 
     def build_is_harmless(self, source):
@@ -196,16 +196,8 @@ class Policy(devcase.DevCase):
             pass
         result = process.finish()
         self.harmless(result.output, said)
-        self.helper_is_harmless(source, result.output)
         self.assertEqual(result["build-delete"], "ok")
         self.assertEqual(self.volumes(prefix), [], "volumes go with the build")
-
-    def helper_is_harmless(self, source, output):
-        if source == "feature":
-            self.assertIn('the CLI has {"Test":["NONE"]', output)
-            read = json.loads(output.split("the CLI read ", 1)[1].split("\n", 1)[0])
-            self.assertEqual(read, {"image": self.tag, "features": {"f": {}}})
-            self.assertIn("the checkout can be written: no", output)
 
     def test_workspace_by_file(self):
         self.workspace_is_harmless("file", "delete")

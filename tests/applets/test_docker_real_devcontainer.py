@@ -2,12 +2,15 @@
 # Static: only that can be put into containers.
 """docker-provider on the real engine: checkouts mounted into images, dev containers, their commands, builds with two
 registries, and the helper for what only the dev container CLI can do. Images are made from the host's busybox."""
+import hashlib
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import warnings
 
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -18,7 +21,11 @@ import common  # noqa: E402
 import devcase  # noqa: E402
 import dockercase  # noqa: E402
 import drivecase  # noqa: E402
-from dockercase import docker  # noqa: E402
+import fakeregistry  # noqa: E402
+from dockercase import HOMES, docker  # noqa: E402
+
+DEV = HOMES + "/dev"
+
 
 class DevContainer(devcase.DevCase):
     def test_checkout_is_mounted_and_belongs_to_the_user(self):
@@ -253,42 +260,97 @@ class DevContainer(devcase.DevCase):
         env["B_CONTAINER_REGISTRY_PASSWORD"] = "wrong"
         self.drive(self.workspace(url, image=name, env=env, buildConfig=None), "create").error(self, "unauthorized")
 
-    def test_features_need_the_cli(self):
-        url = self.repository({".devcontainer.json": json.dumps({"image": self.tag, "features": {"f": {}}})})
-        document = self.workspace(url)
-        self.drive(document, "create").error(self, '"features" needs an engine')
-        self.drive(document, "create", DRIVE_BUILDER=self.tag).error(self, '"features" needs the dev container CLI')
-        self.drive(document, "create", DRIVE_BUILDER="127.0.0.1:1/none:1").error(
-            self, '"features" needs the dev container CLI.*127.0.0.1:1/none:1')
+    INSTALL = """#!/bin/sh
+echo "$0 $PWD $GREETING $_REMOTE_USER $_REMOTE_USER_HOME $_CONTAINER_USER $(id -u)"
+echo "NAME $GREETING $FROM_ENV" >>/installed
+"""
 
-    def test_features_are_built_in_and_the_container_is_ours(self):
-        """The CLI gets the features and nothing else; what they ask for is decided on like a repository's wish."""
-        url = self.repository({".devcontainer.json": json.dumps({
-            "image": self.tag, "features": {"f": {"version": "1"}}, "privileged": True, "initializeCommand": "touch /x",
-            "runArgs": ["-v", "/:/host", "--pid=host"], "mounts": ["source=/,target=/host,type=bind"], "capAdd": ["ALL"], "onCreateCommand": "true"})})
-        document = self.workspace(url)
-        builder = self.cli_image()
-        output = self.drive(document, "create", "start", "condition", DRIVE_BUILDER=builder).ok(self).output
-        self.addCleanup(self.drive, document, "delete", DRIVE_BUILDER=builder)
-        self.assertIn("the CLI was asked to build", output)
-        read = json.loads(output.split("the CLI read ", 1)[1].split("\n", 1)[0])
-        self.assertEqual(read, {"image": self.tag, "features": {"f": {"version": "1"}}})
-        self.assertIn("the checkout can be written: no", output)
-        found = json.loads(docker("inspect", docker("ps", "-q", "--filter", f"label=daytona.workspace.id={self.id}")))
-        self.assertEqual(len(found), 1, "the image's label counts for nothing")
-        host = found[0]["HostConfig"]
-        self.assertEqual((host["Privileged"], host["CapAdd"], host["SecurityOpt"], host["PidMode"], host["Binds"]),
-                         (False, None, None, "", None))
-        mounts = {m["Target"]: m["Source"] for m in host["Mounts"]}
-        self.assertEqual(sorted(mounts), ["/v", "/workspaces/app"])
-        self.assertEqual(mounts["/v"], f"daytona-{len(self.id)}-{self.id}.shared")
-        for named in ("privileged", "capability ALL", "capability SYS_ADMIN", "security option seccomp=unconfined",
-                      "mount of /etc", "mount of /", "runArgs -v /:/host", "runArgs --pid host"):
+    def feature(self, name, **document):
+        """Files of one."""
+        return {"devcontainer-feature.json": json.dumps(dict({"id": name, "version": "1.0.0", "options": {
+            "greeting": {"type": "string", "default": "hello"}}}, **document)), "install.sh": self.INSTALL.replace("NAME", name)}
+
+    def publish(self, registry, name, tag, files):
+        """As the dev container CLI does: one layer, a tar archive."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for path, text in files.items():
+                info = tarfile.TarInfo("./" + path)
+                info.size, info.mode = len(text), 0o644
+                tar.addfile(info, io.BytesIO(text.encode()))
+
+        def ref(blob, kind):
+            digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+            image["blobs"][digest] = blob
+            return {"mediaType": kind, "digest": digest, "size": len(blob)}
+        image = registry.images.setdefault(name, {"tags": {}, "blobs": {}})
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": ref(b"{}", "application/vnd.devcontainers"),
+                    "layers": [ref(data.getvalue(), "application/vnd.devcontainers.layer.v1+tar")]}
+        image["tags"][tag] = ref(json.dumps(manifest).encode(), manifest["mediaType"])["digest"]
+
+    def test_features(self):
+        """From a registry and from the repository, in their order, with options, variables, commands and what they may ask."""
+        registry = fakeregistry.FakeRegistry(self)
+        registry.basic = ("u", "registry-secret")
+        env = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "u",
+               "A_CONTAINER_REGISTRY_PASSWORD": "registry-secret"}
+        self.publish(registry, "acme/late", "1", self.feature("late", installsAfter=["./early"], containerEnv={
+            "FROM_ENV": "of ${PATH}", "PATH": "/late:${PATH}"}, postStartCommand=f"echo late >{DEV}/started"))
+        self.publish(registry, "acme/needed", "2", self.feature("needed", privileged=True, capAdd=["SYS_ADMIN", "SYS_PTRACE"],
+                     mounts=["source=/,target=/host,type=bind", "source=cache,target=/cache,type=volume"],
+                     entrypoint=f"echo entered >{DEV}/entered"))
+        base_label = json.dumps(json.dumps({"onCreateCommand": f"echo base >{DEV}/base"}))
+        url = self.repository({
+            ".devcontainer/devcontainer.json": json.dumps({
+                "build": {"dockerfile": "Dockerfile"}, "remoteUser": "dev",
+                "features": {f"{registry.host}/acme/late:1": {"greeting": "it's $late"}, "./early": {}}}),
+            ".devcontainer/Dockerfile": f"FROM {self.tag}\nLABEL devcontainer.metadata={base_label}\nUSER 1234\n",
+            **{f".devcontainer/early/{name}": text for name, text in self.feature(
+                "early", dependsOn={f"{registry.host}/Acme/needed:2": {"greeting": "deep"}}).items()}})
+        document = self.workspace(url, env=env)
+        output = self.drive(document, "create", "start", "condition").ok(self).output
+        self.assertNotIn("registry-secret", output)
+        self.assertEqual([line.strip() for line in self.inside("cat", "/installed").splitlines()],
+                         ["needed deep", "early hello", "late it's $late of /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+        self.assertIn(f"./install.sh /tmp/dev-container-features/0 it's $late dev {DEV} 1234 0", output)
+        self.assertEqual(self.inside("cat", f"{DEV}/base", f"{DEV}/started").split(), ["base", "late"])
+        self.assertNotIn("dev-container-features", self.inside("ls", "/tmp"))
+        self.assertEqual(self.inside("id", "-u"), "1234")
+        common.wait_for(lambda: "entered" in self.inside("ls", DEV), 20, "the entry point")
+        found = json.loads(docker("inspect", self.container()))[0]
+        host = found["HostConfig"]
+        self.assertEqual((host["Privileged"], host["CapAdd"]), (False, ["SYS_PTRACE"]))
+        self.assertEqual(sorted(m["Target"] for m in host["Mounts"]), ["/cache", "/workspaces/app"])
+        self.assertIn("PATH=/late:/usr", " ".join(found["Config"]["Env"]))
+        for named in ("privileged", "capability SYS_ADMIN", "mount of /"):
             self.assertIn(f"dev container: {named} is not taken over", output)
-        self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
-        self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")
-        self.assertEqual(docker("volume", "ls", "-q", "--filter", f"name={mounts['/v']}"), "")
+        self.assertEqual(os.listdir(self.root(self.id)).count(".features"), 0)
+        self.drive(document, "stop", "delete").ok(self)
         self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
+
+    def test_features_that_cannot_be_had(self):
+        registry = fakeregistry.FakeRegistry(self)
+        registry.images["acme/image"] = {"tags": {"1": "sha256:" + "a" * 64}, "blobs": {"sha256:" + "a" * 64: b'{"layers":[]}'}}
+        self.publish(registry, "acme/empty", "1", {"install.sh": "true"})
+        self.publish(registry, "acme/broken", "1", self.feature("broken"))
+        self.publish(registry, "acme/fails", "1", dict(self.feature("fails"), **{"install.sh": "echo no luck; exit 7"}))
+        env = {"A_CONTAINER_REGISTRY_SERVER": registry.host}
+        for name, data in registry.images["acme/broken"]["blobs"].items():
+            if data.startswith(b"./"):
+                registry.images["acme/broken"]["blobs"][name] = data[:700]
+        for feature, why in ((f"{registry.host}/acme/none:1", "MANIFEST_UNKNOWN|manifest"), (f"{registry.host}/acme/image:1", "digest|no feature"),
+                             (f"{registry.host}/acme/empty:1", "has no devcontainer-feature.json"),
+                             (f"{registry.host}/acme/broken:1", "broken"), (f"{registry.host}/acme/fails:1", "exit|code: 7|status 7"),
+                             ("./missing", "no folder"), ("../../..", "no folder"), ("./link", "no folder"), ("go", "names no registry"),
+                             ("https://127.0.0.1/x.tgz", "archives by URL")):
+            with self.subTest(feature=feature):
+                shutil.rmtree(self.path("git"))
+                shutil.rmtree(self.root(self.id), ignore_errors=True)
+                os.mkdir(self.path("git"))
+                url = self.repository({".devcontainer.json": json.dumps({"image": self.tag, "features": {feature: {}}}), "link": "-> /etc"})
+                self.drive(self.workspace(url, env=env), "create").error(self, f"(?i:{why})")
+                self.drive(self.workspace(url, env=env), "delete").ok(self)
 
     def test_compose_is_for_privileged_targets(self):
         url = self.repository({".devcontainer.json": json.dumps({"dockerComposeFile": "c.yml", "service": "x"}),

@@ -12,12 +12,6 @@ from gitserver import make_repo
 
 TARGET = "0a1b2c3d4e5f"
 
-# What a feature may ask for, as it comes back in an image's label.
-FEATURE_LABELS = {"daytona.workspace.id": "victim", "devcontainer.metadata": json.dumps([{
-    "id": "f", "privileged": True, "capAdd": ["SYS_ADMIN"], "securityOpt": ["seccomp=unconfined"],
-    "mounts": [{"type": "bind", "source": "/etc", "target": "/h"},
-               {"type": "volume", "source": "shared", "target": "/v"}]}])}
-
 # Stands in for the CLI: makes a container with the labels it was given, as the real one does.
 CLI = r"""
 #include <stdio.h>
@@ -55,33 +49,6 @@ static void say_health(void)
 	if (end)
 		fprintf(stderr, "the CLI has %.*s\n", (int)(end + 1 - (at + 14)), at + 14);
 }
-/* An image whose label asks for all that a feature may ask for. */
-static int build(int argc, char **argv)
-{
-	const char *tag = "", *config = "";
-	char path[500], text[4096] = "", *colon;
-	FILE *f;
-	for (int i = 2; i + 1 < argc; i++) {
-		if (!strcmp(argv[i], "--image-name"))
-			tag = argv[i + 1];
-		if (!strcmp(argv[i], "--config"))
-			config = argv[i + 1];
-	}
-	f = fopen(config, "r");
-	if (!f)
-		return 3;
-	fread(text, 1, sizeof(text) - 1, f);
-	fprintf(stderr, "the CLI read %s\n", text);
-	f = fopen("written", "w"); /* beside the checkout's files */
-	fprintf(stderr, "the checkout can be written: %s\n", f ? "yes" : "no");
-	call("/containers/create?name=NAMEb", "{\"Image\":\"IMAGE\",\"Entrypoint\":[\"sleep\",\"1\"]}");
-	colon = strrchr(tag, ':');
-	snprintf(path, sizeof(path), "/commit?container=NAMEb&repo=%.*s&tag=%s", (int)(colon - tag), tag, colon + 1);
-	call(path, "{\"Labels\":LABELS}");
-	send_("DELETE", "/containers/NAMEb?force=1", "");
-	printf("{\"outcome\":\"success\",\"imageName\":[\"%s\"]}\n", tag);
-	return 0;
-}
 int main(int argc, char **argv)
 {
 	char body[8192] = "{\"Image\":\"IMAGE\",\"Entrypoint\":[\"sleep\",\"1000\"],\"HostConfig\":{\"NetworkMode\":"
@@ -90,8 +57,6 @@ int main(int argc, char **argv)
 	char *at;
 	fprintf(stderr, "the CLI was asked to %s\n", argv[1]);
 	say_health();
-	if (!strcmp(argv[1], "build"))
-		return build(argc, argv);
 	for (int i = 2; i + 1 < argc; i++)
 		if (!strcmp(argv[i], "--id-label")) {
 			char *eq = strchr(argv[i + 1], '=');
@@ -193,12 +158,11 @@ class DevCase(drivecase.DriveCase):
                        "state": {"name": "running", "error": None, "updatedAt": "2026-01-01T00:00:00Z"}}, file)
         return path
 
-    def cli_image(self, labels=FEATURE_LABELS, changes=()):
-        """A builder image; what the CLI in it builds has the labels."""
+    def cli_image(self, changes=()):
+        """A builder image with it."""
         if not shutil.which("gcc"):
             self.skipTest("no gcc for a stand-in of the CLI")
-        text = json.dumps(json.dumps(labels))[1:-1]
-        source = CLI.replace("IMAGE", self.tag).replace("NAME", f"dr-cli-{self.id}").replace("LABELS", text)
+        source = CLI.replace("IMAGE", self.tag).replace("NAME", f"dr-cli-{self.id}")
         with open(self.path("cli.c"), "w", encoding="utf-8") as file:
             file.write(source)
         common.run(["gcc", "-static", "-w", "-o", self.path("devcontainer"), self.path("cli.c")], check=True)

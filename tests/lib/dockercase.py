@@ -119,7 +119,7 @@ def shell_image(tag, extra=(), changes=()):
         os.makedirs(os.path.join(work, "etc"))
         os.makedirs(os.path.join(work, "home", "dev"))
         shutil.copy(busybox, os.path.join(work, "bin", "busybox"))
-        for name in ("sh", "sleep", "cat", "id", "env", "ls", "echo", "pwd", "chown", "touch", "false", "stat"):
+        for name in ("sh", "sleep", "cat", "id", "env", "ls", "echo", "pwd", "chown", "touch", "false", "stat", "chmod", "rm"):
             os.symlink("busybox", os.path.join(work, "bin", name))
         with open(os.path.join(work, "etc", "passwd"), "w", encoding="ascii") as file:
             file.write(f"root:x:0:0:root:/root:/bin/sh\ndev:x:1234:1234::{HOMES}/dev:/bin/sh\n")

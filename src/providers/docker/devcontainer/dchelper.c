@@ -183,50 +183,6 @@ static void add_up(struct helper *h, const struct devcontainer *dc, const struct
 	buf_free(&config);
 }
 
-/* The image with the repository's features on it: no mounts, arguments, privileges, commands or build options reach the CLI;
- * what the features themselves ask for comes back in the image's label, and goes through the policy. */
-static void write_features(const struct devcontainer *dc, const char *image, struct buf *b)
-{
-	static const char *const keys[] = { "features", "overrideFeatureInstallOrder", "remoteUser",
-		                            "containerUser" };
-
-	jw_obj(b);
-	jw_kstr(b, "image", image);
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		struct json v = json_get(dc->root, keys[i]);
-
-		if (!json_present(v))
-			continue;
-		jw_key(b, keys[i]);
-		jw_raw(b, json_raw(v));
-	}
-	jw_obj_end(b);
-}
-
-/* The file is mounted over the repository's own, beside which local features lie; the checkout can only be read. */
-static void add_build(struct helper *h, const struct devcontainer *dc, const struct dc_plan *p,
-                      const char *dir)
-{
-	struct strlist *c = &h->s.command;
-	struct buf config = { 0 }, ours = { 0 };
-
-	fill(h, dc, p->builder_image);
-	buf_addf(&config, "%s/%s", dc->host_dir, dc->path);
-	buf_addf(&ours, "%s/" CONFIG_NAME, dir);
-	spec_mount(&h->s, "bind", dc->host_dir, dc->host_dir, true);
-	spec_mount(&h->s, "bind", buf_cstr(&ours), buf_cstr(&config), true);
-	strlist_add(c, "devcontainer");
-	strlist_add(c, "build");
-	strlist_add(c, "--workspace-folder");
-	strlist_add(c, dc->host_dir);
-	strlist_add(c, "--config");
-	strlist_add(c, buf_cstr(&config));
-	strlist_add(c, "--image-name");
-	strlist_add(c, p->tag);
-	buf_free(&config);
-	buf_free(&ours);
-}
-
 /* A leftover has our label: the name is free again after its removal. */
 static int make(struct helper *h, const char *resource, struct deadline d, struct err *e)
 {
@@ -270,9 +226,8 @@ static int run(struct helper *h, const char *key, struct deadline d, struct err 
 	return rc;
 }
 
-int dc_helper_check(struct docker *k, const struct devcontainer *dc, const char *key,
-                    const char *image, const struct registries *regs, struct deadline d,
-                    struct err *e)
+static int check(struct docker *k, const struct devcontainer *dc, const char *key,
+                 const char *image, const struct registries *regs, struct deadline d, struct err *e)
 {
 	if (!k->g.local || strcmp(k->g.url.scheme, "unix") != 0 || !image || !*image)
 		return err_set(
@@ -314,29 +269,6 @@ static void helper_free(struct helper *h)
 	free(h->id);
 }
 
-int dc_helper_features(struct docker *k, const struct devcontainer *dc, const struct dc_plan *p,
-                       const char *image, struct deadline d, struct err *e)
-{
-	struct helper h = { .k = k };
-	char *dir = path_join(p->work_dir, ".override");
-	struct buf text = { 0 };
-	struct json_doc *result = NULL;
-	int rc;
-
-	write_features(dc, image, &text);
-	add_build(&h, dc, p, dir);
-	rc = run_cli(&h, p->id, "features", dir, &text, d, e);
-	if (rc == 0) {
-		result = read_result(buf_str(&h.result), e);
-		rc = result ? 0 : -1;
-	}
-	json_doc_free(result);
-	helper_free(&h);
-	buf_free(&text);
-	free(dir);
-	return rc < 0 ? err_wrap(e, "dev container %s", dc->path) : 0;
-}
-
 int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
                  char **container, char **user, struct deadline d, struct err *e)
 {
@@ -349,7 +281,7 @@ int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct d
 	*container = NULL;
 	*user = NULL;
 	if (k->opt.privileged)
-		rc = dc_helper_check(k, dc, key, u->builder_image, u->registries, d, e);
+		rc = check(k, dc, key, u->builder_image, u->registries, d, e);
 	else
 		rc = err_set(
 			e, ERR_UNSUPPORTED, 0,

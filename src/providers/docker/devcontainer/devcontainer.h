@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Dev container configurations (containers.dev, protocol 10.8), read and carried out by ourselves:
- * JSON with comments, variables, merging with the metadata that images carry in a label. "features" and
- * "dockerComposeFile" are left to the dev container CLI (dchelper.h).
+ * JSON with comments, variables, merging with the metadata that images carry in a label. "features" are in features.h;
+ * "dockerComposeFile" is left to the dev container CLI (dchelper.h).
  */
 #ifndef PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
 #define PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
@@ -53,7 +53,7 @@ void dc_set_metadata(struct devcontainer *dc, const char *label);
 
 /* Says which settings have no effect here and which nobody knows. */
 void dc_name_unknown(const struct devcontainer *dc, const struct policy *p);
-/* What the dev container CLI is needed for: to bring containers up, and to build an image with features. */
+/* It needs the dev container CLI; it needs features.h. */
 bool dc_is_compose(const struct devcontainer *dc);
 bool dc_has_features(const struct devcontainer *dc);
 /* Appends s with ${…} replaced; unknown variables stay. */

@@ -217,7 +217,6 @@ static int make_container(struct building *x, struct devcontainer *dc, struct de
 	                                      .tag = tag,
 	                                      .base = base,
 	                                      .work_dir = x->dir,
-	                                      .builder_image = x->b->builder_image,
 	                                      .registries = x->b->registries,
 	                                      .policy = &policy },
 	                   &image, &x->has_base, &info, d, e);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What image the container of a dev container is made of, for workspaces and builds alike: named, built from a Dockerfile, and
- * with features put on top. The container itself is always ours to create, through the policy; the dev container CLI only builds.
+ * with features put on top. The container itself is always ours to create, through the policy.
  */
+#include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/devcontainer/features.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>
@@ -64,6 +65,75 @@ static int look_at(struct docker *k, const struct dc_plan *p, const char *image,
 	            : image_ensure(&k->g, &k->opt, image, p->registries, info, d, e);
 }
 
+/* The build context of the features: their archives, what each finds in its environment, and the Dockerfile. */
+static int write_context(const struct features *fs, const struct devcontainer *dc, const char *dir,
+                         const char *base, const struct image *info, const size_t *order,
+                         struct err *e)
+{
+	char *remote = dc_remote_user(dc, info->user), *container = dc_last(dc, "containerUser");
+	struct buf path = { 0 }, text = { 0 };
+	int rc = features_dockerfile(fs, order, base, info->user, &text, e);
+
+	if (!container)
+		container = mem_dup(*info->user ? info->user : "root");
+	buf_addf(&path, "%s/Dockerfile", dir);
+	if (rc == 0)
+		rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
+	for (size_t i = 0; rc == 0 && i < fs->n; i++) {
+		buf_reset(&path);
+		buf_reset(&text);
+		buf_addf(&path, "%s/%zu.env", dir, i);
+		feature_env(&fs->list[i], remote, container, &text);
+		rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
+	}
+	buf_wipe(&text);
+	buf_free(&path);
+	free(remote);
+	free(container);
+	return rc;
+}
+
+/* p->tag is base, which *info describes, with the features on it. */
+static int add_features(struct docker *k, const struct devcontainer *dc, const struct dc_plan *p,
+                        const char *base, const struct image *info, struct deadline d,
+                        struct err *e)
+{
+	char *dir = path_join(p->work_dir, ".features"), *context = path_join(dir, "context");
+	struct feature_source from = {
+		.k = k, .dc = dc, .registries = p->registries, .work_dir = dir, .d = d
+	};
+	struct dc_build b = { .dockerfile = mem_dup("Dockerfile"), .context = mem_dup("") };
+	struct features *fs = mem_alloc(sizeof(*fs));
+	size_t order[FEATURES_MAX];
+	struct buf label = { 0 };
+	struct strlist none = { 0 };
+	struct err ignored = { 0 };
+	int rc = file_remove_tree(dir, e); /* of an attempt that was cut off */
+
+	if (rc == 0)
+		rc = file_mkdirs(context, 0700, e);
+	if (rc == 0)
+		rc = features_collect(fs, dc->root, context, feature_fetch, &from, e);
+	if (rc == 0)
+		rc = features_order(fs, json_get(dc->root, "overrideFeatureInstallOrder"), order,
+		                    e);
+	if (rc == 0)
+		rc = write_context(fs, dc, context, base, info, order, e);
+	if (rc == 0) {
+		features_metadata(fs, order, info->metadata, &label);
+		kv_set(&b.labels, "devcontainer.metadata", buf_cstr(&label));
+		rc = build_image(k, context, &b, p->tag, &none, p->registries, d, e);
+	}
+	(void)file_remove_tree(dir, &ignored);
+	features_free(fs);
+	free(fs);
+	dc_build_free(&b);
+	buf_free(&label);
+	free(context);
+	free(dir);
+	return rc < 0 ? err_wrap(e, "%s", dc->path) : 0;
+}
+
 int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_plan *p, char **image,
                   bool *made, struct image *info, struct deadline d, struct err *e)
 {
@@ -74,14 +144,14 @@ int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_pla
 	*info = (struct image){ 0 };
 	*image = NULL;
 	*made = false;
-	if (features &&
-	    dc_helper_check(k, dc, "features", p->builder_image, p->registries, d, e) < 0)
-		return -1;
 	rc = plan_base(k, dc, p, features ? p->base : p->tag, &base, &base_made, d, e);
 	if (rc == 0 && features) {
-		rc = look_at(k, p, base, base_made, NULL, d, e);
-		if (rc == 0)
-			rc = dc_helper_features(k, dc, p, base, d, e);
+		rc = look_at(k, p, base, base_made, info, d, e);
+		if (rc == 0) {
+			dc_set_metadata(dc, info->metadata);
+			rc = add_features(k, dc, p, base, info, d, e);
+		}
+		image_free(info);
 		if (base_made) { /* its layers are the other's */
 			struct err ignored = { 0 };
 

@@ -40,11 +40,11 @@ int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, s
 char *docker_image_tag(const char *kind, const char *id, const char *tag);
 
 /* dcplan.c: what image a dev container's container is made of. */
-struct dc_plan {              /* all borrowed */
-	const char *id, *tag; /* of the resource; name for an image that is made, lower case */
-	const char *base;     /* … and of what only another image is made of */
-	const char *work_dir; /* a directory of ours */
-	const char *builder_image, *cached_image; /* or NULL */
+struct dc_plan {                  /* all borrowed */
+	const char *id, *tag;     /* of the resource; name for an image that is made, lower case */
+	const char *base;         /* … and of what only another image is made of */
+	const char *work_dir;     /* a directory of ours */
+	const char *cached_image; /* or NULL */
 	const struct registries *registries;
 	const struct policy *policy; /* says what is not done */
 };

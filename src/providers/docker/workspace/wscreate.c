@@ -174,7 +174,6 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	                                      .tag = tag,
 	                                      .base = base,
 	                                      .work_dir = m->dir->dir,
-	                                      .builder_image = m->w->builder_image,
 	                                      .cached_image = ws->cached_image,
 	                                      .registries = m->w->registries,
 	                                      .policy = &policy },
