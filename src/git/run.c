@@ -40,6 +40,7 @@ int git_run(const struct git_run *r, struct deadline d, int *status, struct err 
 		.argv = r->argv,
 		.env = (const char *const *)env,
 		.cwd = r->cwd,
+		.input = r->input,
 		.output = r->output,
 		.arg = r->arg,
 		.stop = r->stop,

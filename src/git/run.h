@@ -23,7 +23,8 @@ void git_env(struct kv *env, const char *home);
 struct git_run {
 	const char *const *argv; /* NULL-terminated, argv[0] = "git" */
 	const struct kv *env;
-	const char *cwd; /* or NULL */
+	const char *cwd;  /* or NULL */
+	struct str input; /* its standard input; may be empty. SIGPIPE must be ignored */
 	void (*output)(void *arg, struct str bytes);
 	void *arg;
 	const volatile int *stop;

@@ -179,3 +179,33 @@ _Noreturn void git_status_exec(const char *dir)
 		dprintf(1, "-git: %s", strerror(code));
 	_exit(127);
 }
+
+#define STATUS_MAX (8u << 20)
+
+static void take_status(void *arg, struct str bytes)
+{
+	struct err cut = { 0 }; /* an entry that was cut is left out */
+
+	buf_add_max(arg, bytes.p, bytes.n, STATUS_MAX, &cut);
+}
+
+int git_status_read(const char *dir, struct deadline d, struct buf *json, struct err *e)
+{
+	struct kv env = { 0 };
+	struct buf text = { 0 };
+	const struct git_run run = {
+		.argv = git_argv, .env = &env, .cwd = dir, .output = take_status, .arg = &text
+	};
+	size_t before = json->n;
+	int status = 0, rc;
+
+	status_env(&env);
+	rc = git_run(&run, d, &status, e);
+	if (rc == 0)
+		git_status_parse(buf_str(&text), json);
+	if (rc == 0 && json->n == before)
+		rc = err_set(e, ERR_OTHER, status, "%s is no git repository", dir);
+	kv_free(&env);
+	buf_free(&text);
+	return rc;
+}

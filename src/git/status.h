@@ -5,6 +5,8 @@
 #define GIT_STATUS_H
 
 #include "base/buf.h"
+#include "base/deadline.h"
+#include "base/err.h"
 
 #define GIT_STATUS_FILES_MAX 500 /* more are left out */
 
@@ -14,5 +16,7 @@ void git_status_parse(struct str porcelain, struct buf *json);
 /* In a forked child: becomes the git whose output git_status_parse takes, on standard output; without
  * a repository in dir that is empty. Should there be no git, "-" and the reason instead. */
 _Noreturn void git_status_exec(const char *dir);
+/* Waits for it, and appends the object. ERR_OTHER where dir has no repository. */
+int git_status_read(const char *dir, struct deadline d, struct buf *json, struct err *e);
 
 #endif

@@ -150,4 +150,8 @@ void httpd_ws_close(struct httpd_req *r, int code); /* after what is queued; clo
  * is missing or malformed. */
 bool httpd_query_get(struct str query, const char *name, struct buf *out);
 
+/* For who writes an answer's head by himself. */
+const char *httpd_reason(int status);
+void httpd_add_date(struct buf *b); /* appends the line "Date: …" */
+
 #endif

@@ -11,7 +11,7 @@
 #define FILE_CHUNK 16384
 #define WRITE_PER_STEP (256u << 10)
 
-static const char *reason_of(int status)
+const char *httpd_reason(int status)
 {
 	static const struct {
 		int status;
@@ -20,6 +20,7 @@ static const char *reason_of(int status)
 		{ 101, "Switching Protocols" },
 		{ 200, "OK" },
 		{ 201, "Created" },
+		{ 202, "Accepted" },
 		{ 204, "No Content" },
 		{ 301, "Moved Permanently" },
 		{ 307, "Temporary Redirect" },
@@ -29,6 +30,7 @@ static const char *reason_of(int status)
 		{ 404, "Not Found" },
 		{ 405, "Method Not Allowed" },
 		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
 		{ 413, "Request Entity Too Large" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" },
@@ -42,7 +44,7 @@ static const char *reason_of(int status)
 	return "Unknown";
 }
 
-static void add_date(struct buf *b)
+void httpd_add_date(struct buf *b)
 {
 	static const char days[] = "SunMonTueWedThuFriSat";
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -114,12 +116,12 @@ static void add_head(struct hconn *c, int status, const char *content_type, cons
                      uint64_t length)
 {
 	hconn_answers(c, status, c->no_body || status == 204 || status == 304 ? 0 : length);
-	buf_addf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
+	buf_addf(&c->out, "HTTP/1.1 %d %s\r\n", status, httpd_reason(status));
 	if (content_type)
 		buf_addf(&c->out, "Content-Type: %s\r\n", content_type);
 	if (fields)
 		buf_adds(&c->out, fields);
-	add_date(&c->out);
+	httpd_add_date(&c->out);
 	if (status != 204 && status != 304)
 		buf_addf(&c->out, "Content-Length: %llu\r\n", (unsigned long long)length);
 	if (!c->keep)
