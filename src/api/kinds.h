@@ -30,7 +30,8 @@ struct api_kind {
 	const char *path;        /* of the list */
 	const char *id, *called; /* members of an element: the id, and the name people use */
 	const char *note;        /* path of what a list to choose from says besides; "": nothing */
-	const char *runner;      /* path of the name of the runner that does its jobs; "" */
+	/* Paths of the name and the id of the runner that does its jobs; "" */
+	const char *runner, *runner_id;
 	const struct api_field *fields;
 	size_t n;
 };

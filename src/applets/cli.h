@@ -71,6 +71,9 @@ struct cli_admin {
 		OPT_FLAG(0, "allow-http", &(a)->allow_http, \
 	                 "send the key over plain http to another host"), \
 		CLI_CONFIG_DIR(&(a)->config_dir)
+/* Where a `server` beside the runner of this configuration keeps its data: below the configuration's directory if that
+ * was given, else where it is by default. Caller frees; NULL with e. */
+char *cli_server_data(const struct config *c, struct err *e);
 /* Finds URL and key and prepares the link; no I/O with the Server yet. A key is never used with
  * the URL of another source. */
 int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e);

@@ -98,28 +98,43 @@ static void from_profile(struct credentials *c)
 	free(path);
 }
 
+char *cli_server_data(const struct config *c, struct err *e)
+{
+	const char *given = getenv("DAYTONA_RUNNER_CONFIG_DIR");
+
+	return c->dir_given || (given && *given) ? path_join(c->dir, "server")
+	                                         : server_default_data(e);
+}
+
 /* A `server` of the same user on this machine: who may read its first key administers it. */
-static void from_local_server(struct credentials *c)
+static void from_data(struct credentials *c, char *data)
 {
 	struct err ignored = { 0 };
-	char *data = server_default_data(&ignored);
 	char *note = data ? path_join(data, STORE_LOCK_FILE) : NULL;
 	char *key_file = data ? path_join(data, CLIENT_KEY_FILE) : NULL;
 	struct buf url = { 0 }, key = { 0 };
 	struct str line;
 
-	if (data && file_read(note, LINE_MAX_BYTES, &url, &ignored) == 0 &&
+	if (data && !c->url && file_read(note, LINE_MAX_BYTES, &url, &ignored) == 0 &&
 	    config_read_secret(key_file, &key, &ignored) == 0) {
 		line = str_trim(buf_str(&url));
 		c->url = line.n ? mem_dupn(line.p, line.n) : NULL;
 		c->key = c->url ? mem_dup(buf_cstr(&key)) : NULL;
-		c->source = mem_dup(key_file);
+		c->source = c->url ? mem_dup(key_file) : NULL;
 	}
 	buf_free(&url);
 	buf_wipe(&key);
 	free(key_file);
 	free(note);
 	free(data);
+}
+
+static void from_local_server(const struct config *runner, struct credentials *c)
+{
+	struct err ignored = { 0 };
+
+	from_data(c, cli_server_data(runner, &ignored));
+	from_data(c, server_default_data(&ignored));
 }
 
 static int from_options(const struct cli_admin *a, struct credentials *c, struct err *e)
@@ -226,7 +241,7 @@ int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e)
 		from_env(&s[FROM_ENV], "DAYTONA_API_URL", "DAYTONA_API_KEY");
 		from_env(&s[FROM_RUNNER_ENV], "DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY");
 		from_profile(&s[FROM_PROFILE]);
-		from_local_server(&s[FROM_LOCAL_SERVER]);
+		from_local_server(&a->config, &s[FROM_LOCAL_SERVER]);
 		s[FROM_OWN] = (struct credentials){ dup_or_null(a->config.url),
 			                            dup_or_null(a->config.key),
 			                            mem_dup(CLI_OWN_KEY) };

@@ -197,14 +197,11 @@ static int await_service(const struct config *c, struct deadline d, struct err *
 	return rc;
 }
 
-/* After the start, by whomever: waits for the Server's word and prints what became of it. */
-static int await_running(const struct config *c, struct deadline d, bool already, struct err *e)
+static void say_running(const struct config *c, bool already)
 {
 	struct snapshot s;
 	struct err ignored = { 0 };
 
-	if (wait_for_server(c, d, e) < 0)
-		return -1;
 	(void)daemon_look(&s, c->state_dir, &ignored);
 	printf("Running%s\nRunner %s (%s)%s, process %ld. Its log: daytona-runner logs\n",
 	       snapshot_has_provider(&s) ? ""
@@ -218,6 +215,14 @@ static int await_running(const struct config *c, struct deadline d, bool already
 		free(text);
 	}
 	snapshot_free(&s);
+}
+
+/* After the start, by whomever: waits for the Server's word and prints what became of it. */
+static int await_running(const struct config *c, struct deadline d, bool already, struct err *e)
+{
+	if (wait_for_server(c, d, e) < 0)
+		return -1;
+	say_running(c, already);
 	return 0;
 }
 
@@ -232,57 +237,75 @@ static int control(const struct service *s, const char *verb, const struct kv *f
 	return service_control(s, verb, e);
 }
 
-int life_start(const struct config *c, const struct kv *flags, int64_t start_ms, struct err *e)
+int life_begin(const struct config *c, const struct kv *flags, int64_t start_ms, bool *already,
+               struct err *e)
 {
 	struct deadline d = deadline_in_ms(start_ms);
 	struct service s = { .config = c };
 	struct proc_id who = { 0 };
 	struct err ignored = { 0 };
-	bool already = false;
 	int rc;
 
+	*already = false;
 	if (config_require(c, e) < 0)
 		return err_hint(e, CONFIG_REMEDY);
 	if (daemon_lock_probe(c->state_dir, &who, &ignored) == 0 && service_manages(&s))
 		rc = control(&s, "start", flags, e) < 0 ? -1 : await_service(c, d, e);
 	else
-		rc = start_daemon(c, flags, d, &already, e);
+		rc = start_daemon(c, flags, d, already, e);
 	if (rc == 0)
-		rc = await_running(c, d, already, e);
+		rc = wait_for_server(c, d, e);
 	if (rc < 0 && e->kind != ERR_USAGE)
 		show_last_lines(c);
 	return rc;
 }
 
-int life_stop(const struct config *c, int64_t drain_ms, struct err *e)
+int life_start(const struct config *c, const struct kv *flags, int64_t start_ms, struct err *e)
+{
+	bool already;
+
+	if (life_begin(c, flags, start_ms, &already, e) < 0)
+		return -1;
+	say_running(c, already);
+	return 0;
+}
+
+int life_end(const struct config *c, int64_t drain_ms, bool *was_running, struct err *e)
 {
 	struct service s = { .config = c };
 	struct proc_id who = { 0 };
 	char keeper[SERVICE_UNIT_MAX];
-	bool was_running = false;
 	int rc = daemon_lock_probe(c->state_dir, &who, e);
 
 	if (rc < 0)
 		return -1;
-	was_running = rc > 0;
-	if (was_running && (service_owns(&s, who.pid) || service_manages(&s)))
+	*was_running = rc > 0;
+	if (*was_running && (service_owns(&s, who.pid) || service_manages(&s)))
 		rc = service_control(&s, "stop", e);
-	else if (was_running && service_keeper(who.pid, keeper))
+	else if (*was_running && service_keeper(who.pid, keeper))
 		rc = err_set(e, ERR_UNSUPPORTED, 0,
 		             "process %ld would be started again by %s; stop it there",
 		             (long)who.pid, keeper);
 	if (rc < 0)
 		return -1;
-	if (was_running) {
+	if (*was_running) {
 		bool still = false;
 
 		rc = daemon_stop(c->state_dir,
 		                 (drain_ms < 0 ? c->drain_timeout_ms : drain_ms) + STOP_MARGIN_MS,
 		                 &still, e);
 	}
-	if (rc == 0)
-		puts(was_running ? "Stopped" : "The runner is not running");
 	return rc;
+}
+
+int life_stop(const struct config *c, int64_t drain_ms, struct err *e)
+{
+	bool was_running;
+
+	if (life_end(c, drain_ms, &was_running, e) < 0)
+		return -1;
+	puts(was_running ? "Stopped" : "The runner is not running");
+	return 0;
 }
 
 /* Ends the process and waits until its supervisor has put another in its place. */

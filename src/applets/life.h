@@ -15,6 +15,10 @@
 typedef int life_fn(const struct config *c, const struct kv *flags, int64_t start_ms,
                     struct err *e);
 
+/* Both of the next two without a word of how it went, for who says more than that. */
+int life_begin(const struct config *c, const struct kv *flags, int64_t start_ms, bool *already,
+               struct err *e);
+int life_end(const struct config *c, int64_t drain_ms, bool *was_running, struct err *e);
 /* Starts it (through the init system if that manages it) and waits until the Server calls it responsive. */
 life_fn life_start;
 /* Stops it and waits; drain_ms < 0: as configured. Prints what happened. */

@@ -55,7 +55,7 @@ int target_make(struct verbs *v, const char *name, char **id, struct err *e)
 	struct json_doc *configs = verbs_list_of(v, &api_target_config_kind, e), *targets = NULL;
 	char new_id[13], *config_id = NULL, *config = NULL, *shown = NULL, *runner = NULL;
 	struct json c = { 0 };
-	struct follow f = { .kind = "target", .id = new_id };
+	struct follow f = { .kind = "target", .id = new_id, .blind = v->quiet };
 	int rc = configs ? choose_config(json_root(configs), v->config, &c, e) : -1;
 
 	if (rc == 0) {
@@ -80,7 +80,7 @@ int target_make(struct verbs *v, const char *name, char **id, struct err *e)
 		                       e);
 	if (rc == 0 && v->wait)
 		rc = follow_job(&f, api, e);
-	if (rc == 0)
+	if (rc == 0 && !v->quiet)
 		fprintf(stderr, "Target %s %s.\n", shown, v->wait ? "is there" : "has its job");
 	if (rc == 0 && id)
 		*id = mem_dup(new_id);

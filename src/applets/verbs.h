@@ -50,6 +50,7 @@ struct verbs { /* one call */
 	enum cli_format format;
 	const char *format_text;
 	bool yes, force, all, wait, follow;
+	bool quiet; /* say nothing of what a target's job does */
 	int64_t lines;
 	const char *name, *branch, *target, *config, *image, *user, *devcontainer, *git_config,
 		*state;

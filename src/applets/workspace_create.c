@@ -7,6 +7,7 @@
 #include "applets/workspace.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "git/remote.h"
 #include "host/prompt.h"
 
 #include <ctype.h>
@@ -16,6 +17,7 @@
 
 #define NAME_MAX_BYTES 60 /* of one made of the repository's */
 #define CONTEXT_MS 60000  /* the Server may ask the git host */
+#define BRANCH_MS 10000
 
 /* K=V, or K alone for the variable of that name here. */
 static int add_pairs(const struct opt_list *list, bool from_here, struct kv *out, struct err *e)
@@ -54,6 +56,17 @@ static char *name_of(struct json repository)
 		buf_adds(&b, "workspace");
 	}
 	return buf_take(&b);
+}
+
+/* A Server that does not ask the git host (it names no commit) answers with a guess. */
+static char *find_branch(const struct verbs *v, const char *address, struct json repository)
+{
+	char *branch = json_dup_or_empty(json_get(repository, "branch")), *there = NULL;
+
+	if (!v->branch && json_str_is(json_get(repository, "sha"), ""))
+		there = git_branch_there(address, branch, deadline_in_ms(BRANCH_MS));
+	free(branch);
+	return there;
 }
 
 static int ask_repository(char **out, struct err *e)
@@ -146,7 +159,7 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 {
 	struct workspace_new w = { 0 };
 	struct json_doc *context = NULL, *list = NULL;
-	char id[13], *target = NULL, *runner = NULL;
+	char id[13], *target = NULL, *runner = NULL, *branch = NULL;
 	int rc = builder(v, &w, e);
 
 	*name = NULL;
@@ -160,6 +173,8 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 	if (rc == 0 && (!context || !(list = verbs_list_of(v, &api_workspace_kind, e))))
 		rc = -1;
 	w.repository = json_root(context);
+	if (rc == 0 && (branch = find_branch(v, repository, w.repository)) != NULL)
+		w.branch = branch;
 	if (rc == 0 && v->name) {
 		*name = mem_dup(v->name);
 	} else if (rc == 0) {
@@ -185,6 +200,7 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 	json_doc_free(list);
 	free(target);
 	free(runner);
+	free(branch);
 	return rc;
 }
 

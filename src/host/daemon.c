@@ -61,14 +61,14 @@ static bool has_open(pid_t pid, const struct stat *file)
 	return found;
 }
 
-/* Whom the kernel names as holder: when the text could not be written because the disk was full. */
-static void find_holder(const char *path, struct proc_id *who)
+void daemon_lock_holder(const char *path, struct proc_id *who)
 {
 	struct buf b = { 0 }, want = { 0 };
 	struct err e;
 	struct str rest, line;
 	struct stat st;
 
+	*who = (struct proc_id){ 0 };
 	if (stat(path, &st) < 0 || file_read("/proc/locks", LOCKS_MAX, &b, &e) < 0) {
 		buf_free(&b);
 		return;
@@ -115,8 +115,9 @@ static void read_holder(const char *path, struct proc_id *who)
 		if (who->pid && !proc_alive(*who))
 			*who = (struct proc_id){ 0 };
 	}
+	/* When the text could not be written because the disk was full. */
 	if (!who->pid)
-		find_holder(path, who);
+		daemon_lock_holder(path, who);
 	buf_free(&boot);
 	buf_free(&b);
 }

@@ -24,7 +24,10 @@ void daemon_lock_drop(struct daemon_lock *l);
 /* Holder of the lock, if any: 1 and *who (pid 0 if unreadable), 0 nobody, -1 error. */
 int daemon_lock_probe(const char *state_dir, struct proc_id *who, struct err *e);
 
-/* The same, and what the holder says of itself. Nothing that runs is no error; snapshot_free in every case. */
+/* Whom the kernel names as holder of a flock on the file at path; pid 0: nobody, or it does not say. */
+void daemon_lock_holder(const char *path, struct proc_id *who);
+
+/* The same as daemon_lock_probe, and what the holder says of itself. Nothing that runs is no error; snapshot_free in every case. */
 int daemon_look(struct snapshot *s, const char *state_dir, struct err *e);
 
 /* Starts `serve` detached (setsid, stdio to daemon.err, cwd /). Waits until it reports ready or fails: 0 running; -1 with the cause.

@@ -46,6 +46,16 @@ ANYWHERE = (
     (["configure", "--port", "99999"], {}, 2, "port.*0 to 65535"),
     (["configure", "--heartbeat", "60"], {}, 2, "heartbeat.*10ms to 25 seconds"),
     (["logs"], {}, 1, "no runner is configured here.*daytona-runner configure"),
+    (["workspace", "crate"], {}, 2, "did you mean create?; see daytona-runner workspace --help"),
+    (["worksapce"], {}, 2, "did you mean workspace?"),
+    (["workspace", "create"], {}, 2, "which repository? Give its address"),
+    (["workspace", "create", "http://git.test/a/b", "--lable", "a=b"], {}, 2, "did you mean --label?"),
+    (["workspace", "create", "http://git.test/a/b"], {}, 1, "no runner has registered a target configuration: register and start"),
+    (["workspace", "stop", "x"], {}, 1, "Make one with: daytona-runner workspace create"),
+    (["target", "delete", "x"], {}, 1, "Make one with: daytona-runner target create"),
+    (["env", "set", "A", "-x"], {}, 2, "unknown option -x"),
+    (["key", "revoke", "-y", "nobody"], {}, 1, 'no key "nobody"; it has default'),
+    (["down", "--purge"], {}, 2, "confirm with --yes"),
     (["delete", "-y", "nobody"], {}, 1, 'no runner "nobody"; see: daytona-runner list'),
 )
 # The same on a host that is configured.
@@ -73,7 +83,7 @@ class Mistakes(LifeCase):
                 env = {k: v and v.format(**facts) for k, v in env.items()}
                 said = self.applet(*args, env=self.env(**env), rc=rc)
                 self.assertTrue(one_line(said.stderr), said.stderr)
-                self.assertRegex(said.stderr, r"\Adaytona-runner( [a-z]+)?: ")
+                self.assertRegex(said.stderr, r"\Adaytona-runner( [a-z]+)*: ")
                 self.assertRegex(said.stderr, pattern.replace("?", r"\?").format(**facts))
                 self.assertNotIn(self.srv.key, said.stderr)
 

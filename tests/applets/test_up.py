@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""up and down: from nothing to a workspace and back, again and again, cut off at each step, twice at once, on a host that is
+somebody else's; a real repository over HTTP."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lib import common  # noqa: E402
+from lib.gitserver import GitServer, git, make_repo  # noqa: E402
+from lib.ptydrive import Terminal  # noqa: E402
+
+
+class UpCase(common.Case):
+    user = None     # to run as
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("git"))
+        make_repo(self.path("git"))
+        # Its branch is not the one that a server guesses.
+        git(self.path("git", "app.git"), "branch", "-m", "main", "trunk")
+        self.git = GitServer(self.path("git"))
+        self.addCleanup(self.git.stop)
+        self.repo = self.git.url + "/app.git"
+        self.cfg = self.path("home", "cfg")
+        os.makedirs(self.path("home"))
+        self.addCleanup(self.ended)
+
+    def ended(self):
+        """Whatever a failed test left running."""
+        for pid in common.pids_with(self.tmp):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def env(self, **extra):
+        return common.clean_env(self.path("home"), **{"DAYTONA_RUNNER_CONFIG_DIR": self.cfg, "TERM": "dumb", "DR_TEST": self.tmp,
+                                                      **extra})
+
+    def applet(self, *args, rc=0, env=None, **kwargs):
+        if self.user is not None:
+            kwargs.update(user=self.user, group=self.user, extra_groups=[])
+        said = common.run([common.BIN, *args], env=env or self.env(), cwd=kwargs.pop("cwd", self.path("home")), **kwargs)
+        match = common.SANITIZER.search(said.stderr)
+        self.assertIsNone(match, said.stderr[-3000:])
+        self.assertEqual(said.returncode, rc, f"{args}\n{said.stdout}{said.stderr}")
+        return said
+
+    def js(self, *args):
+        return json.loads(self.applet(*args, "-f", "json").stdout)
+
+    def names(self, noun):
+        return [x["name"] for x in (self.js("list") if noun == "runner" else self.js(noun, "list"))]
+
+    def steps(self, text):
+        """{"Server": "is started", …}"""
+        return {line.split()[0]: re.sub(r"^\S+ +\S+ ", "", line) for line in text.splitlines() if not line.startswith("Next")}
+
+    def one_of_each(self):
+        self.assertEqual((len(self.names("runner")), self.names("target"), self.names("workspace")), (1, ["native"], ["app"]))
+
+    def nothing_left(self):
+        self.assertEqual(common.pids_with(self.cfg), [])
+        self.assertFalse(os.path.exists(self.cfg), os.path.exists(self.cfg) and os.listdir(self.cfg))
+
+    def checkout(self):
+        [w] = self.js("workspace", "list")
+        return os.path.join(self.cfg, "state", "workspaces", w["id"], "app")
+
+
+class Life(UpCase):
+    def test_up_again_down_up_purge(self):
+        said = self.applet("up", self.repo)
+        self.assertEqual(self.steps(said.stdout), {"Server": "is started", "Runner": "is started", "Target": "is made",
+                                                   "Workspace": "is started"})
+        self.assertRegex(said.stdout.splitlines()[-1], r"\ANext: daytona-runner \S.* app\Z")
+        self.assertIn("cloning " + self.repo, said.stderr)
+        self.one_of_each()
+        self.assertEqual(self.js("workspace", "list")[0]["branch"], "trunk")
+        checkout = self.checkout()
+        self.assertTrue(os.path.exists(os.path.join(checkout, "README.md")))
+
+        said = self.applet("up", self.repo.upper().replace("HTTP", "http") + "/")
+        self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Server", "Runner", "Target", "Workspace"), "is there"))
+        self.assertEqual(said.stderr, "")
+        with open(os.path.join(checkout, "mine"), "w", encoding="ascii") as file:
+            file.write("mine")
+
+        said = self.applet("down")
+        self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
+        self.assertEqual(common.pids_with(self.cfg), [])
+        self.assertEqual(self.applet("down").stdout.count("not running"), 2)
+
+        said = self.applet("up")
+        self.assertEqual(self.steps(said.stdout), {"Server": "is started", "Runner": "is started", "Target": "is there",
+                                                   "Workspace": "is started"})
+        self.one_of_each()
+        self.assertEqual(self.checkout(), checkout)
+        self.assertTrue(os.path.exists(os.path.join(checkout, "mine")))
+
+        self.assertIn("confirm with --yes", self.applet("down", "--purge", rc=2).stderr)
+        self.one_of_each()
+        self.applet("down", "--purge", "--yes")
+        self.nothing_left()
+        self.assertIn("All of it is removed.", self.applet("down", "--purge", "--yes").stdout)
+        self.nothing_left()
+        # And from the beginning.
+        self.applet("up", self.repo, "--name", "other", "-e", "A=b", "--detach")
+        self.assertEqual(self.names("workspace"), ["other"])
+
+    def test_down_of_nothing(self):
+        self.assertEqual(self.applet("down").stdout.count("not running"), 1)
+        self.nothing_left()
+
+    def test_purge_of_what_is_stopped(self):
+        self.applet("up", self.repo)
+        self.applet("down")
+        self.applet("down", "--purge", "-y")
+        self.nothing_left()
+
+    def test_checkout_of_the_current_directory(self):
+        git(self.path("home"), "clone", "-q", self.repo.replace("http://", "http://ada:secret@"), "mine")
+        said = self.applet("up", cwd=self.path("home", "mine"))
+        self.assertEqual(self.steps(said.stdout)["Workspace"], "is started")
+        [w] = self.js("workspace", "list")
+        self.assertEqual(w["repository"], self.repo)    # without the password
+        self.assertIn("is there", self.steps(self.applet("up", cwd=self.path("home", "mine")).stdout)["Workspace"])
+
+    def test_without_a_repository(self):
+        said = self.applet("up")
+        self.assertEqual(list(self.steps(said.stdout)), ["Server", "Runner", "Target"])
+        self.assertIn("workspace create REPOSITORY", said.stdout.splitlines()[-1])
+        # A directory of another Server's key is not asked.
+        said = self.applet("up", env=self.env(DAYTONA_API_URL="http://127.0.0.1:1", DAYTONA_API_KEY="wrong"))
+        self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Server", "Runner", "Target"), "is there"))
+
+    def test_repository_that_is_not_there(self):
+        said = self.applet("up", self.git.url + "/nothing.git", rc=1)
+        self.assertIn("create workspace nothing", said.stderr.splitlines()[-1])
+        said = self.applet("up", self.git.url + "/nothing.git", rc=1)
+        self.assertRegex(said.stderr.splitlines()[-1], "start workspace nothing.*daytona-runner workspace delete")
+        self.assertEqual(self.steps(self.applet("up", self.repo).stdout)["Workspace"], "is started")
+
+    def test_confirmed_on_a_terminal(self):
+        self.applet("up")
+        term = Terminal(self, [common.BIN, "down", "--purge"], self.env())
+        term.answer("Remove server, runner and workspaces", "no\n")
+        term.expect("nothing was changed")
+        self.assertEqual(term.wait(), 1)
+        self.assertEqual(len(self.names("runner")), 1)
+
+
+class Faults(UpCase):
+    def up_until(self, pattern, number=signal.SIGKILL):
+        """Starts it and ends it when it says that: what it has started goes on."""
+        with subprocess.Popen([common.BIN, "up", self.repo], env=self.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, cwd=self.path("home")) as process:
+            for line in process.stdout:
+                if re.search(pattern, line):
+                    process.send_signal(number)
+                    break
+            process.stdout.read()
+        return process.returncode
+
+    def test_cut_off_at_each_step(self):
+        for pattern, number in (("^Server", signal.SIGKILL), ("^Runner", signal.SIGKILL),
+                                ("^Creating workspace", signal.SIGKILL), ("^cloning", signal.SIGINT)):
+            with self.subTest(pattern):
+                self.up_until(pattern, number)
+                self.applet("up", self.repo)
+                self.one_of_each()
+                self.assertEqual(self.js("workspace", "list")[0]["state"], "started")
+                self.applet("down", "--purge", "-y")
+                self.nothing_left()
+
+    def test_cut_off_before_the_key_was_saved(self):
+        self.applet("up", self.repo)
+        self.applet("down")
+        ini = os.path.join(self.cfg, "runner.ini")
+        with open(ini, encoding="utf-8") as file:
+            text = file.read()
+        with open(ini, "w", encoding="utf-8") as file:
+            file.write(re.sub(r"(?m)^key = .*\n", "", text))
+        said = self.applet("up", self.repo)
+        self.assertEqual(self.steps(said.stdout), {"Server": "is started", "Runner": "is started", "Target": "is there",
+                                                   "Workspace": "is started"})
+        self.one_of_each()
+
+    def test_data_of_the_server_is_gone(self):
+        self.applet("up", self.repo)
+        self.applet("down")
+        shutil.rmtree(os.path.join(self.cfg, "server"))
+        self.applet("up", self.repo)
+        self.one_of_each()
+
+    def test_two_at_once(self):
+        both = [subprocess.Popen([common.BIN, "up", self.repo], env=self.env(), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.path("home"))
+                for _ in range(2)]
+        said = [p.communicate(timeout=60 * common.PATIENCE) for p in both]
+        self.assertEqual([p.returncode for p in both], [0, 0], said)
+        self.one_of_each()
+        self.assertEqual(sorted(self.steps(out)["Workspace"] for out, _ in said), ["is started", "is there"])
+
+    def test_server_and_runner_killed(self):
+        self.applet("up", self.repo)
+        for pid in common.pids_with(self.cfg):
+            if b"serve" in common.read_proc(pid, "cmdline"):
+                os.kill(pid, signal.SIGKILL)
+        said = self.applet("up", self.repo)
+        self.assertEqual((self.steps(said.stdout)["Server"], self.steps(said.stdout)["Runner"]), ("is started", "is started"))
+        self.one_of_each()
+
+    def test_a_host_of_another_server(self):
+        os.makedirs(self.cfg)
+        ini = os.path.join(self.cfg, "runner.ini")
+        with open(os.open(ini, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write("[runner]\nid = abcdef123456\nname = x\n[server]\nurl = https://daytona.example\nkey = secret\n")
+        with open(ini, encoding="utf-8") as file:
+            before = file.read()
+        for args in (["up", self.repo], ["down"], ["down", "--purge", "-y"]):
+            with self.subTest(args):
+                said = self.applet(*args, rc=1)
+                self.assertIn("a runner of https://daytona.example", said.stderr)
+                self.assertIn("--config-dir", said.stderr)
+        with open(ini, encoding="utf-8") as file:
+            self.assertEqual(file.read(), before)
+        self.applet("up", self.repo, "-C", self.path("home", "other"))
+        self.applet("down", "--purge", "-y", "-C", self.path("home", "other"))
+        self.assertFalse(os.path.exists(self.path("home", "other")))
+
+
+class OrdinaryUser(UpCase):
+    def test_up_and_down(self):
+        if os.geteuid() != 0:
+            self.skipTest("is run as an ordinary user anyway")
+        self.user = 65534
+        os.chown(self.path("home"), self.user, self.user)
+        try:
+            self.applet("version")
+        except (PermissionError, FileNotFoundError):
+            self.skipTest("the executable is not readable by others")
+        home = self.path("home")
+        env = {k: v for k, v in self.env().items() if k != "DAYTONA_RUNNER_CONFIG_DIR"}
+        said = self.applet("up", self.repo, env=env)
+        self.assertEqual(self.steps(said.stdout)["Workspace"], "is started")
+        self.assertTrue(os.path.exists(os.path.join(home, ".local/state/daytona-runner-server/client.key")))
+        self.assertEqual(len(json.loads(self.applet("workspace", "-f", "json", env=env).stdout)), 1)
+        self.applet("down", "--purge", "-y", env=env)
+        left = [os.path.join(d, f) for d, _, files in os.walk(home) for f in files]
+        self.assertEqual(left, [])
+
+
+if __name__ == "__main__":
+    common.main()
