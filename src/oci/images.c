@@ -225,32 +225,52 @@ static int unpack_missing(struct imgstore *s, const struct stored *i, struct dea
 	return rc;
 }
 
+/* Takes i. */
+static int fill(struct imgstore *s, struct stored *i, const char *holder, struct deadline until,
+                struct rootfs *r, struct err *e)
+{
+	int rc = images_config(s, i, &r->config, e);
+
+	if (rc == 0)
+		rc = unpack_missing(s, i, until, e);
+	if (rc == 0)
+		rc = imgstore_hold(s, holder, i, e);
+	if (rc == 0) {
+		r->lower = mem_array(i->n_layers, sizeof(*r->lower));
+		for (size_t k = i->n_layers; k-- > 0;)
+			r->lower[r->n++] = imgstore_layer_path(s, &i->layers[k]);
+		r->manifest = i->manifest;
+		r->name = i->name;
+		i->name = NULL;
+	} else {
+		rootfs_free(r);
+	}
+	stored_free(i);
+	return rc;
+}
+
 int images_rootfs(struct imgstore *s, const char *ref, const char *holder, struct deadline until,
                   struct rootfs *r, struct err *e)
 {
 	struct stored i;
-	int rc;
 
 	*r = (struct rootfs){ 0 };
-	if (images_find(s, ref, &i, e) < 0)
-		return -1;
-	rc = images_config(s, &i, &r->config, e);
+	return images_find(s, ref, &i, e) < 0 ? -1 : fill(s, &i, holder, until, r, e);
+}
+
+int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const char *holder,
+                     struct deadline until, struct rootfs *r, struct err *e)
+{
+	struct stored i = { .name = mem_dup(manifest->text) };
+	struct manifest m = { 0 };
+	int rc = describe(s, manifest, NULL, &m, &i, e);
+
+	*r = (struct rootfs){ 0 };
+	manifest_free(&m);
 	if (rc == 0)
-		rc = unpack_missing(s, &i, until, e);
-	if (rc == 0)
-		rc = imgstore_hold(s, holder, &i, e);
-	if (rc == 0) {
-		r->lower = mem_array(i.n_layers, sizeof(*r->lower));
-		for (size_t k = i.n_layers; k-- > 0;)
-			r->lower[r->n++] = imgstore_layer_path(s, &i.layers[k]);
-		r->manifest = i.manifest;
-		r->name = i.name;
-		i.name = NULL;
-	} else {
-		rootfs_free(r);
-	}
+		return fill(s, &i, holder, until, r, e);
 	stored_free(&i);
-	return rc;
+	return -1;
 }
 
 void rootfs_free(struct rootfs *r)

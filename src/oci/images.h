@@ -29,6 +29,9 @@ struct rootfs {
  * images_release; it may be called again for the same holder, also with another image. */
 int images_rootfs(struct imgstore *s, const char *ref, const char *holder, struct deadline until,
                   struct rootfs *r, struct err *e);
+/* The same of the image that r->manifest was, though no name leads to it any more: for who still holds it. */
+int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const char *holder,
+                     struct deadline until, struct rootfs *r, struct err *e);
 void rootfs_free(struct rootfs *r);
 /* The layers merged into dir, an empty directory, where there is no overlayfs for us: files share their blocks with the
  * layers where the file system can do that (FICLONE), else they are copied. */

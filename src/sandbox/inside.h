@@ -23,6 +23,8 @@ int root_build(const struct sandbox *s, int userns, struct err *e);
 /* root_enter.c: makes it the root and fills in what the host lends: /dev, /proc, /sys, /run, /tmp, binds, /etc. In a PID
  * namespace of our own. */
 int root_enter(const struct sandbox *s, struct err *e);
+/* Whether /proc and /sys can be had; nothing is changed. */
+int root_try(const struct sandbox *s, struct err *e);
 /* Everything below path belongs to that user; nothing is done if path does already. No link is followed. */
 int root_give(const char *path, uint32_t uid, uint32_t gid, struct err *e);
 

@@ -70,6 +70,8 @@ struct sandbox {
 	int output;      /* standard output and error */
 };
 
+/* Makes namespaces and root file system and gives them up again: whether this machine can. */
+int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e);
 /* 0: process 1 has become SANDBOX_PROGRAM. It goes on when we end; it is a child of ours or of whoever collects
  * orphans. Else nothing of it is left. */
 int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e);

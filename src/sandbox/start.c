@@ -29,6 +29,7 @@ struct start {
 	struct sandbox s;
 	int notes; /* process 1's and the launcher's end */
 	int userns;
+	bool only_try; /* no process 1 */
 };
 
 static void say(void *arg, const char *line)
@@ -142,6 +143,16 @@ static void process_one(void *arg)
 	_exit(1);
 }
 
+static void try_one(void *arg)
+{
+	const struct start *t = arg;
+	struct err e = { 0 };
+
+	if (root_try(&t->s, &e) < 0)
+		note_error(t->notes, &e);
+	_exit(0);
+}
+
 static int make_namespaces(struct start *t, struct deadline d, struct err *e)
 {
 	const struct sandbox *s = &t->s;
@@ -171,7 +182,7 @@ static void launch(void *arg)
 	t->s.arg = t;
 	if (make_namespaces(t, DEADLINE_NEVER, &e) == 0) {
 		keep[1] = t->userns;
-		if (spawn_start(&(struct spawn){ .work = process_one,
+		if (spawn_start(&(struct spawn){ .work = t->only_try ? try_one : process_one,
 		                                 .arg = t,
 		                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 		                                 .keep = keep,
@@ -221,6 +232,46 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 	return got;
 }
 
+static int start_launcher(struct start *t, int notes[2], struct deadline d, struct spawned *p,
+                          struct err *e)
+{
+	int rc;
+
+	if (note_pair(notes, e) < 0)
+		return -1;
+	t->notes = notes[1];
+	rc = spawn_start(&(struct spawn){ .work = launch,
+	                                  .arg = t,
+	                                  .std = { SPAWN_NULL, t->s.output, t->s.output },
+	                                  .keep = &notes[1],
+	                                  .n_keep = 1,
+	                                  .death_signal = SIGKILL },
+	                 d, p, e);
+	close(notes[1]);
+	if (rc < 0)
+		close(notes[0]);
+	return rc;
+}
+
+int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e)
+{
+	struct start t = { .s = *s, .userns = -1, .only_try = true };
+	struct spawned launcher = { 0 };
+	struct note n;
+	int notes[2], got;
+
+	if (start_launcher(&t, notes, d, &launcher, e) < 0)
+		return -1;
+	do
+		got = note_receive(notes[0], &n, d, e);
+	while (got == 1 && n.kind != NOTE_ERROR);
+	if (got == 1)
+		*e = n.e;
+	close(notes[0]);
+	spawn_end(&launcher);
+	return got == 0 ? 0 : -1;
+}
+
 int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e)
 {
 	struct start t = { .s = *s, .userns = -1 };
@@ -229,19 +280,9 @@ int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *in
 	int notes[2], rc;
 
 	*init = (struct proc_id){ 0 };
-	if (note_pair(notes, e) < 0)
+	if (start_launcher(&t, notes, d, &launcher, e) < 0)
 		return -1;
-	t.notes = notes[1];
-	rc = spawn_start(&(struct spawn){ .work = launch,
-	                                  .arg = &t,
-	                                  .std = { SPAWN_NULL, s->output, s->output },
-	                                  .keep = &notes[1],
-	                                  .n_keep = 1,
-	                                  .death_signal = SIGKILL },
-	                 d, &launcher, e);
-	close(notes[1]);
-	if (rc == 0)
-		rc = follow(s, notes[0], d, init, e);
+	rc = follow(s, notes[0], d, init, e);
 	close(notes[0]); /* what waits for its word ends */
 	spawn_end(&launcher);
 	if (rc < 0 && init->pid && sandbox_stop(*init, 0, deadline_in_ms(LAST_MS), &why) < 0)

@@ -245,7 +245,11 @@ static void native_options(void)
 		{ "{}", "allow_file", "no", true, true, true, false, 10000, "" },
 		{ "{\"allow_file\":\"no\"}", NULL, NULL, true, true, true, true, 10000, "" },
 		{ "{}", "allow_file", "maybe", false, 0, 0, 0, 0, NULL },
-		{ "{}", "isolation", "strict", false, 0, 0, 0, 0, NULL },
+		{ "{}", "isolation", "strict", true, true, true, true, 10000, "" },
+		{ "{\"Isolation\":\"lax\"}", NULL, NULL, false, 0, 0, 0, 0, NULL },
+		{ "{\"Isolation\":\"none\"}", "image", "debian", false, 0, 0, 0, 0, NULL },
+		{ "{\"Image\":\"a\",\"Root\":\"/\"}", NULL, NULL, false, 0, 0, 0, 0, NULL },
+		{ "{\"Network\":\"bridge\"}", NULL, NULL, false, 0, 0, 0, 0, NULL },
 		{ "{\"Grace Seconds\":3601}", NULL, NULL, false, 0, 0, 0, 0, NULL },
 		{ "{\"Grace Seconds\":[]}", NULL, NULL, false, 0, 0, 0, 0, NULL },
 		{ "{", NULL, NULL, false, 0, 0, 0, 0, NULL },
@@ -276,7 +280,46 @@ static void native_options(void)
 	}
 }
 
+static void what_native_workspaces_may_be_made_of(void)
+{
+	static const struct {
+		const char *config, *roots;
+		bool ok, boxed;
+	} t[] = {
+		{ "{}", NULL, true, false },
+		{ "{\"Isolation\":\"best-effort\"}", NULL, true, false }, /* as it always was */
+		{ "{\"Isolation\":\"strict\"}", NULL, true, true },
+		{ "{\"Image\":\"debian:12\"}", NULL, true, true },
+		{ "{\"Root\":\"/\"}", NULL, true, true },
+		{ "{\"Root\":\"/srv/tree\"}", NULL, false, false },
+		{ "{\"Root\":\"/srv/tree\"}", "/srv", true, true },
+		{ "{\"Root\":\"/srv/tree\"}", "/opt: /srv/ ", true, true },
+		{ "{\"Root\":\"/srv\"}", "/srv/", true, true },
+		{ "{\"Root\":\"/srv2\"}", "/srv", false, false },
+		{ "{\"Root\":\"/srv/../etc\"}", "/srv", false, false },
+		{ "{\"Root\":\"srv\"}", "srv:", false, false },
+		{ "{\"Root\":\"/etc\"}", "::", false, false },
+		{ "{\"Root\":\"/etc\"}", "/", false, false }, /* all of it is never meant */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct native_options o;
+		struct kv section = { 0 };
+		struct err e = { 0 };
+
+		test_row = (long)i;
+		if (t[i].roots)
+			kv_set(&section, "roots", t[i].roots);
+		CHECK_INT(native_options_parse(&o, t[i].config, &section, &e), t[i].ok ? 0 : -1);
+		CHECK_INT(native_options_boxed(&o), t[i].boxed);
+		CHECK(t[i].ok || e.kind == ERR_CONFIG);
+		native_options_free(&o);
+		kv_free(&section);
+	}
+}
+
 TEST_MAIN(TEST(a_provider_without_entries_refuses_everything), TEST(entries_are_called),
           TEST(an_open_that_fails_leaves_nothing_to_close), TEST(the_table),
           TEST(provider_info_has_what_the_server_demands),
-          TEST(logf_adds_a_newline_and_needs_no_log), TEST(native_options))
+          TEST(logf_adds_a_newline_and_needs_no_log), TEST(native_options),
+          TEST(what_native_workspaces_may_be_made_of))

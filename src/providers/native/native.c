@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * native-provider, first form: processes of this host in their own session, found and ended as a whole;
- * no namespaces, and the log and the metadata say so. Every step may be cut off and repeated.
+ * native-provider: processes of this host in their own session, found and ended as a whole; in namespaces of their own
+ * where the target asks for that (box.h), else the log and the metadata say so. Every step may be cut off and repeated.
  */
 #include "providers/native/native.h"
 
@@ -12,6 +12,7 @@
 #include "git/clone.h"
 #include "git/run.h"
 #include "git/url.h"
+#include "providers/native/box.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
 
@@ -20,19 +21,9 @@
 #include <unistd.h>
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define ISOLATION "none"
 
-/* One call on one workspace. */
-struct call {
-	const struct provider_env *env;
-	const struct workspace_job *w; /* NULL for workspace_condition */
-	const struct workspace *ws;
-	struct native_paths paths;
-	struct native_options options;
-	struct native_state state;
-};
-
-static int call_open(struct call *c, void *self, const struct workspace_job *w, struct err *e)
+static int call_open(struct native_call *c, void *self, const struct workspace_job *w,
+                     struct err *e)
 {
 	c->env = self;
 	c->w = w;
@@ -42,7 +33,7 @@ static int call_open(struct call *c, void *self, const struct workspace_job *w, 
 	return native_options_parse(&c->options, c->ws->target.config.options, c->env->options, e);
 }
 
-static void call_close(struct call *c)
+static void call_close(struct native_call *c)
 {
 	native_paths_free(&c->paths);
 	native_options_free(&c->options);
@@ -114,7 +105,7 @@ static int native_check(const struct provider_env *env, struct buf *report, stru
 	if (native_options_parse(&o, NULL, env->options, &next) < 0)
 		buf_addf(report, "missing: %s\n", next.msg);
 	else
-		buf_adds(report, "ok: isolation " ISOLATION " (process group only)\n");
+		native_box_check(env, &o, report, d, &next);
 	native_options_free(&o);
 	if (first.kind == ERR_NONE)
 		first = next;
@@ -124,7 +115,7 @@ static int native_check(const struct provider_env *env, struct buf *report, stru
 	return -1;
 }
 
-static int make_directories(const struct call *c, struct err *e)
+static int make_directories(const struct native_call *c, struct err *e)
 {
 	const struct native_paths *p = &c->paths;
 	char *parent = path_join(c->env->state_dir, "workspaces");
@@ -136,7 +127,7 @@ static int make_directories(const struct call *c, struct err *e)
 	return file_mkdirs(p->home, 0700, e);
 }
 
-static int checkout(struct call *c, struct deadline d, struct err *e)
+static int checkout(struct native_call *c, struct deadline d, struct err *e)
 {
 	char *dir = path_join(c->paths.root, c->state.dir);
 	struct git_clone clone = {
@@ -158,7 +149,7 @@ static int checkout(struct call *c, struct deadline d, struct err *e)
 }
 
 /* The URL to be kept and shown: as the Server has it, but without credentials. Caller frees. */
-static char *public_url(const struct call *c, struct err *e)
+static char *public_url(const struct native_call *c, struct err *e)
 {
 	struct git_source s;
 	char *url;
@@ -170,10 +161,23 @@ static char *public_url(const struct call *c, struct err *e)
 	return url;
 }
 
+/* A create that is repeated goes on with what is there. */
+static void keep_box(struct native_call *c)
+{
+	struct native_state before = { 0 };
+	struct err ignored = { 0 }; /* there is none */
+
+	if (native_state_read(&before, &c->paths, &ignored) == 0) {
+		c->state.box = before.box;
+		before.box = (struct native_box){ 0 };
+	}
+	native_state_free(&before);
+}
+
 static int native_workspace_create(void *self, const struct workspace_job *w, struct deadline d,
                                    struct err *e)
 {
-	struct call c = { 0 };
+	struct native_call c = { 0 };
 	int rc = -1;
 
 	if (call_open(&c, self, w, e) == 0 && make_directories(&c, e) == 0) {
@@ -181,10 +185,13 @@ static int native_workspace_create(void *self, const struct workspace_job *w, st
 		c.state.target_id = mem_dup(c.ws->target_id ? c.ws->target_id : "");
 		c.state.url = public_url(&c, e);
 		c.state.dir = git_dir_name(&c.ws->repo);
+		keep_box(&c);
 		rc = c.state.url ? native_state_write(&c.state, &c.paths, e) : -1;
 	}
 	if (rc == 0)
 		rc = checkout(&c, d, e);
+	if (rc == 0 && native_options_boxed(&c.options))
+		rc = native_box_make(&c, d, e);
 	if (rc == 0) {
 		c.state.complete = true;
 		rc = native_state_write(&c.state, &c.paths, e);
@@ -220,22 +227,25 @@ static void resolve_home(struct kv *vars, const char *home)
 }
 
 /* From the job alone: nothing of our own environment gets in (field case 28). */
-static void make_environment(const struct call *c, const char *dir, struct kv *vars)
+static void make_environment(const struct native_call *c, const char *dir, struct kv *vars)
 {
 	const struct provider_env *env = c->env;
+	bool boxed = c->state.box.kind != BOX_NONE;
 	char number[24];
 
-	kv_set(vars, NATIVE_MARK, c->paths.root);
 	for (size_t i = 0; c->w->env && i < c->w->env->n; i++) {
 		const struct kv_pair *p = &c->w->env->pairs[i];
 
 		if (name_ok(p->key))
 			kv_set(vars, p->key, p->value);
 	}
-	kv_set(vars, NATIVE_MARK, c->paths.root);
-	kv_set(vars, "HOME", c->paths.home);
+	kv_set(vars, NATIVE_MARK, boxed ? dir : c->paths.root);
+	if (!boxed) { /* else as the user of the root file system has it */
+		kv_set(vars, "HOME", c->paths.home);
+		set_default(vars, "SHELL", "/bin/sh");
+		resolve_home(vars, c->paths.home);
+	}
 	set_default(vars, "PATH", DEFAULT_PATH);
-	set_default(vars, "SHELL", "/bin/sh");
 	set_default(vars, "LANG", "C.UTF-8");
 	set_default(vars, "DAYTONA_TARGET_ID", c->state.target_id);
 	set_default(vars, "DAYTONA_SERVER_API_KEY", c->ws->api_key);
@@ -251,16 +261,20 @@ static void make_environment(const struct call *c, const char *dir, struct kv *v
 		kv_set(vars, "DAYTONA_AGENT_INTERVAL_MS", "0");
 	snprintf(number, sizeof(number), "%lld", (long long)c->options.grace_ms);
 	kv_set(vars, "DAYTONA_AGENT_GRACE_MS", number);
-	set_default(vars, "DAYTONA_AGENT_CA_FILE", env->server_ca_file);
+	set_default(vars, "DAYTONA_AGENT_CA_FILE",
+	            boxed && env->server_ca_file ? BOX_CA_FILE : env->server_ca_file);
 	set_default(vars, "DAYTONA_AGENT_PIN_SHA256", env->server_pin_sha256);
 	set_default(vars, "DAYTONA_AGENT_PROXY", env->server_proxy);
 	set_default(vars, "DAYTONA_AGENT_NO_PROXY", env->server_no_proxy);
-	resolve_home(vars, c->paths.home);
 }
 
-static int launch(struct call *c, struct deadline d, struct err *e)
+static const char *level(const struct native_box *box)
 {
-	char *dir = path_join(c->paths.root, c->state.dir);
+	return box->kind == BOX_NONE ? "none" : box->strict ? "strict" : "best-effort";
+}
+
+static int launch_plain(struct native_call *c, const char *dir, struct deadline d, struct err *e)
+{
 	struct kv vars = { 0 };
 	struct native_launch l = {
 		.env = c->env,
@@ -269,6 +283,54 @@ static int launch(struct call *c, struct deadline d, struct err *e)
 		.vars = &vars,
 		.dir = dir,
 	};
+	int rc;
+
+	make_environment(c, dir, &vars);
+	provider_logf(c->env, "isolation: none (process group only%s)",
+	              c->options.best_effort ? ", no new privileges" : "");
+	rc = native_agent_start(&l, d, e);
+	kv_free(&vars);
+	return rc;
+}
+
+static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
+{
+	struct kv vars = { 0 };
+	struct native_boxed box;
+	struct native_launch l = {
+		.env = c->env,
+		.paths = &c->paths,
+		.options = &c->options,
+		.vars = &vars,
+		.box = &box,
+	};
+	int rc = native_boxed_open(&box, c, d, e);
+
+	for (char **env = box.rootfs.config.env; rc == 0 && env && *env; env++) {
+		const char *eq = strchr(*env, '=');
+		char *name = eq ? mem_dupn(*env, (size_t)(eq - *env)) : NULL;
+
+		if (name && *name)
+			kv_set(&vars, name, eq + 1);
+		free(name);
+	}
+	if (rc == 0) {
+		l.dir = box.inside;
+		make_environment(c, box.inside, &vars);
+		provider_logf(
+			c->env,
+			"isolation: %s (namespaces, system calls filtered, no new privileges)",
+			level(&c->state.box));
+		rc = native_agent_start(&l, d, e);
+	}
+	native_boxed_close(&box);
+	kv_free(&vars);
+	return rc;
+}
+
+static int launch(struct native_call *c, struct deadline d, struct err *e)
+{
+	char *dir = path_join(c->paths.root, c->state.dir);
 	size_t left = 0;
 	int rc;
 
@@ -281,15 +343,16 @@ static int launch(struct call *c, struct deadline d, struct err *e)
 		if (left > 0)
 			provider_logf(c->env, "ended %zu processes of an earlier run", left);
 	}
-	if (rc == 0 && !c->options.agent && !c->options.command[0]) {
+	if (rc == 0 && !c->options.agent && !c->options.command[0])
 		provider_logf(c->env, "no agent and no command: nothing to start");
-	} else if (rc == 0) {
-		make_environment(c, dir, &vars);
-		provider_logf(c->env, "isolation: " ISOLATION " (process group only%s)",
-		              c->options.best_effort ? ", no new privileges" : "");
-		rc = native_agent_start(&l, d, e);
-	}
-	kv_free(&vars);
+	else if (rc == 0 && native_options_boxed(&c->options) != (c->state.box.kind != BOX_NONE))
+		rc = err_set(
+			e, ERR_CONFIG, 0,
+			"the target's isolation has changed since the workspace was made; delete "
+			"and create it again");
+	else if (rc == 0)
+		rc = c->state.box.kind != BOX_NONE ? launch_boxed(c, d, e)
+		                                   : launch_plain(c, dir, d, e);
 	free(dir);
 	return rc;
 }
@@ -297,11 +360,11 @@ static int launch(struct call *c, struct deadline d, struct err *e)
 static int native_workspace_start(void *self, const struct workspace_job *w, struct deadline d,
                                   struct err *e)
 {
-	struct call c = { 0 };
+	struct native_call c = { 0 };
 	int rc = -1;
 
 	if (call_open(&c, self, w, e) == 0 && native_state_read(&c.state, &c.paths, e) == 0) {
-		struct proc_id agent = native_agent_read(&c.paths);
+		struct proc_id agent = native_agent_read(&c.paths).id;
 
 		if (!c.state.complete)
 			err_set(e, ERR_NOT_FOUND, 0,
@@ -318,7 +381,7 @@ static int native_workspace_start(void *self, const struct workspace_job *w, str
 	return rc;
 }
 
-static int stop(struct call *c, struct deadline d, struct err *e)
+static int stop(struct native_call *c, struct deadline d, struct err *e)
 {
 	size_t n = 0;
 
@@ -329,7 +392,7 @@ static int stop(struct call *c, struct deadline d, struct err *e)
 }
 
 /* A target config that has become invalid must not keep anything from being stopped. */
-static int call_open_lenient(struct call *c, void *self, const struct workspace_job *w,
+static int call_open_lenient(struct native_call *c, void *self, const struct workspace_job *w,
                              struct err *e)
 {
 	const struct provider_env *env = self;
@@ -348,7 +411,7 @@ static int call_open_lenient(struct call *c, void *self, const struct workspace_
 static int native_workspace_stop(void *self, const struct workspace_job *w, struct deadline d,
                                  struct err *e)
 {
-	struct call c = { 0 };
+	struct native_call c = { 0 };
 	int rc = call_open_lenient(&c, self, w, e);
 
 	if (rc == 0)
@@ -357,10 +420,17 @@ static int native_workspace_stop(void *self, const struct workspace_job *w, stru
 	return rc;
 }
 
+static void read_leniently(struct native_call *c)
+{
+	struct err ignored = { 0 }; /* then there is no more than files */
+
+	native_state_read(&c->state, &c->paths, &ignored);
+}
+
 static int native_workspace_delete(void *self, const struct workspace_job *w, struct deadline d,
                                    struct err *e)
 {
-	struct call c = { 0 };
+	struct native_call c = { 0 };
 	int rc = call_open_lenient(&c, self, w, e);
 
 	if (rc == 0) {
@@ -371,7 +441,8 @@ static int native_workspace_delete(void *self, const struct workspace_job *w, st
 		}
 	}
 	if (rc == 0) {
-		rc = file_remove_tree(c.paths.root, e);
+		read_leniently(&c);
+		rc = native_box_remove(&c.paths, &c.state, d, e);
 		if (rc < 0 && w->force) {
 			provider_logf(c.env, "warning: left behind: %s", e->msg);
 			rc = 0;
@@ -386,12 +457,12 @@ static int native_workspace_delete(void *self, const struct workspace_job *w, st
 static int native_workspace_info(void *self, const struct workspace_job *w, struct buf *b,
                                  struct deadline d, struct err *e)
 {
-	struct call c = { 0 };
+	struct native_call c = { 0 };
 	int rc = -1;
 
 	(void)d;
 	if (call_open(&c, self, w, e) == 0 && native_state_read(&c.state, &c.paths, e) == 0) {
-		struct proc_id agent = native_agent_read(&c.paths);
+		struct proc_id agent = native_agent_read(&c.paths).id;
 		char pid[24];
 		char *dir = path_join(c.paths.root, c.state.dir);
 
@@ -401,7 +472,9 @@ static int native_workspace_info(void *self, const struct workspace_job *w, stru
 		jw_kstr(b, "daytona.workspace.id", c.ws->id);
 		jw_kstr(b, "daytona.workspace.repository.url", c.state.url);
 		jw_kstr(b, "provider", native_provider.name);
-		jw_kstr(b, "isolation", ISOLATION);
+		jw_kstr(b, "isolation", level(&c.state.box));
+		if (c.state.box.kind == BOX_IMAGE)
+			jw_kstr(b, "image", c.state.box.source);
 		jw_kstr(b, "directory", dir);
 		jw_kstr(b, "agent", c.options.agent ? "builtin" : "none");
 		if (agent.pid)
@@ -434,7 +507,7 @@ static int native_workspace_condition(void *self, const struct workspace *ws,
 	} else {
 		dir = path_join(p.root, s.dir);
 		*out = !s.complete || !file_is_dir(dir) ? COND_INCOMPLETE
-		       : native_agent_read(&p).pid      ? COND_RUNNING
+		       : native_agent_read(&p).id.pid   ? COND_RUNNING
 		                                        : COND_STOPPED;
 	}
 	free(dir);

@@ -55,14 +55,60 @@ static int take_agent(struct native_options *o, const char *v, struct err *e)
 
 static int take_isolation(struct native_options *o, const char *v, struct err *e)
 {
-	if (strcmp(v, "strict") == 0)
-		return wrong(e, "Isolation", v,
-		             "this version cannot isolate workspaces; use best-effort or none, or "
-		             "docker-provider");
+	o->strict = strcmp(v, "strict") == 0;
 	o->best_effort = strcmp(v, "none") != 0;
-	if (*v && o->best_effort && strcmp(v, "best-effort") != 0)
-		return wrong(e, "Isolation", v, "use best-effort or none");
+	if (*v && o->best_effort && !o->strict && strcmp(v, "best-effort") != 0)
+		return wrong(e, "Isolation", v, "use strict, best-effort or none");
 	return 0;
+}
+
+static bool is_below(const char *path, struct str dir)
+{
+	while (dir.n > 1 && dir.p[dir.n - 1] == '/')
+		dir.n--;
+	return dir.n > 0 && dir.p[0] == '/' && strncmp(path, dir.p, dir.n) == 0 &&
+	       (path[dir.n] == '/' || !path[dir.n]);
+}
+
+bool native_root_allowed(const struct native_options *o, const char *path)
+{
+	struct str rest = str_of(o->roots), dir;
+
+	while (str_next(&rest, ':', &dir))
+		if (is_below(path, str_trim(dir)))
+			return true;
+	return false;
+}
+
+/* What is read of this host is the operator's to decide. */
+static int take_root(struct native_options *o, struct err *e)
+{
+	if (!o->root[0] || strcmp(o->root, "/") == 0)
+		return 0;
+	if (o->root[0] != '/' || strstr(o->root, "/.."))
+		return wrong(e, "Root", o->root, "use an absolute path without \"..\", or /");
+	if (native_root_allowed(o, o->root))
+		return 0;
+	return wrong(e, "Root", o->root,
+	             "the operator of this runner has to allow it: roots = DIRECTORY under "
+	             "[provider \"native-provider\"]");
+}
+
+static int take_box(struct native_options *o, const char *net, struct err *e)
+{
+	static const char *const nets[] = { "", "private", "host", "none" };
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(nets) && strcmp(net, nets[i]) != 0)
+		i++;
+	if (i == ARRAY_LEN(nets) && strcmp(net, "auto") != 0)
+		return wrong(e, "Network", net, "use auto, private, host or none");
+	o->net = i == ARRAY_LEN(nets) ? NATIVE_NET_AUTO : (enum native_net)i;
+	if (o->image[0] && o->root[0])
+		return wrong(e, "Root", o->root, "there is an Image as well; use one of them");
+	if (!o->best_effort && (o->image[0] || o->root[0]))
+		return wrong(e, "Isolation", "none", "Image and Root need best-effort or strict");
+	return take_root(o, e);
 }
 
 static int take_grace(struct native_options *o, const char *v, struct err *e)
@@ -90,7 +136,7 @@ int native_options_parse(struct native_options *o, const char *config, const str
 {
 	struct json_doc *doc = NULL;
 	struct source s = { .section = section };
-	char *agent, *isolation, *grace;
+	char *agent, *isolation, *grace, *net;
 	int rc = -1;
 
 	*o = (struct native_options){ 0 };
@@ -103,23 +149,36 @@ int native_options_parse(struct native_options *o, const char *config, const str
 	agent = text(&s, "Agent", "agent");
 	isolation = text(&s, "Isolation", "isolation");
 	grace = text(&s, "Grace Seconds", "grace_seconds");
+	net = text(&s, "Network", "network");
 	o->command = text(&s, "Command", "command");
+	o->image = text(&s, "Image", "image");
+	o->root = text(&s, "Root", "root");
+	o->roots = section ? kv_get(section, "roots") : NULL;
+	o->plain_http = section ? kv_get(section, "plain_http") : NULL;
 	o->git_ca_file = section ? kv_get(section, "git_ca_file") : NULL;
 	if (take_agent(o, agent, e) == 0 && take_isolation(o, isolation, e) == 0 &&
-	    take_grace(o, grace, e) == 0)
+	    take_box(o, net, e) == 0 && take_grace(o, grace, e) == 0)
 		rc = take_allow_file(o, section, e);
 	free(agent);
 	free(isolation);
 	free(grace);
+	free(net);
 	json_doc_free(doc);
 	if (rc < 0)
 		native_options_free(o);
 	return rc;
 }
 
+bool native_options_boxed(const struct native_options *o)
+{
+	return o->strict || (o->image && o->image[0]) || (o->root && o->root[0]);
+}
+
 void native_options_free(struct native_options *o)
 {
 	free(o->command);
+	free(o->image);
+	free(o->root);
 	*o = (struct native_options){ 0 };
 }
 
@@ -130,7 +189,13 @@ struct property {
 
 static const struct property properties[] = {
 	{ "Agent", "option", "auto", "What reports the workspace's state", "auto,builtin,none" },
-	{ "Isolation", "option", "best-effort", "Isolation from the host", "best-effort,none" },
+	{ "Isolation", "option", "best-effort", "Isolation from the host",
+	  "strict,best-effort,none" },
+	{ "Image", "string", "", "Container image of the workspace; no engine is needed", NULL },
+	{ "Root", "string", "", "Directory or tar archive in place of an image; / is the host's",
+	  NULL },
+	{ "Network", "option", "auto", "Of a workspace with Image, Root or strict isolation",
+	  "auto,private,host,none" },
 	{ "Grace Seconds", "int", "10", "Time to end between SIGTERM and SIGKILL", NULL },
 	{ "Command", "string", "", "Shell command to run in the checkout, beside the agent", NULL },
 };

@@ -8,6 +8,7 @@
 #include "base/proc_by_env.h"
 #include "base/spawn.h"
 #include "providers/native/native.h"
+#include "sandbox/network.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,12 +21,14 @@
 #define END_ROUNDS 5
 #define KILL_MS 5000
 #define TAIL_BYTES 400
+#define BOX_LAST_MS 500 /* for the agent, which has used the grace for what is below it */
 
 static void members(const struct native_paths *p, struct proc_list *l)
 {
-	struct proc_id agent = native_agent_read(p), *below;
+	struct native_agent a = native_agent_read(p);
+	struct proc_id agent = a.id, *below;
 
-	if (agent.pid) {
+	if (agent.pid && !a.boxed) {
 		size_t n = proc_descendants(agent.pid, &below);
 
 		proc_list_add(l, agent);
@@ -36,14 +39,32 @@ static void members(const struct native_paths *p, struct proc_list *l)
 	proc_list_by_env(l, NATIVE_MARK, p->root);
 }
 
+/* With process 1 all others of its namespace end. */
+static int end_box(const struct native_paths *p, int64_t grace_ms, size_t *n, struct deadline d,
+                   struct err *e)
+{
+	struct native_agent a = native_agent_read(p);
+	struct proc_id *below = NULL;
+	int rc = 0;
+
+	if (a.boxed && a.id.pid) {
+		*n = 1 + proc_descendants(a.id.pid, &below);
+		rc = sandbox_stop(a.id, grace_ms + BOX_LAST_MS, d, e);
+	}
+	free(below);
+	network_end(a.helper);
+	return rc;
+}
+
 int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct deadline d,
                struct err *e)
 {
 	int64_t grace_end = clock_mono_ms() + grace_ms;
 	struct deadline last = deadline_min(d, (struct deadline){ grace_end + KILL_MS });
-	int rc = 0;
+	int rc;
 
 	*n = 0;
+	rc = end_box(p, grace_ms, n, d, e);
 	for (int round = 0; rc == 0; round++) {
 		int64_t left = grace_end - clock_mono_ms();
 		struct proc_list l = { 0 };
@@ -82,7 +103,9 @@ int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct de
 
 		if (native_paths(&p, state_dir, ent->d_name, &why) < 0)
 			continue; /* ".", "..", nothing of ours */
-		if (native_end(&p, grace_ms, &found, d, &why) < 0 && rc == 0) {
+		if ((native_end(&p, grace_ms, &found, d, &why) < 0 ||
+		     native_box_prepare_removal(&p, d, &why) < 0) &&
+		    rc == 0) {
 			*e = why;
 			rc = err_wrap(e, "workspace %s", ent->d_name);
 		}
@@ -129,12 +152,16 @@ static void take_output(const struct native_launch *l, struct output *o)
 	}
 }
 
-static void describe_end(struct output *o, int status, struct err *e)
+/* status: NULL is not known. */
+static void describe_end(struct output *o, const int *status, struct err *e)
 {
 	struct str tail = mask_tail_text(&o->tail);
 	struct buf how = { 0 }, lines = { 0 };
 
-	proc_describe_status(status, &how);
+	if (status)
+		proc_describe_status(*status, &how);
+	else
+		buf_adds(&how, "in its sandbox");
 	for (size_t i = 0; i < tail.n; i++) {
 		if (tail.p[i] == '\n')
 			buf_adds(&lines, " | ");
@@ -153,12 +180,14 @@ static int await_ready(const struct native_launch *l, struct spawned p, struct o
 	int status;
 
 	for (;;) {
-		bool ended = spawn_look(&p) != SPAWN_RUNS;
+		bool ended = l->box ? !sandbox_alive(l->box->agent.id)
+		                    : spawn_look(&p) != SPAWN_RUNS;
 
 		take_output(l, o);
 		if (ended) {
-			spawn_collect(&p, &status);
-			describe_end(o, status, e);
+			bool known = !l->box && spawn_collect(&p, &status);
+
+			describe_end(o, known ? &status : NULL, e);
 			return -1;
 		}
 		if (o->ready)
@@ -178,10 +207,16 @@ static int launch(const struct native_launch *l, struct spawned *p, int log_fd, 
 	const char *const with_command[] = { "daytona-runner",    "agent", "--", "/bin/sh", "-c",
 		                             l->options->command, NULL };
 	const char *const alone[] = { "daytona-runner", "agent", NULL };
-	char **vars = kv_to_env(l->vars);
-	struct proc_id id;
-	int rc = spawn_start(
-		&(struct spawn){ .argv = l->options->command[0] ? with_command : alone,
+	const char *const *argv = l->options->command[0] ? with_command : alone;
+	char **vars;
+	struct native_agent a = { 0 };
+	int rc;
+
+	if (l->box)
+		return native_boxed_start(l->box, argv, l->vars, log_fd, d, e);
+	vars = kv_to_env(l->vars);
+	rc = spawn_start(
+		&(struct spawn){ .argv = argv,
 	                         .program = l->env->self_exe,
 	                         .env = (const char *const *)vars,
 	                         .cwd = l->dir,
@@ -192,8 +227,8 @@ static int launch(const struct native_launch *l, struct spawned *p, int log_fd, 
 		d, p, e);
 
 	kv_env_free(vars);
-	if (rc == 0 && proc_identify(p->pid, &id)) /* else it has ended already: seen below */
-		rc = native_agent_write(l->paths, id, e);
+	if (rc == 0 && proc_identify(p->pid, &a.id)) /* else it has ended already: seen below */
+		rc = native_agent_write(l->paths, &a, e);
 	return rc;
 }
 
@@ -214,7 +249,8 @@ int native_agent_start(const struct native_launch *l, struct deadline d, struct 
 		err_sys(e, errno, "open %s", l->paths->log);
 	else if (launch(l, &p, log_fd, ready, e) == 0)
 		rc = await_ready(l, p, &o, ready, e);
-	if (rc < 0 && p.pid && native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
+	if (rc < 0 && (p.pid || l->box) &&
+	    native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
 		provider_logf(l->env, "warning: %s", left.msg);
 	spawn_forget(&p);
 	mask_tail_free(&o.tail);

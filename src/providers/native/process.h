@@ -7,6 +7,7 @@
 #ifndef PROVIDERS_NATIVE_PROCESS_H
 #define PROVIDERS_NATIVE_PROCESS_H
 
+#include "providers/native/box.h"
 #include "providers/native/options.h"
 #include "providers/native/state.h"
 
@@ -14,8 +15,9 @@ struct native_launch {
 	const struct provider_env *env;
 	const struct native_paths *paths;
 	const struct native_options *options;
-	const struct kv *vars; /* the whole environment of the agent */
-	const char *dir;       /* absolute: the checkout */
+	const struct kv *vars;    /* the whole environment of the agent */
+	const char *dir;          /* absolute: the checkout */
+	struct native_boxed *box; /* or NULL: with the namespaces of the host */
 };
 /* Starts the agent detached and waits until it says that it works; its output goes to the job's log
  * meanwhile. It has ended before: an error with its last lines, nothing of it is left. */

@@ -2,10 +2,12 @@
 /* Files of a native workspace; see state.h. */
 #include "providers/native/state.h"
 
+#include "base/attr.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/proc_by_env.h"
+#include "sandbox/sandbox.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -28,6 +30,9 @@ int native_paths(struct native_paths *p, const char *state_dir, const char *id, 
 	p->log = path_join(p->own, "agent.log");
 	p->old_log = path_join(p->own, "agent.log.1");
 	p->home = path_join(p->own, "home");
+	p->box = path_join(p->own, "box");
+	p->ids = path_join(state_dir, "ids");
+	p->images = path_join(state_dir, "images");
 	return 0;
 }
 
@@ -40,6 +45,9 @@ void native_paths_free(struct native_paths *p)
 	free(p->log);
 	free(p->old_log);
 	free(p->home);
+	free(p->box);
+	free(p->ids);
+	free(p->images);
 	*p = (struct native_paths){ 0 };
 }
 
@@ -52,6 +60,57 @@ static struct json_doc *read_json(const char *path, struct err *e)
 		doc = json_parse(buf_str(&text), STATE_MAX, e);
 	buf_free(&text);
 	return doc;
+}
+
+static const char *const kinds[] = { "", "image", "tree", "archive", "host" };
+static const char *const maps[] = { "single", "tools", "range" };
+
+static uint32_t number(struct json v)
+{
+	int64_t n;
+
+	return json_i64(v, 0, UINT32_MAX, &n) ? (uint32_t)n : 0;
+}
+
+static void read_box(struct native_box *b, struct json v)
+{
+	for (size_t i = 1; i < ARRAY_LEN(kinds); i++)
+		if (json_str_is(json_get(v, "kind"), kinds[i]))
+			b->kind = (enum box_kind)i;
+	if (b->kind == BOX_NONE)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
+		if (json_str_is(json_get(v, "map"), maps[i]))
+			b->map.how = (enum map_how)i;
+	b->source = json_dup_or_empty(json_get(v, "source"));
+	b->manifest = json_dup_or_empty(json_get(v, "manifest"));
+	b->map.uids = number(json_get(v, "uids"));
+	b->map.gids = number(json_get(v, "gids"));
+	b->map.n_uids = number(json_get(v, "uidCount"));
+	b->map.n_gids = number(json_get(v, "gidCount"));
+	b->shift = json_bool(json_get(v, "shift"), false);
+	b->flat = json_bool(json_get(v, "flat"), false);
+	b->strict = json_bool(json_get(v, "strict"), false);
+}
+
+static void write_box(const struct native_box *b, struct buf *out)
+{
+	if (b->kind == BOX_NONE)
+		return;
+	jw_key(out, "sandbox");
+	jw_obj(out);
+	jw_kstr(out, "kind", kinds[b->kind]);
+	jw_kstr(out, "source", b->source);
+	jw_kstr(out, "manifest", b->manifest);
+	jw_kstr(out, "map", maps[b->map.how]);
+	jw_kint(out, "uids", b->map.uids);
+	jw_kint(out, "gids", b->map.gids);
+	jw_kint(out, "uidCount", b->map.n_uids);
+	jw_kint(out, "gidCount", b->map.n_gids);
+	jw_kbool(out, "shift", b->shift);
+	jw_kbool(out, "flat", b->flat);
+	jw_kbool(out, "strict", b->strict);
+	jw_obj_end(out);
 }
 
 int native_state_read(struct native_state *s, const struct native_paths *p, struct err *e)
@@ -69,6 +128,7 @@ int native_state_read(struct native_state *s, const struct native_paths *p, stru
 		s->url = json_dup_or_empty(json_get(root, "repositoryUrl"));
 		s->dir = json_dup_or_empty(json_get(root, "directory"));
 		s->complete = json_bool(json_get(root, "complete"), false);
+		read_box(&s->box, json_get(root, "sandbox"));
 		json_doc_free(doc);
 		if (str_is_id(str_of(s->dir)))
 			return 0;
@@ -88,6 +148,7 @@ int native_state_write(const struct native_state *s, const struct native_paths *
 	jw_kstr(&b, "repositoryUrl", s->url);
 	jw_kstr(&b, "directory", s->dir);
 	jw_kbool(&b, "complete", s->complete);
+	write_box(&s->box, &b);
 	jw_obj_end(&b);
 	buf_addc(&b, '\n');
 	rc = file_replace(p->state, 0600, buf_str(&b), e);
@@ -101,6 +162,8 @@ void native_state_free(struct native_state *s)
 	free(s->target_id);
 	free(s->url);
 	free(s->dir);
+	free(s->box.source);
+	free(s->box.manifest);
 	*s = (struct native_state){ 0 };
 }
 
@@ -112,36 +175,47 @@ static void boot_id(struct buf *b)
 	b->n = str_trim(buf_str(b)).n;
 }
 
+static struct proc_id read_process(struct json v)
+{
+	int64_t pid, start;
+
+	if (json_i64(json_get(v, "pid"), 2, INT32_MAX, &pid) &&
+	    json_i64(json_get(v, "start"), 0, INT64_MAX, &start))
+		return (struct proc_id){ (pid_t)pid, (uint64_t)start };
+	return (struct proc_id){ 0 };
+}
+
 /* As it was written in this boot, whatever became of it. */
-static struct proc_id recorded_agent(const struct native_paths *p)
+static struct native_agent recorded_agent(const struct native_paths *p)
 {
 	struct err ignored = { 0 }; /* no record, or a bad one: then the marks in /proc decide */
 	struct json_doc *doc = read_json(p->agent, &ignored);
 	struct json root = json_root(doc);
-	struct proc_id id = { 0 };
+	struct native_agent a = { 0 };
 	struct buf boot = { 0 };
-	int64_t pid, start;
 
 	boot_id(&boot);
 	buf_addc(&boot, '\0');
-	if (json_i64(json_get(root, "pid"), 2, INT32_MAX, &pid) &&
-	    json_i64(json_get(root, "start"), 0, INT64_MAX, &start) &&
-	    json_str_is(json_get(root, "boot"), boot.p)) {
-		id.pid = (pid_t)pid;
-		id.start = (uint64_t)start;
+	if (json_str_is(json_get(root, "boot"), boot.p)) {
+		a.id = read_process(root);
+		a.boxed = json_bool(json_get(root, "sandbox"), false);
+		a.helper = read_process(json_get(root, "network"));
 	}
 	buf_free(&boot);
 	json_doc_free(doc);
-	return id;
+	return a;
 }
 
-struct proc_id native_agent_read(const struct native_paths *p)
+struct native_agent native_agent_read(const struct native_paths *p)
 {
-	struct proc_id id = recorded_agent(p);
+	struct native_agent a = recorded_agent(p);
+	bool alive = a.boxed ? sandbox_alive(a.id)
+	                     : a.id.pid && proc_has_env(a.id.pid, NATIVE_MARK, p->root) &&
+	                               proc_alive(a.id);
 
-	if (id.pid && (!proc_has_env(id.pid, NATIVE_MARK, p->root) || !proc_alive(id)))
-		id = (struct proc_id){ 0 };
-	return id;
+	if (!alive)
+		a.id = (struct proc_id){ 0 };
+	return a;
 }
 
 bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id)
@@ -156,7 +230,7 @@ bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id)
 		struct err none = { 0 };
 
 		if (native_paths(&p, state_dir, ent->d_name, &none) == 0)
-			found = recorded_agent(&p).pid == pid;
+			found = recorded_agent(&p).id.pid == pid;
 		if (found)
 			buf_adds(id, ent->d_name);
 		native_paths_free(&p);
@@ -167,17 +241,30 @@ bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id)
 	return found;
 }
 
-int native_agent_write(const struct native_paths *p, struct proc_id id, struct err *e)
+static void write_process(struct proc_id id, struct buf *b)
+{
+	jw_kint(b, "pid", id.pid);
+	jw_kint(b, "start", (int64_t)id.start);
+}
+
+int native_agent_write(const struct native_paths *p, const struct native_agent *a, struct err *e)
 {
 	struct buf b = { 0 }, boot = { 0 };
 	int rc;
 
 	boot_id(&boot);
 	jw_obj(&b);
-	jw_kint(&b, "pid", id.pid);
-	jw_kint(&b, "start", (int64_t)id.start);
+	write_process(a->id, &b);
 	jw_key(&b, "boot");
 	jw_str(&b, buf_str(&boot));
+	if (a->boxed)
+		jw_kbool(&b, "sandbox", true);
+	if (a->helper.pid) {
+		jw_key(&b, "network");
+		jw_obj(&b);
+		write_process(a->helper, &b);
+		jw_obj_end(&b);
+	}
 	jw_obj_end(&b);
 	buf_addc(&b, '\n');
 	rc = file_replace(p->agent, 0600, buf_str(&b), e);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What isolation this machine can give, for `provider check`; see box.h. */
+#include "providers/native/box.h"
+#include "sandbox/idrange.h"
+#include "sandbox/network.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Namespaces and the host's root in them, in an empty directory. */
+static int try_map(const struct userns_map *m, struct deadline d, struct err *e)
+{
+	char point[] = "/tmp/daytona-runner-check-XXXXXX";
+	struct sandbox s = { .map = m,
+		             .point = point,
+		             .hostname = "check",
+		             .net = SANDBOX_NET_NONE,
+		             .output = SPAWN_NULL };
+	int rc;
+
+	if (!mkdtemp(point))
+		return err_sys(e, errno, "make a directory in /tmp");
+	rc = sandbox_try(&s, d, e);
+	rmdir(point);
+	return rc;
+}
+
+static int try_range(struct deadline d, struct err *e)
+{
+	/* Behind all that are given. */
+	const uint32_t first = IDRANGE_FIRST + IDRANGE_N * USERNS_RANGE;
+	struct userns_map m = { MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
+
+	return try_map(&m, d, e);
+}
+
+static void describe_network(struct buf *report)
+{
+	enum network_how how = network_find();
+
+	if (how == NETWORK_MISSING)
+		buf_adds(report,
+		         "ok: Network=host and none; for private ones install the package passt "
+		         "(or slirp4netns)\n");
+	else
+		network_describe(how, report);
+}
+
+int native_box_check(const struct provider_env *env, const struct native_options *o,
+                     struct buf *report, struct deadline d, struct err *e)
+{
+	struct userns_map m = { .how = MAP_SINGLE };
+	struct err strict = { 0 }, less = { 0 };
+	struct buf why = { 0 };
+	bool can_strict, can_less;
+
+	(void)env;
+	if (geteuid() == 0) {
+		can_strict = try_range(d, &strict) == 0;
+	} else {
+		userns_ordinary(&m, &why);
+		can_strict = m.how == MAP_TOOLS && try_map(&m, d, &strict) == 0;
+		if (m.how != MAP_TOOLS)
+			err_set(&strict, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
+	}
+	m.how = MAP_SINGLE;
+	can_less = can_strict || try_map(&m, d, &less) == 0;
+	buf_adds(report, "ok: isolation none (process group only)\n");
+	if (can_less)
+		buf_addf(report, "ok: isolation %s (Image, Root)\n",
+		         can_strict ? "strict and best-effort" : "best-effort");
+	if (!can_strict)
+		buf_addf(report, "%s: isolation strict: %s\n",
+		         o->strict ? "missing" : "ok, without", strict.msg);
+	if (!can_less)
+		buf_addf(report, "%s: isolation best-effort: %s\n",
+		         native_options_boxed(o) ? "missing" : "ok, without", less.msg);
+	if (can_less)
+		describe_network(report);
+	buf_free(&why);
+	if (o->strict && !can_strict)
+		*e = strict;
+	else if (native_options_boxed(o) && !can_less)
+		*e = less;
+	else
+		return 0;
+	return err_wrap(e, "isolation");
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The image of a workspace; see box.h. */
+#include "base/mem.h"
+#include "oci/pull.h"
+#include "providers/native/box.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SAY_EVERY_PERCENT 25
+#define PLAIN_MAX 16
+
+struct shown {
+	const struct provider_env *env;
+	unsigned percent; /* that was said last */
+};
+
+static void say(void *arg, const char *line)
+{
+	const struct shown *s = arg;
+
+	provider_logf(s->env, "%s", line);
+}
+
+static void show(void *arg, uint64_t done, uint64_t total)
+{
+	struct shown *s = arg;
+	unsigned percent = total ? (unsigned)(done * 100 / total) : 100;
+
+	if (percent / SAY_EVERY_PERCENT > s->percent / SAY_EVERY_PERCENT)
+		provider_logf(s->env, "%u %% of %.1f MiB", percent,
+		              (double)total / (double)(1u << 20));
+	s->percent = percent;
+}
+
+/* Whose the files of layers are: as in the image where they are mounted shifted; else given to the workspace's ids, or
+ * noted down. */
+static void owner_of(const struct native_box *box, struct unpack_owner *o)
+{
+	*o = (struct unpack_owner){ 0 };
+	if (box->map.how != MAP_RANGE) {
+		o->recorded = true;
+		o->user_marks = true;
+	} else if (!box->shift) {
+		o->uids[0] = (struct id_range){ 0, box->map.uids, box->map.n_uids };
+		o->gids[0] = (struct id_range){ 0, box->map.gids, box->map.n_gids };
+		o->n_uids = o->n_gids = 1;
+	}
+}
+
+/* Those of the job, then what `docker login` of this user knows. */
+static int pull(struct native_call *c, struct imgstore *s, struct deadline d, struct rootfs *r,
+                struct err *e)
+{
+	const struct registries *known = c->w->registries;
+	size_t n = known ? known->n : 0;
+	struct registry_login *logins = mem_array(n, sizeof(*logins));
+	const char *plain[PLAIN_MAX];
+	char *hosts = mem_dup(c->options.plain_http ? c->options.plain_http : "");
+	struct registry_options o = { .logins = logins, .user_logins = true, .plain_http = plain };
+	struct tls_settings tls = { 0 };
+	struct shown shown = { .env = c->env };
+	struct pull_progress progress = { say, show, &shown };
+	struct platform p = platform_here();
+	char *rest = hosts, *comma;
+	int rc = tls_ctx_new(&o.tls, &tls, false, e);
+
+	for (size_t i = 0; i < n; i++)
+		logins[o.n_logins++] = (struct registry_login){
+			.host = known->list[i].server,
+			.user = known->list[i].username,
+			.password = known->list[i].password,
+		};
+	while (*rest && o.n_plain_http < PLAIN_MAX) {
+		comma = strchr(rest, ',');
+		if (comma)
+			*comma = '\0';
+		plain[o.n_plain_http++] = rest;
+		rest = comma ? comma + 1 : rest + strlen(rest);
+	}
+	provider_logf(c->env, "pulling image %s", c->options.image);
+	if (rc == 0)
+		rc = images_get(s, c->options.image, PULL_MISSING, &o, &p, &progress, c->ws->id, d,
+		                r, e);
+	tls_ctx_free(o.tls);
+	free(logins);
+	free(hosts);
+	return rc;
+}
+
+int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,
+                    struct rootfs *r, struct err *e)
+{
+	struct unpack_owner owner;
+	struct imgstore *s = NULL;
+	struct digest manifest;
+	struct err here = { 0 };
+	int rc;
+
+	*r = (struct rootfs){ 0 };
+	owner_of(box, &owner);
+	rc = imgstore_open(&s, c->paths.images, &owner, d, e);
+	if (rc == 0 && digest_parse(str_of(box->manifest), &manifest)) {
+		rc = images_rootfs_of(s, &manifest, c->ws->id, d, r, e);
+	} else if (rc == 0 && images_rootfs(s, c->options.image, c->ws->id, d, r, &here) < 0) {
+		rc = here.kind == ERR_NOT_FOUND ? pull(c, s, d, r, e) : -1;
+		if (rc < 0 && e->kind == ERR_NONE)
+			*e = here;
+	}
+	if (rc == 0 && !box->manifest[0]) {
+		free(box->source);
+		free(box->manifest);
+		box->source = mem_dup(r->name);
+		box->manifest = mem_dup(r->manifest.text);
+	}
+	imgstore_close(s);
+	return rc < 0 ? err_wrap(e, "image %s", c->options.image) : 0;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a workspace with namespaces of its own is started, and removed; see box.h. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "net/url.h"
+#include "providers/native/box.h"
+#include "sandbox/idrange.h"
+#include "sandbox/network.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HOSTNAME_MAX 63
+#define CHECK_MS 5000
+
+static bool server_is_loopback(const struct provider_env *env)
+{
+	struct err ignored = { 0 }; /* the agent says what is wrong with it */
+	struct url u = { 0 };
+	bool is = env->api_url && url_parse(str_of(env->api_url), &u, &ignored) == 0 &&
+	          url_is_loopback(&u);
+
+	url_free(&u);
+	return is;
+}
+
+static int choose_network(struct native_boxed *b, struct err *e)
+{
+	const struct native_call *c = b->c;
+	bool helper = network_find() != NETWORK_MISSING, near = server_is_loopback(c->env);
+	enum native_net net = c->options.net;
+	struct buf line = { 0 };
+
+	if (net == NATIVE_NET_AUTO && c->options.strict)
+		net = NATIVE_NET_PRIVATE;
+	if (net == NATIVE_NET_AUTO) {
+		net = helper && !near ? NATIVE_NET_PRIVATE : NATIVE_NET_HOST;
+		if (net == NATIVE_NET_HOST)
+			provider_logf(
+				c->env, "network: the host's, since %s",
+				near ? "the Server is at its loopback address"
+				     : "neither pasta nor slirp4netns is installed (package passt)");
+	} else if (net == NATIVE_NET_PRIVATE && !helper) {
+		network_describe(NETWORK_MISSING, &line);
+		err_set(e, ERR_UNSUPPORTED, 0, "%.*s", STR_ARG(str_trim(buf_str(&line))));
+		buf_free(&line);
+		return -1;
+	} else if (net == NATIVE_NET_PRIVATE && near && c->options.agent) {
+		provider_logf(
+			c->env,
+			"network: a private one does not reach the Server at %s; give the Server "
+			"an address of this host, or set Network=host",
+			c->env->api_url);
+	}
+	b->s.net = net == NATIVE_NET_PRIVATE ? SANDBOX_NET_PRIVATE
+	           : net == NATIVE_NET_HOST  ? SANDBOX_NET_HOST
+	                                     : SANDBOX_NET_NONE;
+	b->s.resolv = net == NATIVE_NET_PRIVATE ? NETWORK_RESOLV : NULL;
+	return 0;
+}
+
+/* A host name is letters, digits and "-"; the workspace's name, or its id. */
+static char *hostname_of(const struct workspace *ws)
+{
+	const char *from = ws->name && *ws->name ? ws->name : ws->id;
+	struct buf b = { 0 };
+
+	for (; *from && b.n < HOSTNAME_MAX; from++)
+		buf_addc(&b, (*from >= 'a' && *from <= 'z') || (*from >= 'A' && *from <= 'Z') ||
+		                             (*from >= '0' && *from <= '9')
+		                     ? *from
+		                     : '-');
+	return buf_take(&b);
+}
+
+static void say(void *arg, const char *line)
+{
+	const struct native_boxed *b = arg;
+
+	provider_logf(b->c->env, "isolation: %s", line);
+}
+
+/* Nothing runs before this is written down. */
+static int admit(void *arg, struct proc_id init, struct err *e)
+{
+	struct native_boxed *b = arg;
+
+	b->agent = (struct native_agent){ .id = init, .boxed = true };
+	if (native_agent_write(&b->c->paths, &b->agent, e) < 0)
+		return -1;
+	if (b->s.net != SANDBOX_NET_PRIVATE)
+		return 0;
+	if (network_start(network_find(), init, deadline_in_ms(CHECK_MS), &b->agent.helper, e) < 0)
+		return -1;
+	return native_agent_write(&b->c->paths, &b->agent, e);
+}
+
+static void hide(struct native_boxed *b)
+{
+	const char *home = getenv("HOME");
+	size_t n = 0;
+
+	while (confine_hidden(n))
+		n++;
+	b->hide = mem_array(n + 2, sizeof(*b->hide));
+	b->hide[b->s.n_hide++] = b->c->env->state_dir;
+	if (home && home[0] == '/' && home[1])
+		b->hide[b->s.n_hide++] = home;
+	for (size_t i = 0; i < n; i++)
+		b->hide[b->s.n_hide++] = confine_hidden(i);
+	b->s.hide = b->hide;
+}
+
+static int open_root(struct native_boxed *b, struct deadline d, struct err *e)
+{
+	struct native_box *box = &b->c->state.box;
+
+	if (box->kind == BOX_HOST) {
+		hide(b);
+		b->s.home = b->home;
+		return 0;
+	}
+	if (box->kind == BOX_IMAGE && native_box_pull(b->c, box, d, &b->rootfs, e) < 0)
+		return -1;
+	if (box->flat) {
+		b->s.plain = b->flat;
+		return 0;
+	}
+	b->lower = box->kind == BOX_TREE ? box->source : b->tree;
+	if (box->kind == BOX_IMAGE) {
+		b->s.lower = (const char *const *)b->rootfs.lower;
+		b->s.n_lower = b->rootfs.n;
+	} else {
+		b->s.lower = &b->lower;
+		b->s.n_lower = 1;
+	}
+	b->s.shift = box->shift;
+	b->s.upper = b->upper;
+	b->s.work = b->work;
+	if (b->s.n_lower == 0)
+		return err_set(e, ERR_UNSUPPORTED, 0, "the image has no layers");
+	return 0;
+}
+
+int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
+                      struct err *e)
+{
+	const char *dir = c->paths.box;
+	struct buf inside = { 0 };
+
+	*b = (struct native_boxed){ .c = c };
+	b->checkout = path_join(c->paths.root, c->state.dir);
+	buf_addf(&inside, BOX_DIR "/%s", c->state.dir);
+	b->inside = buf_take(&inside);
+	b->upper = path_join(dir, "upper");
+	b->work = path_join(dir, "work");
+	b->point = path_join(dir, "point");
+	b->tmp = path_join(dir, "tmp");
+	b->home = path_join(dir, "home");
+	b->tree = path_join(dir, "tree");
+	b->flat = path_join(dir, "flat");
+	b->binds[0] = (struct sandbox_bind){ b->checkout, b->inside, false };
+	b->binds[1] = (struct sandbox_bind){ c->env->server_ca_file, BOX_CA_FILE, true };
+	b->s = (struct sandbox){
+		.map = &c->state.box.map,
+		.strict = c->options.strict,
+		.say = say,
+		.admit = admit,
+		.arg = b,
+		.point = b->point,
+		.tmp = b->tmp,
+		.binds = b->binds,
+		.n_binds = c->env->server_ca_file ? 2 : 1,
+		.owned = b->inside,
+		.hostname = hostname_of(c->ws),
+		.program = c->env->self_exe,
+		.cwd = b->inside,
+		.user = "",
+		.output = SPAWN_NULL,
+	};
+	if (open_root(b, d, e) < 0)
+		return -1;
+	if (b->rootfs.config.user)
+		b->s.user = b->rootfs.config.user;
+	return 0;
+}
+
+void native_boxed_close(struct native_boxed *b)
+{
+	union {
+		const char *from;
+		char *to;
+	} hostname = { b->s.hostname };
+
+	free(hostname.to);
+	free(b->checkout);
+	free(b->inside);
+	free(b->upper);
+	free(b->work);
+	free(b->point);
+	free(b->tmp);
+	free(b->home);
+	free(b->tree);
+	free(b->flat);
+	free(b->hide);
+	rootfs_free(&b->rootfs);
+	*b = (struct native_boxed){ 0 };
+}
+
+int native_boxed_start(struct native_boxed *b, const char *const *argv, const struct kv *vars,
+                       int output, struct deadline d, struct err *e)
+{
+	char **env = kv_to_env(vars);
+	struct proc_id init;
+	int rc = -1;
+
+	b->s.argv = argv;
+	b->s.env = (const char *const *)env;
+	b->s.output = output;
+	if (choose_network(b, e) == 0 && sandbox_remove(b->s.map, b->tmp, d, e) == 0 &&
+	    file_mkdirs(b->tmp, 0700, e) == 0)
+		rc = sandbox_start(&b->s, d, &init, e);
+	if (rc < 0)
+		network_end(b->agent.helper);
+	kv_env_free(env);
+	return rc < 0 ? err_wrap(e, "isolation") : 0;
+}
+
+int native_box_remove(const struct native_paths *p, const struct native_state *s, struct deadline d,
+                      struct err *e)
+{
+	const char *id = strrchr(p->root, '/') + 1;
+	struct unpack_owner owner = { 0 };
+	struct imgstore *store = NULL;
+	int rc = sandbox_remove(&s->box.map, p->root, d, e);
+
+	if (rc == 0 && file_is_dir(p->images)) {
+		rc = imgstore_open(&store, p->images, &owner, d, e);
+		if (rc == 0)
+			rc = images_release(store, id, e);
+		imgstore_close(store);
+	}
+	if (rc == 0)
+		rc = idrange_free(p->ids, id, e);
+	return rc;
+}
+
+int native_box_prepare_removal(const struct native_paths *p, struct deadline d, struct err *e)
+{
+	struct native_state s = { 0 };
+	struct err ignored = { 0 };
+	int rc = 0;
+
+	if (native_state_read(&s, p, &ignored) == 0 && s.box.kind != BOX_NONE &&
+	    s.box.map.how != MAP_RANGE) {
+		char *checkout = path_join(p->root, s.dir);
+
+		rc = sandbox_remove(&s.box.map, p->box, d, e);
+		if (rc == 0)
+			rc = sandbox_remove(&s.box.map, checkout, d, e);
+		free(checkout);
+	}
+	native_state_free(&s);
+	return rc;
+}

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""native-provider: workspaces with namespaces of their own, from images, trees, archives and the host's root."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import boxcase  # noqa: E402
+import common  # noqa: E402
+import ocicase  # noqa: E402
+import sandboxcase  # noqa: E402
+from sandboxcase import ROOT, USER  # noqa: E402
+
+
+class Boxes(boxcase.BoxCase):
+    def each(self):
+        for who in sandboxcase.people():
+            self.be(who)
+            self.need()
+            yield who
+
+    def left(self):
+        """What is in the state directory beside the store of images."""
+        found = []
+        for top, dirs, files in os.walk(self.state):
+            if os.path.basename(top) == "images":
+                found += os.listdir(os.path.join(top, "uses")) if os.path.isdir(os.path.join(top, "uses")) else []
+                dirs.clear()
+            else:
+                found += [os.path.join(top, name) for name in files if name != ".daytona-runner"] + \
+                    [os.path.join(top, name) for name in dirs if os.path.islink(os.path.join(top, name))]
+        return found
+
+    def life(self, config, check, **extra):
+        """Create to delete, with what check looks at in between, and nothing left."""
+        before = sandboxcase.mounts()
+        document = self.workspace(config)
+        result = self.go(document, "create", "condition", "start", "condition", "info", **extra).ok(self)
+        self.assertEqual([text for name, text in result.actions if name == "condition"], ["stopped", "running"])
+        info = json.loads(result["info"])
+        agent = self.agent()
+        self.assertEqual(str(agent["pid"]), info["agent.pid"])
+        family = self.inside(agent["pid"])
+        self.assertNotIn(os.getpid(), family)
+        check(result.output, info)
+        self.assertIn("runs already", self.go(document, "start", **extra).ok(self).output)
+        result = self.go(document, "stop", "condition", "stop", **extra).ok(self)
+        self.assertEqual(result["condition"], "stopped")
+        self.assertEqual([pid for pid in family if common.alive(pid)], [])
+        result = self.go(document, "start", "condition", **extra).ok(self)
+        self.assertEqual(result["condition"], "running")
+        self.assertNotEqual(self.agent()["pid"], agent["pid"])
+        self.go(document, "delete", "delete", **extra).ok(self)
+        self.assertFalse(os.path.exists(self.root(self.id)))
+        self.assertEqual(self.left(), [])
+        self.assertEqual(sandboxcase.mounts(), before)
+
+    def test_the_hosts_root(self):
+        for who in self.each():
+            for extra in ({}, {"options": ["network=none"]}):
+                def check(output, info):
+                    self.assertIn("isolation: best-effort (namespaces", output)
+                    self.assertEqual(info["isolation"], "best-effort")
+                    self.wait_log("END")
+                    self.assertIn("\nREADME.md\n", self.log())
+                    self.assertIn("state 0", self.log())
+                    self.assertIn("Read-only file system", self.log())
+                self.life({"Root": "/", "Command": f"echo checkout; ls; ls {self.state} 2>/dev/null | wc -l | sed 's/^/state /'; "
+                                                   "touch /usr/x; cat /proc/self/status | grep NoNewPrivs; echo END; sleep 1000"},
+                          check, **extra)
+
+    def test_an_image(self):
+        self.need_static()
+        for who in self.each():
+            self.load_image(config={"Env": ["FROM_IMAGE=yes", "PATH=/bin"], "User": "node"})
+
+            def check(output, info, who=who):
+                self.wait_log("END")
+                lines = self.log().splitlines()
+                self.assertIn("second no-gone yes here", lines)
+                self.assertEqual(info["image"], "docker.io/" + boxcase.BASE)
+                if who == ROOT:
+                    self.assertIn("1000 /var/node", lines)
+                else:
+                    self.assertIn("is not possible", output)
+                self.assertIn("/workspaces/app", lines)
+            self.life({"Image": boxcase.BASE, "Command":
+                       "cat /etc/gone 2>/dev/null || echo $(cat /etc/which) no-gone $FROM_IMAGE here; echo $(id -u) $HOME; pwd; "
+                       "touch mine; echo END; sleep 1000"}, check)
+
+    def test_what_was_written_stays_until_the_delete(self):
+        self.need_static()
+        for who in self.each():
+            self.load_image()
+            document = self.workspace({"Image": boxcase.BASE, "Command":
+                                       "cat /etc/which; echo; echo mine >/etc/which; rm -f /bin/vi; ls /bin/vi; echo END; sleep 1000"})
+            self.go(document, "create", "start").ok(self)
+            self.wait_log("END")
+            self.assertIn("second", self.log())
+            # As after a reboot: nothing runs, no mount is there, and the tag may be another image meanwhile.
+            os.kill(self.agent()["pid"], signal.SIGKILL)
+            common.wait_for(lambda: self.go(document, "condition")["condition"] == "stopped", 20, "its end")
+            self.load_image(layers=[ocicase.layer(ocicase.base())])
+            self.go(document, "start").ok(self)
+            self.wait_log("END")
+            self.assertIn("mine", self.log())
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
+
+    def test_a_tree_and_an_archive(self):
+        self.need_static()
+        for who in self.each():
+            tree = self.path(f"roots-{who}", "tree")
+            archive = self.path(f"roots-{who}", "tree.tar.gz")
+            case = sandboxcase.SandboxCase.image(self, who, f"roots-{who}/tree")
+            self.assertEqual(case, tree)
+            with tarfile.open(archive, "w:gz") as tar:
+                for name in sorted(os.listdir(tree)):
+                    tar.add(os.path.join(tree, name), name)
+            listed = sorted(os.listdir(tree + "/etc"))
+            allowed = ["roots=" + self.path(f"roots-{who}")]
+
+            def check(output, info):
+                self.wait_log("END")
+                self.assertIn("uid=0", self.log())
+            for root in (tree, archive):
+                self.life({"Root": root, "Command": "id; echo x >/etc/new; rm /bin/vi; echo END; sleep 1000"}, check,
+                          options=allowed)
+            self.assertEqual(sorted(os.listdir(tree + "/etc")), listed)
+            document = self.workspace({"Root": tree})
+            self.go(document, "create").error(self, "the operator of this runner has to allow it")
+            os.symlink("/etc", self.path(f"roots-{who}", "link"))
+            document = self.workspace({"Root": self.path(f"roots-{who}", "link")})
+            self.go(document, "create", options=allowed).error(self, "is /etc, which the operator has not allowed")
+
+    give = sandboxcase.SandboxCase.give
+
+    def test_strict_is_strict(self):
+        for who in self.each():
+            document = self.workspace({"Isolation": "strict", "Network": "none"})
+            strict = "isolation strict and" in self.go(document, "check").output
+            result = self.go(document, "create", "start", "info")
+            if strict:
+                result.ok(self)
+                self.assertEqual(json.loads(result["info"])["isolation"], "strict")
+            else:
+                self.assertRegex(result["create"], "^error .*Isolation=strict: only one user id")
+            self.go(document, "delete").ok(self)
+
+    def test_the_isolation_of_a_workspace_does_not_change(self):
+        for who in self.each():
+            document = self.workspace({})
+            self.go(document, "create", "start").ok(self)
+            self.go(document, "stop").ok(self)
+            with open(document, encoding="utf-8") as file:
+                text = json.load(file)
+            text["target"]["targetConfig"]["options"] = json.dumps({"Root": "/"})
+            with open(document, "w", encoding="utf-8") as file:
+                json.dump(text, file)
+            self.go(document, "start").error(self, "isolation has changed")
+            self.go(document, "delete").ok(self)
+
+    def test_ranges_are_not_shared(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root has ranges")
+        self.be(ROOT)
+        self.need()
+        documents = []
+        for _ in range(4):
+            documents.append(self.workspace({"Root": "/", "Network": "host"}))
+            self.go(documents[-1], "create").ok(self)
+            documents[-1] = (documents[-1], self.id)
+        ids = os.path.join(self.state, "ids")
+        self.assertEqual(sorted(os.readlink(os.path.join(ids, name)) for name in os.listdir(ids)),
+                         sorted(workspace for _, workspace in documents))
+        bases = set()
+        for document, workspace in documents:
+            with open(self.root(workspace, ".runner", "workspace.json"), encoding="utf-8") as file:
+                bases.add(json.load(file)["sandbox"]["uids"])
+            self.go(document, "create").ok(self)
+        self.assertEqual(len(bases), 4)
+        for document, _ in documents:
+            self.go(document, "delete").ok(self)
+        self.assertEqual(os.listdir(ids), [])
+
+    def test_a_hidden_state(self):
+        """Nothing of .runner is seen or written to from inside."""
+        for who in self.each():
+            document = self.workspace({"Root": "/", "Command":
+                                       "ls -a; ls -a ..; find / -xdev -name agent.json 2>/dev/null | wc -l; "
+                                       "find / -name workspace.json 2>/dev/null | head -3; echo END; sleep 1000"})
+            self.go(document, "create", "start").ok(self)
+            self.wait_log("END")
+            self.assertNotIn(".runner", self.log())
+            self.assertNotIn("workspace.json", self.log())
+            self.go(document, "delete").ok(self)
+
+    def test_killed_at_any_moment_all_can_be_deleted(self):
+        for who in self.each():
+            before = sandboxcase.mounts()
+            rng = random.Random(7)
+            for i in range(16):
+                document = self.workspace({"Root": "/", "Grace Seconds": 1, "Command": "sleep 1000 & sleep 1000"})
+                drive = subprocess.Popen(self.command(document, "create", "start", "stop", "start"),
+                                         env=self.env(DRIVE_API_URL=self.fake.url), stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.tmp)
+                time.sleep(rng.uniform(0.005, 0.6) if i % 4 else 0.001)  # a moment, not a wait for anything
+                pid = self.agent().get("pid")
+                if i % 2 and pid:
+                    family = self.inside(pid)
+                    os.kill(rng.choice(family or [drive.pid]), signal.SIGKILL)
+                drive.kill()
+                drive.wait()
+                self.assertIn(self.go(document, "condition")["condition"], ("missing", "incomplete", "stopped", "running"))
+                if i % 3 == 0:
+                    self.go(document, "create", "start").ok(self)
+                self.go(document, "delete").ok(self)
+                pid = self.agent().get("pid")
+                self.assertEqual(self.left(), [])
+            self.assertEqual(sandboxcase.mounts(), before)
+            marked = [pid for pid in common.all_pids() if common.alive(pid) and
+                      self.state.encode() in common.read_proc(pid, "mountinfo")]
+            common.wait_for(lambda: not [pid for pid in marked if common.alive(pid)], 20, "the end of all")
+
+
+if __name__ == "__main__":
+    boxcase.main()
