@@ -11,7 +11,7 @@
 #include "base/opts.h"
 #include "host/config.h"
 
-#define CLI_KEYS_MAX 40
+#define CLI_KEYS_MAX 56
 #define CLI_OWN_MAX 24
 #define CLI_CALL_MS 15000 /* one call of an administrator's applet */
 

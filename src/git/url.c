@@ -2,6 +2,7 @@
 /* Checks and splits repository URLs; see giturl.h. Forms: git-clone(1), "GIT URLS". */
 #include "git/url.h"
 
+#include "base/allow.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "git/clone.h"
@@ -247,7 +248,7 @@ static int parse_scheme(struct str s, size_t colon, bool allow_file, struct git_
 	return rc;
 }
 
-int git_source_parse(const char *url, bool allow_file, struct git_source *out, struct err *e)
+static int parse(const char *url, bool allow_file, struct git_source *out, struct err *e)
 {
 	struct str s = str_trim(str_of(url));
 	size_t colon = find(s, ":");
@@ -290,6 +291,68 @@ int git_source_parse(const char *url, bool allow_file, struct git_source *out, s
 	if (rc < 0)
 		git_source_free(out);
 	return rc;
+}
+
+/* What a server might read as another path than it says. */
+static bool is_plain_path(struct str path)
+{
+	struct str piece;
+
+	if (find(path, "?#\\") < path.n)
+		return false;
+	for (size_t i = 0; i + 2 < path.n; i++) {
+		if (path.p[i] == '%' && path.p[i + 1] == '2' && strchr("5eEfF", path.p[i + 2]))
+			return false;
+		if (path.p[i] == '%' && path.p[i + 1] == '5' && strchr("cC", path.p[i + 2]))
+			return false;
+	}
+	while (str_next(&path, '/', &piece))
+		if (piece.n == 0 || str_eq(piece, ".") || str_eq(piece, ".."))
+			return false;
+	return true;
+}
+
+/* Without ".git": "scheme://host/path" and "host/path"; a local one by its path as well. */
+static int admit(const struct git_source *s, struct err *e)
+{
+	struct str url = str_of(s->url), path;
+	size_t begin = find(url, ":");
+	struct buf name = { 0 };
+	const char *names[2];
+	int rc;
+
+	if (!allow_limits(ALLOW_REPOSITORIES))
+		return 0;
+	if (str_starts(after(url, begin), "://")) {
+		path = after(url, begin + 3);
+		path = after(path, find(path, "/"));
+	} else { /* user@host:path, [user@host:port]:path */
+		size_t in = bracketed(url);
+
+		path = after(url, (in ? in : begin) + 1);
+	}
+	if (str_starts(path, "/"))
+		path = after(path, 1);
+	while (str_ends(path, "/"))
+		path.n--;
+	if (str_ends(path, ".git"))
+		path.n -= strlen(".git");
+	buf_addf(&name, "%s://%s/%.*s", s->scheme, s->host, STR_ARG(path));
+	names[0] = buf_cstr(&name);
+	names[1] = names[0] + strlen(s->scheme) + 3;
+	rc = allow_check(ALLOW_REPOSITORIES, s->url, names, is_plain_path(path) ? 2 : 0, e);
+	buf_free(&name);
+	return rc;
+}
+
+int git_source_parse(const char *url, bool allow_file, struct git_source *out, struct err *e)
+{
+	if (parse(url, allow_file, out, e) < 0)
+		return -1;
+	if (admit(out, e) == 0)
+		return 0;
+	git_source_free(out);
+	return -1;
 }
 
 void git_source_free(struct git_source *s)

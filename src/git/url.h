@@ -20,7 +20,7 @@ struct git_source {
 	char *password; /* likewise; secret */
 };
 
-/* ERR_PARSE or ERR_UNSUPPORTED; the message shows the URL without its user part. */
+/* ERR_PARSE or ERR_UNSUPPORTED; ERR_DENIED when this process may not use it (base/allow.h); the message shows the URL without its user part. */
 int git_source_parse(const char *url, bool allow_file, struct git_source *out, struct err *e);
 void git_source_free(struct git_source *s); /* wipes the password */
 

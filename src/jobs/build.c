@@ -160,14 +160,18 @@ int job_build(struct ctx *c, struct err *e)
 		build_free(&b);
 		return err_wrap(e, "read build %s", c->job->resource_id);
 	}
-	c->log = joblog_open(c->api, c->env->state_dir, RES_BUILD, b.id, b.id);
+	if (ctx_begin(c, RES_BUILD, b.id, b.id, e) < 0) {
+		build_free(&b);
+		return -1;
+	}
 	if (!name)
 		rc = err_set(
 			e, ERR_UNSUPPORTED, 0,
 			"no provider that can build is usable on this runner; see daytona-runner provider check");
 	else if (c->job->action == ACT_RUN && !b.has_build_config)
 		rc = err_set(e, ERR_PARSE, 0, "build config is not set");
-	else if (ctx_provider(c, name, e) < 0)
+	else if ((c->job->action == ACT_RUN && ctx_repository(&b.repo, e) < 0) ||
+	         ctx_provider(c, name, e) < 0)
 		rc = -1;
 	else
 		rc = run(c, &b, e);

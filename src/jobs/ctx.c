@@ -2,12 +2,14 @@
 /* See ctx.h. */
 #include "jobs/ctx.h"
 
+#include "base/allow.h"
 #include "base/attr.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
+#include "git/url.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -33,6 +35,9 @@ void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j)
 	struct buf url = { 0 };
 
 	*c = (struct ctx){ .env = env, .job = j };
+	allow_set(ALLOW_IMAGES, env->allow_images);
+	allow_set(ALLOW_REGISTRIES, env->allow_registries);
+	allow_set(ALLOW_REPOSITORIES, env->allow_repositories);
 	c->d = deadline_in_ms(env->timeout_ms);
 	c->api = api_new(env->api);
 	url_origin(env->api->url, &url);
@@ -49,8 +54,21 @@ void ctx_close(struct ctx *c)
 		server_config_free(&c->server);
 	api_free(c->api);
 	free(c->url);
+	free(c->label);
 	confine_keep(NULL);
 	free(c->own);
+}
+
+int ctx_repository(const struct repository *r, struct err *e)
+{
+	struct git_source s = { 0 };
+	int rc;
+
+	if (!allow_limits(ALLOW_REPOSITORIES))
+		return 0;
+	rc = git_source_parse(r->url, true, &s, e);
+	git_source_free(&s);
+	return rc;
 }
 
 struct deadline ctx_call(const struct ctx *c)

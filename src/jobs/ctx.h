@@ -11,6 +11,7 @@ struct ctx {
 	const struct job *job;
 	struct api *api;
 	struct joblog *log;      /* NULL before the resource is known */
+	char *label;             /* the resource's name; NULL before ctx_begin */
 	struct deadline d;       /* of the whole job */
 	struct deadline give_up; /* on the call that is being repeated */
 	bool untouched; /* it failed before anything was done, since what it needs here is away */
@@ -25,6 +26,11 @@ struct ctx {
 
 void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j);
 void ctx_close(struct ctx *c);
+/* The resource is known: opens its log and runs hook_before_job, whose failure is the job's. */
+int ctx_begin(struct ctx *c, enum resource_type kind, const char *id, const char *name,
+              struct err *e);
+/* The job's work ended with rc and e: hook_after_job. */
+void ctx_end(struct ctx *c, int rc, const struct err *e);
 /* GET /server/config, once; a failure is only told in the log. */
 void ctx_server_config(struct ctx *c);
 /* Opens the provider of that name: ERR_NOT_FOUND "provider not found: …" lists what this binary has; ERR_UNSUPPORTED when it
@@ -42,6 +48,9 @@ bool ctx_again(struct ctx *c, unsigned *tries, const struct err *e);
 /* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
 int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
                      struct err *e);
+
+/* ERR_DENIED unless this runner allows jobs to use the repository, whoever will clone it. */
+int ctx_repository(const struct repository *r, struct err *e);
 
 /* Hides what is secret in every log and error of this process: values of variables named like secrets, passwords, tokens. */
 void ctx_hide_env(const struct kv *env);

@@ -63,6 +63,7 @@ int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct
 	else if (rc < 0 && c.log)
 		joblog_say(c.log, "%s %s failed: %s", resource_type_name(j->type),
 		           job_action_name(j->action), e->msg);
+	ctx_end(&c, rc, e);
 	ctx_close(&c);
 	return rc;
 }

@@ -14,6 +14,7 @@ struct jobs_env {
 	const char *runner_id, *runner_name;
 	const char *self_exe;
 	const char *env_allow;
+	const char *allow_images, *allow_registries, *allow_repositories; /* base/allow.h */
 	const struct api_settings *api;
 	/* How this host reaches the Server, for agents that run on it; each may be NULL. */
 	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;
@@ -24,7 +25,9 @@ struct jobs_env {
 	bool (*provider_enabled)(void *arg, const char *name);
 	void *arg;
 	const volatile int *stop;
-	int64_t timeout_ms; /* job_timeout */
+	int64_t timeout_ms;                   /* job_timeout */
+	const char *hook_before, *hook_after; /* programs, or NULL */
+	int64_t hook_timeout_ms;
 };
 
 /* 0: success. -1: e is the job's error text (step, provider, cause); *begun false: what this host lacks for it is away, and

@@ -105,7 +105,10 @@ int job_target(struct ctx *c, struct err *e)
 		return err_wrap(e, "read target %s", c->job->resource_id);
 	}
 	ctx_hide_env(&t.env);
-	c->log = joblog_open(c->api, c->env->state_dir, RES_TARGET, t.id, t.name);
+	if (ctx_begin(c, RES_TARGET, t.id, t.name, e) < 0) {
+		target_free(&t);
+		return -1;
+	}
 	rc = ctx_provider(c, t.config.provider.name, e);
 	if (rc == 0)
 		rc = act(c, &t, e);

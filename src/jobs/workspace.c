@@ -47,6 +47,8 @@ static int prepare(struct ws *w, struct err *e)
 	unsigned tries = 0;
 	int rc;
 
+	if (ctx_repository(&w->info.repo, e) < 0)
+		return -1;
 	do
 		rc = api_env(c->api, &server_env, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
@@ -169,9 +171,9 @@ int job_workspace(struct ctx *c, struct err *e)
 	struct ws w = { .c = c };
 	int rc = read_workspace(&w, e);
 
+	if (rc == 0)
+		rc = ctx_begin(c, RES_WORKSPACE, w.info.id, w.info.name, e);
 	if (rc == 0) {
-		c->log = joblog_open(c->api, c->env->state_dir, RES_WORKSPACE, w.info.id,
-		                     w.info.name);
 		rc = ctx_provider(c, w.info.target.config.provider.name, e);
 		if (rc == 0)
 			rc = act(&w, e);

@@ -2,6 +2,7 @@
 /* Image references, see image_ref.h. */
 #include "oci/image_ref.h"
 
+#include "base/allow.h"
 #include "base/attr.h"
 #include "base/mem.h"
 
@@ -207,7 +208,42 @@ static int split(struct str s, struct image_ref *r)
 	return 0;
 }
 
-int image_ref_parse(const char *text, struct image_ref *r, struct err *e)
+/* By its full name and Docker's short one; with the digest, which decides where there is one, else the tag, and without. */
+static int admit(const struct image_ref *r, const char *text, struct err *e)
+{
+	static const char hub[] = "docker.io/library/";
+	const char *const domain[] = { r->domain };
+	struct buf full = { 0 }, bare = { 0 }, digest = { 0 };
+	const char *names[6];
+	size_t n = 0;
+	int rc = 0;
+
+	if (allow_limits(ALLOW_REGISTRIES))
+		rc = allow_check(ALLOW_REGISTRIES, text, domain, 1, e);
+	if (rc < 0 || !allow_limits(ALLOW_IMAGES))
+		return rc;
+	image_ref_full(r, &full);
+	buf_addf(&bare, "%s/%s", r->domain, r->path);
+	buf_addf(&digest, "%s@%s", buf_cstr(&bare), r->digest);
+	names[n++] = buf_cstr(&full);
+	if (!r->is_id) {
+		names[n++] = buf_cstr(&bare);
+		names[n++] = *r->digest ? buf_cstr(&digest) : names[0];
+	}
+	for (size_t i = 0, own = n; i < own; i++) {
+		if (str_starts(str_of(names[i]), hub))
+			names[n++] = names[i] + sizeof(hub) - 1;
+		else if (str_starts(str_of(names[i]), "docker.io/"))
+			names[n++] = names[i] + strlen("docker.io/");
+	}
+	rc = allow_check(ALLOW_IMAGES, text, names, n, e);
+	buf_free(&digest);
+	buf_free(&bare);
+	buf_free(&full);
+	return rc;
+}
+
+static int parse(const char *text, struct image_ref *r, struct err *e)
 {
 	struct str s = str_of(text);
 
@@ -236,6 +272,16 @@ int image_ref_parse(const char *text, struct image_ref *r, struct err *e)
 		return -1;
 	}
 	return 0;
+}
+
+int image_ref_parse(const char *text, struct image_ref *r, struct err *e)
+{
+	if (parse(text, r, e) < 0)
+		return -1;
+	if (admit(r, text, e) == 0)
+		return 0;
+	image_ref_free(r);
+	return -1;
 }
 
 void image_ref_free(struct image_ref *r)

@@ -19,6 +19,7 @@ struct image_ref {
 	bool is_id;   /* an image id: local only, name holds all of it */
 };
 
+/* ERR_PARSE; ERR_DENIED when this process may not use it (base/allow.h), which so nothing can pass by. */
 int image_ref_parse(const char *s, struct image_ref *r, struct err *e);
 void image_ref_free(struct image_ref *r);
 /* "docker.io/library/debian:12", for messages. Appends. */

@@ -47,6 +47,9 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.runner_name = s->c->name,
 		.self_exe = s->o->self_exe,
 		.env_allow = s->c->env_allow,
+		.allow_images = s->c->allow_images,
+		.allow_registries = s->c->allow_registries,
+		.allow_repositories = s->c->allow_repositories,
 		.api = s->link->settings,
 		.server_ca_file = s->c->ca_file,
 		.server_pin_sha256 = s->c->pin_sha256,
@@ -58,6 +61,9 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.arg = s,
 		.stop = stop,
 		.timeout_ms = s->c->job_timeout_ms,
+		.hook_before = s->c->hook_before,
+		.hook_after = s->c->hook_after,
+		.hook_timeout_ms = s->c->hook_timeout_ms,
 	};
 }
 

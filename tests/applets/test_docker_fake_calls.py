@@ -53,6 +53,16 @@ class Calls(EngineCase):
         self.assertEqual(self.engine.calls("POST .*/(start|stop)"), [], "create starts nothing")
         self.assertTrue(request.headers["host"])
 
+    def test_an_image_that_is_not_allowed(self):
+        """Neither looked for nor pulled, whether the engine has it or not; and what is there can be ended."""
+        for image in (IMAGE, "evil/other:2"):
+            self.drive(self.workspace(image=image), "create", DRIVE_ALLOW_IMAGES="acme/base, debian:*").error(
+                self, "is not allowed on this runner .*allow_images")
+        for call in ("POST /containers/create", "POST /images/create", "GET /images/acme.*", "GET /images/evil.*"):
+            self.assertEqual(self.engine.calls(call), [], call)
+        self.drive(self.workspace(), "create", DRIVE_ALLOW_IMAGES="acme/*").ok(self)
+        self.drive(self.workspace(), "stop", "delete", DRIVE_ALLOW_IMAGES="debian").ok(self)
+
     def test_privileged_only_when_asked(self):
         self.drive(self.workspace(options={"Privileged": True}), "create").ok(self)
         self.assertTrue(self.engine.calls("POST /containers/create")[0].json()["HostConfig"]["Privileged"])

@@ -9,6 +9,7 @@
  * Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
  * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS.
  */
+#include "base/allow.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -205,6 +206,7 @@ int main(int argc, char **argv)
 		return fail(&e);
 	registries_split(&v.ws.env, &v.registries);
 	v.job.registries = &v.registries;
+	allow_set(ALLOW_IMAGES, getenv("DRIVE_ALLOW_IMAGES"));
 	if (getenv("DRIVE_BUILDER"))
 		v.job.builder_image = getenv("DRIVE_BUILDER");
 	if (load_build(&v, &e) < 0)

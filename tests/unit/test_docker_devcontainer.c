@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dev container configurations, accounts of an image, container states. */
+#include "base/allow.h"
+#include "base/attr.h"
 #include "providers/docker/devcontainer/dchelper.h"
 #include "providers/docker/devcontainer/dclife.h"
 #include "providers/docker/devcontainer/devcontainer.h"
@@ -510,9 +512,90 @@ static void states_are_mapped(void)
 	}
 }
 
-TEST_MAIN(TEST(variables_are_expanded), TEST(build_paths_stay_in_the_repository),
-          TEST(safe_settings_are_taken), TEST(ways_to_the_host_are_refused),
-          TEST(build_settings_are_read), TEST(buildkit_is_asked_for_only_what_is_its_own),
+/* allow_images = debian: what each file takes is allowed, refused, or cannot be told, which is refused too. */
+static void dockerfiles_take_allowed_images_only(void)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+	} rows[] = {
+		{ "FROM debian", true },
+		{ "from debian:12 as base\nFROM base\nCOPY --from=base /a /b\nCOPY --from=0 /a /b",
+		  true },
+		{ "FROM --platform=$BUILDPLATFORM debian:12 AS b", true },
+		{ "FROM scratch", true },
+		{ "ARG V=12\nFROM debian:${V}", true },
+		{ "ARG V=\"12\"\nARG N=debian\nFROM $N:$V", true },
+		{ "ARG GIVEN\nFROM $GIVEN", true },
+		{ "# syntax=debian\n# a comment\nFROM debian", true },
+		{ "FROM debian\nRUN apt-get install -y x && \\\n# why\n  from=1 true", true },
+		{ "FROM debian\nRUN --mount=type=cache,target=/c true", true },
+		{ "FROM debian\nRUN python3 -c \"\\\nfrom os import sep\"", true },
+		{ "FROM debian\nARG X=evil\nRUN echo $X", true },
+		{ "FROM evil", false },
+		{ "FROM debian\nFROM evil", false },
+		{ "FROM debian AS b\nFROM evil AS b", false },
+		{ "FROM debian AS b\nFROM 0", false },
+		{ "FR\\\nOM evil", false },
+		{ "FR\\ \t\r\n# c\n\nOM evil", false },
+		{ "\\\nFROM evil", false },
+		{ "RUN x \\\n\nFROM evil", true }, /* one instruction */
+		{ "FROM\tevil", false },
+		{ "FROM\vevil", false },
+		{ "FROM debian\n\vFROM evil", false },
+		{ "FROM debian\n\xc2\xa0"
+		  "FROM evil",
+		  false },
+		{ "\xef\xbb\xbf"
+		  "FROM evil",
+		  false },
+		{ "ARG V=12\nARG V=evil\nFROM $V", false },
+		{ "ARG V=debian\nARG \"V\"=evil\nFROM $V", false },
+		{ "ARG V=debian W=evil\nFROM $W", false },
+		{ "FROM $UNKNOWN", false },
+		{ "ARG V=debian\nFROM ${V:-evil}", false },
+		{ "ARG V=debian\nFROM ${V/debian/evil}", false },
+		{ "ARG GIVEN=debian\nARG BAD=debian\nFROM $BAD", false },
+		{ "FROM \"debian\"", false },
+		{ "FROM debian\nCOPY --from=evil /a /b", false },
+		{ "FROM debian\nCOPY --from=1 /a /b", false },
+		{ "FROM debian\nCOPY --fr\\\nom=evil /a /b", false },
+		{ "FROM debian\nCOPY --from=\"evil\" /a /b", false },
+		{ "ARG X=debian\nFROM debian\nARG X=evil\nCOPY --from=$X /a /b", false },
+		{ "FROM debian\nRUN --mount=type=bind,from=evil,target=/x true", false },
+		{ "FROM debian\nRUN --mount=target=/x,type=bind,from=evil true", false },
+		{ "# syntax=evil\nFROM debian", false },
+		{ "#syntax = evil\nFROM debian", false },
+		{ "#!/usr/bin/x\n# syntax=evil\nFROM debian", false },
+		{ "// syntax=evil\nFROM debian", false },
+		{ "{\"syntax\": \"evil\"}", false },
+		{ "# escape=`\nFROM debian", false },
+		{ "FROM debian\nRUN <<\"E\\\\\"\nE\\\nFROM evil", false },
+		{ "FROM debian\nRUN <<E\nx\nE\nFROM evil", false },
+	};
+	struct kv given = { 0 }, frontend = { 0 };
+
+	kv_set(&given, "GIVEN", "debian:12");
+	kv_set(&given, "BAD", "evil");
+	kv_set(&frontend, "BUILDKIT_SYNTAX", "evil");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		CHECK_INT(dockerfile_admit(str_of(rows[i].text), &given, &e), 0);
+		allow_set(ALLOW_IMAGES, "debian");
+		CHECK_INT(dockerfile_admit(str_of(rows[i].text), &given, &e), rows[i].ok ? 0 : -1);
+		CHECK_INT(dockerfile_admit(str_of(rows[i].text), &frontend, &e), -1);
+		allow_set(ALLOW_IMAGES, NULL);
+	}
+	kv_free(&given);
+	kv_free(&frontend);
+}
+
+TEST_MAIN(TEST(dockerfiles_take_allowed_images_only), TEST(variables_are_expanded),
+          TEST(build_paths_stay_in_the_repository), TEST(safe_settings_are_taken),
+          TEST(ways_to_the_host_are_refused), TEST(build_settings_are_read),
+          TEST(buildkit_is_asked_for_only_what_is_its_own),
           TEST(no_setting_is_dropped_without_a_word),
           TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(lists_have_a_limit),
           TEST(users_are_chosen_in_order), TEST(foreign_keys_are_named),

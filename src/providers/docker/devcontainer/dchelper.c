@@ -2,6 +2,7 @@
 /* The dev container CLI in a helper container, see dchelper.h. */
 #include "providers/docker/devcontainer/dchelper.h"
 
+#include "base/allow.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -234,6 +235,12 @@ static int check(struct docker *k, const struct devcontainer *dc, const char *ke
 			e, ERR_UNSUPPORTED, 0,
 			"%s: \"%s\" needs an engine on the runner's host and a builder image with "
 			"the dev container CLI",
+			dc->path, key);
+	if (allow_limits(ALLOW_IMAGES) || allow_limits(ALLOW_REGISTRIES))
+		return err_set(
+			e, ERR_DENIED, 0,
+			"%s: \"%s\" is left to the dev container CLI, which takes images by itself, and this runner "
+			"allows certain images only",
 			dc->path, key);
 	if (image_ensure(&k->g, &k->opt, image, regs, NULL, d, e) < 0)
 		return err_wrap(

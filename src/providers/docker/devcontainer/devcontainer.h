@@ -83,6 +83,9 @@ int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e
 void dc_build_free(struct dc_build *b);
 /* Whether a Dockerfile has what only BuildKit does. */
 bool dockerfile_needs_buildkit(struct str text);
+/* dockerfrom.c: ERR_DENIED where this runner allows certain images, and the file takes others or it cannot be told; given: the
+ * build's arguments. */
+int dockerfile_admit(struct str text, const struct kv *given, struct err *e);
 
 /* Appends the value of this host's variable if env_allow has its name; false: it may not be read or is not set. */
 bool dc_local_env(const struct devcontainer *dc, const char *name, struct buf *out);

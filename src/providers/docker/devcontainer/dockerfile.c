@@ -8,6 +8,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "oci/image_ref.h"
 #include "providers/docker/devcontainer/devcontainer.h"
 #include "providers/docker/devcontainer/dockerignore.h"
 #include "providers/docker/engine/progress.h"
@@ -295,6 +296,15 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		             dir ? b->dockerfile : b->context);
 	if (rc == 0)
 		rc = dc_read(checkout, file, &text, e);
+	if (rc == 0)
+		rc = dockerfile_admit(buf_str(&text), &b->args, e);
+	for (size_t i = 0; rc == 0 && cache_from && i < cache_from->n; i++) {
+		struct image_ref ref;
+
+		rc = image_ref_parse(cache_from->p[i], &ref, e);
+		if (rc == 0)
+			image_ref_free(&ref);
+	}
 	if (rc == 0)
 		c.dockerfile = within(file, dir);
 	if (rc == 0 && !c.dockerfile) {
