@@ -6,8 +6,7 @@
 #ifndef AGENT_SSH_H
 #define AGENT_SSH_H
 
-#include "base/err.h"
-#include "base/str.h"
+#include "agent/streams.h"
 
 /* "ssh-ed25519 AAAA…", as in a .pub file; its comment is left out of what is longer. */
 #define SSH_PUBLIC_KEY_MAX 80
@@ -19,5 +18,10 @@
  * $HOME/.daytona-agent. DAYTONA_AGENT_SSH_FORWARD=1 lets a client offer its own ssh agent.
  */
 int ssh_serve(int fd, struct str key, const char *dir, struct err *e);
+stream_handler ssh_stream; /* the same; the client's key is the query's parameter key */
+
+/* Appends the public key, as ssh_serve takes it, of the key file at path (OpenSSH's format, without a pass phrase). It is
+ * made, mode 0600, where there is none: of two that make it at once both have the same. */
+int ssh_client_key(const char *path, struct buf *line, struct err *e);
 
 #endif

@@ -2,6 +2,7 @@
 /* See streams.h: the table, and ports of the workspace. */
 #include "agent/streams.h"
 
+#include "agent/ssh.h"
 #include "base/attr.h"
 #include "base/file.h"
 #include "net/addr.h"
@@ -70,6 +71,7 @@ static int port_connect(const struct stream_request *q, int *fd, struct err *e)
 
 static const struct stream_kind kinds[] = {
 	{ .name = "port", .connect = port_connect },
+	{ .name = "ssh", .serve = ssh_stream },
 };
 
 const struct stream_kind *stream_kind(const char *name)

@@ -257,6 +257,25 @@ class Keys(Ssh):
             self.assertEqual(done.stdout, b"", key)
             self.assertIn(b"the public key is none", done.stderr, key)
 
+    def test_client_key(self):
+        """Made once, as OpenSSH wants it, also by two at once."""
+        path = self.path("made")
+        runs = [subprocess.Popen([SERVE, "key", path], env=self.env, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+        lines = {run.communicate()[0] for run in runs}
+        self.assertEqual(len(lines), 1)
+        line = lines.pop().strip()
+        self.assertEqual(common.run(["ssh-keygen", "-y", "-f", path], check=True).stdout.split()[:2], line.split())
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertEqual(len([name for name in os.listdir(self.tmp) if name.startswith("made")]), 1)
+        self.proxy = [SERVE, line, self.checkout]
+        self.ok(self.ssh("true", key=path))
+        for text in ("", "x" * 20000, "-----BEGIN\n" + "A" * 400):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            self.assertEqual(common.run([SERVE, "key", path], env=self.env).returncode, 1)
+        common.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", self.path("closed")], check=True)
+        self.assertIn("without a pass phrase", common.run([SERVE, "key", self.path("closed")], env=self.env).stdout)
+
     def test_host_key_is_made_once_and_kept(self):
         path = os.path.join(self.home, ".daytona-agent", "ssh_host_key")
         runs = [self.ssh_start("true") for _ in range(3)]  # at once

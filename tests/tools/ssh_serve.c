@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ssh_serve KEY DIR: an agent's stream of the kind ssh between standard input and output, as a ProxyCommand wants it.
- * sftp: the subsystem alone. */
+ * sftp: the subsystem alone. key FILE: a client's key. */
 #include "agent/sftp.h"
 #include "agent/ssh.h"
 #include "base/file.h"
@@ -8,6 +8,7 @@
 #include "base/spawn.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -69,11 +70,18 @@ int main(int argc, char **argv)
 	struct spawned server = { 0 }, input = { 0 };
 	struct stream s = { .argv = argv };
 	struct err e = { 0 };
-	int fd[2];
+	struct buf line = { 0 };
+	int fd[2], rc;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2 && strcmp(argv[1], "sftp") == 0)
 		return sftp_serve(0, 1, &e) < 0;
+	if (argc == 3 && strcmp(argv[1], "key") == 0) {
+		rc = ssh_client_key(argv[2], &line, &e);
+		puts(rc == 0 ? buf_cstr(&line) : e.msg);
+		buf_free(&line);
+		return rc < 0;
+	}
 	if (argc != 3 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
 		return 2;
 	s.fd = fd[1];
