@@ -7,6 +7,7 @@
 
 #include "agent/beat.h"
 #include "agent/proc.h"
+#include "agent/tunnel.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct api_settings settings;
 	struct api *api;
 	struct agent_beat beat;
+	struct agent_tunnel tunnel;
 	struct agent_helper cloning;
 	char **command; /* NULL: none */
 	struct spawned command_process;
@@ -137,6 +139,11 @@ static int open_api(struct agent *a, struct err *e)
 		.is_target = !a->workspace,
 		.dir = a->dir,
 		.interval_ms = a->interval_ms,
+	};
+	a->tunnel = (struct agent_tunnel){
+		.settings = &a->settings,
+		.id = a->workspace,
+		.dir = a->dir,
 	};
 	return 0;
 }
@@ -355,8 +362,10 @@ static int turn(struct agent *a, struct pollset *ps, struct err *e)
 	pollset_reset(ps);
 	pollset_add(ps, a->signals, POLLIN);
 	helper_poll(&a->cloning, ps);
-	if (a->ready)
+	if (a->ready) {
 		beat_poll(&a->beat, ps);
+		tunnel_watch_poll(&a->tunnel, a->beat.streams, ps);
+	}
 	if (pollset_wait(ps, e) < 0)
 		return -1;
 	take_signals(a);
@@ -365,6 +374,7 @@ static int turn(struct agent *a, struct pollset *ps, struct err *e)
 	if (!a->ready)
 		return step_clone(a, e);
 	beat_step(&a->beat);
+	tunnel_watch_step(&a->tunnel, a->beat.streams);
 	bound_log(1);
 	bound_log(a->log_fd);
 	return 0;
@@ -411,6 +421,7 @@ static void agent_free(struct agent *a)
 	log_set_sink(NULL, NULL);
 	fd_close(&a->log_fd);
 	beat_free(&a->beat);
+	tunnel_watch_free(&a->tunnel);
 	api_free(a->api);
 	tls_ctx_free(a->tls);
 	url_free(&a->url);

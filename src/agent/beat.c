@@ -2,6 +2,7 @@
 /* See agent_beat.h. */
 #include "agent/beat.h"
 
+#include "agent/tunnel.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/log.h"
@@ -153,6 +154,7 @@ static void end_post(struct agent_beat *b, enum http_progress p, struct err *e)
 	bool ok = p == HTTP_DONE && api_check(b->api, &b->reply, "POST metadata", e) == 0;
 
 	b->posting = false;
+	b->streams = ok && http_head_get(&b->reply.h, TUNNEL_OFFER).n > 0;
 	http_reply_free(&b->reply);
 	if (ok) {
 		if (b->failures > 0)

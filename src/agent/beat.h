@@ -28,6 +28,7 @@ struct agent_beat {
 	struct http_reply reply;
 	struct buf body;
 	bool posting, posted;
+	bool streams; /* the last answer came and says that the Server passes streams on */
 	int64_t post_at_ms;
 	unsigned failures;
 };

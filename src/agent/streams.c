@@ -72,6 +72,8 @@ static int port_connect(const struct stream_request *q, int *fd, struct err *e)
 static const struct stream_kind kinds[] = {
 	{ .name = "port", .connect = port_connect },
 	{ .name = "ssh", .serve = ssh_stream },
+	{ .name = "exec", .program = true },
+	{ .name = "pty", .program = true, .terminal = true },
 };
 
 const struct stream_kind *stream_kind(const char *name)

@@ -43,6 +43,8 @@ struct stream_kind {
 	int (*connect)(const struct stream_request *q, int *fd, struct err *e);
 	/* Or: whoever serves raw bytes. */
 	stream_handler *serve;
+	/* Or: a program that the client names, with a terminal or with pipes (program.h). */
+	bool program, terminal;
 };
 /* NULL: there is none of that name. */
 const struct stream_kind *stream_kind(const char *name);

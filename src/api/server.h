@@ -42,7 +42,7 @@ void api_request_free(struct api_request *r);
 /* 0 for 2xx; else e as described above, ERR_PARSE for a web page with status 2xx; context is "GET /path". */
 int api_check(const struct api *a, const struct http_reply *reply, const char *context,
               struct err *e);
-/* The conn_target + fields for a log WebSocket: path like "/log/workspace/ID/write". */
+/* A WebSocket to a path such as "/log/workspace/ID/write". Borrows a. */
 struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d);
 /* Says once where a log goes while its socket is answered with a refusal, and what to do; false: e is none, but a
  * Server that is away. */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +56,7 @@ static void set_lead(const struct spawn *s)
 		setsid();
 	else if (s->lead == SPAWN_GROUP)
 		setpgid(0, 0);
-	if (s->terminal && isatty(0)) {
+	if (s->terminal && s->lead != SPAWN_SESSION && isatty(0)) {
 		signal(SIGTTOU, SIG_IGN);
 		tcsetpgrp(0, getpgrp());
 	}
@@ -95,6 +96,8 @@ static struct failure set_up(const struct spawn *s, pid_t parent, int report)
 	if (s->death_signal && getppid() != parent)
 		_exit(127); /* it died before we could be told */
 	code = set_streams(s);
+	if (code == 0 && s->terminal && s->lead == SPAWN_SESSION && ioctl(0, TIOCSCTTY, 0) < 0)
+		code = errno;
 	if (code)
 		return (struct failure){ code, IN_SETUP };
 	if (s->cwd && chdir(s->cwd) < 0)

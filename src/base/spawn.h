@@ -47,7 +47,7 @@ struct spawn {
 	size_t n_keep;
 	enum spawn_lead lead;
 	enum spawn_confine confine;
-	bool terminal;    /* its group gets the terminal that standard input may be */
+	bool terminal; /* its group gets the terminal that standard input may be; a session's leader makes it its own */
 	int death_signal; /* it gets this when we die; 0: none */
 	int nice;
 	mode_t umask; /* of a program; 0: ours, but nobody else may write */

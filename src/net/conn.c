@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -399,6 +400,13 @@ long conn_write(struct conn *c, const void *p, size_t n, struct err *e)
 int conn_shutdown_write(struct conn *c)
 {
 	return c->tls ? tls_shutdown_write(c->tls) : shutdown(c->fd, SHUT_WR);
+}
+
+int conn_unacked(const struct conn *c)
+{
+	int n = 0;
+
+	return ioctl(c->fd, TIOCOUTQ, &n) < 0 ? 0 : n;
 }
 
 bool conn_is_stale(struct conn *c)

@@ -48,6 +48,8 @@ long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e
 /* > 0 bytes, CONN_AGAIN, CONN_ERROR. */
 long conn_write(struct conn *c, const void *p, size_t n, struct err *e);
 int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
+int conn_unacked(
+	const struct conn *c);      /* bytes written that the peer's machine has not acknowledged */
 bool conn_is_stale(struct conn *c); /* readable or closed while it should be idle: do not reuse */
 const char *conn_peer(const struct conn *c); /* "127.0.0.1:3986", for messages; borrowed */
 

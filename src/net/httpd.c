@@ -60,6 +60,7 @@ static void conn_end(struct hconn *c)
 	buf_wipe(&c->in);
 	buf_wipe(&c->body);
 	buf_wipe(&c->out);
+	buf_free(&c->ws_reason);
 	free(c);
 }
 
@@ -228,6 +229,7 @@ static void read_all(struct hconn *c)
 			return;
 		}
 		heard(c);
+		c->alive_ms = clock_mono_ms();
 		if (takes_input(c)) {
 			buf_add(&c->in, chunk, (size_t)n);
 		} else if ((c->drained += (size_t)n) > HTTPD_DRAIN_MAX) {

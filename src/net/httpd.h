@@ -136,7 +136,8 @@ struct httpd_ws {
 	void (*drained)(struct httpd_req *r);
 	/* Last, once. code: the peer's close code, 1005 without one, 1006 when it just left. */
 	void (*closed)(struct httpd_req *r, int code);
-	int eof_code; /* close code sent to a peer that leaves without one; 0: none */
+	int eof_code;       /* close code sent to a peer that leaves without one; 0: none */
+	size_t max_message; /* bytes; 0: WS_FRAME_MAX */
 };
 /* Answers 101 and returns 0; or answers 400, with fields (may be NULL), and returns -1 when it is
  * no WebSocket handshake. ws is borrowed for the connection's life. */
@@ -145,6 +146,12 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload);
 size_t httpd_ws_queued(const struct httpd_req *r);
 void httpd_ws_close(struct httpd_req *r, int code); /* after what is queued; closed follows */
+void httpd_ws_close_with(struct httpd_req *r, int code, const char *reason);
+struct str
+httpd_ws_reason(const struct httpd_req *r); /* of the peer's close, printable; in closed */
+/* When a byte last came from the peer, or its machine was last seen to take one that had waited:
+ * ask now and then. */
+int64_t httpd_ws_alive_ms(struct httpd_req *r);
 
 /* Appends the value of the first query parameter of that name, decoded (plus is space). False: it
  * is missing or malformed. */

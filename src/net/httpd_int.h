@@ -70,6 +70,9 @@ struct hconn {
 	const struct httpd_ws *ws;
 	struct ws_reader reader;
 	int ws_code;
+	struct buf ws_reason;
+	int64_t alive_ms; /* of a WebSocket */
+	int unacked;      /* bytes, when last asked */
 	union net_addr from;
 	pid_t pid; /* of a Unix socket: who connected; 0: of an outer name space */
 	uid_t uid; /* -1: not known */

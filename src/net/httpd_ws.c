@@ -60,6 +60,8 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 	buf_adds(&c->out, "\r\n");
 	c->ws = ws;
 	c->reader.require_mask = c->reader.check_text = true;
+	c->reader.max = ws->max_message;
+	c->alive_ms = clock_mono_ms();
 	c->state = H_WS;
 	c->keep = false;
 	c->req.gone = NULL;
@@ -86,12 +88,31 @@ size_t httpd_ws_queued(const struct httpd_req *r)
 	return ((const struct hconn *)(const void *)r)->out.n;
 }
 
-/* Queues a close frame, without a code for code 0, and ends. */
-static void part(struct hconn *c, int code)
+struct str httpd_ws_reason(const struct httpd_req *r)
 {
-	char payload[2] = { (char)(code >> 8), (char)(code & 0xff) };
+	return buf_str(&((const struct hconn *)(const void *)r)->ws_reason);
+}
 
-	ws_frame_add(&c->out, WS_CLOSE, (struct str){ payload, code ? 2 : 0 }, false);
+int64_t httpd_ws_alive_ms(struct httpd_req *r)
+{
+	struct hconn *c = hconn_of(r);
+	int unacked = conn_unacked(c->c);
+
+	/* On a slow line a pong is late, since its ping waits behind what goes there. */
+	if (unacked < c->unacked)
+		c->alive_ms = clock_mono_ms();
+	c->unacked = unacked;
+	return c->alive_ms;
+}
+
+/* Queues a close frame, without a code for code 0, and ends. */
+static void part(struct hconn *c, int code, const char *reason)
+{
+	struct buf payload = { 0 };
+
+	ws_close_payload(&payload, code, reason);
+	ws_frame_add(&c->out, WS_CLOSE, buf_str(&payload), false);
+	buf_free(&payload);
 	c->state = H_WS_END;
 	c->until = deadline_in_ms(c->h->s.stall_ms);
 	c->touched = true;
@@ -99,12 +120,17 @@ static void part(struct hconn *c, int code)
 
 void httpd_ws_close(struct httpd_req *r, int code)
 {
+	httpd_ws_close_with(r, code, "");
+}
+
+void httpd_ws_close_with(struct httpd_req *r, int code, const char *reason)
+{
 	struct hconn *c = hconn_of(r);
 
 	if (c->state != H_WS)
 		return;
 	c->ws_code = code;
-	part(c, code);
+	part(c, code, reason);
 }
 
 void hconn_ws_eof(struct hconn *c)
@@ -113,7 +139,7 @@ void hconn_ws_eof(struct hconn *c)
 		c->state = H_DEAD;
 		return;
 	}
-	part(c, c->ws->eof_code);
+	part(c, c->ws->eof_code, "");
 }
 
 /* What must not be sent is not sent back, either. */
@@ -123,7 +149,10 @@ static void got_close(struct hconn *c, struct str payload)
 	int code = ws_close_parse(payload, &e);
 
 	c->ws_code = code < 0 ? e.code : code;
-	part(c, code == WS_CLOSE_NONE ? 0 : c->ws_code);
+	if (code >= 0 && payload.n > 2)
+		buf_add_printable(&c->ws_reason, (struct str){ payload.p + 2, payload.n - 2 },
+		                  false);
+	part(c, code == WS_CLOSE_NONE ? 0 : c->ws_code, "");
 }
 
 void hconn_ws_input(struct hconn *c)
@@ -147,6 +176,6 @@ void hconn_ws_input(struct hconn *c)
 	}
 	if (got < 0 && c->state == H_WS) {
 		c->ws_code = e.code;
-		part(c, c->ws_code);
+		part(c, c->ws_code, "");
 	}
 }

@@ -61,6 +61,19 @@ bool ws_close_code_ok(int code)
 	       (code >= 3000 && code <= 4999);
 }
 
+void ws_close_payload(struct buf *out, int code, const char *reason)
+{
+	size_t n = strlen(reason);
+
+	if (!code)
+		return;
+	buf_addc(out, (char)(code >> 8));
+	buf_addc(out, (char)(code & 0xff));
+	for (n = n < CONTROL_MAX - 2 ? n : CONTROL_MAX - 2; (reason[n] & 0xc0) == 0x80;)
+		n--; /* not inside a character */
+	buf_add(out, reason, n);
+}
+
 static bool is_utf8(struct str s)
 {
 	while (s.n) {
@@ -127,7 +140,7 @@ static int bad(const char *what, struct err *e)
 /* 1 the head is there, 0 need more, -1 refused. */
 static int frame_head(const struct ws_reader *r, struct frame *f, struct err *e)
 {
-	size_t have = r->raw.n - r->used, width;
+	size_t have = r->raw.n - r->used, width, max = r->max ? r->max : WS_FRAME_MAX;
 	const unsigned char *p;
 
 	if (have < 2)
@@ -155,9 +168,9 @@ static int frame_head(const struct ws_reader *r, struct frame *f, struct err *e)
 		f->n = (i ? f->n << 8 : 0) | p[2 + i];
 	if (f->masked)
 		memcpy(f->mask, p + 2 + width, 4);
-	if (f->n > WS_FRAME_MAX || r->message.n + f->n > WS_FRAME_MAX)
+	if (f->n > max || r->message.n + f->n > max)
 		return err_set(e, ERR_LIMIT, WS_CLOSE_TOO_BIG,
-		               "WebSocket: a message longer than %u bytes", WS_FRAME_MAX);
+		               "WebSocket: a message longer than %zu bytes", max);
 	if (f->op >= WS_CLOSE)
 		return 1;
 	if (f->op == WS_CONT && !r->op)

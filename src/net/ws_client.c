@@ -12,6 +12,7 @@
 #define CLOSE_WAIT_MS 2000
 #define CONTROL_QUEUE_MAX 65536 /* a peer that pings and never reads */
 #define READS_PER_STEP 32
+#define READ_BYTES 8192
 
 enum state { HANDSHAKE, OPEN, CLOSING, CLOSED };
 
@@ -29,6 +30,8 @@ struct ws_client {
 	size_t out_off;
 	bool close_sent, more;
 	int code;
+	struct buf reason; /* of the peer's close */
+	int64_t heard_ms;
 	struct deadline closing;
 	struct err err; /* why it is closed */
 };
@@ -95,6 +98,7 @@ void ws_client_free(struct ws_client *w)
 	if (!w)
 		return;
 	shut(w);
+	buf_free(&w->reason);
 	free(w);
 }
 
@@ -160,6 +164,7 @@ static int step_handshake(struct ws_client *w)
 	w->http = NULL;
 	http_reply_free(&w->reply);
 	w->state = OPEN;
+	w->heard_ms = clock_mono_ms();
 	return 0;
 }
 
@@ -190,22 +195,20 @@ static void queue(struct ws_client *w, enum ws_opcode op, struct str payload)
 
 static int closed_by_peer(struct ws_client *w, struct str payload)
 {
-	struct buf reason = { 0 };
 	struct err fault = { 0 };
 	int code = ws_close_parse(payload, &fault), reply = code < 0 ? fault.code : code;
 	char bytes[2] = { (char)(reply >> 8), (char)(reply & 0xff) };
 
 	if (payload.n >= 2) {
 		w->code = (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
-		buf_add_printable(&reason, (struct str){ payload.p + 2, payload.n - 2 }, false);
+		buf_add_printable(&w->reason, (struct str){ payload.p + 2, payload.n - 2 }, false);
 	}
 	if (!w->close_sent) {
 		queue(w, WS_CLOSE, (struct str){ bytes, code == WS_CLOSE_NONE ? 0 : 2 });
 		(void)flush(w);
 	}
 	err_set(&w->err, ERR_CLOSED, w->code, "WebSocket closed by the peer (%d%s%s)", w->code,
-	        reason.n ? " " : "", buf_cstr(&reason));
-	buf_free(&reason);
+	        w->reason.n ? " " : "", buf_cstr(&w->reason));
 	return -1;
 }
 
@@ -230,7 +233,7 @@ static int take_messages(struct ws_client *w, void (*on_message)(void *arg, stru
 static int receive(struct ws_client *w, void (*on_message)(void *arg, struct str payload),
                    void *arg)
 {
-	char piece[4096];
+	char piece[READ_BYTES];
 
 	for (int i = 0; i < READS_PER_STEP; i++) {
 		bool truncated;
@@ -246,6 +249,7 @@ static int receive(struct ws_client *w, void (*on_message)(void *arg, struct str
 			               "WebSocket: the connection was closed");
 		if (n < 0)
 			return err_wrap(&w->err, "WebSocket");
+		w->heard_ms = clock_mono_ms();
 		ws_reader_feed(&w->reader, (struct str){ piece, (size_t)n });
 	}
 	w->more = true;
@@ -286,12 +290,22 @@ void ws_client_poll(const struct ws_client *w, struct pollset *ps)
 	pollset_until(ps, w->more ? DEADLINE_PAST : w->closing);
 }
 
-bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued)
+static bool send_as(struct ws_client *w, enum ws_opcode op, struct str payload, size_t max_queued)
 {
 	if (w->state >= CLOSING || ws_client_queued(w) + payload.n > max_queued)
 		return false;
-	queue(w, WS_TEXT, payload);
+	queue(w, op, payload);
 	return true;
+}
+
+bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued)
+{
+	return send_as(w, WS_TEXT, payload, max_queued);
+}
+
+bool ws_client_send_binary(struct ws_client *w, struct str payload, size_t max_queued)
+{
+	return send_as(w, WS_BINARY, payload, max_queued);
 }
 
 size_t ws_client_queued(const struct ws_client *w)
@@ -301,7 +315,17 @@ size_t ws_client_queued(const struct ws_client *w)
 
 void ws_client_close(struct ws_client *w)
 {
-	static const char normal[2] = { 0x03, (char)0xe8 };
+	ws_client_close_with(w, WS_CLOSE_NORMAL, "", CLOSE_WAIT_MS);
+}
+
+int64_t ws_client_heard_ms(const struct ws_client *w)
+{
+	return w->heard_ms;
+}
+
+void ws_client_close_with(struct ws_client *w, int code, const char *reason, int64_t wait_ms)
+{
+	struct buf payload = { 0 };
 
 	if (w->state >= CLOSING)
 		return;
@@ -310,13 +334,20 @@ void ws_client_close(struct ws_client *w)
 		shut(w);
 		return;
 	}
-	queue(w, WS_CLOSE, (struct str){ normal, 2 });
+	ws_close_payload(&payload, code, reason);
+	queue(w, WS_CLOSE, buf_str(&payload));
+	buf_free(&payload);
 	w->close_sent = true;
 	w->state = CLOSING;
-	w->closing = deadline_in_ms(CLOSE_WAIT_MS);
+	w->closing = deadline_in_ms(wait_ms);
 }
 
 int ws_client_close_code(const struct ws_client *w)
 {
 	return w->code;
+}
+
+const char *ws_client_close_reason(const struct ws_client *w)
+{
+	return buf_cstr(&w->reason);
 }

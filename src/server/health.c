@@ -7,6 +7,7 @@
 
 #include "base/metrics.h"
 #include "server/polls.h"
+#include "server/tunnels.h"
 
 #define READY_MS 1000 /* so long an answer holds: anybody may ask */
 
@@ -58,6 +59,24 @@ static void http_figures(struct metrics *m, const struct srv *s)
 	metrics_one(m, "log_readers", "gauge", "logs being read", (int64_t)s->log_readers);
 }
 
+static void tunnel_figures(struct metrics *m, const struct srv *s)
+{
+	struct tunnels_figures f = tunnels_figures(s->tunnels);
+
+	metrics_head(m, "streams", "gauge", "byte streams into workspaces by state");
+	metrics_each(m, "streams", "state", "open", (int64_t)f.open);
+	metrics_each(m, "streams", "state", "waiting", (int64_t)f.waiting);
+	metrics_head(m, "streams_total", "counter", "byte streams since the start by outcome");
+	metrics_each(m, "streams_total", "outcome", "opened", (int64_t)f.opened);
+	metrics_each(m, "streams_total", "outcome", "failed", (int64_t)f.failed);
+	metrics_one(m, "stream_bytes_total", "counter", "bytes passed on in streams",
+	            (int64_t)f.bytes);
+	metrics_one(m, "stream_queued_bytes", "gauge", "bytes that slow readers have not taken",
+	            (int64_t)f.queued);
+	metrics_one(m, "agents_polling", "gauge", "agents that wait for streams",
+	            (int64_t)f.agents);
+}
+
 static int64_t jobs_in(const struct srv *s, const char *state)
 {
 	const struct rec *j = store_find(&s->store, K_JOB, "state", state);
@@ -100,6 +119,7 @@ void h_metrics(struct call *c)
 	struct metrics m = { .prefix = "daytona_server_" };
 
 	http_figures(&m, c->s);
+	tunnel_figures(&m, c->s);
 	store_figures(&m, c->s);
 	metrics_process(&m, c->s->start_ms);
 	httpd_respond(c->r, 200, METRICS_TYPE, NULL, buf_str(&m.b));

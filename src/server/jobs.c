@@ -6,6 +6,7 @@
 #include "server/audit.h"
 #include "server/polls.h"
 #include "server/role.h"
+#include "server/tunnels.h"
 
 #include "base/jsonw.h"
 #include "base/log.h"
@@ -118,7 +119,7 @@ static void published(void *arg, const struct rec *r)
 		sort_out(s, rec_text(r, "resourceType"), rec_text(r, "resourceId"),
 		         resource_of(s, r));
 	if (rec_is(r, "state", "pending"))
-		polls_wake(s, rec_text(r, "runnerId"));
+		polls_wake(s->polls, rec_text(r, "runnerId"));
 }
 
 static void begin(struct srv *s)
@@ -184,13 +185,15 @@ static bool can_prune(const struct srv *s)
 
 void jobs_poll(struct srv *s, struct pollset *ps)
 {
-	polls_poll(s, ps);
+	polls_poll(s->polls, ps);
+	tunnels_poll(s->tunnels, ps);
 	pollset_until(ps, can_prune(s) ? s->prune_at : s->age_at);
 }
 
 void jobs_step(struct srv *s)
 {
-	polls_step(s);
+	polls_step(s->polls);
+	tunnels_step(s->tunnels);
 	if (can_prune(s) && deadline_passed(s->prune_at))
 		prune(s);
 }
@@ -362,7 +365,8 @@ int srv_open(struct srv *s, const char *data, struct err *e)
 	s->store.arg = s;
 	begin(s);
 	s->settled = deadline_in_ms(RUNNERS_HEARD_MS);
-	s->polls = polls_new();
+	s->polls = polls_new(s, jobs_answer, SIZE_MAX);
+	s->tunnels = tunnels_new(s);
 	s->store.published = published;
 	return 0;
 }
@@ -372,6 +376,8 @@ void srv_close(struct srv *s)
 	store_close(&s->store);
 	polls_free(s->polls);
 	s->polls = NULL;
+	tunnels_free(s->tunnels);
+	s->tunnels = NULL;
 }
 
 /* The values of a parameter that may be given several times; n 0: it is missing. */

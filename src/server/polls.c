@@ -12,20 +12,28 @@
 struct waiter {
 	struct waiter *prev, *next;   /* in order of arrival */
 	struct waiter *above, *below; /* in its bucket */
-	struct srv *s;
+	struct polls *p;
 	struct httpd_req *r;
-	char *runner_id;
+	char *key;
 	struct deadline until;
 };
 
 struct polls {
+	struct srv *s;
+	polls_answer *answer;
+	size_t max;
 	struct waiter *first, *last;
 	struct waiter *buckets[BUCKETS];
 };
 
-struct polls *polls_new(void)
+struct polls *polls_new(struct srv *s, polls_answer *answer, size_t max)
 {
-	return mem_alloc(sizeof(struct polls));
+	struct polls *p = mem_alloc(sizeof(*p));
+
+	p->s = s;
+	p->answer = answer;
+	p->max = max;
+	return p;
 }
 
 void polls_free(struct polls *p)
@@ -42,11 +50,11 @@ size_t polls_waiting(const struct polls *p)
 	return n;
 }
 
-static struct waiter **bucket(struct polls *p, const char *runner_id)
+static struct waiter **bucket(struct polls *p, const char *key)
 {
 	unsigned h = 5381;
 
-	for (const char *c = runner_id; *c; c++)
+	for (const char *c = key; *c; c++)
 		h = h * 33 + (unsigned char)*c;
 	return &p->buckets[h % BUCKETS];
 }
@@ -57,8 +65,7 @@ static const struct rec *older(const struct rec *a, const struct rec *b)
 	return !b || (a && rec_seq(a) < rec_seq(b)) ? a : b;
 }
 
-/* Answers with the pending jobs; false when there are none. */
-static bool answer_jobs(struct call *c, const char *runner_id)
+bool jobs_answer(struct call *c, const char *runner_id)
 {
 	const struct rec *own = store_queue(&c->s->store, Q_PENDING, runner_id);
 	const struct rec *free_ones = store_queue(&c->s->store, Q_PENDING, "");
@@ -83,14 +90,14 @@ static bool answer_jobs(struct call *c, const char *runner_id)
 
 static void waiter_free(struct waiter *w)
 {
-	struct polls *p = w->s->polls;
+	struct polls *p = w->p;
 
 	*(w->prev ? &w->prev->next : &p->first) = w->next;
 	*(w->next ? &w->next->prev : &p->last) = w->prev;
-	*(w->above ? &w->above->below : bucket(p, w->runner_id)) = w->below;
+	*(w->above ? &w->above->below : bucket(p, w->key)) = w->below;
 	if (w->below)
 		w->below->above = w->above;
-	free(w->runner_id);
+	free(w->key);
 	free(w);
 }
 
@@ -101,53 +108,72 @@ static void waiter_gone(struct httpd_req *r)
 
 static void answer(struct waiter *w)
 {
-	struct call c = { .s = w->s, .r = w->r };
+	struct call c = { .s = w->p->s, .r = w->r };
 
-	if (answer_jobs(&c, w->runner_id))
+	if (w->p->answer(&c, w->key))
 		waiter_free(w);
 }
 
-void polls_wake(struct srv *s, const char *runner_id)
+/* Nothing has come. */
+static void let_go(struct waiter *w)
 {
-	bool all = !runner_id[0];
-	struct waiter *w = all ? s->polls->first : *bucket(s->polls, runner_id), *next;
+	struct call c = { .s = w->p->s, .r = w->r };
+	struct buf nothing = { 0 };
+
+	reply_json(&c, 204, &nothing);
+	waiter_free(w);
+}
+
+void polls_wake(struct polls *p, const char *key)
+{
+	bool all = !key[0];
+	struct waiter *w = all ? p->first : *bucket(p, key), *next;
 
 	for (; w; w = next) {
 		next = all ? w->next : w->below;
-		if (all || strcmp(w->runner_id, runner_id) == 0)
+		if (all || strcmp(w->key, key) == 0)
 			answer(w);
 	}
 }
 
-void polls_poll(struct srv *s, struct pollset *ps)
+void polls_poll(const struct polls *p, struct pollset *ps)
 {
-	if (s->polls->first)
-		pollset_until(ps, s->polls->first->until);
+	if (p->first)
+		pollset_until(ps, p->first->until);
 }
 
-void polls_step(struct srv *s)
+void polls_step(struct polls *p)
 {
-	while (s->polls->first && deadline_passed(s->polls->first->until)) {
-		struct waiter *w = s->polls->first;
-		struct call c = { .s = s, .r = w->r };
-		struct buf nothing = { 0 };
-
-		reply_json(&c, 204, &nothing);
-		waiter_free(w);
-	}
+	while (p->first && deadline_passed(p->first->until))
+		let_go(p->first);
 }
 
-void h_runner_jobs(struct call *c)
+/* A bucket has the newest on top. */
+static void make_room(struct polls *p, const char *key)
 {
-	struct polls *p = c->s->polls;
-	struct waiter *w, **in = bucket(p, c->param[0]);
+	struct waiter *oldest = NULL;
+	size_t n = 0;
 
-	if (answer_jobs(c, c->param[0]))
+	for (struct waiter *w = *bucket(p, key); w; w = w->below)
+		if (strcmp(w->key, key) == 0) {
+			oldest = w;
+			n++;
+		}
+	if (oldest && n >= p->max)
+		let_go(oldest);
+}
+
+void polls_wait(struct polls *p, struct call *c, const char *key)
+{
+	struct waiter *w, **in = bucket(p, key);
+
+	if (p->answer(c, key))
 		return;
+	make_room(p, key);
 	w = mem_alloc(sizeof(*w));
-	w->s = c->s;
+	w->p = p;
 	w->r = c->r;
-	w->runner_id = mem_dup(c->param[0]);
+	w->key = mem_dup(key);
 	w->until = deadline_in_ms(c->s->opt.poll_ms);
 	w->prev = p->last;
 	*(p->last ? &p->last->next : &p->first) = w;
@@ -158,4 +184,9 @@ void h_runner_jobs(struct call *c)
 	*in = w;
 	c->r->user = w;
 	c->r->gone = waiter_gone;
+}
+
+void h_runner_jobs(struct call *c)
+{
+	polls_wait(c->s->polls, c, c->param[0]);
 }

@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/kv.h"
 #include "base/mem.h"
+#include "server/tunnels.h"
 
 #include <errno.h>
 
@@ -232,5 +233,8 @@ void resource_metadata(struct call *c, enum kind kind)
 		buf_free(&git);
 	}
 	change_beat(ch); /* kept in memory: it is worthless after 30 s */
-	reply_empty(c, 200);
+	if (kind == K_WORKSPACE)
+		tunnels_offer(c);
+	else
+		reply_empty(c, 200);
 }

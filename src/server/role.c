@@ -133,6 +133,8 @@ bool role_owns_subject(const struct call *c, enum subject of)
 {
 	const struct store *s = &c->s->store;
 
+	if (of == ITSELF)
+		return strcmp(owner(c), c->param[0]) == 0;
 	if (rules(c))
 		return true;
 	switch (of) {
@@ -145,6 +147,8 @@ bool role_owns_subject(const struct call *c, enum subject of)
 		return owns_found(c, store_find_any(s, K_TARGET, c->param[0]));
 	case A_WORKSPACE:
 		return owns_found(c, store_find_any(s, K_WORKSPACE, c->param[0]));
+	case ITSELF:
+		break;
 	case A_GIT:
 		return owns_found(c, store_find(s, K_GIT, "id", c->param[0]));
 	case A_GIT_URL:

@@ -15,6 +15,7 @@ enum subject {
 	A_RUNNER,
 	A_TARGET,
 	A_WORKSPACE,
+	ITSELF,     /* what the key was made for, by its id */
 	A_GIT,      /* id of a git provider config */
 	A_GIT_URL,  /* a repository, encoded once more */
 	A_REGISTRY, /* ?workspaceId= */

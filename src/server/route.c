@@ -13,8 +13,8 @@
 /* Nothing that needs no key takes a body; some clients send one all the same. */
 #define PUBLIC_BODY_MAX 1024
 
-/* What the reference asks of a key: all that --reference-keys does. */
-enum reference { REF_ANYBODY, REF_ANY_KEY, REF_RUNNER, REF_AGENT };
+/* What the reference asks of a key: all that --reference-keys does. It has no such route: REF_OURS. */
+enum reference { REF_ANYBODY, REF_ANY_KEY, REF_RUNNER, REF_AGENT, REF_OURS };
 
 /* Kinds of key, as sets. */
 enum {
@@ -104,6 +104,9 @@ static const struct route {
 	{ "POST", C | R, A_WORKSPACE, REF_ANY_KEY, "/workspace/:/provider-metadata",
 	  h_workspace_provider_metadata },
 	{ "POST", W, A_WORKSPACE, REF_AGENT, "/workspace/:/metadata", h_workspace_metadata },
+	{ "GET", C, NOTHING, REF_OURS, "/workspace/:/tunnel", h_tunnel_open },
+	{ "GET", W, ITSELF, REF_OURS, "/workspace/:/tunnel/poll", h_tunnel_poll },
+	{ "GET", W, ITSELF, REF_OURS, "/workspace/:/tunnel/:", h_tunnel_join },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_list },
 	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_set },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/default/:", h_template_for_url },
@@ -315,6 +318,8 @@ static bool reference_allows(const struct call *c, const struct route *r)
 		return c->key_type == KEY_RUNNER;
 	case REF_AGENT:
 		return c->key_type == KEY_WORKSPACE || c->key_type == KEY_TARGET;
+	case REF_OURS:
+		break;
 	}
 	return false;
 }
@@ -334,9 +339,11 @@ static bool admitted(struct call *c, const struct route *r)
 {
 	static const char *const names[] = { "", "client", "runner", "target", "workspace" };
 
-	if (r->who == EVERYBODY || (c->s->opt.reference_keys && reference_allows(c, r)))
+	bool loose = c->s->opt.reference_keys && r->reference != REF_OURS;
+
+	if (r->who == EVERYBODY || (loose && reference_allows(c, r)))
 		return true;
-	if (c->key_type == KEY_NONE || c->s->opt.reference_keys)
+	if (c->key_type == KEY_NONE || loose)
 		reply_error(c, 401, "unauthorized");
 	else if (!(r->who & 1u << c->key_type))
 		reply_error(c, 403, "forbidden: a %s key may not do this", names[c->key_type]);

@@ -31,9 +31,10 @@ struct srv {
 	struct srv_options opt;
 	struct httpd *httpd;
 	bool tls;
-	char *id;                         /* of this Server, a UUID */
-	struct buf config;                /* what PUT /server/config stored; empty: defaults */
-	struct polls *polls;              /* long polls that wait */
+	char *id;            /* of this Server, a UUID */
+	struct buf config;   /* what PUT /server/config stored; empty: defaults */
+	struct polls *polls; /* long polls that wait */
+	struct tunnels *tunnels;
 	struct deadline prune_at, age_at; /* when old jobs are looked for */
 	struct deadline settled;          /* when every runner has been heard of */
 	struct logsock *logs;             /* log sockets */
@@ -224,7 +225,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_one) \
 	X(samples) X(page) X(page_tables) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
 	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
-	X(log_target_write) X(log_build_write)
+	X(log_target_write) X(log_build_write) X(tunnel_open) X(tunnel_poll) X(tunnel_join)
 /* clang-format on */
 
 #define HANDLER_DECLARE(name) void h_##name(struct call *c);

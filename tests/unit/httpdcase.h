@@ -50,7 +50,7 @@ static inline void on_closed(struct httpd_req *r, int code)
 	f->closed_code = code;
 }
 
-static const struct httpd_ws echo = { on_message, NULL, on_closed, 1011 };
+static const struct httpd_ws echo = { on_message, NULL, on_closed, 1011, 0 };
 
 static inline void on_request(void *arg, struct httpd_req *r)
 {
