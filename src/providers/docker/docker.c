@@ -250,6 +250,8 @@ static int workspace_info(void *self, const struct workspace_job *w, struct buf 
 		if (value && !*value)
 			(void)kv_del(&c.labels, identity_labels[i]);
 	}
+	if (c.out_of_memory)
+		kv_set(&c.labels, "daytona.runner.outOfMemory", "true");
 	kv_to_json(&c.labels, b);
 	container_free(&c);
 	return 0;

@@ -139,6 +139,12 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
 	s->was_running = s->c.state == CS_RUNNING;
+	if (s->c.out_of_memory)
+		provider_logf(k->env,
+		              s->was_running ? "A program of container %.12s was ended for want of "
+		                               "memory (option Memory of the target)"
+		                             : "Container %.12s did not run" OUT_OF_MEMORY,
+		              s->c.id);
 	/* Before anything else: the engine mounts all of it again, by path, for each file that it is asked for. */
 	if (k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
 		return -1;
