@@ -132,7 +132,9 @@ static void enter(void *arg)
 	                                 .arg = t,
 	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 	                                 .keep = (const int[]){ t->notes, t->userns },
-	                                 .n_keep = 2 },
+	                                 .n_keep = 2,
+	                                 .lead = c->terminal ? SPAWN_SESSION : SPAWN_FOLLOW,
+	                                 .terminal = c->terminal },
 	                DEADLINE_NEVER, &p, &e) == 0) {
 		close(t->notes);
 		spawn_collect(&p, &status);

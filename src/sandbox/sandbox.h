@@ -91,6 +91,7 @@ struct sandbox_command {
 	const char *const *env;
 	const char *cwd; /* as above */
 	int std[3];      /* as in struct spawn */
+	bool terminal;   /* the first is one, to be its own */
 	/* Before it leaves the host's namespaces: into the cgroup. Or NULL. */
 	int (*admit)(void *arg, pid_t pid, struct err *e);
 	void *arg;

@@ -191,19 +191,22 @@ static char *checkout_dir(const struct starting *s)
 static int start_agent(struct starting *s, struct deadline d, struct err *e)
 {
 	char *dir = checkout_dir(s);
-	int rc = delivery_start_agent(
-		s->k,
-		&(struct agent_job){ .w = s->w,
-	                             .c = &s->c,
-	                             .account = &s->account,
-	                             .at = &s->dir,
-	                             .user = s->user,
-	                             .dir = dir,
-	                             .clone = !s->w->ws->has_build_config,
-	                             .fresh = s->started,
-	                             .delivered = s->started ? s->delivered : NULL,
-	                             .extra = &s->env },
-		d, e);
+	int rc = wsdir_inhabit(&s->dir, s->user ? s->user : "", dir, e);
+
+	if (rc == 0)
+		rc = delivery_start_agent(
+			s->k,
+			&(struct agent_job){ .w = s->w,
+		                             .c = &s->c,
+		                             .account = &s->account,
+		                             .at = &s->dir,
+		                             .user = s->user,
+		                             .dir = dir,
+		                             .clone = !s->w->ws->has_build_config,
+		                             .fresh = s->started,
+		                             .delivered = s->started ? s->delivered : NULL,
+		                             .extra = &s->env },
+			d, e);
 
 	free(dir);
 	return rc;
