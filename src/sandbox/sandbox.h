@@ -85,7 +85,6 @@ int sandbox_stop(struct proc_id init, int64_t grace_ms, struct deadline d, struc
 struct sandbox_command {
 	struct proc_id init;
 	const struct userns_map *map;
-	enum sandbox_net net;
 	const char *user;        /* as above */
 	const char *const *argv; /* argv[0] is looked up inside, by PATH of env */
 	const char *const *env;

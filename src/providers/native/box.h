@@ -32,7 +32,7 @@ struct native_boxed {
 	char *upper, *work, *point, *tmp, *home, *tree, *flat;
 	const char *lower; /* the tree's */
 	struct sandbox_bind binds[2];
-	const char **hide;
+	char **hide;
 	struct native_agent agent;
 };
 int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,

@@ -110,16 +110,6 @@ static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
 	buf_free(&text);
 }
 
-static bool same_network(pid_t pid)
-{
-	struct stat ours, theirs;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%ld/ns/net", (long)pid);
-	return stat("/proc/self/ns/net", &ours) == 0 && stat(path, &theirs) == 0 &&
-	       ours.st_ino == theirs.st_ino;
-}
-
 static int start_boxed(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
                        struct deadline d, struct spawned *p, struct err *e)
 {
@@ -127,9 +117,6 @@ static int start_boxed(void *arg, const struct workspace_exec *x, const int std[
 
 	return sandbox_enter(&(struct sandbox_command){ .init = g->agent.id,
 	                                                .map = &g->place->state.box.map,
-	                                                .net = same_network(g->agent.id.pid)
-	                                                               ? SANDBOX_NET_HOST
-	                                                               : SANDBOX_NET_PRIVATE,
 	                                                .user = g->user,
 	                                                .argv = x->argv,
 	                                                .env = (const char *const *)g->env,
