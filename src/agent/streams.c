@@ -3,6 +3,7 @@
 #include "agent/streams.h"
 
 #include "agent/ssh.h"
+#include "agent/toolbox/stream.h"
 #include "base/attr.h"
 #include "base/file.h"
 #include "net/addr.h"
@@ -74,6 +75,7 @@ static const struct stream_kind kinds[] = {
 	{ .name = "ssh", .serve = ssh_stream },
 	{ .name = "exec", .program = true },
 	{ .name = "pty", .program = true, .terminal = true },
+	{ .name = "toolbox", .serve = toolbox_stream },
 };
 
 const struct stream_kind *stream_kind(const char *name)

@@ -138,11 +138,19 @@ struct httpd_ws {
 	void (*closed)(struct httpd_req *r, int code);
 	int eof_code;       /* close code sent to a peer that leaves without one; 0: none */
 	size_t max_message; /* bytes; 0: WS_FRAME_MAX */
+	/* Set for httpd_take_over alone, and then in place of message: how many of the bytes it took. */
+	size_t (*bytes)(struct httpd_req *r, struct str bytes);
 };
 /* Answers 101 and returns 0; or answers 400, with fields (may be NULL), and returns -1 when it is
  * no WebSocket handshake. ws is borrowed for the connection's life. */
 int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fields);
-/* Queues a frame; false (nothing queued) when the queue would pass its limit or is closing. */
+/* Without an answer of ours: the rest of the connection is bytes both ways, the request's body first. ws as above, with
+ * bytes. Also from admit. It answers 503 and returns -1 when there are too many. */
+int httpd_take_over(struct httpd_req *r, const struct httpd_ws *ws);
+void httpd_more(struct httpd_req *r); /* asks bytes again, for what it left */
+void httpd_answered(struct httpd_req *r,
+                    int status); /* for done: what the bytes that were sent say */
+/* Queues a frame, or the bytes; false (nothing queued) when the queue would pass its limit or is closing. */
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload);
 size_t httpd_ws_queued(const struct httpd_req *r);
 void httpd_ws_close(struct httpd_req *r, int code); /* after what is queued; closed follows */

@@ -23,6 +23,12 @@ static bool good_key(struct str key)
 	return ok;
 }
 
+static void too_many(struct httpd_req *r)
+{
+	httpd_respond(r, 503, "text/plain; charset=utf-8", "Retry-After: 1\r\n",
+	              STR_LIT("503 Service Unavailable: too many WebSockets\n"));
+}
+
 int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fields)
 {
 	struct hconn *c = hconn_of(r);
@@ -43,8 +49,7 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 		return -1;
 	}
 	if (c->h->n_ws >= c->h->s.max_ws) {
-		httpd_respond(r, 503, "text/plain; charset=utf-8", "Retry-After: 1\r\n",
-		              STR_LIT("503 Service Unavailable: too many WebSockets\n"));
+		too_many(r);
 		return -1;
 	}
 	c->h->n_ws++;
@@ -70,6 +75,34 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 	return 0;
 }
 
+int httpd_take_over(struct httpd_req *r, const struct httpd_ws *ws)
+{
+	struct hconn *c = hconn_of(r);
+
+	if (c->h->n_ws >= c->h->s.max_ws) {
+		too_many(r);
+		return -1;
+	}
+	c->h->n_ws++;
+	c->ws = ws;
+	c->state = H_WS;
+	c->keep = false;
+	c->req.gone = NULL;
+	c->until = DEADLINE_NEVER;
+	c->touched = true;
+	return 0;
+}
+
+void httpd_more(struct httpd_req *r)
+{
+	hconn_of(r)->touched = true;
+}
+
+void httpd_answered(struct httpd_req *r, int status)
+{
+	hconn_answers(hconn_of(r), status, 0);
+}
+
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload)
 {
 	struct hconn *c = hconn_of(r);
@@ -78,7 +111,10 @@ bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload)
 		return false;
 	if (!c->out.n)
 		c->until = deadline_in_ms(c->h->s.stall_ms);
-	ws_frame_add(&c->out, op, payload, false);
+	if (c->ws->bytes)
+		buf_add_str(&c->out, payload);
+	else
+		ws_frame_add(&c->out, op, payload, false);
 	c->touched = true;
 	return true;
 }
@@ -110,8 +146,10 @@ static void part(struct hconn *c, int code, const char *reason)
 {
 	struct buf payload = { 0 };
 
-	ws_close_payload(&payload, code, reason);
-	ws_frame_add(&c->out, WS_CLOSE, buf_str(&payload), false);
+	if (!c->ws->bytes) {
+		ws_close_payload(&payload, code, reason);
+		ws_frame_add(&c->out, WS_CLOSE, buf_str(&payload), false);
+	}
 	buf_free(&payload);
 	c->state = H_WS_END;
 	c->until = deadline_in_ms(c->h->s.stall_ms);
@@ -162,6 +200,10 @@ void hconn_ws_input(struct hconn *c)
 	struct str payload;
 	int got = 0;
 
+	if (c->ws->bytes) {
+		buf_drop(&c->in, c->in.n ? c->ws->bytes(&c->req, buf_str(&c->in)) : 0);
+		return;
+	}
 	if (c->in.n) {
 		ws_reader_feed(&c->reader, buf_str(&c->in));
 		buf_free(&c->in);

@@ -222,7 +222,9 @@ static void writer_message(struct httpd_req *r, enum ws_opcode op, struct str pa
 static void logs_open_write(struct call *c, enum kind kind, const char *dir)
 {
 	/* The reference says "internal error" to a writer that just leaves. */
-	static const struct httpd_ws ws = { writer_message, NULL, sock_closed, 1011, 0 };
+	static const struct httpd_ws ws = { .message = writer_message,
+		                            .closed = sock_closed,
+		                            .eof_code = 1011 };
 	char *path = log_path(c, kind, dir);
 	struct err e = { 0 };
 
@@ -393,7 +395,9 @@ void logs_step(struct srv *s)
 static void open_read(struct call *c, char *path, bool raw)
 {
 	/* 1011 also for a reader that left first. */
-	static const struct httpd_ws ws = { NULL, reader_drained, sock_closed, 1011, 0 };
+	static const struct httpd_ws ws = { .drained = reader_drained,
+		                            .closed = sock_closed,
+		                            .eof_code = 1011 };
 	struct logsock *l;
 
 	if (c->s->log_readers >= c->s->opt.max_log_readers) {

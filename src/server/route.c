@@ -9,7 +9,7 @@
 #include "server/audit.h"
 #include "server/page.h"
 
-#define SEGMENTS_MAX 8
+#define SEGMENTS_MAX 12
 /* Nothing that needs no key takes a body; some clients send one all the same. */
 #define PUBLIC_BODY_MAX 1024
 
@@ -30,7 +30,8 @@ enum {
  * kinds that are, all but the client's (the administrator) may with their own things only: role.c
  * says whose the thing is that the row's subject names.
  *
- * Of two routes that fit, the earlier counts: fixed words come before parameters.
+ * Of two routes that fit, the earlier counts: fixed words come before parameters. ":" is one segment, "*" all that are
+ * left: such a route takes a request's body as it comes.
  */
 static const struct route {
 	/* These four fill twelve bytes. */
@@ -107,6 +108,7 @@ static const struct route {
 	{ "GET", C, NOTHING, REF_OURS, "/workspace/:/tunnel", h_tunnel_open },
 	{ "GET", W, ITSELF, REF_OURS, "/workspace/:/tunnel/poll", h_tunnel_poll },
 	{ "GET", W, ITSELF, REF_OURS, "/workspace/:/tunnel/:", h_tunnel_join },
+	{ "ANY", C, NOTHING, REF_OURS, "/workspace/:/toolbox/*", h_toolbox },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_list },
 	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template", h_template_set },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/default/:", h_template_for_url },
@@ -176,15 +178,26 @@ static bool cut(struct str text, struct path *p)
 	}
 }
 
+static bool takes_rest(const struct route *r)
+{
+	return str_ends(str_of(r->path), "*");
+}
+
 static bool fits(const struct route *r, struct str method, const struct path *p,
                  struct str params[PARAMS_MAX])
 {
 	struct path pattern;
 	size_t n = 0;
 
-	if (!str_eq(method, r->method) || !cut(str_of(r->path), &pattern) || pattern.n != p->n)
+	if (!(str_eq(method, r->method) || strcmp(r->method, "ANY") == 0) ||
+	    !cut(str_of(r->path), &pattern))
 		return false;
-	for (size_t i = 0; i < p->n; i++) {
+	bool many = takes_rest(r);
+	size_t fixed = pattern.n - many;
+
+	if (many ? p->n <= fixed : p->n != fixed)
+		return false;
+	for (size_t i = 0; i < fixed; i++) {
 		bool is_param = str_eq(pattern.part[i], ":");
 
 		if (is_param && p->part[i].n && n < PARAMS_MAX)
@@ -192,6 +205,12 @@ static bool fits(const struct route *r, struct str method, const struct path *p,
 		else if (is_param || pattern.part[i].n != p->part[i].n ||
 		         memcmp(pattern.part[i].p, p->part[i].p, p->part[i].n) != 0)
 			return false;
+	}
+	if (many && n < PARAMS_MAX) {
+		struct str last = p->part[p->n - 1];
+
+		params[n].p = p->part[fixed].p;
+		params[n].n = (size_t)(last.p + last.n - params[n].p);
 	}
 	return true;
 }
@@ -410,5 +429,9 @@ void srv_admit(void *arg, struct httpd_req *r)
 
 	if (route && route->who == EVERYBODY)
 		r->body_max = PUBLIC_BODY_MAX;
+	c.s->call = &c;
+	if (route && takes_rest(route))
+		route->fn(&c);
+	c.s->call = NULL;
 	leave(&c, copies);
 }

@@ -225,7 +225,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_one) \
 	X(samples) X(page) X(page_tables) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
 	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
-	X(log_target_write) X(log_build_write) X(tunnel_open) X(tunnel_poll) X(tunnel_join)
+	X(log_target_write) X(log_build_write) X(tunnel_open) X(tunnel_poll) X(tunnel_join) X(toolbox)
 /* clang-format on */
 
 #define HANDLER_DECLARE(name) void h_##name(struct call *c);

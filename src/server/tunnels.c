@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "server/audit.h"
 #include "server/polls.h"
+#include "server/relay.h"
 
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ struct stream {
 	struct buf
 		early; /* messages of the client before the agent is there, each after its size_t */
 	bool told, joined, ended;
+	struct relay *relay;   /* the client speaks HTTP; NULL: it has a WebSocket */
 	struct deadline until; /* to be joined */
 	struct deadline ping;
 };
@@ -107,12 +109,15 @@ static void stream_free(struct stream *st)
 	free(st->query);
 	free(st->owner);
 	buf_free(&st->early);
+	relay_free(st->relay);
 	free(st);
 }
 
 static void close_end(struct stream *st, enum side side, int code, const char *reason)
 {
-	if (st->end[side])
+	if (st->end[side] && st->relay && side == CLIENT)
+		relay_close(st->relay, st->end[side], code, reason);
+	else if (st->end[side])
 		httpd_ws_close_with(st->end[side], code, reason);
 }
 
@@ -154,11 +159,18 @@ static void end_closed(struct httpd_req *r, int code)
 		stream_free(st);
 }
 
+static void pass_message(struct stream *st, enum side to, struct str payload);
+
 static void end_drained(struct httpd_req *r)
 {
 	struct stream *st = r->user;
+	enum side side = side_of(st, r);
+	char grant[RELAY_GRANT];
 
-	count_queue(st, side_of(st, r), 0);
+	count_queue(st, side, 0);
+	if (st->relay && side == CLIENT && st->end[AGENT] && !st->ended &&
+	    relay_drained(st->relay, grant))
+		pass_message(st, AGENT, (struct str){ grant, sizeof(grant) });
 }
 
 /* n more bytes for that side: false, and the stream ends, when that is too much. */
@@ -180,8 +192,12 @@ static void pass_message(struct stream *st, enum side to, struct str payload)
 	struct httpd_req *r = st->end[to];
 
 	st->t->f.bytes += payload.n;
-	if (within_bounds(st, to, httpd_ws_queued(r), payload.n))
+	if (!within_bounds(st, to, httpd_ws_queued(r), payload.n))
+		return;
+	if (!st->relay || to == AGENT)
 		httpd_ws_send(r, WS_BINARY, payload);
+	else if (!relay_message(st->relay, r, payload))
+		stream_end(st, WS_CLOSE_POLICY, "the workspace's agent broke the protocol");
 }
 
 static void keep_message(struct stream *st, struct str payload)
@@ -212,6 +228,35 @@ static const struct httpd_ws end_ws = {
 	.drained = end_drained,
 	.closed = end_closed,
 	.max_message = MESSAGE_MAX,
+};
+
+/* Of a client that speaks HTTP: as much as the agent allows. */
+static size_t end_bytes(struct httpd_req *r, struct str bytes)
+{
+	struct stream *st = r->user;
+	struct buf message = { 0 };
+	size_t taken = 0, n;
+
+	if (st->ended)
+		return bytes.n;
+	while (st->joined && st->end[AGENT] && taken < bytes.n) {
+		struct str rest = { bytes.p + taken, bytes.n - taken };
+
+		buf_reset(&message);
+		n = relay_bytes(st->relay, rest, &message);
+		if (!n)
+			break;
+		taken += n;
+		pass_message(st, AGENT, buf_str(&message));
+	}
+	buf_free(&message);
+	return taken;
+}
+
+static const struct httpd_ws relay_end = {
+	.bytes = end_bytes,
+	.drained = end_drained,
+	.closed = end_closed,
 };
 
 /* False: the answer has been sent. */
@@ -288,7 +333,8 @@ static bool kind_ok(const struct buf *kind)
 	return n > 0 && n <= KIND_MAX && n == kind->n;
 }
 
-static struct stream *stream_add(struct call *c, const char *workspace, const char *kind, char *id)
+static struct stream *stream_add(struct call *c, const char *workspace, const char *kind,
+                                 struct relay *relay, char *id)
 {
 	struct tunnels *t = c->s->tunnels;
 	struct stream *st = mem_alloc(sizeof(*st));
@@ -297,7 +343,8 @@ static struct stream *stream_add(struct call *c, const char *workspace, const ch
 	st->id = id;
 	st->workspace = mem_dup(workspace);
 	st->kind = mem_dup(kind);
-	st->query = mem_dupn(c->r->query.p, c->r->query.n);
+	st->query = relay ? mem_dup("") : mem_dupn(c->r->query.p, c->r->query.n);
+	st->relay = relay;
 	st->owner = mem_dup(rec_text(c->key, "name"));
 	st->end[CLIENT] = c->r;
 	st->until = deadline_in_ms(AGENT_MS);
@@ -315,7 +362,11 @@ static void note_opened(const struct call *c, const struct stream *st)
 {
 	struct buf did = { 0 }, one = { 0 };
 
-	buf_addf(&one, "open %s stream into workspace %s", st->kind, st->workspace);
+	if (st->relay)
+		buf_addf(&one, "%.*s %s in the toolbox of workspace %s", STR_ARG(c->r->method),
+		         c->param[1], st->workspace);
+	else
+		buf_addf(&one, "open %s stream into workspace %s", st->kind, st->workspace);
 	jw_arr(&did);
 	jw_str(&did, buf_str(&one));
 	jw_arr_end(&did);
@@ -324,7 +375,8 @@ static void note_opened(const struct call *c, const struct stream *st)
 	buf_free(&did);
 }
 
-static void begin(struct call *c, const char *workspace, const char *kind, char *id)
+static void begin(struct call *c, const char *workspace, const char *kind, struct relay *relay,
+                  char *id)
 {
 	struct tunnels *t = c->s->tunnels;
 	const char *why = why_not(c->s, workspace);
@@ -333,7 +385,7 @@ static void begin(struct call *c, const char *workspace, const char *kind, char 
 
 	for (st = t->streams; st; st = st->next)
 		n++;
-	st = stream_add(c, workspace, kind, id);
+	st = stream_add(c, workspace, kind, relay, id);
 	if (why) {
 		stream_end(st, CLOSE_STOPPED, why);
 	} else if (n >= STREAMS_MAX) {
@@ -360,8 +412,30 @@ void h_tunnel_open(struct call *c)
 	else if (new_hex_id(&id, &e) < 0)
 		reply_error(c, 500, "%s", e.msg);
 	else if (upgrade(c))
-		begin(c, rec_text(w, "id"), buf_cstr(&kind), buf_take(&id));
+		begin(c, rec_text(w, "id"), buf_cstr(&kind), NULL, buf_take(&id));
 	buf_free(&kind);
+	buf_wipe(&id);
+}
+
+void h_toolbox(struct call *c)
+{
+	bool deleted;
+	const struct rec *w = find_live(c->s, K_WORKSPACE, c->param[0], &deleted);
+	struct buf id = { 0 };
+	struct err e = { 0 };
+
+	if (!w) {
+		reply_error(c, 404, "workspace %s not found", c->param[0]);
+	} else if (new_hex_id(&id, &e) < 0) {
+		reply_error(c, 500, "%s", e.msg);
+	} else {
+		struct relay *relay = relay_new(c); /* while the head is there */
+
+		if (httpd_take_over(c->r, &relay_end) < 0)
+			relay_free(relay);
+		else
+			begin(c, rec_text(w, "id"), "toolbox", relay, buf_take(&id));
+	}
 	buf_wipe(&id);
 }
 
@@ -398,14 +472,25 @@ void h_tunnel_join(struct call *c)
 	st->end[AGENT] = c->r;
 	st->joined = true;
 	st->t->f.opened++;
+	if (st->relay && st->end[CLIENT]) {
+		pass_message(st, AGENT, relay_head(st->relay));
+		httpd_more(st->end[CLIENT]);
+	}
 	send_early(st);
 }
 
 /* ---- time ---- */
 
+/* Who speaks HTTP is pinged by nobody: the connection is looked after by TCP and by what it takes. */
+static bool has_pings(const struct stream *st, enum side side)
+{
+	return st->end[side] && !(st->relay && side == CLIENT);
+}
+
 static bool silent(const struct stream *st, enum side side)
 {
-	return st->end[side] && clock_mono_ms() - httpd_ws_alive_ms(st->end[side]) > SILENT_MS;
+	return has_pings(st, side) &&
+	       clock_mono_ms() - httpd_ws_alive_ms(st->end[side]) > SILENT_MS;
 }
 
 static void look_after(struct stream *st)
@@ -421,7 +506,7 @@ static void look_after(struct stream *st)
 	else if (silent(st, AGENT))
 		pass_on(st, AGENT, WS_CLOSE_LOST, (struct str){ NULL, 0 });
 	for (enum side i = CLIENT; i <= AGENT && !st->ended; i++)
-		if (st->end[i])
+		if (has_pings(st, i))
 			httpd_ws_send(st->end[i], WS_PING, (struct str){ NULL, 0 });
 	st->ping = deadline_in_ms(PING_MS);
 }

@@ -164,7 +164,7 @@ class ToolCase(common.Case):
         super().setUp()
         if not os.access(TOOL, os.X_OK):
             self.skipTest("DR_TOOLS_DIR has no toolbox_serve")
-        self.work, self.run_dir = self.path("work"), self.path("run")
+        self.work, self.run_dir = self.path("work"), self.path("daytona-agent-x")
         os.makedirs(self.work)
         os.makedirs(self.path("home"))
         self.errors = open(self.path("tool.log"), "w+b")

@@ -19,6 +19,7 @@
 
 #define RETRY_MS 20
 #define START_MS 10000
+#define TURNS 25 /* tries to connect, before another is started */
 #define CONNS_MAX 128
 #define OWNER_LOOK_MS 1000
 
@@ -61,10 +62,10 @@ static int take_lock(const char *folder, struct err *e)
 }
 
 /* What one that was killed left: its shells died with it, what they had started may not have. */
-static void remove_leftovers(const struct toolbox *t)
+static void end_leftovers(const char *folder)
 {
 	struct err e = { 0 };
-	DIR *d = opendir(t->run_dir);
+	DIR *d = opendir(folder);
 	const struct dirent *en;
 
 	while (d && (en = readdir(d)) != NULL) {
@@ -72,7 +73,7 @@ static void remove_leftovers(const struct toolbox *t)
 
 		if (!str_to_i64(str_of(en->d_name), 1, INT32_MAX, &number))
 			continue;
-		char *path = path_join(t->run_dir, en->d_name);
+		char *path = path_join(folder, en->d_name);
 
 		session_end_leftover(path);
 		if (file_remove_tree(path, &e) < 0)
@@ -81,6 +82,38 @@ static void remove_leftovers(const struct toolbox *t)
 	}
 	if (d)
 		closedir(d);
+}
+
+/* The folders of agents of ours that were killed: their locks are free. */
+static void remove_siblings(const struct toolbox *t)
+{
+	const char *slash = strrchr(t->run_dir, '/');
+	char *parent = slash && slash != t->run_dir
+	                       ? mem_dupn(t->run_dir, (size_t)(slash - t->run_dir))
+	                       : NULL;
+	DIR *d = parent ? opendir(parent) : NULL;
+	const struct dirent *en;
+
+	while (d && (en = readdir(d)) != NULL) {
+		struct err e = { 0 };
+		char *path = path_join(parent, en->d_name);
+		struct stat st;
+		int lock = -1;
+
+		if (str_starts(str_of(en->d_name), TOOLBOX_RUN_PREFIX) &&
+		    strcmp(path, t->run_dir) != 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+		    st.st_uid == geteuid())
+			lock = take_lock(path, &e);
+		if (lock >= 0) {
+			end_leftovers(path);
+			file_remove_tree(path, &e);
+		}
+		fd_close(&lock);
+		free(path);
+	}
+	if (d)
+		closedir(d);
+	free(parent);
 }
 
 /* Bourne's syntax alone will do. */
@@ -123,7 +156,8 @@ static int open_loop(struct loop *l, const struct toolbox *t, struct err *e)
 	if (!proc_identify(t->owner, &l->owner))
 		return err_set(e, ERR_CANCELED, 0, "the agent has ended");
 	l->owner_fd = proc_pidfd(t->owner);
-	remove_leftovers(t);
+	end_leftovers(t->run_dir);
+	remove_siblings(t);
 	l->all = (struct sessions){ .t = t,
 		                    .shell = choose_shell(),
 		                    .httpd = httpd_new(&settings) };
@@ -232,36 +266,49 @@ static int try_connect(const char *path, struct err *e)
 	return fd;
 }
 
-static int start_process(struct toolbox *t, struct spawned *process, struct err *e)
+static int start(void (*work)(void *arg), struct toolbox *t, struct spawned *process, struct err *e)
 {
-	return spawn_start(&(struct spawn){ .work = sessions_run,
+	return spawn_start(&(struct spawn){ .work = work,
 	                                    .arg = t,
 	                                    .std = { SPAWN_NULL, SPAWN_NULL, SPAWN_OURS },
 	                                    .lead = SPAWN_SESSION },
 	                   deadline_in_ms(START_MS), process, e);
 }
 
+/* A connection ends with all that is below its process. This one is not to be: its parent ends at once, and it becomes
+ * the agent's. */
+static void start_apart(void *arg)
+{
+	struct spawned process;
+	struct err e = { 0 };
+
+	if (start(sessions_run, arg, &process, &e) < 0)
+		log_error("sessions: %s", e.msg);
+	else
+		spawn_forget(&process);
+}
+
 int sessions_connect(const struct toolbox *t, struct deadline d, struct err *e)
 {
 	char *path = path_join(t->run_dir, "socket");
 	struct toolbox copy = *t;
-	struct spawned process = { 0 };
-	int fd = -1;
+	struct spawned process;
+	unsigned turns = 0;
+	int fd = -1, status;
 
 	if (make_folder(t->run_dir, e) < 0) {
 		free(path);
 		return -1;
 	}
 	while ((fd = try_connect(path, e)) < 0 && e->kind != ERR_LIMIT && !deadline_passed(d)) {
-		/* Whoever gets the lock serves; the others end at once. */
-		if (process.pid && spawn_look(&process) != SPAWN_RUNS)
-			spawn_end(&process);
-		if (!process.pid && start_process(&copy, &process, e) < 0)
-			break;
+		/* Whoever gets the lock serves; the others end at once. One that is about to listen has some turns. */
+		if (turns++ % TURNS == 0) {
+			if (start(start_apart, &copy, &process, e) < 0)
+				break;
+			spawn_collect(&process, &status);
+		}
 		poll(NULL, 0, RETRY_MS);
 	}
-	if (process.pid)
-		spawn_forget(&process);
 	free(path);
 	return fd;
 }

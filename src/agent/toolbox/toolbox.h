@@ -26,6 +26,9 @@ struct toolbox {
 	pid_t owner;         /* sessions end when it does */
 };
 
+#define TOOLBOX_RUN_PREFIX \
+	"daytona-agent-" /* of a run_dir's name: those that are left over are removed */
+
 /* Serves one connection, to its end: the peer's, or a silence of ten minutes. fd stays open, but is
  * of no more use. -1: the peer broke the rules or broke off, for a log. */
 int toolbox_serve(int fd, const struct toolbox *t, struct err *e);

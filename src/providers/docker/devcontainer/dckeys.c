@@ -55,8 +55,7 @@ static const struct {
 } without_effect[] = {
 	{ "appPort", "name the ports in forwardPorts" },
 	{ "devPort", "name the ports in forwardPorts" },
-	{ "hostRequirements",
-	  "the target's options CPUs, Memory, Pids and Disk are limits, GPUs gives devices" },
+	{ "hostRequirements", "the target's options CPUs and Memory are limits" },
 	{ "updateRemoteUserUID",
 	  "the user gets the id of the checkout's owner where that is not root" },
 	{ "userEnvProbe", "commands run with the container's variables and remoteEnv" },
