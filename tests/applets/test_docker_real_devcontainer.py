@@ -260,6 +260,29 @@ class DevContainer(devcase.DevCase):
         env["B_CONTAINER_REGISTRY_PASSWORD"] = "wrong"
         self.drive(self.workspace(url, image=name, env=env, buildConfig=None), "create").error(self, "unauthorized")
 
+    def test_commands_have_what_the_users_shell_sets(self):
+        """By default what its start-up files say, below remoteEnv; a shell that fails costs a warning."""
+        for probe, want in ((None, "probed /mine:{PATH} remote"), ("loginShell", "probed /mine:{PATH} remote"),
+                            ("none", " {PATH} remote"), ("interactiveShell", " {PATH} remote")):
+            for shell in ("/bin/sh", "/bin/false")[:2 if probe is None else 1]:
+                with self.subTest(probe=probe, shell=shell):
+                    shutil.rmtree(self.path("git"))
+                    os.mkdir(self.path("git"))
+                    config = {"build": {"dockerfile": "D"}, "remoteUser": "dev", "remoteEnv": {"BOTH": "remote"},
+                              "onCreateCommand": f'echo "$PROBED $PATH $BOTH" >{DEV}/said'}
+                    if probe:
+                        config["userEnvProbe"] = probe
+                    url = self.repository({".devcontainer.json": json.dumps(config), "D": f"""FROM {self.tag}
+RUN echo 'export PROBED=probed BOTH=shell PATH=/mine:$PATH' >{DEV}/.profile && echo root:x:0:0:::/bin/sh >/etc/passwd && echo dev:x:1234:1234::{DEV}:{shell} >>/etc/passwd
+"""})
+                    document = self.workspace(url)
+                    output = self.drive(document, "create", "start").ok(self).output
+                    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+                    said = (want if shell == "/bin/sh" else " {PATH} remote").replace("{PATH}", path).strip()
+                    self.assertEqual(self.inside("cat", f"{DEV}/said").strip(), said)
+                    self.assertEqual("did not say its environment" in output, shell == "/bin/false")
+                    self.drive(document, "delete").ok(self)
+
     INSTALL = """#!/bin/sh
 echo "$0 $PWD $GREETING $_REMOTE_USER $_REMOTE_USER_HOME $_CONTAINER_USER $(id -u)"
 echo "NAME $GREETING $FROM_ENV" >>/installed

@@ -314,6 +314,74 @@ static void ways_to_the_host_are_refused(void)
 }
 
 /* Each list that is taken over: so many members and one more, in the file and in an image's label. */
+static void a_shell_says_its_variables(void)
+{
+#define M PROBE_MARK
+	const struct {
+		struct str said;
+		const char *path, *want; /* NULL: it did not */
+	} rows[] = {
+		{ STR_LIT(""), NULL, NULL },
+		{ STR_LIT(M), NULL, NULL },
+		{ STR_LIT("motd\n" M "A=1\0B=a=b\0" M "bye"), NULL, "A=1;B=a=b;" },
+		{ STR_LIT(M M), NULL, "" },
+		{ STR_LIT(M "PWD=/\0SHLVL=1\0_=x\0=y\0Z\0A=\0" M), NULL, "A=;" },
+		{ STR_LIT(M "PATH=/own:/bin\0" M), "/bin:/usr/bin", "PATH=/own:/bin:/usr/bin;" },
+		{ STR_LIT(M "PATH=/a\0" M), NULL, "PATH=/a;" },
+		{ STR_LIT(M "A=1\n2\0A=3\0" M), "/bin", "A=3;" },
+	};
+	struct buf many = { 0 };
+	struct kv out = { 0 };
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct kv vars = { 0 };
+		struct buf b = { 0 };
+
+		TEST_ROW(i);
+		CHECK(dc_probe_parse(rows[i].said, rows[i].path, &vars) == (rows[i].want != NULL));
+		for (size_t k = 0; k < vars.n; k++)
+			buf_addf(&b, "%s=%s;", vars.pairs[k].key, vars.pairs[k].value);
+		CHECK_STR(buf_cstr(&b), rows[i].want ? rows[i].want : "");
+		buf_free(&b);
+		kv_free(&vars);
+	}
+	buf_adds(&many, M);
+	for (int i = 0; i < 2 * PROBE_VARIABLES_MAX; i++)
+		buf_add(&many,
+		        (char[]){ (char)('A' + i % 26), (char)('A' + i / 26 % 26),
+		                  (char)('A' + i / 676), '=', 0 },
+		        5);
+	buf_adds(&many, M);
+	CHECK(dc_probe_parse(buf_str(&many), NULL, &out));
+	CHECK_INT(out.n, PROBE_VARIABLES_MAX);
+	kv_free(&out);
+	buf_free(&many);
+#undef M
+}
+
+static void ids_are_updated_unless_it_says_no(void)
+{
+	static const struct {
+		const char *text, *label;
+		bool want;
+	} rows[] = {
+		{ "{}", "", true },
+		{ "{\"updateRemoteUserUID\":false}", "", false },
+		{ "{}", "[{\"updateRemoteUserUID\":false}]", false },
+		{ "{\"updateRemoteUserUID\":true}", "[{\"updateRemoteUserUID\":false}]", true },
+		{ "{\"updateRemoteUserUID\":\"no\"}", "", true },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct devcontainer dc = parse(rows[i].text);
+
+		TEST_ROW(i);
+		dc_set_metadata(&dc, rows[i].label);
+		CHECK(dc_updates_uid(&dc) == rows[i].want);
+		dc_free(&dc);
+	}
+}
+
 static void lists_have_a_limit(void)
 {
 	static const struct {
@@ -597,7 +665,8 @@ TEST_MAIN(TEST(dockerfiles_take_allowed_images_only), TEST(variables_are_expande
           TEST(ways_to_the_host_are_refused), TEST(build_settings_are_read),
           TEST(buildkit_is_asked_for_only_what_is_its_own),
           TEST(no_setting_is_dropped_without_a_word),
-          TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(lists_have_a_limit),
+          TEST(a_variable_of_the_host_needs_to_be_allowed), TEST(a_shell_says_its_variables),
+          TEST(ids_are_updated_unless_it_says_no), TEST(lists_have_a_limit),
           TEST(users_are_chosen_in_order), TEST(foreign_keys_are_named),
           TEST(commands_have_two_plain_forms), TEST(results_of_the_cli_are_found),
           TEST(accounts_are_read), TEST(accounts_are_renumbered), TEST(states_are_mapped))

@@ -24,6 +24,8 @@ static const char *const done[] = {
 	"remoteEnv",
 	"containerUser",
 	"remoteUser",
+	"updateRemoteUserUID",
+	"userEnvProbe",
 	"workspaceFolder",
 	"workspaceMount",
 	"mounts",
@@ -56,9 +58,6 @@ static const struct {
 	{ "appPort", "name the ports in forwardPorts" },
 	{ "devPort", "name the ports in forwardPorts" },
 	{ "hostRequirements", "the target's options CPUs and Memory are limits" },
-	{ "updateRemoteUserUID",
-	  "the user gets the id of the checkout's owner where that is not root" },
-	{ "userEnvProbe", "commands run with the container's variables and remoteEnv" },
 	{ "secrets", "give them as variables of the workspace" },
 	{ "entrypoint", "only features have one" },
 };

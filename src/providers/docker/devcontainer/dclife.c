@@ -6,8 +6,10 @@
 #include "base/proc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define PARALLEL_MAX 16
+#define PROBE_MS 15000
 
 bool dc_command(const struct devcontainer *dc, struct json v, struct strlist *argv)
 {
@@ -115,25 +117,125 @@ static int wait_all(struct hook_run *r, struct deadline d, struct err *e)
 	return 0;
 }
 
-int dc_run_hook(const struct devcontainer *dc, const char *hook, struct engine *g,
-                const char *container, const char *user, const struct kv *env, struct deadline d,
-                struct err *e)
+/* The user's shell by /etc/passwd, since the image may have no tool that knows it. */
+static const char probe_script[] =
+	"s=; while IFS=: read -r n _ i _ _ _ x; do [ \"$n\" != \"$1\" ] && [ \"$i\" != \"$1\" ] || s=$x; "
+	"done </etc/passwd; exec \"${s:-/bin/sh}\" \"$2\" \"printf %s '" PROBE_MARK
+	"'; cat /proc/self/environ; printf %s '" PROBE_MARK "'\"";
+
+static void merge_path(const char *container, struct kv *out)
+{
+	struct str rest = str_of(container), piece;
+	struct buf path = { 0 };
+
+	buf_adds(&path, kv_get(out, "PATH"));
+	while (container && str_next(&rest, ':', &piece)) {
+		struct str have = buf_str(&path), one;
+		bool there = piece.n == 0;
+
+		while (!there && str_next(&have, ':', &one))
+			there = one.n == piece.n && memcmp(one.p, piece.p, one.n) == 0;
+		if (!there)
+			buf_addf(&path, ":%.*s", STR_ARG(piece));
+	}
+	kv_set(out, "PATH", buf_cstr(&path));
+	buf_free(&path);
+}
+
+bool dc_probe_parse(struct str output, const char *container_path, struct kv *out)
+{
+	static const char *const own[] = { "_", "PWD", "OLDPWD", "SHLVL" };
+	const char *from = str_find(output, PROBE_MARK), *to;
+	struct str rest, line;
+
+	if (!from)
+		return false;
+	from += strlen(PROBE_MARK);
+	rest = (struct str){ from, (size_t)(output.p + output.n - from) };
+	to = str_find(rest, PROBE_MARK);
+	if (!to)
+		return false;
+	rest.n = (size_t)(to - from);
+	while (out->n < PROBE_VARIABLES_MAX && str_next(&rest, '\0', &line)) {
+		char *pair = mem_dupn(line.p, line.n), *eq = strchr(pair, '=');
+		bool ours = !eq || eq == pair;
+
+		if (eq)
+			*eq = '\0';
+		for (size_t i = 0; i < ARRAY_LEN(own); i++)
+			ours |= strcmp(pair, own[i]) == 0;
+		if (!ours)
+			kv_set(out, pair, eq + 1);
+		mem_free_secret(pair);
+	}
+	if (kv_get(out, "PATH"))
+		merge_path(container_path, out);
+	return true;
+}
+
+/* What its start-up files set; a shell that fails or hangs costs a warning. */
+static void probe(struct devcontainer *dc, struct engine *g, const char *container,
+                  const char *user)
+{
+	static const char *const modes[][2] = { { "loginInteractiveShell", "-lic" },
+		                                { "interactiveShell", "-ic" },
+		                                { "loginShell", "-lc" } };
+	char *mode = dc_last(dc, "userEnvProbe");
+	const char *argv[] = { "/bin/sh", "-c", probe_script, "sh", user, NULL, NULL };
+	struct buf out = { 0 };
+	struct err e = { 0 };
+	int64_t status = 0;
+
+	dc->was_probed = true;
+	for (size_t i = 0; i < ARRAY_LEN(modes) && !argv[5]; i++)
+		if (strcmp(mode ? mode : modes[0][0], modes[i][0]) == 0)
+			argv[5] = modes[i][1];
+	if (argv[5] &&
+	    (exec_run(g, container,
+	              &(struct exec_spec){
+			      .argv = argv, .user = user, .quiet = true, .capture = &out },
+	              &status, deadline_in_ms(PROBE_MS), &e) < 0 ||
+	     !dc_probe_parse(buf_str(&out),
+	                     dc->container_env ? kv_get(dc->container_env, "PATH") : NULL,
+	                     &dc->probed)))
+		provider_logf(
+			g->env,
+			"Warning: the shell of user %s did not say its environment (userEnvProbe)%s%s",
+			user, e.kind ? ": " : "", e.msg);
+	buf_wipe(&out);
+	free(mode);
+}
+
+/* Below it what the shell sets. */
+static void hook_env(struct devcontainer *dc, struct engine *g, const char *container,
+                     const char *user, const struct kv *env, struct kv *out)
+{
+	if (!dc->was_probed)
+		probe(dc, g, container, user);
+	kv_merge(out, &dc->probed);
+	kv_merge(out, env);
+}
+
+int dc_run_hook(struct devcontainer *dc, const char *hook, struct engine *g, const char *container,
+                const char *user, const struct kv *env, struct deadline d, struct err *e)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < dc->n_layers; i++) {
 		struct json v = json_get(dc->layers[i], hook);
 		struct hook_run *r;
+		struct kv all = { 0 };
 
-		if (json_is_null(v))
+		if (!json_present(v) || json_is_null(v))
 			continue;
+		hook_env(dc, g, container, user, env, &all);
 		r = mem_alloc(sizeof(*r));
 		r->dc = dc;
 		r->g = g;
 		r->hook = hook;
 		r->container = container;
 		r->user = user;
-		r->env = env;
+		r->env = &all;
 		provider_logf(g->env, "Running %s", hook);
 		rc = start_all(r, v, d, e);
 		if (rc == 0)
@@ -143,6 +245,7 @@ int dc_run_hook(const struct devcontainer *dc, const char *hook, struct engine *
 			buf_free(&r->names[k]);
 		}
 		free(r);
+		kv_free(&all);
 	}
 	return rc;
 }

@@ -194,6 +194,7 @@ void dc_free(struct devcontainer *dc)
 	free(dc->host_dir);
 	free(dc->folder);
 	free(dc->id);
+	kv_free(&dc->probed);
 	*dc = (struct devcontainer){ 0 };
 }
 
@@ -364,6 +365,15 @@ void dc_env(const struct devcontainer *dc, const char *key, struct kv *out)
 			buf_free(&name);
 		}
 	}
+}
+
+bool dc_updates_uid(const struct devcontainer *dc)
+{
+	bool does = true;
+
+	for (size_t i = 0; i < dc->n_layers; i++)
+		does = json_bool(json_get(dc->layers[i], "updateRemoteUserUID"), does);
+	return does;
 }
 
 char *dc_remote_user(const struct devcontainer *dc, const char *image_user)

@@ -28,6 +28,8 @@ struct devcontainer {
 	char *folder;          /* workspace folder in the container */
 	char *id;              /* ${devcontainerId} */
 	const char *env_allow; /* names that ${localEnv:…} may read, or NULL (protocol 12.50) */
+	struct kv probed;      /* what the user's shell sets, see dc_run_hook */
+	bool was_probed;
 	const struct kv
 		*container_env; /* for ${containerEnv:…}; NULL before there is a container */
 };
@@ -64,6 +66,8 @@ char *dc_text(const struct devcontainer *dc, struct json v);
 char *dc_last(const struct devcontainer *dc, const char *key);
 /* String members of "containerEnv", "remoteEnv" over all layers, expanded; null removes. */
 void dc_env(const struct devcontainer *dc, const char *key, struct kv *out);
+/* "updateRemoteUserUID": whether the user may get the id of the checkout's owner. */
+bool dc_updates_uid(const struct devcontainer *dc);
 /* User that tools work as. image_user: of the image, "" for root. Caller frees. */
 char *dc_remote_user(const struct devcontainer *dc, const char *image_user);
 

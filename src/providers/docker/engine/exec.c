@@ -66,7 +66,11 @@ static void output(void *arg, int stream, struct str s)
 {
 	struct exec *x = arg;
 
-	(void)stream;
+	if (x->capture && stream == 1 && x->capture->n < EXEC_CAPTURE_MAX) {
+		size_t room = EXEC_CAPTURE_MAX - x->capture->n;
+
+		buf_add(x->capture, s.p, s.n < room ? s.n : room);
+	}
 	if (!x->quiet)
 		x->g->env->log(x->g->env->log_arg, s);
 	for (size_t i = 0; x->watch && !x->seen && i < s.n; i++) {
@@ -172,6 +176,7 @@ int exec_start(struct exec *x, struct engine *g, const char *container, const st
 	*x = (struct exec){ .g = g,
 		            .watch = s->watch,
 		            .quiet = s->quiet,
+		            .capture = s->capture,
 		            .status = -1,
 		            .tail = { .max = TAIL_BYTES } };
 	if (create(g, container, s, true, &x->id, d, e) < 0)

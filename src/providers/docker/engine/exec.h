@@ -10,6 +10,8 @@
 #include "providers/docker/engine/engine.h"
 #include "providers/docker/engine/frames.h"
 
+#define EXEC_CAPTURE_MAX (1u << 18)
+
 struct exec_spec {
 	const char *const *argv; /* NULL-terminated */
 	const char *user;        /* "" or NULL: the container's */
@@ -17,6 +19,8 @@ struct exec_spec {
 	const struct kv *env;    /* or NULL */
 	const char *watch;       /* text that sets seen when it appears in the output, or NULL */
 	bool quiet;              /* output is not logged */
+	struct buf *
+		capture; /* receives the first EXEC_CAPTURE_MAX bytes of standard output; or NULL */
 };
 
 struct exec { /* zero is empty */
@@ -28,6 +32,7 @@ struct exec { /* zero is empty */
 	const char *watch;
 	size_t matched; /* bytes of watch that the output ends with */
 	bool seen, quiet;
+	struct buf *capture;
 	bool ended;           /* stream over, or the program ended and the stream is idle */
 	int64_t status;       /* exit status once ended; -1 unknown */
 	int64_t last_ms;      /* of the last byte */

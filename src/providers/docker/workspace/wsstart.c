@@ -80,7 +80,7 @@ static bool match_ids(struct starting *s, struct deadline d)
 	struct err problem = { 0 };
 
 	if (!s->k->g.local || !s->w->ws->has_build_config || uid == 0 || !s->account.known ||
-	    s->account.uid == 0 || s->account.uid == uid)
+	    s->account.uid == 0 || s->account.uid == uid || (s->dc.doc && !dc_updates_uid(&s->dc)))
 		return false;
 	if (account_renumber(&s->k->g, s->c.id, &s->account, uid, gid, d, &problem) == 0)
 		return true;
