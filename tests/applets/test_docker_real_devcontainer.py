@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import warnings
 
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -387,6 +388,59 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
         self.assertNotIn("containerId", output)
         self.drive(document, "stop", "delete", DRIVE_BUILDER=builder).ok(self)
         self.assertEqual(docker("ps", "-aq", "--filter", f"label=daytona.runner.helper={self.id}"), "")
+
+
+class Inside(devcase.DevCase):
+    """The runner in a container itself, with this machine's programs, the engine outside: it does not have our paths."""
+
+    def setUp(self):
+        super().setUp()
+        self.house = f"dr-test/house-{os.getpid()}:1"
+        with tempfile.TemporaryDirectory() as root:
+            for name in ("bin", "lib", "lib64"):
+                if os.path.islink("/" + name):
+                    os.symlink("usr/" + name, os.path.join(root, name))
+            for name in ("usr", "tmp", "etc"):
+                os.mkdir(os.path.join(root, name))
+            tar = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        if not os.path.islink("/bin") or not shutil.which("git").startswith("/usr/"):
+            self.skipTest("programs are not below /usr alone")
+        docker("import", "-", self.house, data=tar)
+        self.addCleanup(docker, "rmi", "-f", self.house, check=False)
+
+    def from_inside(self, state, *actions, options=()):
+        """state: what is mounted at /inside, or None."""
+        mounts = ["/usr:/usr:ro", "/var/run/docker.sock:/var/run/docker.sock", f"{self.tmp}:{self.tmp}",
+                  f"{common.BIN}:/runner:ro", f"{drivecase.DRIVE}:/drive:ro"] + ([f"{state}:/inside"] if state else [])
+        words = [word for mount in mounts for word in ("-v", mount)] + [self.house, "/drive"]
+        for option in options:
+            words += ["-o", option]
+        return subprocess.run(["docker", "run", "--rm", "--network", "host", *words, "docker-provider", "/inside/state", "/runner",
+                               self.document, *actions], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=100 * common.PATIENCE, check=False).stdout
+
+    def test_its_checkouts_are_mounted(self):
+        config = json.dumps({"build": {"dockerfile": "D"}, "mounts": [
+            "source=${localWorkspaceFolder}/part,target=/part,type=bind", "source=/etc,target=/caught,type=bind"]})
+        url = self.repository({".devcontainer.json": config, "part/file": "part", "D": f"FROM {self.tag}\n"})
+        self.document = self.workspace(url)
+        volume = f"dr-test-{os.getpid()}"
+        self.addCleanup(docker, "volume", "rm", "-f", volume, check=False)
+        outside = self.path("outside")
+        for state, options in ((outside, ()), (volume, ()), (outside, (f"host_state_dir={outside}/state",))):
+            with self.subTest(state=state, options=options):
+                said = self.from_inside(state, "create", "start", "stop", "start", "condition", options=options)
+                self.assertIn("= condition: running", said)
+                self.assertEqual(self.inside("cat", "/part/file", "/workspaces/app/part/file"), "partpart")
+                self.assertIn("mount of /etc is not taken over", said)
+                self.assertIn("= delete: ok", self.from_inside(state, "delete", options=options))
+        self.assertEqual(os.listdir(os.path.join(outside, "state", "workspaces")), [])
+
+    def test_nothing_is_mounted_for_it(self):
+        self.document = self.workspace(self.repository({"x": "x"}))
+        said = self.from_inside(None, "create")
+        self.assertIn("no volume or directory of the engine's host is mounted at its state directory /inside/state", said)
+        self.assertIn("= create: error", said)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ static void visit(struct devcontainer *dc)
 		        (strncmp(s.mounts[i].source, "/host/app", 9) == 0 &&
 		         !strstr(s.mounts[i].source, "/..")));
 	dc_name_unknown(dc, &policy);
-	spec_write(&s, &body);
+	spec_write(&s, NULL, &body);
 	json_doc_free(json_parse(buf_str(&body), 1 << 24, &e));
 	require(e.kind == ERR_NONE || e.kind == ERR_LIMIT);
 	if (dc_build(dc, &policy, &b, &has, &e) == 0 && has)

@@ -2,11 +2,13 @@
 /* Containers of the engine, see container.h. */
 #include "providers/docker/engine/container.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define MOUNTINFO_MAX (1u << 20)
 #define POLL_MS 50
 #define STOP_TIMEOUT_S 10
 #define START_WAIT_MS 60000
@@ -131,8 +133,60 @@ int container_inspect(struct engine *g, const char *ref, struct container *out, 
 	*out = (struct container){ 0 };
 	if (rc == 0)
 		read_container(out, json_root(doc));
+	for (size_t i = 0; i < out->n_mounts && g->local; i++) {
+		char *ours = host_path_in(&g->dirs, out->mounts[i].source);
+
+		free(out->mounts[i].source);
+		out->mounts[i].source = ours;
+	}
 	json_doc_free(doc);
 	return rc;
+}
+
+void container_find_ours(struct engine *g, struct deadline d)
+{
+	const char *dir = g->env->state_dir;
+	const struct mount *best = NULL;
+	char id[CONTAINER_ID_LEN + 1];
+	struct buf mounts = { 0 };
+	struct container c = { 0 };
+	struct err none = {
+		0
+	}; /* another engine's container, or none: then the names are the same */
+	size_t longest = 0;
+
+	if (!g->local || g->dirs.ours || !dir ||
+	    file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &mounts, &none) < 0 ||
+	    !host_path_container(buf_str(&mounts), id) ||
+	    container_inspect(g, id, &c, d, &none) < 0) {
+		buf_free(&mounts);
+		return;
+	}
+	for (size_t i = 0; i < c.n_mounts; i++) {
+		size_t n = strlen(c.mounts[i].target);
+
+		if (strncmp(dir, c.mounts[i].target, n) == 0 && (!dir[n] || dir[n] == '/') &&
+		    n > longest && *c.mounts[i].source == '/') {
+			best = &c.mounts[i];
+			longest = n;
+		}
+	}
+	if (best) {
+		struct buf there = { 0 };
+
+		buf_addf(&there, "%s%s", best->source, dir + longest);
+		host_path_set(&g->dirs, dir, buf_cstr(&there));
+		buf_free(&there);
+	} else {
+		provider_logf(
+			g->env,
+			"Warning: this runner is in container %.12s, and no volume or directory of the "
+			"engine's host is mounted at its state directory %s, so no checkout can be "
+			"mounted into workspaces; mount one, or set host_state_dir",
+			id, dir);
+	}
+	container_free(&c);
+	buf_free(&mounts);
 }
 
 static void item_free(struct container_item *i)

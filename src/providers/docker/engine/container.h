@@ -39,6 +39,8 @@ struct container {
 };
 void container_free(struct container *c);
 
+/* Where we are in a container ourselves: its mount of the state directory says what the engine calls that. For engine_hello. */
+void container_find_ours(struct engine *g, struct deadline d);
 /* ERR_NOT_FOUND if there is none. ref: id or name. */
 int container_inspect(struct engine *g, const char *ref, struct container *out, struct deadline d,
                       struct err *e);

@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "providers/docker/engine/container.h"
 #include "providers/docker/engine/remote.h"
 
 #include <stdlib.h>
@@ -29,6 +30,8 @@ int engine_open(struct engine *g, const struct docker_options *o, const struct p
 		engine_close(g);
 		return -1;
 	}
+	if (o->host_state_dir && g->local)
+		host_path_set(&g->dirs, env->state_dir, o->host_state_dir);
 	g->target = (struct conn_target){ .url = &g->url, .tls = g->tls };
 	g->http = http_client_new(&g->target, "daytona-runner");
 	return 0;
@@ -43,6 +46,7 @@ void engine_close(struct engine *g)
 	buf_free(&g->key_file);
 	url_free(&g->url);
 	remote_free(g->remote);
+	host_path_free(&g->dirs);
 	free(g->where);
 	free(g->name);
 	free(g->version);
@@ -285,7 +289,10 @@ int engine_hello(struct engine *g, struct deadline d, struct err *e)
 		g->version = mem_dup("");
 	if (!g->arch)
 		g->arch = mem_dup("");
-	return choose(g, min, max, e);
+	if (choose(g, min, max, e) < 0)
+		return -1;
+	container_find_ours(g, limit);
+	return 0;
 }
 
 static bool version_refused(const struct http_reply *reply)

@@ -8,6 +8,7 @@
 #define PROVIDERS_DOCKER_ENGINE_ENGINE_H
 
 #include "net/http.h"
+#include "providers/docker/engine/hostpath.h"
 #include "providers/docker/engine/options.h"
 #include "providers/provider.h"
 
@@ -28,8 +29,9 @@ struct engine {
 	struct http_client *http;
 	struct remote *remote; /* ssh forward, or NULL */
 	char *where;           /* address and why it was chosen, for messages */
-	bool local;            /* paths of ours are paths of the engine's */
-	int api;               /* minor version in use; 0: not negotiated yet */
+	bool local; /* what is at a path of ours is there for the engine too, under a name by dirs */
+	struct host_path dirs;
+	int api; /* minor version in use; 0: not negotiated yet */
 	char *name, *version,
 		*arch; /* "Docker" or "Podman", "20.10.24", Go's spelling; "" if unknown */
 	bool warned;

@@ -52,6 +52,7 @@ static const struct option options[] = {
 	{ "allow initialize command", O_BOOL, false, AT(initialize), NULL, NULL, NULL },
 	{ "allow file", O_BOOL, false, AT(allow_file), NULL, NULL, NULL },
 	{ "git ca file", O_STR, false, AT(git_ca_file), NULL, NULL, NULL },
+	{ "host state dir", O_STR, false, AT(host_state_dir), NULL, NULL, NULL },
 	{ "allow host mounts", O_BOOL, false, AT(host_mounts), NULL, NULL, NULL },
 };
 /* clang-format on */
@@ -317,6 +318,11 @@ int docker_options_parse(struct docker_options *o, const struct kv *config, cons
 	drop_empty(&o->extra_hosts);
 	drop_empty(&o->agent_binary);
 	drop_empty(&o->git_ca_file);
+	drop_empty(&o->host_state_dir);
+	if (o->host_state_dir && *o->host_state_dir != '/') {
+		docker_options_free(o);
+		return err_set(e, ERR_CONFIG, 0, "host_state_dir is not an absolute path");
+	}
 	if (o->remote_host && !*o->remote_host) {
 		docker_options_free(o);
 		return err_set(
@@ -340,6 +346,7 @@ void docker_options_free(struct docker_options *o)
 	free(o->extra_hosts);
 	free(o->agent_binary);
 	free(o->git_ca_file);
+	free(o->host_state_dir);
 	*o = (struct docker_options){ 0 };
 }
 

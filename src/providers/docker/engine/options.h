@@ -33,11 +33,12 @@ struct docker_options {
 	/* Only in the configuration of the runner. */
 	int pull; /* enum pull_policy */
 	int64_t pull_stall_ms, pull_total_ms, call_ms, agent_ms;
-	char *agent_binary; /* static executable of ours for the workspaces; NULL: our own */
-	bool initialize;    /* initializeCommand of dev containers may run on this host */
-	bool allow_file;    /* repositories may be file:// or paths of this host; default true */
-	char *git_ca_file;  /* CA certificates for git, or NULL */
-	bool host_mounts;   /* dev containers may mount any directory of the host */
+	char *agent_binary;   /* static executable of ours for the workspaces; NULL: our own */
+	bool initialize;      /* initializeCommand of dev containers may run on this host */
+	bool allow_file;      /* repositories may be file:// or paths of this host; default true */
+	char *git_ca_file;    /* CA certificates for git, or NULL */
+	char *host_state_dir; /* the state directory as the engine knows it; NULL: found out */
+	bool host_mounts;     /* dev containers may mount any directory of the host */
 };
 
 /* Either source may be NULL or empty. ERR_CONFIG names option and value. */

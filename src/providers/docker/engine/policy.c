@@ -288,7 +288,7 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 		s->privileged = false;
 	}
 	s->no_healthcheck = p->use != POLICY_WORKSPACE;
-	spec_write(s, &a->body);
+	spec_write(s, p->dirs, &a->body);
 	return a;
 }
 

@@ -17,6 +17,7 @@
 #ifndef PROVIDERS_DOCKER_ENGINE_POLICY_H
 #define PROVIDERS_DOCKER_ENGINE_POLICY_H
 
+#include "providers/docker/engine/hostpath.h"
 #include "providers/docker/engine/labels.h"
 #include "providers/docker/engine/spec.h"
 
@@ -25,10 +26,11 @@ enum policy_use { POLICY_WORKSPACE, POLICY_BUILD, POLICY_HELPER };
 struct policy { /* all borrowed */
 	enum policy_use use;
 	const struct docker_options *options; /* of the target: what the operator allows */
-	const char *id;            /* of the workspace or build: whose volumes these are */
-	const char *checkout;      /* on this host; NULL: there is none to mount from */
-	const char *host_dir;      /* the same, as the engine's host sees it */
-	const struct kv *identity; /* values of identity_labels; others are empty */
+	const char *id;               /* of the workspace or build: whose volumes these are */
+	const char *checkout;         /* on this host; NULL: there is none to mount from */
+	const char *host_dir;         /* the same, as the engine's host sees it */
+	const struct host_path *dirs; /* what the engine calls them; or NULL */
+	const struct kv *identity;    /* values of identity_labels; others are empty */
 	void (*say)(void *arg, const char *text); /* what was not taken */
 	void *arg;
 };

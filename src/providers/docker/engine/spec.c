@@ -121,7 +121,7 @@ static void write_env(struct buf *b, const struct kv *env)
 	jw_arr_end(b);
 }
 
-static void write_mounts(struct buf *b, const struct spec *s)
+static void write_mounts(struct buf *b, const struct spec *s, const struct host_path *dirs)
 {
 	if (!s->n_mounts)
 		return;
@@ -132,8 +132,13 @@ static void write_mounts(struct buf *b, const struct spec *s)
 
 		jw_obj(b);
 		jw_kstr(b, "Type", m->type);
-		if (m->source && *m->source)
-			jw_kstr(b, "Source", m->source);
+		if (m->source && *m->source) {
+			char *source = strcmp(m->type, "bind") == 0 ? host_path_out(dirs, m->source)
+			                                            : mem_dup(m->source);
+
+			jw_kstr(b, "Source", source);
+			free(source);
+		}
 		jw_kstr(b, "Target", m->target);
 		if (m->read_only)
 			jw_kbool(b, "ReadOnly", true);
@@ -165,7 +170,7 @@ static bool joins_container(const struct spec *s)
 	return s->network && strncmp(s->network, "container:", 10) == 0;
 }
 
-static void write_host(struct buf *b, const struct spec *s)
+static void write_host(struct buf *b, const struct spec *s, const struct host_path *dirs)
 {
 	jw_key(b, "HostConfig");
 	jw_obj(b);
@@ -205,11 +210,11 @@ static void write_host(struct buf *b, const struct spec *s)
 		}
 		jw_obj_end(b);
 	}
-	write_mounts(b, s);
+	write_mounts(b, s, dirs);
 	jw_obj_end(b);
 }
 
-void spec_write(const struct spec *s, struct buf *b)
+void spec_write(const struct spec *s, const struct host_path *dirs, struct buf *b)
 {
 	jw_obj(b);
 	if (s->hostname && *s->hostname && !joins_container(s)) {
@@ -237,6 +242,6 @@ void spec_write(const struct spec *s, struct buf *b)
 	jw_kint(b, "StopTimeout", STOP_TIMEOUT_S); /* Podman's default is to kill at once */
 	jw_kbool(b, "AttachStdout", true);
 	jw_kbool(b, "AttachStderr", true);
-	write_host(b, s);
+	write_host(b, s, dirs);
 	jw_obj_end(b);
 }

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/kv.h"
+#include "providers/docker/engine/hostpath.h"
 #include "providers/docker/engine/options.h"
 
 #include <stdbool.h>
@@ -61,7 +62,7 @@ void spec_mount(struct spec *s, const char *type, const char *source, const char
 void spec_ask_mount(struct spec *s, const struct mount_spec *m);
 /* Takes over what the target's options say: privileges, limits, network, hosts. */
 void spec_apply_options(struct spec *s, const struct docker_options *o);
-/* The body. Only what policy_admit has seen is given to an engine. */
-void spec_write(const struct spec *s, struct buf *b);
+/* The body. Only what policy_admit has seen is given to an engine. dirs: what the engine calls what is mounted; or NULL. */
+void spec_write(const struct spec *s, const struct host_path *dirs, struct buf *b);
 
 #endif

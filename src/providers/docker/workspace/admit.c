@@ -17,9 +17,13 @@ static void say(void *arg, const char *text)
 struct policy docker_policy(struct docker *k, enum policy_use use, const char *id,
                             const struct kv *identity)
 {
-	return (struct policy){
-		.use = use, .options = &k->opt, .id = id, .identity = identity, .say = say, .arg = k
-	};
+	return (struct policy){ .use = use,
+		                .options = &k->opt,
+		                .dirs = &k->g.dirs,
+		                .id = id,
+		                .identity = identity,
+		                .say = say,
+		                .arg = k };
 }
 
 struct admitted *docker_admit_helper(struct docker *k, const char *id, struct spec *s)
