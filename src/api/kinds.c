@@ -70,6 +70,7 @@ static const struct api_field env_fields[] = {
 
 const struct api_kind api_workspace_kind = { .name = "workspace",
 	                                     .path = "/workspace",
+	                                     .one = true,
 	                                     .id = "id",
 	                                     .called = "name",
 	                                     .note = "state.name",

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum api_show {
@@ -29,7 +30,8 @@ struct api_kind {
 	const char *name;        /* "workspace", as the Server's jobs and logs call it */
 	const char *path;        /* of the list */
 	const char *id, *called; /* members of an element: the id, and the name people use */
-	const char *note;        /* path of what a list to choose from says besides; "": nothing */
+	bool one; /* path/NAME gives the one of that name or id, since no two have the same */
+	const char *note; /* path of what a list to choose from says besides; "": nothing */
 	/* Paths of the name and the id of the runner that does its jobs; "" */
 	const char *runner, *runner_id;
 	const struct api_field *fields;

@@ -41,10 +41,11 @@ static int each(struct up *u, const struct api_kind *kind, const char *action, s
 
 		if (one == 0 && !skip)
 			one = follow_job(&f, api, &why);
-		if (one == 0 && !skip)
-			printf("%-10s%s is %s\n",
-			       kind == &api_workspace_kind ? "Workspace" : "Target", name,
-			       removes ? "deleted" : "stopped");
+		if (one == 0 && !skip) {
+			fputs(kind == &api_workspace_kind ? "Workspace " : "Target    ", stdout);
+			cli_put(name);
+			puts(removes ? " is deleted" : " is stopped");
+		}
 		fflush(stdout);
 		free(id);
 		free(name);

@@ -146,7 +146,7 @@ static void print_row(const struct imgstore *s, const struct stored *i, struct b
 }
 
 /* Tab separated rows in columns as wide as their widest. */
-static void print_columns(struct str rows)
+void image_columns(struct str rows)
 {
 	size_t width[8] = { 0 };
 	struct str rest = rows, row, cell;
@@ -202,7 +202,7 @@ static int list_images(struct image *i, struct err *e)
 		buf_adds(&b, "REPOSITORY\tTAG\tIMAGE ID\tADDED\tSIZE\n");
 		for (size_t k = 0; k < n; k++)
 			print_row(i->store, &list[k], &b);
-		print_columns(buf_str(&b));
+		image_columns(buf_str(&b));
 	}
 	buf_free(&b);
 	stored_list_free(list, n);

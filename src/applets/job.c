@@ -54,8 +54,11 @@ static int cancel_one(struct verbs *v, struct json it, struct err *e)
 	if (rc < 0 && api_verdict(e) == API_NO_ROUTE)
 		rc = err_set(e, ERR_UNSUPPORTED, 0,
 		             "this Server cannot cancel a job; stopping its runner ends it");
-	if (rc == 0)
-		printf("Job %s is canceled.\n", id);
+	if (rc == 0) {
+		fputs("Job ", stdout);
+		cli_put(id);
+		puts(" is canceled.");
+	}
 	free(id);
 	return rc;
 }

@@ -112,8 +112,11 @@ static int set_default(struct verbs *v, struct json it, struct err *e)
 	int rc = api_act(v->admin.link.api, "PATCH", "/target", id, "set-default",
 	                 deadline_in_ms(CLI_CALL_MS), e);
 
-	if (rc == 0)
-		printf("Target %s is the default.\n", name);
+	if (rc == 0) {
+		fputs("Target ", stdout);
+		cli_put(name);
+		puts(" is the default.");
+	}
 	free(id);
 	free(name);
 	return rc;

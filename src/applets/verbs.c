@@ -6,11 +6,13 @@
 #include "base/out.h"
 #include "base/spell.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OPTS_MAX 40
+#define LINES_MAX 1000000
 
 static const struct verb *find_verb(const struct noun *noun, const char *word, char hint[96])
 {
@@ -43,56 +45,70 @@ static void noun_usage(const struct noun *noun, struct buf *b)
 	}
 }
 
-/* The options that the verb has, out of the one table of all. */
+#define AT(member) offsetof(struct verbs, member)
+
+/* Every option of every verb: who has it, where its value goes, and its texts as in struct opt. */
+static const struct verb_opt {
+	unsigned short in, at;
+	char type, letter;
+	const char *text;
+} all_opts[] = {
+	{ HAS_CREATE | HAS_TARGET, AT(name), OPT_TYPE_STR, 'n',
+	  OPT_TEXT("name", "NAME", "what it is called") },
+	{ HAS_CREATE, AT(branch), OPT_TYPE_STR, 'b',
+	  OPT_TEXT("branch", "BRANCH", "of the repository") },
+	{ HAS_CREATE, AT(target), OPT_TYPE_STR, 't',
+	  OPT_TEXT("target", "TARGET", "where it is made; by name or id") },
+	{ HAS_CREATE | HAS_TARGET, AT(config), OPT_TYPE_STR, 0,
+	  OPT_TEXT("target-config", "CONFIG", "of the target that is made, by name or id") },
+	{ HAS_CREATE, AT(env), OPT_TYPE_LIST, 'e',
+	  OPT_TEXT("env", "K=V", "a variable; K alone takes it from here; repeatable") },
+	{ HAS_CREATE | HAS_LABEL, AT(labels), OPT_TYPE_LIST, 'l',
+	  OPT_TEXT("label", "K=V", "a label; repeatable") },
+	{ HAS_CREATE, AT(image), OPT_TYPE_STR, 0,
+	  OPT_TEXT("image", "IMAGE", "an image, in place of a build") },
+	{ HAS_CREATE, AT(image), OPT_TYPE_STR, 0, OPT_TEXT("custom-image", "IMAGE", "the same") },
+	{ HAS_CREATE, AT(user), OPT_TYPE_STR, 0,
+	  OPT_TEXT("user", "USER", "who works in the image (root)") },
+	{ HAS_CREATE, AT(user), OPT_TYPE_STR, 0,
+	  OPT_TEXT("custom-image-user", "USER", "the same") },
+	{ HAS_CREATE, AT(builder), OPT_TYPE_STR, 0,
+	  OPT_TEXT("builder", "WHAT", "auto, devcontainer or none (auto)") },
+	{ HAS_CREATE, AT(devcontainer), OPT_TYPE_STR, 0,
+	  OPT_TEXT("devcontainer-path", "FILE", "the dev container's file in the repository") },
+	{ HAS_CREATE, AT(git_config), OPT_TYPE_STR, 0,
+	  OPT_TEXT("git-provider-config", "ID", "credentials on the Server for the repository") },
+	{ HAS_STATE, AT(state), OPT_TYPE_STR, 's',
+	  OPT_TEXT("state", "STATE", "pending, running, success or error alone") },
+	{ HAS_ALL, AT(all), OPT_TYPE_FLAG, 'a', OPT_TEXT("all", "", "all of them") },
+	{ HAS_LOG, AT(follow), OPT_TYPE_FLAG, 'f', OPT_TEXT("follow", "", "wait for what comes") },
+	{ HAS_LOG, AT(lines), OPT_TYPE_INT, 'n', OPT_TEXT("lines", "N", "the last N lines only") },
+	{ HAS_FORCE, AT(force), OPT_TYPE_FLAG, 0,
+	  OPT_TEXT("force", "", "also when the runner cannot clean up behind it") },
+	{ HAS_WAIT, AT(wait), OPT_TYPE_FLAG, 0,
+	  OPT_TEXT("wait", "", "do not wait for the job's end") },
+	{ HAS_YES, AT(yes), OPT_TYPE_FLAG, 'y', OPT_TEXT("yes", "", "do not ask") },
+	{ HAS_FORMAT, AT(format_text), OPT_TYPE_STR, 'f',
+	  OPT_TEXT("format", "FORMAT", "json or yaml instead of text") },
+};
+
 static void choose_opts(struct verbs *v, unsigned has, struct opt out[OPTS_MAX])
 {
-	const struct {
-		unsigned in;
-		struct opt o;
-	} all[] = {
-		{ HAS_CREATE | HAS_TARGET,
-		  OPT_STR('n', "name", "NAME", &v->name, "what it is called") },
-		{ HAS_CREATE, OPT_STR('b', "branch", "BRANCH", &v->branch, "of the repository") },
-		{ HAS_CREATE,
-		  OPT_STR('t', "target", "TARGET", &v->target, "where it is made; by name or id") },
-		{ HAS_CREATE | HAS_TARGET, OPT_STR(0, "target-config", "CONFIG", &v->config,
-		                                   "of the target that is made, by name or id") },
-		{ HAS_CREATE, OPT_LIST('e', "env", "K=V", &v->env,
-		                       "a variable; K alone takes it from here; repeatable") },
-		{ HAS_CREATE | HAS_LABEL,
-		  OPT_LIST('l', "label", "K=V", &v->labels, "a label; repeatable") },
-		{ HAS_CREATE,
-		  OPT_STR(0, "image", "IMAGE", &v->image, "an image, in place of a build") },
-		{ HAS_CREATE, OPT_STR(0, "custom-image", "IMAGE", &v->image, "the same") },
-		{ HAS_CREATE,
-		  OPT_STR(0, "user", "USER", &v->user, "who works in the image (root)") },
-		{ HAS_CREATE, OPT_STR(0, "custom-image-user", "USER", &v->user, "the same") },
-		{ HAS_CREATE,
-		  OPT_STR(0, "builder", "WHAT", &v->builder, "auto, devcontainer or none (auto)") },
-		{ HAS_CREATE, OPT_STR(0, "devcontainer-path", "FILE", &v->devcontainer,
-		                      "the dev container's file in the repository") },
-		{ HAS_CREATE, OPT_STR(0, "git-provider-config", "ID", &v->git_config,
-		                      "credentials on the Server for the repository") },
-		{ HAS_STATE, OPT_STR('s', "state", "STATE", &v->state,
-		                     "pending, running, success or error alone") },
-		{ HAS_ALL, OPT_FLAG('a', "all", &v->all, "all of them") },
-		{ HAS_LOG, OPT_FLAG('f', "follow", &v->follow, "wait for what comes") },
-		{ HAS_LOG,
-		  OPT_INT('n', "lines", "N", &v->lines, 0, 1000000, "the last N lines only") },
-		{ HAS_FORCE, OPT_FLAG(0, "force", &v->force,
-		                      "also when the runner cannot clean up behind it") },
-		{ HAS_WAIT, OPT_FLAG(0, "wait", &v->wait, "do not wait for the job's end") },
-		{ HAS_YES, OPT_FLAG('y', "yes", &v->yes, "do not ask") },
-		{ HAS_FORMAT, CLI_FORMAT(&v->format_text) },
-	};
 	const struct opt admin[] = { CLI_ADMIN_OPTS(&v->admin), OPT_END };
 	size_t n = 0;
 
 	if (has)
 		out[n++] = (struct opt)OPT_GROUP("Options");
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (all[i].in & has)
-			out[n++] = all[i].o;
+	for (size_t i = 0; i < ARRAY_LEN(all_opts); i++) {
+		const struct verb_opt *o = &all_opts[i];
+
+		if (o->in & has)
+			out[n++] = (struct opt){ .text = o->text,
+				                 .to = (char *)v + o->at,
+				                 .max = LINES_MAX,
+				                 .type = (unsigned char)o->type,
+				                 .letter = o->letter };
+	}
 	memcpy(out + n, admin, sizeof(admin));
 }
 

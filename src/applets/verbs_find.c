@@ -150,9 +150,36 @@ int verbs_pick(struct json list, const struct api_kind *kind, const char *name, 
 	return n == 1 ? 0 : not_found(list, kind, name, e);
 }
 
+/* Without the list, however long that is. NULL: it takes the list to say what there is. */
+static struct json_doc *find_one(struct verbs *v, const char *name)
+{
+	const struct api_kind *kind = v->noun->kind;
+	struct json_doc *doc = NULL;
+	struct buf path = { 0 };
+	struct err ignored = { 0 };
+
+	if (!kind->one || !name || !str_is_id(str_of(name)))
+		return NULL;
+	buf_addf(&path, "%s/%s", kind->path, name);
+	if (api_call(v->admin.link.api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc,
+	             deadline_in_ms(CLI_CALL_MS), &ignored) == 0 &&
+	    !json_str_is(json_get(json_root(doc), kind->id), name) &&
+	    !json_str_is(json_get(json_root(doc), kind->called), name)) {
+		json_doc_free(doc);
+		doc = NULL;
+	}
+	buf_free(&path);
+	return doc;
+}
+
 int verbs_find(struct verbs *v, const char *name, struct json_doc **doc, struct json *out,
                struct err *e)
 {
+	*doc = find_one(v, name);
+	if (*doc) {
+		*out = json_root(*doc);
+		return 0;
+	}
 	*doc = verbs_list_of(v, v->noun->kind, e);
 	return *doc ? verbs_pick(json_root(*doc), v->noun->kind, name, v->noun->none, out, e) : -1;
 }

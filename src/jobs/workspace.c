@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workspace jobs (protocol 8.3). */
 #include "jobs/ctx.h"
+#include "jobs/known.h"
 
 #include <string.h>
 
@@ -107,8 +108,18 @@ static int report_metadata(struct ws *w, struct err *e)
 	return rc;
 }
 
+/* For those who ask on this host; without it they have to ask the Server. */
+static void note(struct ws *w)
+{
+	struct err problem = { 0 };
+
+	if (known_save(w->c->env->state_dir, &w->info, &problem) < 0)
+		joblog_say(w->c->log, "Warning: %s", problem.msg);
+}
+
 static int start(struct ws *w, struct err *e)
 {
+	note(w);
 	joblog_say(w->c->log, "Starting workspace %s", w->info.name);
 	if (provider_call(w, ACT_START, e) < 0 || report_metadata(w, e) < 0)
 		return -1;
@@ -119,6 +130,7 @@ static int start(struct ws *w, struct err *e)
 static int create(struct ws *w, struct err *e)
 {
 	joblog_say(w->c->log, "Creating workspace %s (%s)", w->info.name, w->info.id);
+	note(w);
 	if (provider_call(w, ACT_CREATE, e) < 0)
 		return -1;
 	joblog_say(w->c->log, "Workspace %s created", w->info.name);

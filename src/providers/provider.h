@@ -62,6 +62,31 @@ struct provider_thing {
 };
 typedef int provider_thing_fn(void *arg, const struct provider_thing *t, struct err *e);
 
+/* What happens to a program beside its streams. */
+struct exec_event {
+	int signal; /* 0: the window has another size */
+	unsigned short rows, cols;
+};
+
+/* A program in a workspace that runs. All borrowed. */
+struct workspace_exec {
+	const struct workspace *ws; /* may hold little more than id, target id and options */
+	const char *const *argv;    /* NULL-terminated */
+	const struct kv *env;       /* beside the workspace's; or NULL */
+	const char *cwd, *user;     /* NULL or "": the checkout; the workspace's user */
+	bool tty;                   /* it has a terminal, and writes to std[1] alone */
+	unsigned short rows, cols;  /* of that */
+	int std[3];                 /* our descriptors; read and written while it runs */
+	int side;                   /* readable when next has something; -1: never */
+	bool (*next)(void *arg, struct exec_event *ev);
+	void *arg;
+};
+
+struct provider_usage {        /* -1: not known */
+	const char *isolation; /* of a table of ours; NULL: not known */
+	int64_t memory_bytes, cpu_us, disk_bytes, processes;
+};
+
 enum resource_condition { COND_UNKNOWN, COND_MISSING, COND_INCOMPLETE, COND_STOPPED, COND_RUNNING };
 
 struct provider {
@@ -112,6 +137,14 @@ struct provider {
 	int (*workspace_info)(void *self, const struct workspace_job *w, struct buf *b,
 	                      struct deadline d, struct err *e);
 
+	/* Runs a program in a workspace to its end; *status: its exit status, or 128 and the signal. ERR_NOT_FOUND: the
+	 * workspace does not run; ERR_UNSUPPORTED: not as that user. When the caller ends, so does the program, or soon. */
+	int (*workspace_exec)(void *self, const struct workspace_exec *x, int *status,
+	                      struct deadline d, struct err *e);
+	/* What a workspace uses of this host. */
+	int (*workspace_usage)(void *self, const struct workspace *ws, struct provider_usage *u,
+	                       struct deadline d, struct err *e);
+
 	int (*build_run)(void *self, const struct build_job *b, struct deadline d, struct err *e);
 	int (*build_delete)(void *self, const struct build_job *b, bool force, struct deadline d,
 	                    struct err *e);
@@ -155,6 +188,11 @@ int provider_target_info(struct provider_handle *h, const struct target *t, stru
                          struct deadline d, struct err *e);
 int provider_workspace_info(struct provider_handle *h, const struct workspace_job *w, struct buf *b,
                             struct deadline d, struct err *e);
+int provider_workspace_exec(struct provider_handle *h, const struct workspace_exec *x, int *status,
+                            struct deadline d, struct err *e);
+/* A provider without it knows nothing. */
+int provider_workspace_usage(struct provider_handle *h, const struct workspace *ws,
+                             struct provider_usage *u, struct deadline d, struct err *e);
 int provider_build(struct provider_handle *h, enum job_action a, const struct build_job *b,
                    struct deadline d, struct err *e);
 

@@ -14,12 +14,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 struct entering {
 	const struct sandbox_command *c;
 	int notes, userns;
+	bool host_net;
 };
 
 static const struct {
@@ -41,6 +43,16 @@ static int open_namespace(pid_t pid, const char *name, struct err *e)
 	return fd;
 }
 
+static bool is_ours(int fd, const char *name)
+{
+	char path[64];
+	struct stat ours, its;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+	return stat(path, &ours) == 0 && fstat(fd, &its) == 0 && ours.st_ino == its.st_ino &&
+	       ours.st_dev == its.st_dev;
+}
+
 /* Those of one process: it is the same after they were opened. */
 static int join(struct entering *t, struct err *e)
 {
@@ -53,13 +65,15 @@ static int join(struct entering *t, struct err *e)
 	for (size_t i = 0; i < KINDS; i++) {
 		fds[i] = rc == 0 ? open_namespace(c->init.pid, kinds[i].name, e) : -1;
 		rc = fds[i] < 0 ? -1 : rc;
+		if (rc == 0 && kinds[i].flag == CLONE_NEWNET)
+			t->host_net = is_ours(fds[i], kinds[i].name);
 	}
 	if (rc == 0 && !sandbox_alive(c->init))
 		rc = err_set(e, ERR_NOT_FOUND, 0, "the sandbox has ended");
 	if (rc == 0 && c->map->how != MAP_RANGE)
 		rc = userns_enter(t->userns, c->map, e);
 	for (size_t i = 0; i < KINDS; i++) {
-		bool kept = kinds[i].flag == CLONE_NEWNET && c->net == SANDBOX_NET_HOST;
+		bool kept = kinds[i].flag == CLONE_NEWNET && t->host_net;
 
 		if (rc == 0 && !kept && setns(fds[i], kinds[i].flag) < 0)
 			rc = err_sys(e, errno, "enter the %s namespace", kinds[i].name);
@@ -90,6 +104,7 @@ static int become(const struct entering *t, struct err *e)
 	const struct sandbox_command *c = t->c;
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct user u = { 0 };
+	struct lock lock;
 	char **env;
 
 	if (root < 0 || user_find(root, c->user, &u, e) < 0)
@@ -98,9 +113,9 @@ static int become(const struct entering *t, struct err *e)
 	if (!userns_has(c->map, u.uid, u.gid))
 		user_parse((struct str){ 0 }, (struct str){ 0 }, "0", &u, e);
 	env = user_environment(c->env, &u);
-	if (lock_down(
-		    &(struct lock){ c->map, &u, c->net, c->map->how == MAP_RANGE ? t->userns : -1 },
-		    e) < 0)
+	lock = (struct lock){ c->map, &u, t->host_net ? SANDBOX_NET_HOST : SANDBOX_NET_PRIVATE,
+		              c->map->how == MAP_RANGE ? t->userns : -1 };
+	if (lock_down(&lock, e) < 0)
 		return -1;
 	user_directory(c->cwd, &u);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -132,7 +147,9 @@ static void enter(void *arg)
 	                                 .arg = t,
 	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 	                                 .keep = (const int[]){ t->notes, t->userns },
-	                                 .n_keep = 2 },
+	                                 .n_keep = 2,
+	                                 .lead = c->terminal ? SPAWN_SESSION : SPAWN_FOLLOW,
+	                                 .terminal = c->terminal },
 	                DEADLINE_NEVER, &p, &e) == 0) {
 		close(t->notes);
 		spawn_collect(&p, &status);

@@ -85,12 +85,12 @@ int sandbox_stop(struct proc_id init, int64_t grace_ms, struct deadline d, struc
 struct sandbox_command {
 	struct proc_id init;
 	const struct userns_map *map;
-	enum sandbox_net net;
 	const char *user;        /* as above */
 	const char *const *argv; /* argv[0] is looked up inside, by PATH of env */
 	const char *const *env;
 	const char *cwd; /* as above */
 	int std[3];      /* as in struct spawn */
+	bool terminal;   /* the first is one, to be its own */
 	/* Before it leaves the host's namespaces: into the cgroup. Or NULL. */
 	int (*admit)(void *arg, pid_t pid, struct err *e);
 	void *arg;

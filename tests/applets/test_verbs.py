@@ -6,7 +6,6 @@ says otherwise, from a scripted one."""
 import json
 import os
 import re
-import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -15,8 +14,8 @@ from lib import common  # noqa: E402
 from lib.gitserver import GitServer, make_repo  # noqa: E402
 from lib.lifecase import LifeCase, one_line  # noqa: E402
 from lib.serverproc import workspace_body  # noqa: E402
-from fakeserver import FakeServer, new_id, now  # noqa: E402
-from httppeer import reply  # noqa: E402
+from fakeserver import FakeServer, now  # noqa: E402
+from httppeer import TEXT_TYPE, error, reply, ws_accept, ws_frame, ws_read  # noqa: E402
 
 
 class VerbsCase(LifeCase):
@@ -288,6 +287,226 @@ class Matrix(VerbsCase):
         self.assertIn("--branch", "--" + self.verb("workspace", "create", "--print-options").stdout.replace("\t", " --"))
         said = self.verb("workspace", "--print-names", env=self.env(DAYTONA_API_KEY="wrong"))
         self.assertEqual(said.stdout + said.stderr, "")
+
+
+SHA = "863f0f8480bb6029871af55b296d7667220d0629"
+
+
+class V53(FakeServer):
+    """What a client sees of a v0.53 Server where it is not as ours: null for empty lists, errors and keys as plain text, no
+    cancel, logs that end with an empty entry or, followed, never; a target's state that is no state. Its runner is a script."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys[self.key] = "client"
+        self.bodies, self.logs, self.outcome, self.names = [], {}, ("success", None), []
+
+    def listed(self, things):
+        return reply(200, things or "null", None if things else "application/json; charset=utf-8")
+
+    def work(self, kind, thing, action):
+        """The runner's part, done at once but in order."""
+        job = self.add_job(kind, action, thing)
+        self.logs.setdefault(thing, []).append(f"{action} of {thing}\r\n")
+        self.jobs[job].update(state=self.outcome[0], error=self.outcome[1])
+        self.workspaces.get(thing, {}).update(state={"name": "error" if self.outcome[1] else action, "error": self.outcome[1],
+                                                     "updatedAt": now()})
+
+    def handle(self, conn, request):
+        path, method = request.path, request.method
+        if (request.header("Authorization") or "") != f"Bearer {self.key}":
+            return error(401, "unauthorized")(conn, request)
+        if path.startswith("/log/"):
+            return self.log(conn, request, path.split("/")[3])
+        if method in ("POST", "PUT") and request.body:
+            self.bodies.append((path, request.json()))
+        step = self.client_route(method, path, request)
+        return (step or reply(404, "404 page not found", TEXT_TYPE))(conn, request)
+
+    def client_route(self, method, path, request):
+        parts = path.strip("/").split("/")
+        if path == "/workspace" and method == "GET":
+            return self.listed([dict(w, target=self.targets[w["targetId"]]) for w in self.workspaces.values()])
+        if path == "/target" and method == "GET":
+            return self.listed([dict(t, state={"name": "undefined", "error": None, "updatedAt": now()})
+                                for t in self.targets.values()])
+        if path == "/target-config":
+            return self.listed(self.target_configs)
+        if path == "/gitprovider/context":
+            body = request.json()
+            return reply(200, {"id": "app", "url": body["url"], "name": "App Store", "branch": body.get("branch", "trunk"),
+                               "sha": SHA, "owner": "acme", "source": "git.test", "cloneTarget": "branch"})
+        if path == "/workspace":
+            return self.make(request.json())
+        if parts[0] == "workspace" and len(parts) == 2 and method == "GET":
+            found = [w for w in self.workspaces.values() if parts[1] in (w["id"], w["name"])]
+            return (reply(200, dict(found[0], target=self.targets[found[0]["targetId"]])) if found else
+                    error(404, "failed to find workspace: workspace not found"))
+        if path == "/job":
+            return lambda conn, req: self.do_job_list(conn, req)
+        if parts[0] == "workspace" and len(parts) == 3 and method == "POST":
+            self.work("workspace", parts[1], parts[2])
+            return reply(200)
+        if parts[0] == "workspace" and method == "DELETE":
+            self.work("workspace", parts[1], "force-delete" if request.query.get("force") else "delete")
+            del self.workspaces[parts[1]]
+            return reply(200)
+        if path.startswith("/apikey"):
+            return self.key_route(method, parts)
+        if path == "/env":
+            return reply(201) if method == "PUT" else self.listed(self.env)
+        return reply(204) if parts[0] == "env" else None
+
+    def make(self, body):
+        repository = body["source"]["repository"]
+        for name in ("id", "name", "targetId", "envVars", "labels"):
+            if not body.get(name) and body.get(name) != {}:
+                return error(400, f"Key: 'CreateWorkspaceDTO.{name}'")
+        for name in ("id", "url", "name", "branch", "sha", "owner", "source"):
+            if not repository.get(name):
+                return error(400, f"Key: 'CreateWorkspaceDTO.Source.Repository.{name}'")
+        if body["name"] in [w["name"] for w in self.workspaces.values()]:
+            return error(500, "failed to create workspace: workspace already exists")
+        self.add_workspace(repository["url"].lower(), body["targetId"], repository["branch"], body["name"],
+                           workspace_id=body["id"])
+        self.work("workspace", body["id"], "create")
+        return reply(200, self.workspaces[body["id"]])
+
+    def key_route(self, method, parts):
+        if method == "GET":
+            return self.listed([{"type": "client", "name": n, "current": n == "mine"} for n in ["mine", *self.names]])
+        if method == "POST":
+            self.names.append(parts[1])
+            return reply(200, "c2VjcmV0LXNlY3JldA", TEXT_TYPE)
+        return error(403, "cannot delete the key in use") if parts[1] == "mine" else reply(200)
+
+    def log(self, conn, request, thing):
+        ws_accept(conn, request)
+        for line in self.logs.get(thing, []):
+            entry = {"source": "server", "label": "x", "msg": line, "level": "", "time": "2025-02-10T10:00:04+01:00"}
+            conn.send(ws_frame(1, json.dumps(entry).encode() + b"\n"))
+        if request.query.get("follow") == ["true"]:
+            while ws_read(conn)[1] != 8:
+                pass
+            return False
+        conn.send(ws_frame(1, b'{"source":"","label":"","msg":"","level":"","time":""}\n'))
+        conn.send(ws_frame(8, b"\x03\xe8"))
+        return False
+
+
+class Reference(common.Case):
+    def setUp(self):
+        super().setUp()
+        self.srv = V53().start()
+        self.addCleanup(self.srv.stop)
+
+    def verb(self, *args, rc=0, **kwargs):
+        env = common.clean_env(self.tmp, DAYTONA_API_URL=self.srv.url, DAYTONA_API_KEY=self.srv.key, TERM="dumb")
+        said = common.run([common.BIN, *args], env=env, **kwargs)
+        self.assertIsNone(common.SANITIZER.search(said.stderr), said.stderr)
+        self.assertEqual(said.returncode, rc, said.stdout + said.stderr)
+        return said
+
+    def test_life(self):
+        for noun in ("workspace", "target", "env"):
+            self.assertIn("There are no", self.verb(noun).stdout)
+            self.assertEqual(self.verb(noun, "list", "-f", "json").stdout, "[]\n")
+        target = self.srv.add_target(provider="docker-provider")
+        said = self.verb("workspace", "create", "https://git.test/acme/App", "-e", "A=1", "-l", "a=b", "--image", "debian:12")
+        self.assertIn("Workspace app-store is started.", said.stdout)
+        self.assertRegex(said.stderr, r"\Acreate of [0-9a-f]{12}\n\Z")
+        [body] = [b for path, b in self.srv.bodies if path == "/workspace"]
+        self.assertRegex(body.pop("id"), r"\A(?![0-9]{12})[0-9a-f]{12}\Z")
+        repository = {"id": "app", "url": "https://git.test/acme/App", "name": "App Store", "branch": "trunk", "sha": SHA,
+                      "owner": "acme", "source": "git.test", "cloneTarget": "branch"}
+        self.assertEqual(body, {"name": "app-store", "targetId": target, "image": "debian:12", "user": "root",
+                                "source": {"repository": repository}, "envVars": {"A": "1"}, "labels": {"a": "b"}})
+        self.assertEqual(json.loads(self.verb("target", "-f", "json").stdout)[0]["state"], "undefined")
+        self.assertRegex(self.verb("target").stdout, r"(?m)^local +\w+ +- ")
+        # Only what is new of the log.
+        for action in ("stop", "start", "restart"):
+            self.assertRegex(self.verb("workspace", action, "app-store").stderr, rf"\A{action} of [0-9a-f]+\n\Z")
+        self.assertEqual(len(self.verb("workspace", "logs", "app-store").stdout.splitlines()), 4)
+        self.verb("workspace", "create", "https://git.test/acme/App", "--builder", "devcontainer", "--branch", "dev", "--no-wait")
+        body = [b for path, b in self.srv.bodies if path == "/workspace"][-1]
+        self.assertEqual((body["name"], body["buildConfig"], body["source"]["repository"]["branch"]),
+                         ("app-store-2", {"devcontainer": {"filePath": ".devcontainer/devcontainer.json"}}, "dev"))
+        self.assertNotIn("image", body)
+        self.srv.outcome = ("error", "no space left on device")
+        said = self.verb("workspace", "start", "app-store", rc=1)
+        self.assertIn("start workspace app-store: no space left on device", said.stderr)
+        self.srv.outcome = ("success", None)
+        self.assertIn("is deleted", self.verb("workspace", "delete", "-y", "--force", "app-store").stdout)
+        job = json.loads(self.verb("job", "list", "-a", "-f", "json").stdout)[-1]
+        self.assertEqual(job["action"], "force-delete")
+        self.assertIn("this Server cannot cancel a job", self.verb("job", "cancel", job["id"], rc=1).stderr)
+
+    def test_keys_and_variables(self):
+        self.assertEqual(self.verb("key", "create", "ada").stdout, "c2VjcmV0LXNlY3JldA\n")
+        self.assertIn("Key ada is revoked.", self.verb("key", "revoke", "-y", "ada").stdout)
+        self.assertIn("cannot delete the key in use", self.verb("key", "revoke", "-y", "mine", rc=1).stderr)
+        self.verb("env", "set", "A=1")
+        self.assertIn(("/env", {"key": "A", "value": "1"}), self.srv.bodies)
+        self.srv.env = [{"key": "A", "value": "1"}]
+        self.assertIn("Variable A is deleted.", self.verb("env", "delete", "A").stdout)
+
+    def test_what_a_server_may_not_do(self):
+        """Answers that are no answers: told in one line, nothing hangs."""
+        self.srv.add_workspace("https://git.test/a/b")
+        for method, path, step, args in (
+                ("GET", "/workspace", reply(200, "[1,", "application/json"), ["workspace"]),
+                ("GET", "/workspace", reply(200, {"a": 1}), ["workspace"]),
+                ("GET", "/workspace", reply(200, "<html>", "text/html"), ["workspace"]),
+                ("GET", "/workspace.*", reply(500, ""), ["workspace", "info", "app"]),
+                ("GET", "/workspace/.*", reply(200, {"id": "other", "name": "x"}), ["workspace", "info", "xyz"]),
+                ("GET", "/target", reply(200, [3, None, "x"]), ["workspace", "create", "https://git.test/a/b", "--target", "x"]),
+                ("POST", "/gitprovider/context", reply(200, "[]"), ["workspace", "create", "https://git.test/a/b"]),
+                ("POST", "/apikey/x", reply(200, ""), ["key", "create", "x"]),
+                ("POST", "/workspace/.*", error(500, "another job is in progress"), ["workspace", "start", "app"])):
+            with self.subTest(path=path, args=args):
+                rule = self.srv.on(method, path, step, forever=True)
+                said = self.verb(*args, rc=1)
+                self.assertTrue(one_line(said.stderr), said.stderr)
+                self.srv.drop(rule)
+        # Names of a Server are not a terminal's commands.
+        [w] = self.srv.workspaces.values()
+        w["name"] = "a\x1b[2Jb"
+        self.assertIn("a\\x1b[2Jb", self.verb("workspace").stdout)
+        self.assertNotIn("\x1b", self.verb("workspace", "info", "nobody", rc=1).stderr)
+
+
+class Git(VerbsCase):
+    def test_credentials(self):
+        body = {"id": "p", "providerId": "gitlab-self-managed", "username": "ada", "token": "s3cr3t", "alias": "x",
+                "baseApiUrl": self.git.url}
+        self.srv.ok("PUT", "/gitprovider", body)
+        question = f"protocol=http\nhost={self.git.url[7:]}\n\n"
+
+        def ask(env, what="get"):
+            with open(self.path("question"), "w", encoding="ascii") as file:
+                file.write(question)
+            with open(self.path("question"), encoding="ascii") as file:
+                return self.verb("git-credential", what, env=env, stdin=file)
+        provider = {"runnerId": self.made["id"], "runnerName": "edge", "name": "native-provider", "version": "v1",
+                    "agentlessTarget": True, "targetConfigManifest": {}}
+        config = self.srv.ok("POST", "/target-config", {"name": "cfg", "options": "{}", "providerInfo": provider}).json["id"]
+        self.srv.ok("POST", "/target", {"id": "aaaaaaaaaaa1", "name": "t", "targetConfigId": config})
+        body = workspace_body("bbbbbbbbbbb1", "work", "aaaaaaaaaaa1")
+        body["source"]["repository"] = dict(body["source"]["repository"], url=self.repo)
+        self.srv.ok("POST", "/workspace", body)
+        inside = {k: v for k, v in self.srv.ok("GET", "/workspace/work", key=self.made["apiKey"]).json["envVars"].items()
+                  if k in ("DAYTONA_SERVER_API_KEY", "DAYTONA_SERVER_API_URL", "DAYTONA_WORKSPACE_REPOSITORY_URL")}
+        inside["DAYTONA_RUNNER_CONFIG_DIR"] = self.path("empty")
+        # A client is shown no tokens; a workspace is, that of its own repository.
+        self.assertEqual(ask(self.env()).stdout, "")
+        self.assertEqual(ask(self.env(admin=False, **inside)).stdout, "username=ada\npassword=s3cr3t\n")
+        self.assertEqual(ask(self.env(admin=False, **inside), "store").stdout, "")
+        question = question.replace("127.0.0.1", "127.0.0.2")
+        with open(self.path("question"), "w", encoding="ascii") as file:
+            file.write(question)
+        with open(self.path("question"), encoding="ascii") as file:
+            said = self.verb("git-credential", "get", env=self.env(admin=False, **inside), stdin=file, rc=1)
+        self.assertNotIn("s3cr3t", said.stdout + said.stderr)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
  *   provider_drive [-o KEY=VALUE]... PROVIDER STATE_DIR RUNNER_BINARY WORKSPACE.json ACTION...
  * WORKSPACE.json is a WorkspaceDTO (protocol 11.3). Actions: check, create start stop restart delete
  * force-delete (of the workspace), info, condition, target-create target-start target-stop
- * target-restart target-delete target-force-delete target-info. Provider output goes to stdout; each
+ * target-restart target-delete target-force-delete target-info, usage, exec=COMMAND (of /bin/sh, with our
+ * streams; DRIVE_TTY gives it a terminal, DRIVE_CWD and DRIVE_USER what they say). Provider output goes to stdout; each
  * action ends in one line "= ACTION: ok", "= ACTION: <result>" or "= ACTION: error <kind>: <text>".
  * Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
  * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS.
@@ -62,6 +63,38 @@ static int result(const char *action, int rc, const struct buf *b, const struct 
 	return rc;
 }
 
+static int exec_command(struct drive *v, const char *command, struct buf *b, struct deadline d,
+                        struct err *e)
+{
+	const char *const argv[] = { "/bin/sh", "-c", command, NULL };
+	int status = -1, rc;
+
+	rc = provider_workspace_exec(&v->h,
+	                             &(struct workspace_exec){ .ws = &v->ws,
+	                                                       .argv = argv,
+	                                                       .cwd = getenv("DRIVE_CWD"),
+	                                                       .user = getenv("DRIVE_USER"),
+	                                                       .tty = getenv("DRIVE_TTY") != NULL,
+	                                                       .rows = 33,
+	                                                       .cols = 101,
+	                                                       .std = { 0, 1, 2 },
+	                                                       .side = -1 },
+	                             &status, d, e);
+	buf_addf(b, "status %d", status);
+	return rc;
+}
+
+static int usage(struct drive *v, struct buf *b, struct deadline d, struct err *e)
+{
+	struct provider_usage u;
+	int rc = provider_workspace_usage(&v->h, &v->ws, &u, d, e);
+
+	buf_addf(b, "%s %lld %lld %lld %lld", u.isolation ? u.isolation : "-",
+	         (long long)u.memory_bytes, (long long)u.cpu_us, (long long)u.disk_bytes,
+	         (long long)u.processes);
+	return rc;
+}
+
 static int act(struct drive *v, const char *action)
 {
 	static const char *const conditions[] = { "unknown", "missing", "incomplete", "stopped",
@@ -83,6 +116,11 @@ static int act(struct drive *v, const char *action)
 	} else if (strcmp(action, "condition") == 0) {
 		rc = v->h.p->workspace_condition(v->h.self, &v->ws, &cond, d, &e);
 		buf_adds(&b, conditions[cond]);
+	} else if (strncmp(action, "exec=", 5) == 0) {
+		rc = exec_command(v, action + 5, &b, d, &e);
+		action = "exec";
+	} else if (strcmp(action, "usage") == 0) {
+		rc = usage(v, &b, d, &e);
 	} else if (strcmp(action, "info") == 0) {
 		rc = provider_workspace_info(&v->h, &v->job, &b, d, &e);
 	} else if (strcmp(verb, "info") == 0) {

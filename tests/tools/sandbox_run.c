@@ -151,7 +151,6 @@ static int start(struct run *r, char **argv, struct err *e)
 static int enter(struct run *r, char **argv, struct err *e)
 {
 	struct sandbox_command c = { .map = &r->map,
-		                     .net = r->s.net,
 		                     .user = r->s.user,
 		                     .env = r->env,
 		                     .cwd = r->s.cwd,

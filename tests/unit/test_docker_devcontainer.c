@@ -201,7 +201,7 @@ static void no_setting_is_dropped_without_a_word(void)
 		  "dev container: \"appPort\" has no effect here: name the ports in forwardPorts\n" },
 		{ "{\"hostRequirements\":{\"gpu\":true}}",
 		  "dev container: \"hostRequirements\" has no effect here: "
-		  "the target's options CPUs and Memory are limits\n" },
+		  "the target's options CPUs, Memory, Pids and Disk are limits, GPUs gives devices\n" },
 		{ "{\"fetures\":{}}",
 		  "dev container: \"fetures\" is no setting that is known; did you mean features?\n" },
 		{ "{\"build\":{\"dockerFile\":\"D\"}}",

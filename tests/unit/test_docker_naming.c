@@ -100,6 +100,29 @@ static void option_values_are_checked(void)
 		{ "{\"Memory\":\"abc\"}", false },
 		{ "{\"Memory\":\"99999999999999999999\"}", false },
 		{ "{\"Privileged\":\"maybe\"}", false },
+		{ "{\"Pids\":512,\"Disk\":\"20g\",\"Capabilities\":\"-ALL, CHOWN,+SYS_NICE\"}",
+		  true },
+		{ "{\"Pids\":\"\",\"Disk\":\"\",\"GPUs\":\"\",\"Volumes\":\"\",\"Runtime\":\"\"}",
+		  true },
+		{ "{\"Pids\":0}", false },
+		{ "{\"Pids\":\"many\"}", false },
+		{ "{\"Disk\":\"-1\"}", false },
+		{ "{\"Capabilities\":\"a b\"}", false },
+		{ "{\"Capabilities\":\"--X\"}", false },
+		{ "{\"Capabilities\":\"-\"}", false },
+		{ "{\"Runtime\":\"runsc\",\"GPUs\":\"all\"}", true },
+		{ "{\"Runtime\":\"/bin/sh\"}", false },
+		{ "{\"GPUs\":1}", true },
+		{ "{\"GPUs\":\"device=GPU-1,0\"}", true },
+		{ "{\"GPUs\":\"device=\"}", false },
+		{ "{\"GPUs\":\"0\"}", false },
+		{ "{\"GPUs\":\"some\"}", false },
+		{ "{\"Volumes\":\"a:/a, /b:/c:ro,d:/d:rw\"}", true },
+		{ "{\"Volumes\":\"a\"}", false },
+		{ "{\"Volumes\":\"a:b\"}", false },
+		{ "{\"Volumes\":\":/a\"}", false },
+		{ "{\"Volumes\":\"a:/a:rx\"}", false },
+		{ "{\"Volumes\":\"a:/a:ro:x\"}", false },
 		{ "{\"Agent\":\"other\"}", false },
 		{ "{\"Remote Hostname\":\"\"}", false },
 		{ "{\"Remote Port\":0}", false },
@@ -156,7 +179,7 @@ static void the_manifest_is_json(void)
 	docker_options_manifest(&b);
 	doc = json_parse(buf_str(&b), 65536, &e);
 	if (CHECK(doc != NULL)) {
-		CHECK_INT((long long)json_len(json_root(doc)), 14);
+		CHECK_INT((long long)json_len(json_root(doc)), 20);
 		CHECK(json_str_is(json_get(json_get(json_root(doc), "Sock Path"), "defaultValue"),
 		                  "/var/run/docker.sock"));
 		CHECK(json_bool(

@@ -23,7 +23,21 @@
 #define NET_OTHER "--+ +++ --+"       /* the network of a helper is ours to choose */
 #define NEVER "--- --- ---"
 
-enum what { BIND, VOLUME, TMPFS, OTHER_TYPE, TMPFS_ARG, CAP, OPT, NET, LABEL, PRIV };
+/* The last two by the options Volumes and Capabilities of the target, which pass the same gate. */
+enum what {
+	BIND,
+	VOLUME,
+	TMPFS,
+	OTHER_TYPE,
+	OPTION_VOLUME,
+	TMPFS_ARG,
+	CAP,
+	OPTION_CAP,
+	OPT,
+	NET,
+	LABEL,
+	PRIV
+};
 
 struct row {
 	enum what what;
@@ -100,6 +114,21 @@ static const struct row rows[] = {
 	{ OTHER_TYPE, "x", "glob", NEVER },
 	{ OTHER_TYPE, "x", "devpts", NEVER },
 	{ OTHER_TYPE, "x", "", NEVER },
+
+	{ OPTION_VOLUME, "cache", "/t", OWN_VOLUME },
+	{ OPTION_VOLUME, "daytona-2-w9.cache", "/t", OWN_VOLUME },
+	{ OPTION_VOLUME, "@/data", "/t", MOUNT },
+	{ OPTION_VOLUME, "@/link_out", "/t", HOST },
+	{ OPTION_VOLUME, "/", "/t", HOST },
+	{ OPTION_VOLUME, "/etc", "/t", HOST },
+	{ OPTION_VOLUME, "/var/run/docker.sock", "/t", HOST },
+	{ OPTION_VOLUME, "../x", "/t", HOST },
+	{ OPTION_VOLUME, "cache", "/.daytona", NEVER },
+
+	{ OPTION_CAP, "SYS_PTRACE", NULL, ALL },
+	{ OPTION_CAP, "CAP_CHOWN", NULL, ALL },
+	{ OPTION_CAP, "SYS_ADMIN", NULL, HOST_PRIVILEGED },
+	{ OPTION_CAP, "ALL", NULL, HOST_PRIVILEGED },
 
 	{ NET, "host", NULL, NET_OTHER },
 	{ NET, "HOST", NULL, NET_OTHER },
@@ -222,7 +251,18 @@ static void ask(struct spec *s, const struct row *r, const char *value)
 {
 	static const char *const types[] = { "bind", "volume", "tmpfs" };
 
-	if (r->what <= TMPFS)
+	if (r->what == OPTION_VOLUME || r->what == OPTION_CAP) {
+		struct docker_options o = { 0 };
+		struct buf text = { 0 };
+
+		if (r->what == OPTION_CAP)
+			buf_addf(&text, "-NET_RAW, +%s", value);
+		else
+			buf_addf(&text, "%s:%s:ro", value, r->more);
+		*(r->what == OPTION_CAP ? &o.capabilities : &o.volumes) = text.p;
+		spec_apply_grants(s, &o);
+		buf_free(&text);
+	} else if (r->what <= TMPFS)
 		ask_mount(s, types[r->what], value, r->more);
 	else if (r->what == OTHER_TYPE)
 		ask_mount(s, r->more, value, "/t");
@@ -272,7 +312,7 @@ static char outcome(const struct row *r, const char *value, struct json body)
 	char *have = NULL, got = '?';
 	struct buf own = { 0 };
 
-	if (r->what <= OTHER_TYPE) {
+	if (r->what <= OPTION_VOLUME) {
 		have = mounted(host, r->what == OTHER_TYPE ? "/t" : r->more);
 		buf_addf(&own, "daytona-2-w1.%s", value);
 		got = !have                               ? '-'
@@ -286,8 +326,11 @@ static char outcome(const struct row *r, const char *value, struct json body)
 		got = json_present(json_get(list, buf_cstr(&own))) ? '+'
 		      : json_len(list)                             ? '?'
 		                                                   : '-';
-	} else if (r->what == CAP || r->what == OPT) {
-		struct json list = json_get(host, r->what == CAP ? "CapAdd" : "SecurityOpt");
+	} else if (r->what == CAP || r->what == OPT || r->what == OPTION_CAP) {
+		struct json list = json_get(host, r->what == OPT ? "SecurityOpt" : "CapAdd");
+
+		if (r->what == OPTION_CAP)
+			CHECK(lists(json_get(host, "CapDrop"), "NET_RAW"));
 
 		got = lists(list, value) ? '+' : json_len(list) ? '?' : '-';
 	} else if (r->what == NET) {
@@ -359,6 +402,8 @@ static void try_one(const struct row *r, int option, enum policy_use use)
 	spec_apply_options(&s, &o);
 	spec_mount(&s, "bind", checkout, CHECKOUT_AT, false);
 	ask(&s, r, value);
+	s.runtime = "asked"; /* for which nobody has the word but the options */
+	s.gpus = "all";
 	a = policy_admit(&p, &s);
 	if (CHECK_INT(admitted_body(a, &body, &e), 0) && (doc = json_parse(body, 1u << 20, &e))) {
 		got = outcome(r, value, json_root(doc));
@@ -398,6 +443,57 @@ static void each_thing_asked_for(void)
 		TEST_ROW(i);
 		if (has_device || !strstr(rows[i].value, "/device"))
 			try_all(&rows[i]);
+	}
+}
+
+/* What only the options give: the text of the engine's member, "" if it has none. */
+static void what_only_options_give(void)
+{
+	static char runsc[] = "runsc", all[] = "all", two[] = "2", named[] = "device=a,b";
+	static const struct {
+		struct docker_options o;
+		const char *member, *want[3]; /* of a workspace, a build, a helper */
+	} cases[] = {
+		{ { .pids = 99 }, "PidsLimit", { "99", "99", "99" } },
+		{ { .disk_bytes = 5 },
+		  "StorageOpt",
+		  { "{\"size\":\"5\"}", "{\"size\":\"5\"}", "{\"size\":\"5\"}" } },
+		{ { .runtime = runsc }, "Runtime", { "\"runsc\"", "\"runsc\"", "" } },
+		{ { .gpus = all },
+		  "DeviceRequests",
+		  { "[{\"Count\":-1,\"Capabilities\":[[\"gpu\"]]}]", "", "" } },
+		{ { .gpus = two },
+		  "DeviceRequests",
+		  { "[{\"Count\":2,\"Capabilities\":[[\"gpu\"]]}]", "", "" } },
+		{ { .gpus = named },
+		  "DeviceRequests",
+		  { "[{\"DeviceIDs\":[\"a\",\"b\"],\"Capabilities\":[[\"gpu\"]]}]", "", "" } },
+	};
+
+	for (size_t i = 0; i < 3 * TEST_N(cases); i++) {
+		struct said said = { 0 };
+		struct policy p = policy((enum policy_use)(i % 3), &cases[i / 3].o, NULL, &said);
+		struct spec s = { .image = mem_dup("i") };
+		struct admitted *a;
+		struct json_doc *doc;
+		struct str body = { 0 };
+		struct buf have = { 0 };
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		spec_apply_options(&s, &cases[i / 3].o);
+		a = policy_admit(&p, &s);
+		CHECK_INT(admitted_body(a, &body, &e), 0);
+		doc = json_parse(body, 1u << 20, &e);
+		buf_add_str(&have, json_raw(json_get(json_get(json_root(doc), "HostConfig"),
+		                                     cases[i / 3].member)));
+		CHECK_STR(buf_cstr(&have), cases[i / 3].want[i % 3]);
+		CHECK_INT(said.count, 0);
+		json_doc_free(doc);
+		buf_free(&have);
+		buf_free(&said.text);
+		admitted_free(a);
+		spec_free(&s);
 	}
 }
 
@@ -474,5 +570,5 @@ static void the_checkout_is_not_put_over_our_program(void)
 	}
 }
 
-TEST_MAIN(TEST(each_thing_asked_for), TEST(each_capability), TEST(no_place_is_over_our_program),
-          TEST(the_checkout_is_not_put_over_our_program))
+TEST_MAIN(TEST(each_thing_asked_for), TEST(what_only_options_give), TEST(each_capability),
+          TEST(no_place_is_over_our_program), TEST(the_checkout_is_not_put_over_our_program))

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "providers/docker/engine/follow.h"
 #include "providers/docker/workspace/internal.h"
+#include "providers/docker/workspace/wsexec.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,8 @@ static int workspace_info(void *self, const struct workspace_job *w, struct buf 
 		if (value && !*value)
 			(void)kv_del(&c.labels, identity_labels[i]);
 	}
+	if (c.out_of_memory)
+		kv_set(&c.labels, "daytona.runner.outOfMemory", "true");
 	kv_to_json(&c.labels, b);
 	container_free(&c);
 	return 0;
@@ -287,6 +290,23 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	}
 	container_free(&c);
 	return 0;
+}
+
+static int workspace_exec(void *self, const struct workspace_exec *x, int *status,
+                          struct deadline d, struct err *e)
+{
+	struct docker *k = self;
+
+	return docker_use(k, x->ws->target.config.options, e) < 0 ? -1
+	                                                          : ws_exec(k, x, status, d, e);
+}
+
+static int workspace_usage(void *self, const struct workspace *ws, struct provider_usage *u,
+                           struct deadline d, struct err *e)
+{
+	struct docker *k = self;
+
+	return docker_use(k, ws->target.config.options, e) < 0 ? -1 : ws_usage(k, ws, u, d, e);
 }
 
 /* Whose thing it is by labels that its image did not give it; NULL: not one of ours. */
@@ -385,6 +405,8 @@ const struct provider docker_provider = {
 	.workspace_delete = workspace_delete,
 	.workspace_info = workspace_info,
 	.workspace_condition = workspace_condition,
+	.workspace_exec = workspace_exec,
+	.workspace_usage = workspace_usage,
 	.things = things,
 	.thing_remove = thing_remove,
 	.build_run = run_build,

@@ -32,7 +32,7 @@ struct native_boxed {
 	char *upper, *work, *point, *tmp, *home, *tree, *flat;
 	const char *lower; /* the tree's */
 	struct sandbox_bind binds[2];
-	const char **hide;
+	char **hide;
 	struct native_agent agent;
 };
 int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
@@ -42,6 +42,7 @@ void native_boxed_close(struct native_boxed *b);
 int native_boxed_start(struct native_boxed *b, const char *const *argv, const struct kv *vars,
                        int output, struct deadline d, struct err *e);
 
+const char *native_box_level(const struct native_box *box); /* "none", "best-effort", "strict" */
 /* Its files, the image and the range of ids. Twice is fine. */
 int native_box_remove(const struct native_paths *p, const struct native_state *s, struct deadline d,
                       struct err *e);

@@ -98,20 +98,29 @@ static int admit(void *arg, struct proc_id init, struct err *e)
 	return native_agent_write(&b->c->paths, &b->agent, e);
 }
 
+/* Without links in it, as it lies in the host's root. */
+static void hide_path(struct native_boxed *b, const char *path)
+{
+	char *real = path && path[0] == '/' ? realpath(path, NULL) : NULL;
+
+	if (real && strcmp(real, "/") != 0)
+		b->hide[b->s.n_hide++] = real;
+	else
+		free(real);
+}
+
 static void hide(struct native_boxed *b)
 {
-	const char *home = getenv("HOME");
 	size_t n = 0;
 
 	while (confine_hidden(n))
 		n++;
 	b->hide = mem_array(n + 2, sizeof(*b->hide));
-	b->hide[b->s.n_hide++] = b->c->env->state_dir;
-	if (home && home[0] == '/' && home[1])
-		b->hide[b->s.n_hide++] = home;
+	hide_path(b, b->c->env->state_dir);
+	hide_path(b, getenv("HOME"));
 	for (size_t i = 0; i < n; i++)
-		b->hide[b->s.n_hide++] = confine_hidden(i);
-	b->s.hide = b->hide;
+		hide_path(b, confine_hidden(i));
+	b->s.hide = (const char *const *)b->hide;
 }
 
 static int open_root(struct native_boxed *b, struct deadline d, struct err *e)
@@ -205,6 +214,8 @@ void native_boxed_close(struct native_boxed *b)
 	free(b->home);
 	free(b->tree);
 	free(b->flat);
+	for (size_t i = 0; i < b->s.n_hide; i++)
+		free(b->hide[i]);
 	free(b->hide);
 	rootfs_free(&b->rootfs);
 	*b = (struct native_boxed){ 0 };

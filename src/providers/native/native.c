@@ -13,6 +13,7 @@
 #include "git/run.h"
 #include "git/url.h"
 #include "providers/native/box.h"
+#include "providers/native/inside.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
 
@@ -268,7 +269,7 @@ static void make_environment(const struct native_call *c, const char *dir, struc
 	set_default(vars, "DAYTONA_AGENT_NO_PROXY", env->server_no_proxy);
 }
 
-static const char *level(const struct native_box *box)
+const char *native_box_level(const struct native_box *box)
 {
 	return box->kind == BOX_NONE ? "none" : box->strict ? "strict" : "best-effort";
 }
@@ -320,7 +321,7 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 		provider_logf(
 			c->env,
 			"isolation: %s (namespaces, system calls filtered, no new privileges)",
-			level(&c->state.box));
+			native_box_level(&c->state.box));
 		rc = native_agent_start(&l, d, e);
 	}
 	native_boxed_close(&box);
@@ -472,7 +473,7 @@ static int native_workspace_info(void *self, const struct workspace_job *w, stru
 		jw_kstr(b, "daytona.workspace.id", c.ws->id);
 		jw_kstr(b, "daytona.workspace.repository.url", c.state.url);
 		jw_kstr(b, "provider", native_provider.name);
-		jw_kstr(b, "isolation", level(&c.state.box));
+		jw_kstr(b, "isolation", native_box_level(&c.state.box));
 		if (c.state.box.kind == BOX_IMAGE)
 			jw_kstr(b, "image", c.state.box.source);
 		jw_kstr(b, "directory", dir);
@@ -539,5 +540,7 @@ const struct provider native_provider = {
 	.workspace_stop = native_workspace_stop,
 	.workspace_delete = native_workspace_delete,
 	.workspace_info = native_workspace_info,
+	.workspace_exec = native_exec,
+	.workspace_usage = native_usage,
 	.workspace_condition = native_workspace_condition,
 };

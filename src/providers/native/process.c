@@ -23,7 +23,7 @@
 #define TAIL_BYTES 400
 #define BOX_LAST_MS 500 /* for the agent, which has used the grace for what is below it */
 
-static void members(const struct native_paths *p, struct proc_list *l)
+void native_members(const struct native_paths *p, struct proc_list *l)
 {
 	struct native_agent a = native_agent_read(p);
 	struct proc_id agent = a.id, *below;
@@ -70,7 +70,7 @@ int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct
 		struct proc_list l = { 0 };
 		size_t found;
 
-		members(p, &l);
+		native_members(p, &l);
 		found = l.n;
 		if (found > 0 && round >= END_ROUNDS)
 			rc = err_set(e, ERR_TIMEOUT, 0, "%zu processes of the workspace do not end",

@@ -57,7 +57,8 @@ static const struct {
 } without_effect[] = {
 	{ "appPort", "name the ports in forwardPorts" },
 	{ "devPort", "name the ports in forwardPorts" },
-	{ "hostRequirements", "the target's options CPUs and Memory are limits" },
+	{ "hostRequirements",
+	  "the target's options CPUs, Memory, Pids and Disk are limits, GPUs gives devices" },
 	{ "secrets", "give them as variables of the workspace" },
 	{ "entrypoint", "only features have one" },
 };

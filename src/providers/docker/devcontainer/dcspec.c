@@ -110,8 +110,8 @@ static bool add_env(const struct devcontainer *dc, const char *text, struct spec
 }
 
 /* One option of "docker run" with its value; false if it is not taken. */
-static bool run_arg(const struct devcontainer *dc, const char *name, const char *value,
-                    struct spec *s)
+static bool run_arg(const struct devcontainer *dc, const struct policy *p, const char *name,
+                    const char *value, struct spec *s)
 {
 	if (strcmp(name, "--cap-add") == 0)
 		add_cap(value, s);
@@ -139,6 +139,10 @@ static bool run_arg(const struct devcontainer *dc, const char *name, const char 
 		return s->memory_bytes || docker_parse_size(str_of(value), &s->memory_bytes);
 	else if (strcmp(name, "--cpus") == 0)
 		return s->nano_cpus || docker_parse_cpus(str_of(value), &s->nano_cpus);
+	else if (strcmp(name, "--pids-limit") == 0)
+		return s->pids || str_to_i64(str_of(value), 1, INT32_MAX, &s->pids);
+	else if (strcmp(name, "--gpus") == 0)
+		return p->options->gpus != NULL; /* it has those of the target */
 	else if (strcmp(name, "--shm-size") == 0)
 		return docker_parse_size(str_of(value), &s->shm_bytes);
 	else if (strcmp(name, "--network") == 0 || strcmp(name, "--net") == 0)
@@ -204,7 +208,7 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 				m = json_next(m);
 			}
 		}
-		if (!value || !run_arg(dc, name, value, s)) {
+		if (!value || !run_arg(dc, p, name, value, s)) {
 			struct buf what = { 0 };
 
 			buf_addf(&what, "%s%s%s", name, value ? " " : "", value ? value : "");

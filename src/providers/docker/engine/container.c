@@ -105,6 +105,7 @@ static void read_container(struct container *c, struct json v)
 		.state_text = json_dup_or_empty(json_get(state, "Status")),
 		.started_at = json_dup_or_empty(json_get(state, "StartedAt")),
 		.tty = json_bool(json_get(config, "Tty"), false),
+		.out_of_memory = json_bool(json_get(state, "OOMKilled"), false),
 		.stop_timeout_s = STOP_TIMEOUT_S,
 	};
 	if (*c->name == '/')
@@ -345,8 +346,9 @@ static int wait_running(struct engine *g, const char *id, struct deadline d, str
 			return -1;
 		if (state == CS_EXITED)
 			err_set(e, ERR_OTHER, (int)status,
-			        "container %.12s ended at once with exit status %lld", id,
-			        (long long)status);
+			        "container %.12s ended at once with exit status %lld%s", id,
+			        (long long)status,
+			        c.out_of_memory ? ", for want of memory (option Memory)" : "");
 		else if (deadline_passed(until))
 			err_set(e, ERR_TIMEOUT, 0,
 			        "container %.12s does not run after %d s, it is \"%s\"", id,

@@ -29,6 +29,7 @@ struct container {
 	char *state_text, *started_at; /* RFC 3339 */
 	enum container_state state;
 	bool tty;
+	bool out_of_memory; /* the kernel ended something in it for want of memory */
 	int64_t exit_code;
 	int64_t stop_timeout_s; /* its own, default 10 */
 	struct kv labels, env;

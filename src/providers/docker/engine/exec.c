@@ -2,6 +2,7 @@
 /* Programs in containers, see exec.h. */
 #include "providers/docker/engine/exec.h"
 
+#include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 
@@ -25,7 +26,8 @@ static void write_body(struct buf *b, const struct exec_spec *s, bool attach)
 	jw_arr_end(b);
 	jw_key(b, "Env");
 	jw_arr(b);
-	jw_str(b, STR_LIT("DEBIAN_FRONTEND=noninteractive"));
+	if (!s->std)
+		jw_str(b, STR_LIT("DEBIAN_FRONTEND=noninteractive"));
 	for (size_t i = 0; s->env && i < s->env->n; i++) {
 		struct buf pair = { 0 };
 
@@ -38,6 +40,10 @@ static void write_body(struct buf *b, const struct exec_spec *s, bool attach)
 		jw_kstr(b, "User", s->user);
 	if (s->cwd && *s->cwd)
 		jw_kstr(b, "WorkingDir", s->cwd);
+	if (s->std)
+		jw_kbool(b, "AttachStdin", true);
+	if (s->tty)
+		jw_kbool(b, "Tty", true);
 	jw_kbool(b, "AttachStdout", attach);
 	jw_kbool(b, "AttachStderr", attach);
 	jw_obj_end(b);
@@ -66,6 +72,14 @@ static void output(void *arg, int stream, struct str s)
 {
 	struct exec *x = arg;
 
+	if (x->std) {
+		struct err problem;
+
+		if (!x->write_error &&
+		    file_write_all(x->std[stream == 2 ? 2 : 1], s, "output", &problem) < 0)
+			x->write_error = problem.code;
+		return;
+	}
 	if (x->capture && stream == 1 && x->capture->n < EXEC_CAPTURE_MAX) {
 		size_t room = EXEC_CAPTURE_MAX - x->capture->n;
 
@@ -148,7 +162,8 @@ static int attach(struct exec *x, struct deadline d, struct err *e)
 	struct http_reply reply = { 0 };
 	struct engine_request r = {
 		.method = "POST",
-		.body = STR_LIT("{\"Detach\":false,\"Tty\":false}"),
+		.body = x->tty ? STR_LIT("{\"Detach\":false,\"Tty\":true}")
+		               : STR_LIT("{\"Detach\":false,\"Tty\":false}"),
 		.upgrade = true,
 	};
 	int rc;
@@ -177,6 +192,9 @@ int exec_start(struct exec *x, struct engine *g, const char *container, const st
 		            .watch = s->watch,
 		            .quiet = s->quiet,
 		            .capture = s->capture,
+		            .std = s->std,
+		            .tty = s->tty,
+		            .frames = { .raw = s->tty },
 		            .status = -1,
 		            .tail = { .max = TAIL_BYTES } };
 	if (create(g, container, s, true, &x->id, d, e) < 0)

@@ -21,6 +21,9 @@ struct exec_spec {
 	bool quiet;              /* output is not logged */
 	struct buf *
 		capture; /* receives the first EXEC_CAPTURE_MAX bytes of standard output; or NULL */
+	const int *
+		std; /* three descriptors of ours that are its standard streams (exec_join), or NULL: there is no input */
+	bool tty;    /* with std: it has a terminal, and writes to std[1] alone */
 };
 
 struct exec { /* zero is empty */
@@ -37,6 +40,9 @@ struct exec { /* zero is empty */
 	int64_t status;       /* exit status once ended; -1 unknown */
 	int64_t last_ms;      /* of the last byte */
 	struct deadline look; /* when to ask the engine whether it still runs */
+	const int *std;       /* of the spec */
+	bool tty;
+	int write_error; /* errno: nobody reads what it writes */
 };
 
 /* Creates and starts it, attached. */
@@ -53,6 +59,16 @@ void exec_free(struct exec *x); /* leaves the program running */
 /* Runs to the end; *status is the exit status. */
 int exec_run(struct engine *g, const char *container, const struct exec_spec *s, int64_t *status,
              struct deadline d, struct err *e);
+/* What goes beside the streams of exec_join. */
+struct exec_side {
+	int fd; /* readable when next has something; -1: never */
+	bool (*next)(void *arg, struct exec_event *ev);
+	void *arg;
+	pid_t pid; /* of the program on this host, for signals; 0: not known */
+};
+void exec_resize(struct exec *x, unsigned rows, unsigned cols);
+/* Joins the streams of a program that was started with std, until it ends. */
+int exec_join(struct exec *x, struct exec_side *side, struct deadline d, struct err *e);
 /* "exit status 3: <last output>", one line. */
 void exec_describe(struct exec *x, struct buf *b);
 

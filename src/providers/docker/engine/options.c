@@ -12,8 +12,24 @@
 #include <string.h>
 
 #define OPTIONS_TEXT_MAX 65536
+#define PIDS_MAX 4194304 /* of a 64-bit kernel */
 
-enum option_type { O_STR, O_SECRET, O_BOOL, O_PORT, O_CPUS, O_SIZE, O_MS, O_AGENT, O_PULL };
+enum option_type {
+	O_STR,
+	O_SECRET,
+	O_BOOL,
+	O_PORT,
+	O_CPUS,
+	O_SIZE,
+	O_COUNT,
+	O_MS,
+	O_AGENT,
+	O_PULL,
+	O_CAPS,
+	O_VOLUMES,
+	O_GPUS,
+	O_RUNTIME
+};
 
 struct option {
 	const char *name; /* as in the manifest; lower case: configuration only */
@@ -41,6 +57,12 @@ static const struct option options[] = {
 	{ "Network", O_STR, false, AT(network), "string", "", "" },
 	{ "CPUs", O_CPUS, false, AT(nano_cpus), "string", "", "Limit, such as 1.5" },
 	{ "Memory", O_SIZE, false, AT(memory_bytes), "string", "", "Limit, such as 2g" },
+	{ "Pids", O_COUNT, false, AT(pids), "string", "", "Limit of processes" },
+	{ "Disk", O_SIZE, false, AT(disk_bytes), "string", "", "Limit, where the engine has quotas" },
+	{ "Capabilities", O_CAPS, false, AT(capabilities), "string", "", "-NET_RAW, SYS_PTRACE, ..." },
+	{ "Runtime", O_RUNTIME, false, AT(runtime), "string", "", "Of the engine, such as runsc" },
+	{ "Volumes", O_VOLUMES, false, AT(volumes), "string", "", "name:/path[:ro], ..." },
+	{ "GPUs", O_GPUS, false, AT(gpus), "string", "", "all, a number, device=ID" },
 	{ "Extra Hosts", O_STR, false, AT(extra_hosts), "string", "", "name:address, ..." },
 	{ "Agent", O_AGENT, false, AT(agent), "option", "auto", "" },
 	{ "pull", O_PULL, false, AT(pull), NULL, NULL, NULL },
@@ -155,6 +177,21 @@ static bool set_word(const char *const *words, struct str value, int *out)
 	return false;
 }
 
+static const char *string_form(enum option_type type, struct str value)
+{
+	if (memchr(value.p, '\n', value.n))
+		return "one line";
+	if (type == O_CAPS && !docker_capabilities_ok(value))
+		return "names of capabilities such as \"-NET_RAW, SYS_PTRACE\"";
+	if (type == O_VOLUMES && !docker_volumes_ok(value))
+		return "mounts such as \"cache:/cache, /data:/data:ro\"";
+	if (type == O_GPUS && !docker_gpus_ok(value))
+		return "all, a number of GPUs or device=ID";
+	if (type == O_RUNTIME && !str_is_id(value))
+		return "the name of a runtime such as runsc";
+	return NULL;
+}
+
 static void set_string(char **at, struct str value)
 {
 	mem_free_secret(*at);
@@ -172,10 +209,17 @@ static int set(struct docker_options *o, const struct option *opt, struct str va
 	switch (opt->type) {
 	case O_STR:
 	case O_SECRET:
-		if (memchr(value.p, '\n', value.n))
-			want = "one line";
-		else
+	case O_CAPS:
+	case O_VOLUMES:
+	case O_GPUS:
+	case O_RUNTIME:
+		want = string_form(opt->type, value);
+		if (!want)
 			set_string((char **)(void *)at, value);
+		break;
+	case O_COUNT:
+		if (!str_to_i64(value, 1, PIDS_MAX, (int64_t *)(void *)at))
+			want = "a number of processes such as 512";
 		break;
 	case O_BOOL:
 		if (!str_to_bool(value, (bool *)at))
@@ -315,6 +359,10 @@ int docker_options_parse(struct docker_options *o, const struct kv *config, cons
 	drop_empty(&o->sock);
 	drop_empty(&o->data_dir);
 	drop_empty(&o->network);
+	drop_empty(&o->capabilities);
+	drop_empty(&o->runtime);
+	drop_empty(&o->volumes);
+	drop_empty(&o->gpus);
 	drop_empty(&o->extra_hosts);
 	drop_empty(&o->agent_binary);
 	drop_empty(&o->git_ca_file);
@@ -343,6 +391,10 @@ void docker_options_free(struct docker_options *o)
 	free(o->sock);
 	free(o->data_dir);
 	free(o->network);
+	free(o->capabilities);
+	free(o->runtime);
+	free(o->volumes);
+	free(o->gpus);
 	free(o->extra_hosts);
 	free(o->agent_binary);
 	free(o->git_ca_file);

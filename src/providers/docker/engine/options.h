@@ -27,9 +27,13 @@ struct docker_options {
 	char *data_dir; /* remote base directory */
 	bool privileged;
 	char *network;
-	int64_t nano_cpus, memory_bytes; /* 0: no limit */
-	char *extra_hosts;               /* "name:ip, …" */
-	int agent;                       /* enum agent_kind */
+	int64_t nano_cpus, memory_bytes, pids, disk_bytes; /* 0: no limit */
+	char *capabilities; /* "-NET_RAW, SYS_PTRACE": those to drop and to add */
+	char *runtime;      /* of the engine, such as runsc */
+	char *volumes;      /* "name:/path, /of/the/host:/path:ro" */
+	char *gpus;         /* "all", a number, "device=ID,ID" */
+	char *extra_hosts;  /* "name:ip, …" */
+	int agent;          /* enum agent_kind */
 	/* Only in the configuration of the runner. */
 	int pull; /* enum pull_policy */
 	int64_t pull_stall_ms, pull_total_ms, call_ms, agent_ms;
@@ -51,5 +55,9 @@ void docker_options_manifest(struct buf *b);
 /* "512m", "2g", "1073741824" to bytes; "1.5" to 1500000000. False if malformed. */
 bool docker_parse_size(struct str s, int64_t *out);
 bool docker_parse_cpus(struct str s, int64_t *nano);
+/* Whether such a value has the form above. Which capabilities and sources are allowed is for policy.h. */
+bool docker_capabilities_ok(struct str list);
+bool docker_volumes_ok(struct str list);
+bool docker_gpus_ok(struct str s);
 
 #endif

@@ -288,6 +288,9 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 		s->privileged = false;
 	}
 	s->no_healthcheck = p->use != POLICY_WORKSPACE;
+	/* Whoever asks: the operator's word, or nothing. A helper runs our program alone, where it is known to run. */
+	s->runtime = p->use == POLICY_HELPER ? NULL : p->options->runtime;
+	s->gpus = p->use == POLICY_WORKSPACE ? p->options->gpus : NULL;
 	spec_write(s, p->dirs, &a->body);
 	return a;
 }

@@ -11,6 +11,7 @@
  *   privileges         capabilities of a short list; no security options but no-new-privileges
  *   labels             none of those that say whose a container is: they are set here, all of them
  *   healthcheck        none in builds and helpers
+ *   runtime, GPUs      those of the target's options, in no helper; GPUs in no build
  *
  * A target whose options say Privileged may have anything; host_mounts (allow_host_mounts) any mount.
  */

@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,8 @@ void spec_apply_options(struct spec *s, const struct docker_options *o)
 	s->privileged = o->privileged;
 	s->nano_cpus = o->nano_cpus;
 	s->memory_bytes = o->memory_bytes;
+	s->pids = o->pids;
+	s->disk_bytes = o->disk_bytes;
 	if (o->network)
 		s->network = mem_dup(o->network);
 	strlist_add(&s->extra_hosts, "host.docker.internal:host-gateway");
@@ -170,6 +173,17 @@ static bool joins_container(const struct spec *s)
 	return s->network && strncmp(s->network, "container:", 10) == 0;
 }
 
+static void write_disk(struct buf *b, int64_t bytes)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)bytes);
+	jw_key(b, "StorageOpt");
+	jw_obj(b);
+	jw_kstr(b, "size", text);
+	jw_obj_end(b);
+}
+
 static void write_host(struct buf *b, const struct spec *s, const struct host_path *dirs)
 {
 	jw_key(b, "HostConfig");
@@ -184,6 +198,14 @@ static void write_host(struct buf *b, const struct spec *s, const struct host_pa
 		jw_kint(b, "NanoCpus", s->nano_cpus);
 	if (s->memory_bytes)
 		jw_kint(b, "Memory", s->memory_bytes);
+	if (s->pids)
+		jw_kint(b, "PidsLimit", s->pids);
+	if (s->runtime)
+		jw_kstr(b, "Runtime", s->runtime);
+	if (s->gpus)
+		spec_write_gpus(s->gpus, b);
+	if (s->disk_bytes)
+		write_disk(b, s->disk_bytes);
 	if (s->shm_bytes)
 		jw_kint(b, "ShmSize", s->shm_bytes);
 	if (!joins_container(s))

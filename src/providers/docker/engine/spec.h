@@ -47,9 +47,10 @@ struct spec {
 	size_t n_mounts;
 	struct strlist cap_add, cap_drop, security_opt, extra_hosts, dns, tmpfs;
 	char *network;
-	int64_t nano_cpus, memory_bytes, shm_bytes;
+	int64_t nano_cpus, memory_bytes, shm_bytes, pids, disk_bytes;
 	bool privileged, init;
 	bool no_healthcheck;         /* the image's is not run; set by the policy */
+	const char *runtime, *gpus;  /* of the options, borrowed; set by the policy */
 	bool read_only, auto_remove; /* its root; when it has ended */
 	struct strlist own_caps;     /* by the runner's own decision, in place of those asked for */
 };
@@ -62,6 +63,9 @@ void spec_mount(struct spec *s, const char *type, const char *source, const char
 void spec_ask_mount(struct spec *s, const struct mount_spec *m);
 /* Takes over what the target's options say: privileges, limits, network, hosts. */
 void spec_apply_options(struct spec *s, const struct docker_options *o);
+/* … and what they add: capabilities and volumes, which the policy looks at like any that are asked for. */
+void spec_apply_grants(struct spec *s, const struct docker_options *o);
+void spec_write_gpus(const char *gpus, struct buf *b);
 /* The body. Only what policy_admit has seen is given to an engine. dirs: what the engine calls what is mounted; or NULL. */
 void spec_write(const struct spec *s, const struct host_path *dirs, struct buf *b);
 

@@ -12,6 +12,9 @@
 #include "providers/docker/workspace/identity.h"
 #include "providers/docker/workspace/wsdir.h"
 
+/* Behind what is said of a container: the limit is the target's. */
+#define OUT_OF_MEMORY "; it was ended for want of memory (option Memory of the target)"
+
 struct follow;
 struct devcontainer;
 struct dc_build;

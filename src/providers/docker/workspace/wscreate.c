@@ -338,6 +338,22 @@ static int upload(struct making *m, const char *id, struct deadline d, struct er
 	return 0;
 }
 
+/* Few storage drivers have quotas, and each says so in words of its own. */
+static int create_without_disk(struct making *m, const struct policy *policy, const char *name,
+                               struct admitted **a, char **id, struct deadline d, struct err *e)
+{
+	struct err with = *e;
+
+	m->s.disk_bytes = 0;
+	admitted_free(*a);
+	*a = policy_admit(policy, &m->s);
+	err_clear(e);
+	if (container_create(&m->k->g, name, *a, id, d, e) < 0)
+		return -1;
+	provider_logf(m->k->env, "The disk is not limited (option Disk): %s", with.msg);
+	return 0;
+}
+
 int ws_make_container(struct docker *k, const struct workspace_job *w, struct wsdir *dir, char **id,
                       struct deadline d, struct err *e)
 {
@@ -353,8 +369,11 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	if (rc == 0 && !m.foreign) {
 		const struct policy policy = workspace_policy(&m);
 
+		spec_apply_grants(&m.s, &k->opt);
 		a = policy_admit(&policy, &m.s);
 		rc = container_create(&k->g, name, a, id, d, e);
+		if (rc < 0 && m.s.disk_bytes && e->kind == ERR_HTTP && e->code != 409)
+			rc = create_without_disk(&m, &policy, name, &a, id, d, e);
 		if (rc < 0 && e->code == 409)
 			rc = resolve_conflict(&m, name, a, id, d, e);
 		if (rc < 0)

@@ -34,6 +34,8 @@ static void read_notes(struct wsdir *w)
 		.container = json_dup_or_empty(json_get(v, "container")),
 		.nonce = json_dup_or_empty(json_get(v, "nonce")),
 		.image = json_dup_or_empty(json_get(v, "image")),
+		.user = json_dup_or_empty(json_get(v, "user")),
+		.folder = json_dup_or_empty(json_get(v, "folder")),
 		.uploaded = json_bool(json_get(v, "uploaded"), false),
 	};
 	(void)json_i64(json_get(v, "hooks"), 0, 100, &w->notes.hooks);
@@ -66,6 +68,8 @@ void wsdir_free(struct wsdir *w)
 	free(w->notes.container);
 	free(w->notes.nonce);
 	free(w->notes.image);
+	free(w->notes.user);
+	free(w->notes.folder);
 	*w = (struct wsdir){ 0 };
 }
 
@@ -105,6 +109,17 @@ int wsdir_claim(struct wsdir *w, struct err *e)
 	return wsdir_save(w, e);
 }
 
+int wsdir_inhabit(struct wsdir *w, const char *user, const char *folder, struct err *e)
+{
+	if (strcmp(w->notes.user, user) == 0 && strcmp(w->notes.folder, folder) == 0)
+		return 0;
+	free(w->notes.user);
+	free(w->notes.folder);
+	w->notes.user = mem_dup(user);
+	w->notes.folder = mem_dup(folder);
+	return wsdir_save(w, e);
+}
+
 void wsdir_about(struct wsdir *w, const char *container)
 {
 	if (strcmp(w->notes.container, container) == 0)
@@ -127,6 +142,8 @@ int wsdir_save(const struct wsdir *w, struct err *e)
 	jw_kbool(&b, "uploaded", w->notes.uploaded);
 	jw_kint(&b, "hooks", w->notes.hooks);
 	jw_kstr(&b, "image", w->notes.image);
+	jw_kstr(&b, "user", w->notes.user);
+	jw_kstr(&b, "folder", w->notes.folder);
 	jw_obj_end(&b);
 	rc = wsdir_make(w, e);
 	if (rc == 0)

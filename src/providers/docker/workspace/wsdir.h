@@ -16,6 +16,8 @@ struct notes {
 	bool uploaded;   /* the checkout was copied into it */
 	int64_t hooks;   /* lifecycle commands of creation done: see workspace start */
 	char *image;     /* that we built for it; "" if none */
+	char *user,
+		*folder; /* who works in it, and where its checkout is in there; "" if not known */
 };
 
 struct wsdir {
@@ -36,6 +38,8 @@ bool wsdir_recorded(const struct wsdir *w);
 int wsdir_claim(struct wsdir *w, struct err *e);
 /* Sets what the notes are about; forgets what belongs to another container. */
 void wsdir_about(struct wsdir *w, const char *container);
+/* Notes who works in it and where. */
+int wsdir_inhabit(struct wsdir *w, const char *user, const char *folder, struct err *e);
 /* Durable once it returns. */
 int wsdir_save(const struct wsdir *w, struct err *e);
 

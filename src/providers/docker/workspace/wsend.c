@@ -25,7 +25,8 @@ int ws_stop(struct docker *k, const struct workspace_job *w, struct deadline d, 
 		return 0;
 	}
 	if (c.state == CS_EXITED || c.state == CS_CREATED)
-		provider_logf(k->env, "Container %.12s does not run", c.id);
+		provider_logf(k->env, "Container %.12s does not run%s", c.id,
+		              c.out_of_memory ? OUT_OF_MEMORY : "");
 	else
 		provider_logf(k->env, "Stopping container %.12s", c.id);
 	rc = container_stop(&k->g, &c, d, e);

@@ -139,6 +139,12 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
 	s->was_running = s->c.state == CS_RUNNING;
+	if (s->c.out_of_memory)
+		provider_logf(k->env,
+		              s->was_running ? "A program of container %.12s was ended for want of "
+		                               "memory (option Memory of the target)"
+		                             : "Container %.12s did not run" OUT_OF_MEMORY,
+		              s->c.id);
 	/* Before anything else: the engine mounts all of it again, by path, for each file that it is asked for. */
 	if (k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
 		return -1;
@@ -185,19 +191,22 @@ static char *checkout_dir(const struct starting *s)
 static int start_agent(struct starting *s, struct deadline d, struct err *e)
 {
 	char *dir = checkout_dir(s);
-	int rc = delivery_start_agent(
-		s->k,
-		&(struct agent_job){ .w = s->w,
-	                             .c = &s->c,
-	                             .account = &s->account,
-	                             .at = &s->dir,
-	                             .user = s->user,
-	                             .dir = dir,
-	                             .clone = !s->w->ws->has_build_config,
-	                             .fresh = s->started,
-	                             .delivered = s->started ? s->delivered : NULL,
-	                             .extra = &s->env },
-		d, e);
+	int rc = wsdir_inhabit(&s->dir, s->user ? s->user : "", dir, e);
+
+	if (rc == 0)
+		rc = delivery_start_agent(
+			s->k,
+			&(struct agent_job){ .w = s->w,
+		                             .c = &s->c,
+		                             .account = &s->account,
+		                             .at = &s->dir,
+		                             .user = s->user,
+		                             .dir = dir,
+		                             .clone = !s->w->ws->has_build_config,
+		                             .fresh = s->started,
+		                             .delivered = s->started ? s->delivered : NULL,
+		                             .extra = &s->env },
+			d, e);
 
 	free(dir);
 	return rc;

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See exec.h: a program in a container whose standard streams are descriptors of ours. */
+#include "providers/docker/engine/exec.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_SIZE 32768
+#define LOOK_MS 700
+#define RESIZE_MS 5000
+
+struct input {
+	char bytes[READ_SIZE];
+	size_t at, n;
+	bool over, closed; /* read to its end; told to the engine */
+};
+
+static bool take_input(struct input *in, int fd)
+{
+	ssize_t n = read(fd, in->bytes, sizeof(in->bytes));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	in->at = 0;
+	in->n = n > 0 ? (size_t)n : 0;
+	in->over = n <= 0;
+	return n > 0;
+}
+
+/* A program that reads no more may have closed its side; its output still counts. */
+static void give_input(struct exec *x, struct input *in)
+{
+	struct err ignored;
+
+	while (in->n && x->conn) {
+		long n = conn_write(x->conn, in->bytes + in->at, in->n, &ignored);
+
+		if (n == CONN_AGAIN)
+			return;
+		if (n == CONN_ERROR) {
+			in->n = 0;
+			in->over = in->closed = true;
+			return;
+		}
+		in->at += (size_t)n;
+		in->n -= (size_t)n;
+	}
+	if (in->over && !in->closed && x->conn) {
+		in->closed = true;
+		(void)conn_shutdown_write(x->conn);
+	}
+}
+
+void exec_resize(struct exec *x, unsigned rows, unsigned cols)
+{
+	struct buf path = { 0 };
+	struct err ignored;
+
+	buf_addf(&path, "/exec/%s/resize?h=%u&w=%u", x->id, rows, cols);
+	if (x->tty && rows && cols)
+		(void)engine_call(x->g, "POST", buf_cstr(&path), (struct str){ 0 }, NULL,
+		                  deadline_in_ms(RESIZE_MS), &ignored);
+	buf_free(&path);
+}
+
+/* A terminal's signals are characters that it sends; for the others an engine has no call, but its process may be here. */
+static void pass_on(struct exec *x, const struct exec_side *side)
+{
+	struct exec_event ev;
+
+	while (side->next(side->arg, &ev)) {
+		if (!ev.signal)
+			exec_resize(x, ev.rows, ev.cols);
+		else if (side->pid > 1)
+			(void)kill(side->pid, ev.signal);
+	}
+}
+
+int exec_join(struct exec *x, struct exec_side *side, struct deadline d, struct err *e)
+{
+	struct input in = { .over = x->std[0] < 0 };
+	struct pollset ps = { 0 };
+	int rc = 0;
+
+	while (rc == 0 && !x->ended && !x->write_error) {
+		bool reads = !in.over && !in.n;
+
+		pollset_reset(&ps);
+		if (reads)
+			pollset_add(&ps, x->std[0], POLLIN);
+		if (x->conn)
+			conn_poll(x->conn, &ps, in.n ? POLLIN | POLLOUT : POLLIN);
+		pollset_add(&ps, side->fd, POLLIN);
+		pollset_until(&ps, deadline_min(d, deadline_in_ms(LOOK_MS)));
+		rc = pollset_wait(&ps, e);
+		if (rc == 0 && engine_stopped(x->g))
+			rc = err_set(e, ERR_CANCELED, 0, "stopped");
+		if (rc == 0 && deadline_passed(d))
+			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
+		if (rc == 0 && side->fd >= 0 && pollset_revents(&ps, side->fd))
+			pass_on(x, side);
+		if (rc == 0 && reads && pollset_revents(&ps, x->std[0]))
+			(void)take_input(&in, x->std[0]);
+		if (rc == 0) {
+			give_input(x, &in);
+			rc = exec_step(x, e);
+		}
+	}
+	pollset_free(&ps);
+	if (rc == 0 && x->write_error)
+		rc = err_sys(e, x->write_error, "write what the program says");
+	return rc;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a target's options give a workspace beyond its image: capabilities, volumes, GPUs. See options.h and spec.h. */
+#include "providers/docker/engine/spec.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GPUS_MAX 64
+#define DEVICE "device="
+
+static bool is_of(struct str s, const char *also)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    !strchr(also, c))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* The next of "a, b"; false at the end. Empty ones are left out. */
+static bool next(struct str *list, struct str *piece)
+{
+	while (str_next(list, ',', piece)) {
+		*piece = str_trim(*piece);
+		if (piece->n)
+			return true;
+	}
+	return false;
+}
+
+/* "+NAME", "NAME" or "-NAME". */
+static struct str capability(struct str piece, bool *drop)
+{
+	*drop = *piece.p == '-';
+	if (*piece.p == '-' || *piece.p == '+') {
+		piece.p++;
+		piece.n--;
+	}
+	return piece;
+}
+
+bool docker_capabilities_ok(struct str list)
+{
+	struct str piece;
+	bool drop;
+
+	while (next(&list, &piece))
+		if (!is_of(capability(piece, &drop), "_"))
+			return false;
+	return true;
+}
+
+/* "SOURCE:TARGET[:ro|:rw]". */
+static bool volume(struct str piece, struct mount_spec *m)
+{
+	struct str source, target, mode = STR_LIT("rw");
+
+	if (!str_next(&piece, ':', &source) || !str_next(&piece, ':', &target))
+		return false;
+	(void)str_next(&piece, ':', &mode);
+	m->read_only = str_eq(mode, "ro");
+	if (piece.p || !source.n || !target.n || *target.p != '/' ||
+	    (!m->read_only && !str_eq(mode, "rw")))
+		return false;
+	m->type = mem_dup(*source.p == '/' ? "bind" : "volume");
+	m->source = mem_dupn(source.p, source.n);
+	m->target = mem_dupn(target.p, target.n);
+	return true;
+}
+
+bool docker_volumes_ok(struct str list)
+{
+	struct str piece;
+	bool ok = true;
+
+	while (ok && next(&list, &piece)) {
+		struct mount_spec m = { 0 };
+
+		ok = volume(piece, &m);
+		mount_spec_free(&m);
+	}
+	return ok;
+}
+
+bool docker_gpus_ok(struct str s)
+{
+	int64_t count;
+
+	if (str_starts(s, DEVICE))
+		return is_of((struct str){ s.p + sizeof(DEVICE) - 1, s.n - sizeof(DEVICE) + 1 },
+		             "-_,:.");
+	return str_eq(s, "all") || str_to_i64(s, 1, GPUS_MAX, &count);
+}
+
+void spec_apply_grants(struct spec *s, const struct docker_options *o)
+{
+	struct str list = str_of(o->capabilities), piece;
+
+	while (o->capabilities && next(&list, &piece)) {
+		bool drop;
+		struct str name = capability(piece, &drop);
+		char *text = mem_dupn(name.p, name.n);
+
+		strlist_add(drop ? &s->cap_drop : &s->cap_add, text);
+		free(text);
+	}
+	list = str_of(o->volumes);
+	while (o->volumes && next(&list, &piece)) {
+		struct mount_spec m = { 0 };
+
+		if (volume(piece, &m))
+			spec_ask_mount(s, &m);
+		mount_spec_free(&m);
+	}
+}
+
+/* "all", a number or "device=ID,ID". */
+void spec_write_gpus(const char *gpus, struct buf *b)
+{
+	int64_t count = -1;
+
+	jw_key(b, "DeviceRequests");
+	jw_arr(b);
+	jw_obj(b);
+	if (str_starts(str_of(gpus), DEVICE)) {
+		struct str ids = str_of(gpus + sizeof(DEVICE) - 1), id;
+
+		jw_key(b, "DeviceIDs");
+		jw_arr(b);
+		while (next(&ids, &id))
+			jw_str(b, id);
+		jw_arr_end(b);
+	} else {
+		(void)str_to_i64(str_of(gpus), 1, GPUS_MAX, &count);
+		jw_kint(b, "Count", count);
+	}
+	jw_key(b, "Capabilities");
+	jw_arr(b);
+	jw_arr(b);
+	jw_str(b, STR_LIT("gpu"));
+	jw_arr_end(b);
+	jw_arr_end(b);
+	jw_obj_end(b);
+	jw_arr_end(b);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program in a workspace's container for somebody on this host, and what the container uses of it. */
+#include "providers/docker/workspace/wsexec.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "sandbox/disk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CGROUP_MAX 65536
+#define DISK_MS 10000
+
+static int find_running(struct docker *k, const struct workspace *ws, struct wsdir *dir,
+                        struct container *c, struct deadline d, struct err *e)
+{
+	*c = (struct container){ 0 };
+	if (wsdir_open(dir, k->env, ws, e) < 0)
+		return -1;
+	if (ws_find(k, ws, dir, c, d, e) < 0)
+		return -1;
+	if (c->state != CS_RUNNING)
+		return err_set(e, ERR_NOT_FOUND, 0, "workspace %s does not run (%s)", ws->id,
+		               c->state_text);
+	return 0;
+}
+
+/* The engine's word for it counts only if the process is of that container: another host's engine has other processes. */
+static pid_t process_here(struct docker *k, const char *exec, const char *container,
+                          struct deadline d)
+{
+	struct json_doc *doc = NULL;
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored;
+	int64_t pid = 0;
+
+	buf_addf(&path, "/exec/%s/json", exec);
+	if (k->g.local &&
+	    engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &ignored) == 0)
+		(void)json_i64(json_get(json_root(doc), "Pid"), 2, INT32_MAX, &pid);
+	json_doc_free(doc);
+	buf_reset(&path);
+	buf_addf(&path, "/proc/%lld/cgroup", (long long)pid);
+	if (pid && (file_read(buf_cstr(&path), CGROUP_MAX, &text, &ignored) < 0 ||
+	            !str_find(buf_str(&text), container)))
+		pid = 0;
+	buf_free(&text);
+	buf_free(&path);
+	return (pid_t)pid;
+}
+
+/* What is asked for, or the workspace's; a relative directory is below the checkout. */
+static char *directory(const struct workspace_exec *x, const struct wsdir *dir)
+{
+	struct buf b = { 0 };
+
+	if (!x->cwd || *x->cwd != '/')
+		buf_adds(&b, dir->notes.folder);
+	if (x->cwd && *x->cwd && b.n)
+		buf_addc(&b, '/');
+	if (x->cwd)
+		buf_adds(&b, x->cwd);
+	return buf_take(&b);
+}
+
+static int run(struct docker *k, const struct workspace_exec *x, const struct container *c,
+               const struct exec_spec *s, int *status, struct deadline d, struct err *e)
+{
+	struct exec_side side = { .fd = x->side, .next = x->next, .arg = x->arg };
+	struct exec run;
+	int rc = exec_start(&run, &k->g, c->id, s, d, e);
+
+	if (rc < 0)
+		return -1;
+	side.pid = process_here(k, run.id, c->id, d);
+	if (x->tty)
+		exec_resize(&run, x->rows, x->cols);
+	rc = exec_join(&run, &side, d, e);
+	if (rc == 0 && run.status < 0)
+		rc = err_set(e, ERR_OTHER, 0, "the engine does not know the exit status");
+	*status = (int)run.status;
+	exec_free(&run);
+	return rc;
+}
+
+int ws_exec(struct docker *k, const struct workspace_exec *x, int *status, struct deadline d,
+            struct err *e)
+{
+	struct container c;
+	struct wsdir dir = { 0 };
+	int rc = find_running(k, x->ws, &dir, &c, d, e);
+
+	if (rc == 0) {
+		char *cwd = directory(x, &dir);
+		const char *user = dir.notes.user;
+
+		if (x->user && *x->user)
+			user = x->user;
+		else if (!*user && x->ws->user)
+			user = x->ws->user;
+		rc = run(k, x, &c,
+		         &(struct exec_spec){ .argv = x->argv,
+		                              .user = user,
+		                              .cwd = cwd,
+		                              .env = x->env,
+		                              .std = x->std,
+		                              .tty = x->tty },
+		         status, d, e);
+		free(cwd);
+	}
+	container_free(&c);
+	wsdir_free(&dir);
+	return rc;
+}
+
+static void take_number(struct json v, int64_t *out)
+{
+	(void)json_i64(v, 0, INT64_MAX, out);
+}
+
+static void read_stats(struct json root, struct provider_usage *u)
+{
+	struct json memory = json_get(root, "memory_stats"), stats = json_get(memory, "stats");
+	int64_t cache = 0, ns = -1;
+
+	take_number(json_get(memory, "usage"), &u->memory_bytes);
+	take_number(json_get(stats, "total_inactive_file"), &cache);
+	take_number(json_get(stats, "inactive_file"), &cache);
+	if (cache < u->memory_bytes)
+		u->memory_bytes -= cache;
+	take_number(json_get(json_get(json_get(root, "cpu_stats"), "cpu_usage"), "total_usage"),
+	            &ns);
+	u->cpu_us = ns < 0 ? -1 : ns / 1000;
+	take_number(json_get(json_get(root, "pids_stats"), "current"), &u->processes);
+}
+
+static int ask(struct docker *k, const char *id, const char *what, struct json_doc **doc,
+               struct deadline d, struct err *e)
+{
+	struct buf path = { 0 };
+	int rc;
+
+	buf_addf(&path, "/containers/%s/%s", id, what);
+	rc = engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, doc, d, e);
+	buf_free(&path);
+	return rc;
+}
+
+/* What the container wrote, and the checkout where it is on this host. */
+static void read_disk(struct docker *k, const struct wsdir *dir, struct json root,
+                      struct provider_usage *u, struct deadline d)
+{
+	int64_t checkout = 0;
+	struct err ignored;
+	bool whole;
+
+	take_number(json_get(root, "SizeRw"), &u->disk_bytes);
+	d = deadline_min(d, deadline_in_ms(DISK_MS));
+	if (u->disk_bytes >= 0 && k->g.local &&
+	    disk_usage(dir->dir, INT64_MAX, d, &checkout, &whole, &ignored) == 0)
+		u->disk_bytes += checkout;
+}
+
+int ws_usage(struct docker *k, const struct workspace *ws, struct provider_usage *u,
+             struct deadline d, struct err *e)
+{
+	struct json_doc *doc = NULL;
+	struct wsdir dir = { 0 };
+	struct container c = { 0 };
+	int rc = wsdir_open(&dir, k->env, ws, e);
+
+	if (rc == 0)
+		rc = ws_find(k, ws, &dir, &c, d, e);
+	u->isolation = "container";
+	if (rc == 0)
+		rc = ask(k, c.id, "json?size=true", &doc, d, e);
+	if (rc == 0)
+		read_disk(k, &dir, json_root(doc), u, d);
+	json_doc_free(doc);
+	doc = NULL;
+	if (rc == 0 && c.state == CS_RUNNING)
+		rc = ask(k, c.id, "stats?stream=false&one-shot=true", &doc, d, e);
+	if (doc)
+		read_stats(json_root(doc), u);
+	json_doc_free(doc);
+	container_free(&c);
+	wsdir_free(&dir);
+	return rc;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See provider.h: workspace_exec and workspace_usage. */
+#ifndef PROVIDERS_DOCKER_WORKSPACE_WSEXEC_H
+#define PROVIDERS_DOCKER_WORKSPACE_WSEXEC_H
+
+#include "providers/docker/workspace/internal.h"
+
+int ws_exec(struct docker *k, const struct workspace_exec *x, int *status, struct deadline d,
+            struct err *e);
+int ws_usage(struct docker *k, const struct workspace *ws, struct provider_usage *u,
+             struct deadline d, struct err *e);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See inside.h: programs beside the agent of a workspace, and what all of them use. */
+#include "providers/native/inside.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/proc_by_env.h"
+#include "base/spawn.h"
+#include "base/spawn_child.h"
+#include "providers/native/box.h"
+#include "providers/native/options.h"
+#include "providers/native/process.h"
+#include "sandbox/disk.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENVIRON_MAX (2 << 20)
+#define DISK_MS 10000
+#define STAT_MAX 4096
+#define STATUS_MAX 65536
+
+struct place {
+	struct native_paths paths;
+	struct native_state state;
+	struct native_options options;
+	char *dir; /* the checkout */
+};
+
+static void place_free(struct place *p)
+{
+	native_paths_free(&p->paths);
+	native_state_free(&p->state);
+	native_options_free(&p->options);
+	free(p->dir);
+	*p = (struct place){ 0 };
+}
+
+static int place_open(struct place *p, const struct provider_env *env, const struct workspace *ws,
+                      struct err *e)
+{
+	*p = (struct place){ 0 };
+	if (native_paths(&p->paths, env->state_dir, ws->id, e) < 0 ||
+	    native_state_read(&p->state, &p->paths, e) < 0 ||
+	    native_options_parse(&p->options, ws->target.config.options, env->options, e) < 0)
+		return -1;
+	p->dir = path_join(p->paths.root, p->state.dir);
+	return 0;
+}
+
+/* The agent's environment is the workspace's, but for what is the agent's own. */
+static int take_environment(const struct place *p, pid_t agent, struct kv *vars, struct err *e)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct str rest, pair;
+	int rc;
+
+	buf_addf(&path, "/proc/%ld/environ", (long)agent);
+	rc = file_read(buf_cstr(&path), ENVIRON_MAX, &text, e);
+	rest = buf_str(&text);
+	while (rc == 0 && str_next(&rest, '\0', &pair)) {
+		char *key = mem_dupn(pair.p, pair.n), *eq = strchr(key, '=');
+
+		if (eq && strncmp(key, "DAYTONA_AGENT_", 14) != 0) {
+			*eq = '\0';
+			kv_set(vars, key, eq + 1);
+		}
+		mem_free_secret(key);
+	}
+	kv_set(vars, NATIVE_MARK, p->paths.root); /* it is found and ended with the others */
+	buf_wipe(&text);
+	buf_free(&path);
+	return rc;
+}
+
+/* Inside a sandbox: as process 1, whose ids outside are those of the user that the root file system names. */
+struct boxed {
+	const struct place *place;
+	struct native_agent agent;
+	char **env;
+	const char *user, *cwd;
+};
+
+static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
+{
+	static const char *const keys[] = { "\nUid:\t", "\nGid:\t" };
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored;
+
+	buf_addf(&path, "/proc/%ld/status", (long)pid);
+	(void)file_read(buf_cstr(&path), STATUS_MAX, &text, &ignored);
+	for (int i = 0; i < 2; i++) {
+		const char *at = str_find(buf_str(&text), keys[i]);
+		struct str line = str_of(at ? at + strlen(keys[i]) : "0\t"), number;
+		uint32_t first = i == 0 ? m->uids : m->gids, n = i == 0 ? m->n_uids : m->n_gids;
+		int64_t outside = 0, inside;
+
+		(void)str_next(&line, '\t', &number);
+		(void)str_to_i64(number, 0, UINT32_MAX, &outside);
+		inside = outside - first + (m->how == MAP_TOOLS ? 1 : 0);
+		if (m->how == MAP_SINGLE || outside < first || outside - first >= n)
+			inside = 0; /* root inside is we */
+		buf_addf(b, "%s%lld", i ? ":" : "", (long long)inside);
+	}
+	buf_free(&path);
+	buf_free(&text);
+}
+
+static int start_boxed(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
+                       struct deadline d, struct spawned *p, struct err *e)
+{
+	const struct boxed *g = arg;
+
+	return sandbox_enter(&(struct sandbox_command){ .init = g->agent.id,
+	                                                .map = &g->place->state.box.map,
+	                                                .user = g->user,
+	                                                .argv = x->argv,
+	                                                .env = (const char *const *)g->env,
+	                                                .cwd = g->cwd,
+	                                                .std = { std[0], std[1], std[2] },
+	                                                .terminal = terminal },
+	                     d, p, e);
+}
+
+struct program {
+	const struct place *place;
+	const struct kv *vars;
+	const char *cwd;
+};
+
+static int start(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
+                 struct deadline d, struct spawned *p, struct err *e)
+{
+	const struct program *g = arg;
+	char **vars = kv_to_env(g->vars);
+	int rc = spawn_start(&(struct spawn){ .argv = x->argv,
+	                                      .env = (const char *const *)vars,
+	                                      .cwd = g->cwd,
+	                                      .std = { std[0], std[1], std[2] },
+	                                      .lead = terminal ? SPAWN_SESSION : SPAWN_GROUP,
+	                                      .terminal = terminal,
+	                                      .confine = g->place->options.best_effort
+	                                                         ? SPAWN_WORKSPACE
+	                                                         : SPAWN_FREE,
+	                                      .death_signal = SIGHUP,
+	                                      .umask = 022 },
+	                     d, p, e);
+
+	kv_env_free(vars);
+	return rc;
+}
+
+/* Whoever else asks, root above all, would run what belongs to the workspace with more rights than it has. */
+static int check_user(const struct place *place, struct err *e)
+{
+	struct stat st;
+
+	if (stat(place->paths.root, &st) < 0)
+		return err_sys(e, errno, "%s", place->paths.root);
+	if (st.st_uid != geteuid())
+		return err_set(
+			e, ERR_DENIED, 0,
+			"its programs run as the runner's user (id %u); call this as that user",
+			st.st_uid);
+	return 0;
+}
+
+/* Only root may read the environment of process 1; else what a login would have. */
+static void boxed_environment(const struct place *place, pid_t agent, const char *dir,
+                              const struct workspace_exec *x, struct kv *vars)
+{
+	struct err ignored;
+
+	if (take_environment(place, agent, vars, &ignored) < 0) {
+		kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
+		kv_set(vars, "LANG", "C.UTF-8");
+		kv_set(vars, "DAYTONA_WORKSPACE_ID", x->ws->id);
+		kv_set(vars, "DAYTONA_WORKSPACE_DIR", dir);
+	}
+	kv_set(vars, NATIVE_MARK, dir);
+	if (x->user && *x->user) { /* these are of another one */
+		kv_del(vars, "HOME");
+		kv_del(vars, "USER");
+		kv_del(vars, "SHELL");
+	}
+	if (x->env)
+		kv_merge(vars, x->env);
+}
+
+static int exec_boxed(const struct place *place, struct native_agent agent,
+                      const struct workspace_exec *x, int *status, struct deadline d, struct err *e)
+{
+	struct buf dir = { 0 }, cwd = { 0 }, user = { 0 };
+	struct kv vars = { 0 };
+	struct boxed g = { .place = place, .agent = agent };
+	int rc;
+
+	buf_addf(&dir, BOX_DIR "/%s", place->state.dir);
+	if (!x->cwd || *x->cwd != '/')
+		buf_addf(&cwd, "%s/", buf_cstr(&dir));
+	buf_adds(&cwd, x->cwd ? x->cwd : "");
+	if (x->user && *x->user)
+		buf_adds(&user, x->user);
+	else
+		user_of(agent.id.pid, &place->state.box.map, &user);
+	boxed_environment(place, agent.id.pid, buf_cstr(&dir), x, &vars);
+	g.env = kv_to_env(&vars);
+	g.user = buf_cstr(&user);
+	g.cwd = buf_cstr(&cwd);
+	rc = native_join(start_boxed, &g, x, status, d, e);
+	kv_env_free(g.env);
+	kv_free(&vars);
+	buf_free(&dir);
+	buf_free(&cwd);
+	buf_free(&user);
+	return rc;
+}
+
+static int exec_in(const struct place *place, const struct workspace_exec *x, int *status,
+                   struct deadline d, struct err *e)
+{
+	struct native_agent agent = native_agent_read(&place->paths);
+	struct kv vars = { 0 };
+	char *cwd;
+	int rc;
+
+	if (!agent.id.pid)
+		return err_set(e, ERR_NOT_FOUND, 0, "workspace %s does not run", x->ws->id);
+	if (agent.boxed)
+		return exec_boxed(place, agent, x, status, d, e);
+	if (x->user && *x->user)
+		return err_set(
+			e, ERR_UNSUPPORTED, 0,
+			"a workspace without isolation has no other users; leave --user out");
+	if (check_user(place, e) < 0)
+		return -1;
+	cwd = x->cwd && *x->cwd == '/' ? mem_dup(x->cwd)
+	      : x->cwd && *x->cwd      ? path_join(place->dir, x->cwd)
+	                               : mem_dup(place->dir);
+	rc = take_environment(place, agent.id.pid, &vars, e);
+	if (rc == 0 && x->env)
+		kv_merge(&vars, x->env);
+	if (rc == 0)
+		rc = native_join(start, &(struct program){ place, &vars, cwd }, x, status, d, e);
+	kv_free(&vars);
+	free(cwd);
+	return rc;
+}
+
+int native_exec(void *self, const struct workspace_exec *x, int *status, struct deadline d,
+                struct err *e)
+{
+	struct place place;
+	int rc = place_open(&place, self, x->ws, e);
+
+	if (rc == 0)
+		rc = exec_in(&place, x, status, d, e);
+	place_free(&place);
+	return rc;
+}
+
+/* ---- use ---- */
+
+/* Fields of /proc/PID/stat behind the name: user and system time, resident pages (proc_pid_stat(5)). */
+static void add_process(pid_t pid, struct provider_usage *u)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored;
+	struct str rest, field;
+	const char *end;
+	int64_t ticks = 0, pages = 0, v;
+
+	buf_addf(&path, "/proc/%ld/stat", (long)pid);
+	if (file_read(buf_cstr(&path), STAT_MAX, &text, &ignored) == 0 &&
+	    (end = strrchr(buf_cstr(&text), ')')) != NULL) {
+		rest = str_of(end + 1);
+		for (int i = 2; str_next(&rest, ' ', &field); i++) {
+			if ((i == 14 || i == 15) && str_to_i64(field, 0, INT64_MAX, &v))
+				ticks += v;
+			if (i == 24)
+				(void)str_to_i64(field, 0, INT64_MAX, &pages);
+		}
+		u->memory_bytes += pages * sysconf(_SC_PAGESIZE);
+		u->cpu_us += ticks * (1000000 / sysconf(_SC_CLK_TCK));
+		u->processes++;
+	}
+	buf_free(&path);
+	buf_free(&text);
+}
+
+static void members(const struct place *p, struct proc_list *l)
+{
+	struct native_agent a = native_agent_read(&p->paths);
+	struct proc_id *below = NULL;
+	size_t n = a.boxed && a.id.pid ? proc_descendants(a.id.pid, &below) : 0;
+
+	native_members(&p->paths, l);
+	if (a.boxed && a.id.pid)
+		proc_list_add(l, a.id);
+	for (size_t i = 0; i < n; i++)
+		proc_list_add(l, below[i]);
+	free(below);
+}
+
+int native_usage(void *self, const struct workspace *ws, struct provider_usage *u,
+                 struct deadline d, struct err *e)
+{
+	struct place place;
+	struct proc_list l = { 0 };
+	bool whole;
+	int rc = place_open(&place, self, ws, e);
+
+	if (rc == 0) {
+		members(&place, &l);
+		*u = (struct provider_usage){ .isolation = native_box_level(&place.state.box),
+			                      .disk_bytes = -1 };
+		for (size_t i = 0; i < l.n; i++)
+			add_process(l.v[i].pid, u);
+		proc_list_free(&l);
+		rc = disk_usage(place.paths.root, INT64_MAX,
+		                deadline_min(d, deadline_in_ms(DISK_MS)), &u->disk_bytes, &whole,
+		                e);
+	}
+	place_free(&place);
+	return rc;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See provider.h: workspace_exec and workspace_usage of native-provider. */
+#ifndef PROVIDERS_NATIVE_INSIDE_H
+#define PROVIDERS_NATIVE_INSIDE_H
+
+#include "base/spawn.h"
+#include "providers/native/state.h"
+#include "providers/provider.h"
+
+int native_exec(void *self, const struct workspace_exec *x, int *status, struct deadline d,
+                struct err *e);
+int native_usage(void *self, const struct workspace *ws, struct provider_usage *u,
+                 struct deadline d, struct err *e);
+
+/* Starts the program with these standard streams, as in struct spawn; terminal: the first is one, to be its own. */
+typedef int native_start_fn(void *arg, const struct workspace_exec *x, const int std[3],
+                            bool terminal, struct deadline d, struct spawned *p, struct err *e);
+/* Joins x's streams with the program's, with a terminal between them if one is wanted, until it ends. */
+int native_join(native_start_fn *start, void *arg, const struct workspace_exec *x, int *status,
+                struct deadline d, struct err *e);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See inside.h: a program and the descriptors of who asked for it. */
+#include "base/file.h"
+#include "base/proc_stat.h"
+#include "base/spawn.h"
+#include "net/pollset.h"
+#include "providers/native/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOOK_MS 100 /* where the kernel has no descriptors of processes */
+#define BATCH 16384
+#define END_OF_INPUT '\4' /* for a terminal */
+
+/* What is not handed over itself: the terminal of who asked would let a program type into it (TIOCSTI) and change it. */
+struct join {
+	const struct workspace_exec *x;
+	struct spawned p;
+	int pidfd;
+	int in, out[2]; /* our ends; -1: it has our descriptor, or has closed its end. A terminal's master is in and out[0] */
+	char input[BATCH];
+	size_t at, n;
+	bool over;     /* nothing comes from us any more */
+	bool unwanted; /* nobody reads what it writes */
+};
+
+static void set_size(const struct join *j, unsigned short rows, unsigned short cols)
+{
+	struct winsize w = { .ws_row = rows, .ws_col = cols };
+
+	if (j->x->tty && j->in >= 0 && rows && cols)
+		(void)ioctl(j->in, TIOCSWINSZ, &w);
+}
+
+static void take_events(struct join *j)
+{
+	struct exec_event ev;
+
+	while (j->x->next(j->x->arg, &ev)) {
+		if (ev.signal)
+			spawn_signal(&j->p, ev.signal);
+		else
+			set_size(j, ev.rows, ev.cols);
+	}
+}
+
+static void take_input(struct join *j)
+{
+	ssize_t n = read(j->x->std[0], j->input, sizeof(j->input));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	j->over = n <= 0;
+	j->at = 0;
+	j->n = n > 0 ? (size_t)n : 0;
+	if (!j->over)
+		return;
+	if (j->x->tty) {
+		j->input[0] = END_OF_INPUT;
+		j->n = 1;
+	} else {
+		fd_close(&j->in);
+	}
+}
+
+static void give_input(struct join *j)
+{
+	while (j->n && j->in >= 0) {
+		ssize_t n = write(j->in, j->input + j->at, j->n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) { /* it reads no more; its output still counts */
+			j->over = true;
+			j->n = 0;
+			if (!j->x->tty)
+				fd_close(&j->in);
+			return;
+		}
+		j->at += (size_t)n;
+		j->n -= (size_t)n;
+	}
+}
+
+static void take_output(struct join *j, int i)
+{
+	char piece[BATCH];
+	struct err ignored;
+
+	while (j->out[i] >= 0 && !j->unwanted) {
+		ssize_t n = read(j->out[i], piece, sizeof(piece));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) { /* EIO of a terminal: nobody has it open */
+			if (!j->x->tty)
+				close(j->out[i]);
+			j->out[i] = -1;
+		} else if (file_write_all(j->x->std[i + 1], (struct str){ piece, (size_t)n },
+		                          "output", &ignored) < 0) {
+			j->unwanted = true;
+		}
+	}
+}
+
+static int turn(struct join *j, struct pollset *ps, struct deadline d, struct err *e)
+{
+	bool reads = j->in >= 0 && !j->over && !j->n;
+
+	pollset_reset(ps);
+	pollset_add(ps, j->pidfd, POLLIN);
+	pollset_add(ps, j->x->side, POLLIN);
+	if (reads)
+		pollset_add(ps, j->x->std[0], POLLIN);
+	if (j->n)
+		pollset_add(ps, j->in, POLLOUT);
+	for (int i = 0; i < 2; i++)
+		pollset_add(ps, j->out[i], POLLIN);
+	pollset_until(ps, j->pidfd < 0 ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
+	if (pollset_wait(ps, e) < 0)
+		return -1;
+	if (deadline_passed(d))
+		return err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
+	if (j->x->side >= 0 && pollset_revents(ps, j->x->side))
+		take_events(j);
+	if (reads && pollset_revents(ps, j->x->std[0]))
+		take_input(j);
+	give_input(j);
+	for (int i = 0; i < 2; i++)
+		take_output(j, i);
+	return 0;
+}
+
+static int run(struct join *j, int *status, struct deadline d, struct err *e)
+{
+	struct pollset ps = { 0 };
+	int rc = 0, wait_status = 0;
+
+	j->pidfd = proc_pidfd(j->p.pid);
+	while (rc == 0 && !j->unwanted && spawn_look(&j->p) == SPAWN_RUNS)
+		rc = turn(j, &ps, d, e);
+	for (int i = 0; rc == 0 && i < 2; i++)
+		take_output(j,
+		            i); /* its last words: what its own children write is not waited for */
+	pollset_free(&ps);
+	fd_close(&j->pidfd);
+	if (rc < 0 || j->unwanted) {
+		spawn_end(&j->p);
+		return rc < 0 ? -1
+		              : err_set(e, ERR_CLOSED, 0, "nobody reads what the program says");
+	}
+	if (!spawn_collect(&j->p, &wait_status))
+		return err_set(e, ERR_OTHER, 0, "the exit status is lost");
+	*status = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+	return 0;
+}
+
+static int open_terminal(int *master, int *slave, struct err *e)
+{
+	char name[64];
+
+	*master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (*master < 0 || grantpt(*master) < 0 || unlockpt(*master) < 0 ||
+	    ptsname_r(*master, name, sizeof(name)) != 0)
+		return err_sys(e, errno, "open a terminal");
+	*slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return *slave < 0 ? err_sys(e, errno, "open %s", name) : 0;
+}
+
+/* Its stream i becomes theirs: our descriptor, or the far end of a pipe. */
+static int open_stream(struct join *j, int i, int *theirs, struct err *e)
+{
+	int fds[2];
+
+	*theirs = j->x->std[i] == i ? SPAWN_OURS : j->x->std[i] < 0 ? SPAWN_NULL : j->x->std[i];
+	if (j->x->std[i] < 0 || !isatty(j->x->std[i]))
+		return 0;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "pipe");
+	*theirs = fds[i == 0 ? 0 : 1];
+	*(i == 0 ? &j->in : &j->out[i - 1]) = fds[i == 0 ? 1 : 0];
+	return fd_set_nonblock(fds[i == 0 ? 1 : 0], e);
+}
+
+static int open_all(struct join *j, int std[3], struct err *e)
+{
+	int slave = -1, rc = 0;
+
+	if (j->x->tty) {
+		rc = open_terminal(&j->in, &slave, e);
+		j->out[0] = j->in;
+		std[0] = std[1] = std[2] = slave;
+	}
+	for (int i = 0; !j->x->tty && rc == 0 && i < 3; i++)
+		rc = open_stream(j, i, &std[i], e);
+	return rc;
+}
+
+int native_join(native_start_fn *start, void *arg, const struct workspace_exec *x, int *status,
+                struct deadline d, struct err *e)
+{
+	struct join j = { .x = x, .pidfd = -1, .in = -1, .out = { -1, -1 } };
+	int std[3] = { SPAWN_NULL, SPAWN_NULL, SPAWN_NULL }, master;
+	int rc = open_all(&j, std, e);
+
+	master = x->tty ? j.in : -1;
+	set_size(&j, x->rows, x->cols);
+	if (rc == 0)
+		rc = start(arg, x, std, x->tty, d, &j.p, e);
+	for (int i = 0; i < 3; i++)
+		if (std[i] > 2 && std[i] != x->std[i] && (i == 0 || !x->tty))
+			close(std[i]);
+	if (rc == 0)
+		rc = run(&j, status, d, e);
+	if (x->tty) {
+		fd_close(&master);
+	} else {
+		fd_close(&j.in);
+		fd_close(&j.out[0]);
+		fd_close(&j.out[1]);
+	}
+	return rc;
+}

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs run in native workspaces by who is on their host, and the list of what is there."""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+import drivecase  # noqa: E402
+from gitserver import make_repo  # noqa: E402
+
+
+class Inside(drivecase.DriveCase):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("srv"))
+        os.makedirs(self.path("home"))
+        self.bare, _ = make_repo(self.path("srv"))
+        self.fake = self.server()
+        self.id = self.fake.add_workspace(self.bare, options="{}", env={"FLAVOUR": "sour"})
+        self.doc = self.document(self.fake, self.id)
+        self.drive(self.doc, "create", DRIVE_API_URL=self.fake.url).ok(self)
+
+    def start(self):
+        self.drive(self.doc, "start", DRIVE_API_URL=self.fake.url).ok(self)
+        self.addCleanup(lambda: self.drive(self.doc, "stop"))
+
+    def inside(self, command, data=None, **extra):
+        result = subprocess.run(self.command(self.doc, "exec=" + command), env=self.env(**extra), input=data,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100, check=False)
+        text = result.stdout.decode(errors="replace")
+        self.no_sanitizer(text + result.stderr.decode(errors="replace"))
+        said, _, last = text.rstrip("\n").rpartition("= exec: ")
+        return said, result.stderr.decode(errors="replace"), last
+
+    def test_streams_status_and_place(self):
+        self.start()
+        self.assertEqual(self.inside("echo out; echo err >&2; exit 7"), ("out\n", "err\n", "status 7"))
+        self.assertEqual(self.inside("kill -9 $$")[2], "status 137")
+        self.assertEqual(self.inside("cat; echo done", b"x" * 300000 + b"\n")[0], "x" * 300000 + "\ndone\n")
+        where = self.root(self.id, "app")
+        self.assertEqual(self.inside("pwd")[0], where + "\n")
+        self.assertEqual(self.inside("pwd", DRIVE_CWD=".git")[0], where + "/.git\n")
+        self.assertEqual(self.inside("pwd", DRIVE_CWD="/")[0], "/\n")
+        self.assertIn("error", self.inside("pwd", DRIVE_CWD="/nowhere")[2])
+        said = self.inside("env")[0]
+        self.assertIn("FLAVOUR=sour\n", said)
+        self.assertNotIn("DAYTONA_AGENT_", said)
+        self.assertIn(f"DAYTONA_WORKSPACE_ROOT={self.root(self.id)}\n", said)
+        self.assertRegex(self.inside("true", DRIVE_USER="nobody")[2], "no other users")
+
+    def test_terminal(self):
+        self.start()
+        self.assertEqual(self.inside("test -t 0 && test -t 2 || echo none")[0], "none\n")
+        said, _, last = self.inside("test -t 0 && test -t 1 && stty size; read x; echo got:$x; exit 3", b"hello\n",
+                                    DRIVE_TTY="1")
+        self.assertIn("33 101\r\n", said)
+        self.assertIn("got:hello\r\n", said)
+        self.assertEqual(last, "status 3")
+        # An interrupt from the terminal, and the end of input.
+        process = subprocess.Popen(self.command(self.doc, "exec=echo ready; exec sleep 60"), env=self.env(DRIVE_TTY="1"),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline(), b"ready\r\n")
+        self.assertIn(b"status 130", process.communicate(b"\x03", 100)[0])
+        self.assertIn("over", self.inside("cat; echo over", b"", DRIVE_TTY="1")[0])
+
+    def test_our_terminal_is_not_handed_over(self):
+        """Without a terminal of its own a program has none, though who asks sits at one."""
+        self.start()
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(self.command(self.doc, "exec=test -t 0 || test -t 1 || test -t 2 || echo none; cat"),
+                                   env=self.env(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        said = b""
+        os.write(ours, b"line\n\x04")
+        while b"status" not in said:
+            self.assertTrue(select.select([ours], [], [], 60 * common.PATIENCE)[0], said)
+            said += os.read(ours, 4096)
+        self.assertIn(b"none\r\n", said)
+        self.assertEqual(said.count(b"line"), 2)  # our echo, and cat's
+        os.close(ours)
+
+    def test_it_belongs_to_the_workspace(self):
+        self.start()
+        process = self.drive_background(self.doc, "exec=echo ready; exec sleep 1000")
+        common.wait_for(lambda: any(b"sleep" in common.read_proc(pid, "cmdline")
+                                    for pid in common.pids_with(self.root(self.id))), 20 * common.PATIENCE, "sleep")
+        self.drive(self.doc, "stop").ok(self)
+        self.assertIn("status", process.finish()["exec"])
+        self.assertEqual(common.pids_with(self.root(self.id)), [])
+        self.assertRegex(self.inside("true")[2], "does not run")
+
+    def test_use(self):
+        self.start()
+        isolation, memory, cpu, disk, processes = self.drive(self.doc, "usage").ok(self)["usage"].split()
+        self.assertEqual(isolation, "none")
+        self.assertGreater(int(memory), 100000)
+        self.assertGreaterEqual(int(cpu), 0)
+        self.assertGreater(int(disk), 10000)
+        self.assertGreaterEqual(int(processes), 1)
+
+
+class Boxed(drivecase.DriveCase):
+    """The same in namespaces of the workspace's own."""
+
+    def test_inside(self):
+        os.makedirs(self.path("srv"))
+        os.makedirs(self.path("home"))
+        bare, _ = make_repo(self.path("srv"))
+        fake = self.server()
+        workspace = fake.add_workspace(bare, options=json.dumps({"Root": "/", "Network": "host"}), env={"FLAVOUR": "sour"})
+        doc = self.document(fake, workspace)
+        self.drive(doc, "create", DRIVE_API_URL=fake.url).ok(self)
+        self.addCleanup(lambda: self.drive(doc, "stop", "delete"))
+        result = self.drive(doc, "start", DRIVE_API_URL=fake.url)
+        if result.status and "isolation" in result["start"]:
+            self.skipTest(result["start"])
+        result.ok(self)
+        result = self.drive(doc, "exec=pwd; id -u; ls /proc | grep -c '^[0-9]'; env; exit 5").ok(self)
+        self.assertEqual(result["exec"], "status 5")
+        self.assertRegex(result.output, r"^/workspaces/app\n0\n[0-9]\n")
+        self.assertIn("DAYTONA_WORKSPACE_ROOT=/workspaces/app\n", result.output)
+        self.assertIn("PATH=", result.output)
+        self.assertNotIn("DAYTONA_AGENT_", result.output)
+        result = self.drive(doc, "exec=stty size; cat < /dev/tty & wait; echo over", DRIVE_TTY="1").ok(self)
+        self.assertIn("33 101", result.output)
+        result = self.drive(doc, "exec=pwd", DRIVE_CWD="/tmp").ok(self)
+        self.assertRegex(result.output, r"^/tmp\n")
+        self.assertRegex(self.drive(doc, "exec=pwd", DRIVE_USER="nosuchuser")["exec"], "nosuchuser")
+        self.assertRegex(self.drive(doc, "usage").ok(self)["usage"], r"^(best-effort|strict) [0-9]+ [0-9]+ [0-9]+ [1-9]")
+
+
+class Workspaces(common.Case):
+    """What the host knows, without the Server."""
+
+    def listed(self, runner, *args):
+        result = subprocess.run([common.BIN, "workspaces", *args], env=runner.env(), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=60, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.decode()
+
+    def test_list(self):
+        server = self.server()
+        bare, _ = make_repo(self.path("."))
+        runner = self.runner(server)
+        self.assertEqual(self.listed(runner), "No workspaces on this host.\n")
+        self.assertEqual(json.loads(self.listed(runner, "-f", "json")), [])
+        runner.start()
+        options = json.dumps({"Remote Password": "hunter2", "Grace Seconds": "2"})
+        workspace = server.add_workspace(bare, options=options)
+        self.assertEqual(server.wait_final(server.add_job("workspace", "create", workspace))[0], "success")
+        self.addCleanup(lambda: server.wait_final(server.add_job("workspace", "delete", workspace)))
+        row, = json.loads(self.listed(runner, "-f", "json"))
+        self.assertEqual((row["id"], row["name"], row["state"], row["provider"], row["isolation"]),
+                         (workspace, server.workspaces[workspace]["name"], "running", "native-provider", "none"))
+        self.assertGreater(row["memoryBytes"], 0)
+        self.assertGreater(row["diskBytes"], 0)
+        text = self.listed(runner)
+        self.assertRegex(text, r"State: +running\n")
+        self.assertLessEqual(max(len(line) for line in text.splitlines()
+                                 if not re.match("Name|ID", line)), 40)
+        about = os.path.join(runner.state, "logs", "workspaces", workspace, "about")
+        self.assertEqual(os.stat(about).st_mode & 0o777, 0o600)
+        with open(about, encoding="utf-8") as file:
+            record = file.read()
+        self.assertNotIn("hunter2", record)
+        self.assertNotIn(server.workspaces[workspace]["apiKey"], record)
+        self.assertIn("Grace Seconds", record)
+        self.assertEqual(server.wait_final(server.add_job("workspace", "stop", workspace))[0], "success")
+        self.assertEqual(json.loads(self.listed(runner, "-f", "json"))[0]["state"], "stopped")
+        # A record that somebody damaged is left out.
+        with open(about, "a", encoding="utf-8") as file:
+            file.write("}")
+        self.assertEqual(json.loads(self.listed(runner, "-f", "json")), [])
+        self.assertEqual(server.wait_final(server.add_job("workspace", "delete", workspace))[0], "success")
+        self.assertFalse(os.path.exists(about))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    drivecase.main()
