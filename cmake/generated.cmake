@@ -77,7 +77,7 @@ add_custom_command(OUTPUT ${out}/scripts.c
 
 # The Server's page.
 set(script ${CMAKE_SOURCE_DIR}/cmake/gen-page)
-set(texts page.html page.css page.js)
+set(texts page.html page.css terminal.js page.js)
 list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/share/page/)
 add_custom_command(OUTPUT ${out}/page.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/page.c ${texts}

@@ -103,6 +103,8 @@ async function act(kind, item, verb) {
 
 function actions(kind, item, verbs) {
 	const nodes = verbs.map(verb => button(verb, `${verb} ${kind} ${item.name}`, () => act(kind, item, verb)));
+	if (kind === "workspace")
+		nodes.unshift(button("terminal", `terminal in ${item.name}`, () => openTerminal(item)));
 	nodes.push(button("log", `log of ${kind} ${item.name}`, () => openLog(kind, item)));
 	return nodes;
 }
@@ -219,6 +221,88 @@ function openLog(kind, item) {
 			log.scrollTop = log.scrollHeight;
 	};
 	socket.onclose = e => log.append(e.code === 1000 ? "" : `\n(the Server closed the log${e.reason ? ": " + e.reason : ""})\n`);
+}
+
+/*
+ * A terminal through the tunnel (docs/protocol.md, section 15): the first byte of a message is its channel. What is under way is
+ * bounded: each side sends no more than the other has granted.
+ */
+const IN = 0, OUT = 1, NOTE = 3, SIZE = 4, GRANT = 6, WINDOW = 256 * 1024;
+
+function message(channel, bytes) {
+	const all = new Uint8Array(1 + bytes.length);
+	all[0] = channel;
+	all.set(bytes, 1);
+	return all;
+}
+
+function four(a, b) {
+	return [a >> 8, a & 255, b >> 8, b & 255];
+}
+
+class Keyboard { // what was typed waits until it may be sent
+	constructor(s) {
+		this.s = s;
+		this.may = WINDOW;
+		this.waiting = [];
+		this.length = 0;
+		this.encoder = new TextEncoder();
+	}
+
+	type(text) {
+		const bytes = this.encoder.encode(text);
+		if (this.length + bytes.length > 16 * WINDOW)
+			return; // nobody reads there
+		this.waiting.push(bytes);
+		this.length += bytes.length;
+		this.push();
+	}
+
+	push() {
+		while (this.waiting.length && this.may > 0 && this.s.readyState === WebSocket.OPEN) {
+			const bytes = this.waiting.shift(), now = bytes.subarray(0, Math.min(this.may, 16384));
+			if (now.length < bytes.length)
+				this.waiting.unshift(bytes.subarray(now.length));
+			this.s.send(message(IN, now));
+			this.may -= now.length;
+			this.length -= now.length;
+		}
+	}
+}
+
+function openTerminal(item) {
+	view(`Terminal in ${item.name}`, "terminal");
+	const s = webSocket(`/workspace/${item.id}/tunnel?kind=pty`), keyboard = new Keyboard(s), encoder = new TextEncoder();
+	let taken = 0, ended = "";
+	socket = s;
+	terminal = new Terminal($("screen"), $("keys"), text => keyboard.type(text), (cols, rows) => {
+		if (s.readyState === WebSocket.OPEN)
+			s.send(message(SIZE, four(cols, rows)));
+	});
+	const mine = terminal;
+	s.onopen = () => {
+		s.send(message(NOTE, encoder.encode(JSON.stringify({ columns: mine.cols, rows: mine.rows, env: { TERM: "xterm-256color" } }))));
+		keyboard.push();
+	};
+	s.onmessage = e => {
+		const bytes = new Uint8Array(e.data), channel = bytes[0], rest = bytes.subarray(1);
+		if (channel === OUT) {
+			mine.write(rest);
+			taken += rest.length;
+			if (taken > WINDOW / 4) {
+				s.send(message(GRANT, four(taken >>> 16, taken & 65535)));
+				taken = 0;
+			}
+		} else if (channel === GRANT && rest.length === 4) {
+			keyboard.may += new DataView(rest.buffer, rest.byteOffset).getUint32(0);
+			keyboard.push();
+		} else if (channel === NOTE) {
+			const how = JSON.parse(new TextDecoder().decode(rest));
+			ended = how.signal ? `ended by signal ${how.signal}` : `ended with status ${how.exit}`;
+		}
+	};
+	s.onclose = e => mine.write(`\r\n(${ended || e.reason || "the connection was lost"}; Close shuts this)\r\n`);
+	$("keys").focus();
 }
 
 /* Create. */

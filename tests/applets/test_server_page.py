@@ -212,6 +212,78 @@ class Seen(common.Case):
         wrong = [e["params"] for e in b.complaints() if "401" not in json.dumps(e)]
         self.assertEqual(wrong, [])
 
+    def screen(self):
+        return self.b.js("terminal ? terminal.text() : ''")
+
+    def wait_screen(self, pattern):
+        common.wait_for(lambda: re.search(pattern, self.screen()), 6 * common.PATIENCE, lambda: f"{pattern} on:\n{self.screen()}")
+
+    def test_a_terminal(self):
+        b = self.b
+        self.log_in()
+        self.make_workspace()
+        b.click("#workspaces button[aria-label='terminal in one']")
+        self.wait_screen(r"[$#]\s*$")
+        b.type("PS1='> '; echo a-$((40+2)); tty; printf '\\033[1;31mred\\033[0m\\n'; ls; stty size")
+        b.press("Enter")
+        self.wait_screen(r"a-42\n/dev/pts/\d+\nred\nREADME.md\n\d+ \d+\n>")
+        rows, columns = re.search(r"\n(\d+) (\d+)\n>", self.screen()).groups()
+        self.assertEqual(b.js("[terminal.rows, terminal.cols]"), [int(rows), int(columns)])
+        b.wait("[...document.querySelectorAll('#screen span')].some(s => s.innerText === 'red' && s.style.fontWeight === 'bold' && "
+               "s.style.color !== '')")
+        self.shot("terminal")
+        b.type("clear; cat")
+        b.press("Enter")
+        b.type("ä€😀 one")
+        b.press("Enter")
+        self.wait_screen("ä€😀 one\nä€😀 one")
+        b.press("c", modifiers=2)
+        self.wait_screen(r"\^C\n>")
+        b.size(700, 900)
+        b.wait(f"terminal.cols < {columns}")
+        b.type("clear; stty size")
+        b.press("Enter")
+        common.wait_for(lambda: (m := re.search(r"^(\d+) (\d+)$", self.screen(), re.M)) and int(m[2]) < int(columns) and
+                        b.js("[terminal.rows, terminal.cols]") == [int(m[1]), int(m[2])], 6 * common.PATIENCE, self.screen)
+        b.type("seq 200000; echo done-$((1+1))")
+        b.press("Enter")
+        self.wait_screen(r"200000\ndone-2\n")
+        b.type("exit 3")
+        b.press("Enter")
+        self.wait_screen(r"ended with status 3")
+        b.click("#viewer-close")
+        b.click("#forget")
+
+    def test_what_programs_write(self):
+        """The terminal against a table: bytes, and the screen after them."""
+        b = self.b
+        b.open(self.s.url + "/")
+        b.js("""(() => { const s = document.querySelector('#screen'); document.querySelector('#viewer').showModal();
+            document.querySelector('#terminal').hidden = false;
+            window.sent = ''; window.t = new Terminal(s, document.querySelector('#keys'), x => { window.sent += x; }, () => {});
+            t.cols = 20; t.rows = 5; t.reset(); })()""")
+        for given, want in (
+                ("a\rb", "b"), ("ab\x08c", "ac"), ("a\tb", "a       b"), ("1\r\n2\r\n3\r\n4\r\n5\r\n6", "2\n3\n4\n5\n6"),
+                ("x" * 21, "x" * 20 + "\nx"), ("\x1b[?7l" + "x" * 20 + "y", "x" * 19 + "y"),
+                ("\x1b[3;4Hx", "\n\n   x"), ("abc\x1b[2Dx", "axc"), ("abc\x1b[1K", ""), ("abc\r\x1b[K", ""), ("abc\x1b[2J", ""),
+                ("abcdef\x1b[3G\x1b[2P", "abef"), ("abef\x1b[3G\x1b[2@cd", "abcdef"), ("abcdef\x1b[2G\x1b[3X", "a   ef"),
+                ("1\r\n2\r\n3\x1b[2;1H\x1b[L", "1\n\n2\n3"), ("1\r\n2\r\n3\x1b[1;1H\x1b[M", "2\n3"),
+                ("\x1b[2;3r\x1b[2;1Ha\r\nb\r\nc", "\nb\nc"), ("\x1b[2;1Hb\x1b[H\x1bMa", "a\n\nb"),
+                ("main\x1b[?1049hother\x1b[?1049l!", "main!"), ("\x1b7abc\x1b8x", "xbc"), ("\x1b(0lqk\x1b(Bl", "┌─┐l"),
+                ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"), ("\x1b[38;5;196;48;2;1;2;3mx\x1b[m", "x"), ("你好x", "你好x"),
+                ("\x1b[4hab\rc\x1b[4l", "cab"), ("\x1b[999;999Hx", "\n\n\n\n" + " " * 19 + "x"), ("e\u0301x", "e\u0301x"),
+                ("\x1b[99999999999999999999Cx", " " * 19 + "x"), ("\x1b[", ""), ("\x1b[1;31", "")):
+            b.js("t.rest = ''; t.reset()")
+            text = json.dumps(given)
+            b.js(f"t.write({text})")
+            self.assertEqual(b.js("t.text()").rstrip("\n"), want, repr(given))
+            for half in range(1, min(len(given), 12)):  # cut anywhere, it is the same
+                b.js("t.rest = ''; t.reset()")
+                b.js(f"(() => {{ const x = {text}; t.write(x.slice(0, {half})); t.write(x.slice({half})); }})()")
+                self.assertEqual(b.js("t.text()").rstrip("\n"), want, (given, half))
+        b.js("t.reset(); t.write('ab\x1b[6n\x1b[5n')")
+        self.assertEqual(b.js("sent"), "\x1b[1;3R\x1b[0n")
+
     def test_names_of_others_are_text(self):
         self.s.ok("POST", "/runner", {"id": "feedc0ffee02", "name": "far"})
         config = self.s.ok("GET", "/target-config").json[0]["id"]
