@@ -20,7 +20,8 @@ class QuickstartTest(Case):
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
             lines = result.stdout.strip().splitlines()
             self.assertTrue(lines[-1].startswith("quickstart: done"), lines[-1])
-            self.assertIn("Running", lines)
+            self.assertRegex(result.stdout, r"(?m)^Runner +\S+ is started$")
+            self.assertIn("Workspace hello is deleted.", lines)
             self.assertIn("Hello from a workspace.", lines)
             self.assertEqual(glob.glob(self.path("daytona-quickstart-*")), [])
             self.assertEqual(pids_with(self.tmp), [])
@@ -46,7 +47,7 @@ class QuickstartTest(Case):
 
     def test_interrupted(self):
         env = clean_env(self.tmp, DAYTONA_RUNNER_BIN=os.path.abspath(BIN), TMPDIR=self.tmp)
-        for number, line in ((signal.SIGINT, b"listens"), (signal.SIGTERM, b"target local is created")):
+        for number, line in ((signal.SIGINT, b"is started"), (signal.SIGTERM, b"Target ")):
             with subprocess.Popen([SCRIPT], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                   start_new_session=True) as process:
                 while line not in process.stdout.readline():
@@ -59,12 +60,12 @@ class QuickstartTest(Case):
     def test_failure_says_where(self):
         broken = self.path("broken")
         with open(broken, "w", encoding="utf-8") as file:
-            file.write('#!/bin/sh\n[ "$1" = create ] && exit 1\nexec "$REAL" "$@"\n')
+            file.write('#!/bin/sh\n[ "$1" = up ] && exit 1\nexec "$REAL" "$@"\n')
         os.chmod(broken, 0o755)
         env = clean_env(self.tmp, DAYTONA_RUNNER_BIN=broken, REAL=os.path.abspath(BIN), TMPDIR=self.tmp)
         result = run([SCRIPT], env=env, timeout=60 * PATIENCE)
         self.assertEqual(result.returncode, 1)
-        self.assertIn("cannot register a runner", result.stderr)
+        self.assertIn("the system did not come up", result.stderr)
         self.assertEqual(glob.glob(self.path("daytona-quickstart-*")), [])
         self.assertEqual(pids_with(self.tmp), [])
 
