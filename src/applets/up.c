@@ -37,6 +37,16 @@ static void step(const char *what, const char *name, const char *how)
 	fflush(stdout);
 }
 
+/* Until its job is done, what is being deleted is there under another name (protocol 1.2). */
+static bool is_going(struct json element)
+{
+	char *name = json_dup_or_empty(json_get(element, "name"));
+	bool is = str_starts(str_of(name), "_DELETED_");
+
+	free(name);
+	return is;
+}
+
 static bool is_ours(const struct up *u, struct json element, const char *runner,
                     const char *provider)
 {
@@ -51,7 +61,8 @@ static int find_target(struct up *u, char **id, char **name, struct err *e)
 
 	for (struct json t = json_first(json_root(doc)); json_present(t) && !*id;
 	     t = json_next(t)) {
-		if (!is_ours(u, t, api_target_kind.runner_id, api_target_kind.note) ||
+		if (is_going(t) ||
+		    !is_ours(u, t, api_target_kind.runner_id, api_target_kind.note) ||
 		    json_str_is(api_kind_get(t, api_workspace_kind.note), "error"))
 			continue;
 		*id = json_dup_or_empty(json_get(t, "id"));
@@ -130,7 +141,7 @@ static bool same_address(struct json v, const char *url)
 /* Is it what REPOSITORY, --name and --branch ask for? */
 static bool is_wanted(const struct up *u, struct json w, const char *url)
 {
-	return same_address(api_kind_get(w, "repository.url"), url) &&
+	return !is_going(w) && same_address(api_kind_get(w, "repository.url"), url) &&
 	       (!u->v.name || json_str_is(json_get(w, "name"), u->v.name)) &&
 	       (!u->v.branch || json_str_is(api_kind_get(w, "repository.branch"), u->v.branch));
 }
@@ -229,13 +240,20 @@ static int up_workspace(struct up *u, const char *address, char **name, struct e
 static int up_all(struct up *u, char **name, struct err *e)
 {
 	struct json_doc *list = verbs_list_of(&u->v, &api_workspace_kind, e);
+	struct json only = { 0 };
+	size_t n = 0;
 	int rc = list ? 0 : -1;
 
 	for (struct json w = json_first(json_root(list)); rc == 0 && json_present(w);
-	     w = json_next(w))
+	     w = json_next(w)) {
+		if (is_going(w))
+			continue;
 		rc = up_start(u, w, e);
-	if (rc == 0 && json_len(json_root(list)) == 1)
-		*name = json_dup_or_empty(json_get(json_first(json_root(list)), "name"));
+		only = w;
+		n++;
+	}
+	if (rc == 0 && n == 1)
+		*name = json_dup_or_empty(json_get(only, "name"));
 	json_doc_free(list);
 	return rc;
 }
