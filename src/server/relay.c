@@ -100,11 +100,17 @@ size_t relay_bytes(struct relay *y, struct str bytes, struct buf *message)
 	return n;
 }
 
-/* "HTTP/1.1 200 …", for the access log. */
-static void note_status(struct httpd_req *r, struct str answer)
+/* "HTTP/1.1 200 …", for the access log: behind those that are only on the way. */
+static void note_status(struct relay *y, struct httpd_req *r, struct str answer)
 {
+	const char *end;
 	int64_t status;
 
+	while (str_starts(answer, "HTTP/1.1 100") && (end = str_find(answer, "\r\n\r\n")) != NULL)
+		answer = (struct str){ end + 4, answer.n - (size_t)(end + 4 - answer.p) };
+	if (!answer.n)
+		return;
+	y->answered = true;
 	if (answer.n > 12 && str_to_i64((struct str){ answer.p + 9, 3 }, 100, 599, &status))
 		httpd_answered(r, (int)status);
 }
@@ -135,8 +141,7 @@ bool relay_message(struct relay *y, struct httpd_req *r, struct str message)
 	if (y->taken > TUNNEL_WINDOW)
 		return false;
 	if (!y->answered)
-		note_status(r, s);
-	y->answered = true;
+		note_status(y, r, s);
 	return httpd_ws_send(r, WS_BINARY, s);
 }
 

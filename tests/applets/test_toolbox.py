@@ -135,7 +135,12 @@ class Files(ToolCase):
         self.toolbox.fails(400, "POST", "/files/permissions", text="no group", path="a", group="no-such-one")
         if os.getuid() == 0:
             self.toolbox.ok("POST", "/files/permissions", path="a", owner="nobody")
-            self.assertNotEqual(os.stat(self.file("a")).st_uid, 0)
+            owner = os.stat(self.file("a")).st_uid
+            self.assertNotEqual(owner, 0)
+            self.assertEqual(self.toolbox.upload("a", b"new").status, 200)
+            self.toolbox.ok("POST", "/files/replace", {"files": ["a"], "pattern": "new", "newValue": "newer"},
+                            ["ReplaceResult"])
+            self.assertEqual((os.stat(self.file("a")).st_uid, self.read("a")), (owner, b"newer"))
 
     def test_up_and_down(self):
         every = bytes(range(256)) * 300
@@ -381,7 +386,12 @@ class Git(ToolCase):
         git(other, "commit", "-q", "--allow-empty", "-m", "third")
         git(other, "push", "-q")
         self.toolbox.fails(400, "POST", "/git/pull", {"path": "app"}, text="git")
-        git(self.file("app"), "checkout", "-q", "--detach")
+        mark = self.path("pwned")
+        git(self.file("app"), "symbolic-ref", "HEAD", f"refs/heads/--upload-pack=touch {mark};git-upload-pack".replace(" ", "${IFS}"))
+        for call in ("pull", "push"):
+            self.toolbox.fails(400, "POST", "/git/" + call, {"path": "app"})
+        self.assertFalse(os.path.exists(mark))
+        git(self.file("app"), "checkout", "-q", "--detach", "main")
         self.toolbox.fails(400, "POST", "/git/pull", {"path": "app"}, text="no branch")
 
     def test_clone_of_a_branch_and_a_commit(self):

@@ -216,3 +216,34 @@ class ToolCase(common.Case):
                     pass
             return None
         return common.wait_for(find, 20 * common.PATIENCE, "the process of the sessions")
+
+
+def days_work(case, toolbox, greeting="hello"):
+    """What a program that writes code does in a checkout: looks around, writes, runs, corrects, commits. The commit's hash."""
+    where = toolbox.ok("GET", "/workspace-dir", shape="WorkspaceDirResponse")["dir"]
+    names = [f["name"] for f in toolbox.ok("GET", "/files", shape=["FileInfo"], path=where)]
+    case.assertIn("README.md", names)
+    case.assertEqual(toolbox.download(where + "/README.md"), b"hello\n")
+    toolbox.ok("POST", "/git/branches", {"path": where, "name": "feature"}, status=201)
+    case.assertEqual(toolbox.upload("bin/greet.sh", f"echo {greeting} wrld\n".encode()).status, 200)
+    toolbox.ok("POST", "/files/permissions", path="bin/greet.sh", mode="755")
+    ran = toolbox.ok("POST", "/process/execute", {"command": "sh bin/greet.sh"}, "ExecuteResponse")
+    case.assertEqual(ran, {"code": 0, "result": f"{greeting} wrld\n"})
+    found = toolbox.ok("GET", "/files/find", shape=["Match"], path=".", pattern="wrld")
+    case.assertEqual([(m["file"], m["line"]) for m in found], [("bin/greet.sh", 1)])
+    done = toolbox.ok("POST", "/files/replace", {"files": [m["file"] for m in found], "pattern": "wrld",
+                                                 "newValue": "world"}, ["ReplaceResult"])
+    case.assertTrue(done[0]["success"])
+    toolbox.session("work")
+    toolbox.exec("work", "cd bin")
+    case.assertEqual(toolbox.exec("work", ". ./greet.sh")["output"], f"{greeting} world\n")
+    toolbox.ok("DELETE", "/process/session/work", status=204)
+    toolbox.ok("POST", "/git/add", {"path": where, "files": ["bin/greet.sh"]})
+    made = toolbox.ok("POST", "/git/commit", shape="GitCommitResponse", body={
+        "path": where, "message": "add a greeting", "author": "Ann", "email": "ann@x.test"})
+    state = toolbox.ok("GET", "/git/status", shape="GitStatus", path=where)
+    case.assertEqual((state["currentBranch"], state["fileStatus"]), ("feature", []))
+    history = toolbox.ok("GET", "/git/history", shape=["GitCommitInfo"], path=where)
+    case.assertEqual([(c["author"], c["message"]) for c in history], [("Ann", "add a greeting"), ("Test", "first\n")])
+    case.assertEqual(history[0]["hash"], made["hash"])
+    return made["hash"]

@@ -24,6 +24,11 @@
 
 static const struct str no_input = { NULL, 0 };
 
+static void fail(struct exchange *x, const struct err *e)
+{
+	exchange_fail(x, e->kind == ERR_TIMEOUT ? 408 : 400, "%s", e->msg);
+}
+
 /* Runs git in the checkout at path; an error is answered. */
 static bool git_in(struct exchange *x, const struct git_work *w, const char *const *args,
                    struct str input, struct buf *out, int64_t limit_ms)
@@ -32,7 +37,7 @@ static bool git_in(struct exchange *x, const struct git_work *w, const char *con
 
 	if (git_work(w, args, input, OUTPUT_MAX, out, deadline_in_ms(limit_ms), &e) == 0)
 		return true;
-	exchange_fail_err(x, &e);
+	fail(x, &e);
 	return false;
 }
 
@@ -55,7 +60,7 @@ void git_call_status(struct exchange *x, const struct toolbox *t)
 	(void)t;
 	if (exchange_query(x, "path", &path)) {
 		if (git_status_read(buf_cstr(&path), deadline_in_ms(LOCAL_MS), &b, &e) < 0)
-			exchange_fail_err(x, &e);
+			fail(x, &e);
 		else
 			exchange_json(x, 200, &b);
 	}
@@ -214,36 +219,41 @@ void git_call_commit(struct exchange *x, const struct toolbox *t)
 		free(v[i]);
 }
 
-/* The name by which our executable answers git's questions, in a folder of its own. */
-struct askpass {
-	char folder[sizeof("/tmp/daytona-askpass-XXXXXX")];
-	char *link; /* NULL: there is none */
-};
-
-static int askpass_make(struct askpass *a, const struct toolbox *t, struct err *e)
+/* The name by which our executable answers git's questions, in a folder of its own: NULL: there is none. */
+static int askpass_make(char **folder, char **link, const struct toolbox *t, struct err *e)
 {
+	const char *slash = strrchr(t->run_dir, '/');
+	struct buf name = { 0 };
+
 	if (!t->self_exe)
 		return 0;
-	snprintf(a->folder, sizeof(a->folder), "/tmp/daytona-askpass-XXXXXX");
-	if (!mkdtemp(a->folder))
-		return err_sys(e, errno, "create a directory in /tmp");
-	a->link = path_join(a->folder, "askpass");
-	return symlink(t->self_exe, a->link) < 0 ? err_sys(e, errno, "create %s", a->link) : 0;
+	buf_addf(&name, "%.*s/daytona-askpass-XXXXXX", (int)(slash - t->run_dir), t->run_dir);
+	*folder = buf_take(&name);
+	if (!mkdtemp(*folder)) {
+		err_sys(e, errno, "create directory %s", *folder);
+		free(*folder);
+		*folder = NULL;
+		return -1;
+	}
+	*link = path_join(*folder, "askpass");
+	return symlink(t->self_exe, *link) < 0 ? err_sys(e, errno, "create %s", *link) : 0;
 }
 
-static void askpass_free(struct askpass *a)
+static void askpass_free(char *folder, char *link)
 {
-	if (!a->link)
-		return;
-	unlink(a->link);
-	rmdir(a->folder);
-	free(a->link);
+	if (link)
+		unlink(link);
+	if (folder)
+		rmdir(folder);
+	free(link);
+	free(folder);
 }
 
-/* The branch at hand. False: it was answered. */
+/* The branch at hand, as refs/heads/NAME: whoever made the repository chose the name, and could choose one that looks like
+ * an option. False: it was answered. */
 static bool current_branch(struct exchange *x, const struct git_work *w, struct buf *branch)
 {
-	static const char *const args[] = { "symbolic-ref", "--short", "-q", "HEAD", NULL };
+	static const char *const args[] = { "symbolic-ref", "-q", "HEAD", NULL };
 	struct git_work plain = { .dir = w->dir };
 	struct buf out = { 0 };
 	struct err e = { 0 };
@@ -251,13 +261,15 @@ static bool current_branch(struct exchange *x, const struct git_work *w, struct 
 	bool ok = git_work(&plain, args, no_input, OUTPUT_MAX, &out, deadline_in_ms(LOCAL_MS),
 	                   &e) == 0;
 
-	if (!ok && e.code == 1)
-		exchange_fail(x, 400, "the checkout is on no branch");
-	else if (!ok)
-		exchange_fail_err(x, &e);
 	name = str_trim(buf_str(&out));
-	if (ok)
+	if ((!ok && e.code == 1) || (ok && !str_starts(name, "refs/heads/"))) {
+		exchange_fail(x, 400, "the checkout is on no branch");
+		ok = false;
+	} else if (!ok) {
+		fail(x, &e);
+	} else {
 		buf_add_str(branch, name);
+	}
 	buf_free(&out);
 	return ok;
 }
@@ -265,9 +277,8 @@ static bool current_branch(struct exchange *x, const struct git_work *w, struct 
 static void with_origin(struct exchange *x, const struct toolbox *t, bool push)
 {
 	struct buf branch = { 0 }, out = { 0 };
-	struct askpass a = { .link = NULL };
 	struct git_work w = { .ca_file = t->ca_file };
-	char *path = NULL, *user = NULL, *password = NULL;
+	char *path = NULL, *user = NULL, *password = NULL, *folder = NULL, *link = NULL;
 	struct json root;
 	struct err e = { 0 };
 
@@ -278,18 +289,18 @@ static void with_origin(struct exchange *x, const struct toolbox *t, bool push)
 	w.dir = path;
 	w.username = user;
 	w.password = password && password[0] ? password : NULL;
-	if (w.password && askpass_make(&a, t, &e) < 0) {
+	if (w.password && askpass_make(&folder, &link, t, &e) < 0) {
 		exchange_fail(x, 500, "%s", e.msg);
 	} else if (current_branch(x, &w, &branch)) {
 		const char *name = buf_cstr(&branch);
 		const char *const pushing[] = { "push", "-q", "-u", "origin", name, NULL };
 		const char *const pulling[] = { "pull", "-q", "--ff-only", "origin", name, NULL };
 
-		w.askpass = a.link;
+		w.askpass = link;
 		if (git_in(x, &w, push ? pushing : pulling, no_input, &out, REMOTE_MS))
 			exchange_empty(x, 200);
 	}
-	askpass_free(&a);
+	askpass_free(folder, link);
 	buf_free(&branch);
 	buf_free(&out);
 	mem_free_secret(password);
@@ -359,7 +370,7 @@ void git_call_clone(struct exchange *x, const struct toolbox *t)
 	if (creds.token && creds.token[0] && t->self_exe)
 		c.creds = &creds;
 	if (clone_to(path, &c, &e) < 0)
-		exchange_fail(x, e.kind == ERR_TIMEOUT ? 408 : 400, "%s", e.msg);
+		fail(x, &e);
 	else
 		exchange_empty(x, 200);
 	free(path);

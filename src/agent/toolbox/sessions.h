@@ -21,7 +21,7 @@
 #define SESSION_ID_MAX 128
 #define COMMANDS_MAX 200           /* of one session; the oldest that have ended are forgotten */
 #define COMMANDS_LIVE_MAX 200      /* whose output is open, of all sessions */
-#define COMMAND_SHOWN_MAX 4096     /* bytes of a command's text that lists show */
+#define COMMAND_SHOWN_MAX 2048     /* bytes of a command's text that lists show */
 #define COMMAND_LOG_MAX (8u << 20) /* bytes of one command's output that are kept */
 #define SESSION_LOGS_MAX (256ull << 20) /* of all of them */
 #define SESSION_ANSWER_MAX (1u << 20)   /* bytes of output in an answer; all of it is in the log */

@@ -20,13 +20,23 @@ static int find_agent(struct proc_id *agent, struct err *e)
 	return 0;
 }
 
+/* Images may lack any of these. */
+static const char *temp_dir(void)
+{
+	const char *const places[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", getenv("HOME"),
+		                       "/dev/shm" };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (places[i] && places[i][0] == '/' && access(places[i], W_OK | X_OK) == 0)
+			return places[i];
+	return "/tmp";
+}
+
 /* The same for all streams of one agent, and nobody else's. */
 static void add_run_dir(struct buf *b, const struct proc_id *agent)
 {
-	const char *temp = getenv("TMPDIR");
-
-	buf_addf(b, "%s/" TOOLBOX_RUN_PREFIX "%lu-%ld-%llu", temp && temp[0] == '/' ? temp : "/tmp",
-	         (unsigned long)geteuid(), (long)agent->pid, (unsigned long long)agent->start);
+	buf_addf(b, "%s/" TOOLBOX_RUN_PREFIX "%lu-%ld-%llu", temp_dir(), (unsigned long)geteuid(),
+	         (long)agent->pid, (unsigned long long)agent->start);
 }
 
 int toolbox_stream(int fd, const struct stream_request *q, struct err *e)

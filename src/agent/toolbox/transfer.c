@@ -20,7 +20,7 @@ struct upload {
 	char *real;      /* what a link at path points to; NULL: there is none */
 	struct buf temp; /* beside it */
 	bool unnamed;    /* temp does not exist yet */
-	mode_t mode;     /* of what was there; 0: nothing was */
+	struct stat old; /* of what was there; st_nlink 0: nothing was */
 	int fd;
 	uint64_t size;
 };
@@ -62,15 +62,12 @@ static int upload_open(struct upload *u, struct err *e)
 
 static int upload_start(struct upload *u, struct err *e)
 {
-	struct stat st;
-
 	if (u->path[strlen(u->path) - 1] == '/')
 		return err_set(e, ERR_REFUSED, 0, "%s is a folder: name the file in it", u->path);
-	if (stat(u->path, &st) == 0) {
-		if (!S_ISREG(st.st_mode))
+	if (stat(u->path, &u->old) == 0) {
+		if (!S_ISREG(u->old.st_mode))
 			return err_set(e, ERR_REFUSED, 0, "%s is no file that can be replaced",
 			               u->path);
-		u->mode = st.st_mode & 07777;
 		u->real = realpath(u->path, NULL);
 	}
 	return upload_open(u, e);
@@ -88,7 +85,10 @@ static int upload_finish(struct upload *u, struct err *e)
 {
 	const char *temp = buf_cstr(&u->temp), *to = target_of(u);
 
-	if (u->mode && fchmod(u->fd, u->mode) < 0)
+	/* As it was, the owner where we may. */
+	if (u->old.st_nlink && fchown(u->fd, u->old.st_uid, u->old.st_gid) < 0 && errno != EPERM)
+		return err_sys(e, errno, "set the owner of %s", to);
+	if (u->old.st_nlink && fchmod(u->fd, u->old.st_mode & 07777) < 0)
 		return err_sys(e, errno, "set the mode of %s", to);
 	if (u->unnamed) {
 		char self[40];
