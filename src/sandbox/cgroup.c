@@ -400,14 +400,14 @@ static const struct rlimit *lowered(struct rlimit *r, int64_t value)
 	return r;
 }
 
-void cgroup_fall_back(const struct cgroup_limits *l, bool own_ids, unsigned missing)
+void cgroup_fall_back(pid_t pid, const struct cgroup_limits *l, bool own_ids, unsigned missing)
 {
 	struct rlimit r;
 
-	if (missing & 1u << CGROUP_MEMORY && getrlimit(RLIMIT_DATA, &r) == 0)
-		(void)setrlimit(RLIMIT_DATA, lowered(&r, l->memory_bytes));
-	if (own_ids && missing & 1u << CGROUP_PIDS && getrlimit(RLIMIT_NPROC, &r) == 0)
-		(void)setrlimit(RLIMIT_NPROC, lowered(&r, l->pids));
+	if (missing & 1u << CGROUP_MEMORY && prlimit(pid, RLIMIT_DATA, NULL, &r) == 0)
+		(void)prlimit(pid, RLIMIT_DATA, lowered(&r, l->memory_bytes), NULL);
+	if (own_ids && missing & 1u << CGROUP_PIDS && prlimit(pid, RLIMIT_NPROC, NULL, &r) == 0)
+		(void)prlimit(pid, RLIMIT_NPROC, lowered(&r, l->pids), NULL);
 }
 
 bool cgroup_exists(const struct cgroup *g)

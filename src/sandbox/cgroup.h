@@ -65,8 +65,8 @@ struct cgroup_plan {
 void cgroup_make(struct cgroup *g, const struct cgroup_limits *l, bool own_ids,
                  struct cgroup_plan *plan);
 void cgroup_plan_free(struct cgroup_plan *p);
-/* Between fork and exec of what has been put: what groups do not keep, as far as the process's own limits can. */
-void cgroup_fall_back(const struct cgroup_limits *l, bool own_ids, unsigned missing);
+/* What groups do not keep, as far as limits of the process pid (0: ours) and of what it starts can. */
+void cgroup_fall_back(pid_t pid, const struct cgroup_limits *l, bool own_ids, unsigned missing);
 
 bool cgroup_exists(const struct cgroup *g);
 /* pid, and all that it starts from then on. 0 as well where there is no group at all. */

@@ -475,7 +475,7 @@ static int lowered(void)
 {
 	struct rlimit data, nproc;
 
-	cgroup_fall_back(&some, true, 1u << CGROUP_MEMORY | 1u << CGROUP_PIDS);
+	cgroup_fall_back(0, &some, true, 1u << CGROUP_MEMORY | 1u << CGROUP_PIDS);
 	if (getrlimit(RLIMIT_DATA, &data) < 0 || getrlimit(RLIMIT_NPROC, &nproc) < 0)
 		return 1;
 	if (data.rlim_cur > (rlim_t)some.memory_bytes || data.rlim_max > (rlim_t)some.memory_bytes)

@@ -10,6 +10,7 @@
 #define PROVIDERS_NATIVE_BOX_H
 
 #include "oci/images.h"
+#include "providers/native/bounds.h"
 #include "providers/native/call.h"
 #include "sandbox/sandbox.h"
 
@@ -34,6 +35,7 @@ struct native_boxed {
 	struct sandbox_bind binds[2];
 	char **hide;
 	struct native_agent agent;
+	struct native_bounds bounds;
 };
 int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
                       struct err *e);

@@ -89,7 +89,8 @@ static int admit(void *arg, struct proc_id init, struct err *e)
 	struct native_boxed *b = arg;
 
 	b->agent = (struct native_agent){ .id = init, .boxed = true };
-	if (native_agent_write(&b->c->paths, &b->agent, e) < 0)
+	if (native_agent_write(&b->c->paths, &b->agent, e) < 0 ||
+	    native_bounds_admit(&b->bounds, init, e) < 0)
 		return -1;
 	if (b->s.net != SANDBOX_NET_PRIVATE)
 		return 0;
@@ -217,6 +218,7 @@ void native_boxed_close(struct native_boxed *b)
 	for (size_t i = 0; i < b->s.n_hide; i++)
 		free(b->hide[i]);
 	free(b->hide);
+	native_bounds_close(&b->bounds);
 	rootfs_free(&b->rootfs);
 	*b = (struct native_boxed){ 0 };
 }
@@ -231,8 +233,8 @@ int native_boxed_start(struct native_boxed *b, const char *const *argv, const st
 	b->s.argv = argv;
 	b->s.env = (const char *const *)env;
 	b->s.output = output;
-	if (choose_network(b, e) == 0 && sandbox_remove(b->s.map, b->tmp, d, e) == 0 &&
-	    file_mkdirs(b->tmp, 0700, e) == 0)
+	if (choose_network(b, e) == 0 && native_bounds_open(&b->bounds, b->c, true, e) == 0 &&
+	    sandbox_remove(b->s.map, b->tmp, d, e) == 0 && file_mkdirs(b->tmp, 0700, e) == 0)
 		rc = sandbox_start(&b->s, d, &init, e);
 	if (rc < 0)
 		network_end(b->agent.helper);

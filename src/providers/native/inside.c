@@ -7,6 +7,7 @@
 #include "base/proc_by_env.h"
 #include "base/spawn.h"
 #include "base/spawn_child.h"
+#include "providers/native/bounds.h"
 #include "providers/native/box.h"
 #include "providers/native/options.h"
 #include "providers/native/process.h"
@@ -110,10 +111,17 @@ static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
 	buf_free(&text);
 }
 
+static int admit(void *arg, pid_t pid, struct err *e)
+{
+	const struct boxed *g = arg;
+
+	return native_bounds_join(&g->place->paths, &g->place->options, true, pid, e);
+}
+
 static int start_boxed(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
                        struct deadline d, struct spawned *p, struct err *e)
 {
-	const struct boxed *g = arg;
+	struct boxed *g = arg;
 
 	return sandbox_enter(&(struct sandbox_command){ .init = g->agent.id,
 	                                                .map = &g->place->state.box.map,
@@ -122,7 +130,9 @@ static int start_boxed(void *arg, const struct workspace_exec *x, const int std[
 	                                                .env = (const char *const *)g->env,
 	                                                .cwd = g->cwd,
 	                                                .std = { std[0], std[1], std[2] },
-	                                                .terminal = terminal },
+	                                                .terminal = terminal,
+	                                                .admit = admit,
+	                                                .arg = g },
 	                     d, p, e);
 }
 
@@ -151,6 +161,11 @@ static int start(void *arg, const struct workspace_exec *x, const int std[3], bo
 	                     d, p, e);
 
 	kv_env_free(vars);
+	if (rc == 0 &&
+	    native_bounds_join(&g->place->paths, &g->place->options, false, p->pid, e) < 0) {
+		spawn_end(p);
+		rc = -1;
+	}
 	return rc;
 }
 
@@ -311,6 +326,7 @@ int native_usage(void *self, const struct workspace *ws, struct provider_usage *
 {
 	struct place place;
 	struct proc_list l = { 0 };
+	struct cgroup_usage g;
 	bool whole;
 	int rc = place_open(&place, self, ws, e);
 
@@ -321,6 +337,11 @@ int native_usage(void *self, const struct workspace *ws, struct provider_usage *
 		for (size_t i = 0; i < l.n; i++)
 			add_process(l.v[i].pid, u);
 		proc_list_free(&l);
+		if (native_bounds_usage(&place.paths, &g)) { /* what has ended counts there */
+			u->memory_bytes = g.memory_bytes >= 0 ? g.memory_bytes : u->memory_bytes;
+			u->cpu_us = g.cpu_us >= 0 ? g.cpu_us : u->cpu_us;
+			u->processes = g.pids >= 0 ? g.pids : u->processes;
+		}
 		rc = disk_usage(place.paths.root, INT64_MAX,
 		                deadline_min(d, deadline_in_ms(DISK_MS)), &u->disk_bytes, &whole,
 		                e);

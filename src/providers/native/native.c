@@ -123,7 +123,9 @@ static int make_directories(const struct native_call *c, struct err *e)
 	int rc = file_mkdirs(parent, 0700, e);
 
 	free(parent);
-	if (rc < 0 || file_mkdirs(p->root, 0700, e) < 0 || file_mkdirs(p->own, 0700, e) < 0)
+	if (rc < 0 || file_mkdirs(p->root, 0700, e) < 0 ||
+	    (c->options.disk_bytes && native_bounds_disk(c, e) < 0) ||
+	    file_mkdirs(p->own, 0700, e) < 0)
 		return -1;
 	return file_mkdirs(p->home, 0700, e);
 }
@@ -277,19 +279,23 @@ const char *native_box_level(const struct native_box *box)
 static int launch_plain(struct native_call *c, const char *dir, struct deadline d, struct err *e)
 {
 	struct kv vars = { 0 };
+	struct native_bounds bounds;
 	struct native_launch l = {
 		.env = c->env,
 		.paths = &c->paths,
 		.options = &c->options,
 		.vars = &vars,
 		.dir = dir,
+		.bounds = &bounds,
 	};
-	int rc;
+	int rc = native_bounds_open(&bounds, c, false, e);
 
 	make_environment(c, dir, &vars);
 	provider_logf(c->env, "isolation: none (process group only%s)",
 	              c->options.best_effort ? ", no new privileges" : "");
-	rc = native_agent_start(&l, d, e);
+	if (rc == 0)
+		rc = native_agent_start(&l, d, e);
+	native_bounds_close(&bounds);
 	kv_free(&vars);
 	return rc;
 }
@@ -386,6 +392,7 @@ static int stop(struct native_call *c, struct deadline d, struct err *e)
 {
 	size_t n = 0;
 
+	native_bounds_tell(c->env, &c->paths);
 	if (native_end(&c->paths, c->options.grace_ms, &n, d, e) < 0)
 		return -1;
 	provider_logf(c->env, n ? "ended %zu processes" : "no process is running", n);
@@ -443,6 +450,7 @@ static int native_workspace_delete(void *self, const struct workspace_job *w, st
 	}
 	if (rc == 0) {
 		read_leniently(&c);
+		native_bounds_free_disk(&c.paths);
 		rc = native_box_remove(&c.paths, &c.state, d, e);
 		if (rc < 0 && w->force) {
 			provider_logf(c.env, "warning: left behind: %s", e->msg);
@@ -464,6 +472,7 @@ static int native_workspace_info(void *self, const struct workspace_job *w, stru
 	(void)d;
 	if (call_open(&c, self, w, e) == 0 && native_state_read(&c.state, &c.paths, e) == 0) {
 		struct proc_id agent = native_agent_read(&c.paths).id;
+		struct cgroup_usage use;
 		char pid[24];
 		char *dir = path_join(c.paths.root, c.state.dir);
 
@@ -480,6 +489,8 @@ static int native_workspace_info(void *self, const struct workspace_job *w, stru
 		jw_kstr(b, "agent", c.options.agent ? "builtin" : "none");
 		if (agent.pid)
 			jw_kstr(b, "agent.pid", pid);
+		if (native_bounds_usage(&c.paths, &use) && use.oom_kills > 0)
+			jw_kstr(b, "outOfMemory", "true");
 		jw_obj_end(b);
 		free(dir);
 		rc = 0;

@@ -4,10 +4,13 @@
 
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "base/quantity.h"
 
 #define OPTIONS_MAX (256 << 10)
 #define GRACE_S_DEFAULT 10
 #define GRACE_S_MAX 3600
+#define CPU_MILLI_MIN 10
+#define PIDS_MAX 4194304
 
 struct source {
 	struct json config;
@@ -121,6 +124,48 @@ static int take_grace(struct native_options *o, const char *v, struct err *e)
 	return 0;
 }
 
+static bool cpus(struct str s, int64_t *milli)
+{
+	int64_t nano;
+
+	if (!quantity_cpus(s, &nano) || nano < CPU_MILLI_MIN * 1000000)
+		return false;
+	*milli = nano / 1000000;
+	return true;
+}
+
+static bool pids(struct str s, int64_t *out)
+{
+	return str_to_i64(s, 1, PIDS_MAX, out);
+}
+
+static int take_limits(struct native_options *o, const struct source *s, struct err *e)
+{
+	const struct {
+		const char *key, *section_key, *valid;
+		bool (*parse)(struct str, int64_t *);
+		int64_t *to;
+	} rows[] = {
+		{ "CPUs", "cpus", "use a number such as 2 or 0.5", cpus, &o->limits.cpu_milli },
+		{ "Memory", "memory", "use a size such as 512m or 2g", quantity_bytes,
+		  &o->limits.memory_bytes },
+		{ "Pids", "pids", "use a number such as 512", pids, &o->limits.pids },
+		{ "Disk", "disk", "use a size such as 20g", quantity_bytes, &o->disk_bytes },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *v = text(s, rows[i].key, rows[i].section_key);
+		int rc = 0;
+
+		if (*v && !rows[i].parse(str_trim(str_of(v)), rows[i].to))
+			rc = wrong(e, rows[i].key, v, rows[i].valid);
+		free(v);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int take_allow_file(struct native_options *o, const struct kv *section, struct err *e)
 {
 	const char *v = section ? kv_get(section, "allow_file") : NULL;
@@ -157,7 +202,7 @@ int native_options_parse(struct native_options *o, const char *config, const str
 	o->plain_http = section ? kv_get(section, "plain_http") : NULL;
 	o->git_ca_file = section ? kv_get(section, "git_ca_file") : NULL;
 	if (take_agent(o, agent, e) == 0 && take_isolation(o, isolation, e) == 0 &&
-	    take_box(o, net, e) == 0 && take_grace(o, grace, e) == 0)
+	    take_box(o, net, e) == 0 && take_limits(o, &s, e) == 0 && take_grace(o, grace, e) == 0)
 		rc = take_allow_file(o, section, e);
 	free(agent);
 	free(isolation);
@@ -196,6 +241,10 @@ static const struct property properties[] = {
 	  NULL },
 	{ "Network", "option", "auto", "Of a workspace with Image, Root or strict isolation",
 	  "auto,private,host,none" },
+	{ "CPUs", "string", "", "Limit, such as 1.5", NULL },
+	{ "Memory", "string", "", "Limit, such as 2g", NULL },
+	{ "Pids", "string", "", "Limit of processes", NULL },
+	{ "Disk", "string", "", "Limit, such as 20g", NULL },
 	{ "Grace Seconds", "int", "10", "Time to end between SIGTERM and SIGKILL", NULL },
 	{ "Command", "string", "", "Shell command to run in the checkout, beside the agent", NULL },
 };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Options of native-provider. From a target config (JSON, keys with blanks): Agent, Isolation, Image, Root, Network,
- * Grace Seconds, Command; the section [provider "native-provider"] gives their defaults (agent, isolation,
+ * CPUs, Memory, Pids, Disk, Grace Seconds, Command; the section [provider "native-provider"] gives their defaults (agent, isolation,
  * grace_seconds, command, …) and what only the host's owner decides: allow_file, git_ca_file, roots, plain_http.
  */
 #ifndef PROVIDERS_NATIVE_OPTIONS_H
 #define PROVIDERS_NATIVE_OPTIONS_H
 
 #include "providers/provider.h"
+#include "sandbox/cgroup.h"
 
 enum native_net { NATIVE_NET_AUTO, NATIVE_NET_PRIVATE, NATIVE_NET_HOST, NATIVE_NET_NONE };
 
@@ -19,6 +20,8 @@ struct native_options {
 	enum native_net net;
 	const char *roots; /* directories below which a root may be, by ':'; or NULL; borrowed */
 	const char *plain_http; /* registries, by ','; or NULL; borrowed */
+	struct cgroup_limits limits;
+	int64_t disk_bytes; /* 0: no limit */
 	int64_t grace_ms;
 	char *command;   /* "" = the agent alone */
 	bool allow_file; /* repositories of this host; default yes: nothing else hides them either */

@@ -7,6 +7,7 @@
 #include "base/mask.h"
 #include "base/proc_by_env.h"
 #include "base/spawn.h"
+#include "providers/native/bounds.h"
 #include "providers/native/native.h"
 #include "sandbox/network.h"
 
@@ -82,6 +83,8 @@ int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct
 		if (found == 0)
 			break;
 	}
+	if (rc == 0)
+		rc = native_bounds_end(p, last, e);
 	if (rc == 0 && file_exists(p->agent))
 		rc = file_remove_tree(p->agent, e);
 	return rc;
@@ -229,6 +232,8 @@ static int launch(const struct native_launch *l, struct spawned *p, int log_fd, 
 	kv_env_free(vars);
 	if (rc == 0 && proc_identify(p->pid, &a.id)) /* else it has ended already: seen below */
 		rc = native_agent_write(l->paths, &a, e);
+	if (rc == 0 && a.id.pid)
+		rc = native_bounds_admit(l->bounds, a.id, e);
 	return rc;
 }
 
@@ -249,6 +254,8 @@ int native_agent_start(const struct native_launch *l, struct deadline d, struct 
 		err_sys(e, errno, "open %s", l->paths->log);
 	else if (launch(l, &p, log_fd, ready, e) == 0)
 		rc = await_ready(l, p, &o, ready, e);
+	if (rc < 0)
+		native_bounds_tell(l->env, l->paths);
 	if (rc < 0 && (p.pid || l->box) &&
 	    native_end(l->paths, 0, &n, deadline_in_ms(KILL_MS), &left) < 0)
 		provider_logf(l->env, "warning: %s", left.msg);

@@ -17,7 +17,8 @@ struct native_launch {
 	const struct native_options *options;
 	const struct kv *vars;    /* the whole environment of the agent */
 	const char *dir;          /* absolute: the checkout */
-	struct native_boxed *box; /* or NULL: with the namespaces of the host */
+	struct native_boxed *box; /* or NULL: with the namespaces of the host, and … */
+	struct native_bounds *bounds;
 };
 /* Starts the agent detached and waits until it says that it works; its output goes to the job's log
  * meanwhile. It has ended before: an error with its last lines, nothing of it is left. */

@@ -6,6 +6,7 @@
 #include "providers/docker/devcontainer/devcontainer.h"
 
 #include "base/mem.h"
+#include "base/quantity.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,15 +137,15 @@ static bool run_arg(const struct devcontainer *dc, const struct policy *p, const
 	else if (strcmp(name, "--workdir") == 0 || strcmp(name, "-w") == 0)
 		set_text(&s->workdir, str_of(value));
 	else if (strcmp(name, "--memory") == 0 || strcmp(name, "-m") == 0)
-		return s->memory_bytes || docker_parse_size(str_of(value), &s->memory_bytes);
+		return s->memory_bytes || quantity_bytes(str_of(value), &s->memory_bytes);
 	else if (strcmp(name, "--cpus") == 0)
-		return s->nano_cpus || docker_parse_cpus(str_of(value), &s->nano_cpus);
+		return s->nano_cpus || quantity_cpus(str_of(value), &s->nano_cpus);
 	else if (strcmp(name, "--pids-limit") == 0)
 		return s->pids || str_to_i64(str_of(value), 1, INT32_MAX, &s->pids);
 	else if (strcmp(name, "--gpus") == 0)
 		return p->options->gpus != NULL; /* it has those of the target */
 	else if (strcmp(name, "--shm-size") == 0)
-		return docker_parse_size(str_of(value), &s->shm_bytes);
+		return quantity_bytes(str_of(value), &s->shm_bytes);
 	else if (strcmp(name, "--network") == 0 || strcmp(name, "--net") == 0)
 		set_text(&s->network, str_of(value));
 	else

@@ -52,9 +52,6 @@ void docker_options_free(struct docker_options *o);
 /* The targetConfigManifest (protocol 9.1). */
 void docker_options_manifest(struct buf *b);
 
-/* "512m", "2g", "1073741824" to bytes; "1.5" to 1500000000. False if malformed. */
-bool docker_parse_size(struct str s, int64_t *out);
-bool docker_parse_cpus(struct str s, int64_t *nano);
 /* Whether such a value has the form above. Which capabilities and sources are allowed is for policy.h. */
 bool docker_capabilities_ok(struct str list);
 bool docker_volumes_ok(struct str list);
