@@ -6,6 +6,7 @@
  */
 #include "agent/agent.h"
 #include "api/server.h"
+#include "base/allow.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -13,6 +14,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,6 +84,21 @@ static int check_elf(int fd, const struct arch *arch, struct err *e)
 	return 0;
 }
 
+/* A file of the cache that is not allowed is fetched again, and refused if it is the same. */
+static int admit(struct str hex, struct err *e)
+{
+	char *text = mem_dupn(hex.p, hex.n);
+	const char *const names[] = { text };
+	struct buf what = { 0 };
+	int rc;
+
+	buf_addf(&what, "Daytona's agent with SHA-256 %s", text);
+	rc = allow_check(ALLOW_AGENTS, buf_cstr(&what), names, 1, e);
+	buf_free(&what);
+	free(text);
+	return rc;
+}
+
 static bool hash_matches(const char *path, const char *sha_path)
 {
 	struct buf want = { 0 }, have = { 0 };
@@ -100,7 +117,8 @@ static bool hash_matches(const char *path, const char *sha_path)
 		}
 		sha256_end(h, sum);
 		buf_add_hex(&have, sum, sizeof(sum));
-		same = n == 0 && str_eq(str_trim(buf_str(&want)), buf_cstr(&have));
+		same = n == 0 && str_eq(str_trim(buf_str(&want)), buf_cstr(&have)) &&
+		       admit(buf_str(&have), &e) == 0;
 	}
 	if (fd >= 0)
 		close(fd);
@@ -159,6 +177,8 @@ static int download(struct api *a, const char *version, const struct arch *arch,
 	    check_elf(fd, arch, e) < 0)
 		goto out;
 	buf_add_hex(&hex, sum, sizeof(sum));
+	if (admit(buf_str(&hex), e) < 0)
+		goto out;
 	buf_addc(&hex, '\n');
 	if (fchmod(fd, 0755) < 0 || fsync(fd) < 0 || rename(buf_cstr(&part), path) < 0) {
 		err_sys(e, errno, "store %s", path);

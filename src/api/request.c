@@ -14,11 +14,31 @@
 struct api {
 	const struct api_settings *s;
 	int64_t retry_after_ms;
+	char trace[API_TRACE_BYTES + 1];
 	struct url proxy;
 	bool has_proxy;
 	struct conn_target target;
 	struct http_client *http;
 };
+
+/* "00-<32 hex>-<16 hex>-<2 hex>"; anything else is none. */
+static void take_trace(struct api *a, struct str field)
+{
+	if (field.n != API_TRACE_BYTES)
+		return;
+	for (size_t i = 0; i < field.n; i++) {
+		bool dash = i == 2 || i == 35 || i == 52;
+
+		if (dash ? field.p[i] != '-' : str_hex_digit(field.p[i]) < 0)
+			return;
+	}
+	memcpy(a->trace, field.p, field.n);
+}
+
+const char *api_trace(const struct api *a)
+{
+	return a->trace;
+}
 
 struct api *api_new(const struct api_settings *s)
 {
@@ -239,6 +259,7 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 			rc = err_wrap(e, "%s", buf_cstr(&context));
 	}
 	a->retry_after_ms = reply.retry_after_ms;
+	take_trace(a, http_head_get(&reply.h, "traceparent"));
 	buf_wipe(&reply.body); /* keys and tokens are in many answers */
 	http_reply_free(&reply);
 	api_request_free(&req);

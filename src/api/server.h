@@ -26,6 +26,9 @@ struct api *api_new(const struct api_settings *s);
 void api_free(struct api *a);
 struct http_client *api_http(struct api *a); /* the one connection under it */
 const struct url *api_url(const struct api *a);
+/* The trace context (W3C) that an answer to an api_call last had in its field traceparent; "" if none had. */
+#define API_TRACE_BYTES 55
+const char *api_trace(const struct api *a);
 /* What the last api_call was told to wait; -1: nothing. */
 int64_t api_retry_after_ms(const struct api *a);
 

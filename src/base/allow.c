@@ -11,7 +11,7 @@
 
 static char *lists[ALLOW_KINDS];
 static const char *const keys[ALLOW_KINDS] = { "allow_images", "allow_registries",
-	                                       "allow_repositories" };
+	                                       "allow_repositories", "agent_sha256" };
 
 void allow_set(enum allow_kind kind, const char *patterns)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which images, registries and repositories this process may use. Process-wide, as a job's process sets it once for all that
+ * Which images, registries, repositories and agents (by SHA-256) this process may use. Process-wide, as a job's process sets it once for all that
  * it does: each reference goes through one parser (oci/image_ref.c, git/url.c), and that asks here.
  */
 #ifndef BASE_ALLOW_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum allow_kind { ALLOW_IMAGES, ALLOW_REGISTRIES, ALLOW_REPOSITORIES, ALLOW_KINDS };
+enum allow_kind { ALLOW_IMAGES, ALLOW_REGISTRIES, ALLOW_REPOSITORIES, ALLOW_AGENTS, ALLOW_KINDS };
 
 /* patterns: shell patterns separated by commas or white space; NULL or none: all is allowed. Copied. */
 void allow_set(enum allow_kind kind, const char *patterns);

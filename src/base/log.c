@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/deadline.h"
+#include "base/jsonw.h"
 #include "base/mask.h"
 
 #include <errno.h>
@@ -11,13 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 8192
+#define FACILITY_DAEMON (3 << 3)
 
 static struct {
 	enum log_level level;
-	bool silent;
+	bool silent, json;
+	enum log_target target;
 	bool in_sink;
 	bool colours_known;
 	bool colours;
@@ -26,13 +31,14 @@ static struct {
 } state = { .level = LOG_INFO };
 
 static const struct {
-	const char *label;
+	const char *label, *name;
 	const char *colour;
+	int severity; /* of syslog */
 } levels[] = {
-	[LOG_ERROR] = { "ERROR", "\033[31m" },
-	[LOG_WARN] = { "WARN ", "\033[33m" },
-	[LOG_INFO] = { "INFO ", "\033[32m" },
-	[LOG_DEBUG] = { "DEBUG", "\033[36m" },
+	[LOG_ERROR] = { "ERROR", "error", "\033[31m", 3 },
+	[LOG_WARN] = { "WARN ", "warn", "\033[33m", 4 },
+	[LOG_INFO] = { "INFO ", "info", "\033[32m", 6 },
+	[LOG_DEBUG] = { "DEBUG", "debug", "\033[36m", 7 },
 };
 
 bool log_level_parse(struct str s, enum log_level *out)
@@ -58,6 +64,16 @@ bool log_level_parse(struct str s, enum log_level *out)
 void log_set_level(enum log_level level)
 {
 	state.level = level;
+}
+
+void log_set_json(bool on)
+{
+	state.json = on;
+}
+
+void log_set_target(enum log_target target)
+{
+	state.target = target;
 }
 
 void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg)
@@ -99,18 +115,51 @@ static void write_stderr(struct str rest)
 	}
 }
 
+/* One datagram a line; a socket each, since log daemons are restarted, and jobs' processes log as well. */
+static bool send_syslog(enum log_level level, struct str text)
+{
+	const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct buf b = { 0 };
+	bool sent;
+
+	if (fd < 0)
+		return false;
+	buf_addf(&b, "<%d>daytona-runner[%ld]: ", FACILITY_DAEMON | levels[level].severity,
+	         (long)getpid());
+	buf_add_str(&b, text);
+	sent = sendto(fd, b.p, b.n, MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof(to)) >= 0;
+	close(fd);
+	buf_free(&b);
+	return sent;
+}
+
 static void write_line(enum log_level level, struct str text)
 {
-	bool colours = want_colours();
+	bool colours = state.target == LOG_TO_STDERR && want_colours();
 	char stamp[TIME_TEXT_SIZE];
 	struct buf line = { 0 };
 
-	time_rfc3339(clock_wall_ms(), true, false, stamp);
-	buf_addf(&line, "%s %s%s%s ", stamp, colours ? levels[level].colour : "",
-	         levels[level].label, colours ? "\033[0m" : "");
-	buf_add_str(&line, text);
+	time_rfc3339(clock_wall_ms(), true, state.json, stamp);
+	if (state.target == LOG_TO_JOURNAL)
+		buf_addf(&line, "<%d>", levels[level].severity);
+	if (state.json) {
+		jw_obj(&line);
+		jw_kstr(&line, "time", stamp);
+		jw_kstr(&line, "level", levels[level].name);
+		jw_key(&line, "msg");
+		jw_str(&line, text);
+		jw_obj_end(&line);
+	} else {
+		if (state.target == LOG_TO_STDERR)
+			buf_addf(&line, "%s %s%s%s ", stamp, colours ? levels[level].colour : "",
+			         levels[level].label, colours ? "\033[0m" : "");
+		buf_add_str(&line, text);
+	}
 	buf_addc(&line, '\n');
-	write_stderr(buf_str(&line));
+	if (state.target != LOG_TO_SYSLOG ||
+	    !send_syslog(level, (struct str){ line.p, line.n - 1 }))
+		write_stderr(buf_str(&line));
 	buf_free(&line);
 }
 

@@ -20,6 +20,12 @@ void log_set_level(enum log_level level);
  * stderr; used to send the runner's log to the Server and the local log file. What the sink itself
  * logs goes to stderr alone. NULL removes it. */
 void log_set_sink(void (*sink)(void *arg, enum log_level level, struct str line), void *arg);
+/* One JSON object a line in place of text: {"time":"2026-01-02T03:04:05.678Z","level":"info","msg":"…"}. */
+void log_set_json(bool on);
+/* Journal: standard error, each line with the level as systemd reads it and no stamp. Syslog: datagrams to /dev/log, and
+ * standard error where nobody takes them. */
+enum log_target { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
+void log_set_target(enum log_target target);
 /* When false nothing goes to stderr (the sink alone). */
 void log_to_stderr(bool on);
 

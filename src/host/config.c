@@ -77,6 +77,13 @@ static int check_text(const struct config_key *k, const char *text, struct err *
 	if (strcmp(k->name, "log_level") == 0 && !log_level_parse(str_of(text), &level))
 		return err_set(e, ERR_CONFIG, 0,
 		               "log_level is error, warn, info or debug, not \"%s\"", text);
+	if (strcmp(k->name, "log_format") == 0 && strcmp(text, "text") != 0 &&
+	    strcmp(text, "json") != 0)
+		return err_set(e, ERR_CONFIG, 0, "log_format is text or json, not \"%s\"", text);
+	if (strcmp(k->name, "log_target") == 0 && strcmp(text, "stderr") != 0 &&
+	    strcmp(text, "journal") != 0 && strcmp(text, "syslog") != 0)
+		return err_set(e, ERR_CONFIG, 0,
+		               "log_target is stderr, journal or syslog, not \"%s\"", text);
 	if (strcmp(k->name, "id") == 0 && !str_is_id(str_of(text)))
 		return err_set(e, ERR_CONFIG, 0,
 		               "id has letters, digits, \".\", \"_\" and \"-\" alone, not \"%s\"",
@@ -351,10 +358,25 @@ static enum config_rank rank_of(const struct config *c, const char *full_name)
 /* key and key_file are two ways to give one thing: the one of higher precedence counts. */
 static int settle_key(struct config *c, struct err *e)
 {
-	enum config_rank key = rank_of(c, "server.key"), file = rank_of(c, "server.key_file");
+	enum config_rank key = rank_of(c, "server.key"), file = rank_of(c, "server.key_file"),
+			 command = rank_of(c, "server.key_command");
 	struct buf secret = { 0 };
 	struct err why = { 0 };
 
+	if (c->key_command && (c->key || c->key_file) && command == (c->key ? key : file))
+		return err_set(e, ERR_CONFIG, 0,
+		               "key_command and %s are both set; keep one of them",
+		               c->key ? "key" : "key_file");
+	if (c->key_command && command > key && command > file) {
+		mem_free_secret(c->key);
+		free(c->key_file);
+		c->key = c->key_file = NULL;
+		return 0;
+	}
+	if (c->key || c->key_file) {
+		free(c->key_command);
+		c->key_command = NULL;
+	}
 	if (c->key && c->key_file && key == file)
 		return err_set(e, ERR_CONFIG, 0,
 		               "key and key_file are both set (%s); keep one of them",

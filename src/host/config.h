@@ -9,6 +9,7 @@
 
 #include "api/server.h"
 #include "base/buf.h"
+#include "base/deadline.h"
 #include "base/err.h"
 #include "base/kv.h"
 #include "net/tls.h"
@@ -29,14 +30,16 @@ struct config {
 	char *file;     /* dir/runner.ini, whether it exists or not */
 	bool file_exists;
 	/* [runner] */
-	char *id, *name, *state_dir, *log_level, *env_allow;
+	char *id, *name, *state_dir, *log_level, *log_format, *log_target, *env_allow,
+		*agent_sha256;
 	char *allow_images, *allow_registries, *allow_repositories; /* patterns, base/allow.h */
 	char *hook_before, *hook_after;                             /* programs, jobs/hook.c */
 	int64_t port, max_jobs, drain_timeout_ms, job_timeout_ms, hook_timeout_ms;
 	int64_t log_max_size_mb, log_max_backups, log_max_age_days; /* 100 / 7 / 15 */
 	bool log_local_time, log_compress;
 	/* [server] */
-	char *url, *key, *key_file, *ca_file, *ca_dir, *pin_sha256, *client_cert, *client_key;
+	char *url, *key, *key_file, *key_command, *ca_file, *ca_dir, *pin_sha256, *client_cert,
+		*client_key;
 	char *proxy, *no_proxy;
 	int64_t heartbeat_ms, poll_timeout_ms;
 	bool insecure, allow_http;
@@ -109,6 +112,12 @@ int config_import(const char *json_path, struct kv *changes, struct err *e);
  * or read it (unless it lies on a read-only mount, as orchestrators give secrets), too long,
  * empty. Appends. */
 int config_read_secret(const char *path, struct buf *out, struct err *e);
+/* The text of a secret, as a file or program gave it (where), trimmed and appended; control bytes are refused. */
+int config_check_secret(struct str text, const char *where, struct buf *out, struct err *e);
+/* The runner's key from key_file, else from key_command, whatever c->key is; appended. stop may be NULL. */
+#define CONFIG_KEY_MS 10000
+int config_fetch_key(const struct config *c, const volatile int *stop, struct buf *out,
+                     struct deadline d, struct err *e);
 /* A URL for the Server and the rule about plain http (only to loopback unless allow_http). */
 int config_check_url(const char *url, bool allow_http, struct err *e);
 
@@ -118,7 +127,9 @@ struct server_link {
 	struct tls_ctx *tls;
 	struct api_settings *settings;
 	struct api *api;
+	char *key; /* of key_command; else NULL */
 };
+/* Runs key_command when there is no other key. */
 int server_link_open(struct server_link *l, const struct config *c, struct err *e);
 void server_link_close(struct server_link *l);
 /* What to look at when nobody answered at all; nothing is added to another error. Returns -1. */

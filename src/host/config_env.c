@@ -66,6 +66,19 @@ static int set_secret_file(struct config *c, size_t key, struct buf *name, struc
 	return rc;
 }
 
+/* systemd's LoadCredential=server.key:… */
+static int set_credential(struct config *c, size_t key_file, struct err *e)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *path = dir && *dir ? path_join(dir, "server.key") : NULL;
+	int rc = 0;
+
+	if (path && file_exists(path))
+		rc = set_from_env(c, key_file, "CREDENTIALS_DIRECTORY", path, e);
+	free(path);
+	return rc;
+}
+
 static int env_key(struct config *c, size_t key, struct err *e)
 {
 	const struct config_key *k = &config_keys[key];
@@ -98,6 +111,9 @@ static int env_key(struct config *c, size_t key, struct err *e)
 		rc = set_from_env(c, key, buf_cstr(&name), value, e);
 	else if (k->type == CFG_SECRET && strcmp(k->name, "key") != 0)
 		rc = set_secret_file(c, key, &name, e);
+	else if (strcmp(k->name, "key_file") == 0 && !getenv(PREFIX "SERVER_KEY") &&
+	         !getenv(PREFIX "SERVER_KEY_COMMAND"))
+		rc = set_credential(c, key, e);
 	buf_free(&name);
 	return rc;
 }

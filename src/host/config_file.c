@@ -205,11 +205,29 @@ static int read_line_of_input(struct buf *raw, struct err *e)
 	return 0;
 }
 
+int config_check_secret(struct str line, const char *where, struct buf *out, struct err *e)
+{
+	if (str_starts(line, "\xEF\xBB\xBF")) /* some editors' mark of UTF-8 */
+		line = (struct str){ line.p + 3, line.n - 3 };
+	/* A second line is no part of a secret, but a mistake. */
+	line = str_trim(line);
+	if (line.n == 0)
+		return err_set(e, ERR_CONFIG, 0, "%s is empty", where);
+	for (size_t i = 0; i < line.n; i++) {
+		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
+			return err_set(
+				e, ERR_CONFIG, 0,
+				"%s holds a line break or control character (byte 0x%02x) inside the secret",
+				where, (unsigned)(unsigned char)line.p[i]);
+	}
+	buf_add_str(out, line);
+	return 0;
+}
+
 int config_read_secret(const char *path, struct buf *out, struct err *e)
 {
 	bool input = strcmp(path, "-") == 0;
 	struct buf raw = { 0 };
-	struct str line;
 	int rc = -1;
 
 	if (!input && config_check_private(path, e) < 0)
@@ -217,23 +235,7 @@ int config_read_secret(const char *path, struct buf *out, struct err *e)
 	if (input)
 		path = "standard input";
 	if ((input ? read_line_of_input(&raw, e) : file_read(path, SECRET_MAX, &raw, e)) == 0) {
-		line = buf_str(&raw);
-		if (str_starts(line, "\xEF\xBB\xBF")) /* some editors' mark of UTF-8 */
-			line = (struct str){ line.p + 3, line.n - 3 };
-		/* A second line is no part of a secret, but a mistake. */
-		line = str_trim(line);
-		rc = 0;
-		if (line.n == 0)
-			rc = err_set(e, ERR_CONFIG, 0, "%s is empty", path);
-		for (size_t i = 0; i < line.n && rc == 0; i++) {
-			if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
-				rc = err_set(
-					e, ERR_CONFIG, 0,
-					"%s holds a line break or control character (byte 0x%02x) inside the secret",
-					path, (unsigned)(unsigned char)line.p[i]);
-		}
-		if (rc == 0)
-			buf_add_str(out, line);
+		rc = config_check_secret(buf_str(&raw), path, out, e);
 	}
 	buf_wipe(&raw);
 	return rc;

@@ -163,7 +163,7 @@ int config_require(const struct config *c, struct err *e)
 	int rc = 0;
 
 	missing(&list, c->url && *c->url, "API URL", "DAYTONA_RUNNER_SERVER_URL");
-	missing(&list, c->key_problem || (c->key && *c->key), "API key",
+	missing(&list, c->key_problem || (c->key && *c->key) || c->key_command, "API key",
 	        "DAYTONA_RUNNER_SERVER_KEY");
 	missing(&list, c->id && *c->id, "id", "DAYTONA_RUNNER_RUNNER_ID");
 	missing(&list, c->name && *c->name, "name", "DAYTONA_RUNNER_RUNNER_NAME");
@@ -217,9 +217,19 @@ int server_link_open(struct server_link *l, const struct config *c, struct err *
 			return -1;
 		}
 	}
+	if (!(c->key && *c->key) && c->key_command) {
+		struct buf key = { 0 };
+
+		if (config_fetch_key(c, NULL, &key, deadline_in_ms(CONFIG_KEY_MS), e) < 0) {
+			buf_wipe(&key);
+			server_link_close(l);
+			return -1;
+		}
+		l->key = buf_take(&key);
+	}
 	l->settings = mem_alloc(sizeof(*l->settings));
 	*l->settings = (struct api_settings){ .url = &l->url,
-		                              .key = c->key,
+		                              .key = l->key ? l->key : c->key,
 		                              .tls = l->tls,
 		                              .proxy = c->proxy,
 		                              .no_proxy = c->no_proxy };
@@ -230,6 +240,7 @@ int server_link_open(struct server_link *l, const struct config *c, struct err *
 void server_link_close(struct server_link *l)
 {
 	api_free(l->api);
+	mem_free_secret(l->key);
 	free(l->settings);
 	tls_ctx_free(l->tls);
 	url_free(&l->url);

@@ -38,6 +38,7 @@ void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j)
 	allow_set(ALLOW_IMAGES, env->allow_images);
 	allow_set(ALLOW_REGISTRIES, env->allow_registries);
 	allow_set(ALLOW_REPOSITORIES, env->allow_repositories);
+	allow_set(ALLOW_AGENTS, env->agent_sha256);
 	c->d = deadline_in_ms(env->timeout_ms);
 	c->api = api_new(env->api);
 	url_origin(env->api->url, &url);

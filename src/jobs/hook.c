@@ -35,6 +35,8 @@ static void add_facts(struct kv *env, const struct ctx *c, const char *name)
 	kv_set(env, "DAYTONA_JOB_RESOURCE", resource_type_name(j->type));
 	kv_set(env, "DAYTONA_JOB_RESOURCE_ID", j->resource_id);
 	kv_set(env, "DAYTONA_JOB_RESOURCE_NAME", c->label);
+	if (*api_trace(c->api))
+		kv_set(env, "TRACEPARENT", api_trace(c->api));
 }
 
 static int run(struct ctx *c, const char *program, struct kv *facts, struct deadline d,
@@ -72,6 +74,8 @@ int ctx_begin(struct ctx *c, enum resource_type kind, const char *id, const char
 
 	c->label = mem_dup(name);
 	c->log = joblog_open(c->api, c->env->state_dir, kind, id, name);
+	if (*api_trace(c->api))
+		joblog_say(c->log, "traceparent %s", api_trace(c->api));
 	if (!program || !*program)
 		return 0;
 	joblog_say(c->log, "Running hook_before_job");

@@ -14,7 +14,8 @@ struct jobs_env {
 	const char *runner_id, *runner_name;
 	const char *self_exe;
 	const char *env_allow;
-	const char *allow_images, *allow_registries, *allow_repositories; /* base/allow.h */
+	const char *allow_images, *allow_registries, *allow_repositories,
+		*agent_sha256; /* base/allow.h */
 	const struct api_settings *api;
 	/* How this host reaches the Server, for agents that run on it; each may be NULL. */
 	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;

@@ -40,6 +40,7 @@ struct sup {
 	struct health *health;
 	struct runlog *runlog;
 	struct pause *pause;
+	struct rotate *rotate; /* NULL until it is needed */
 	struct httpd *control; /* control.h's; NULL: none */
 	int control_dir;
 	int ready_fd;
@@ -50,6 +51,8 @@ struct sup {
 struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop);
 /* Tells whoever started us, over ready_fd, what the start waits for; nothing if nobody asked or that was said. */
 void sup_ready_say(struct sup *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The Server is asked with another key from now on. */
+void sup_new_key(struct sup *s, const char *key);
 /* 50 ms + uniform(0 … min(cap, 500 ms * 2^n)). */
 int64_t backoff_ms(unsigned n, int64_t cap_ms);
 

@@ -14,6 +14,7 @@
 #include "runner/lifespan.h"
 #include "runner/pause.h"
 #include "runner/provset.h"
+#include "runner/rotate.h"
 #include "runner/runlog.h"
 #include "runner/sdnotify.h"
 #include "runner/sup.h"
@@ -50,6 +51,7 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.allow_images = s->c->allow_images,
 		.allow_registries = s->c->allow_registries,
 		.allow_repositories = s->c->allow_repositories,
+		.agent_sha256 = s->c->agent_sha256,
 		.api = s->link->settings,
 		.server_ca_file = s->c->ca_file,
 		.server_pin_sha256 = s->c->pin_sha256,
@@ -186,7 +188,8 @@ static void reap(struct sup *s)
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
 	while ((pid = spawn_next_ended(&status)) > 0) {
-		if (tasks_reaped(s, pid, status) || provset_reaped(s, pid, status))
+		if (tasks_reaped(s, pid, status) || provset_reaped(s, pid, status) ||
+		    rotate_reaped(s, pid, status))
 			continue;
 		agent_ended(s, pid, status);
 		spawn_take(pid);
@@ -256,12 +259,57 @@ static void read_signals(struct sup *s)
 
 /* ---- configuration, again ---- */
 
+static void set_log(const struct config *c)
+{
+	enum log_level level;
+
+	if (log_level_parse(str_of(c->log_level), &level))
+		log_set_level(level);
+	log_set_json(strcmp(c->log_format, "json") == 0);
+	log_set_target(strcmp(c->log_target, "syslog") == 0    ? LOG_TO_SYSLOG
+	               : strcmp(c->log_target, "journal") == 0 ? LOG_TO_JOURNAL
+	                                                       : LOG_TO_STDERR);
+}
+
+static void leave_server(struct sup *s)
+{
+	runlog_hang_up(s);
+	channels_close(s);
+	server_link_close(s->link);
+	free(s->link);
+}
+
+static void meet_server(struct sup *s)
+{
+	channels_open(s);
+	channels_drop(s);
+	health_forget_key(s);
+}
+
+void sup_new_key(struct sup *s, const char *key)
+{
+	struct server_link *link = mem_alloc(sizeof(*link));
+	char *own = mem_dup(key);
+	struct err e = { 0 };
+
+	log_info("there is another key; the Server is asked with it");
+	mem_free_secret(s->c->key);
+	s->c->key = own;
+	if (server_link_open(link, s->c, &e) < 0) { /* a CA file that is gone by now */
+		log_error("%s", e.msg);
+		free(link);
+		return;
+	}
+	leave_server(s);
+	s->link = link;
+	meet_server(s);
+}
+
 static void reload(struct sup *s)
 {
 	struct config *fresh = mem_alloc(sizeof(*fresh));
 	struct server_link *link = mem_alloc(sizeof(*link));
 	struct err e = { 0 };
-	enum log_level level;
 
 	log_info("reading the configuration again");
 	if (config_load(fresh, s->o->config_dir, s->o->flags, &e) < 0 ||
@@ -278,19 +326,13 @@ static void reload(struct sup *s)
 		free(link);
 		return;
 	}
-	if (log_level_parse(str_of(fresh->log_level), &level))
-		log_set_level(level);
-	runlog_hang_up(s);
-	channels_close(s);
-	server_link_close(s->link);
-	free(s->link);
+	leave_server(s);
 	s->link = link;
 	config_free(s->c);
 	*s->c = *fresh;
 	free(fresh);
-	channels_open(s);
-	channels_drop(s);
-	health_forget_key(s);
+	set_log(s->c);
+	meet_server(s);
 	health_listen(s);
 	provset_load(s);
 	runlog_reopen(s);
@@ -363,6 +405,7 @@ static void loop(struct sup *s)
 		channels_step(s);
 		runlog_step(s);
 		health_step(s);
+		rotate_step(s);
 		control_step(s);
 		pause_step(s);
 		check_ready(s);
@@ -398,6 +441,7 @@ static void loop(struct sup *s)
 		channels_poll(s, &ps);
 		runlog_poll(s, &ps);
 		health_poll(s, &ps);
+		rotate_poll(s, &ps);
 		control_poll(s, &ps);
 		pause_poll(s, &ps);
 		lifespan_poll(s, &ps);
@@ -456,6 +500,7 @@ static void close_all(struct sup *s)
 	channels_free(s);
 	tasks_free(s);
 	pause_free(s);
+	rotate_free(s);
 	provset_free(s);
 	health_free(s);
 	journal_close(s->journal);
@@ -478,7 +523,6 @@ static void log_containment(void)
 int supervisor_run(struct config *c, const struct serve_options *o, struct err *e)
 {
 	struct sup *s = mem_alloc(sizeof(*s));
-	enum log_level level;
 	int rc = -1;
 
 	*s = (struct sup){
@@ -491,8 +535,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 	s->suspend_ms = suspend_clock_ms();
 	prctl(PR_SET_DUMPABLE, 0); /* the key is in memory */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (log_level_parse(str_of(c->log_level), &level))
-		log_set_level(level);
+	set_log(c);
 	if (config_require(c, e) < 0)
 		err_hint(e, CONFIG_REMEDY);
 	else if (open_signals(s, e) == 0 && open_state(s, e) == 0 &&

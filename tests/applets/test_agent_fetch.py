@@ -54,6 +54,20 @@ class Fetch(common.Case):
         self.assertEqual(len(self.fake.seen("GET", "/binary/.*")), 1)
         self.assertEqual(self.left(), ["daytona-linux-amd64", "daytona-linux-amd64.sha256", "lock"])
 
+    def test_one_that_is_not_allowed(self):
+        """Neither a download nor what the cache has from before."""
+        data, other = binary("amd64"), binary("amd64")
+        self.serve(reply(200, data, "application/octet-stream"), forever=True)
+        for allowed, status in ((hashlib.sha256(other).hexdigest(), 1), ("", 0), (hashlib.sha256(other).hexdigest(), 1),
+                                (hashlib.sha256(data).hexdigest()[:-1] + "?x", 1),
+                                ("0" * 64 + ", " + hashlib.sha256(data).hexdigest(), 0)):
+            made = common.run(self.command(), env=dict(os.environ, FETCH_ALLOW=allowed))
+            self.assertEqual(made.returncode, status, made.stdout + made.stderr)
+            if status:
+                self.assertIn(hashlib.sha256(data).hexdigest() + " is not allowed on this runner ([runner] agent_sha256)",
+                              made.stdout + made.stderr)
+                self.assertNotIn("daytona-linux-amd64.part", self.left())
+
     def test_every_architecture(self):
         for arch in MACHINES:
             self.serve(reply(200, binary(arch), "application/octet-stream"),
