@@ -2,6 +2,7 @@
 /* See streams.h: the table, and ports of the workspace. */
 #include "agent/streams.h"
 
+#include "agent/copy.h"
 #include "agent/ssh.h"
 #include "agent/toolbox/stream.h"
 #include "base/attr.h"
@@ -73,6 +74,8 @@ static int port_connect(const struct stream_request *q, int *fd, struct err *e)
 static const struct stream_kind kinds[] = {
 	{ .name = "port", .connect = port_connect },
 	{ .name = "ssh", .serve = ssh_stream },
+	{ .name = "get", .serve = copy_get },
+	{ .name = "put", .serve = copy_put },
 	{ .name = "exec", .program = true },
 	{ .name = "pty", .program = true, .terminal = true },
 	{ .name = "toolbox", .serve = toolbox_stream },
