@@ -6,11 +6,14 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/out.h"
+#include "host/daemon.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define JOB_MS 120000
 
 static const char usage[] =
 	"down [--purge] [-y]\n"
@@ -27,9 +30,12 @@ static int each(struct up *u, const struct api_kind *kind, const char *action, s
 	for (struct json m = json_first(json_root(list)); json_present(m); m = json_next(m)) {
 		char *id = json_dup_or_empty(json_get(m, kind->id));
 		char *name = json_dup_or_empty(json_get(m, kind->called));
-		struct follow f = {
-			.kind = kind->name, .id = id, .name = name, .runner = "", .blind = true
-		};
+		struct follow f = { .kind = kind->name,
+			            .id = id,
+			            .name = name,
+			            .runner = "",
+			            .blind = true,
+			            .max_ms = JOB_MS };
 		struct err why = { 0 };
 		bool removes = strcmp(action, "delete") == 0;
 		bool skip = !removes && json_str_is(api_kind_get(m, "state.name"), "stopped");
@@ -51,6 +57,8 @@ static int each(struct up *u, const struct api_kind *kind, const char *action, s
 		free(name);
 		if (one == 0)
 			continue;
+		if (rc == 0 && why.kind != ERR_CANCELED)
+			err_wrap(&why, "%s %s", action, kind->name);
 		if (rc == 0)
 			*e = why;
 		rc = -1;
@@ -79,7 +87,7 @@ static int stop_all(struct up *u, struct err *e)
 /* What up and down have written beside the configuration, if there is nothing else left of them. */
 static void forget(const struct up *u)
 {
-	static const char *const ours[] = { "up-server.err", "up.lock" };
+	static const char *const ours[] = { "up-server.err", "up-server.pid", "up.lock" };
 
 	if (u->lock < 0 || file_exists(u->config.file) || file_is_dir(u->data))
 		return;
@@ -128,9 +136,21 @@ static int bring_up(struct up *u, struct err *e)
 	return up_runner(u, &started, e);
 }
 
+/* Only a runner can stop what runs in workspaces. */
+static void bring_back(struct up *u)
+{
+	struct proc_id who;
+	struct err ignored = { 0 };
+	bool started;
+
+	if (daemon_lock_probe(u->config.state_dir, &who, &ignored) == 0)
+		(void)up_runner(u, &started, &ignored);
+}
+
 static int down(struct up *u, bool purge, struct err *e)
 {
-	bool known;
+	struct err stuck = { 0 };
+	bool known = false;
 	int rc = up_open(u, e);
 
 	if (rc == 0 && purge)
@@ -142,13 +162,26 @@ static int down(struct up *u, bool purge, struct err *e)
 		rc = purge ? bring_up(u, e) : up_find_server(u, e);
 	if (rc == 0 && !purge)
 		rc = up_check_runner(u, &known, e);
-	if (rc == 0 && u->url)
+	if (rc == 0 && known)
+		bring_back(u);
+	if (rc == 0 && u->url && (purge || known))
 		rc = each(u, &api_workspace_kind, purge ? "delete" : "stop", e);
 	if (rc == 0 && u->url && purge)
 		rc = each(u, &api_target_kind, "delete", e);
+	/* A workspace that does not stop keeps nothing else. */
+	if (rc < 0 && known && e->kind != ERR_CANCELED) {
+		stuck = *e;
+		rc = 0;
+	}
 	if (rc == 0)
 		rc = stop_all(u, e);
-	return rc == 0 && purge ? remove_all(u, e) : rc;
+	if (rc == 0 && purge)
+		rc = remove_all(u, e);
+	if (rc == 0 && stuck.kind) {
+		*e = stuck;
+		rc = -1;
+	}
+	return rc;
 }
 
 static int down_run(int argc, char **argv)

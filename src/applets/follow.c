@@ -48,7 +48,7 @@ struct following {
 	struct http_reply reply;
 	bool asking;
 	int64_t ask_ms;
-	struct deadline ask, answered, waits, quiet, quiet_max;
+	struct deadline ask, answered, waits, quiet, quiet_max, end;
 	char id[129];
 	enum job_state state;
 	char *error;
@@ -252,6 +252,8 @@ static int loop(struct following *g, struct err *e)
 			rc = err_set(e, ERR_CANCELED, SIGINT, "the job goes on");
 		else if (step_job(g, e) < 0)
 			rc = -1;
+		else if (deadline_passed(g->end))
+			rc = err_set(e, ERR_TIMEOUT, 0, "the job is not done");
 		if (rc < 0)
 			break;
 		step_log(g);
@@ -283,6 +285,7 @@ static int loop(struct following *g, struct err *e)
 			pollset_until(&ps, told(g));
 		if (g->state == JOB_PENDING)
 			pollset_until(&ps, g->waits);
+		pollset_until(&ps, g->end);
 		if (pollset_wait(&ps, e) < 0)
 			rc = -1;
 	}
@@ -313,6 +316,7 @@ int follow_job(const struct follow *f, struct api *a, struct err *e)
 	g.view.terminal = isatty(STDERR_FILENO);
 	g.answered = deadline_in_ms(AWAY_MS);
 	g.waits = deadline_in_ms(WAITS_MS);
+	g.end = f->max_ms ? deadline_in_ms(f->max_ms) : DEADLINE_NEVER;
 	log_path(f, true, &g.path);
 	api_jobs_path(&g.jobs, f->kind, f->id);
 	sigemptyset(&set);

@@ -301,31 +301,28 @@ static int up(struct up *u, const char *repository, char **name, struct err *e)
 }
 
 /* Into the workspace, or how to get there. */
-static int go_in(const struct up *u, const char *name, bool stay_out)
+static int go_in(struct up *u, const char *name, bool stay_out)
 {
-	const struct applet *shell = applet_find("shell");
-	char word[] = "shell", url[] = "--api-url", key[] = "--api-key-file";
-	char *at = mem_dup(u->url), *file = path_join(u->data, CLIENT_KEY_FILE),
-	     *in = mem_dup(name);
-	char *argv[] = { word, url, at, key, file, in, NULL };
-	int rc;
+	struct cli_admin a = { .url = u->url };
+	char *key;
+	int status;
 
 	if (!name) {
 		puts("Next: daytona-runner workspace create REPOSITORY, or daytona-runner workspace list");
-		rc = out_flush();
-	} else if (stay_out || !shell || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-		printf("Next: daytona-runner %s %s\n", workspace_way_in(), name);
-		rc = out_flush();
-	} else {
-		fflush(stdout);
-		rc = shell->run((int)ARRAY_LEN(argv) - 1, argv);
-		printf("Left workspace %s, which goes on. Stop everything with: daytona-runner down\n",
-		       name);
+		return out_flush();
 	}
-	free(in);
-	free(file);
-	free(at);
-	return rc;
+	if (stay_out || !applet_find("shell") || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		printf("Next: daytona-runner %s %s\n", workspace_way_in(), name);
+		return out_flush();
+	}
+	key = path_join(u->data, CLIENT_KEY_FILE);
+	a.key_file = key;
+	a.config_dir = u->v.admin.config_dir;
+	status = workspace_enter(&a, name);
+	printf("Left workspace %s, which goes on. Stop everything with: daytona-runner down\n",
+	       name);
+	free(key);
+	return status;
 }
 
 static int up_run(int argc, char **argv)

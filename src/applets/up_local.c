@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "base/spawn.h"
 #include "host/daemon.h"
 #include "host/service.h"
@@ -184,6 +185,49 @@ static void add_last_line(const char *path, struct buf *out)
 	buf_free(&text);
 }
 
+static char *pid_path(const struct up *u)
+{
+	return path_join(u->config.dir, "up-server.pid");
+}
+
+/* For `down` on a system that does not say who holds a lock. */
+static void note_pid(const struct up *u, pid_t pid)
+{
+	char *path = pid_path(u);
+	struct proc_id who = { 0 };
+	struct err ignored = { 0 };
+	struct buf b = { 0 };
+
+	if (proc_identify(pid, &who)) {
+		buf_addf(&b, "%ld %llu\n", (long)who.pid, (unsigned long long)who.start);
+		(void)file_replace(path, 0600, buf_str(&b), &ignored);
+	}
+	buf_free(&b);
+	free(path);
+}
+
+static void noted_pid(const struct up *u, struct proc_id *who)
+{
+	char *path = pid_path(u);
+	struct err ignored = { 0 };
+	struct buf b = { 0 };
+	struct str rest, word[2] = { { 0 } };
+	int64_t pid, start;
+
+	if (file_read(path, NOTE_MAX, &b, &ignored) == 0) {
+		rest = str_trim(buf_str(&b));
+		for (int i = 0; i < 2 && str_next(&rest, ' ', &word[i]); i++)
+			;
+		if (str_to_i64(word[0], 1, INT32_MAX, &pid) &&
+		    str_to_i64(word[1], 0, INT64_MAX, &start))
+			*who = (struct proc_id){ (pid_t)pid, (uint64_t)start };
+		if (!proc_alive(*who))
+			*who = (struct proc_id){ 0 };
+	}
+	buf_free(&b);
+	free(path);
+}
+
 /* One attempt; the process outlives us. */
 static int spawn_server(struct up *u, const char *port, struct err *e)
 {
@@ -212,6 +256,8 @@ static int spawn_server(struct up *u, const char *port, struct err *e)
 		                                  .lead = SPAWN_SESSION,
 		                                  .umask = 077 },
 		                 d, &p, e);
+	if (rc == 0)
+		note_pid(u, p.pid);
 	while (rc == 0 && !(u->url = read_note(u))) {
 		if (spawn_look(&p) != SPAWN_RUNS) {
 			add_last_line(errors, &last);
@@ -277,6 +323,8 @@ int up_stop_server(struct up *u, bool *was_running, struct err *e)
 	int rc = is_held(u, was_running, e);
 
 	daemon_lock_holder(path, &who);
+	if (!who.pid)
+		noted_pid(u, &who);
 	if (rc == 0 && *was_running && !who.pid)
 		rc = err_set(
 			e, ERR_UNSUPPORTED, 0,

@@ -174,7 +174,8 @@ static int run_verb(struct verbs *v, int argc, char **argv)
 
 		return e.kind == ERR_CANCELED && e.code ? 128 + e.code : status;
 	}
-	return out_flush();
+	rc = out_flush();
+	return v->status ? v->status : rc;
 }
 
 int verbs_main(const struct noun *noun, int argc, char **argv)

@@ -56,7 +56,8 @@ struct verbs { /* one call */
 		*state;
 	const char *builder;
 	struct opt_list env, labels;
-	int n; /* operands */
+	int status; /* to end with when all went well */
+	int n;      /* operands */
 	char **operands;
 };
 
@@ -97,6 +98,7 @@ struct follow {
 	const char *runner;    /* who has to do the work, or "" */
 	uint64_t skip;         /* entries that its log had before */
 	bool blind;            /* its log cannot be read: it is not shown */
+	int64_t max_ms;        /* so long, and it is ERR_TIMEOUT; 0: for ever */
 };
 /* Counts what the log has, before the job is made. A log that cannot be read is not shown later. */
 void follow_mark(struct follow *f, struct api *a);

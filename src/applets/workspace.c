@@ -4,6 +4,7 @@
 
 #include "applets/applets.h"
 #include "applets/logs.h"
+#include "base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,29 +46,57 @@ static int logs(struct verbs *v, struct err *e)
 	return rc;
 }
 
-/* A shell in it, as the applet of that name gives it. */
+int workspace_enter(const struct cli_admin *a, const char *name)
+{
+	const struct {
+		const char *option, *value;
+	} given[] = { { "--api-url", a->url },
+		      { "--api-key", a->key },
+		      { "--api-key-file", a->key_file },
+		      { "--ca-file", a->ca_file },
+		      { "--config-dir", a->config_dir },
+		      { a->insecure ? "--insecure" : NULL, NULL },
+		      { a->allow_http ? "--allow-http" : NULL, NULL } };
+	const struct applet *shell = applet_find("shell");
+	char *argv[2 * ARRAY_LEN(given) + 4], *owned[ARRAY_LEN(argv)];
+	int n = 0, status;
+
+	owned[n++] = mem_dup("shell");
+	for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+		if (!given[i].option || (i < 5 && !given[i].value))
+			continue;
+		owned[n++] = mem_dup(given[i].option);
+		if (given[i].value)
+			owned[n++] = mem_dup(given[i].value);
+	}
+	owned[n++] = mem_dup("--");
+	owned[n++] = mem_dup(name);
+	memcpy(argv, owned, (size_t)n * sizeof(*argv)); /* which opts_parse moves about */
+	argv[n] = NULL;
+	fflush(stdout);
+	status = shell->run(n, argv);
+	for (int i = 0; i < n; i++)
+		mem_free_secret(owned[i]);
+	return status;
+}
+
 static int open_it(struct verbs *v, struct err *e)
 {
-	const struct applet *shell = applet_find("shell");
 	struct json_doc *doc = NULL;
 	struct json it;
-	char *id, word[] = "shell", *argv[3];
-	int rc;
+	char *id;
 
-	if (!shell)
+	if (!applet_find("shell"))
 		return err_set(e, ERR_UNSUPPORTED, 0, "this program has no way into a workspace");
 	if (verbs_find(v, v->n ? v->operands[0] : NULL, &doc, &it, e) < 0) {
 		json_doc_free(doc);
 		return -1;
 	}
 	id = json_dup_or_empty(json_get(it, "id"));
-	argv[0] = word;
-	argv[1] = id;
-	argv[2] = NULL;
-	rc = shell->run(2, argv);
+	v->status = workspace_enter(&v->admin, id);
 	free(id);
 	json_doc_free(doc);
-	return rc;
+	return 0;
 }
 
 static const struct verb verbs[] = {

@@ -50,7 +50,8 @@ class UpCase(common.Case):
         said = common.run([common.BIN, *args], env=env or self.env(), cwd=kwargs.pop("cwd", self.path("home")), **kwargs)
         match = common.SANITIZER.search(said.stderr)
         self.assertIsNone(match, said.stderr[-3000:])
-        self.assertEqual(said.returncode, rc, f"{args}\n{said.stdout}{said.stderr}")
+        if rc is not None:
+            self.assertEqual(said.returncode, rc, f"{args}\n{said.stdout}{said.stderr}")
         return said
 
     def js(self, *args):
@@ -147,6 +148,10 @@ class Life(UpCase):
         said = self.applet("up", self.git.url + "/nothing.git", rc=1)
         self.assertRegex(said.stderr.splitlines()[-1], "start workspace nothing.*daytona-runner workspace delete")
         self.assertEqual(self.steps(self.applet("up", self.repo).stdout)["Workspace"], "is started")
+        # What cannot be stopped keeps nothing else.
+        said = self.applet("down", rc=None)
+        self.assertIn("Server", said.stdout)
+        self.assertEqual(common.pids_with(self.cfg), [])
 
     def test_confirmed_on_a_terminal(self):
         self.applet("up")
@@ -217,6 +222,12 @@ class Faults(UpCase):
         said = self.applet("up", self.repo)
         self.assertEqual((self.steps(said.stdout)["Server"], self.steps(said.stdout)["Runner"]), ("is started", "is started"))
         self.one_of_each()
+        # Only a runner can stop what runs in a workspace.
+        for pid in common.pids_with(self.cfg):
+            if b"serve\0" in common.read_proc(pid, "cmdline"):
+                os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.steps(self.applet("down").stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
+        self.assertEqual(common.pids_with(self.cfg), [])
 
     def test_a_host_of_another_server(self):
         os.makedirs(self.cfg)
