@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 
 #include "agent/beat.h"
+#include "agent/gitsetup.h"
 #include "agent/proc.h"
 #include "agent/tunnel.h"
 #include "base/file.h"
@@ -30,6 +31,7 @@
 #define GRACE_MS 8000 /* container engines kill after 10 s */
 #define CLONE_MS (60 * 60 * 1000)
 #define CREDENTIALS_MS 20000
+#define SETUP_MS 60000
 #define LOG_MAX_BYTES (4 << 20)
 
 struct agent {
@@ -45,7 +47,8 @@ struct agent {
 	struct api *api;
 	struct agent_beat beat;
 	struct agent_tunnel tunnel;
-	struct agent_helper cloning;
+	struct agent_helper cloning, setting_up;
+	struct git_setup setup;
 	char **command; /* NULL: none */
 	struct spawned command_process;
 	int command_status; /* as waitpid gave it */
@@ -304,6 +307,13 @@ static int get_ready(struct agent *a, struct err *e)
 	beat_start(&a->beat);
 	a->ready = true;
 	file_write_all(1, line, "standard output", &ignored);
+	if (a->api && *a->repo.url && env("DAYTONA_WORKSPACE_ID")) {
+		a->setup = (struct git_setup){ &a->settings, a->repo.url,
+			                       env("DAYTONA_AGENT_CA_FILE") };
+		if (helper_start(&a->setting_up, git_setup_work, &a->setup,
+		                 deadline_in_ms(SETUP_MS), &ignored) < 0)
+			log_warn("git is not set up: %s", ignored.msg);
+	}
 	return 0;
 }
 
@@ -357,11 +367,21 @@ static int step_clone(struct agent *a, struct err *e)
 	return rc;
 }
 
+static void step_setup(struct agent *a)
+{
+	struct buf text = { 0 };
+
+	if (helper_step(&a->setting_up, &text) == HELPER_FAILED)
+		log_warn("git is not set up whole: %s", buf_cstr(&text));
+	buf_free(&text);
+}
+
 static int turn(struct agent *a, struct pollset *ps, struct err *e)
 {
 	pollset_reset(ps);
 	pollset_add(ps, a->signals, POLLIN);
 	helper_poll(&a->cloning, ps);
+	helper_poll(&a->setting_up, ps);
 	if (a->ready) {
 		beat_poll(&a->beat, ps);
 		tunnel_watch_poll(&a->tunnel, a->beat.streams, ps);
@@ -373,6 +393,7 @@ static int turn(struct agent *a, struct pollset *ps, struct err *e)
 		return 0;
 	if (!a->ready)
 		return step_clone(a, e);
+	step_setup(a);
 	beat_step(&a->beat);
 	tunnel_watch_step(&a->tunnel, a->beat.streams);
 	bound_log(1);
@@ -429,6 +450,7 @@ static void agent_free(struct agent *a)
 	free(a->repo.branch);
 	free(a->repo.sha);
 	buf_free(&a->cloning.answer);
+	buf_free(&a->setting_up.answer);
 	fd_close(&a->signals);
 }
 

@@ -38,6 +38,7 @@ static const struct {
 	{ 404, AT_START, "failed to find workspace: ", API_MISSING },
 	{ 404, AT_START, "failed to find target: ", API_MISSING },
 	{ 404, AT_START, "failed to find build: ", API_MISSING },
+	{ 404, AT_START, "failed to find container registry for server: ", API_MISSING },
 };
 
 static bool fits(struct str said, enum place place, struct str words)

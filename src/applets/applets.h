@@ -20,7 +20,7 @@ struct applet {
 #define APPLET_LIST(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(cancel) \
 	X(pause) X(resume) X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
-	X(up) X(down) X(target) X(workspace) X(job) X(key) X(env) X(git_credential) X(ssh) X(ssh_config) \
+	X(up) X(down) X(target) X(workspace) X(job) X(key) X(env) X(git_credential) X(docker_credential) X(ssh) X(ssh_config) \
 	X(shell) X(exec) X(cp) X(forward) X(tunnel) \
 	X(askpass) X(container_init) X(help) X(version) X(completion) X(call) X(image) X(workspaces)
 /* clang-format on */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent applet by itself: heartbeats, git status, signals, reaping, cloning, PID 1."""
+import json
 import os
 import shutil
 import signal
@@ -284,9 +285,64 @@ class Agent(common.Case):
         self.assertNotIn("t%k+n/&=", agent.text())
         self.end(agent)
         asked = self.fake.seen("GET", "/gitprovider/for-url/.*")
-        self.assertEqual(len(asked), 1)
+        self.assertGreaterEqual(len(asked), 1)
         agent = self.start(**extra)  # the checkout is there: nothing is cloned again
         self.end(agent)
+
+    def config(self, key):
+        return common.run(["git", "config", "--file", self.path("home", ".gitconfig"), "--get-all", key]).stdout.strip()
+
+    def test_git_knows_its_user(self):
+        """Name, address, signing and who has credentials, as the Server says, but for what the user has set."""
+        self.fake.git_for_url = [{"id": "1", "providerId": "gitea", "username": "bo%20b", "token": "t%25k", "alias": "a",
+                                  "signingMethod": "ssh", "signingKey": "ssh-ed25519 AAAA x"}]
+        self.fake.git_user = {"id": "7", "username": "bo b", "name": "Bo Bee", "email": "bo@example.org"}
+        with open(self.path("home", ".gitconfig"), "w", encoding="utf-8") as file:
+            file.write("[user]\n\tname = Mine\n")
+        extra = {"DAYTONA_WORKSPACE_REPOSITORY_URL": "http://git.test/app.git"}
+        agent = self.start(**extra)
+        common.wait_for(lambda: self.config("commit.gpgsign"), 20 * common.PATIENCE, agent.text)
+        self.assertEqual([self.config(key) for key in ("user.name", "user.email", "gpg.format", "user.signingkey", "commit.gpgsign")],
+                         ["Mine", "bo@example.org", "ssh", "ssh-ed25519 AAAA x", "true"])
+        with open(self.path("home", ".ssh", "allowed_signers"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "bo@example.org ssh-ed25519 AAAA x\n")
+        self.assertNotIn("t%k", agent.text())
+        said = subprocess.run(["git", "credential", "fill"], input="protocol=http\nhost=git.test\npath=app.git\n\n", text=True,
+                              env=self.env(**extra), stdout=subprocess.PIPE, check=True).stdout
+        self.assertIn("username=bo b\npassword=t%k\n", said)
+        self.end(agent)
+        before = self.config("credential.helper")
+        agent = self.start(**extra)
+        common.wait_for(lambda: len(self.fake.seen("GET", "/gitprovider/1/user")) == 2, 20 * common.PATIENCE, agent.text)
+        self.end(agent)
+        self.assertEqual(self.config("credential.helper"), before, "once")
+
+    def test_git_is_left_as_it_is_where_the_server_knows_nothing(self):
+        agent = self.start(DAYTONA_WORKSPACE_REPOSITORY_URL="http://git.test/app.git")
+        common.wait_for(lambda: self.config("credential.helper"), 20 * common.PATIENCE, agent.text)
+        self.assertIn("git-credential", self.config("credential.helper"))
+        self.wait_posts(3)
+        self.end(agent)
+        self.assertEqual([self.config(key) for key in ("user.name", "user.signingkey")], ["", ""])
+        self.assertNotIn("not set up", agent.text())
+
+    def test_docker_gets_the_logins_of_registries(self):
+        self.fake.registries = {"docker.io": {"username": "u", "password": "p\"q"}, "r.test:5000": {"username": "v", "password": "w"}}
+        os.symlink(common.BIN, self.path("docker-credential-daytona"))
+
+        def ask(verb, text="", rc=0):
+            result = subprocess.run([self.path("docker-credential-daytona"), verb], input=text, text=True, env=self.env(),
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            self.assertEqual(result.returncode, rc, result)
+            return result.stdout
+        hub = "https://index.docker.io/v1/"
+        self.assertEqual(json.loads(ask("get", hub + "\n")), {"ServerURL": hub, "Username": "u", "Secret": 'p"q'})
+        self.assertEqual(json.loads(ask("get", "r.test:5000"))["Username"], "v")
+        self.assertEqual(ask("get", "none.test", rc=1), "credentials not found in native keychain\n")
+        self.assertEqual(ask("list"), "{}\n")
+        self.assertEqual(ask("store", "{}") + ask("erase", "x"), "")
+        self.assertEqual(ask("other", rc=2), "")
+        self.assertIn(f"workspaceId={self.id}", self.fake.seen("GET", "/container-registry/docker.io.*")[0].target)
 
     def test_a_clone_that_fails_is_the_end(self):
         make_repo(self.path("srv"))

@@ -82,7 +82,7 @@ class Native(drivecase.DriveCase):
         self.assertEqual(result["condition"], "stopped")
         self.assertFalse(common.alive(pid))
         self.go(document, "restart", "restart").ok(self)
-        self.assertEqual(len(self.members()), 1)
+        common.wait_for(lambda: len(self.members()) == 1, 20 * common.PATIENCE, "the agent alone")
         self.go(document, "delete", "delete", "stop", "target-delete", "target-delete").ok(self)
         self.assertEqual(self.members(), [])
         self.assertFalse(os.path.exists(self.root(self.id)))

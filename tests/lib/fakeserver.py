@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import time
+import urllib.parse
 import uuid
 from collections import defaultdict
 
@@ -54,6 +55,7 @@ class FakeServer(Peer):
         self.workspaces, self.targets, self.builds = {}, {}, {}
         self.target_configs, self.env, self.git_providers = [], [], {}
         self.git_for_url = []
+        self.git_user, self.registries = None, {}   # of a git provider; server -> login
         self.provider_metadata, self.agent_posts = defaultdict(list), defaultdict(list)
         self.created_targets = []
         self.log_frames = defaultdict(list)     # (kind, id) -> [(opcode, masked, payload)]
@@ -337,6 +339,17 @@ class FakeServer(Peer):
             return error(500, "git provider config not found")(conn, request)
         return reply(200, self.git_providers[provider_id])(conn, request)
 
+    def do_git_user(self, conn, request, provider_id):
+        if not self.git_user:
+            return error(404, "no user")(conn, request)
+        return reply(200, self.git_user)(conn, request)
+
+    def do_registry(self, conn, request, server):
+        server = urllib.parse.unquote(server)
+        if server not in self.registries:
+            return error(404, f"failed to find container registry for server: {server}")(conn, request)
+        return reply(200, dict(self.registries[server], server=server))(conn, request)
+
     def do_git_for_url(self, conn, request, url):
         return reply(200, self.git_for_url or None)(conn, request)
 
@@ -398,6 +411,8 @@ ROUTES = [(method, re.compile(pattern + r"\Z"), name) for method, pattern, name 
     ("POST", "/(workspace|target)/([^/]+)/provider-metadata", "do_provider_metadata"),
     ("POST", "/(workspace|target)/([^/]+)/metadata", "do_agent"),
     ("POST", "/target/([^/]+)/handle-successful-creation", "do_target_created"),
+    ("GET", "/gitprovider/([^/]+)/user", "do_git_user"),
+    ("GET", "/container-registry/([^/?]+)", "do_registry"),
     ("GET", "/gitprovider/for-url/(.+)", "do_git_for_url"),
     ("GET", "/gitprovider/([^/]+)", "do_git_provider"),
     ("GET", "/env", "do_env"),
