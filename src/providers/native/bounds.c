@@ -17,7 +17,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define ROUNDS 8 /* of what forks while it is put into its group */
 #define DISK_LOOK_MS 10000
 #define DISK_SHARE 20 /* looking takes one part in so many of the time */
 #define DISK_WALK_MS 60000
@@ -199,25 +198,6 @@ void native_bounds_close(struct native_bounds *b)
 	*b = (struct native_bounds){ 0 };
 }
 
-/* What it started before it was put there is not in its group; what such a process starts from then on is. */
-static void put_below(const struct native_bounds *b, pid_t first)
-{
-	size_t before = 0;
-
-	for (int i = 0; i < ROUNDS; i++) {
-		struct proc_id *below;
-		struct err ignored;
-		size_t n = proc_descendants(first, &below);
-
-		for (size_t k = 0; k < n; k++)
-			(void)cgroup_put(&b->g, below[k].pid, &ignored);
-		free(below);
-		if (n == before)
-			break;
-		before = n;
-	}
-}
-
 int native_bounds_admit(struct native_bounds *b, struct proc_id first, struct err *e)
 {
 	const struct native_options *o = &b->c->options;
@@ -231,8 +211,6 @@ int native_bounds_admit(struct native_bounds *b, struct proc_id first, struct er
 		b->missing = all_of(&o->limits);
 		if (b->missing)
 			provider_logf(b->c->env, "limits are not kept: %s", why.msg);
-	} else if (!b->boxed) {
-		put_below(b, first.pid);
 	}
 	cgroup_fall_back(first.pid, &o->limits, b->boxed, b->missing);
 	return b->watch_disk ? start_watch(b, first, e) : 0;

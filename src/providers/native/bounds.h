@@ -6,6 +6,7 @@
 #ifndef PROVIDERS_NATIVE_BOUNDS_H
 #define PROVIDERS_NATIVE_BOUNDS_H
 
+#include "base/spawn.h"
 #include "providers/native/call.h"
 #include "sandbox/cgroup.h"
 
@@ -25,7 +26,13 @@ void native_bounds_free_disk(const struct native_paths *p); /* before the direct
 int native_bounds_open(struct native_bounds *b, const struct native_call *c, bool boxed,
                        struct err *e);
 void native_bounds_close(struct native_bounds *b);
-/* first, and all that it has started or starts. */
+/*
+ * As spawn_start of a program with an environment; it waits for admit. The bounds of what has begun already would not be
+ * those of what it has started.
+ */
+int native_gate(const struct spawn *s, int (*admit)(void *arg, pid_t pid, struct err *e), void *arg,
+                struct deadline d, struct spawned *p, struct err *e);
+/* first, which has started nothing yet. */
 int native_bounds_admit(struct native_bounds *b, struct proc_id first, struct err *e);
 
 /* One more process of a workspace that runs. */

@@ -142,12 +142,19 @@ struct program {
 	const char *cwd;
 };
 
+static int admit_plain(void *arg, pid_t pid, struct err *e)
+{
+	const struct program *g = arg;
+
+	return native_bounds_join(&g->place->paths, &g->place->options, false, pid, e);
+}
+
 static int start(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
                  struct deadline d, struct spawned *p, struct err *e)
 {
-	const struct program *g = arg;
+	struct program *g = arg;
 	char **vars = kv_to_env(g->vars);
-	int rc = spawn_start(&(struct spawn){ .argv = x->argv,
+	int rc = native_gate(&(struct spawn){ .argv = x->argv,
 	                                      .env = (const char *const *)vars,
 	                                      .cwd = g->cwd,
 	                                      .std = { std[0], std[1], std[2] },
@@ -158,14 +165,9 @@ static int start(void *arg, const struct workspace_exec *x, const int std[3], bo
 	                                                         : SPAWN_FREE,
 	                                      .death_signal = SIGHUP,
 	                                      .umask = 022 },
-	                     d, p, e);
+	                     admit_plain, g, d, p, e);
 
 	kv_env_free(vars);
-	if (rc == 0 &&
-	    native_bounds_join(&g->place->paths, &g->place->options, false, p->pid, e) < 0) {
-		spawn_end(p);
-		rc = -1;
-	}
 	return rc;
 }
 

@@ -204,7 +204,20 @@ static int await_ready(const struct native_launch *l, struct spawned p, struct o
 	}
 }
 
-static int launch(const struct native_launch *l, struct spawned *p, int log_fd, struct deadline d,
+/* The record of one that is gone before anything runs is harmless. */
+static int admit(void *arg, pid_t pid, struct err *e)
+{
+	const struct native_launch *l = arg;
+	struct native_agent a = { 0 };
+
+	if (!proc_identify(pid, &a.id))
+		return err_set(e, ERR_OTHER, 0, "the agent ended before it began");
+	if (native_agent_write(l->paths, &a, e) < 0)
+		return -1;
+	return native_bounds_admit(l->bounds, a.id, e);
+}
+
+static int launch(struct native_launch *l, struct spawned *p, int log_fd, struct deadline d,
                   struct err *e)
 {
 	const char *const with_command[] = { "daytona-runner",    "agent", "--", "/bin/sh", "-c",
@@ -212,13 +225,12 @@ static int launch(const struct native_launch *l, struct spawned *p, int log_fd, 
 	const char *const alone[] = { "daytona-runner", "agent", NULL };
 	const char *const *argv = l->options->command[0] ? with_command : alone;
 	char **vars;
-	struct native_agent a = { 0 };
 	int rc;
 
 	if (l->box)
 		return native_boxed_start(l->box, argv, l->vars, log_fd, d, e);
 	vars = kv_to_env(l->vars);
-	rc = spawn_start(
+	rc = native_gate(
 		&(struct spawn){ .argv = argv,
 	                         .program = l->env->self_exe,
 	                         .env = (const char *const *)vars,
@@ -227,17 +239,13 @@ static int launch(const struct native_launch *l, struct spawned *p, int log_fd, 
 	                         .lead = SPAWN_SESSION,
 	                         .confine = l->options->best_effort ? SPAWN_WORKSPACE : SPAWN_FREE,
 	                         .umask = 022 },
-		d, p, e);
+		admit, l, d, p, e);
 
 	kv_env_free(vars);
-	if (rc == 0 && proc_identify(p->pid, &a.id)) /* else it has ended already: seen below */
-		rc = native_agent_write(l->paths, &a, e);
-	if (rc == 0 && a.id.pid)
-		rc = native_bounds_admit(l->bounds, a.id, e);
 	return rc;
 }
 
-int native_agent_start(const struct native_launch *l, struct deadline d, struct err *e)
+int native_agent_start(struct native_launch *l, struct deadline d, struct err *e)
 {
 	struct output o = { .fd = -1, .tail = { .max = TAIL_BYTES } };
 	struct deadline ready = deadline_min(d, deadline_in_ms(READY_MS));

@@ -22,7 +22,7 @@ struct native_launch {
 };
 /* Starts the agent detached and waits until it says that it works; its output goes to the job's log
  * meanwhile. It has ended before: an error with its last lines, nothing of it is left. */
-int native_agent_start(const struct native_launch *l, struct deadline d, struct err *e);
+int native_agent_start(struct native_launch *l, struct deadline d, struct err *e);
 struct proc_list;
 void native_members(const struct native_paths *p, struct proc_list *l); /* all there are */
 /* SIGTERM, grace, SIGKILL for all of them until none is left. None there: success. *n: how many
