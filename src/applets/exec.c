@@ -1,26 +1,111 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec and shell: a program in a workspace, with our standard streams (protocol 15.3). */
 #include "applets/applets.h"
+#include "applets/host.h"
 #include "applets/streams.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char exec_usage[] =
-	"exec WORKSPACE [-i] [-t] [--cwd DIR] [--env K=V]... -- COMMAND [ARG...]\n"
+	"exec WORKSPACE [-i] [-t] [-u USER] [--cwd DIR] [--env K=V]... -- COMMAND [ARG...]\n"
 	"Runs a program in a workspace and ends with its exit status (128 and the number of the signal that ended it; 127: it "
 	"cannot be started; 255: the Server or the workspace is not reached). -i passes standard input on, -t gives it a "
-	"terminal when there is one here; signals are passed on.\n"
+	"terminal when there is one here; signals are passed on. A workspace of this host's runner is reached without the Server, "
+	"unless --api-url names one.\n"
 	"\nExamples:\n"
 	"  daytona-runner exec app -- make test\n"
 	"  tar c src | daytona-runner exec app -i -- tar x -C /tmp";
-static const char shell_usage[] = "shell WORKSPACE\n"
+static const char shell_usage[] = "shell WORKSPACE [-u USER]\n"
 				  "Opens the user's shell in a workspace, in its checkout.\n"
 				  "\nExample:\n"
 				  "  daytona-runner shell app";
 
-static int run(const char *applet, struct cli_admin *a, struct exec_call *x)
+#define NOT_STARTED 127
+/* As login does, but for accounts that are not to log in. */
+#define SHELL_COMMAND \
+	"s=$(getent passwd \"$(id -u)\" 2>/dev/null); s=${s##*:}; case $s in ''|*nologin|*false) s=${SHELL:-/bin/sh};; " \
+	"esac; [ -x \"$s\" ] || s=/bin/sh; exec \"$s\" -l"
+
+static void take_variables(const struct opt_list *l, bool terminal, struct kv *env)
+{
+	const char *term = getenv("TERM");
+
+	if (terminal && term)
+		kv_set(env, "TERM", term);
+	for (size_t i = 0; i < l->n; i++) {
+		const char *eq = strchr(l->v[i], '=');
+		char *key = eq ? mem_dupn(l->v[i], (size_t)(eq - l->v[i])) : mem_dup(l->v[i]);
+		const char *value = eq ? eq + 1 : getenv(key);
+
+		if (value && *key)
+			kv_set(env, key, value);
+		free(key);
+	}
+}
+
+static int exec_here(const char *applet, const struct config *c, const struct workspace *ws,
+                     const struct exec_call *x, const char *user)
+{
+	const char **argv = mem_array((size_t)x->n_args + 4, sizeof(*argv));
+	struct kv env = { 0 };
+	struct host_exec h = {
+		.argv = argv, .env = &env, .cwd = x->cwd, .user = user, .input = x->input
+	};
+	struct err e = { 0 };
+	int status = STREAM_FAILED;
+
+	h.tty = x->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	for (int i = 0; i < x->n_args; i++)
+		argv[i] = x->args[i];
+	if (!x->n_args) {
+		argv[0] = "/bin/sh";
+		argv[1] = "-c";
+		argv[2] = SHELL_COMMAND;
+	}
+	take_variables(&x->env, h.tty, &env);
+	if (host_exec(c, ws, &h, &status, &e) < 0) {
+		status = e.kind == ERR_NOT_FOUND && e.code ? NOT_STARTED : STREAM_FAILED;
+		applet_fail(applet, &e);
+	}
+	kv_free(&env);
+	free(argv);
+	return status;
+}
+
+/* False: the workspace does not run here, or we may not know. */
+static bool run_here(const char *applet, const struct cli_admin *a, const struct exec_call *x,
+                     const char *user, int *status)
+{
+	struct config c = { 0 };
+	struct known known = { 0 };
+	const struct workspace *ws = NULL;
+	struct err ignored = { 0 };
+	bool here;
+
+	if (!a->url && host_workspaces(applet, a->config_dir, &c, &known, &ignored) == 0)
+		ws = known_find(&known, x->workspace, &ignored);
+	here = ws && host_runs(&c, ws);
+	if (here)
+		*status = exec_here(applet, &c, ws, x, user);
+	known_free(&known);
+	config_free(&c);
+	return here;
+}
+
+static int run(const char *applet, struct cli_admin *a, struct exec_call *x, const char *user)
 {
 	struct err e = { 0 };
 	int status = STREAM_FAILED;
 
+	if (run_here(applet, a, x, user, &status))
+		return status;
+	if (user) {
+		err_set(&e, ERR_USAGE, 0, "--user needs a workspace that runs on this host");
+		return applet_fail(applet, &e);
+	}
 	x->admin = a;
 	if (cli_admin_open(a, applet, &e) == 0)
 		status = stream_exec(applet, x);
@@ -34,9 +119,11 @@ static int exec_run(int argc, char **argv)
 {
 	struct cli_admin a = { 0 };
 	struct exec_call x = { 0 };
+	const char *user = NULL;
 	const struct opt opts[] = {
 		OPT_FLAG('i', "interactive", &x.input, "pass standard input on"),
 		OPT_FLAG('t', "tty", &x.terminal, "with a terminal, if this is one"),
+		OPT_STR('u', "user", "USER", &user, "user; on the workspace's own host alone"),
 		OPT_STR('w', "cwd", "DIR", &x.cwd, "directory; the checkout if not given"),
 		OPT_LIST('e', "env", "K=V", &x.env, "a variable; K alone: with its value here"),
 		CLI_ADMIN_OPTS(&a),
@@ -47,7 +134,7 @@ static int exec_run(int argc, char **argv)
 	x.workspace = argv[1];
 	x.args = argv + 2;
 	x.n_args = n - 1;
-	status = run("exec", &a, &x);
+	status = run("exec", &a, &x, user);
 	free(x.env.v);
 	return status;
 }
@@ -56,7 +143,9 @@ static int shell_run(int argc, char **argv)
 {
 	struct cli_admin a = { 0 };
 	struct exec_call x = { .input = true, .terminal = true };
+	const char *user = NULL;
 	const struct opt opts[] = {
+		OPT_STR('u', "user", "USER", &user, "user; on the workspace's own host alone"),
 		OPT_STR('w', "cwd", "DIR", &x.cwd, "directory; the checkout if not given"),
 		CLI_ADMIN_OPTS(&a),
 		OPT_END,
@@ -64,7 +153,7 @@ static int shell_run(int argc, char **argv)
 
 	opts_parse(opts, shell_usage, argc, argv, 1, 1);
 	x.workspace = argv[1];
-	return run("shell", &a, &x);
+	return run("shell", &a, &x, user);
 }
 
 const struct applet exec_applet = {

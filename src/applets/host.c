@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#define HOST_LOOK_MS 5000
+
 int host_workspaces(const char *applet, const char *config_dir, struct config *c, struct known *k,
                     struct err *e)
 {
@@ -42,6 +44,21 @@ int host_provider_open(struct host_provider *p, const struct config *c, const st
 	if (!found)
 		return err_set(e, ERR_NOT_FOUND, 0, "provider \"%s\" is not in this program", name);
 	return provider_open(&p->h, found, &p->env, e);
+}
+
+bool host_runs(const struct config *c, const struct workspace *ws)
+{
+	enum resource_condition condition = COND_UNKNOWN;
+	struct host_provider p;
+	struct err ignored;
+
+	if (host_provider_open(&p, c, ws, &ignored) < 0)
+		return false;
+	if (p.h.p->workspace_exec && p.h.p->workspace_condition)
+		(void)p.h.p->workspace_condition(p.h.self, ws, &condition,
+		                                 deadline_in_ms(HOST_LOOK_MS), &ignored);
+	host_provider_close(&p);
+	return condition == COND_RUNNING;
 }
 
 void host_provider_close(struct host_provider *p)

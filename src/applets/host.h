@@ -24,8 +24,11 @@ struct host_exec {
 	const char *const *argv; /* NULL-terminated */
 	const struct kv *env;    /* or NULL */
 	const char *cwd, *user;  /* or NULL */
+	bool input;              /* ours; else there is none */
 	bool tty;                /* ours becomes raw meanwhile, and its size is passed on */
 };
+/* Whether ws runs here, as far as we may know. */
+bool host_runs(const struct config *c, const struct workspace *ws);
 /* Runs a program in ws with our standard streams, and passes signals on. *status: that to end with. */
 int host_exec(const struct config *c, const struct workspace *ws, const struct host_exec *x,
               int *status, struct err *e);

@@ -89,7 +89,8 @@ int host_exec(const struct config *c, const struct workspace *ws, const struct h
 		                    .cwd = x->cwd,
 		                    .user = x->user,
 		                    .tty = x->tty,
-		                    .std = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
+		                    .std = { x->input ? STDIN_FILENO : -1, STDOUT_FILENO,
+		                             STDERR_FILENO },
 		                    .side = signals,
 		                    .next = next_event,
 		                    .arg = &signals };

@@ -184,6 +184,63 @@ class Workspaces(common.Case):
         self.assertFalse(os.path.exists(about))
 
 
+class WithoutTheServer(common.Case):
+    """exec and shell reach what runs here, though the Server is away."""
+
+    def test_exec_and_shell(self):
+        server = self.server()
+        bare, _ = make_repo(self.path("."))
+        runner = self.runner(server)
+        runner.start()
+        workspace = server.add_workspace(bare, options="{}", env={"FLAVOUR": "sour"})
+        self.assertEqual(server.wait_final(server.add_job("workspace", "create", workspace))[0], "success")
+        root = os.path.join(runner.state, "workspaces", workspace)
+
+        def end():
+            for pid in common.pids_with(root):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+        self.addCleanup(end)
+        server.stop()
+
+        def call(*args, data=b"unread"):
+            result = subprocess.run([common.BIN, *args], env=runner.env(ONE="1"), input=data, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, timeout=60, check=False)
+            return result.returncode, result.stdout.decode(), result.stderr.decode()
+
+        name = server.workspaces[workspace]["name"]
+        for which in (name, workspace):
+            self.assertEqual(call("exec", which, "--", "sh", "-c", "echo $FLAVOUR; cat; exit 9"), (9, "sour\n", ""))
+        self.assertEqual(call("exec", name, "-i", "--", "cat", data=b"read")[:2], (0, "read"))
+        self.assertEqual(call("exec", name, "-e", "ONE", "-e", "TWO=2", "--", "sh", "-c", "echo $ONE$TWO")[1], "12\n")
+        self.assertEqual(call("exec", name, "-w", ".git", "--", "pwd")[1], f"{root}/app/.git\n")
+        status, _, said = call("exec", name, "--", "no-such-program")
+        self.assertEqual(status, 127)
+        self.assertIn("no-such-program", said)
+        self.assertEqual(call("exec", name, "-u", "nobody", "--", "true")[0], 255)
+        self.assertEqual(call("exec", "another", "-u", "nobody", "--", "true")[0], 2)
+        self.assertEqual(call("exec", "another", "--", "true")[0], 255)
+        self.assertEqual(call("exec", name, "--api-url", server.url, "--api-key", "k", "--", "true")[0], 255)
+
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([common.BIN, "shell", name], env=runner.env(TERM="dumb"), stdin=theirs, stdout=theirs,
+                                   stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        os.write(ours, b"tty; echo in:$FLAVOUR; exit 6\n")
+        said = b""
+        while b"in:sour" not in said:
+            self.assertTrue(select.select([ours], [], [], 60 * common.PATIENCE)[0], said)
+            said += os.read(ours, 4096)
+        self.assertIn(b"/dev/pts/", said)
+        self.assertEqual(process.wait(60 * common.PATIENCE), 6)
+        os.close(ours)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     drivecase.main()
