@@ -24,6 +24,9 @@ _daytona_runner()
 		provider) words="$words list check enable disable docker-provider native-provider" ;;
 		image) words="$words list pull load save remove prune" ;;
 		service) words="$words install uninstall print" ;;
+		exec | shell | forward | tunnel | cp | ssh)
+			[[ $cur == -* ]] || words=$(daytona-runner workspace --print-names 2>/dev/null)
+			;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -18,6 +18,7 @@ function __daytona_runner_nouns
 	end
 end
 complete -c daytona-runner -n '__fish_seen_subcommand_from workspace ws target job key env' -f -a '(__daytona_runner_nouns)'
+complete -c daytona-runner -n '__fish_seen_subcommand_from exec shell forward tunnel cp ssh' -a '(daytona-runner workspace --print-names 2>/dev/null)'
 complete -c daytona-runner -n __fish_use_subcommand -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from help' -f -a '(daytona-runner --list 2>/dev/null)'
 complete -c daytona-runner -n '__fish_seen_subcommand_from provider' -f -a 'list check enable disable docker-provider native-provider'

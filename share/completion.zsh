@@ -24,6 +24,9 @@ _daytona_runner()
 		provider) found+=(list check enable disable docker-provider native-provider) ;;
 		image) found+=(list pull load save remove prune) ;;
 		service) found+=(install uninstall print) ;;
+		exec | shell | forward | tunnel | cp | ssh)
+			[[ $PREFIX == -* ]] || found=(${(f)"$(daytona-runner workspace --print-names 2>/dev/null)"})
+			;;
 		esac
 		[[ $PREFIX == -* ]] || _files
 	fi

@@ -22,7 +22,10 @@ static const char usage[] =
 	"A whole system on this machine: starts a server on loopback, registers and starts a runner, makes a target and a "
 	"workspace of REPOSITORY, and opens a shell in it if this is a terminal. What is there already is used, and started if "
 	"it was stopped. Without REPOSITORY it is that of the current directory, else the workspaces that are there are "
-	"started. `daytona-runner down` stops all of it.";
+	"started. `daytona-runner down` stops all of it.\n"
+	"\nExamples:\n"
+	"  daytona-runner up https://git.example/team/app\n"
+	"  daytona-runner up -d --image debian:12 --name box https://git.example/team/app";
 
 #define CONFIG_MS 30000 /* until the runner has registered what it can do */
 #define LOOK_MS 20
@@ -311,8 +314,8 @@ static int go_in(struct up *u, const char *name, bool stay_out)
 		puts("Next: daytona-runner workspace create REPOSITORY, or daytona-runner workspace list");
 		return out_flush();
 	}
-	if (stay_out || !applet_find("shell") || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-		printf("Next: daytona-runner %s %s\n", workspace_way_in(), name);
+	if (stay_out || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		printf("Next: daytona-runner shell %s\n", name);
 		return out_flush();
 	}
 	key = path_join(u->data, CLIENT_KEY_FILE);

@@ -11,18 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How to get in. */
-const char *workspace_way_in(void)
-{
-	return applet_find("shell") ? "shell" : "workspace info";
-}
-
 static int act(struct verbs *v, struct err *e)
 {
 	if (verbs_act(v, e) < 0)
 		return -1;
 	if (v->wait && strcmp(v->verb->name, "stop") != 0 && v->n == 1)
-		printf("Next: daytona-runner %s %s\n", workspace_way_in(), v->operands[0]);
+		printf("Next: daytona-runner shell %s\n", v->operands[0]);
 	return 0;
 }
 
@@ -57,7 +51,6 @@ int workspace_enter(const struct cli_admin *a, const char *name)
 		      { "--config-dir", a->config_dir },
 		      { a->insecure ? "--insecure" : NULL, NULL },
 		      { a->allow_http ? "--allow-http" : NULL, NULL } };
-	const struct applet *shell = applet_find("shell");
 	char *argv[2 * ARRAY_LEN(given) + 4], *owned[ARRAY_LEN(argv)];
 	int n = 0, status;
 
@@ -74,7 +67,7 @@ int workspace_enter(const struct cli_admin *a, const char *name)
 	memcpy(argv, owned, (size_t)n * sizeof(*argv)); /* which opts_parse moves about */
 	argv[n] = NULL;
 	fflush(stdout);
-	status = shell->run(n, argv);
+	status = shell_applet.run(n, argv);
 	for (int i = 0; i < n; i++)
 		mem_free_secret(owned[i]);
 	return status;
@@ -86,8 +79,6 @@ static int open_it(struct verbs *v, struct err *e)
 	struct json it;
 	char *id;
 
-	if (!applet_find("shell"))
-		return err_set(e, ERR_UNSUPPORTED, 0, "this program has no way into a workspace");
 	if (verbs_find(v, v->n ? v->operands[0] : NULL, &doc, &it, e) < 0) {
 		json_doc_free(doc);
 		return -1;
@@ -103,7 +94,10 @@ static const struct verb verbs[] = {
 	{ "create", "new",
 	  "workspace create [REPOSITORY] [OPTION...]\n"
 	  "Makes a workspace of a git repository and waits until it is started. Its target is the only one, the one that "
-	  "--target names, or one that is made; its image what the repository says, or --image.",
+	  "--target names, or one that is made; its image what the repository says, or --image.\n"
+	  "\nExamples:\n"
+	  "  daytona-runner workspace create https://git.example/team/app\n"
+	  "  daytona-runner workspace create --branch dev -e TOKEN --image debian:12 https://git.example/team/app",
 	  HAS_CREATE | HAS_WAIT, 0, 1, workspace_create },
 	{ "list", "ls", "workspace list [-l K=V] [-f json|yaml]\nLists the workspaces.",
 	  HAS_FORMAT | HAS_LABEL, 0, 0, workspace_list },

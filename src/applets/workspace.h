@@ -12,7 +12,5 @@ int workspace_list(struct verbs *v, struct err *e);
 int workspace_make(struct verbs *v, const char *repository, char **name, struct err *e);
 /* A shell in it, as the applet of that name gives it: its exit status. */
 int workspace_enter(const struct cli_admin *a, const char *name);
-/* The applet that is named as the next step. */
-const char *workspace_way_in(void);
 
 #endif

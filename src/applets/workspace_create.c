@@ -212,8 +212,8 @@ int workspace_create(struct verbs *v, struct err *e)
 	if (rc == 0)
 		rc = workspace_make(v, v->n ? v->operands[0] : asked, &name, e);
 	if (rc == 0)
-		printf("Workspace %s %s.\nNext: daytona-runner %s %s\n", name,
-		       v->wait ? "is started" : "has its job", workspace_way_in(), name);
+		printf("Workspace %s %s.\nNext: daytona-runner shell %s\n", name,
+		       v->wait ? "is started" : "has its job", name);
 	free(asked);
 	free(name);
 	return rc;

@@ -91,8 +91,10 @@ class Life(UpCase):
         said = self.applet("up", self.repo.upper().replace("HTTP", "http") + "/")
         self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Server", "Runner", "Target", "Workspace"), "is there"))
         self.assertEqual(said.stderr, "")
-        with open(os.path.join(checkout, "mine"), "w", encoding="ascii") as file:
-            file.write("mine")
+        # Into it, and what it does there is there.
+        self.assertEqual(self.applet("exec", "app", "--", "cat", "README.md").stdout, "hello\n")
+        self.applet("exec", "app", "--", "sh", "-c", "echo mine >mine")
+        self.assertIn("cloning", self.applet("workspace", "logs", "app").stdout)
 
         said = self.applet("down")
         self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
@@ -152,6 +154,20 @@ class Life(UpCase):
         said = self.applet("down", rc=None)
         self.assertIn("Server", said.stdout)
         self.assertEqual(common.pids_with(self.cfg), [])
+
+    def test_ends_in_a_shell(self):
+        term = Terminal(self, [common.BIN, "up", self.repo], self.env(PS1="ready> "), cwd=self.path("home"))
+        term.expect("Workspace app is started")
+        term.expect(r"[#$>] ")
+        term.send("echo in-$((1+1)); ls; exit 3\n")
+        term.expect(r"in-2\n(?s:.*)README\.md")
+        term.expect("Left workspace app, which goes on")
+        self.assertEqual(term.wait(), 3)
+        self.assertEqual(self.js("workspace", "list")[0]["state"], "started")
+        term = Terminal(self, [common.BIN, "workspace", "open", "app"], self.env(), cwd=self.path("home"))
+        term.expect(r"[#$>] ")
+        term.send("exit 4\n")
+        self.assertEqual(term.wait(), 4)
 
     def test_confirmed_on_a_terminal(self):
         self.applet("up")
