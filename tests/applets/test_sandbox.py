@@ -15,7 +15,7 @@ from sandboxcase import ORDINARY, ROOT, USER  # noqa: E402
 
 class Sandboxes(sandboxcase.SandboxCase):
     def each(self, people=None):
-        for who in people or sandboxcase.people():
+        for who in sandboxcase.people() if people is None else people:
             self.need(who)
             yield who
 

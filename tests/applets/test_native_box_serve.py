@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Isolated workspaces of a runner that serves: by jobs, across its stop, crash and upgrade, by people and by kill -9."""
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import common  # noqa: E402
+import sandboxcase  # noqa: E402
+import servecase  # noqa: E402
+
+
+class Served(servecase.ServeCase):
+    def setUp(self):
+        super().setUp()
+        check = common.run([common.BIN, "provider", "check", "native-provider"], env=common.clean_env(self.tmp))
+        if "(Image, Root)" not in check.stdout + check.stderr:
+            self.skipTest("no isolation here: " + check.stdout + check.stderr)
+
+    def add(self, **options):
+        options.setdefault("Root", "/")
+        options.setdefault("Grace Seconds", 2)
+        return self.srv.add_workspace(self.repo_url, options=json.dumps(options))
+
+    def agent(self, workspace):
+        try:
+            with open(os.path.join(self.workspace_dir(workspace), ".runner/agent.json"), encoding="utf-8") as file:
+                return json.load(file)["pid"]
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    def nothing_left(self, workspace):
+        self.assertFalse(os.path.exists(self.workspace_dir(workspace)))
+        ids = os.path.join(self.runners[-1].state, "ids")
+        self.assertEqual(os.listdir(ids) if os.path.isdir(ids) else [], [])
+        self.assertEqual(sandboxcase.mounts(), [])
+        uses = os.path.join(self.runners[-1].state, "images/uses")
+        self.assertEqual(os.listdir(uses) if os.path.isdir(uses) else [], [])
+
+    def test_it_outlives_the_runner(self):
+        runner = self.runner(self.srv).start()
+        workspace = self.add(Command="sleep 1000")
+        self.job("create", workspace)
+        metadata = json.loads(self.srv.provider_metadata[workspace][-1])
+        self.assertEqual(metadata["isolation"], "best-effort")
+        pid = self.agent(workspace)
+        self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/pid"), os.readlink("/proc/self/ns/pid"))
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            runner.signal(how)
+            runner.wait()
+            self.assertTrue(common.alive(pid))
+            runner.start()
+            self.job("start", workspace)
+            self.assertEqual(self.agent(workspace), pid)
+        self.srv.wait(lambda: len(self.srv.agent_posts[workspace]) > 2, 30, "posts of metadata")
+        self.job("restart", workspace)
+        self.assertFalse(common.alive(pid))
+        self.assertTrue(common.alive(self.agent(workspace)))
+        self.job("stop", workspace)
+        self.job("start", workspace)
+        self.job("delete", workspace)
+        self.nothing_left(workspace)
+
+    def test_an_upgrade_of_the_executable(self):
+        """The file that process 1 is bound to may be replaced and removed."""
+        old = self.path("old-runner")
+        shutil.copy(common.BIN, old)
+        runner = self.runner(self.srv)
+        start, common.BIN = common.BIN, old
+        try:
+            runner.start()
+        finally:
+            common.BIN = start
+        workspace = self.add()
+        self.job("create", workspace)
+        pid = self.agent(workspace)
+        runner.signal(signal.SIGTERM)
+        runner.wait()
+        os.unlink(old)
+        runner.start()
+        self.job("start", workspace)
+        self.assertEqual(self.agent(workspace), pid)
+        self.job("stop", workspace)
+        self.job("delete", workspace)
+        self.nothing_left(workspace)
+
+    def test_an_end_from_inside_is_no_secret(self):
+        self.runner(self.srv).start()
+        workspace = self.add()
+        self.job("create", workspace)
+        os.kill(self.agent(workspace), signal.SIGKILL)
+        self.job("start", workspace)
+        self.job("force-delete", workspace)
+        self.nothing_left(workspace)
+
+    def test_jobs_killed_at_any_moment(self):
+        """Whoever is killed, job or process 1 or what is in between: a second try works, and a delete leaves nothing."""
+        runner = self.runner(self.srv).start()
+        rng = random.Random(3)
+        for i in range(12):
+            workspace = self.add(Command="sleep 1000")
+            for action in ("create", "stop", "start"):
+                job = self.srv.add_job("workspace", action, workspace)
+                until = time.monotonic() + rng.uniform(0, 0.5)
+                while time.monotonic() < until and self.srv.jobs[job]["state"] not in ("success", "error"):
+                    time.sleep(0.002)
+                victims = common.descendants(runner.pid)
+                if victims and i % 3:
+                    try:
+                        os.kill(rng.choice(victims), signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+                self.srv.wait_final(job, 60 * common.PATIENCE)
+            self.job("create", workspace)
+            self.assertTrue(common.alive(self.agent(workspace)))
+            pid = self.agent(workspace)
+            self.job("delete", workspace)
+            self.assertFalse(common.alive(pid))
+            self.nothing_left(workspace)
+
+
+if __name__ == "__main__":
+    common.main()
