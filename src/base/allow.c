@@ -3,9 +3,9 @@
 #include "base/allow.h"
 
 #include "base/buf.h"
+#include "base/glob.h"
 #include "base/mem.h"
 
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ bool allow_limits(enum allow_kind kind)
 
 static bool matches(const char *pattern, const char *name)
 {
-	return fnmatch(pattern, name, FNM_PATHNAME | FNM_NOESCAPE) == 0;
+	return glob_match(pattern, name, true);
 }
 
 bool allow_match(const char *pattern, const char *name)

@@ -3,11 +3,11 @@
 #include "agent/toolbox/calls.h"
 #include "agent/toolbox/walk.h"
 #include "base/file.h"
+#include "base/glob.h"
 #include "base/jsonw.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <unistd.h>
 
 #define RESULTS_MAX 10000
@@ -38,7 +38,7 @@ static bool by_name(void *arg, const char *path, const struct stat *st)
 	const char *slash = strrchr(path, '/');
 
 	(void)st;
-	if (fnmatch(s->pattern, slash && slash[1] ? slash + 1 : path, 0) != 0)
+	if (!glob_match(s->pattern, slash && slash[1] ? slash + 1 : path, false))
 		return true;
 	if (!has_room(s))
 		return false;
