@@ -3,6 +3,7 @@
 #include "agent/streams.h"
 
 #include "agent/copy.h"
+#include "agent/listen.h"
 #include "agent/ssh.h"
 #include "agent/toolbox/stream.h"
 #include "base/attr.h"
@@ -74,6 +75,8 @@ static int port_connect(const struct stream_request *q, int *fd, struct err *e)
 static const struct stream_kind kinds[] = {
 	{ .name = "port", .connect = port_connect },
 	{ .name = "ssh", .serve = ssh_stream },
+	{ .name = "listen", .serve = listen_serve },
+	{ .name = "accepted", .connect = listen_fetch },
 	{ .name = "get", .serve = copy_get },
 	{ .name = "put", .serve = copy_put },
 	{ .name = "exec", .program = true },

@@ -3,6 +3,7 @@
 """exec, shell, tunnel, forward and cp: a person's ways into a workspace, through the embedded Server."""
 import filecmp
 import fcntl
+import io
 import os
 import pty
 import signal
@@ -11,6 +12,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import termios
 import threading
 
@@ -147,6 +149,72 @@ class Exec(Applets):
         self.wait_nothing_left()
 
 
+class Hostile(Applets):
+    """A workspace whose agent is whoever took over: what it may do to the client."""
+
+    def setUp(self):
+        tunnelcase.TunnelCase.setUp(self)
+        (self.key,) = self.make("w1")
+
+    def against(self, args, *frames):
+        """The applet's result, when an agent answers with these binary messages."""
+        process = subprocess.Popen([common.BIN, *args], env=self.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, cwd=self.tmp)
+        (one,) = self.server.call("GET", "/workspace/w1/tunnel/poll", key=self.key).json
+        agent = serverproc.WebSocket(self.server, f"/workspace/w1/tunnel/{one['id']}", self.key)
+        try:
+            for f in frames:
+                agent.send(f, opcode=2)
+            agent.close()
+        except OSError:
+            pass
+        out, errors = process.communicate(timeout=30 * common.PATIENCE)
+        agent.sock.close()
+        self.assertIsNone(common.SANITIZER.search(errors.decode(errors="replace")), errors)
+        return process.returncode, out, errors.decode()
+
+    def test_messages_that_break_the_rules(self):
+        run = ("exec", "w1", "--", "true")
+        for frames in ([b"\xff\x07"], [b"\xff"], [b""], [b"\x06\xff\xff\xff\xff"], [b"\x06"], [b"\x01" + bytes(60000)] * 8):
+            status, _, errors = self.against(run, *frames)
+            self.assertEqual(status, 255, (frames[0][:5], errors))
+            self.assertIn("broke off", errors)
+        for note in (b"", b"{", b"[]", b'{"exit":"x"}', b'{"exit":256}', b'{"exit":-1}', b'{"signal":999}', b"\x00" * 60000):
+            status, _, errors = self.against(run, b"\x03" + note)
+            self.assertEqual((status, "before the program" in errors), (255, True), (note[:20], errors))
+        self.assertEqual(self.against(run, b"\x01a", b"\x63zzz", b"\x04", b"\x05", b'\x03{"exit":3}'), (3, b"a", ""))
+
+    def test_reasons_are_shown_without_control_bytes(self):
+        process = subprocess.Popen([common.BIN, "exec", "w1", "--", "true"], env=self.env(), stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        (one,) = self.server.call("GET", "/workspace/w1/tunnel/poll", key=self.key).json
+        agent = serverproc.WebSocket(self.server, f"/workspace/w1/tunnel/{one['id']}", self.key)
+        agent.send(struct.pack(">H", 4005) + b"\x1b[2Jgone\x07", opcode=8)
+        _, errors = process.communicate(timeout=30 * common.PATIENCE)
+        self.assertEqual(process.returncode, 127)
+        self.assertIn(b"gone", errors)
+        self.assertNotIn(b"\x1b", errors)
+        self.assertNotIn(b"\x07", errors)
+
+    def test_archives_that_want_elsewhere(self):
+        def archive(*members):
+            data = io.BytesIO()
+            with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for name, link in members:
+                    info = tarfile.TarInfo(name)
+                    if link:
+                        info.type, info.linkname = tarfile.SYMTYPE, link
+                    tar.addfile(info)
+            return data.getvalue()
+        os.makedirs(os.path.join(self.tmp, "into"))
+        for members in ([("../evil", None)], [("a", self.tmp), ("a/evil", None)], [("a", None), ("evil", None)]):
+            blob = archive(*members)
+            status, _, errors = self.against(("cp", "w1:x", "into"), *(b"\x01" + blob[i:i + 4096] for i in range(0, len(blob), 4096)))
+            self.assertEqual(status, 1, errors)
+            self.assertFalse(os.path.exists(os.path.join(self.tmp, "evil")))
+            self.assertNotIn("evil", os.listdir(os.path.join(self.tmp, "into")))
+
+
 class Ports(Applets):
     def test_tunnel_joins_the_standard_streams(self):
         port = str(self.listener(echo))
@@ -215,6 +283,64 @@ class Ports(Applets):
         self.assertIn("not found", self.said("forward", "nowhere", "0:1", status=1))
         for bad in ("x", "1:2:3", "1:", ":1", "65536", "0"):
             self.said("forward", "w1", bad, status=2)
+
+
+    def test_forward_the_other_way(self):
+        port = self.listener(echo)
+        free = socket.create_server(("127.0.0.1", 0))
+        closed = free.getsockname()[1]
+        free.close()
+        process = subprocess.Popen([common.BIN, "forward", "w1", "-R", f"0:{port}", "-R", f"0:{closed}"], env=self.env(),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        lines = sorted((process.stdout.readline().decode() for _ in range(2)), key=lambda x: not x.endswith(f":{port}\n"))
+        self.assertRegex(lines[0], rf"^port \d+ of w1 leads to 127\.0\.0\.1:{port}\n$")
+        there, dead = (int(line.split()[1]) for line in lines)
+        results = []
+
+        def talk(i):
+            with socket.create_connection(("127.0.0.1", there), timeout=60 * common.PATIENCE) as s:
+                blob = os.urandom(100000 + i)
+                threading.Thread(target=lambda: (s.sendall(blob), s.shutdown(socket.SHUT_WR)), daemon=True).start()
+                got = b""
+                while data := s.recv(65536):
+                    got += data
+                results.append(got == blob)
+        threads = [threading.Thread(target=talk, args=(i,)) for i in range(20)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(results, [True] * 20)
+        with socket.create_connection(("127.0.0.1", dead), timeout=60 * common.PATIENCE) as s:
+            self.assertEqual(s.recv(1), b"")
+        self.assertIn(f"port {there}: port {there} in the workspace: Address already in use",
+                      self.said("forward", "w1", "-R", f"{there}:1", status=1))
+        process.terminate()
+        self.assertEqual(process.wait(20 * common.PATIENCE), 0)
+        self.assertEqual(process.stderr.read(), b"")
+        process.stdout.close()
+        process.stderr.close()
+        self.wait_nothing_left()
+        with self.assertRaises(ConnectionError):
+            socket.create_connection(("127.0.0.1", there)).close()
+
+    def test_a_connection_is_fetched_by_who_was_told(self):
+        s = self.stream("w1", "kind=listen&port=0")
+        port, name = s.until(b"\n").decode().split()
+        conn = socket.create_connection(("127.0.0.1", int(port)))
+        one = s.until(b"\n").decode().strip()
+        for query in (f"name={name}&id=99", f"name={'0' * 32}&id={one}", f"name={name}&id=-1", f"name=../x&id={one}", "id=1",
+                      f"name={name}&id={one}%00"):
+            other = self.stream("w1", "kind=accepted&" + query)
+            self.assertIsNone(other.next())
+            self.assertEqual(other.code, 4005, query)
+        got = self.stream("w1", f"kind=accepted&name={name}&id={one}")
+        conn.sendall(b"hello")
+        self.assertEqual(got.until(b"hello"), b"hello")
+        again = self.stream("w1", f"kind=accepted&name={name}&id={one}")
+        self.assertIsNone(again.next())
+        self.assertEqual(again.code, 4005)
+        conn.close()
 
 
 class Copies(Applets):

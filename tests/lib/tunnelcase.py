@@ -2,12 +2,9 @@
 """The embedded Server with workspaces whose agents run here, and a client of byte streams that shows its frames."""
 import json
 import os
-import select
-import signal
 import socket
 import struct
 import subprocess
-import threading
 
 from lib import common, serverproc
 
@@ -155,7 +152,3 @@ def echo(conn):
     with conn:
         while data := conn.recv(65536):
             conn.sendall(data)
-
-
-__all__ = ["Stream", "TunnelCase", "echo", "IN", "OUT", "ERR", "NOTE", "SIZE", "SIGNAL", "GRANT", "END", "WINDOW",
-           "select", "signal", "threading"]
