@@ -24,6 +24,8 @@ struct fixture {
 	struct buf log;         /* "METHOD path?query [body];" for each request */
 	struct httpd_req *kept; /* request to be answered later */
 	int gone, closed_code;
+	size_t allow; /* of bytes that "/raw" takes at a time */
+	struct httpd_req *raw;
 	struct buf messages;
 };
 
@@ -50,7 +52,34 @@ static inline void on_closed(struct httpd_req *r, int code)
 	f->closed_code = code;
 }
 
-static const struct httpd_ws echo = { on_message, NULL, on_closed, 1011, 0 };
+/* Takes what it may, and answers the end. */
+static inline size_t on_bytes(struct httpd_req *r, struct str bytes)
+{
+	struct fixture *f = r->user;
+	size_t n = bytes.n < f->allow ? bytes.n : f->allow;
+
+	buf_add(&f->messages, bytes.p, n);
+	if (str_ends(buf_str(&f->messages), "end")) {
+		httpd_answered(r, 299);
+		httpd_ws_send(r, WS_BINARY, STR_LIT("answer"));
+		httpd_ws_close(r, 1000);
+	}
+	return n;
+}
+
+static inline void on_raw(struct fixture *f, struct httpd_req *r)
+{
+	static const struct httpd_ws raw = { .bytes = on_bytes, .closed = on_closed };
+
+	if (httpd_take_over(r, &raw) < 0)
+		return;
+	r->user = f;
+	f->raw = r;
+}
+
+static const struct httpd_ws echo = { .message = on_message,
+	                              .closed = on_closed,
+	                              .eof_code = 1011 };
 
 static inline void on_request(void *arg, struct httpd_req *r)
 {
@@ -79,6 +108,8 @@ static inline void on_request(void *arg, struct httpd_req *r)
 		b.n = 1u << 20;
 		httpd_respond(r, 200, NULL, NULL, buf_str(&b));
 		buf_free(&b);
+	} else if (str_eq(r->path, "/raw")) {
+		on_raw(f, r);
 	} else if (str_eq(r->path, "/204")) {
 		httpd_respond(r, 204, NULL, NULL, STR_LIT("no body"));
 	} else {
@@ -100,6 +131,8 @@ static inline void on_admit(void *arg, struct httpd_req *r)
 		httpd_respond(r, 401, NULL, NULL, STR_LIT("no"));
 	else if (str_eq(r->path, "/small"))
 		r->body_max = 4;
+	else if (str_eq(r->path, "/raw"))
+		on_raw(f, r);
 }
 
 static inline void fixture_open(struct fixture *f, const struct httpd_settings *with)

@@ -183,5 +183,83 @@ static void websocket_texts_are_utf8(void)
 	fixture_close(&f);
 }
 
-TEST_MAIN(TEST(websocket_echo), TEST(websocket_ends), TEST(websocket_close_codes),
-          TEST(websocket_texts_are_utf8))
+/* A request's body before it is whole, whatever it says about its length; and none at all. */
+static void bytes_pass_as_they_come(void)
+{
+	static const char *const heads[] = {
+		"POST /raw HTTP/1.1\r\n" H
+		"Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n",
+		"POST /raw HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n",
+		"GET /raw HTTP/1.1\r\n" H "\r\n",
+	};
+	const struct httpd_settings with = { .max_unknown = 8 };
+	struct fixture f;
+
+	fixture_open(&f, &with);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		for (f.allow = 1; f.allow < 40; f.allow += 19) {
+			struct buf reply = { 0 };
+			bool closed = false;
+			int fd = client(&f);
+
+			TEST_ROW(i);
+			buf_reset(&f.messages);
+			f.closed_code = 0;
+			send_text(fd, heads[i]);
+			send_text(fd, "no \r\n\r\nframe\xff ");
+			turn(&f, 2);
+			send_text(fd, "end");
+			for (int k = 0; k < 100 && f.messages.n < 18; k++) {
+				turn(&f, 1);
+				httpd_more(f.raw);
+			}
+			turn(&f, 2);
+			receive(fd, &reply, &closed);
+			CHECK_STR(buf_cstr(&f.messages), "no \r\n\r\nframe\xff end");
+			CHECK_STR(buf_cstr(&reply), "answer");
+			CHECK(closed);
+			close(fd);
+			turn(&f, 2);
+			CHECK_INT(f.closed_code, 1000);
+			buf_free(&reply);
+		}
+	}
+	fixture_close(&f);
+}
+
+/* What nobody takes is not read, either. */
+static void bytes_wait_for_who_takes_them(void)
+{
+	const struct httpd_settings with = { .max_unknown = 8 };
+	char chunk[65536] = { 0 };
+	struct fixture f;
+	size_t sent = 0, more = 0;
+	ssize_t n;
+	int fd;
+
+	fixture_open(&f, &with);
+	fd = client(&f);
+	send_text(fd, "POST /raw HTTP/1.1\r\n" H "Content-Length: 1000000000\r\n\r\n");
+	for (int i = 0; i < 400 && (n = send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL)) > 0; i++) {
+		sent += (size_t)n;
+		turn(&f, 0);
+	}
+	CHECK(sent > 0 && sent < 20u << 20);
+	CHECK_INT((long long)f.messages.n, 0);
+	f.allow = SIZE_MAX;
+	httpd_more(f.raw);
+	turn(&f, 2);
+	CHECK(f.messages.n > 0);
+	while (more < sent && (n = send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL)) > 0) {
+		more += (size_t)n;
+		turn(&f, 1);
+	}
+	CHECK(more >= sent);
+	close(fd);
+	turn(&f, 2);
+	CHECK_INT(f.closed_code, 1006);
+	fixture_close(&f);
+}
+
+TEST_MAIN(TEST(bytes_pass_as_they_come), TEST(bytes_wait_for_who_takes_them), TEST(websocket_echo),
+          TEST(websocket_ends), TEST(websocket_close_codes), TEST(websocket_texts_are_utf8))
