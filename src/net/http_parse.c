@@ -124,6 +124,11 @@ struct str http_head_get(const struct http_head *h, const char *name)
 	return (struct str){ 0 };
 }
 
+bool http_head_websocket(const struct http_head *h)
+{
+	return h->upgrade && str_ieq(http_head_get(h, "Upgrade"), "websocket");
+}
+
 /* Is word in the comma-separated lists of all headers of that name? */
 static bool list_has(const struct http_head *h, const char *name, const char *word)
 {

@@ -49,6 +49,8 @@ long http_parse_request(struct str bytes, struct http_head *h, struct err *e);
 long http_parse_response(struct str bytes, const char *method, struct http_head *h, struct err *e);
 /* Value of the first header of that name, case folded; .p == NULL if missing. */
 struct str http_head_get(const struct http_head *h, const char *name);
+/* It asks for a WebSocket; there are other things to upgrade to. */
+bool http_head_websocket(const struct http_head *h);
 
 struct http_chunked { /* zero to start */
 	int state;

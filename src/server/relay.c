@@ -66,7 +66,7 @@ struct relay *relay_new(const struct call *c)
 		if (!is_ours(h->headers[i].name))
 			buf_addf(b, "%.*s: %.*s\r\n", STR_ARG(h->headers[i].name),
 			         STR_ARG(h->headers[i].value));
-	if (h->upgrade)
+	if (http_head_websocket(h))
 		buf_adds(b, "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n");
 	else
 		buf_adds(b, "Connection: close\r\n\r\n");

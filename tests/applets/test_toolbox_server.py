@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 
@@ -70,32 +71,82 @@ class Through(tunnelcase.TunnelCase):
         self.of("none").fails(404, "GET", "/workspace-dir", text="not found")
         self.assertEqual(os.listdir(self.app), [])
 
-    def test_the_key_stays_here(self):
-        # An agent of ours, whose end of the stream shows all that the Server passes on.
-        seen = {}
+    def be_agent(self, answer):
+        """Plays w2's agent for one stream: answer(its end, bytes that came) once they hold "body"."""
+        seen = []
 
-        def be_agent():
-            path = "/workspace/w2/tunnel/poll"
-            order, = self.server.ok("GET", path, key=self.other_key).json
+        def run():
+            order, = self.server.ok("GET", "/workspace/w2/tunnel/poll", key=self.other_key).json
             end = serverproc.WebSocket(self.server, f"/workspace/w2/tunnel/{order['id']}", self.other_key)
-            while b"body" not in seen.get("bytes", b""):
+            got = b""
+            while b"body" not in got:
                 opcode, payload = end.frame()
                 if opcode == 2:
-                    seen["bytes"] = seen.get("bytes", b"") + payload[1:]
-            end.send(b"\x01HTTP/1.1 299 X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", opcode=2)
-            end.close()
-        thread = threading.Thread(target=be_agent)
+                    got += payload[1:]
+            seen.append(got)
+            answer(end)
+        thread = threading.Thread(target=run)
         thread.start()
+        return seen, thread
+
+    def ask(self, head):
         with self.server.socket() as sock:
-            sock.sendall(f"POST /workspace/w2/toolbox/a%2Fb/c%20d?x=%2F HTTP/1.1\r\nHost: h\r\nCookie: c\r\nX-Mine: 1\r\n"
-                         f"Authorization: Bearer {self.server.key}\r\nContent-Length: 4\r\n\r\nbody".encode())
+            sock.sendall(head.replace("\n", "\r\n").format(key=self.server.key).encode() + b"Content-Length: 4\r\n\r\nbody")
             answer = b""
             while data := sock.recv(65536):
                 answer += data
+            return answer
+
+    def test_the_key_stays_here(self):
+        def answer(end):
+            end.send(b"\x01HTTP/1.1 299 X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", opcode=2)
+            end.close()
+        seen, thread = self.be_agent(answer)
+        got = self.ask("POST /workspace/w2/toolbox/a%2Fb/c%20d?x=%2F HTTP/1.1\nHost: h\nCookie: c\nX-Mine: 1\n"
+                       "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nAuthorization: Bearer {key}\n")
         thread.join()
-        self.assertTrue(answer.startswith(b"HTTP/1.1 299 ") and answer.endswith(b"ok"), answer)
-        self.assertEqual(seen["bytes"], b"POST /a/b/c%20d?x=%2F HTTP/1.1\r\nHost: h\r\nX-Mine: 1\r\n"
-                         b"Content-Length: 4\r\nConnection: close\r\n\r\nbody")
+        self.assertTrue(got.startswith(b"HTTP/1.1 299 ") and got.endswith(b"ok"), got)
+        self.assertEqual(seen, [b"POST /a/b/c%20d?x=%2F HTTP/1.1\r\nHost: h\r\nX-Mine: 1\r\n"
+                                b"Content-Length: 4\r\nConnection: close\r\n\r\nbody"])
+        with open(os.path.join(self.tmp, "data", "audit.log"), encoding="utf-8") as file:
+            self.assertIn("POST a/b/c d in the toolbox of workspace w2", file.read())
+
+    def test_an_agent_that_is_none(self):
+        def close(*frames, code=1000, reason=b""):
+            def answer(end):
+                for frame in frames:
+                    end.send(frame, opcode=2)
+                end.send(struct.pack(">H", code) + reason, opcode=8)
+            return answer
+        part = b"\x01HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
+        for answer, status, text in (
+                (close(), b"500", b"gave no answer"),
+                (close(code=4005, reason=b"no toolbox here"), b"500", b"no toolbox here"),
+                (close(b"\x06\x00\x00\xff\xff\xff"), b"500", b"broke the protocol"),
+                (close(b"\x06\xff\xff\xff\xff"), b"500", b"broke the protocol"),
+                (close(*[b"\x01" + b"x" * 60000] * 6), b"xxx", b"x"),
+                (close(b"\x00ignored", b"\x02ignored", b"\xff\x01", b"\x09", part), b"200", b"part")):
+            _, thread = self.be_agent(answer)
+            got = self.ask("POST /workspace/w2/toolbox/x HTTP/1.1\nHost: h\nAuthorization: Bearer {key}\n")
+            thread.join()
+            self.assertEqual((got[9:12], text in got), (status, True), got[:300])
+            self.assertNotIn(b"ignored", got)
+
+    def test_a_key_that_is_deleted_ends_its_calls(self):
+        key = self.server.ok("POST", "/apikey/short").body.decode().strip('"')
+        answers = []
+
+        def call():
+            try:
+                answers.append(self.of("w1", key).call("POST", "/process/execute", {"command": "sleep 600", "timeout": 600}))
+            except OSError as error:
+                answers.append(error)
+        thread = threading.Thread(target=call)
+        thread.start()
+        common.wait_for(lambda: self.figure('streams{state="open"}') == 1, 20 * common.PATIENCE, "the call")
+        self.server.ok("DELETE", "/apikey/short")
+        thread.join()
+        self.assertEqual((answers[0].status, "was deleted" in answers[0].text), (500, True), answers)
 
     def test_without_an_agent(self):
         text = self.of("w2").fails(500, "GET", "/workspace-dir", text="no agent of the workspace is connected")

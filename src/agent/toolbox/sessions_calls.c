@@ -302,7 +302,7 @@ static void logs(struct sessions *all, struct command *c, struct httpd_req *r)
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		fd_close(&fd);
 		fail(r, 404, "log file not found");
-	} else if (!r->head->upgrade) {
+	} else if (!http_head_websocket(r->head)) {
 		httpd_respond_file(r, 200, TYPE_TEXT, NULL, fd, (uint64_t)st.st_size);
 	} else if (httpd_upgrade(r, &ws, NULL) < 0) {
 		fd_close(&fd);

@@ -39,18 +39,19 @@ static int receive(int from, int to, struct buf *b, struct err *e)
 
 static void add_request(struct buf *b, const struct exchange *x, struct str body)
 {
+	bool ws = http_head_websocket(&x->head);
 	static const char *const passed[] = { "Upgrade", "Sec-WebSocket-Key",
 		                              "Sec-WebSocket-Version" };
 
 	buf_addf(b, "%.*s %.*s HTTP/1.1\r\nHost: toolbox\r\nContent-Length: %zu\r\n",
 	         STR_ARG(x->head.method), STR_ARG(x->head.target), body.n);
-	for (size_t i = 0; x->head.upgrade && i < ARRAY_LEN(passed); i++) {
+	for (size_t i = 0; ws && i < ARRAY_LEN(passed); i++) {
 		struct str value = http_head_get(&x->head, passed[i]);
 
 		if (value.p)
 			buf_addf(b, "%s: %.*s\r\n", passed[i], STR_ARG(value));
 	}
-	buf_addf(b, "Connection: %s\r\n\r\n", x->head.upgrade ? "upgrade" : "close");
+	buf_addf(b, "Connection: %s\r\n\r\n", ws ? "upgrade" : "close");
 	buf_add_str(b, body);
 }
 
