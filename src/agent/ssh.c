@@ -15,11 +15,11 @@
 #include "base/attr.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sandbox/users.h"
 
 #include <dr_ssh.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,8 +29,8 @@
 #define BLOB_SIZE (4 + 11 + 4 + DR_SSH_KEY_SIZE)
 #define HOST_KEY_SIZE (2 * DR_SSH_KEY_SIZE) /* the seed, then the public half */
 
-/* One line of authorized_keys. What is written there has been parsed, so that no option comes with it. */
-static int authorize(struct str key, bool forward, struct buf *out, struct err *e)
+/* One line of authorized_keys, written of what was parsed: nothing else comes with the key. */
+static int authorize(struct str key, struct buf *out, struct err *e)
 {
 	static const char head[] = "\0\0\0\x0bssh-ed25519\0\0\0 ";
 	struct buf blob = { 0 };
@@ -44,8 +44,6 @@ static int authorize(struct str key, bool forward, struct buf *out, struct err *
 		     memcmp(blob.p, head, sizeof(head) - 1) == 0;
 	}
 	if (ok) {
-		buf_adds(out,
-		         forward ? "no-X11-forwarding " : "no-X11-forwarding,no-agent-forwarding ");
 		buf_adds(out, TYPE);
 		buf_add_base64(out, blob.p, blob.n, false, true);
 		buf_addc(out, '\n');
@@ -106,16 +104,25 @@ static bool is_shell(const char *path)
 	       strcmp(name, "/false") != 0 && access(path, X_OK) == 0;
 }
 
+/* By the workspace's own files; no name service is asked. */
 static void describe_user(struct dr_ssh *s)
 {
-	const char *home = getenv("HOME"), *name = getenv("USER"), *shell = getenv("SHELL");
-	const struct passwd *pw = getpwuid(geteuid()); /* stays as it is: nobody asks again */
+	const char *home = getenv("HOME"), *shell = getenv("SHELL");
+	struct user user = { 0 };
+	struct buf id = { 0 };
+	struct err ignored = { 0 }; /* the number stands for what is not known */
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (pw && pw->pw_shell && is_shell(pw->pw_shell))
-		shell = pw->pw_shell;
+	buf_addf(&id, "%u", (unsigned)geteuid());
+	if (root >= 0 && user_find(root, buf_cstr(&id), &user, &ignored) == 0 &&
+	    is_shell(user.shell) && !(is_shell(shell) && strcmp(user.shell, "/bin/sh") == 0))
+		shell = user.shell;
 	s->shell = mem_dup(is_shell(shell) ? shell : "/bin/sh");
-	s->user = mem_dup(pw ? pw->pw_name : name && *name ? name : "user");
-	s->home = mem_dup(home && *home ? home : pw ? pw->pw_dir : "/");
+	s->user = mem_dup(user.name ? user.name : buf_cstr(&id));
+	s->home = mem_dup(home && *home ? home : user.home ? user.home : "/");
+	fd_close(&root);
+	user_free(&user);
+	buf_free(&id);
 }
 
 static void log_line(int problem, const char *text)
@@ -140,12 +147,15 @@ int ssh_serve(int fd, struct str key, const char *dir, struct err *e)
 		                                    "/usr/libexec/openssh/sftp-server",
 		                                    "/usr/lib/ssh/sftp-server",
 		                                    "/usr/libexec/sftp-server" };
-	struct dr_ssh s = { .fd = fd, .log = log_line, .sftp = serve_sftp };
-	bool forward = str_eq(str_of(getenv("DAYTONA_AGENT_SSH_FORWARD")), "1");
+	struct dr_ssh s = { .fd = fd,
+		            .log = log_line,
+		            .sftp = serve_sftp,
+		            .forward_agent = str_eq(str_of(getenv("DAYTONA_AGENT_SSH_FORWARD")),
+		                                    "1") };
 	struct buf line = { 0 };
 
 	describe_user(&s);
-	if (authorize(key, forward, &line, e) < 0 || host_key(s.home, &s, e) < 0) {
+	if (authorize(key, &line, e) < 0 || host_key(s.home, &s, e) < 0) {
 		buf_free(&line);
 		return -1;
 	}

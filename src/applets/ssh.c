@@ -2,18 +2,15 @@
 /* ssh: the ssh client of this machine, told how to reach a workspace; and the connection that it is given. */
 #include "applets/ssh.h"
 
-#include "api/tunnel.h"
 #include "applets/applets.h"
+#include "applets/streams.h"
 #include "base/mem.h"
 #include "base/spawn_child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define OPEN_MS 30000
 
 static const char usage[] =
 	"ssh [OPTION...] [WORKSPACE [COMMAND...]]\n"
@@ -37,35 +34,6 @@ struct options {
 
 extern char **environ;
 
-/* Standard input and output become the connection. The output stays open besides: ssh ends whoever closes it, before a
- * reason could be said. */
-static int join(struct tunnel *t, struct err *e)
-{
-	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	struct pollset ps = { 0 };
-	enum tunnel_status status;
-	bool closing = false;
-	int rc = 0;
-
-	if (out < 0)
-		return err_sys(e, errno, "standard output");
-	tunnel_source(t, TUNNEL_IN, STDIN_FILENO);
-	tunnel_sink(t, TUNNEL_OUT, out);
-	while (rc == 0 && (status = tunnel_step(t, e)) != TUNNEL_CLOSED) {
-		/* ssh has gone: whatever comes now is nobody's. */
-		if (!closing && (tunnel_broken(t, TUNNEL_OUT) || tunnel_done(t))) {
-			closing = true;
-			tunnel_close(t, 1000, "");
-			continue;
-		}
-		pollset_reset(&ps);
-		tunnel_poll(t, &ps);
-		rc = pollset_wait(&ps, e);
-	}
-	pollset_free(&ps);
-	return rc < 0 || e->kind ? -1 : 0;
-}
-
 /* id: as ssh was told it; the Server looks. */
 static int connect_to(const struct cli_admin *a, const struct ssh_client *c, const char *id,
                       struct err *e)
@@ -76,11 +44,14 @@ static int connect_to(const struct cli_admin *a, const struct ssh_client *c, con
 
 	buf_adds(&query, "kind=ssh&key=");
 	buf_add_urlenc(&query, buf_str(&c->public_key));
-	t = tunnel_open(a->link.api, id, buf_cstr(&query), deadline_in_ms(OPEN_MS));
-	rc = join(t, e);
+	t = tunnel_open(a->link.api, id, buf_cstr(&query), deadline_in_ms(STREAM_OPEN_MS));
+	/* Our output stays open besides: ssh ends whoever closes it, before a reason could be said. */
+	tunnel_source(t, TUNNEL_IN, stream_dup(STDIN_FILENO));
+	tunnel_sink(t, TUNNEL_OUT, stream_dup(STDOUT_FILENO));
+	rc = stream_run(t, e);
 	tunnel_free(t);
 	buf_free(&query);
-	return rc;
+	return rc < 0 ? stream_explain(a, e) : 0;
 }
 
 struct words {

@@ -21,14 +21,30 @@ static void add_word(struct buf *b, const char *option, const char *value)
 	}
 }
 
+/* The program by its own name, not by one that is an applet's: as it was installed beside that. */
+static char *program(void)
+{
+	const char *self = applet_self_exe(), *base = strrchr(self, '/');
+	struct buf b = { 0 };
+
+	base = base ? base + 1 : self;
+	if (strncmp(base, "daytona-runner-", 15) == 0 && applet_find(base + 15)) {
+		buf_add(&b, self, (size_t)(base - self) + 14);
+		if (file_exists(buf_cstr(&b)))
+			return buf_take(&b);
+	}
+	buf_free(&b);
+	return mem_dup(self);
+}
+
 /* A shell runs it, after ssh has replaced what begins with a percent sign. The key stays out of it. */
 static void add_proxy(struct buf *out, const struct cli_admin *a)
 {
 	char *file = a->key_file && strcmp(a->key_file, "-") ? realpath(a->key_file, NULL) : NULL,
-	     *ca = a->ca_file ? realpath(a->ca_file, NULL) : NULL;
+	     *ca = a->ca_file ? realpath(a->ca_file, NULL) : NULL, *self = program();
 	struct buf b = { 0 };
 
-	buf_add_shell(&b, str_of(applet_self_exe()));
+	buf_add_shell(&b, str_of(self));
 	buf_adds(&b, " ssh --connect");
 	add_word(&b, "--api-url", a->url);
 	add_word(&b, "--api-key-file", file);
@@ -41,6 +57,7 @@ static void add_proxy(struct buf *out, const struct cli_admin *a)
 	buf_free(&b);
 	free(file);
 	free(ca);
+	free(self);
 }
 
 int ssh_client_open(struct ssh_client *c, const struct cli_admin *admin, struct err *e)

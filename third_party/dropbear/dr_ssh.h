@@ -11,9 +11,9 @@
 struct dr_ssh {
 	int fd; /* the connection: a socket, which becomes non-blocking; > 2 */
 	unsigned char seed[DR_SSH_KEY_SIZE], public_key[DR_SSH_KEY_SIZE]; /* the host's key */
-	const char *
-		authorized; /* one line as in authorized_keys, options first: the key that may log in */
-	const char *user; /* whatever name a client asks for, it gets this one */
+	const char *authorized; /* the key that may log in: one line as in authorized_keys */
+	int forward_agent;      /* a client may offer its ssh agent */
+	const char *user;       /* whatever name a client asks for, it gets this one */
 	const char *home, *shell;
 	const char *dir;                            /* where its commands start */
 	void (*log)(int problem, const char *text); /* a line without its end */

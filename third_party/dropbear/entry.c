@@ -5,6 +5,7 @@
  */
 #include "includes.h"
 
+#include "agentfwd.h"
 #include "algo.h"
 #include "auth.h"
 #include "buffer.h"
@@ -21,6 +22,7 @@
 #include "session.h"
 #include "signkey.h"
 
+#include <limits.h>
 #include <sys/prctl.h>
 
 svr_runopts svr_opts;
@@ -42,7 +44,10 @@ void dr_ssh_pty_release(const char *tty);
 void dr_ssh_pty_nonblock(int fd);
 void dr_ssh_address(int fd, char **host, char **port, char **peer, char **peer_port, int lookup);
 void dr_ssh_run(const char *cmd, unsigned int maxfd, char *shell);
-void dr_ssh_quiet(int priority, const char *format, ...);
+struct passwd *dr_ssh_by_id(uid_t uid);
+int dr_ssh_agentreq(struct ChanSess *c);
+int dr_ssh_nameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t host_size,
+                    char *port, socklen_t port_size, int flags);
 
 struct passwd *dr_ssh_user(const char *name)
 {
@@ -56,6 +61,12 @@ struct passwd *dr_ssh_user(const char *name)
 	pw.pw_dir = (char *)setting->home;
 	pw.pw_shell = (char *)setting->shell;
 	return &pw;
+}
+
+struct passwd *dr_ssh_by_id(uid_t uid)
+{
+	(void)uid;
+	return dr_ssh_user(NULL);
 }
 
 char *dr_ssh_shell(void)
@@ -119,6 +130,33 @@ void dr_ssh_address(int fd, char **host, char **port, char **peer, char **peer_p
 	}
 }
 
+int dr_ssh_agentreq(struct ChanSess *c)
+{
+	return setting->forward_agent ? svr_agentreq(c) : DROPBEAR_FAILURE;
+}
+
+/* In numbers, whatever the flags say. */
+int dr_ssh_nameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t host_size,
+                    char *port, socklen_t port_size, int flags)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
+	int is_v6 = a->sa_family == AF_INET6, is_ip = is_v6 || a->sa_family == AF_INET;
+
+	(void)n;
+	(void)flags;
+	if (host && !is_ip)
+		strlcpy(host, "127.0.0.1", host_size);
+	else if (host &&
+	         !inet_ntop(a->sa_family, is_v6 ? (const void *)&v6->sin6_addr : &v4->sin_addr,
+	                    host, host_size))
+		return EAI_FAIL;
+	if (port)
+		snprintf(port, port_size, "%u",
+		         is_ip ? ntohs(is_v6 ? v6->sin6_port : v4->sin_port) : 0);
+	return 0;
+}
+
 /* The end of a client's input is not the end of its terminal, so each direction has a descriptor of its own. */
 void dr_ssh_pty_nonblock(int fd)
 {
@@ -142,7 +180,16 @@ const char *dr_ssh_path(void)
 
 FILE *dr_ssh_keys(void)
 {
-	return fmemopen((char *)setting->authorized, strlen(setting->authorized), "r");
+	size_t n = strlen(setting->authorized);
+	int fd[2];
+
+	/* One line fits into a pipe. */
+	if (n > PIPE_BUF || pipe(fd) < 0)
+		return NULL;
+	if (write(fd[1], setting->authorized, n) != (ssize_t)n)
+		n = 0;
+	close(fd[1]);
+	return fdopen(fd[0], "r");
 }
 
 int dr_ssh_stat(struct stat *st)
@@ -205,13 +252,6 @@ void dr_ssh_run(const char *cmd, unsigned int maxfd, char *shell)
 	run_shell_command(cmd, maxfd, shell);
 	fprintf(stderr, "%s: %s\n", shell, strerror(errno));
 	_exit(127);
-}
-
-/* What a key's options leave out is said at each use of it. */
-void dr_ssh_quiet(int priority, const char *format, ...)
-{
-	(void)priority;
-	(void)format;
 }
 
 static void log_line(int priority, const char *format, va_list args)

@@ -37,7 +37,7 @@
 #define DROPBEAR_SVR_PASSWORD_AUTH 0
 #define DROPBEAR_SVR_PAM_AUTH 0
 #define DROPBEAR_SVR_PUBKEY_AUTH 1
-#define DROPBEAR_SVR_PUBKEY_OPTIONS 1
+#define DROPBEAR_SVR_PUBKEY_OPTIONS 0
 #define DROPBEAR_SVR_MULTIUSER 1
 #define DROPBEAR_SVR_DROP_PRIVS 1 /* there is nothing to drop; sockets of files may be forwarded */
 #define MAX_AUTH_TRIES 6
