@@ -135,7 +135,7 @@ size_t setup_providers(const struct config *c, const char *self_exe, bool check,
 		struct setup_provider *p = &(*out)[i];
 
 		p->name = providers[i]->name;
-		p->enabled = job ? job->enabled : !cp || cp->enabled;
+		p->enabled = job ? job->enabled : cp ? cp->enabled : !providers[i]->opt_in;
 		if (check)
 			check_one(c, providers[i], self_exe, p, d);
 	}

@@ -93,6 +93,7 @@ struct provider {
 	const char *name;  /* as the Server spells it */
 	const char *label; /* or NULL */
 	bool agentless;
+	bool opt_in; /* off unless the configuration has a section for it */
 	/* Appends the targetConfigManifest JSON object (protocol 9.1, lower-camel form). */
 	void (*manifest)(struct buf *b);
 	const char *preset_name;    /* registered as <preset>-runner-<runnerId>; NULL: none */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/spell.h"
 #include "providers/docker/docker.h"
+#include "providers/exec/exec.h"
 #include "providers/native/native.h"
 #include "providers/provider.h"
 
@@ -15,6 +16,7 @@
 const struct provider *const providers[] = {
 	&docker_provider,
 	&native_provider,
+	&exec_provider,
 	NULL,
 };
 

@@ -92,7 +92,7 @@ void provset_load(struct sup *s)
 		const struct provstate_entry *job = provstate_find(&st, it->p->name);
 		bool was = it->enabled;
 
-		it->enabled = job ? job->enabled : cp ? cp->enabled : true;
+		it->enabled = job ? job->enabled : cp ? cp->enabled : !it->p->opt_in;
 		free(it->version);
 		it->version = mem_dup(job && job->version ? job->version : jobs_provider_version());
 		if (it->enabled && !was) {
