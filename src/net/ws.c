@@ -23,13 +23,29 @@ void ws_accept_value(struct str key, char out[29])
 	buf_free(&b);
 }
 
+/* In words, for it is done to every byte of a stream. */
+static void apply_mask(char *p, size_t n, const unsigned char mask[4])
+{
+	uint64_t word, both;
+	size_t i = 0;
+
+	memcpy(&both, mask, 4);
+	memcpy((char *)&both + 4, mask, 4);
+	for (; n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		word ^= both;
+		memcpy(p + i, &word, sizeof(word));
+	}
+	for (; i < n; i++)
+		p[i] = (char)((unsigned char)p[i] ^ mask[i & 3]);
+}
+
 void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool masked)
 {
 	unsigned char head[14] = { (unsigned char)(0x80 | op) };
 	unsigned char mask[4] = { 0 };
 	struct err ignored = { 0 };
 	size_t n = 2;
-	char *to;
 
 	if (payload.n < 126) {
 		head[1] = (unsigned char)payload.n;
@@ -48,11 +64,9 @@ void ws_frame_add(struct buf *out, enum ws_opcode op, struct str payload, bool m
 		n += sizeof(mask);
 	}
 	buf_add(out, head, n);
-	to = buf_reserve(out, payload.n);
-	for (size_t i = 0; i < payload.n; i++)
-		to[i] = (char)((unsigned char)payload.p[i] ^ mask[i & 3]);
-	out->n += payload.n;
-	out->p[out->n] = '\0';
+	buf_add_str(out, payload);
+	if (masked)
+		apply_mask(out->p + out->n - payload.n, payload.n, mask);
 }
 
 bool ws_close_code_ok(int code)
@@ -207,8 +221,8 @@ int ws_reader_next(struct ws_reader *r, enum ws_opcode *op, struct str *payload,
 			return rc;
 		}
 		p = r->raw.p + r->used + f.head;
-		for (uint64_t i = 0; f.masked && i < f.n; i++)
-			p[i] = (char)((unsigned char)p[i] ^ f.mask[i & 3]);
+		if (f.masked)
+			apply_mask(p, (size_t)f.n, f.mask);
 		r->used += f.head + (size_t)f.n;
 		*payload = (struct str){ p, (size_t)f.n };
 		if (f.op >= WS_CLOSE || (f.fin && f.op != WS_CONT)) {
