@@ -4,6 +4,7 @@
 as the Server shows it and the container as the engine shows it must agree."""
 import json
 import os
+import shutil
 import sys
 import types
 
@@ -27,6 +28,22 @@ class EmbeddedServer(dockercase.DockerCase):
                 raise AssertionError(state["error"])
             return state["name"] == want
         common.wait_for(look, 40 * common.PATIENCE, lambda: f"{want}, it is {self.seen}")
+
+    def go_in(self, name):
+        """Through the Server, into a container that has neither shell nor tar."""
+        env = common.clean_env(self.tmp, DAYTONA_API_URL=self.srv.url, DAYTONA_API_KEY=self.srv.key)
+
+        def applet(*args):
+            return common.run([common.BIN, *args], env=env, check=True, timeout=40 * common.PATIENCE).stdout
+        self.assertEqual(applet("exec", name, "--", PROGRAM, "version"), applet("version"))
+        os.makedirs(self.path("copied"), exist_ok=True)
+        with open(self.path("copied", "file"), "w", encoding="ascii") as file:
+            file.write("text")
+        applet("cp", self.path("copied"), name + ":")
+        applet("cp", name + ":copied", self.path("back"))
+        with open(self.path("back", "file"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "text")
+        shutil.rmtree(self.path("back"))
 
     def test_whole_life(self):
         self.srv = serverproc.Server(self, self.path("data"))
@@ -58,6 +75,7 @@ class EmbeddedServer(dockercase.DockerCase):
             self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
             common.wait_for(lambda: self.srv.ok("GET", f"/workspace/{workspace}").json["metadata"]["uptime"],
                             20 * common.PATIENCE, "the agent's heartbeats")
+            self.go_in(f"w{i}")
             metadata = json.loads(self.srv.ok("GET", f"/workspace/{workspace}").json["providerMetadata"])
             self.assertEqual(metadata["daytona.workspace.id"], workspace)
             for action, want, container in (("stop", "stopped", "exited"), ("start", "started", "running"),
