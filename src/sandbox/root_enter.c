@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #define PLAIN (MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC)
+#define SAFE (MOUNT_NOSUID | MOUNT_NODEV)
 #define RESOLV_MAX 65536
+#define OURS "/run/daytona"
 
 struct enter {
 	const struct sandbox *s;
@@ -134,29 +136,50 @@ static int bind(const struct enter *r, const char *from, const char *to, unsigne
 	return mount_bind(below, to, attrs, e);
 }
 
+static bool is_in_ours(const char *to)
+{
+	return strncmp(to, OURS "/", sizeof(OURS)) == 0;
+}
+
+static int bind_all(const struct enter *r, bool in_ours, struct err *e)
+{
+	for (size_t i = 0; i < r->s->n_binds; i++) {
+		const struct sandbox_bind *b = &r->s->binds[i];
+
+		if (is_in_ours(b->to) == in_ours &&
+		    bind(r, b->from, b->to, SAFE | (b->read_only ? MOUNT_RO : 0), e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int lend(const struct enter *r, struct err *e)
 {
 	const struct sandbox *s = r->s;
-	const unsigned safe = MOUNT_NOSUID | MOUNT_NODEV;
 
-	if (tmpfs(r, "/run", safe, "size=64m,mode=0755", e) < 0 ||
-	    make_dirs(r, "/run/daytona", e) < 0 || make_dirs(r, "/run/lock", e) < 0 ||
-	    bind(r, s->program, SANDBOX_PROGRAM, safe | MOUNT_RO, e) < 0)
+	if (tmpfs(r, "/run", SAFE, "size=64m,mode=0755", e) < 0 || make_dirs(r, "/run/lock", e) < 0)
 		return -1;
-	if (make_dirs(r, "/tmp", e) < 0 || bind(r, s->tmp, "/tmp", safe, e) < 0)
+	if (make_dirs(r, "/tmp", e) < 0 || bind(r, s->tmp, "/tmp", SAFE, e) < 0)
 		return -1;
 	if (chown("/tmp", r->uid, r->gid) < 0 || chmod("/tmp", 01777) < 0)
 		return err_sys(e, errno, "make /tmp");
 	if (s->home &&
-	    (bind(r, s->home, "/root", safe, e) < 0 || root_give("/root", r->uid, r->gid, e) < 0))
+	    (bind(r, s->home, "/root", SAFE, e) < 0 || root_give("/root", r->uid, r->gid, e) < 0))
 		return -1;
-	for (size_t i = 0; i < s->n_binds; i++) {
-		const struct sandbox_bind *b = &s->binds[i];
+	return bind_all(r, false, e);
+}
 
-		if (bind(r, b->from, b->to, safe | (b->read_only ? MOUNT_RO : 0), e) < 0)
-			return -1;
-	}
-	return 0;
+/*
+ * After all that links of the image may lead elsewhere, so that nothing lies above it. Both /run and this are mounts: what
+ * is a mount can be neither renamed nor removed, so the path of our program stays its own.
+ */
+static int make_ours(const struct enter *r, struct err *e)
+{
+	if (own_place(r, OURS, e) < 0 ||
+	    mount_fs("tmpfs", OURS, SAFE, "size=1m,mode=0755", e) < 0 ||
+	    bind(r, r->s->program, SANDBOX_PROGRAM, SAFE | MOUNT_RO, e) < 0)
+		return -1;
+	return bind_all(r, true, e);
 }
 
 static bool stat_is_link(const char *path)
@@ -203,11 +226,11 @@ static int put_etc(const struct enter *r, const char *name, const char *text, st
 			return err_sys(e, errno, "replace %s of the workspace", path);
 		return make_file(r, path, text, e);
 	}
-	snprintf(ours, sizeof(ours), "/run/daytona/%s", name);
+	snprintf(ours, sizeof(ours), OURS "/%s", name);
 	if (make_file(r, ours, text, e) < 0)
 		return -1;
 	if (stat(path, &st) == 0)
-		return mount_bind(ours, path, MOUNT_NOSUID | MOUNT_NODEV, e);
+		return mount_bind(ours, path, SAFE, e);
 	return stat_is_link(path) ? put_behind_link(r, path, text, e) : 0;
 }
 
@@ -352,8 +375,9 @@ int root_enter(const struct sandbox *s, struct err *e)
 
 	if (take_kernel(&r, e) == 0 && pivot(&r, e) == 0 && (!s->upper || give(&r, "/", e) == 0) &&
 	    own_place(&r, "/proc", e) == 0 && own_place(&r, "/sys", e) == 0 &&
-	    make_dev(&r, e) == 0 && lend(&r, e) == 0 && make_etc(&r, e) == 0 &&
-	    forget_host(e) == 0 && mount_kernel(&r, e) == 0)
+	    make_dev(&r, e) == 0 && lend(&r, e) == 0 && make_ours(&r, e) == 0 &&
+	    make_etc(&r, e) == 0 && mount_fixed(OURS, e) == 0 && forget_host(e) == 0 &&
+	    mount_kernel(&r, e) == 0)
 		rc = 0;
 	if (rc == 0 && r.of_host)
 		rc = mount_fixed("/", e);

@@ -15,6 +15,7 @@ import boxcase  # noqa: E402
 import common  # noqa: E402
 import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
+from fakeregistry import FakeRegistry  # noqa: E402
 from sandboxcase import ROOT, USER  # noqa: E402
 
 
@@ -138,6 +139,70 @@ class Boxes(boxcase.BoxCase):
             os.symlink("/etc", self.path(f"roots-{who}", "link"))
             document = self.workspace({"Root": self.path(f"roots-{who}", "link")})
             self.go(document, "create", options=allowed).error(self, "is /etc, which the operator has not allowed")
+
+    def test_an_image_is_pulled_with_the_jobs_login(self):
+        self.need_static()
+        layers = self.busybox_layers()
+        for who in self.each():
+            registry = FakeRegistry(self)
+            registry.basic = ("alice", "registry-password")
+            registry.add("team/dev", "1", ocicase.Image(layers, way="gzip"))
+            name = f"{registry.host}/team/dev:1"
+            options = ["plain_http=other.test," + registry.host]
+            document = self.workspace({"Image": name, "Command": "cat /etc/which; echo END; sleep 1000"})
+            self.go(document, "create", options=options).error(self, "401|denied|login|unauthorized|authenticat")
+            self.assertEqual(self.go(document, "condition")["condition"], "incomplete")
+            login = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+                     "A_CONTAINER_REGISTRY_PASSWORD": "registry-password"}
+            document = self.document(self.fake, self.id, envVars=login)
+            result = self.go(document, "create", "start", options=options).ok(self)
+            self.assertIn(f"pulling image {name}", result.output)
+            self.assertRegex(result.output, r"100 % of \d+\.\d MiB")
+            self.assertNotIn("registry-password", result.output)
+            self.wait_log("END")
+            self.assertIn("second", self.log())
+            # It is here now: another workspace asks nobody.
+            first = self.id
+            asked = len(registry.requests)
+            other = self.workspace({"Image": name}, env=login)
+            self.go(other, "create", "start", options=options).ok(self)
+            self.assertEqual(len(registry.requests), asked)
+            self.go(other, "delete").ok(self)
+            self.id = first
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
+
+    def test_where_overlays_are_not_possible_all_is_copied(self):
+        self.need_static()
+        if os.geteuid() != 0:
+            self.skipTest("only root mounts")
+        for name in ("lower", "upper", "work"):
+            os.mkdir(self.path(name))
+        where = self.path("mounted")
+        os.mkdir(where)
+        done = common.run(["mount", "-t", "overlay", "overlay", "-o",
+                           f"lowerdir={self.path('lower')},upperdir={self.path('upper')},workdir={self.path('work')}", where])
+        if done.returncode != 0:
+            self.skipTest("no overlayfs here: " + done.stderr.strip())
+        self.addCleanup(common.run, ["umount", "-l", where])
+        for who in self.each():
+            self.state = os.path.join(where, who)
+            os.mkdir(self.state, 0o700)
+            if who == USER:
+                os.chown(self.state, sandboxcase.ORDINARY, sandboxcase.ORDINARY)
+            # Nor are whiteouts there, so this image has none.
+            self.load_image(self.busybox_layers(whiteout=False), config={"User": "node"})
+            document = self.workspace({"Image": boxcase.BASE, "Command":
+                                       "cat /etc/which; echo; echo x >/var/node/x; id -u; ls -ldn /var/node; "
+                                       "echo END; sleep 1000"})
+            result = self.go(document, "create", "start").ok(self)
+            self.assertIn("the image is copied", result.output)
+            self.wait_log("END")
+            self.assertIn("second", self.log())
+            if who == ROOT:
+                self.assertRegex(self.log(), r"\n1000\n.* 1000 +1000 ")
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
 
     give = sandboxcase.SandboxCase.give
 

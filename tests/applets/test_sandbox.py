@@ -135,9 +135,10 @@ class Sandboxes(sandboxcase.SandboxCase):
                                        ("dev", "/root", "/dev of the workspace's root is no directory"),
                                        ("etc/passwd", secret, None), ("etc/hosts", secret, None),
                                        ("etc/resolv.conf", "/proc/self/fd/1", None), ("workspaces", "/root", None),
-                                       ("tmp", "/root", None)):
+                                       ("tmp", "/run/daytona", "to /tmp: No such file"), ("workspaces", "/run", None),
+                                       ("run", "/workspaces", "/run of the workspace's root is no directory")):
                 with self.subTest(name=name):
-                    image = self.image(who, f"hostile-{who}-{name.replace('/', '-')}")
+                    image = self.image(who, f"hostile-{who}-{(name + link).replace('/', '-')}")
                     if os.path.lexists(f"{image}/{name}"):
                         os.unlink(f"{image}/{name}")
                     os.symlink(link, f"{image}/{name}")
@@ -150,6 +151,22 @@ class Sandboxes(sandboxcase.SandboxCase):
                     s.stop()
             with open(secret, encoding="utf-8") as file:
                 self.assertIn("stolen", file.read())
+            # A checkout that ends up where our program is lies below it.
+            image = self.image(who, f"cover-{who}")
+            os.symlink("/run", image + "/workspaces")
+            self.give(who, image)
+            box = self.box(who)
+            with open(box + "/checkout/daytona-runner", "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho cover\n")
+            os.chmod(box + "/checkout/daytona-runner", 0o755)
+            options = [option.replace("/workspaces/app", "/workspaces/daytona") if isinstance(option, str) else option
+                       for option in self.options(who, box, [image])]
+            done = self.tool(who, "start", *options, "-x", sandboxcase.busybox(), "--", "sh", "-c", "echo ours; sleep 1000")
+            pid, start = re.search(r"^init (\d+) (\d+)$", self.good(done), re.M).groups()
+            s = sandboxcase.Sandbox(self, who, box, int(pid), int(start), done.stdout)
+            s.wait_log("ours")
+            self.assertNotIn("cover", s.log())
+            s.stop()
             # A pipe would be waited for.
             image = self.image(who, f"pipe-{who}")
             os.unlink(image + "/etc/passwd")

@@ -213,6 +213,15 @@ tell('unlink', attempt(lambda: os.unlink('/run/daytona/daytona-runner')))
 tell('chmod', attempt(lambda: os.chmod('/run/daytona/daytona-runner', 0o777)))
 """)
             self.all_are(found, "EROFS", "ETXTBSY", "EBUSY", "EACCES", "EPERM")
+            # Nor does another file come to its place, for those who enter later.
+            found = self.tries(s, r"""
+for path in ('/run/daytona', '/run'):
+    tell('rename' + path, attempt(lambda: os.rename(path, path + '.old')))
+    tell('rmdir' + path, attempt(lambda: os.rmdir(path)))
+tell('new', attempt(lambda: open('/run/daytona/new', 'w')))
+tell('over', attempt(lambda: os.rename('/workspaces/app/evil', '/run/daytona/daytona-runner')))
+""")
+            self.all_are(found, "EBUSY", "EROFS", "EXDEV", "ENOENT", "EACCES")
             # A program that says that its interpreter is whoever runs it.
             s.python("import os\nopen('/workspaces/app/evil', 'w').write('#!/proc/self/exe\\n')\n"
                      "os.chmod('/workspaces/app/evil', 0o755)\n")

@@ -109,7 +109,7 @@ class BoxCase(drivecase.DriveCase):
         if not common.is_static(common.BIN):
             self.skipTest("the executable needs shared libraries, which an image does not have")
 
-    def busybox_layers(self, extra=(), passwd="root:x:0:0:root:/srv:/bin/sh\nnode:x:1000:1000::/var/node:/bin/sh\n"):
+    def busybox_layers(self, extra=(), whiteout=True, passwd="root:x:0:0:root:/srv:/bin/sh\nnode:x:1000:1000::/var/node:/bin/sh\n"):
         """Layers of an image with busybox: one of files, one of links and users."""
         program = sandboxcase.busybox()
         if not program:
@@ -123,7 +123,7 @@ class BoxCase(drivecase.DriveCase):
                  ocicase.directory("var/node", uid=1000, gid=1000),
                  ocicase.entry("etc/passwd", data=passwd.encode()), ocicase.entry("etc/group", data=b"root:x:0:\n")]
         second = [ocicase.symlink(f"bin/{name}", "busybox") for name in applets if name != "busybox"]
-        second += [ocicase.entry("etc/which", data=b"second"), ocicase.entry("etc/.wh.gone")]
+        second += [ocicase.entry("etc/which", data=b"second")] + [ocicase.entry("etc/.wh.gone")] * whiteout
         return [ocicase.layer(first), ocicase.layer(second), *([ocicase.layer(list(extra))] if extra else [])]
 
     def load_image(self, layers=None, name=BASE, config=None):
