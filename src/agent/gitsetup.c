@@ -163,14 +163,18 @@ static bool in_path(const char *program)
 	return found;
 }
 
-/* Where there is a docker whose user has not configured it, and its helper can be put where it looks. */
+/* Where a runner puts us into a container, which is the workspace's alone; anywhere else the machine is not ours to change. */
+#define IN_CONTAINER "/.daytona/"
+
+/* Where there is a docker whose user has not configured it, and its helper is where docker looks, or can be put there. */
 static int set_docker(const struct setup *s, struct err *e)
 {
 	char *dir = path_join(s->home, ".docker"), *file = path_join(dir, "config.json");
 	int rc = 0;
 
 	if (in_path("docker") && !file_exists(file) &&
-	    (in_path(DOCKER_HELPER) || symlink(s->self, "/usr/local/bin/" DOCKER_HELPER) == 0)) {
+	    (in_path(DOCKER_HELPER) || (strncmp(s->self, IN_CONTAINER, strlen(IN_CONTAINER)) == 0 &&
+	                                symlink(s->self, "/usr/local/bin/" DOCKER_HELPER) == 0))) {
 		rc = file_mkdirs(dir, 0700, e);
 		if (rc == 0)
 			rc = file_replace(file, 0600, STR_LIT(DOCKER_CONFIG), e);

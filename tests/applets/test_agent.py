@@ -290,7 +290,8 @@ class Agent(common.Case):
         self.end(agent)
 
     def config(self, key):
-        return common.run(["git", "config", "--file", self.path("home", ".gitconfig"), "--get-all", key]).stdout.strip()
+        return common.run(["git", "config", "--file", self.path("home", ".gitconfig"), "--get-all", key],
+                          cwd=self.tmp).stdout.strip()
 
     def test_git_knows_its_user(self):
         """Name, address, signing and who has credentials, as the Server says, but for what the user has set."""
@@ -325,6 +326,23 @@ class Agent(common.Case):
         self.end(agent)
         self.assertEqual([self.config(key) for key in ("user.name", "user.signingkey")], ["", ""])
         self.assertNotIn("not set up", agent.text())
+
+    def test_docker_is_set_up_where_its_helper_is(self):
+        """Outside of a container of ours nothing is put beside the machine's programs."""
+        os.mkdir(self.path("bin"))
+        for helper in (False, True):
+            for name in ("docker", "docker-credential-daytona")[:1 + helper]:
+                if not os.path.exists(self.path("bin", name)):
+                    os.symlink("/bin/true", self.path("bin", name))
+            before = len(self.fake.seen("GET", "/gitprovider/for-url/.*"))
+            agent = self.start(DAYTONA_WORKSPACE_REPOSITORY_URL="http://git.test/app.git", PATH=self.path("bin") + ":/usr/bin:/bin")
+            common.wait_for(lambda: len(self.fake.seen("GET", "/gitprovider/for-url/.*")) > before, 20 * common.PATIENCE, agent.text)
+            if helper:
+                common.wait_for(lambda: os.path.exists(self.path("home", ".docker", "config.json")), 20 * common.PATIENCE, agent.text)
+            self.wait_posts(3)
+            self.end(agent)
+            self.assertEqual(os.path.exists(self.path("home", ".docker", "config.json")), helper)
+        self.assertNotEqual(os.path.realpath("/usr/local/bin/docker-credential-daytona"), os.path.realpath(common.BIN))
 
     def test_docker_gets_the_logins_of_registries(self):
         self.fake.registries = {"docker.io": {"username": "u", "password": "p\"q"}, "r.test:5000": {"username": "v", "password": "w"}}
