@@ -7,15 +7,10 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
-import warnings
-
-warnings.simplefilter("ignore", DeprecationWarning)
-import crypt  # noqa: E402  bcrypt, as the registry wants it
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
@@ -201,30 +196,8 @@ class DevContainer(devcase.DevCase):
                 self.drive(document, "create").error(self, pattern)
                 self.drive(document, "delete").ok(self)
 
-    def registry(self, user, password):
-        folder = self.path("registry-" + user)
-        os.mkdir(folder)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with open(os.path.join(folder, "htpasswd"), "w", encoding="utf-8") as file:
-            file.write(f"{user}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
-        with open(os.path.join(folder, "config.yml"), "w", encoding="utf-8") as file:
-            file.write(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-                       f"http: {{addr: '127.0.0.1:{port}'}}\n"
-                       f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n")
-        log = open(os.path.join(folder, "log"), "wb")
-        self.addCleanup(log.close)
-        process = subprocess.Popen(["docker-registry", "serve", os.path.join(folder, "config.yml")],
-                                   env=common.clean_env(self.tmp), stdout=log, stderr=log)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        common.wait_listens(port, "the registry")
-        return f"127.0.0.1:{port}"
-
     def test_build_is_pushed_pulled_and_deleted(self):
-        if not shutil.which("docker-registry"):
-            self.skipTest("Debian's docker-registry is not installed")
-        one, two = self.registry("alice", 'pw~~~???"\\A'), self.registry("bob", "pwB")
+        one, two = (fakeregistry.real_registry(self, login) for login in (("alice", 'pw~~~???"\\A'), ("bob", "pwB")))
         env = {"A_CONTAINER_REGISTRY_SERVER": one, "A_CONTAINER_REGISTRY_USERNAME": "alice",
                "A_CONTAINER_REGISTRY_PASSWORD": 'pw~~~???"\\A', "B_CONTAINER_REGISTRY_SERVER": two,
                "B_CONTAINER_REGISTRY_USERNAME": "bob", "B_CONTAINER_REGISTRY_PASSWORD": "pwB"}

@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """image pull: against Debian's docker-registry, and against one that logs in, redirects, refuses and breaks off."""
 import base64
-import crypt
 import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
-from fakeregistry import FakeRegistry  # noqa: E402
+from fakeregistry import FakeRegistry, real_registry  # noqa: E402
 from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E402
 
 
@@ -41,27 +39,7 @@ def some_image(way="gzip", **kwargs):
 
 class Real(PullCase):
     def registry(self, login=None):
-        if not shutil.which("docker-registry"):
-            self.skipTest("Debian's docker-registry is not installed")
-        folder = self.path("registry")
-        os.mkdir(folder)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        text = (f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-                f"http: {{addr: '127.0.0.1:{port}'}}\n")
-        if login:
-            with open(os.path.join(folder, "htpasswd"), "w", encoding="utf-8") as file:
-                file.write(f"{login[0]}:{crypt.crypt(login[1], crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
-            text += f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"
-        with open(os.path.join(folder, "config.yml"), "w", encoding="utf-8") as file:
-            file.write(text)
-        with open(os.path.join(folder, "log"), "wb") as log:
-            process = subprocess.Popen(["docker-registry", "serve", os.path.join(folder, "config.yml")],
-                                       env=common.clean_env(self.tmp), stdout=log, stderr=log)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        common.wait_listens(port, "the registry")
-        return f"127.0.0.1:{port}"
+        return real_registry(self, login)
 
     def push(self, host, image, name, tag, login=None):
         headers = {"Authorization": "Basic " + self.b64(":".join(login))} if login else {}

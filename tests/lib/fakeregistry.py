@@ -1,11 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry that does what a test wants: tokens, redirects, refusals, connections that break. It notes each request."""
 import base64
+import crypt
 import http.server
 import json
+import os
 import re
+import shutil
+import socket
+import subprocess
 import threading
 import urllib.parse
+
+import common
+
+
+def real_registry(case, login=None):
+    """Debian's docker-registry for the length of a test, with (user, password) if given: its host."""
+    if not shutil.which("docker-registry"):
+        case.skipTest("Debian's docker-registry is not installed")
+    folder = case.path("registry-" + (login[0] if login else "open"))
+    os.mkdir(folder)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"http: {{addr: '127.0.0.1:{port}'}}\n")
+    if login:
+        with open(os.path.join(folder, "htpasswd"), "w", encoding="utf-8") as file:  # bcrypt, as it wants it
+            file.write(f"{login[0]}:{crypt.crypt(login[1], crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+        text += f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"
+    with open(os.path.join(folder, "config.yml"), "w", encoding="utf-8") as file:
+        file.write(text)
+    with open(os.path.join(folder, "log"), "wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", os.path.join(folder, "config.yml")],
+                                   env=common.clean_env(case.tmp), stdout=log, stderr=log)
+    case.addCleanup(process.wait)
+    case.addCleanup(process.kill)
+    common.wait_listens(port, "the registry")
+    return f"127.0.0.1:{port}"
 
 
 class FakeRegistry:
