@@ -80,19 +80,6 @@ static int print_check(const struct setup_provider *list, size_t n, const char *
 	return bad;
 }
 
-static int check_name(const char *name, struct err *e)
-{
-	struct buf have = { 0 };
-
-	if (provider_find(name))
-		return 0;
-	provider_names(&have, name);
-	err_set(e, ERR_NOT_FOUND, 0, "there is no provider \"%s\"; this program has %s", name,
-	        buf_cstr(&have));
-	buf_free(&have);
-	return -1;
-}
-
 static void say_unusable(const struct config *c, const char *name)
 {
 	struct setup_provider *list;
@@ -111,7 +98,7 @@ static int set_enabled(const struct config *c, const char *name, bool on, struct
 	struct buf key = { 0 };
 	struct proc_id who;
 	struct err ignored = { 0 };
-	int rc = check_name(name, e);
+	int rc = provider_known(name, e);
 
 	buf_addf(&key, "provider \"%s\".enabled", name);
 	kv_set(&changes, buf_cstr(&key), on ? "true" : "false");
@@ -138,7 +125,7 @@ static int show(const struct config *c, const char *verb, const char *name, enum
 	size_t n;
 	int status = 0;
 
-	if (name && check_name(name, e) < 0)
+	if (name && provider_known(name, e) < 0)
 		return -1;
 	n = setup_providers(c, applet_self_exe(), true, &list, deadline_in_ms(CHECK_MS));
 	if (f != CLI_TEXT)

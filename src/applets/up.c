@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/out.h"
 #include "git/remote.h"
+#include "host/setup.h"
+#include "providers/provider.h"
 #include "server/srv.h"
 
 #include <poll.h>
@@ -102,12 +104,30 @@ static int find_config(struct up *u, char **id, struct err *e)
 	}
 }
 
+/* Said before a target is made that nothing can be made in. */
+static int check_provider(const struct up *u, struct err *e)
+{
+	struct setup_provider *list;
+	size_t n = setup_providers(&u->config, applet_self_exe(), true, &list,
+	                           deadline_in_ms(CONFIG_MS));
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i].name, u->provider) == 0 && !(list[i].usable && list[i].enabled))
+			rc = err_set(e, ERR_UNSUPPORTED, 0, "%s cannot be used here: %s",
+			             u->provider, list[i].why ? list[i].why : "it is disabled");
+	setup_providers_free(list, n);
+	return rc;
+}
+
 static int up_target(struct up *u, char **id, struct err *e)
 {
 	char *name = NULL, *config = NULL;
 	int rc = find_target(u, id, &name, e);
 	bool is = rc == 0 && *id;
 
+	if (rc == 0 && !is)
+		rc = check_provider(u, e);
 	if (rc == 0 && !is && (rc = find_config(u, &config, e)) == 0) {
 		u->v.config = config;
 		rc = target_make(&u->v, NULL, id, e);
@@ -283,8 +303,10 @@ static int up(struct up *u, const char *repository, char **name, struct err *e)
 {
 	char *target = NULL, *here = NULL;
 	bool started;
-	int rc = up_open(u, e);
+	int rc = provider_known(u->provider, e);
 
+	if (rc == 0)
+		rc = up_open(u, e);
 	if (rc == 0 && (rc = up_server(u, &started, e)) == 0)
 		step("Server", u->url, started ? "is started" : "is there");
 	if (rc == 0 && (rc = up_runner(u, &started, e)) == 0)

@@ -166,6 +166,8 @@ extern const struct provider *const providers[]; /* NULL-terminated */
 const struct provider *provider_find(const char *name);
 /* "docker-provider, native-provider" for messages about a name that is none of them, and which was probably meant. */
 void provider_names(struct buf *b, const char *instead_of);
+/* 0, or ERR_NOT_FOUND with that. */
+int provider_known(const char *name, struct err *e);
 /* For manifests: a member with a text, or nothing if it is empty. The Server reads what is missing as empty or false,
  * and every heartbeat carries all manifests, so they hold no more than they must. */
 void provider_manifest_text(struct buf *b, const char *key, const char *text);

@@ -46,6 +46,19 @@ void provider_names(struct buf *b, const char *instead_of)
 	buf_adds(b, spell_hint(&near, "", hint));
 }
 
+int provider_known(const char *name, struct err *e)
+{
+	struct buf have = { 0 };
+
+	if (provider_find(name))
+		return 0;
+	provider_names(&have, name);
+	err_set(e, ERR_NOT_FOUND, 0, "there is no provider \"%s\"; this program has %s", name,
+	        buf_cstr(&have));
+	buf_free(&have);
+	return -1;
+}
+
 void provider_manifest_text(struct buf *b, const char *key, const char *text)
 {
 	if (*text)

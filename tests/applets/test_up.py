@@ -118,6 +118,14 @@ class Life(UpCase):
         self.applet("up", self.repo, "--name", "other", "-e", "A=b", "--detach")
         self.assertEqual(self.names("workspace"), ["other"])
 
+    def test_provider_that_cannot_be_used(self):
+        self.assertIn("did you mean docker-provider?", self.applet("up", "--provider", "docker-privder", rc=1).stderr)
+        self.assertFalse(os.path.exists(self.cfg))
+        env = self.env(DOCKER_HOST="unix:///nonexistent/docker.sock", PATH="/nonexistent")
+        said = self.applet("up", "--provider", "docker-provider", env=env, rc=1)
+        self.assertRegex(said.stderr, "docker-provider cannot be used here: .")
+        self.assertEqual(self.names("target"), [])
+
     def test_down_of_nothing(self):
         self.assertEqual(self.applet("down").stdout.count("not running"), 1)
         self.nothing_left()
