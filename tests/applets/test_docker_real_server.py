@@ -16,6 +16,7 @@ from lib import serverproc  # noqa: E402
 
 ROUNDS = int(os.environ.get("DAYTONA_RUNNER_TEST_ROUNDS", "2"))
 RUNNER = "feedc0ffee01"
+PROGRAM = "/.daytona/daytona-runner"  # where the agent is put
 
 
 class EmbeddedServer(dockercase.DockerCase):
