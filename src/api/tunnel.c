@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE (32u << 10) /* bytes of one message */
+#define PIECE (16u << 10) /* bytes of one message */
 #define CAREFUL_PIECE \
 	4096 /* so much a pipe or terminal that polls writable takes at once: PIPE_BUF */
-#define QUEUE_GOAL (64u << 10) /* bytes to the Server under way */
+#define QUEUE_GOAL (32u << 10) /* bytes to the Server under way */
 #define QUEUE_MAX (4u << 20) /* with all messages that are no data: else the Server does not read */
 #define GRANT_AT (TUNNEL_WINDOW / 4)
 #define READS_PER_STEP 8

@@ -18,6 +18,8 @@
 
 #define READ_CHUNK 16384
 #define READ_PER_STEP (256u << 10)
+/* With what was there already, less than for what an allocator asks the kernel each time. */
+#define READ_PER_STEP_WS (24u << 10)
 #define LINGER_MS 1000
 #define ACCEPTS_PER_STEP 64
 
@@ -232,12 +234,14 @@ static void read_all(struct hconn *c)
 		c->alive_ms = clock_mono_ms();
 		if (takes_input(c)) {
 			buf_add(&c->in, chunk, (size_t)n);
+			if (c->state == H_WS)
+				hconn_ws_input(c);
 		} else if ((c->drained += (size_t)n) > HTTPD_DRAIN_MAX) {
 			c->state = H_DEAD;
 			return;
 		}
 		total += (size_t)n;
-		if (total >= READ_PER_STEP) {
+		if (total >= (c->state == H_WS ? READ_PER_STEP_WS : READ_PER_STEP)) {
 			c->touched = true; /* others have their turn first */
 			return;
 		}

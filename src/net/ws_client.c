@@ -11,7 +11,7 @@
 #define FIELDS_MAX 16
 #define CLOSE_WAIT_MS 2000
 #define CONTROL_QUEUE_MAX 65536 /* a peer that pings and never reads */
-#define READS_PER_STEP 32
+#define READS_PER_STEP 4
 #define READ_BYTES 8192
 
 enum state { HANDSHAKE, OPEN, CLOSING, CLOSED };
