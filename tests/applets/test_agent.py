@@ -309,7 +309,7 @@ class Agent(common.Case):
             self.assertEqual(file.read(), "bo@example.org ssh-ed25519 AAAA x\n")
         self.assertNotIn("t%k", agent.text())
         said = subprocess.run(["git", "credential", "fill"], input="protocol=http\nhost=git.test\npath=app.git\n\n", text=True,
-                              env=self.env(**extra), stdout=subprocess.PIPE, check=True).stdout
+                              env=self.env(**extra), stdout=subprocess.PIPE, check=True, cwd=self.tmp).stdout
         self.assertIn("username=bo b\npassword=t%k\n", said)
         self.end(agent)
         before = self.config("credential.helper")
