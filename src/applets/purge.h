@@ -26,7 +26,7 @@ int purge_ask_local(struct purge *p, const struct config *c, struct err *e);
 int purge_local(struct purge *p, const struct config *c, struct err *e);
 
 /* Containers with the runner's label: told, removed or kept, a line for each. */
-void purge_show_things(struct purge *p, const struct config *c);
-int purge_things(struct purge *p, const struct config *c, struct err *e);
+void purge_show_owned(struct purge *p, const struct config *c);
+int purge_owned(struct purge *p, const struct config *c, struct err *e);
 
 #endif

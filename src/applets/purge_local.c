@@ -49,7 +49,7 @@ void purge_show_local(struct purge *p, const struct config *c)
 		puts("  files are kept");
 		return;
 	}
-	purge_show_things(p, c);
+	purge_show_owned(p, c);
 	if (c->file_exists)
 		printf("  configuration: %s\n", c->file);
 	if (wipe_check_state_dir(c->state_dir, &why) == 0)
@@ -148,5 +148,5 @@ int purge_local(struct purge *p, const struct config *c, struct err *e)
 	if (p->keep_data)
 		return 0;
 	/* With what is left the rest can be tried again, but not without the configuration. */
-	return purge_things(p, c, e) < 0 ? -1 : remove_files(p, c, e);
+	return purge_owned(p, c, e) < 0 ? -1 : remove_files(p, c, e);
 }

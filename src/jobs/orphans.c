@@ -3,7 +3,7 @@
 #include "jobs/jobs.h"
 
 #include "jobs/ctx.h"
-#include "jobs/things.h"
+#include "jobs/owned.h"
 
 #include <stdlib.h>
 
@@ -16,14 +16,14 @@ struct search {
 	size_t n;
 };
 
-static int tell_orphan(void *arg, const struct provider_thing *t, struct err *e)
+static int tell_orphan(void *arg, const struct provider_owned *t, struct err *e)
 {
 	struct search *s = arg;
 	char *job;
-	enum thing_use use = thing_use(s->c->api, t, &job, ctx_call(s->c));
+	enum owned_use use = owned_use(s->c->api, t, &job, ctx_call(s->c));
 
 	(void)e;
-	if ((use == THING_ORPHAN || job) && s->n++ < ORPHANS_MAX) {
+	if ((use == OWNED_ORPHAN || job) && s->n++ < ORPHANS_MAX) {
 		if (job)
 			buf_addf(s->out, "@%s ", job);
 		else
@@ -76,8 +76,8 @@ int job_find_orphans(const struct jobs_env *env, const struct provider *p, struc
 	ctx_open(&c, env, &none);
 	rc = ctx_provider(&c, p->name, e);
 	if (rc == 0)
-		rc = things_each(&c.provider, c.api, env->runner_id, tell_orphan, &s, ctx_call(&c),
-		                 e);
+		rc = owned_each(&c.provider, c.api, env->runner_id, tell_orphan, &s, ctx_call(&c),
+		                e);
 	if (rc == 0)
 		list_running(&c, out);
 	if (rc < 0)

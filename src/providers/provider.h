@@ -57,10 +57,10 @@ struct build_job {
 };
 
 /* Something that this runner made for a workspace or build. */
-struct provider_thing {
+struct provider_owned {
 	const char *id, *name, *state, *resource_id;
 };
-typedef int provider_thing_fn(void *arg, const struct provider_thing *t, struct err *e);
+typedef int provider_owned_fn(void *arg, const struct provider_owned *t, struct err *e);
 
 /* What happens to a program beside its streams. */
 struct exec_event {
@@ -152,10 +152,10 @@ struct provider {
 
 	/* Names all that carries this runner's label on the engine that options (of a target config, "": none) lead to,
 	 * whatever became of its resource. */
-	int (*things)(void *self, const char *options, provider_thing_fn *each, void *arg,
-	              struct deadline d, struct err *e);
+	int (*owned)(void *self, const char *options, provider_owned_fn *each, void *arg,
+	             struct deadline d, struct err *e);
 	/* Removes one of them, though it runs; for each's time only. */
-	int (*thing_remove)(void *self, const char *id, struct deadline d, struct err *e);
+	int (*owned_remove)(void *self, const char *id, struct deadline d, struct err *e);
 
 	/* For reconciliation after a crash. ws may hold little more than id and target id. */
 	int (*workspace_condition)(void *self, const struct workspace *ws,

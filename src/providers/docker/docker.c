@@ -327,8 +327,8 @@ static const char *resource_of(const struct docker *k, const struct container_it
 }
 
 /* Engines behind ssh are left out: a runner's start must not wait for other hosts. */
-static int things(void *self, const char *options, provider_thing_fn *each, void *arg,
-                  struct deadline d, struct err *e)
+static int owned(void *self, const char *options, provider_owned_fn *each, void *arg,
+                 struct deadline d, struct err *e)
 {
 	struct docker *k = self;
 	struct buf label = { 0 };
@@ -345,7 +345,7 @@ static int things(void *self, const char *options, provider_thing_fn *each, void
 	rc = container_list(&k->g, &text, 1, &l, d, e);
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		const struct container_item *c = &l.list[i];
-		struct provider_thing t = { .id = c->id, .name = c->name, .state = c->state_text };
+		struct provider_owned t = { .id = c->id, .name = c->name, .state = c->state_text };
 		struct identity of;
 
 		rc = identity_read(k, &c->labels, c->image_id, &of, d, e);
@@ -360,7 +360,7 @@ static int things(void *self, const char *options, provider_thing_fn *each, void
 	return rc;
 }
 
-static int thing_remove(void *self, const char *id, struct deadline d, struct err *e)
+static int owned_remove(void *self, const char *id, struct deadline d, struct err *e)
 {
 	struct docker *k = self;
 
@@ -407,8 +407,8 @@ const struct provider docker_provider = {
 	.workspace_condition = workspace_condition,
 	.workspace_exec = workspace_exec,
 	.workspace_usage = workspace_usage,
-	.things = things,
-	.thing_remove = thing_remove,
+	.owned = owned,
+	.owned_remove = owned_remove,
 	.build_run = run_build,
 	.build_delete = delete_build,
 };

@@ -229,7 +229,7 @@ static int make_container(struct building *x, struct devcontainer *dc, struct de
 	return rc;
 }
 
-static int make_foreign(struct building *x, const struct devcontainer *dc, struct deadline d,
+static int make_compose(struct building *x, const struct devcontainer *dc, struct deadline d,
                         struct err *e)
 {
 	struct buf label = { 0 };
@@ -298,7 +298,7 @@ static int build(struct building *x, struct deadline d, struct err *e)
 	    dc_load(&dc, x->checkout, x->path, x->checkout, x->repo, x->b->build->id, e) < 0)
 		return -1;
 	dc.env_allow = x->k->env->env_allow;
-	rc = dc_is_compose(&dc) ? make_foreign(x, &dc, d, e) : make_container(x, &dc, d, e);
+	rc = dc_is_compose(&dc) ? make_compose(x, &dc, d, e) : make_container(x, &dc, d, e);
 	if (rc == 0)
 		rc = commit(x, d, e);
 	if (x->container)

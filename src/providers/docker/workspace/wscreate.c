@@ -24,7 +24,7 @@ struct making {
 	struct spec s;
 	char *owner;     /* who works in the checkout; NULL: the container's user */
 	char *upload_to; /* where the checkout goes when the engine cannot see it; NULL: it can */
-	bool foreign;    /* the dev container CLI made the container */
+	bool compose;    /* the dev container CLI made the container */
 	struct kv identity; /* labels that say whose it is */
 	char *host_dir;     /* the checkout as the engine's host has it; NULL: none is mounted */
 };
@@ -199,7 +199,7 @@ static int fill_from_config(struct making *m, struct devcontainer *dc, struct de
 	return rc;
 }
 
-static int make_foreign(struct making *m, const struct devcontainer *dc, char **id,
+static int make_compose(struct making *m, const struct devcontainer *dc, char **id,
                         struct deadline d, struct err *e)
 {
 	struct buf target = { 0 }, workspace = { 0 }, nonce = { 0 };
@@ -213,7 +213,7 @@ static int make_foreign(struct making *m, const struct devcontainer *dc, char **
 	labels[0] = buf_cstr(&target);
 	labels[1] = buf_cstr(&workspace);
 	labels[2] = buf_cstr(&nonce); /* what the CLI looks for an existing one by */
-	m->foreign = true;
+	m->compose = true;
 	rc = dc_helper_up(m->k, dc,
 	                  &(struct dc_up){ .builder_image = m->w->builder_image,
 	                                   .registries = m->w->registries,
@@ -252,7 +252,7 @@ static int plan_devcontainer(struct making *m, const char *path, char **id, stru
 			goto out;
 	}
 	if (dc_is_compose(&dc)) {
-		rc = make_foreign(m, &dc, id, d, e);
+		rc = make_compose(m, &dc, id, d, e);
 		goto out;
 	}
 	rc = fill_from_config(m, &dc, d, e);
@@ -366,7 +366,7 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 	rc = wsdir_claim(dir, e);
 	if (rc == 0)
 		rc = plan(&m, id, d, e);
-	if (rc == 0 && !m.foreign) {
+	if (rc == 0 && !m.compose) {
 		const struct policy policy = workspace_policy(&m);
 
 		spec_apply_grants(&m.s, &k->opt);

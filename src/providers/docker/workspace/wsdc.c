@@ -102,7 +102,7 @@ int starting_hooks(struct starting *s, struct deadline d, struct err *e)
 	return 0;
 }
 
-int starting_foreign(struct starting *s, struct deadline d, struct err *e)
+int starting_compose(struct starting *s, struct deadline d, struct err *e)
 {
 	struct buf target = { 0 }, workspace = { 0 }, nonce = { 0 };
 	const char *labels[4] = { NULL };

@@ -214,7 +214,7 @@ static int start_agent(struct starting *s, struct deadline d, struct err *e)
 
 static int start(struct starting *s, struct deadline d, struct err *e)
 {
-	bool foreign;
+	bool compose;
 
 	if (ws_find(s->k, s->w->ws, &s->dir, &s->c, d, e) < 0) {
 		if (e->kind == ERR_NOT_FOUND)
@@ -237,23 +237,23 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 	if (starting_load(s, d, e) < 0)
 		return -1;
 	starting_label_user(s);
-	foreign = s->dc.doc && dc_is_compose(&s->dc);
-	if (s->dc.doc && !foreign) {
+	compose = s->dc.doc && dc_is_compose(&s->dc);
+	if (s->dc.doc && !compose) {
 		free(s->user);
 		s->user = dc_remote_user(&s->dc, s->c.user);
 	}
-	if ((foreign ? starting_foreign(s, d, e) : bring_up(s, d, e)) < 0)
+	if ((compose ? starting_compose(s, d, e) : bring_up(s, d, e)) < 0)
 		return -1;
 	follow_free(s->k->logs);
 	s->k->logs = follow_start(&s->k->g, &s->c);
-	if (!s->was_running && !foreign)
+	if (!s->was_running && !compose)
 		run_entrypoints(s, d);
 	if (s->dc.doc) {
 		s->dc.container_env = &s->c.env;
 		dc_env(&s->dc, "remoteEnv", &s->env);
 		kv_set(&s->env, "DAYTONA_WORKSPACE_DIR", s->dc.folder);
 	}
-	if (s->dc.doc && !foreign && starting_hooks(s, d, e) < 0)
+	if (s->dc.doc && !compose && starting_hooks(s, d, e) < 0)
 		return -1;
 	return start_agent(s, d, e);
 }

@@ -26,8 +26,8 @@ int starting_reinspect(struct starting *s, const char *id, struct deadline d, st
 int starting_load(struct starting *s, struct deadline d, struct err *e);
 /* A dev container that the reference made, whose checkout is not here: its label says who works in it. */
 void starting_label_user(struct starting *s);
-/* Features and compose: the CLI starts what it made, and runs the commands. */
-int starting_foreign(struct starting *s, struct deadline d, struct err *e);
+/* Compose: the CLI starts what it made, and runs the commands. */
+int starting_compose(struct starting *s, struct deadline d, struct err *e);
 /* Lifecycle commands: those of creation run once for a container. */
 int starting_hooks(struct starting *s, struct deadline d, struct err *e);
 

@@ -5,12 +5,12 @@
  */
 #include "applets/purge.h"
 
-#include "jobs/things.h"
+#include "jobs/owned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define THINGS_MS 60000
+#define OWNED_MS 60000
 
 struct walk {
 	struct purge *p;
@@ -20,26 +20,26 @@ struct walk {
 	struct deadline d;
 };
 
-static int visit(void *arg, const struct provider_thing *t, struct err *e)
+static int visit(void *arg, const struct provider_owned *t, struct err *e)
 {
 	struct walk *w = arg;
 	struct api *api = w->p->local_only ? NULL : w->p->admin.link.api;
-	enum thing_use use = THING_UNKNOWN;
+	enum owned_use use = OWNED_UNKNOWN;
 	struct err why = { 0 };
 	char *job = NULL;
 
 	(void)e;
 	if (!w->p->purge_data && api)
-		use = thing_use(api, t, &job, w->d);
+		use = owned_use(api, t, &job, w->d);
 	free(job);
-	if (!w->p->purge_data && use != THING_ORPHAN && use != THING_UNBORN) {
+	if (!w->p->purge_data && use != OWNED_ORPHAN && use != OWNED_UNBORN) {
 		w->kept++;
 		if (w->remove)
 			printf("Container %s (%.12s, %s) was kept; to remove it: docker rm -f -v %.12s\n",
 			       t->name, t->id, t->state, t->id);
 	} else if (!w->remove) {
 		w->doomed++;
-	} else if (w->h.p->thing_remove(w->h.self, t->id, w->d, &why) < 0) {
+	} else if (w->h.p->owned_remove(w->h.self, t->id, w->d, &why) < 0) {
 		w->failed++;
 		fprintf(stderr, "%s\n", why.msg);
 	} else {
@@ -62,23 +62,23 @@ static int walk(struct walk *w, const struct config *c, struct err *e)
 		                    .log = be_quiet };
 	int rc = 0;
 
-	w->d = deadline_in_ms(THINGS_MS);
+	w->d = deadline_in_ms(OWNED_MS);
 	for (size_t i = 0; providers[i] && rc == 0; i++) {
 		const struct config_provider *cp = config_provider_find(c, providers[i]->name);
 
-		if (!providers[i]->things || (cp && !cp->enabled) || !c->id)
+		if (!providers[i]->owned || (cp && !cp->enabled) || !c->id)
 			continue;
 		env.options = cp ? &cp->options : NULL;
 		rc = provider_open(&w->h, providers[i], &env, e);
 		if (rc == 0)
-			rc = things_each(&w->h, w->p->local_only ? NULL : w->p->admin.link.api,
-			                 c->id, visit, w, w->d, e);
+			rc = owned_each(&w->h, w->p->local_only ? NULL : w->p->admin.link.api,
+			                c->id, visit, w, w->d, e);
 		provider_close(&w->h);
 	}
 	return rc;
 }
 
-void purge_show_things(struct purge *p, const struct config *c)
+void purge_show_owned(struct purge *p, const struct config *c)
 {
 	struct walk w = { .p = p };
 	struct err e = { 0 };
@@ -93,7 +93,7 @@ void purge_show_things(struct purge *p, const struct config *c)
 	p->containers = w.kept;
 }
 
-int purge_things(struct purge *p, const struct config *c, struct err *e)
+int purge_owned(struct purge *p, const struct config *c, struct err *e)
 {
 	struct walk w = { .p = p, .remove = true };
 	struct err none = { 0 }; /* it was said before the question */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See things.h. */
-#include "jobs/things.h"
+/* See owned.h. */
+#include "jobs/owned.h"
 
 #include "base/mem.h"
 
@@ -9,11 +9,11 @@
 
 struct once {
 	struct kv seen;
-	provider_thing_fn *each;
+	provider_owned_fn *each;
 	void *arg;
 };
 
-static int once(void *arg, const struct provider_thing *t, struct err *e)
+static int once(void *arg, const struct provider_owned *t, struct err *e)
 {
 	struct once *o = arg;
 
@@ -23,16 +23,16 @@ static int once(void *arg, const struct provider_thing *t, struct err *e)
 	return o->each(o->arg, t, e);
 }
 
-int things_each(struct provider_handle *h, struct api *api, const char *runner_id,
-                provider_thing_fn *each, void *arg, struct deadline d, struct err *e)
+int owned_each(struct provider_handle *h, struct api *api, const char *runner_id,
+               provider_owned_fn *each, void *arg, struct deadline d, struct err *e)
 {
 	struct once o = { .each = each, .arg = arg };
 	struct json_doc *doc = NULL;
 	int rc;
 
-	if (!h->p->things)
+	if (!h->p->owned)
 		return 0;
-	rc = h->p->things(h->self, "", once, &o, d, e);
+	rc = h->p->owned(h->self, "", once, &o, d, e);
 	if (rc == 0 && api)
 		rc = api_call(api, "GET", "/target-config?showOptions=true", (struct str){ 0 },
 		              &doc, d, e);
@@ -44,7 +44,7 @@ int things_each(struct provider_handle *h, struct api *api, const char *runner_i
 
 		if (json_str_is(json_get(p, "name"), h->p->name) &&
 		    json_str_is(json_get(p, "runnerId"), runner_id))
-			(void)h->p->things(h->self, options, once, &o, d, &away);
+			(void)h->p->owned(h->self, options, once, &o, d, &away);
 		mem_free_secret(options);
 	}
 	json_doc_free(doc);
@@ -52,25 +52,25 @@ int things_each(struct provider_handle *h, struct api *api, const char *runner_i
 	return rc;
 }
 
-enum thing_use thing_use(struct api *api, const struct provider_thing *t, char **job,
+enum owned_use owned_use(struct api *api, const struct provider_owned *t, char **job,
                          struct deadline d)
 {
 	static const char *const kinds[] = { "workspace", "build" };
-	enum thing_use use = THING_ORPHAN;
+	enum owned_use use = OWNED_ORPHAN;
 	struct json_doc *doc = NULL;
 	struct json last;
 
 	*job = NULL;
-	for (size_t i = 0; i < ARRAY_LEN(kinds) && use == THING_ORPHAN; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(kinds) && use == OWNED_ORPHAN; i++) {
 		struct buf path = { 0 };
 		struct err e = { 0 };
 
 		buf_addf(&path, "/%s/", kinds[i]);
 		buf_add_urlenc(&path, str_of(t->resource_id));
 		if (api_call(api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &e) == 0)
-			use = THING_USED;
+			use = OWNED_USED;
 		else if (api_verdict(&e) != API_MISSING)
-			use = THING_UNKNOWN;
+			use = OWNED_UNKNOWN;
 		buf_free(&path);
 	}
 	last = json_get(json_root(doc), "lastJob");
@@ -78,7 +78,7 @@ enum thing_use thing_use(struct api *api, const struct provider_thing *t, char *
 		*job = json_dup(json_get(last, "id"));
 	if (json_str_is(json_get(last, "action"), "create") &&
 	    !json_str_is(json_get(last, "state"), "success"))
-		use = THING_UNBORN;
+		use = OWNED_UNBORN;
 	json_doc_free(doc);
 	return use;
 }
