@@ -56,6 +56,24 @@ class Commands(Ssh):
             out = self.ok(self.ssh("id -u", options=("-l", name)))
             self.assertEqual(int(out), os.getuid(), name)
 
+    def test_one_id_and_no_account(self):
+        """As root of a name space of one id, and as a number that no file knows."""
+        common.need_unshare(self, "-U", "-r")
+        plain = self.proxy
+        self.proxy = ["unshare", "-U", "-r", *plain]
+        self.assertEqual(self.ok(self.ssh("id -u")), b"0\n")
+        done = self.ssh("tty", options=("-tt",))
+        self.assertIn(done.returncode, (0, 1), done)
+        if os.getuid() == 0 and shutil.which("setpriv"):
+            for path in (self.tmp, self.home, self.checkout, os.path.join(self.home, ".daytona-agent")):
+                os.chown(path, 54321, 54321)
+            os.remove(os.path.join(self.home, ".daytona-agent", "ssh_host_key"))
+            os.remove(self.path("known"))
+            self.proxy = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", *plain]
+            if subprocess.run([*self.proxy[:6], "test", "-x", SERVE], check=False).returncode:
+                self.skipTest("another user cannot run the program where it is built")
+            self.assertEqual(self.ok(self.ssh("id -u; id -G; pwd")).decode().split(), ["54321", "54321", self.checkout])
+
     def test_login_shell_reads_a_script(self):
         done = self.ssh(input=b"echo shell $0; exit 4\n")
         self.assertEqual(done.returncode, 4)
