@@ -16,6 +16,7 @@ import common  # noqa: E402
 import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
 from fakeregistry import FakeRegistry  # noqa: E402
+from gitserver import make_repo  # noqa: E402
 from sandboxcase import ROOT, USER  # noqa: E402
 
 
@@ -169,6 +170,58 @@ class Boxes(boxcase.BoxCase):
             self.assertEqual(len(registry.requests), asked)
             self.go(other, "delete").ok(self)
             self.id = first
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
+
+    def dev_workspace(self, text, name):
+        bare, _ = make_repo(self.path("srv"), name, files={".devcontainer/devcontainer.json": text, "README.md": "hello\n"})
+        self.id = self.fake.add_workspace(bare, options=json.dumps({"Image": "devcontainer", "Grace Seconds": 1}))
+        return self.document(self.fake, self.id)
+
+    def test_a_dev_container_of_an_image(self):
+        self.need_static()
+        for who in self.each():
+            self.load_image(config={"Env": ["PATH=/bin"], "Labels":
+                                    {"devcontainer.metadata": json.dumps([{"onCreateCommand": "echo of the image $(id -u)"}])}})
+            document = self.dev_workspace("""{ // with comments
+                "image": "%s", "remoteUser": "node",
+                "containerEnv": { "WHERE": "${containerWorkspaceFolder}" }, "remoteEnv": { "EXTRA": "$x ${containerEnv:WHERE}" },
+                "onCreateCommand": "echo create $WHERE; echo once >>once; echo \\"$EXTRA\\"",
+                "postCreateCommand": { "first": ["sh", "-c", "echo first $PWD"], "second": "seq 30000 | tail -n 20000; echo second" },
+                "postStartCommand": "echo start >>starts" }""" % boxcase.BASE, f"dev-{who}")
+            result = self.go(document, "create", "start").ok(self)
+            uid = 1000 if who == ROOT else 0
+            for text in (f"of the image {uid}", f"create /workspaces/dev-{who}", f"$x /workspaces/dev-{who}",
+                         f"first /workspaces/dev-{who}", "\n30000\nsecond"):
+                self.assertIn(text, result.output)
+            self.go(document, "stop", "start").ok(self)
+            with open(self.root(self.id, f"dev-{who}", "once"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "once\n")
+            with open(self.root(self.id, f"dev-{who}", "starts"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "start\n" * 2)
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
+
+    def test_a_dev_container_that_cannot_be(self):
+        self.need_static()
+        for who in self.each():
+            self.load_image()
+            for i, (text, answer) in enumerate((
+                    ('{"image": "x", "features": {"a": {}}}', '"features" needs a container engine'),
+                    ('{"build": {"dockerfile": "Dockerfile"}}', '"build" needs a container engine'),
+                    ('{"dockerComposeFile": "x.yml"}', '"dockerComposeFile" needs a container engine'),
+                    ('{}', "names no image"), ('{"image": 5}', "names no image"), ("{", "devcontainer.json"))):
+                document = self.dev_workspace(text, f"no-{who}-{i}")
+                self.go(document, "create").error(self, answer)
+                self.go(document, "delete").ok(self)
+            document = self.workspace({"Image": "devcontainer"})
+            self.go(document, "create").error(self, "no .devcontainer/devcontainer.json")
+            self.go(document, "delete").ok(self)
+            document = self.dev_workspace('{"image": "%s", "postCreateCommand": "echo oh; exit 3"}' % boxcase.BASE, f"bad-{who}")
+            self.go(document, "create").ok(self)
+            result = self.go(document, "start", "condition")
+            self.assertRegex(result["start"], "postCreateCommand failed: exit status 3")
+            self.assertEqual(result["condition"], "stopped")
             self.go(document, "delete").ok(self)
             self.assertEqual(self.left(), [])
 

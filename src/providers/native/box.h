@@ -5,6 +5,7 @@
  *   upper work   what was changed of the root file system     tree flat   its files, of an archive or a copy
  *   tmp          /tmp, emptied at each start                   home        the home of one with the host's root
  *   point        where it is mounted, in its own mount namespace alone
+ *   created      there, if the dev container's commands of creation have succeeded
  */
 #ifndef PROVIDERS_NATIVE_BOX_H
 #define PROVIDERS_NATIVE_BOX_H

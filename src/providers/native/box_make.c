@@ -6,6 +6,7 @@
 #include "oci/decode.h"
 #include "oci/unpack.h"
 #include "providers/native/box.h"
+#include "providers/native/box_dev.h"
 #include "sandbox/idrange.h"
 #include "sandbox/network.h"
 
@@ -242,8 +243,8 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 
 	if (box->kind != BOX_NONE)
 		return 0; /* it was made before */
-	if (file_mkdirs(c->paths.box, 0700, e) < 0 || choose_map(c, &box->map, d, e) < 0 ||
-	    make_dirs(c, box, e) < 0)
+	if (native_dev_image(c, e) < 0 || file_mkdirs(c->paths.box, 0700, e) < 0 ||
+	    choose_map(c, &box->map, d, e) < 0 || make_dirs(c, box, e) < 0)
 		return -1;
 	box->strict = c->options.strict;
 	box->shift = box->map.how == MAP_RANGE;

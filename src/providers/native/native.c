@@ -13,6 +13,7 @@
 #include "git/run.h"
 #include "git/url.h"
 #include "providers/native/box.h"
+#include "providers/native/box_dev.h"
 #include "providers/native/inside.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
@@ -311,6 +312,8 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 		.vars = &vars,
 		.box = &box,
 	};
+	struct native_dev dev = { 0 };
+	size_t n;
 	int rc = native_boxed_open(&box, c, d, e);
 
 	for (char **env = box.rootfs.config.env; rc == 0 && env && *env; env++) {
@@ -323,13 +326,23 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 	}
 	if (rc == 0) {
 		l.dir = box.inside;
+		native_dev_open(&dev, &box);
+		kv_merge(&vars, &dev.container_env);
 		make_environment(c, box.inside, &vars);
 		provider_logf(
 			c->env,
 			"isolation: %s (namespaces, system calls filtered, no new privileges)",
 			native_box_level(&c->state.box));
 		rc = native_agent_start(&l, d, e);
+		if (rc == 0 && native_dev_commands(&dev, c, d, e) < 0) {
+			struct err left = { 0 };
+
+			rc = -1;
+			if (native_end(&c->paths, c->options.grace_ms, &n, d, &left) < 0)
+				provider_logf(c->env, "warning: %s", left.msg);
+		}
 	}
+	native_dev_close(&dev);
 	native_boxed_close(&box);
 	kv_free(&vars);
 	return rc;

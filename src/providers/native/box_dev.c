@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See box_dev.h; containers.dev. */
+#include "providers/native/box_dev.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "providers/docker/devcontainer/dclife.h"
+#include "providers/native/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define METADATA_LABEL "devcontainer.metadata="
+#define PIECE 4096
+
+static int load(struct devcontainer *dc, const struct native_call *c, struct err *e)
+{
+	char *checkout = path_join(c->paths.root, c->state.dir), *path;
+	int rc = -1;
+
+	*dc = (struct devcontainer){ 0 };
+	path = dc_detect(checkout, c->ws->devcontainer_path, e);
+	if (path) {
+		rc = dc_load(dc, checkout, path, checkout, c->state.dir, c->ws->id, e);
+	} else if (e->kind == ERR_NONE) {
+		err_set(e, ERR_NOT_FOUND, 0,
+		        "the repository has no .devcontainer/devcontainer.json, which Image=%s asks for",
+		        NATIVE_DEV_IMAGE);
+	}
+	free(path);
+	free(checkout);
+	return rc;
+}
+
+static int needs_engine(const struct devcontainer *dc, const char *key, struct err *e)
+{
+	return err_set(
+		e, ERR_UNSUPPORTED, 0,
+		"%s: \"%s\" needs a container engine: use docker-provider, or name an \"image\" "
+		"that has it built in",
+		dc->path, key);
+}
+
+static int image_of(const struct devcontainer *dc, char **image, struct err *e)
+{
+	if (dc_is_compose(dc))
+		return needs_engine(dc, "dockerComposeFile", e);
+	if (dc_has_features(dc))
+		return needs_engine(dc, "features", e);
+	if (json_present(json_get(dc->root, "build")) ||
+	    json_present(json_get(dc->root, "dockerFile")))
+		return needs_engine(dc, "build", e);
+	*image = dc_text(dc, json_get(dc->root, "image"));
+	if (*image && **image)
+		return 0;
+	free(*image);
+	*image = NULL;
+	return err_set(e, ERR_CONFIG, 0, "%s names no image", dc->path);
+}
+
+int native_dev_image(struct native_call *c, struct err *e)
+{
+	struct devcontainer dc;
+	char *image = NULL;
+	int rc;
+
+	if (strcmp(c->options.image, NATIVE_DEV_IMAGE) != 0)
+		return 0;
+	rc = load(&dc, c, e);
+	if (rc == 0)
+		rc = image_of(&dc, &image, e);
+	if (rc == 0) {
+		free(c->options.image);
+		c->options.image = image;
+	}
+	dc_free(&dc);
+	return rc;
+}
+
+void native_dev_open(struct native_dev *v, struct native_boxed *b)
+{
+	const struct native_call *c = b->c;
+	struct err why = { 0 };
+
+	*v = (struct native_dev){ 0 };
+	if (strcmp(c->options.image, NATIVE_DEV_IMAGE) != 0)
+		return;
+	if (load(&v->dc, c, &why) < 0) {
+		provider_logf(c->env, "warning: %s", why.msg);
+		return;
+	}
+	v->any = true;
+	free(v->dc.folder);
+	v->dc.folder = mem_dup(b->inside);
+	v->dc.env_allow = c->env->env_allow;
+	for (char **label = b->rootfs.config.labels; label && *label; label++)
+		if (strncmp(*label, METADATA_LABEL, sizeof(METADATA_LABEL) - 1) == 0)
+			dc_set_metadata(&v->dc, *label + sizeof(METADATA_LABEL) - 1);
+	v->user = dc_remote_user(&v->dc, b->s.user);
+	dc_env(&v->dc, "containerEnv", &v->container_env);
+	v->dc.container_env = &v->container_env;
+	dc_env(&v->dc, "remoteEnv", &v->remote_env);
+	if (v->user)
+		b->s.user = v->user;
+}
+
+void native_dev_close(struct native_dev *v)
+{
+	dc_free(&v->dc);
+	free(v->user);
+	kv_free(&v->container_env);
+	kv_free(&v->remote_env);
+	*v = (struct native_dev){ 0 };
+}
+
+/* What a command says, on its way to the job's log. */
+struct words {
+	const struct provider_env *env;
+	int fd;
+};
+
+static bool pass_on(void *arg, struct exec_event *ev)
+{
+	const struct words *w = arg;
+	char piece[PIECE];
+	ssize_t n;
+
+	(void)ev;
+	while ((n = read(w->fd, piece, sizeof(piece))) > 0)
+		if (w->env->log)
+			w->env->log(w->env->log_arg, (struct str){ piece, (size_t)n });
+	return false;
+}
+
+static int run(const struct native_dev *v, const struct native_call *c, const char *name,
+               struct json command, struct deadline d, struct err *e)
+{
+	union {
+		const struct provider_env *from;
+		void *to;
+	} self = { c->env };
+	struct strlist argv;
+	const char **list;
+	struct words w = { .env = c->env };
+	struct workspace_exec x = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
+	int fd[2], status = 0, rc;
+
+	if (!dc_command(&v->dc, command, &argv))
+		return 0;
+	if (pipe2(fd, O_CLOEXEC) < 0) {
+		strlist_free(&argv);
+		return err_sys(e, errno, "make a pipe");
+	}
+	list = mem_array(argv.n + 1, sizeof(*list));
+	for (size_t i = 0; i < argv.n; i++)
+		list[i] = argv.p[i];
+	provider_logf(c->env, "running %s", name);
+	w.fd = x.side = fd[0];
+	x.argv = list;
+	x.std[0] = -1;
+	x.std[1] = x.std[2] = fd[1];
+	x.next = pass_on;
+	x.arg = &w;
+	rc = fd_set_nonblock(fd[0], e);
+	if (rc == 0)
+		rc = native_exec(self.to, &x, &status, d, e);
+	pass_on(&w, NULL);
+	close(fd[0]);
+	close(fd[1]);
+	free(list);
+	strlist_free(&argv);
+	if (rc == 0 && status != 0)
+		rc = err_set(e, ERR_OTHER, status, "%s failed: exit status %d", name, status);
+	return rc;
+}
+
+/* Of each layer; members of an object one after the other. */
+static int run_hook(const struct native_dev *v, const struct native_call *c, const char *hook,
+                    struct deadline d, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < v->dc.n_layers; i++) {
+		struct json command = json_get(v->dc.layers[i], hook);
+
+		if (!json_is_object(command))
+			rc = run(v, c, hook, command, d, e);
+		for (struct json m = json_first(command);
+		     rc == 0 && json_is_object(command) && json_present(m); m = json_next(m)) {
+			struct buf name = { 0 };
+
+			buf_addf(&name, "%s.", hook);
+			json_key(m, &name);
+			rc = run(v, c, buf_cstr(&name), m, d, e);
+			buf_free(&name);
+		}
+	}
+	return rc;
+}
+
+int native_dev_commands(const struct native_dev *v, const struct native_call *c, struct deadline d,
+                        struct err *e)
+{
+	static const char *const of_creation[] = { "onCreateCommand", "updateContentCommand",
+		                                   "postCreateCommand" };
+	char *done = path_join(c->paths.box, "created");
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && v->any && i < ARRAY_LEN(of_creation) && !file_exists(done);
+	     i++)
+		rc = run_hook(v, c, of_creation[i], d, e);
+	if (rc == 0 && v->any && !file_exists(done))
+		rc = file_replace(done, 0600, STR_LIT("1\n"), e);
+	if (rc == 0 && v->any)
+		rc = run_hook(v, c, "postStartCommand", d, e);
+	free(done);
+	return rc;
+}
