@@ -314,8 +314,15 @@ static int up(struct up *u, const char *repository, char **name, struct err *e)
 	if (rc == 0)
 		rc = up_target(u, &target, e);
 	u->v.target = target;
-	if (rc == 0 && !repository)
+	if (rc == 0 && repository && file_is_dir(repository)) {
+		const char *dir = repository;
+
+		repository = here = chdir(dir) == 0 ? address_here() : NULL;
+		if (!here)
+			rc = err_set(e, ERR_USAGE, 0, "%s is no checkout of a git repository", dir);
+	} else if (rc == 0 && !repository) {
 		repository = here = address_here();
+	}
 	if (rc == 0)
 		rc = repository ? up_workspace(u, repository, name, e) : up_all(u, name, e);
 	free(here);

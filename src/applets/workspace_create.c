@@ -5,7 +5,7 @@
  */
 #include "applets/target.h"
 #include "applets/workspace.h"
-#include "base/jsonw.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "git/remote.h"
 #include "host/prompt.h"
@@ -209,6 +209,11 @@ int workspace_create(struct verbs *v, struct err *e)
 	char *asked = NULL, *name = NULL;
 	int rc = v->n ? 0 : ask_repository(&asked, e);
 
+	if (rc == 0 && v->n && file_is_dir(v->operands[0]))
+		rc = err_set(
+			e, ERR_USAGE, 0,
+			"%s is a directory here; give an address that the runner reaches, such as https://… or file:///…",
+			v->operands[0]);
 	if (rc == 0)
 		rc = workspace_make(v, v->n ? v->operands[0] : asked, &name, e);
 	if (rc == 0)

@@ -143,6 +143,8 @@ class Life(UpCase):
         [w] = self.js("workspace", "list")
         self.assertEqual(w["repository"], self.repo)    # without the password
         self.assertIn("is there", self.steps(self.applet("up", cwd=self.path("home", "mine")).stdout)["Workspace"])
+        self.assertIn("is there", self.steps(self.applet("up", "mine").stdout)["Workspace"])
+        self.assertIn("/ is no checkout", self.applet("up", "/", rc=2).stderr)
 
     def test_without_a_repository(self):
         said = self.applet("up")
