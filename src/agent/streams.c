@@ -81,7 +81,9 @@ static const struct stream_kind kinds[] = {
 	{ .name = "put", .serve = copy_put },
 	{ .name = "exec", .program = true },
 	{ .name = "pty", .program = true, .terminal = true },
+#ifdef DR_TOOLBOX
 	{ .name = "toolbox", .serve = toolbox_stream },
+#endif
 };
 
 const struct stream_kind *stream_kind(const char *name)

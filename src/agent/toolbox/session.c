@@ -2,7 +2,6 @@
 /* One session: its shell, and the commands it is fed. See sessions.h. */
 #include "agent/toolbox/sessions.h"
 #include "base/file.h"
-#include "base/kv.h"
 #include "base/mem.h"
 #include "base/proc_by_env.h"
 #include "base/proc_stat.h"
@@ -381,26 +380,15 @@ struct command *session_add(struct session *s, struct str text, struct err *e)
 static int start_shell(struct session *s, struct err *e)
 {
 	const char *const argv[] = { s->all->shell, NULL };
-	struct kv env = { 0 };
-	char **envp;
 	int in[2] = { -1, -1 }, rc;
 
-	for (char **v = environ; *v; v++) {
-		const char *eq = strchr(*v, '=');
-		char *name = mem_dupn(*v, eq ? (size_t)(eq - *v) : strlen(*v));
-
-		if (eq)
-			kv_set(&env, name, eq + 1);
-		free(name);
-	}
-	kv_set(&env, ENV_SESSION, s->dir);
-	envp = kv_to_env(&env);
+	setenv(ENV_SESSION, s->dir, 1); /* this process does nothing else */
 	if (pipe2(in, O_CLOEXEC) < 0) {
 		rc = err_sys(e, errno, "create pipe");
 	} else {
 		rc = spawn_start(&(struct spawn){ .argv = argv,
 		                                  .program = s->all->shell,
-		                                  .env = (const char *const *)envp,
+		                                  .env = (const char *const *)environ,
 		                                  .std = { in[0], SPAWN_NULL, SPAWN_NULL },
 		                                  .lead = SPAWN_SESSION,
 		                                  .death_signal = SIGKILL },
@@ -412,8 +400,6 @@ static int start_shell(struct session *s, struct err *e)
 		rc = fd_set_nonblock(s->in, e);
 	if (rc == 0)
 		s->pidfd = proc_pidfd(s->shell.pid);
-	kv_env_free(envp);
-	kv_free(&env);
 	return rc;
 }
 
