@@ -17,6 +17,7 @@
 	4096 /* so much a pipe or terminal that polls writable takes at once: PIPE_BUF */
 #define QUEUE_GOAL (32u << 10) /* bytes to the Server under way */
 #define QUEUE_MAX (4u << 20) /* with all messages that are no data: else the Server does not read */
+#define KEPT (64u << 10)     /* bytes of an empty buffer that are kept for more */
 #define GRANT_AT (TUNNEL_WINDOW / 4)
 #define READS_PER_STEP 8
 #define CLOSE_MS 30000 /* as long as the Server waits for who takes no byte */
@@ -31,6 +32,7 @@ struct flow {
 	bool ended;  /* source: the end was sent; sink: it was told */
 	bool broken; /* sink */
 	struct buf waiting;
+	size_t done; /* of it: passed on */
 };
 
 struct tunnel {
@@ -234,39 +236,50 @@ static ssize_t put(const struct flow *f, const char *p, size_t n)
 	return write(f->fd, p, f->nature == BLOCKS && n > CAREFUL_PIECE ? CAREFUL_PIECE : n);
 }
 
+static size_t waits(const struct flow *f)
+{
+	return f->waiting.n - f->done;
+}
+
+/* What was passed on goes when it is much, or all: moving the rest costs. */
+static void tidy(struct flow *f)
+{
+	if (f->done == f->waiting.n && f->waiting.cap > KEPT)
+		buf_free(&f->waiting);
+	else if (f->done == f->waiting.n || f->done >= KEPT)
+		buf_drop(&f->waiting, f->done);
+	else
+		return;
+	f->done = 0;
+}
+
 static void drop(struct tunnel *t, struct flow *f)
 {
 	f->broken = true;
-	t->granted_not += f->waiting.n;
+	t->granted_not += waits(f);
 	buf_free(&f->waiting);
+	f->done = 0;
 	fd_close(&f->fd);
 }
 
 static void write_sink(struct tunnel *t, struct flow *f)
 {
-	size_t done = 0;
-
-	while (done < f->waiting.n && ready(f, POLLOUT)) {
-		ssize_t n = put(f, f->waiting.p + done, f->waiting.n - done);
+	while (waits(f) && ready(f, POLLOUT)) {
+		ssize_t n = put(f, f->waiting.p + f->done, waits(f));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
-			t->granted_not += done;
-			buf_drop(&f->waiting, done);
 			drop(t, f);
 			return;
 		}
-		done += (size_t)n;
+		f->done += (size_t)n;
+		t->granted_not += (size_t)n;
 	}
-	t->granted_not += done;
-	if (done == f->waiting.n)
-		buf_free(&f->waiting);
-	else
-		buf_drop(&f->waiting, done);
-	if (f->fd >= 0 && f->ended && !f->waiting.n) {
+	tidy(f);
+	if (f->fd >= 0 && f->ended && !waits(f)) {
 		if (f->nature == SOCKET)
 			shutdown(f->fd, SHUT_WR);
 		fd_close(&f->fd);
@@ -325,7 +338,7 @@ void tunnel_poll(const struct tunnel *t, struct pollset *ps)
 	for (int i = 0; i < TUNNEL_DATA_CHANNELS; i++) {
 		if (may_read(t, &t->source[i]))
 			pollset_add(ps, t->source[i].fd, POLLIN);
-		if (t->sink[i].waiting.n && t->sink[i].fd >= 0)
+		if (waits(&t->sink[i]) && t->sink[i].fd >= 0)
 			pollset_add(ps, t->sink[i].fd, POLLOUT);
 	}
 }
@@ -359,7 +372,7 @@ static enum tunnel_status broke(struct tunnel *t, struct err *e)
 static bool must_drain(const struct tunnel *t)
 {
 	for (int i = 0; i < TUNNEL_DATA_CHANNELS; i++)
-		if (t->sink[i].fd >= 0 && t->sink[i].waiting.n)
+		if (t->sink[i].fd >= 0 && waits(&t->sink[i]))
 			return t->drains && ws_client_close_code(t->ws) == WS_CLOSE_NORMAL;
 	return false;
 }
@@ -412,7 +425,7 @@ bool tunnel_done(const struct tunnel *t)
 	for (int i = 0; i < TUNNEL_DATA_CHANNELS; i++) {
 		const struct flow *f = &t->sink[i];
 
-		if (f->used && !f->broken && (!f->ended || f->waiting.n))
+		if (f->used && !f->broken && (!f->ended || waits(f)))
 			return false;
 	}
 	return tunnel_sources_ended(t);
