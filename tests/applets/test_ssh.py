@@ -2,6 +2,7 @@
 """Logins into a workspace with the real OpenSSH client: what people, scp, rsync, git and editors do."""
 import hashlib
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -50,6 +51,16 @@ class Commands(Ssh):
         self.env["PATH"] = self.path("bin") + ":" + self.env["PATH"]
         out = self.ok(self.ssh('echo "$OF_THE_WORKSPACE"; echo "$PATH"; echo "$SSH_CONNECTION"')).decode().splitlines()
         self.assertEqual(out, ["a b", self.env["PATH"], "127.0.0.1 22 127.0.0.1 22"])
+
+    def test_limit_of_files_is_the_workspaces(self):
+        """The server keeps to what it can wait for, its commands have what they had."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 4000:
+            self.skipTest(f"only {hard} files may be open here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4000, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        out = self.ok(self.ssh("ulimit -n; grep 'open files' /proc/$PPID/limits")).decode().split()
+        self.assertEqual((out[0], out[4]), ("4000", "1024"), out)
 
     def test_any_name_is_our_user(self):
         for name in ("root", "vscode", "nobody-there"):
@@ -225,6 +236,20 @@ class Forwards(Ssh):
             self.talk(port)
             process.terminate()
             process.wait()
+
+    def test_dynamic(self):
+        """As editors do: a proxy (SOCKS 5) on the client's side."""
+        there, port = self.echo(), self.free_port()
+        self.ssh_start(options=("-N", "-D", str(port)))
+        common.wait_listens(port, "ssh", 20 * common.PATIENCE)
+        with socket.create_connection(("127.0.0.1", port), 20 * common.PATIENCE) as conn:
+            conn.sendall(b"\x05\x01\0" + b"\x05\x01\0\x01\x7f\0\0\x01" + there.to_bytes(2, "big"))
+            got = b""
+            while len(got) < 12:
+                got += conn.recv(12 - len(got))
+            self.assertEqual(got[:4], b"\x05\0\x05\0")
+            conn.sendall(b"through it")
+            self.assertEqual(conn.recv(100), b"through it")
 
     def test_socket_of_a_file(self):
         path, port = os.path.join(self.checkout, "s"), self.free_port()

@@ -24,12 +24,14 @@
 
 #include <limits.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 svr_runopts svr_opts;
 
 static const struct dr_ssh *setting;
 static pid_t server;
 static char *workspace_path;
+static struct rlimit files;
 
 /* What stands in for the system. */
 struct passwd *dr_ssh_user(const char *name);
@@ -234,6 +236,7 @@ void dr_ssh_run(const char *cmd, unsigned int maxfd, char *shell)
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	setrlimit(RLIMIT_NOFILE, &files);
 	prctl(PR_SET_PDEATHSIG, SIGHUP, 0, 0, 0);
 	if (getppid() != server)
 		_exit(1);
@@ -301,9 +304,17 @@ static void load_host_key(void)
 void dr_ssh_serve(const struct dr_ssh *s)
 {
 	const char *path = getenv("PATH");
+	int fd = s->fd < FD_SETSIZE ? s->fd : fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
 
 	setting = s;
 	server = getpid();
+	/* select(2) has no room for more; commands have what they had. */
+	getrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur > FD_SETSIZE) {
+		struct rlimit fewer = { .rlim_cur = FD_SETSIZE, .rlim_max = files.rlim_max };
+
+		setrlimit(RLIMIT_NOFILE, &fewer);
+	}
 	workspace_path = m_strdup(path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
 	_dropbear_exit = end;
 	_dropbear_log = log_line;
@@ -322,7 +333,9 @@ void dr_ssh_serve(const struct dr_ssh *s)
 	crypto_init();
 	seedrandom();
 	load_host_key();
-	svr_session(s->fd, -1);
+	if (fd < 0)
+		dropbear_exit("No descriptor that select takes");
+	svr_session(fd, -1);
 }
 
 void dr_ssh_new_key(unsigned char *seed, unsigned char *public_key)
