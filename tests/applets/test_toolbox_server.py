@@ -3,12 +3,15 @@
 """The toolbox through the embedded Server: what an agent of another kind does with it, large bodies, who may, and what
 happens when somebody goes."""
 import hashlib
+import http.client
 import os
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
+from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -270,6 +273,28 @@ class Through(tunnelcase.TunnelCase):
             thread.join()
         self.assertEqual(wrong, [])
         common.wait_for(lambda: self.figure('streams{state="open"}') == 0, 20 * common.PATIENCE, "the streams' end")
+
+
+class OverTls(tunnelcase.TunnelCase):
+    def start_server(self):
+        self.ca = common.make_ca(self.tmp)
+        cert, key = common.make_cert(self.tmp, self.ca)
+        context, https = ssl.create_default_context(cafile=self.ca), http.client.HTTPSConnection
+        patch = mock.patch.object(http.client, "HTTPConnection", lambda *a, **k: https(*a, context=context, **k))
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.args = ("--tls-cert", cert, "--tls-key", key)
+        super().start_server()
+
+    def test_large_bodies(self):
+        key, = self.make("w1")
+        self.agent("w1", key, DAYTONA_AGENT_CA_FILE=self.ca)
+        toolbox = toolboxcase.Toolbox(self, self.server.port, "/workspace/w1/toolbox", self.server.key)
+        data = os.urandom(12 << 20)
+        self.assertEqual(toolbox.upload("big", data).status, 200)
+        self.assertTrue(toolbox.download("big") == data)
+        toolbox.session("s")
+        self.assertEqual(toolbox.exec("s", "echo hi")["output"], "hi\n")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@
 #include "base/jsonw.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
 static void workspace_dir(struct exchange *x, const struct toolbox *t)
 {
+	char here[PATH_MAX];
 	struct buf b = { 0 };
 
 	jw_obj(&b);
-	jw_kstr(&b, "dir", t->dir ? t->dir : ".");
+	jw_kstr(&b, "dir", t->dir ? t->dir : getcwd(here, sizeof(here)) ? here : "/");
 	jw_obj_end(&b);
 	exchange_json(x, 200, &b);
 }
