@@ -82,6 +82,7 @@ struct session {
 	int signals;
 	int pressed, times; /* the last signal passed on, and how often in a row */
 	bool left;
+	bool quit;  /* told to end, although our own output takes nothing */
 	int status; /* -1: not known */
 };
 
@@ -184,6 +185,7 @@ static void take_signals(struct session *s)
 				send_size(s);
 			continue;
 		}
+		s->quit = s->quit || s->left || s->status >= 0;
 		s->times = sig == s->pressed ? s->times + 1 : 1;
 		s->pressed = sig;
 		if (s->terminal || s->times >= PRESSED_TOO_OFTEN)
@@ -229,7 +231,7 @@ static int converse(struct session *s, struct err *e)
 	struct pollset ps = { 0 };
 	int rc = 0;
 
-	while (rc == 0 && tunnel_step(s->t, e) != TUNNEL_CLOSED) {
+	while (rc == 0 && !s->quit && tunnel_step(s->t, e) != TUNNEL_CLOSED) {
 		if (tunnel_broken(s->t, TUNNEL_OUT))
 			leave(s, 128 + SIGPIPE);
 		pollset_reset(&ps);

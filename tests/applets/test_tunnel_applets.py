@@ -91,6 +91,19 @@ class Exec(Applets):
         self.assertEqual(process.wait(20 * common.PATIENCE), 128 + 13)
         self.wait_nothing_left()
 
+    def test_output_that_nobody_takes_holds_nobody(self):
+        """The program has ended, its output waits for a reader who has stopped: a signal still ends it."""
+        process = subprocess.Popen([common.BIN, "exec", "w1", "--", "head", "-c", "200000", "/dev/zero"], env=self.env(),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.assertEqual(len(process.stdout.read(1)), 1)
+        common.wait_for(lambda: 'state="open"} 0' in self.server.ok("GET", "/metrics").body.decode(), 20 * common.PATIENCE,
+                        "the stream's end")
+        self.assertIsNone(process.poll())
+        # It may not have been told of the program's end yet: then the signal is the program's.
+        common.wait_for(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None, 20 * common.PATIENCE, "its end")
+        self.assertEqual(process.returncode, 0, "the program's own status")
+        process.stdout.close()
+
     def test_killed(self):
         process = subprocess.Popen([common.BIN, "exec", "w1", "--", "sh", "-c", "echo ready; exec sleep 1000"],
                                    env=self.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
