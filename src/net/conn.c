@@ -397,6 +397,12 @@ long conn_write(struct conn *c, const void *p, size_t n, struct err *e)
 	return put < 0 ? io_failed(errno, e) : put;
 }
 
+bool conn_is_quiet(const struct conn *c, const struct pollset *ps)
+{
+	return c->phase == READY && !c->command.name && !c->proxy.early.n &&
+	       !(c->tls && tls_pending(c->tls)) && pollset_is_quiet(ps, c->fd);
+}
+
 int conn_shutdown_write(struct conn *c)
 {
 	return c->tls ? tls_shutdown_write(c->tls) : shutdown(c->fd, SHUT_WR);

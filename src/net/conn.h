@@ -47,6 +47,8 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want);
 long conn_read(struct conn *c, void *p, size_t n, bool *truncated, struct err *e);
 /* > 0 bytes, CONN_AGAIN, CONN_ERROR. */
 long conn_write(struct conn *c, const void *p, size_t n, struct err *e);
+/* After a wait on ps, which conn_poll had filled: a read would bring nothing. */
+bool conn_is_quiet(const struct conn *c, const struct pollset *ps);
 int conn_shutdown_write(struct conn *c); /* half close, for hijacked streams; 0 or -1 */
 int conn_unacked(
 	const struct conn *c);      /* bytes written that the peer's machine has not acknowledged */

@@ -420,6 +420,12 @@ void http_poll(const struct http_client *c, struct pollset *ps)
 		                                    : 0);
 }
 
+bool http_is_quiet(const struct http_client *c, const struct pollset *ps)
+{
+	return c->state > HTTP_SENDING && c->conn && !c->more && !deadline_passed(c->d) &&
+	       !deadline_passed(c->stall) && conn_is_quiet(c->conn, ps);
+}
+
 int http_do(struct http_client *c, const struct http_request *req, struct http_reply *reply,
             struct deadline d, struct err *e)
 {

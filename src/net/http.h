@@ -68,6 +68,8 @@ void http_start(struct http_client *c, const struct http_request *req, struct ht
                 struct deadline d);
 void http_poll(const struct http_client *c, struct pollset *ps);
 enum http_progress http_step(struct http_client *c, struct err *e);
+/* After a wait on ps, which http_poll had filled: a step would find nothing. */
+bool http_is_quiet(const struct http_client *c, const struct pollset *ps);
 void http_abort(struct http_client *c); /* forgets the exchange and drops the connection */
 /* The request has been written whole (so its effect may have happened). Valid until the next start. */
 bool http_request_sent(const struct http_client *c);

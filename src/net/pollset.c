@@ -171,3 +171,17 @@ short pollset_revents(const struct pollset *ps, int fd)
 			all = (short)(all | ps->fds[i].revents);
 	return all;
 }
+
+bool pollset_is_quiet(const struct pollset *ps, int fd)
+{
+	bool asked = false;
+
+	for (size_t i = 0; i < ps->n; i++) {
+		if (ps->fds[i].fd != fd)
+			continue;
+		if (ps->fds[i].revents)
+			return false;
+		asked = asked || (ps->fds[i].events & POLLIN);
+	}
+	return asked;
+}

@@ -35,6 +35,8 @@ void pollset_until(struct pollset *ps, struct deadline d); /* wakes no later tha
 /* 0 when something is ready, a deadline came or a signal arrived; -1 only for a broken poll(2). */
 int pollset_wait(struct pollset *ps, struct err *e);
 /* After pollset_wait: revents of fd, 0 if it is not in the set. */
+/* fd was asked for input in the wait that is over, and has none, nor anything else. */
+bool pollset_is_quiet(const struct pollset *ps, int fd);
 short pollset_revents(const struct pollset *ps, int fd);
 
 #endif

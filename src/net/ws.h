@@ -71,6 +71,8 @@ void ws_client_poll(const struct ws_client *w, struct pollset *ps);
 /* Queues a text frame; false when more than max_queued bytes would wait (nothing is queued). */
 bool ws_client_send(struct ws_client *w, struct str payload, size_t max_queued);
 bool ws_client_send_binary(struct ws_client *w, struct str payload, size_t max_queued);
+/* After a wait on ps, which ws_client_poll had filled: a step would find nothing. */
+bool ws_client_is_quiet(const struct ws_client *w, const struct pollset *ps);
 size_t ws_client_queued(const struct ws_client *w);
 void ws_client_close(struct ws_client *w); /* queues a close frame 1000 */
 /* The peer has wait_ms to take all that is queued and to answer. */

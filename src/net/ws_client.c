@@ -280,6 +280,13 @@ enum ws_status ws_client_step(struct ws_client *w,
 	return w->state == HANDSHAKE ? WS_CONNECTING : WS_OPEN;
 }
 
+bool ws_client_is_quiet(const struct ws_client *w, const struct pollset *ps)
+{
+	return w->state != HANDSHAKE && w->state != CLOSED && !w->more &&
+	       ws_client_queued(w) == 0 && !deadline_passed(w->closing) &&
+	       conn_is_quiet(w->conn, ps);
+}
+
 void ws_client_poll(const struct ws_client *w, struct pollset *ps)
 {
 	if (w->state == HANDSHAKE)

@@ -457,7 +457,7 @@ static void chan_step(struct sup *s, struct chan *ch)
 	struct err e = { 0 };
 	enum http_progress p;
 
-	if (ch->use == CHAN_IDLE)
+	if (ch->use == CHAN_IDLE || (s->waited && http_is_quiet(api_http(ch->api), s->waited)))
 		return;
 	p = http_step(api_http(ch->api), &e);
 	if (p == HTTP_DONE)

@@ -244,5 +244,5 @@ void control_poll(struct sup *s, struct pollset *ps)
 void control_step(struct sup *s)
 {
 	if (s->control)
-		httpd_step(s->control, NULL);
+		httpd_step(s->control, s->waited);
 }

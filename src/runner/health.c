@@ -391,7 +391,7 @@ out:
 void health_step(struct sup *s)
 {
 	if (s->health->httpd)
-		httpd_step(s->health->httpd, NULL); /* few connections: each is simply tried */
+		httpd_step(s->health->httpd, s->waited);
 	if (s->health->dirty)
 		write_status(s);
 	if (s->health->untold && clock_mono_ms() - s->health->last_told_ms >= LINE_MS)

@@ -128,6 +128,8 @@ void runlog_step(struct sup *s)
 	/* Not before a heartbeat was accepted: it is the heartbeat that finds out about the Server. */
 	if (!l || (!l->ws && (l->queue.n == 0 || !health_is_ok(s) || !deadline_passed(l->retry))))
 		return;
+	if (l->ws && l->queue.n == 0 && s->waited && ws_client_is_quiet(l->ws, s->waited))
+		return;
 	if (!l->ws)
 		l->ws = api_log_socket(channels_api(s), l->socket_path, deadline_in_ms(CONNECT_MS));
 	switch (ws_client_step(l->ws, NULL, NULL, &e)) {

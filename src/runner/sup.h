@@ -30,6 +30,7 @@ struct sup {
 	int signal_fd;
 	enum sup_phase phase;
 	struct deadline phase_ends;
+	const struct pollset *waited; /* what the last wait found; NULL: nothing is known */
 	int64_t start_ms, start_wall_ms;
 	int64_t idle_since_ms; /* no job was known since then */
 	int64_t suspend_ms;    /* boot clock minus monotonic clock, to notice a suspend */

@@ -445,15 +445,19 @@ static void loop(struct sup *s)
 		control_poll(s, &ps);
 		pause_poll(s, &ps);
 		lifespan_poll(s, &ps);
+		s->waited = &ps;
 		if (pollset_wait(&ps, &why) <
 		    0) { /* no memory in the kernel: better later than never */
 			log_error("%s", why.msg);
+			s->waited = NULL; /* so that each is tried */
 			poll(NULL, 0, WAIT_FAILED_MS);
 		}
-		read_signals(s);
+		if (!s->waited || !pollset_is_quiet(&ps, s->signal_fd))
+			read_signals(s);
 		notice_suspend(s);
 	}
 	pollset_free(&ps);
+	s->waited = NULL;
 }
 
 static void journal_note(void *arg, const char *text)

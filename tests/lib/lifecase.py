@@ -104,7 +104,7 @@ class LifeCase(common.Case):
                 path = os.path.join(directory, name)
                 if os.path.islink(path):
                     found[path] = "-> " + os.readlink(path)
-                else:
+                elif os.path.isfile(path):  # the control socket is none
                     with open(path, "rb") as file:
                         found[path] = file.read()
         return found
