@@ -99,8 +99,12 @@ class Exec(Applets):
         common.wait_for(lambda: 'state="open"} 0' in self.server.ok("GET", "/metrics").body.decode(), 20 * common.PATIENCE,
                         "the stream's end")
         self.assertIsNone(process.poll())
-        # It may not have been told of the program's end yet: then the signal is the program's.
-        common.wait_for(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None, 20 * common.PATIENCE, "its end")
+        while process.poll() is None:  # before it was told of the program's end, the signal is the program's
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                pass
         self.assertEqual(process.returncode, 0, "the program's own status")
         process.stdout.close()
 
