@@ -140,7 +140,7 @@ static int take_over(int from, struct err *e)
 /* Somebody comes to fetch: the id in digits, then the end of what it says. */
 static void meet(struct listener *l)
 {
-	int fd = accept4(l->meeting, NULL, NULL, SOCK_CLOEXEC);
+	int fd = net_accept(l->meeting, SOCK_CLOEXEC);
 	struct deadline d = deadline_in_ms(TALK_MS);
 	struct err ignored = { 0 };
 	char text[ID_MAX + 1];
@@ -179,7 +179,7 @@ static int accept_one(struct listener *l, struct waiting *w, struct err *e)
 {
 	char line[ID_MAX + 2];
 
-	w->fd = accept4(l->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	w->fd = net_accept(l->tcp, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (w->fd < 0)
 		return 0;
 	w->id = ++l->last_id;

@@ -446,7 +446,7 @@ static void with_handle(struct sftp *s)
 		answer_stat(s, fstat(h->fd, &st), &st);
 		break;
 	case SFTP_FSETSTAT:
-		answer_done(s, set_attrs(NULL, h->fd, &s->r.attrs));
+		answer_done(s, set_attrs("", h->fd, &s->r.attrs));
 		break;
 	case SFTP_READDIR:
 		do_readdir(s, h);

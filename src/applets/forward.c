@@ -129,7 +129,7 @@ static void join(struct forward *f, struct port *p, int fd, const char *query)
 
 static void accept_one(struct forward *f, struct port *p)
 {
-	int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = net_accept(p->fd, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	char query[40];
 
 	snprintf(query, sizeof(query), "kind=port&port=%u", (unsigned)p->remote);

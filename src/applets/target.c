@@ -3,6 +3,7 @@
 #include "applets/target.h"
 
 #include "applets/applets.h"
+#include "base/jsonw.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -20,22 +21,21 @@ static char *short_name(const char *config)
 	return cut && cut != config ? mem_dupn(config, (size_t)(cut - config)) : mem_dup(config);
 }
 
-/* By id or name, or by what people call it: "native" or "native-provider", if that is one alone. */
+/* By id or name, or by what people call it: "native" or "native-provider", if that is one alone. Without a name it is
+ * the only one that a runner registered. */
 static int choose_config(struct json list, const char *wanted, struct json *out, struct err *e)
 {
 	const struct api_kind *kind = &api_target_config_kind;
 	size_t n = 0;
 
-	if (!wanted && json_len(list) == 1) {
-		*out = json_first(list);
-		return 0;
-	}
-	for (struct json m = json_first(list); wanted && json_present(m); m = json_next(m)) {
+	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
 		char *name = json_dup_or_empty(json_get(m, kind->called));
 		char *brief = short_name(name);
+		bool registered = strcmp(brief, name) != 0;
 
-		if (strcmp(brief, wanted) == 0 ||
-		    json_str_is(api_kind_get(m, kind->note), wanted)) {
+		if (!wanted ? registered || json_len(list) == 1
+		            : registered && (strcmp(brief, wanted) == 0 ||
+		                             json_str_is(api_kind_get(m, kind->note), wanted))) {
 			*out = m;
 			n++;
 		}
@@ -47,6 +47,40 @@ static int choose_config(struct json list, const char *wanted, struct json *out,
 	if (verbs_pick(list, kind, wanted, NO_CONFIG, out, e) == 0)
 		return 0;
 	return e->kind == ERR_USAGE ? err_hint(e, "name one with --target-config") : -1;
+}
+
+/* A configuration of that name like the registered one, with options of its own. *id: the new one's, in place of the other. */
+static int with_options(struct verbs *v, struct json registered, const char *name, char **id,
+                        struct err *e)
+{
+	const struct api_kind *kind = &api_target_config_kind;
+	struct kv pairs = { 0 };
+	struct buf options = { 0 };
+	struct json_doc *list = NULL;
+	int rc = verbs_pairs(&v->options, false, &pairs, e);
+
+	jw_obj(&options);
+	for (size_t i = 0; i < pairs.n; i++)
+		jw_kstr(&options, pairs.pairs[i].key, pairs.pairs[i].value);
+	jw_obj_end(&options);
+	if (rc == 0)
+		rc = api_target_config_create(v->admin.link.api, name, buf_cstr(&options),
+		                              json_raw(json_get(registered, "providerInfo")),
+		                              deadline_in_ms(CLI_CALL_MS), e);
+	if (rc == 0)
+		rc = (list = verbs_list_of(v, kind, e)) ? 0 : -1;
+	free(*id);
+	*id = NULL;
+	for (struct json m = json_first(json_root(list)); json_present(m); m = json_next(m))
+		if (json_str_is(json_get(m, kind->called), name) && !*id)
+			*id = json_dup_or_empty(json_get(m, "id"));
+	if (rc == 0 && !*id)
+		rc = err_set(e, ERR_NOT_FOUND, 0,
+		             "the configuration %s that was made is gone again", name);
+	json_doc_free(list);
+	buf_free(&options);
+	kv_free(&pairs);
+	return rc;
 }
 
 int target_make(struct verbs *v, const char *name, char **id, struct err *e)
@@ -75,6 +109,12 @@ int target_make(struct verbs *v, const char *name, char **id, struct err *e)
 		free(base);
 	}
 	f.name = shown;
+	if (rc == 0 && v->options.n) {
+		char *own = verbs_free_name(json_root(configs), &api_target_config_kind, shown);
+
+		rc = with_options(v, c, own, &config_id, e);
+		free(own);
+	}
 	if (rc == 0)
 		rc = api_target_create(api, new_id, shown, config_id, deadline_in_ms(CLI_CALL_MS),
 		                       e);
@@ -129,8 +169,11 @@ static int make_default(struct verbs *v, struct err *e)
 
 static const struct verb verbs[] = {
 	{ "create", "add",
-	  "target create [NAME] [--target-config CONFIG]\n"
-	  "Makes a target of a runner's configuration. Where there are several, asks which.",
+	  "target create [NAME] [--target-config CONFIG] [-o K=V...]\n"
+	  "Makes a target of a runner's configuration. Where there are several, asks which. CONFIG may be a provider's name.\n"
+	  "\nExamples:\n"
+	  "  daytona-runner target create\n"
+	  "  daytona-runner target create box --target-config native-provider -o Image=debian:12 -o Isolation=strict",
 	  HAS_TARGET | HAS_WAIT, 0, 1, create },
 	{ "list", "ls", "target list [-f json|yaml]\nLists the targets.", HAS_FORMAT, 0, 0,
 	  verbs_list },

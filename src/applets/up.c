@@ -13,6 +13,7 @@
 #include "providers/provider.h"
 #include "server/srv.h"
 
+#include <ctype.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,9 +60,25 @@ static bool is_ours(const struct up *u, struct json element, const char *runner,
 	       json_str_is(api_kind_get(element, provider), u->provider);
 }
 
+#define BOX "image-" /* begins the names of targets that are made for an image */
+
+/* Native-provider has one root file system for each target: the target made for u's image is called by it. NULL: any. */
+static char *target_of_image(const struct up *u)
+{
+	struct buf b = { 0 };
+
+	if (!u->v.image || strcmp(u->provider, "native-provider") != 0)
+		return NULL;
+	buf_adds(&b, BOX);
+	for (const char *p = u->v.image; *p && b.n < 60; p++)
+		buf_addc(&b, isalnum((unsigned char)*p) || *p == '.' ? *p : '-');
+	return buf_take(&b);
+}
+
 /* The target of our runner and that provider; *id stays NULL if there is none. */
 static int find_target(struct up *u, char **id, char **name, struct err *e)
 {
+	char *wanted = target_of_image(u);
 	struct json_doc *doc = verbs_list_of(&u->v, &api_target_kind, e);
 
 	for (struct json t = json_first(json_root(doc)); json_present(t) && !*id;
@@ -70,10 +87,16 @@ static int find_target(struct up *u, char **id, char **name, struct err *e)
 		    !is_ours(u, t, api_target_kind.runner_id, api_target_kind.note) ||
 		    json_str_is(api_kind_get(t, api_workspace_kind.note), "error"))
 			continue;
-		*id = json_dup_or_empty(json_get(t, "id"));
 		*name = json_dup_or_empty(json_get(t, "name"));
+		if (wanted ? strcmp(*name, wanted) == 0 : !str_starts(str_of(*name), BOX)) {
+			*id = json_dup_or_empty(json_get(t, "id"));
+			break;
+		}
+		free(*name);
+		*name = NULL;
 	}
 	json_doc_free(doc);
+	free(wanted);
 	return doc ? 0 : -1;
 }
 
@@ -129,9 +152,21 @@ static int up_target(struct up *u, char **id, struct err *e)
 	if (rc == 0 && !is)
 		rc = check_provider(u, e);
 	if (rc == 0 && !is && (rc = find_config(u, &config, e)) == 0) {
+		char *box = target_of_image(u);
+		struct buf option = { 0 };
+		const char *text;
+
 		u->v.config = config;
-		rc = target_make(&u->v, NULL, id, e);
+		if (box) {
+			buf_addf(&option, "Image=%s", u->v.image);
+			text = buf_cstr(&option);
+			u->v.options = (struct opt_list){ &text, 1 };
+		}
+		rc = target_make(&u->v, box, id, e);
 		u->v.config = NULL;
+		u->v.options = (struct opt_list){ 0 };
+		buf_free(&option);
+		free(box);
 		free(*id);
 		*id = NULL;
 		if (rc == 0)
@@ -166,6 +201,8 @@ static bool is_wanted(const struct up *u, struct json w, const char *url)
 {
 	return !is_going(w) && same_address(api_kind_get(w, "repository.url"), url) &&
 	       (!u->v.name || json_str_is(json_get(w, "name"), u->v.name)) &&
+	       (!u->v.image || (json_str_is(json_get(w, "image"), u->v.image) &&
+	                        json_str_is(json_get(w, "targetId"), u->v.target))) &&
 	       (!u->v.branch || json_str_is(api_kind_get(w, "repository.branch"), u->v.branch));
 }
 

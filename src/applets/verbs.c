@@ -61,6 +61,9 @@ static const struct verb_opt {
 	  OPT_TEXT("target", "TARGET", "where it is made; by name or id") },
 	{ HAS_CREATE | HAS_TARGET, AT(config), OPT_TYPE_STR, 0,
 	  OPT_TEXT("target-config", "CONFIG", "of the target that is made, by name or id") },
+	{ HAS_TARGET, AT(options), OPT_TYPE_LIST, 'o',
+	  OPT_TEXT("option", "K=V",
+	           "an option of its provider, such as Image=debian:12; repeatable") },
 	{ HAS_CREATE, AT(env), OPT_TYPE_LIST, 'e',
 	  OPT_TEXT("env", "K=V", "a variable; K alone takes it from here; repeatable") },
 	{ HAS_CREATE | HAS_LABEL, AT(labels), OPT_TYPE_LIST, 'l',
@@ -167,6 +170,7 @@ static int run_verb(struct verbs *v, int argc, char **argv)
 	cli_admin_close(&v->admin);
 	free(v->env.v);
 	free(v->labels.v);
+	free(v->options.v);
 	if (rc < 0 && e.kind == ERR_CLOSED)
 		return 0; /* `logs | head` */
 	if (rc < 0) {

@@ -55,12 +55,14 @@ struct verbs { /* one call */
 	const char *name, *branch, *target, *config, *image, *user, *devcontainer, *git_config,
 		*state;
 	const char *builder;
-	struct opt_list env, labels;
-	int status; /* to end with when all went well */
-	int n;      /* operands */
+	struct opt_list env, labels, options; /* options: of a target */
+	int status;                           /* to end with when all went well */
+	int n;                                /* operands */
 	char **operands;
 };
 
+/* "K=V" each into out; from_here: K alone takes this process's variable. */
+int verbs_pairs(const struct opt_list *list, bool from_here, struct kv *out, struct err *e);
 int verbs_main(const struct noun *noun, int argc, char **argv);
 
 /* The list of a kind, or at a path; NULL with e. The caller frees it. */

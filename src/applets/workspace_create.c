@@ -20,7 +20,7 @@
 #define BRANCH_MS 10000
 
 /* K=V, or K alone for the variable of that name here. */
-static int add_pairs(const struct opt_list *list, bool from_here, struct kv *out, struct err *e)
+int verbs_pairs(const struct opt_list *list, bool from_here, struct kv *out, struct err *e)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		struct str rest = str_of(list->v[i]), key;
@@ -164,9 +164,9 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 
 	*name = NULL;
 	if (rc == 0)
-		rc = add_pairs(&v->env, true, &w.env, e);
+		rc = verbs_pairs(&v->env, true, &w.env, e);
 	if (rc == 0)
-		rc = add_pairs(&v->labels, false, &w.labels, e);
+		rc = verbs_pairs(&v->labels, false, &w.labels, e);
 	if (rc == 0)
 		context = api_git_context(v->admin.link.api, repository, v->branch,
 		                          deadline_in_ms(CONTEXT_MS), e);
@@ -229,7 +229,7 @@ int workspace_list(struct verbs *v, struct err *e)
 	struct kv labels = { 0 };
 	struct buf json = { 0 }, path = { 0 };
 	struct json_doc *doc = NULL;
-	int rc = add_pairs(&v->labels, false, &labels, e);
+	int rc = verbs_pairs(&v->labels, false, &labels, e);
 
 	if (rc == 0 && !labels.n)
 		return verbs_list(v, e);

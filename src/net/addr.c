@@ -80,3 +80,11 @@ bool net_addr_is_local(const union net_addr *a)
 
 	return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
 }
+
+int net_accept(int fd, int flags)
+{
+	union net_addr who;
+	socklen_t n = sizeof(who);
+
+	return accept4(fd, &who.sa, &n, flags);
+}

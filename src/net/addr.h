@@ -27,4 +27,7 @@ bool net_addr_has_route(const union net_addr *a, union net_addr *from);
 /* IPv6, fc00::/7 or fe80::/10: not of the whole network. */
 bool net_addr_is_local(const union net_addr *a);
 
+/* accept4(2), whoever it is that comes. */
+int net_accept(int fd, int flags);
+
 #endif

@@ -88,6 +88,28 @@ class Life(VerbsCase):
         self.assertEqual(self.verb("target", "delete", "-y", "native").stdout, "Target native is deleted.\n")
         self.assertIn("target create", self.verb("target").stdout)
 
+    def test_a_target_with_options_of_its_own(self):
+        self.started()
+        self.verb("target", "create", "box", "-o", "Image=debian:12", "--option", "Isolation=strict")
+        configs = {c["name"]: c for c in self.srv.ok("GET", "/target-config?showOptions=true").json}
+        [registered] = [c for name, c in configs.items() if "-runner-" in name]
+        self.assertEqual(json.loads(configs["box"]["options"]), {"Image": "debian:12", "Isolation": "strict"})
+        self.assertEqual(configs["box"]["providerInfo"], registered["providerInfo"])
+        self.assertEqual(self.srv.ok("GET", "/target/box").json["targetConfigId"], configs["box"]["id"])
+        # What a runner registered is still what is meant when nothing is said.
+        self.verb("target", "create")
+        self.assertEqual([t["name"] for t in self.js("target", "list")], ["box", "native"])
+        self.assertEqual(self.srv.ok("GET", "/target/native").json["targetConfigId"], registered["id"])
+        # A second one of that name has a configuration of its own.
+        self.verb("target", "create", "other", "--target-config", "native-provider", "-o", "Isolation=none")
+        self.verb("target", "delete", "box", "-y")
+        self.verb("target", "create", "box", "-o", "Image=alpine")
+        options = [json.loads(c["options"] or "{}") for c in self.srv.ok("GET", "/target-config?showOptions=true").json
+                   if c["id"] == self.srv.ok("GET", "/target/box").json["targetConfigId"]]
+        self.assertEqual(options, [{"Image": "alpine"}])
+        for wrong in ("Image", "=x", ""):
+            self.assertIn("is no K=V", self.verb("target", "create", "-o", wrong, rc=2).stderr)
+
     def test_a_job_that_fails(self):
         self.started()
         said = self.verb("workspace", "create", self.git.url + "/nothing.git", rc=1)
