@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -262,6 +263,21 @@ class Faults(UpCase):
         self.applet("down")
         shutil.rmtree(os.path.join(self.cfg, "server"))
         self.applet("up", self.repo)
+        self.one_of_each()
+
+    def test_the_port_is_somebody_elses(self):
+        with socket.socket() as mine:
+            try:
+                mine.bind(("127.0.0.1", 3986))
+                mine.listen()
+            except OSError:
+                pass    # then it is somebody else's already
+            said = self.applet("up", self.repo)
+            [url] = re.findall(r"(?m)^Server +(\S+) is started", said.stdout)
+            self.assertNotEqual(url, "http://127.0.0.1:3986")
+        # From then on it stays the same, so that what was told the address goes on.
+        self.applet("down")
+        self.assertIn(f" {url} is started", self.applet("up", self.repo).stdout)
         self.one_of_each()
 
     def test_two_at_once(self):
