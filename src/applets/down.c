@@ -100,22 +100,20 @@ static void forget(const struct up *u)
 	rmdir(u->config.dir); /* unless there is something else in it */
 }
 
-/* Whose machine it is was looked at before. */
+/* Whose machine it is was looked at before. The server's data first: what is left of the runner leads back here. */
 static int remove_all(struct up *u, struct err *e)
 {
 	char word[] = "purge", yes[] = "--yes", local[] = "--local-only", data[] = "--purge-data";
 	char dir[] = "--config-dir", *argv[] = { word, yes, local, data, NULL, NULL, NULL };
 	char *config_dir = mem_dup(u->config.dir);
-	int rc = 0;
+	int rc = up_remove_data(u, e);
 
 	if (u->v.admin.config_dir) {
 		argv[4] = dir;
 		argv[5] = config_dir;
 	}
-	if (u->config.id && purge_applet.run(u->v.admin.config_dir ? 6 : 4, argv) != 0)
+	if (rc == 0 && u->config.id && purge_applet.run(u->v.admin.config_dir ? 6 : 4, argv) != 0)
 		rc = err_set(e, ERR_OTHER, 0, "the runner's files could not be removed");
-	if (rc == 0)
-		rc = file_remove_tree(u->data, e);
 	if (rc == 0)
 		puts("All of it is removed.");
 	free(config_dir);

@@ -28,6 +28,8 @@ int up_server(struct up *u, bool *started, struct err *e);
 /* Finds a server that runs already: u->url stays NULL if there is none. */
 int up_find_server(struct up *u, struct err *e);
 int up_stop_server(struct up *u, bool *was_running, struct err *e);
+/* All that the server here has kept; it does not run. */
+int up_remove_data(struct up *u, struct err *e);
 /* The runner is registered and runs. Refuses a host that is another Server's. */
 int up_runner(struct up *u, bool *started, struct err *e);
 /* The configuration here is that of a runner of the server here, or there is none. */

@@ -75,6 +75,27 @@ static int take_lock(struct up *u, struct err *e)
 	return rc;
 }
 
+/* Under another name first, at once: with half of its files a directory is no server's. What was cut off is gone on with. */
+static int sweep(const struct up *u, bool all, struct err *e)
+{
+	struct buf gone = { 0 };
+	int rc = 0;
+
+	buf_addf(&gone, "%s.removed", u->data);
+	if (all && file_remove_tree(buf_cstr(&gone), e) == 0 &&
+	    rename(u->data, buf_cstr(&gone)) < 0 && errno != ENOENT)
+		rc = err_sys(e, errno, "remove %s", u->data);
+	if (rc == 0)
+		rc = file_remove_tree(buf_cstr(&gone), e);
+	buf_free(&gone);
+	return rc;
+}
+
+int up_remove_data(struct up *u, struct err *e)
+{
+	return sweep(u, true, e);
+}
+
 int up_open(struct up *u, struct err *e)
 {
 	struct config *c = &u->config;
@@ -86,7 +107,7 @@ int up_open(struct up *u, struct err *e)
 	if (config_load(c, u->v.admin.config_dir, NULL, e) < 0)
 		return -1;
 	u->data = cli_server_data(c, e);
-	return u->data ? 0 : -1;
+	return u->data ? sweep(u, false, e) : -1;
 }
 
 void up_unlock(struct up *u)
