@@ -115,9 +115,7 @@ static int docker_credential_run(int argc, char **argv)
 	return out_flush() || rc;
 }
 
-const struct applet docker_credential_applet = {
-	.name = "docker-credential",
-	.summary = "give docker what the Server has for a registry",
-	.run = docker_credential_run,
-	.aliases = "docker-credential-daytona"
-};
+const struct applet docker_credential_applet = { .name = "docker-credential",
+	                                         .summary = "give docker logins",
+	                                         .run = docker_credential_run,
+	                                         .aliases = "docker-credential-daytona" };

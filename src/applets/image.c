@@ -30,7 +30,7 @@ static const char usage[] =
 
 int image_open(struct image *i, struct err *e)
 {
-	struct unpack_owner owner = { .recorded = geteuid() != 0, .user_marks = geteuid() != 0 };
+	struct unpack_owner owner = unpack_owner_here();
 	struct buf dir = { 0 };
 	int rc = config_load(&i->config, i->config_dir, NULL, e);
 

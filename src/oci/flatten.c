@@ -82,7 +82,7 @@ static int copy_meta(const struct flat *f, int from, int to, const struct stat *
 {
 	struct timespec ts[2] = { st->st_mtim, st->st_mtim };
 
-	if (fchown(to, st->st_uid, st->st_gid) < 0 && geteuid() == 0)
+	if (fchown(to, st->st_uid, st->st_gid) < 0 && unpack_may_give())
 		return failed(f, "set its owner", e);
 	if (copy_xattrs(f, from, to, e) < 0)
 		return -1;
@@ -186,7 +186,7 @@ static int copy_other(struct flat *f, int from_dir, int to_dir, const char *name
 		return failed(f, "make", e);
 	}
 	if (fchownat(to_dir, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    geteuid() == 0)
+	    unpack_may_give())
 		return failed(f, "set its owner", e);
 	if (!S_ISLNK(st->st_mode) && fchmodat(to_dir, name, st->st_mode & 07777, 0) < 0)
 		return failed(f, "set its mode", e);

@@ -36,6 +36,11 @@ struct unpack_owner {
 };
 #define UNPACK_RECORD "user.containers.override_stat"
 
+/* Whether this process may give files away and set trusted attributes: root has not got that right in every container. */
+bool unpack_may_give(void);
+/* What the image has, where that is so; else recorded, with marks of the user's. */
+struct unpack_owner unpack_owner_here(void);
+
 struct unpack_seen {
 	uint64_t entries, bytes;
 	unsigned devices; /* left out */

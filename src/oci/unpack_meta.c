@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -289,4 +290,30 @@ int unpack_dirs_end(struct unpack *u, struct err *e)
 		rc = pass(u, true, e);
 	unpack_forget_parent(u);
 	return rc;
+}
+
+#define CAP_CHOWN_BIT 0
+#define CAP_SYS_ADMIN_BIT 21
+
+bool unpack_may_give(void)
+{
+	/* capget(2), version 3: the numbers are the kernel's, its header need not be here. */
+	struct {
+		uint32_t version;
+		int32_t pid;
+	} head = { 0x20080522, 0 };
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} caps[2] = { { 0 } };
+	const uint32_t need = 1u << CAP_CHOWN_BIT | 1u << CAP_SYS_ADMIN_BIT;
+
+	return geteuid() == 0 && syscall(SYS_capget, &head, caps) == 0 &&
+	       (caps[0].effective & need) == need;
+}
+
+struct unpack_owner unpack_owner_here(void)
+{
+	bool ours = !unpack_may_give();
+
+	return (struct unpack_owner){ .recorded = ours, .user_marks = ours };
 }

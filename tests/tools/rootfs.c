@@ -29,7 +29,7 @@ static void print(const struct rootfs *r)
 
 int main(int argc, char **argv)
 {
-	struct unpack_owner owner = { .recorded = geteuid() != 0, .user_marks = geteuid() != 0 };
+	struct unpack_owner owner = unpack_owner_here();
 	const char *plain[] = { argc > 5 ? argv[5] : NULL };
 	struct tls_settings settings = { 0 };
 	struct registry_options o = { .plain_http = plain, .n_plain_http = argc > 5 ? 1 : 0 };

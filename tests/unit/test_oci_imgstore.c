@@ -16,7 +16,7 @@ static const struct deadline never = { INT64_MAX };
 /* Root gives files away; anybody else writes down whose they were. */
 static struct unpack_owner owner_here(void)
 {
-	return (struct unpack_owner){ .recorded = geteuid() != 0, .user_marks = geteuid() != 0 };
+	return unpack_owner_here();
 }
 
 static struct imgstore *open_store(const char *dir)
@@ -211,8 +211,10 @@ static void layers_of_another_boot_are_made_anew(void)
 		d = put_layer(s, "f", 100);
 		CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
 		put_name(s, "name", &d, 1);
-		buf_addf(&mark, "%s/layers/%s%s/boot", dir, digest_hex(&d), geteuid() ? "-ru" : "");
-		buf_addf(&file, "%s/layers/%s%s/fs/f", dir, digest_hex(&d), geteuid() ? "-ru" : "");
+		buf_addf(&mark, "%s/layers/%s%s/boot", dir, digest_hex(&d),
+		         unpack_may_give() ? "" : "-ru");
+		buf_addf(&file, "%s/layers/%s%s/fs/f", dir, digest_hex(&d),
+		         unpack_may_give() ? "" : "-ru");
 		if (!CHECK(file_exists(buf_cstr(&mark))))
 			return;
 		CHECK_INT(file_replace(buf_cstr(&mark), 0600, str_of(marks[i]), &e), 0);

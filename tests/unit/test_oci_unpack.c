@@ -70,7 +70,7 @@ static enum runs_as { AS_WE_ARE, WITHOUT_RIGHTS, IN_A_NAMESPACE } who;
 /* May give files away: as the machine's root, or as that of a user namespace. */
 static bool is_root(void)
 {
-	return geteuid() == 0;
+	return unpack_may_give();
 }
 
 static bool has_trusted(void)
