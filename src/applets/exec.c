@@ -67,7 +67,9 @@ static int exec_here(const char *applet, const struct config *c, const struct wo
 	}
 	take_variables(&x->env, h.tty, &env);
 	if (host_exec(c, ws, &h, &status, &e) < 0) {
-		status = e.kind == ERR_NOT_FOUND && e.code ? NOT_STARTED : STREAM_FAILED;
+		status = e.kind == ERR_CANCELED && e.code    ? 128 + e.code
+		         : e.kind == ERR_NOT_FOUND && e.code ? NOT_STARTED
+		                                             : STREAM_FAILED;
 		applet_fail(applet, &e);
 	}
 	kv_free(&env);

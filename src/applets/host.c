@@ -58,7 +58,8 @@ bool host_runs(const struct config *c, const struct workspace *ws)
 		(void)p.h.p->workspace_condition(p.h.self, ws, &condition,
 		                                 deadline_in_ms(HOST_LOOK_MS), &ignored);
 	host_provider_close(&p);
-	return condition == COND_RUNNING;
+	return condition == COND_RUNNING ||
+	       condition == COND_INCOMPLETE; /* its agent may be gone */
 }
 
 void host_provider_close(struct host_provider *p)

@@ -22,6 +22,7 @@ static const char usage[] =
 	"  daytona-runner workspaces -f json";
 
 #define LOOK_MS 20000 /* for one workspace */
+#define ALL_MS 60000  /* an engine may hang */
 #define TABLE_COLUMNS_MIN 100
 
 struct row {
@@ -42,12 +43,16 @@ static const char *condition_name(enum resource_condition c)
 	return names[c];
 }
 
-static void look(struct row *r, const struct config *c)
+static void look(struct row *r, const struct config *c, struct deadline all)
 {
-	struct deadline d = deadline_in_ms(LOOK_MS);
+	struct deadline d = deadline_min(all, deadline_in_ms(LOOK_MS));
 	struct host_provider p;
 
 	r->usage = (struct provider_usage){ NULL, -1, -1, -1, -1 };
+	if (deadline_passed(d)) {
+		err_set(&r->why, ERR_TIMEOUT, 0, "not looked at: the others took too long");
+		return;
+	}
 	if (host_provider_open(&p, c, r->ws, &r->why) < 0)
 		return;
 	if (p.h.p->workspace_condition &&
@@ -166,6 +171,7 @@ static int workspaces_run(int argc, char **argv)
 	struct row *rows = NULL;
 	struct err e = { 0 };
 	enum cli_format f;
+	struct deadline all = deadline_in_ms(ALL_MS);
 	int rc;
 
 	opts_parse(opts, usage, argc, argv, 0, 0);
@@ -174,7 +180,7 @@ static int workspaces_run(int argc, char **argv)
 	rows = mem_array(known.n, sizeof(*rows));
 	for (size_t i = 0; i < known.n; i++) {
 		rows[i].ws = &known.list[i];
-		look(&rows[i], &c);
+		look(&rows[i], &c, all);
 	}
 	if (rc == 0 && f != CLI_TEXT)
 		print_structured(f, rows, known.n);

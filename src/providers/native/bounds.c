@@ -220,13 +220,22 @@ int native_bounds_join(const struct native_paths *p, const struct native_options
                        pid_t pid, struct err *e)
 {
 	struct cgroup g;
+	struct err why = { 0 };
+	unsigned missing;
 	int64_t limit;
 	int rc = open_group(&g, p, e);
 
+	missing = all_of(&o->limits) & ~kept(&g);
+	/* An ordinary user has the groups of his services, but cannot go there from a login session. */
+	if (rc == 0 && cgroup_put(&g, pid, &why) < 0) {
+		missing = all_of(&o->limits);
+		if (o->strict) {
+			*e = why;
+			rc = -1;
+		}
+	}
 	if (rc == 0)
-		rc = cgroup_put(&g, pid, e);
-	if (rc == 0)
-		cgroup_fall_back(pid, &o->limits, boxed, all_of(&o->limits) & ~kept(&g));
+		cgroup_fall_back(pid, &o->limits, boxed, missing);
 	if (rc == 0 && o->disk_bytes && !disk_limited(p->root, &limit))
 		limit_files(pid, o->disk_bytes);
 	cgroup_free(&g);

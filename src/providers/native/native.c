@@ -281,6 +281,7 @@ static int launch_plain(struct native_call *c, const char *dir, struct deadline 
 {
 	struct kv vars = { 0 };
 	struct native_bounds bounds;
+	struct err ignored = { 0 };
 	struct native_launch l = {
 		.env = c->env,
 		.paths = &c->paths,
@@ -297,6 +298,8 @@ static int launch_plain(struct native_call *c, const char *dir, struct deadline 
 	if (rc == 0)
 		rc = native_agent_start(&l, d, e);
 	native_bounds_close(&bounds);
+	if (rc < 0) /* it may have been there before the agent was */
+		(void)native_bounds_end(&c->paths, d, &ignored);
 	kv_free(&vars);
 	return rc;
 }

@@ -7,6 +7,7 @@
 #define PROVIDERS_DOCKER_ENGINE_EXEC_H
 
 #include "base/mask.h"
+#include "base/proc.h"
 #include "providers/docker/engine/engine.h"
 #include "providers/docker/engine/frames.h"
 
@@ -64,7 +65,9 @@ struct exec_side {
 	int fd; /* readable when next has something; -1: never */
 	bool (*next)(void *arg, struct exec_event *ev);
 	void *arg;
-	pid_t pid; /* of the program on this host, for signals; 0: not known */
+	/* The program's process, if it is on this host, for signals; pid 0: it is not known. */
+	struct proc_id (*process)(void *arg);
+	void *process_arg;
 };
 void exec_resize(struct exec *x, unsigned rows, unsigned cols);
 /* Joins the streams of a program that was started with std, until it ends. */

@@ -5,7 +5,6 @@
 #include "base/file.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,17 +66,20 @@ void exec_resize(struct exec *x, unsigned rows, unsigned cols)
 	buf_free(&path);
 }
 
-/* A terminal's signals are characters that it sends; for the others an engine has no call, but its process may be here. */
-static void pass_on(struct exec *x, const struct exec_side *side)
+/* A terminal's signals are characters that it sends; for the others an engine has no call, but its process may be here. If
+ * it is not, they are for us. */
+static int pass_on(struct exec *x, const struct exec_side *side, struct err *e)
 {
 	struct exec_event ev;
 
 	while (side->next(side->arg, &ev)) {
 		if (!ev.signal)
 			exec_resize(x, ev.rows, ev.cols);
-		else if (side->pid > 1)
-			(void)kill(side->pid, ev.signal);
+		else if (!proc_signal(side->process(side->process_arg), ev.signal))
+			return err_set(e, ERR_CANCELED, ev.signal,
+			               "the program is on another host, and goes on there");
 	}
+	return 0;
 }
 
 int exec_join(struct exec *x, struct exec_side *side, struct deadline d, struct err *e)
@@ -102,7 +104,7 @@ int exec_join(struct exec *x, struct exec_side *side, struct deadline d, struct 
 		if (rc == 0 && deadline_passed(d))
 			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 		if (rc == 0 && side->fd >= 0 && pollset_revents(&ps, side->fd))
-			pass_on(x, side);
+			rc = pass_on(x, side, e);
 		if (rc == 0 && reads && pollset_revents(&ps, x->std[0]))
 			(void)take_input(&in, x->std[0]);
 		if (rc == 0) {

@@ -116,7 +116,7 @@ static bool set_word(const char *const *words, struct str value, int *out)
 
 static const char *string_form(enum option_type type, struct str value)
 {
-	if (memchr(value.p, '\n', value.n))
+	if (memchr(value.p, '\n', value.n) || memchr(value.p, '\0', value.n))
 		return "one line";
 	if (type == O_CAPS && !docker_capabilities_ok(value))
 		return "names of capabilities such as \"-NET_RAW, SYS_PTRACE\"";

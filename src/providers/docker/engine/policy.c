@@ -23,8 +23,8 @@ struct bind {
 };
 
 struct admitted {
-	struct buf body;
-	char *checkout; /* NULL: this host cannot look at what is mounted */
+	struct buf body, no_disk; /* the latter without a limit of the disk; empty: body has none */
+	char *checkout;           /* NULL: this host cannot look at what is mounted */
 	struct bind *binds;
 	size_t n;
 	char *misplaced; /* where the checkout itself was to be mounted and must not be; NULL */
@@ -292,7 +292,21 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 	s->runtime = p->use == POLICY_HELPER ? NULL : p->options->runtime;
 	s->gpus = p->use == POLICY_WORKSPACE ? p->options->gpus : NULL;
 	spec_write(s, p->dirs, &a->body);
+	if (s->disk_bytes) {
+		s->disk_bytes = 0;
+		spec_write(s, p->dirs, &a->no_disk);
+	}
 	return a;
+}
+
+bool admitted_drop_disk(struct admitted *a)
+{
+	if (!a->no_disk.n)
+		return false;
+	buf_wipe(&a->body);
+	a->body = a->no_disk;
+	a->no_disk = (struct buf){ 0 };
+	return true;
 }
 
 void admitted_free(struct admitted *a)
@@ -305,6 +319,7 @@ void admitted_free(struct admitted *a)
 	free(a->checkout);
 	free(a->misplaced);
 	buf_wipe(&a->body);
+	buf_wipe(&a->no_disk);
 	free(a);
 }
 

@@ -40,6 +40,8 @@ struct admitted;
 /* Checks spec, which loses what is refused. Never NULL. */
 struct admitted *policy_admit(const struct policy *p, struct spec *s);
 void admitted_free(struct admitted *a);
+/* From now on without a limit of the disk, which few storage drivers keep. False: it had none. */
+bool admitted_drop_disk(struct admitted *a);
 /* Body of the create call, after a last look at what it mounts: ERR_DENIED if that is not what was admitted any more,
  * ERR_CONFIG if the checkout itself was to be mounted where nothing may be. */
 int admitted_body(const struct admitted *a, struct str *body, struct err *e);

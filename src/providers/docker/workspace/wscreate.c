@@ -339,18 +339,17 @@ static int upload(struct making *m, const char *id, struct deadline d, struct er
 }
 
 /* Few storage drivers have quotas, and each says so in words of its own. */
-static int create_without_disk(struct making *m, const struct policy *policy, const char *name,
-                               struct admitted **a, char **id, struct deadline d, struct err *e)
+static int create_without_disk(struct docker *k, const char *name, struct admitted *a, char **id,
+                               struct deadline d, struct err *e)
 {
 	struct err with = *e;
 
-	m->s.disk_bytes = 0;
-	admitted_free(*a);
-	*a = policy_admit(policy, &m->s);
-	err_clear(e);
-	if (container_create(&m->k->g, name, *a, id, d, e) < 0)
+	if (with.kind != ERR_HTTP || with.code == 409 || !admitted_drop_disk(a))
 		return -1;
-	provider_logf(m->k->env, "The disk is not limited (option Disk): %s", with.msg);
+	err_clear(e);
+	if (container_create(&k->g, name, a, id, d, e) < 0)
+		return -1;
+	provider_logf(k->env, "The disk is not limited (option Disk): %s", with.msg);
 	return 0;
 }
 
@@ -372,8 +371,8 @@ int ws_make_container(struct docker *k, const struct workspace_job *w, struct ws
 		spec_apply_grants(&m.s, &k->opt);
 		a = policy_admit(&policy, &m.s);
 		rc = container_create(&k->g, name, a, id, d, e);
-		if (rc < 0 && m.s.disk_bytes && e->kind == ERR_HTTP && e->code != 409)
-			rc = create_without_disk(&m, &policy, name, &a, id, d, e);
+		if (rc < 0)
+			rc = create_without_disk(k, name, a, id, d, e);
 		if (rc < 0 && e->code == 409)
 			rc = resolve_conflict(&m, name, a, id, d, e);
 		if (rc < 0)

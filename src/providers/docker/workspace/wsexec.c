@@ -6,11 +6,14 @@
 #include "base/mem.h"
 #include "sandbox/disk.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CGROUP_MAX 65536
 #define DISK_MS 10000
+#define PID_WAIT_MS 3000
+#define PID_LOOK_MS 50
 
 static int find_running(struct docker *k, const struct workspace *ws, struct wsdir *dir,
                         struct container *c, struct deadline d, struct err *e)
@@ -27,27 +30,54 @@ static int find_running(struct docker *k, const struct workspace *ws, struct wsd
 }
 
 /* The engine's word for it counts only if the process is of that container: another host's engine has other processes. */
-static pid_t process_here(struct docker *k, const char *exec, const char *container,
-                          struct deadline d)
+struct place {
+	struct docker *k;
+	const char *exec, *container;
+	struct deadline d;
+};
+
+/* The engine learns of it after the program has begun. */
+static int64_t pid_of(const struct place *p)
 {
-	struct json_doc *doc = NULL;
-	struct buf path = { 0 }, text = { 0 };
+	struct deadline until = deadline_min(p->d, deadline_in_ms(PID_WAIT_MS));
+	struct buf path = { 0 };
 	struct err ignored;
+	bool runs = true;
 	int64_t pid = 0;
 
-	buf_addf(&path, "/exec/%s/json", exec);
-	if (k->g.local &&
-	    engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &ignored) == 0)
+	buf_addf(&path, "/exec/%s/json", p->exec);
+	while (!pid && runs) {
+		struct json_doc *doc = NULL;
+
+		if (engine_call(&p->k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, until,
+		                &ignored) < 0)
+			break;
 		(void)json_i64(json_get(json_root(doc), "Pid"), 2, INT32_MAX, &pid);
-	json_doc_free(doc);
-	buf_reset(&path);
+		runs = json_bool(json_get(json_root(doc), "Running"), false);
+		json_doc_free(doc);
+		if (!pid && runs && engine_sleep(&p->k->g, PID_LOOK_MS, until, &ignored) < 0)
+			break;
+	}
+	buf_free(&path);
+	return pid;
+}
+
+static struct proc_id process_here(void *arg)
+{
+	const struct place *p = arg;
+	struct buf path = { 0 }, text = { 0 };
+	struct err ignored;
+	struct proc_id id = { 0 };
+	int64_t pid = p->k->g.local ? pid_of(p) : 0;
+
 	buf_addf(&path, "/proc/%lld/cgroup", (long long)pid);
-	if (pid && (file_read(buf_cstr(&path), CGROUP_MAX, &text, &ignored) < 0 ||
-	            !str_find(buf_str(&text), container)))
-		pid = 0;
+	if (!pid || kill((pid_t)pid, 0) < 0 || !proc_identify((pid_t)pid, &id) ||
+	    file_read(buf_cstr(&path), CGROUP_MAX, &text, &ignored) < 0 ||
+	    !str_find(buf_str(&text), p->container))
+		id = (struct proc_id){ 0 };
 	buf_free(&text);
 	buf_free(&path);
-	return (pid_t)pid;
+	return id;
 }
 
 /* What is asked for, or the workspace's; a relative directory is below the checkout. */
@@ -67,13 +97,15 @@ static char *directory(const struct workspace_exec *x, const struct wsdir *dir)
 static int run(struct docker *k, const struct workspace_exec *x, const struct container *c,
                const struct exec_spec *s, int *status, struct deadline d, struct err *e)
 {
-	struct exec_side side = { .fd = x->side, .next = x->next, .arg = x->arg };
+	struct exec_side side = {
+		.fd = x->side, .next = x->next, .arg = x->arg, .process = process_here
+	};
 	struct exec run;
 	int rc = exec_start(&run, &k->g, c->id, s, d, e);
 
 	if (rc < 0)
 		return -1;
-	side.pid = process_here(k, run.id, c->id, d);
+	side.process_arg = &(struct place){ k, run.id, c->id, d };
 	if (x->tty)
 		exec_resize(&run, x->rows, x->cols);
 	rc = exec_join(&run, &side, d, e);
