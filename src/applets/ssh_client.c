@@ -42,6 +42,7 @@ static void add_proxy(struct buf *out, const struct cli_admin *a)
 {
 	char *file = a->key_file && strcmp(a->key_file, "-") ? realpath(a->key_file, NULL) : NULL,
 	     *ca = a->ca_file ? realpath(a->ca_file, NULL) : NULL, *self = program();
+	const char *env_dir = getenv("DAYTONA_RUNNER_CONFIG_DIR");
 	struct buf b = { 0 };
 
 	buf_add_shell(&b, str_of(self));
@@ -49,7 +50,8 @@ static void add_proxy(struct buf *out, const struct cli_admin *a)
 	add_word(&b, "--api-url", a->url);
 	add_word(&b, "--api-key-file", file);
 	add_word(&b, "--ca-file", ca);
-	add_word(&b, "--config-dir", a->config_dir ? a->config.dir : NULL);
+	/* By the environment too: who starts ssh may have another. */
+	add_word(&b, "--config-dir", a->config_dir || (env_dir && *env_dir) ? a->config.dir : NULL);
 	add_word(&b, "--insecure", a->insecure ? "" : NULL);
 	add_word(&b, "--allow-http", a->allow_http ? "" : NULL);
 	for (size_t i = 0; i < b.n; i++)

@@ -125,6 +125,9 @@ class SshApplet(TunnelCase):
         os.mkdir(self.path("with space %h"))
         self.ok(self.call(common.BIN, "ssh-config", env=env))
         self.assertEqual(self.ok(self.ssh("w1", "echo", "in", env=env)), b"in\n")
+        # The file goes with its directory, whoever uses it.
+        flags = ("-F", os.path.join(env["DAYTONA_RUNNER_CONFIG_DIR"], "ssh", "config"), "-o", "BatchMode=yes")
+        self.assertEqual(self.ok(self.call("ssh", *flags, "w1.daytona", "echo in")), b"in\n")
         done = self.call(common.BIN, "ssh-config", env={**self.env, "DAYTONA_RUNNER_CONFIG_DIR": path})
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"no such name", done.stderr)
