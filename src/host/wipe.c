@@ -16,11 +16,13 @@
 
 /* Names below state_dir that we make (paths.h). The marker goes last: an interrupted purge can
  * be repeated. */
-static const char *const ours[] = { "lock",    "status.json",    "status.json.tmp",
-	                            "journal", "providers.json", "logs",
-	                            "agents",  "daemon.err",     "ssh",
-	                            "images" };
-static const char *const ours_prefix[] = { "journal.", "providers.json.tmp-", "askpass" };
+static const char *const ours[] = {
+	"lock", "status.json", "status.json.tmp", "journal", "providers.json",
+	"logs", "agents",      "daemon.err",      "ssh",     "images",
+	"ids",  "paused.json", PATHS_CONTROL
+};
+static const char *const ours_prefix[] = { "journal.", "providers.json.tmp-", "paused.json.tmp-",
+	                                   "askpass" };
 static const char *const data_dirs[] = { "workspaces", "targets", "builds" };
 
 static bool is_dots(const char *name)

@@ -106,6 +106,7 @@ class OfAnImage(UpCase):
         self.assertEqual(self.steps(self.applet("up", "-d", "--image", "box:1", self.repo).stdout)["Target"], "is there")
         self.assertEqual(sorted(self.names("target")), ["image-box-1", "native"])
         self.assertIn("plain", self.names("workspace"))
+        self.applet("pause", "--note", "a file of its own")
         self.applet("down", "--purge", "-y")
         self.nothing_left()
 
