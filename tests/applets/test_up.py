@@ -1,114 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""up and down: from nothing to a workspace and back, again and again, cut off at each step, twice at once, on a host that is
-somebody else's; a real repository over HTTP."""
+"""up and down: from nothing to a workspace and back, again and again, in a shell, as an ordinary user."""
 import json
 import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from lib import common  # noqa: E402
-from lib.gitserver import GitServer, git, make_repo  # noqa: E402
+from lib.gitserver import git  # noqa: E402
 from lib.ptydrive import Terminal  # noqa: E402
-import ocicase  # noqa: E402
-
-
-class UpCase(common.Case):
-    user = None     # to run as
-
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.path("git"))
-        make_repo(self.path("git"))
-        # Its branch is not the one that a server guesses.
-        git(self.path("git", "app.git"), "branch", "-m", "main", "trunk")
-        self.git = GitServer(self.path("git"))
-        self.addCleanup(self.git.stop)
-        self.repo = self.git.url + "/app.git"
-        self.cfg = self.path("home", "cfg")
-        os.makedirs(self.path("home"))
-        self.addCleanup(self.ended)
-
-    def ended(self):
-        """Whatever a failed test left running."""
-        for pid in common.pids_with(self.tmp):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    def env(self, **extra):
-        return common.clean_env(self.path("home"), **{"DAYTONA_RUNNER_CONFIG_DIR": self.cfg, "TERM": "dumb", "DR_TEST": self.tmp,
-                                                      **extra})
-
-    def applet(self, *args, rc=0, env=None, **kwargs):
-        if self.user is not None:
-            kwargs.update(user=self.user, group=self.user, extra_groups=[])
-        said = common.run([common.BIN, *args], env=env or self.env(), cwd=kwargs.pop("cwd", self.path("home")), **kwargs)
-        match = common.SANITIZER.search(said.stderr)
-        self.assertIsNone(match, said.stderr[-3000:])
-        if rc is not None:
-            self.assertEqual(said.returncode, rc, f"{args}\n{said.stdout}{said.stderr}")
-        return said
-
-    def js(self, *args):
-        return json.loads(self.applet(*args, "-f", "json").stdout)
-
-    def names(self, noun):
-        return [x["name"] for x in (self.js("list") if noun == "runner" else self.js(noun, "list"))]
-
-    def steps(self, text):
-        """{"Server": "is started", …}"""
-        return {line.split()[0]: re.sub(r"^\S+ +\S+ ", "", line) for line in text.splitlines() if not line.startswith("Next")}
-
-    def one_of_each(self):
-        self.assertEqual((len(self.names("runner")), self.names("target"), self.names("workspace")), (1, ["native"], ["app"]))
-
-    def nothing_left(self):
-        self.assertEqual(common.pids_with(self.cfg), [])
-        self.assertFalse(os.path.exists(self.cfg), os.path.exists(self.cfg) and os.listdir(self.cfg))
-
-    def checkout(self):
-        [w] = self.js("workspace", "list")
-        return os.path.join(self.cfg, "state", "workspaces", w["id"], "app")
-
-
-class OfAnImage(UpCase):
-    def test_a_workspace_of_an_image(self):
-        """Without any engine: its own root file system, found again; beside it one of the host's root."""
-        if not common.is_static(common.BIN):
-            self.skipTest("an image without a C library needs the static executable")
-        busybox = next((p for p in ("/bin/busybox", "/usr/bin/busybox") if common.is_static(p)), None)
-        if not busybox:
-            self.skipTest("no static busybox to make an image of")
-        with open(busybox, "rb") as file:
-            program = file.read()
-        entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=program, mode=0o755), ocicase.directory("etc"),
-                   ocicase.entry("etc/passwd", data=b"root:x:0:0::/root:/bin/sh\n"), ocicase.directory("root")]
-        entries += [ocicase.symlink("bin/" + name, "busybox") for name in ("sh", "ls", "cat", "id")]
-        image = ocicase.Image([ocicase.layer(entries)], config={"Env": ["PATH=/bin", "HELLO=of the image"]})
-        image.docker_archive(self.path("box.tar"), ["box:1"])
-        self.applet("up", "-d", self.repo, "--name", "plain")
-        self.applet("image", "load", self.path("box.tar"))
-        said = self.applet("up", "-d", "--image", "box:1", self.repo, rc=None)
-        if said.returncode and re.search("namespace|overlay|not permitted|Linux 5", said.stderr):
-            self.skipTest("this machine has no sandbox: " + said.stderr.strip().splitlines()[-1])
-        self.assertEqual(said.returncode, 0, said.stderr)
-        inside = self.applet("exec", "app", "--", "sh", "-c", 'echo "$HELLO $PWD"; ls; ls -d /usr /home; cat /proc/1/comm')
-        self.assertEqual(inside.stdout.split("\n")[:2], ["of the image /workspaces/app", "README.md"])
-        self.assertNotIn("/usr", inside.stdout)
-        self.assertEqual(self.steps(self.applet("up", "-d", "--image", "box:1", self.repo).stdout)["Target"], "is there")
-        self.assertEqual(sorted(self.names("target")), ["image-box-1", "native"])
-        self.assertIn("plain", self.names("workspace"))
-        self.applet("pause", "--note", "a file of its own")
-        self.applet("down", "--purge", "-y")
-        self.nothing_left()
+from lib.upcase import UpCase  # noqa: E402
 
 
 class Life(UpCase):
@@ -221,107 +122,6 @@ class Life(UpCase):
         term.expect("nothing was changed")
         self.assertEqual(term.wait(), 1)
         self.assertEqual(len(self.names("runner")), 1)
-
-
-class Faults(UpCase):
-    def up_until(self, pattern, number=signal.SIGKILL):
-        """Starts it and ends it when it says that: what it has started goes on."""
-        with subprocess.Popen([common.BIN, "up", self.repo], env=self.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, cwd=self.path("home")) as process:
-            for line in process.stdout:
-                if re.search(pattern, line):
-                    process.send_signal(number)
-                    break
-            process.stdout.read()
-        return process.returncode
-
-    def test_cut_off_at_each_step(self):
-        for pattern, number in (("^Server", signal.SIGKILL), ("^Runner", signal.SIGKILL),
-                                ("^Creating workspace", signal.SIGKILL), ("^cloning", signal.SIGINT)):
-            with self.subTest(pattern):
-                self.up_until(pattern, number)
-                self.applet("up", self.repo)
-                self.one_of_each()
-                self.assertEqual(self.js("workspace", "list")[0]["state"], "started")
-                self.applet("down", "--purge", "-y")
-                self.nothing_left()
-
-    def test_cut_off_before_the_key_was_saved(self):
-        self.applet("up", self.repo)
-        self.applet("down")
-        ini = os.path.join(self.cfg, "runner.ini")
-        with open(ini, encoding="utf-8") as file:
-            text = file.read()
-        with open(ini, "w", encoding="utf-8") as file:
-            file.write(re.sub(r"(?m)^key = .*\n", "", text))
-        said = self.applet("up", self.repo)
-        self.assertEqual(self.steps(said.stdout), {"Server": "is started", "Runner": "is started", "Target": "is there",
-                                                   "Workspace": "is started"})
-        self.one_of_each()
-
-    def test_data_of_the_server_is_gone(self):
-        self.applet("up", self.repo)
-        self.applet("down")
-        shutil.rmtree(os.path.join(self.cfg, "server"))
-        self.applet("up", self.repo)
-        self.one_of_each()
-
-    def test_the_port_is_somebody_elses(self):
-        with socket.socket() as mine:
-            try:
-                mine.bind(("127.0.0.1", 3986))
-                mine.listen()
-            except OSError:
-                pass    # then it is somebody else's already
-            said = self.applet("up", self.repo)
-            [url] = re.findall(r"(?m)^Server +(\S+) is started", said.stdout)
-            self.assertNotEqual(url, "http://127.0.0.1:3986")
-        # From then on it stays the same, so that what was told the address goes on.
-        self.applet("down")
-        self.assertIn(f" {url} is started", self.applet("up", self.repo).stdout)
-        self.one_of_each()
-
-    def test_two_at_once(self):
-        both = [subprocess.Popen([common.BIN, "up", self.repo], env=self.env(), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.path("home"))
-                for _ in range(2)]
-        said = [p.communicate(timeout=60 * common.PATIENCE) for p in both]
-        self.assertEqual([p.returncode for p in both], [0, 0], said)
-        self.one_of_each()
-        self.assertEqual(sorted(self.steps(out)["Workspace"] for out, _ in said), ["is started", "is there"])
-
-    def test_server_and_runner_killed(self):
-        self.applet("up", self.repo)
-        for pid in common.pids_with(self.cfg):
-            if b"serve" in common.read_proc(pid, "cmdline"):
-                os.kill(pid, signal.SIGKILL)
-        said = self.applet("up", self.repo)
-        self.assertEqual((self.steps(said.stdout)["Server"], self.steps(said.stdout)["Runner"]), ("is started", "is started"))
-        self.one_of_each()
-        # Only a runner can stop what runs in a workspace.
-        for pid in common.pids_with(self.cfg):
-            if b"serve\0" in common.read_proc(pid, "cmdline"):
-                os.kill(pid, signal.SIGKILL)
-        self.assertEqual(self.steps(self.applet("down").stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
-        self.assertEqual(common.pids_with(self.cfg), [])
-
-    def test_a_host_of_another_server(self):
-        os.makedirs(self.cfg)
-        ini = os.path.join(self.cfg, "runner.ini")
-        with open(os.open(ini, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-            file.write("[runner]\nid = abcdef123456\nname = x\n[server]\nurl = https://daytona.example\nkey = secret\n")
-        with open(ini, encoding="utf-8") as file:
-            before = file.read()
-        for args in (["up", self.repo], ["down"], ["down", "--purge", "-y"]):
-            with self.subTest(args):
-                said = self.applet(*args, rc=1)
-                self.assertIn("a runner of https://daytona.example", said.stderr)
-                self.assertIn("--config-dir", said.stderr)
-        with open(ini, encoding="utf-8") as file:
-            self.assertEqual(file.read(), before)
-        self.applet("up", self.repo, "-C", self.path("home", "other"))
-        self.applet("down", "--purge", "-y", "-C", self.path("home", "other"))
-        self.assertFalse(os.path.exists(self.path("home", "other")))
 
 
 class OrdinaryUser(UpCase):
