@@ -3,6 +3,7 @@
 #include "applets/streams.h"
 
 #include "applets/applets.h"
+#include "applets/terminal.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -12,9 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define NOT_STARTED 127
@@ -77,9 +76,7 @@ struct session {
 	const struct exec_call *x;
 	struct tunnel *t;
 	bool terminal;
-	struct termios before;
-	sigset_t mask; /* as it was */
-	int signals;
+	struct terminal here;
 	int pressed, times; /* the last signal passed on, and how often in a row */
 	bool left;
 	bool quit;  /* told to end, although our own output takes nothing */
@@ -103,9 +100,9 @@ static void on_note(void *arg, enum tunnel_channel ch, struct str note)
 
 static struct winsize window(void)
 {
-	struct winsize ws = { 0 };
+	struct winsize ws = terminal_size();
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0 || !ws.ws_col || !ws.ws_row)
+	if (!ws.ws_col || !ws.ws_row)
 		ws = (struct winsize){ .ws_col = 80, .ws_row = 24 };
 	return ws;
 }
@@ -176,7 +173,7 @@ static void take_signals(struct session *s)
 {
 	struct signalfd_siginfo si;
 
-	while (read(s->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+	while (read(s->here.signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		int sig = (int)si.ssi_signo;
 		char byte = (char)sig;
 
@@ -195,37 +192,6 @@ static void take_signals(struct session *s)
 	}
 }
 
-static int take_over(struct session *s, struct err *e)
-{
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
-	struct termios raw;
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
-		sigaddset(&set, taken[i]);
-	sigprocmask(SIG_BLOCK, &set, &s->mask);
-	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signals < 0)
-		return err_sys(e, errno, "open a descriptor for signals");
-	if (!s->terminal)
-		return 0;
-	if (tcgetattr(STDIN_FILENO, &s->before) < 0)
-		return err_sys(e, errno, "look at the terminal");
-	raw = s->before;
-	cfmakeraw(&raw);
-	return tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0 ? err_sys(e, errno, "set the terminal")
-	                                                    : 0;
-}
-
-static void give_back(struct session *s)
-{
-	if (s->terminal)
-		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &s->before);
-	fd_close(&s->signals);
-	sigprocmask(SIG_SETMASK, &s->mask, NULL);
-}
-
 static int converse(struct session *s, struct err *e)
 {
 	struct pollset ps = { 0 };
@@ -235,7 +201,7 @@ static int converse(struct session *s, struct err *e)
 		if (tunnel_broken(s->t, TUNNEL_OUT))
 			leave(s, 128 + SIGPIPE);
 		pollset_reset(&ps);
-		pollset_add(&ps, s->signals, POLLIN);
+		pollset_add(&ps, s->here.signals, POLLIN);
 		tunnel_poll(s->t, &ps);
 		rc = pollset_wait(&ps, e);
 		take_signals(s);
@@ -262,7 +228,6 @@ int stream_exec(const char *applet, const struct exec_call *x)
 	struct session s = {
 		.x = x,
 		.terminal = x->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
-		.signals = -1,
 		.status = -1,
 	};
 	struct err e = { 0 };
@@ -273,11 +238,11 @@ int stream_exec(const char *applet, const struct exec_call *x)
 	tunnel_notes(s.t, on_note, &s);
 	send_program(&s);
 	attach(&s);
-	rc = take_over(&s, &e);
+	rc = terminal_take(&s.here, s.terminal, &e);
 	if (rc == 0)
 		rc = converse(&s, &e);
 	tunnel_free(s.t);
-	give_back(&s);
+	terminal_give_back(&s.here);
 	if (s.status >= 0)
 		return s.status;
 	if (rc == 0)

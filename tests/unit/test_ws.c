@@ -169,5 +169,26 @@ static void masks_differ(void)
 	buf_free(&b);
 }
 
-TEST_MAIN(TEST(accept_value_is_the_standard_s), TEST(frames_are_read),
+static void a_reason_that_is_too_long_is_cut_between_characters(void)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	char reason[200];
+
+	ws_close_payload(&b, 0, "nobody sees this");
+	CHECK_INT(b.n, 0);
+	for (size_t n = 115; n < 130; n++) {
+		memset(reason, 'a', n);
+		snprintf(reason + n, sizeof(reason) - n, "\xe2\x82\xac\xe2\x82\xac");
+		buf_reset(&b);
+		ws_close_payload(&b, 4001, reason);
+		CHECK(b.n <= 125);
+		CHECK_INT(ws_close_parse(buf_str(&b), &e), 4001);
+		CHECK(b.n + 3 > 125 || b.n == strlen(reason) + 2);
+	}
+	buf_free(&b);
+}
+
+TEST_MAIN(TEST(a_reason_that_is_too_long_is_cut_between_characters),
+          TEST(accept_value_is_the_standard_s), TEST(frames_are_read),
           TEST(fragments_have_one_limit), TEST(what_is_written_is_read_back), TEST(masks_differ))
