@@ -136,6 +136,8 @@ void ctx_server_config(struct ctx *c)
 		rc = api_server_config(c->api, &c->server, ctx_call(c), &e);
 	while (rc < 0 && ctx_again(c, &tries, &e));
 	c->have_server = rc == 0;
+	if (rc == 0)
+		c->penv.server = &c->server; /* the provider may be open already */
 	if (rc < 0 && c->log)
 		joblog_say(c->log,
 		           "The Server's configuration could not be read (%s); going on without.",

@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
+import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
 import servecase  # noqa: E402
 
@@ -87,6 +88,28 @@ class Served(servecase.ServeCase):
         self.job("stop", workspace)
         self.job("delete", workspace)
         self.nothing_left(workspace)
+
+    def test_the_image_that_a_workspace_was_made_with(self):
+        if not common.is_static(common.BIN):
+            self.skipTest("the executable needs shared libraries, which an image does not have")
+        runner = self.runner(self.srv, **{'provider "native-provider"__image': "workspace"})
+        archive = self.path("image.tar")
+        with open(sandboxcase.busybox() or self.skipTest("no static busybox"), "rb") as file:
+            entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=file.read(), mode=0o755),
+                       ocicase.symlink("bin/sh", "busybox"), ocicase.directory("etc"), ocicase.entry("etc/mark")]
+        ocicase.Image([ocicase.layer(entries)]).docker_archive(archive, ["made/with:1"])
+        common.run([common.BIN, "image", "load", archive], env=runner.env(), check=True)
+        runner.start()
+        for image, isolation in (("made/with:1", "best-effort"), ("workspace:1", "none")):  # the latter: the Server's default
+            workspace = self.srv.add_workspace(self.repo_url, image=image, user="root", options="{}")
+            self.job("create", workspace)
+            metadata = json.loads(self.srv.provider_metadata[workspace][-1])
+            self.assertEqual(metadata["isolation"], isolation)
+            if isolation != "none":
+                self.assertTrue(os.path.exists(f"/proc/{self.agent(workspace)}/root/etc/mark"))
+            self.job("restart", workspace)
+            self.job("delete", workspace)
+            self.nothing_left(workspace)
 
     def test_an_end_from_inside_is_no_secret(self):
         self.runner(self.srv).start()

@@ -155,6 +155,15 @@ static int open_root(struct native_boxed *b, struct deadline d, struct err *e)
 	return 0;
 }
 
+/* Beside an image that somebody chose; the Server's default is of another image. */
+static bool user_was_chosen(const struct native_call *c)
+{
+	const struct server_config *server = c->env->server;
+
+	return server && c->ws->user && *c->ws->user &&
+	       !(server->default_user && strcmp(c->ws->user, server->default_user) == 0);
+}
+
 int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
                       struct err *e)
 {
@@ -195,6 +204,8 @@ int native_boxed_open(struct native_boxed *b, struct native_call *c, struct dead
 		return -1;
 	if (b->rootfs.config.user)
 		b->s.user = b->rootfs.config.user;
+	if (c->options.of_workspace && c->state.box.kind == BOX_IMAGE && user_was_chosen(c))
+		b->s.user = c->ws->user;
 	return 0;
 }
 

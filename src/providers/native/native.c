@@ -24,6 +24,20 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* An image that somebody chose: every workspace has one, so the Server's default says nothing. */
+static void take_workspace_image(struct native_call *c)
+{
+	const struct server_config *server = c->env->server;
+	const char *image = c->ws->image;
+
+	if (!c->options.of_workspace || !c->options.best_effort || c->options.root[0] || !server ||
+	    !image || !*image || c->ws->has_build_config ||
+	    (server->default_image && strcmp(image, server->default_image) == 0))
+		return;
+	free(c->options.image);
+	c->options.image = mem_dup(image);
+}
+
 static int call_open(struct native_call *c, void *self, const struct workspace_job *w,
                      struct err *e)
 {
@@ -32,7 +46,10 @@ static int call_open(struct native_call *c, void *self, const struct workspace_j
 	c->ws = w->ws;
 	if (native_paths(&c->paths, c->env->state_dir, c->ws->id, e) < 0)
 		return -1;
-	return native_options_parse(&c->options, c->ws->target.config.options, c->env->options, e);
+	if (native_options_parse(&c->options, c->ws->target.config.options, c->env->options, e) < 0)
+		return -1;
+	take_workspace_image(c);
+	return 0;
 }
 
 static void call_close(struct native_call *c)
@@ -368,7 +385,8 @@ static int launch(struct native_call *c, struct deadline d, struct err *e)
 	}
 	if (rc == 0 && !c->options.agent && !c->options.command[0])
 		provider_logf(c->env, "no agent and no command: nothing to start");
-	else if (rc == 0 && native_options_boxed(&c->options) != (c->state.box.kind != BOX_NONE))
+	else if (rc == 0 && !c->options.of_workspace &&
+	         native_options_boxed(&c->options) != (c->state.box.kind != BOX_NONE))
 		rc = err_set(
 			e, ERR_CONFIG, 0,
 			"the target's isolation has changed since the workspace was made; delete "
@@ -553,7 +571,7 @@ const struct provider native_provider = {
 	.agentless = true,
 	.manifest = native_manifest,
 	.preset_name = "native",
-	.preset_options = "{}",
+	.preset_options = "{\"Image\":\"" NATIVE_WORKSPACE_IMAGE "\"}",
 	.calls = CALLS_MACHINE, /* its workspaces, see process.c */
 	.check = native_check,
 	.open = native_open,

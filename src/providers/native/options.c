@@ -107,6 +107,9 @@ static int take_box(struct native_options *o, const char *net, struct err *e)
 	if (i == ARRAY_LEN(nets) && strcmp(net, "auto") != 0)
 		return wrong(e, "Network", net, "use auto, private, host or none");
 	o->net = i == ARRAY_LEN(nets) ? NATIVE_NET_AUTO : (enum native_net)i;
+	o->of_workspace = strcmp(o->image, NATIVE_WORKSPACE_IMAGE) == 0;
+	if (o->of_workspace)
+		o->image[0] = '\0'; /* until the workspace is known */
 	if (o->image[0] && o->root[0])
 		return wrong(e, "Root", o->root, "there is an Image as well; use one of them");
 	if (!o->best_effort && (o->image[0] || o->root[0]))

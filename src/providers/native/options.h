@@ -17,6 +17,7 @@ struct native_options {
 	bool best_effort; /* of isolation, or strict; false: none is wanted */
 	bool strict;
 	char *image, *root; /* "" = none; not both. root "/": the host's */
+	bool of_workspace; /* Image=workspace: image is what the workspace was made with, see native.c */
 	enum native_net net;
 	const char *roots; /* directories below which a root may be, by ':'; or NULL; borrowed */
 	const char *plain_http; /* registries, by ','; or NULL; borrowed */
@@ -31,6 +32,9 @@ struct native_options {
 /* config: the target config's options text, "" and null included. ERR_CONFIG names the option. */
 int native_options_parse(struct native_options *o, const char *config, const struct kv *section,
                          struct err *e);
+/* The value of Image that leaves it to whoever makes a workspace. */
+#define NATIVE_WORKSPACE_IMAGE "workspace"
+
 /* Whether path, without links in it, lies below one of the roots. */
 bool native_root_allowed(const struct native_options *o, const char *path);
 /* Whether workspaces have namespaces of their own. */
