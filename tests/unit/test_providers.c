@@ -162,10 +162,11 @@ static void the_table(void)
 	CHECK(provider_find("") == NULL);
 	CHECK(provider_find(NULL) == NULL);
 	provider_names(&b, "");
-	CHECK_STR(buf_cstr(&b), "docker-provider, native-provider");
+	CHECK_STR(buf_cstr(&b), "docker-provider, native-provider, exec-provider");
 	buf_reset(&b);
 	provider_names(&b, "native");
-	CHECK_STR(buf_cstr(&b), "docker-provider, native-provider; did you mean native-provider?");
+	CHECK_STR(buf_cstr(&b),
+	          "docker-provider, native-provider, exec-provider; did you mean native-provider?");
 	buf_free(&b);
 }
 
