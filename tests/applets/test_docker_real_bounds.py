@@ -47,7 +47,7 @@ class RealBounds(dockercase.LifeCase):
         self.assertIn("mount of /etc is not taken over", log)
         volumes = [(m["Type"], m["Name"]) for m in made["Mounts"] if m["Destination"] == "/cache"]
         self.assertEqual(volumes, [("volume", f"daytona-{len(workspace)}-{workspace}.cache")])
-        self.assertTrue(host["StorageOpt"] or "The disk is not limited" in log, log)
+        self.assertTrue(host.get("StorageOpt") or "The disk is not limited" in log, log)
         # The program that takes too much is ended, and the workspace says why.
         status, said, _ = self.call("exec", workspace, "--", "sh", "-c",
                                     "x=$(cat /dev/zero | tr '\\0' x); echo ${#x}; exit 0")
