@@ -67,34 +67,3 @@ class UpCase(common.Case):
     def checkout(self):
         [w] = self.js("workspace", "list")
         return os.path.join(self.cfg, "state", "workspaces", w["id"], "app")
-
-
-class OfAnImage(UpCase):
-    def test_a_workspace_of_an_image(self):
-        """Without any engine: its own root file system, found again; beside it one of the host's root."""
-        if not common.is_static(common.BIN):
-            self.skipTest("an image without a C library needs the static executable")
-        busybox = next((p for p in ("/bin/busybox", "/usr/bin/busybox") if common.is_static(p)), None)
-        if not busybox:
-            self.skipTest("no static busybox to make an image of")
-        with open(busybox, "rb") as file:
-            program = file.read()
-        entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=program, mode=0o755), ocicase.directory("etc"),
-                   ocicase.entry("etc/passwd", data=b"root:x:0:0::/root:/bin/sh\n"), ocicase.directory("root")]
-        entries += [ocicase.symlink("bin/" + name, "busybox") for name in ("sh", "ls", "cat", "id")]
-        image = ocicase.Image([ocicase.layer(entries)], config={"Env": ["PATH=/bin", "HELLO=of the image"]})
-        image.docker_archive(self.path("box.tar"), ["box:1"])
-        self.applet("up", "-d", self.repo, "--name", "plain")
-        self.applet("image", "load", self.path("box.tar"))
-        said = self.applet("up", "-d", "--image", "box:1", self.repo, rc=None)
-        if said.returncode and re.search("namespace|overlay|not permitted|Linux 5", said.stderr):
-            self.skipTest("this machine has no sandbox: " + said.stderr.strip().splitlines()[-1])
-        self.assertEqual(said.returncode, 0, said.stderr)
-        inside = self.applet("exec", "app", "--", "sh", "-c", 'echo "$HELLO $PWD"; ls; ls -d /usr /home; cat /proc/1/comm')
-        self.assertEqual(inside.stdout.split("\n")[:2], ["of the image /workspaces/app", "README.md"])
-        self.assertNotIn("/usr", inside.stdout)
-        self.assertEqual(self.steps(self.applet("up", "-d", "--image", "box:1", self.repo).stdout)["Target"], "is there")
-        self.assertEqual(sorted(self.names("target")), ["image-box-1", "native"])
-        self.assertIn("plain", self.names("workspace"))
-        self.applet("down", "--purge", "-y")
-        self.nothing_left()
