@@ -78,6 +78,8 @@ class Agent(common.Case):
         for post in self.posts():
             self.assertEqual(set(post), {"uptime"}, "the Server refuses a status without a branch")
             self.assertGreaterEqual(post["uptime"], 1)
+        # A Server that does not offer streams is not asked for any (protocol 15.1).
+        self.assertEqual(self.fake.seen("GET", "/workspace/.*/tunnel.*"), [])
         request = self.fake.seen("POST", "/workspace/.*/metadata")[0]
         self.assertEqual(request.header("Authorization"), "Bearer " + self.key)
         self.assertIn("application/json", request.header("Content-Type"))
