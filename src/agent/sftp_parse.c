@@ -95,9 +95,10 @@ static bool take_attrs(struct str *s, struct sftp_attrs *a)
 	    ((a->has & SFTP_HAS_TIMES) && (!take_u32(s, &a->atime) || !take_u32(s, &a->mtime))) ||
 	    ((a->has & 0x80000000u) && !take_u32(s, &extended)))
 		return false;
-	for (; extended > 0; extended--) /* each takes 8 bytes at least */
-		if (!take_text(s, &ignored) || !take_text(s, &ignored))
-			return false;
+	for (; extended > 0; extended--) /* name and value, 8 bytes at least */
+		for (int i = 0; i < 2; i++)
+			if (!take_text(s, &ignored))
+				return false;
 	return true;
 }
 

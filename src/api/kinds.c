@@ -66,7 +66,7 @@ static const struct api_field env_fields[] = {
 	{ "value", "value", 2, SHOW_TEXT },
 };
 
-#define FIELDS(list) .fields = list, .n = ARRAY_LEN(list)
+#define FIELDS(list) .fields = (list), .n = ARRAY_LEN(list)
 
 const struct api_kind api_workspace_kind = { .name = "workspace",
 	                                     .path = "/workspace",

@@ -40,7 +40,8 @@ static char *program(void)
 /* A shell runs it, after ssh has replaced what begins with a percent sign. The key stays out of it. */
 static void add_proxy(struct buf *out, const struct cli_admin *a)
 {
-	char *file = a->key_file && strcmp(a->key_file, "-") ? realpath(a->key_file, NULL) : NULL,
+	char *file = a->key_file && strcmp(a->key_file, "-") != 0 ? realpath(a->key_file, NULL)
+	                                                          : NULL,
 	     *ca = a->ca_file ? realpath(a->ca_file, NULL) : NULL, *self = program();
 	const char *env_dir = getenv("DAYTONA_RUNNER_CONFIG_DIR");
 	struct buf b = { 0 };

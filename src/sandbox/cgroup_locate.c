@@ -29,7 +29,7 @@ static char *unescape(struct str s)
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < s.n; i++) {
-		int c = s.p[i];
+		int c = (unsigned char)s.p[i];
 
 		if (c == '\\') {
 			int v = 0;

@@ -98,15 +98,11 @@ void git_call_branches(struct exchange *x, const struct toolbox *t)
 
 void git_call_history(struct exchange *x, const struct toolbox *t)
 {
-	static const char *const args[] = { "log",
-		                            "-n",
-		                            HISTORY_MAX,
-		                            "--no-color",
-		                            "--no-show-signature",
-		                            "--format=" HISTORY_FORMAT,
-		                            "HEAD",
-		                            "--",
-		                            NULL };
+	static const char format[] = "--format=" HISTORY_FORMAT;
+	static const char *const args[] = {
+		"log",  "-n",   HISTORY_MAX, "--no-color", "--no-show-signature",
+		format, "HEAD", "--",        NULL
+	};
 	struct buf out = { 0 }, b = { 0 };
 
 	(void)t;
