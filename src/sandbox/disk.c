@@ -12,7 +12,6 @@
 #include <linux/quota.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -86,7 +85,7 @@ static int limit_open(int fd, const char *dir, int64_t bytes, struct err *e)
 {
 	struct fsxattr x = { 0 };
 
-	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0)
+	if (syscall(SYS_ioctl, fd, FS_IOC_FSGETXATTR, &x) < 0)
 		return unsupported(e, dir, "this file system has no projects");
 	if (bytes == 0 && !is_ours(x.fsx_projid))
 		return 0;
@@ -100,7 +99,7 @@ static int limit_open(int fd, const char *dir, int64_t bytes, struct err *e)
 		if (!free_project(fd, &x.fsx_projid))
 			return unsupported(e, dir, "no project is free");
 		x.fsx_xflags |= FS_XFLAG_PROJINHERIT;
-		if (ioctl(fd, FS_IOC_FSSETXATTR, &x) < 0)
+		if (syscall(SYS_ioctl, fd, FS_IOC_FSSETXATTR, &x) < 0)
 			return unsupported(e, dir, "its project cannot be set");
 	}
 	if (set_limit(fd, x.fsx_projid, bytes) < 0)
@@ -138,8 +137,9 @@ static bool quota_of(int fd, struct if_dqblk *q)
 	struct fsxattr x = { 0 };
 
 	memset(q, 0, sizeof(*q));
-	return ioctl(fd, FS_IOC_FSGETXATTR, &x) == 0 && is_ours(x.fsx_projid) && is_enforced(fd) &&
-	       quota(fd, COMMAND(Q_GETQUOTA), x.fsx_projid, q) == 0 && q->dqb_bhardlimit;
+	return syscall(SYS_ioctl, fd, FS_IOC_FSGETXATTR, &x) == 0 && is_ours(x.fsx_projid) &&
+	       is_enforced(fd) && quota(fd, COMMAND(Q_GETQUOTA), x.fsx_projid, q) == 0 &&
+	       q->dqb_bhardlimit;
 }
 
 bool disk_limited(const char *dir, int64_t *bytes)
