@@ -143,6 +143,8 @@ static void bring_back(struct up *u)
 
 	if (daemon_lock_probe(u->config.state_dir, &who, &ignored) == 0)
 		(void)up_runner(u, &started, &ignored);
+	else
+		(void)up_resume(u);
 }
 
 static int down(struct up *u, bool purge, struct err *e)

@@ -32,6 +32,8 @@ int up_stop_server(struct up *u, bool *was_running, struct err *e);
 int up_remove_data(struct up *u, struct err *e);
 /* The runner is registered and runs. Refuses a host that is another Server's. */
 int up_runner(struct up *u, bool *started, struct err *e);
+/* A runner that was paused takes jobs again: true. */
+bool up_resume(const struct up *u);
 /* The configuration here is that of a runner of the server here, or there is none. */
 int up_check_runner(struct up *u, bool *known, struct err *e);
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/spawn.h"
+#include "host/control.h"
 #include "host/daemon.h"
 #include "host/service.h"
 #include "server/srv.h"
@@ -487,6 +488,18 @@ static int register_runner(struct up *u, bool known, struct err *e)
 	return rc;
 }
 
+bool up_resume(const struct up *u)
+{
+	struct json_doc *answer = NULL;
+	struct err ignored = { 0 };
+	bool was = control_call(u->config.state_dir, "POST", "/resume", NULL, &answer,
+	                        deadline_in_ms(CONTROL_CALL_MS), &ignored) == 0 &&
+	           json_bool(json_get(json_root(answer), "was_paused"), false);
+
+	json_doc_free(answer);
+	return was;
+}
+
 int up_runner(struct up *u, bool *started, struct err *e)
 {
 	struct kv changes = { 0 };
@@ -505,6 +518,6 @@ int up_runner(struct up *u, bool *started, struct err *e)
 	kv_free(&changes);
 	if (rc == 0)
 		rc = life_begin(&u->config, NULL, LIFE_START_MS, &already, e);
-	*started = !already;
+	*started = rc == 0 && (up_resume(u) || !already);
 	return rc;
 }

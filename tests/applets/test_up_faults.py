@@ -50,6 +50,17 @@ class Faults(UpCase):
                                                    "Workspace": "is started"})
         self.one_of_each()
 
+    def test_a_runner_that_is_paused(self):
+        self.applet("up", self.repo)
+        self.applet("pause")
+        self.assertEqual(self.steps(self.applet("down").stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
+        self.applet("up", self.repo)
+        self.applet("pause")
+        self.assertEqual(self.steps(self.applet("up", self.repo).stdout)["Runner"], "is started")
+        self.applet("pause")
+        self.applet("down", "--purge", "-y")
+        self.nothing_left()
+
     def test_purge_cut_off_while_it_removes(self):
         self.applet("up", self.repo)
         self.applet("down")
