@@ -23,7 +23,7 @@ NOT_RUNNER = ("/binary/script", "/health", "/job?")
 OPTIONAL = {("POST", "/server/network-key"), ("GET", "/gitprovider/for-url/*")}
 # What the recording has from another program, the built-in agent's heartbeat, and the search for lost jobs.
 EXTRA = {("GET", "/server/config"), ("GET", "/job?states=running"), ("GET", "/target-config"), ("GET", "/runner/*"),
-         ("POST", "/workspace/*/metadata")}
+         ("POST", "/workspace/*/metadata"), ("GET", "/gitprovider/for-url/*")}  # the last two are the agent's
 
 
 def shape(value):
