@@ -175,21 +175,32 @@ static int speak(struct up *u, struct err *e)
 	return rc;
 }
 
+/* One that is killed holds its directory for a moment more: only an answer counts. */
 int up_find_server(struct up *u, struct err *e)
 {
 	struct deadline d = deadline_in_ms(START_MS);
 	bool held;
 
-	if (is_held(u, &held, e) < 0)
-		return -1;
-	while (held && !(u->url = read_note(u))) {
+	for (;;) {
+		if (is_held(u, &held, e) < 0)
+			return -1;
+		if (!held)
+			return 0;
+		u->url = read_note(u);
+		if (u->url && speak(u, e) < 0)
+			return -1;
+		if (u->url && api_health(u->v.admin.link.api, d, e) == 0)
+			return 0;
 		if (deadline_passed(d))
-			return err_set(e, ERR_TIMEOUT, 0,
-			               "a server holds %s, but does not say where it listens",
+			return err_set(e, ERR_TIMEOUT, 0, "a server holds %s, but does not answer",
 			               u->data);
+		if (u->url)
+			cli_admin_close(&u->v.admin);
+		free(u->url);
+		u->url = NULL;
+		err_clear(e);
 		poll(NULL, 0, LOOK_MS);
 	}
-	return u->url ? speak(u, e) : 0;
 }
 
 /* The last line that the server wrote. */
