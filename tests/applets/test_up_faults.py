@@ -107,6 +107,7 @@ class Faults(UpCase):
         for pid in common.pids_with(self.cfg):
             if b"serve" in common.read_proc(pid, "cmdline"):
                 os.kill(pid, signal.SIGKILL)
+                common.wait_for(lambda pid=pid: not common.alive(pid), 20 * common.PATIENCE, "the end of a killed process")
         said = self.applet("up", self.repo)
         self.assertEqual((self.steps(said.stdout)["Server"], self.steps(said.stdout)["Runner"]), ("is started", "is started"))
         self.one_of_each()
@@ -114,6 +115,7 @@ class Faults(UpCase):
         for pid in common.pids_with(self.cfg):
             if b"serve\0" in common.read_proc(pid, "cmdline"):
                 os.kill(pid, signal.SIGKILL)
+                common.wait_for(lambda pid=pid: not common.alive(pid), 20 * common.PATIENCE, "the end of a killed process")
         self.assertEqual(self.steps(self.applet("down").stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
         self.assertEqual(common.pids_with(self.cfg), [])
 
