@@ -492,7 +492,7 @@ class Provider(LifeCase):
         self.applet("provider", "disable", "native-provider", env=env)
         listed = json.loads(self.applet("provider", "list", "-f", "json", env=env).stdout)
         self.assertEqual({p["name"]: p["enabled"] for p in listed},
-                         {"docker-provider": True, "native-provider": False})
+                         {"docker-provider": True, "native-provider": False, "exec-provider": False})
         result = self.applet("provider", "enable", "nope", env=env, rc=1)
         self.assertIn("docker-provider, native-provider", result.stderr)
         for args in (("enable",), ("explode",), ("list", "x", "y")):
