@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#define HANG_MS 120000 /* beyond this it hangs, on the busiest machine */
+
 #define MOUNT(root, point, rest) "30 23 0:28 " root " " point " rw,relatime shared:7 - " rest "\n"
 #define V1(name) MOUNT("/", "/cg/" name, "cgroup cgroup rw," name)
 #define V2(point) MOUNT("/", point, "cgroup2 cgroup2 rw,nsdelegate")
@@ -360,7 +362,7 @@ static bool runs(const struct cgroup *g, void (*work)(void *), void *arg, struct
 	                                       .arg = &l,
 	                                       .std = { fds[0], SPAWN_OURS, SPAWN_OURS },
 	                                       .death_signal = SIGKILL },
-	                      deadline_in_ms(10000), p, &e) == 0)) {
+	                      deadline_in_ms(HANG_MS), p, &e) == 0)) {
 		ok = CHECK_INT(cgroup_put(g, p->pid, &e), 0) && CHECK(write(fds[1], "x", 1) == 1);
 		if (!ok)
 			spawn_end(p);
@@ -382,7 +384,7 @@ static bool real_group(struct cgroup *g, const struct cgroup_limits *l, int need
 	if (!ok) {
 		TEST_SKIP(plan.lines.n ? buf_cstr(&plan.lines)
 		                       : "no control groups that we may write");
-		CHECK_INT(cgroup_end(g, deadline_in_ms(10000), &e), 0);
+		CHECK_INT(cgroup_end(g, deadline_in_ms(HANG_MS), &e), 0);
 		cgroup_free(g);
 	}
 	cgroup_plan_free(&plan);
@@ -403,9 +405,9 @@ static void what_is_in_a_group_is_ended(void)
 		/* Found again by id alone; another id and another state directory have others. */
 		CHECK_INT(cgroup_open(&again, "", test_tmp(), "unit", &e), 0);
 		CHECK(cgroup_exists(&again));
-		CHECK_INT(cgroup_end(&again, deadline_in_ms(10000), &e), 0);
+		CHECK_INT(cgroup_end(&again, deadline_in_ms(HANG_MS), &e), 0);
 		CHECK(!cgroup_exists(&again) && !cgroup_exists(&g));
-		CHECK_INT(cgroup_end(&again, deadline_in_ms(10000), &e), 0);
+		CHECK_INT(cgroup_end(&again, deadline_in_ms(HANG_MS), &e), 0);
 		cgroup_free(&again);
 		CHECK(spawn_collect(&p, &status));
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -427,7 +429,7 @@ static void a_fork_bomb_is_bounded(void)
 		return;
 	*stopped = -1;
 	if (runs(&g, forks, (void *)(uintptr_t)stopped, &p)) {
-		struct deadline d = deadline_in_ms(20000);
+		struct deadline d = deadline_in_ms(HANG_MS);
 
 		while (*stopped < 0 && !deadline_passed(d))
 			usleep(1000);
@@ -435,11 +437,11 @@ static void a_fork_bomb_is_bounded(void)
 		cgroup_usage(&g, &u);
 		CHECK(u.pids > 1 && u.pids <= 20);
 		CHECK(u.pids_refused != 0);
-		CHECK_INT(cgroup_end(&g, deadline_in_ms(10000), &e), 0);
+		CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
 		spawn_end(&p);
 	}
 	munmap((void *)(uintptr_t)stopped, sizeof(int));
-	CHECK_INT(cgroup_end(&g, deadline_in_ms(10000), &e), 0);
+	CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
 	cgroup_free(&g);
 }
 
@@ -457,7 +459,7 @@ static void out_of_memory_is_seen(void)
 	cgroup_usage(&g, &u);
 	CHECK_INT(u.oom_kills, 0);
 	if (runs(&g, eats, NULL, &p)) {
-		struct deadline d = deadline_in_ms(20000);
+		struct deadline d = deadline_in_ms(HANG_MS);
 
 		while (spawn_look(&p) == SPAWN_RUNS && !deadline_passed(d))
 			usleep(1000);
@@ -467,7 +469,7 @@ static void out_of_memory_is_seen(void)
 		CHECK(spawn_collect(&p, &status));
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	}
-	CHECK_INT(cgroup_end(&g, deadline_in_ms(10000), &e), 0);
+	CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
 	cgroup_free(&g);
 }
 
