@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def pins():
-    for package in ("inih", "jsmn", "mbedtls", "musl", "zlib", "zstd"):
+    third_party = os.path.join(ROOT, "third_party")
+    for package in sorted(n for n in os.listdir(third_party) if os.path.isdir(os.path.join(third_party, n))):
         with open(os.path.join(ROOT, "third_party", package, "SHA256"), encoding="ascii") as f:
             yield f.read().split()
 

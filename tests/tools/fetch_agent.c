@@ -19,8 +19,8 @@ int main(int argc, char **argv)
 
 	if (argc != 6)
 		return 2;
+	allow_set(ALLOW_AGENTS, getenv("FETCH_ALLOW"));
 	if (strcmp(argv[1], "-") == 0) {
-		allow_set(ALLOW_AGENTS, getenv("FETCH_ALLOW"));
 		rc = agent_fetch(NULL, argv[3], argv[4], argv[5], &path, &d, &e);
 	} else if (url_parse(str_of(argv[1]), &url, &e) == 0) {
 		s.url = &url;
