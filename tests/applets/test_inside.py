@@ -242,5 +242,4 @@ class WithoutTheServer(common.Case):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     drivecase.main()

@@ -168,7 +168,7 @@ class Systemd(LifeCase):
         self.call("POST", "/target", {"id": "feed00000001", "name": "t", "targetConfigId": configs[0]["id"]})
         source = {"id": "app", "url": "file://" + repository, "name": "app", "branch": "main", "sha": sha,
                   "owner": "x", "source": "localhost"}
-        self.call("POST", "/workspace", {"id": "feed0000000a", "name": "w", "image": "none", "user": "root",
+        self.call("POST", "/workspace", {"id": "feed0000000a", "name": "w",
                                          "targetId": "feed00000001", "envVars": {}, "labels": {},
                                          "source": {"repository": source}})
         self.workspace_is("started")
