@@ -323,14 +323,15 @@ static void forks(void *arg)
 	sleeps(NULL);
 }
 
+static char *volatile eaten; /* else a compiler leaves it all out */
+
 static void eats(void *arg)
 {
 	(void)arg;
 	for (;;) {
-		char *p = malloc(1 << 20);
-
-		if (p)
-			memset(p, 1, 1 << 20);
+		eaten = malloc(1 << 20);
+		if (eaten)
+			memset(eaten, 1, 1 << 20);
 	}
 }
 
