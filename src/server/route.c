@@ -343,14 +343,27 @@ static bool reference_allows(const struct call *c, const struct route *r)
 	return false;
 }
 
+/* --reference-keys goes around the table, except for what the reference does not have. */
+static bool is_loose(const struct call *c, const struct route *r)
+{
+	return c->s->opt.reference_keys && r->reference != REF_OURS;
+}
+
+/* Is the row for that kind of key? */
+static bool kind_may(const struct call *c, const struct route *r)
+{
+	return r->who == EVERYBODY ||
+	       (is_loose(c, r) ? reference_allows(c, r)
+	                       : c->key_type != KEY_NONE && (r->who & 1u << c->key_type));
+}
+
 bool call_may(const struct call *c, const char *method, const char *path)
 {
 	struct str params[PARAMS_MAX];
 	struct path p;
 	const struct route *r = cut(str_of(path), &p) ? find(str_of(method), &p, params) : NULL;
 
-	return r && (r->who == EVERYBODY || (r->who & 1u << c->key_type && c->key) ||
-	             (c->s->opt.reference_keys && reference_allows(c, r)));
+	return r && kind_may(c, r);
 }
 
 /* False: the answer has been sent. */
@@ -358,15 +371,12 @@ static bool admitted(struct call *c, const struct route *r)
 {
 	static const char *const names[] = { "", "client", "runner", "target", "workspace" };
 
-	bool loose = c->s->opt.reference_keys && r->reference != REF_OURS;
-
-	if (r->who == EVERYBODY || (loose && reference_allows(c, r)))
-		return true;
-	if (c->key_type == KEY_NONE || loose)
+	if (!kind_may(c, r) && (c->key_type == KEY_NONE || is_loose(c, r)))
 		reply_error(c, 401, "unauthorized");
-	else if (!(r->who & 1u << c->key_type))
+	else if (!kind_may(c, r))
 		reply_error(c, 403, "forbidden: a %s key may not do this", names[c->key_type]);
-	else if (!role_owns_subject(c, (enum subject)r->of))
+	else if (r->who != EVERYBODY && !is_loose(c, r) &&
+	         !role_owns_subject(c, (enum subject)r->of))
 		reply_error(c, 403, "forbidden: this is not of the %s that the key belongs to",
 		            names[c->key_type]);
 	else
