@@ -8,9 +8,12 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define JSON_MAX (64u << 20)
@@ -269,4 +272,18 @@ void cli_put(const char *s)
 	buf_add_printable(&b, str_of(s), false);
 	fputs(buf_cstr(&b), stdout);
 	buf_free(&b);
+}
+
+int cli_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "signalfd") : fd;
 }

@@ -33,6 +33,8 @@ void cli_given(const struct cli_flags *f, struct kv *out);
 /* The key that --api-key-file names, in place of that name: now (to be saved, not to be read again), or only where it comes
  * from standard input. ERR_USAGE beside --api-key. */
 int cli_take_key(struct kv *values, bool now, struct err *e);
+/* SIGTERM, SIGINT and SIGHUP come by this descriptor from now on; -1 with e. */
+int cli_signals(struct err *e);
 /* Paths among the values become absolute: `serve` runs elsewhere. */
 void cli_absolute_paths(struct kv *values);
 

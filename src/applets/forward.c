@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -276,20 +275,6 @@ static int loop(struct forward *f, struct err *e)
 	return rc;
 }
 
-static int signals_open(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return fd < 0 ? err_sys(e, errno, "signalfd") : fd;
-}
-
 /* A workspace that is not there is said at once, not by the first connection. */
 static int look(struct forward *f, struct err *e)
 {
@@ -329,7 +314,7 @@ static int forward_run(int argc, char **argv)
 	if (rc == 0)
 		rc = look(&f, &e);
 	if (rc == 0)
-		rc = f.signals = signals_open(&e);
+		rc = f.signals = cli_signals(&e);
 	if (rc >= 0)
 		rc = listen_all(&f, &e);
 	if (rc >= 0)

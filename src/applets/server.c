@@ -4,6 +4,7 @@
  * start, networks without internet access, tests). What it serves is below server/.
  */
 #include "applets/applets.h"
+#include "applets/cli.h"
 #include "applets/server_backup.h"
 #include "applets/server_key.h"
 #include "base/file.h"
@@ -176,20 +177,6 @@ static void advise(const struct srv *s, const struct options *o)
 	free(file);
 }
 
-static int signals_open(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return fd < 0 ? err_sys(e, errno, "signalfd") : fd;
-}
-
 static int tls_load(struct tls_ctx **tls, const struct options *o, struct err *e)
 {
 	struct tls_settings ts = { .server_cert = o->cert, .server_key = o->key };
@@ -344,7 +331,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 	if (rc == 0 && o->unix_path)
 		rc = httpd_listen_unix(s.httpd, o->unix_path, e);
 	/* Whoever has read the announcement may end us. */
-	if (rc == 0 && (sig = signals_open(e)) < 0)
+	if (rc == 0 && (sig = cli_signals(e)) < 0)
 		rc = -1;
 	if (rc == 0)
 		rc = announce(&s, o, e);
