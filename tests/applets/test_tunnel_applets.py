@@ -233,6 +233,25 @@ class Hostile(Applets):
 
 
 class Ports(Applets):
+    def twenty_come_back(self, port):
+        """What twenty connections at once send to an echo behind that port."""
+        results = []
+
+        def talk(i):
+            with socket.create_connection(("127.0.0.1", port), timeout=60 * common.PATIENCE) as s:
+                blob = os.urandom(100000 + i)
+                threading.Thread(target=lambda: (s.sendall(blob), s.shutdown(socket.SHUT_WR)), daemon=True).start()
+                got = b""
+                while data := s.recv(65536):
+                    got += data
+                results.append(got == blob)
+        threads = [threading.Thread(target=talk, args=(i,)) for i in range(20)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(results, [True] * 20)
+
     def test_tunnel_joins_the_standard_streams(self):
         port = str(self.listener(echo))
         blob = os.urandom(2 << 20)
@@ -269,22 +288,7 @@ class Ports(Applets):
         lines = [process.stdout.readline().decode() for _ in range(2)]
         self.assertRegex(lines[0], rf"^127\.0\.0\.1:\d+ leads to port {port} of w1\n$")
         local, dead = (int(line.split()[0].rsplit(":", 1)[1]) for line in lines)
-        results = []
-
-        def talk(i):
-            with socket.create_connection(("127.0.0.1", local), timeout=60 * common.PATIENCE) as s:
-                blob = os.urandom(100000 + i)
-                threading.Thread(target=lambda: (s.sendall(blob), s.shutdown(socket.SHUT_WR)), daemon=True).start()
-                got = b""
-                while data := s.recv(65536):
-                    got += data
-                results.append(got == blob)
-        threads = [threading.Thread(target=talk, args=(i,)) for i in range(20)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        self.assertEqual(results, [True] * 20)
+        self.twenty_come_back(local)
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", dead), timeout=60 * common.PATIENCE) as s, \
                     self.assertRaises(ConnectionError):
@@ -301,7 +305,6 @@ class Ports(Applets):
         for bad in ("x", "1:2:3", "1:", ":1", "65536", "0"):
             self.said("forward", "w1", bad, status=2)
 
-
     def test_forward_the_other_way(self):
         port = self.listener(echo)
         free = socket.create_server(("127.0.0.1", 0))
@@ -312,22 +315,7 @@ class Ports(Applets):
         lines = sorted((process.stdout.readline().decode() for _ in range(2)), key=lambda x: not x.endswith(f":{port}\n"))
         self.assertRegex(lines[0], rf"^port \d+ of w1 leads to 127\.0\.0\.1:{port}\n$")
         there, dead = (int(line.split()[1]) for line in lines)
-        results = []
-
-        def talk(i):
-            with socket.create_connection(("127.0.0.1", there), timeout=60 * common.PATIENCE) as s:
-                blob = os.urandom(100000 + i)
-                threading.Thread(target=lambda: (s.sendall(blob), s.shutdown(socket.SHUT_WR)), daemon=True).start()
-                got = b""
-                while data := s.recv(65536):
-                    got += data
-                results.append(got == blob)
-        threads = [threading.Thread(target=talk, args=(i,)) for i in range(20)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        self.assertEqual(results, [True] * 20)
+        self.twenty_come_back(there)
         with socket.create_connection(("127.0.0.1", dead), timeout=60 * common.PATIENCE) as s:
             self.assertEqual(s.recv(1), b"")
         self.assertRegex(self.said("forward", "w1", "-R", f"{there}:1", status=1),
