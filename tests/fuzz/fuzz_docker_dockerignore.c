@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .dockerignore: patterns, a NUL, a path. */
 #include "base/mem.h"
-#include "providers/docker/devcontainer/dockerignore.h"
+#include "oci/dockerignore.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/tar.h"
-#include "providers/docker/devcontainer/dockerignore.h"
+#include "oci/dockerignore.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

@@ -3,14 +3,15 @@
  * Dockerfile builds through the engine's build endpoint: the context is packed and sent as it is read, without what
  * .dockerignore leaves out.
  */
+#include "oci/dockerfile.h"
 #include "base/attr.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "oci/dockerignore.h"
 #include "oci/image_ref.h"
 #include "providers/docker/devcontainer/devcontainer.h"
-#include "providers/docker/devcontainer/dockerignore.h"
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/internal.h"
 
@@ -176,29 +177,6 @@ static int send(struct docker *k, struct context *c, const char *path,
 	return rc;
 }
 
-/* The next instruction, with its continued lines as they are; comments and empty lines are passed over. */
-static bool next_instruction(struct str *text, struct str *out)
-{
-	struct str line;
-
-	while (str_next(text, '\n', &line)) {
-		const char *end;
-
-		line = str_trim(line);
-		if (!line.n || *line.p == '#')
-			continue;
-		*out = line;
-		for (end = line.p + line.n; end[-1] == '\\' && str_next(text, '\n', &line);) {
-			line = str_trim(line);
-			if (line.n)
-				end = line.p + line.n;
-			out->n = (size_t)(end - out->p);
-		}
-		return true;
-	}
-	return false;
-}
-
 static bool begins_with_word(struct str s, const char *word)
 {
 	size_t n = strlen(word);
@@ -228,7 +206,7 @@ static bool is_buildkits(struct str line)
 			for (size_t k = 0; k < ARRAY_LEN(rows[i].flags) && rows[i].flags[k]; k++)
 				if (str_starts(piece, rows[i].flags[k]))
 					return true;
-			if (piece.n && !str_starts(piece, "--") && !str_eq(piece, "\\"))
+			if (piece.n && !str_starts(piece, "--"))
 				break;
 		}
 		return str_starts(piece, "<<");
@@ -238,12 +216,14 @@ static bool is_buildkits(struct str line)
 
 bool dockerfile_needs_buildkit(struct str text)
 {
-	struct str line;
+	struct dockerfile_lines l = { .rest = text };
+	struct buf line = { 0 };
+	bool needs = false;
 
-	while (next_instruction(&text, &line))
-		if (is_buildkits(line))
-			return true;
-	return false;
+	while (!needs && dockerfile_next(&l, &line))
+		needs = is_buildkits(buf_str(&line));
+	buf_free(&line);
+	return needs;
 }
 
 /* BuildKit asks a client for credentials, which nobody is: so images are here before it begins. One that cannot be had
@@ -251,9 +231,11 @@ bool dockerfile_needs_buildkit(struct str text)
 static void pull_bases(struct docker *k, struct str text, const struct registries *regs,
                        struct deadline d)
 {
-	struct str line, piece;
+	struct dockerfile_lines l = { .rest = text };
+	struct buf joined = { 0 };
 
-	while (next_instruction(&text, &line)) {
+	while (dockerfile_next(&l, &joined)) {
+		struct str line = buf_str(&joined), piece;
 		char *name;
 
 		if (!begins_with_word(line, "FROM"))
@@ -269,6 +251,7 @@ static void pull_bases(struct docker *k, struct str text, const struct registrie
 		}
 		free(name);
 	}
+	buf_free(&joined);
 }
 
 static const char *within(const char *path, const char *dir)

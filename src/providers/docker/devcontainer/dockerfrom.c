@@ -5,6 +5,7 @@
  */
 #include "base/allow.h"
 #include "base/mem.h"
+#include "oci/dockerfile.h"
 #include "oci/image_ref.h"
 #include "providers/docker/devcontainer/devcontainer.h"
 #include "providers/docker/workspace/internal.h"
@@ -208,38 +209,6 @@ static int read_directive(const struct reading *r, struct str line, struct err *
 	return str_ieq(str_trim(name), "escape") ? unclear(line, e) : 0;
 }
 
-/* Joins continued lines as the engine does: comments and empty lines between them fall out. */
-static bool next_line(struct str *text, struct buf *out, bool *comment)
-{
-	struct str line;
-
-	buf_reset(out);
-	while (str_next(text, '\n', &line)) {
-		bool more;
-
-		line = out->n ? line : str_trim(line);
-		while (line.n && strchr(" \t\r", line.p[line.n - 1]))
-			line.n--;
-		*comment = str_starts(str_trim(line), "#");
-		if (!str_trim(line).n || *comment) {
-			if (*comment && !out->n) {
-				buf_add_str(out, line);
-				return true;
-			}
-			continue;
-		}
-		more = line.p[line.n - 1] == '\\';
-		buf_add(out, line.p, line.n - more);
-		if (!more)
-			break;
-	}
-	*comment = false;
-	for (size_t i = 0; i < out->n; i++)
-		if (out->p[i] == '\t' || out->p[i] == '\r')
-			out->p[i] = ' ';
-	return out->n > 0;
-}
-
 /* Other white space than the common, which the engine takes for some, and here-documents, whose end could be hidden. */
 static int check_bytes(struct str text, bool *documents, struct err *e)
 {
@@ -261,10 +230,11 @@ static int check_bytes(struct str text, bool *documents, struct err *e)
 int dockerfile_admit(struct str text, const struct kv *given, struct err *e)
 {
 	struct reading r = { 0 };
+	struct dockerfile_lines l = { .rest = text };
 	struct buf line = { 0 };
-	struct str rest = text, one;
+	struct str rest, one;
 	const char *frontend = kv_get(given, "BUILDKIT_SYNTAX");
-	bool comment, documents, first = true;
+	bool documents, first = true;
 	int rc;
 
 	if (!allow_limits(ALLOW_IMAGES) && !allow_limits(ALLOW_REGISTRIES))
@@ -272,14 +242,17 @@ int dockerfile_admit(struct str text, const struct kv *given, struct err *e)
 	rc = check_bytes(text, &documents, e);
 	if (rc == 0 && frontend) /* in place of "# syntax=" */
 		rc = admit(&r, str_of(frontend), str_of(frontend), e);
-	while (rc == 0 && next_line(&rest, &line, &comment)) {
-		if (comment)
+	while (rc == 0 && dockerfile_next(&l, &line)) {
+		for (size_t i = 0; i < line.n; i++)
+			if (line.p[i] == '\t' || line.p[i] == '\r')
+				line.p[i] = ' ';
+		if (l.comment)
 			rc = first ? read_directive(&r, buf_str(&line), e) : 0;
 		else if (first && !isalpha((unsigned char)*line.p)) /* "// syntax=", {"syntax": … */
 			rc = unclear(buf_str(&line), e);
 		else
 			rc = read_instruction(&r, buf_str(&line), given, e);
-		first = first && comment;
+		first = first && l.comment;
 	}
 	/* A line that seems continued may be the end of a document. */
 	for (rest = text; rc == 0 && documents && str_next(&rest, '\n', &one);) {

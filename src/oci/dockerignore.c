@@ -4,7 +4,7 @@
  * components, '\' quotes, '!' keeps. A pattern is a small automaton whose states are followed all at once,
  * so a match costs pattern times path and no more, whoever wrote them.
  */
-#include "providers/docker/devcontainer/dockerignore.h"
+#include "oci/dockerignore.h"
 
 #include "base/buf.h"
 #include "base/file.h"

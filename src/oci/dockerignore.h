@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .dockerignore: which paths of a build context are left out. */
-#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DOCKERIGNORE_H
-#define PROVIDERS_DOCKER_DEVCONTAINER_DOCKERIGNORE_H
+#ifndef OCI_DOCKERIGNORE_H
+#define OCI_DOCKERIGNORE_H
 
 #include "base/err.h"
 #include "base/str.h"
