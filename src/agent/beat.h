@@ -7,7 +7,7 @@
 #define AGENT_BEAT_H
 
 #include "agent/helper.h"
-#include "api/server.h"
+#include "api/client.h"
 
 struct agent_beat {
 	/* Set before the start; borrowed. */

@@ -5,7 +5,7 @@
  * each use, so a damaged cache is fetched again.
  */
 #include "agent/agent.h"
-#include "api/server.h"
+#include "api/client.h"
 #include "base/allow.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -7,7 +7,7 @@
 #define AGENT_GITSETUP_H
 
 #include "agent/helper.h"
-#include "api/server.h"
+#include "api/client.h"
 
 struct git_setup { /* all borrowed */
 	const struct api_settings *settings;

@@ -6,7 +6,7 @@
 #ifndef AGENT_TUNNEL_H
 #define AGENT_TUNNEL_H
 
-#include "api/server.h"
+#include "api/client.h"
 
 #define TUNNEL_OFFER "X-Daytona-Runner-Tunnel" /* header of the Server's answer to metadata */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The administrator's calls of server.h (protocol 4). */
-#include "api/server.h"
+#include "api/client.h"
 
 #include "base/deadline.h"
 #include "base/jsonw.h"

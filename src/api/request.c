@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See server.h: the connection to the Server, requests, and what answers mean. */
-#include "api/server.h"
+#include "api/client.h"
 
 #include "base/log.h"
 #include "base/mem.h"

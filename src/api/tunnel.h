@@ -10,7 +10,7 @@
 #ifndef API_TUNNEL_H
 #define API_TUNNEL_H
 
-#include "api/server.h"
+#include "api/client.h"
 
 #define TUNNEL_WINDOW (256u << 10)
 #define TUNNEL_NOTE_MAX (256u << 10) /* bytes of a message that is no data, by the client's side */

@@ -3,7 +3,7 @@
 #ifndef APPLETS_LOGS_H
 #define APPLETS_LOGS_H
 
-#include "api/server.h"
+#include "api/client.h"
 #include "base/err.h"
 #include "host/logview.h"
 

@@ -2,7 +2,7 @@
 /* See server_key.h. */
 #include "applets/server_key.h"
 
-#include "api/server.h"
+#include "api/client.h"
 #include "applets/applets.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -212,7 +212,7 @@ bool confine_self(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();
 	done = restrict_self(FS_OF_FILES | FS_ENTRIES | FS_DIRS | FS_REFER, HIDE_FROM_TOOLS);
-	confine_calls(CALLS_TOOL);
+	confine_syscalls(SYSCALLS_TOOL);
 	return done;
 }
 

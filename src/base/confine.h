@@ -22,22 +22,22 @@ void confine_hide(const char *path, enum confine_who who); /* NULL is none */
 void confine_keep(const char *path);
 
 /* Each refuses more than the one before. */
-enum confine_calls {
-	CALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap; other ABIs */
-	CALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets */
-	CALLS_SANDBOX, /* and namespaces, mounts, keyrings, quotas, clocks, NUMA, all that is newer than this program:
+enum confine_syscalls {
+	SYSCALLS_MACHINE, /* what only changes the machine itself: modules, kexec, reboot, swap; other ABIs */
+	SYSCALLS_WORKSPACE, /* and the kernel's large surfaces: io_uring, bpf, rare sockets */
+	SYSCALLS_SANDBOX, /* and namespaces, mounts, keyrings, quotas, clocks, NUMA, all that is newer than this program:
 			* no less than Docker's default profile; a debugger works (Linux 4.8) */
-	CALLS_TOOL, /* and tracing, and the memory of other processes */
+	SYSCALLS_TOOL, /* and tracing, and the memory of other processes */
 };
 /* False where there is no filter. Needs no_new_privs. Calls fail with EPERM, or as if they were unknown. */
-bool confine_calls(enum confine_calls level);
+bool confine_syscalls(enum confine_syscalls level);
 /* For a job's own process, which has no_new_privs: Landlock alone. */
 bool confine_job(void);
 /* No abstract socket of others can be reached (Linux 6.12). Needs no_new_privs. */
 bool confine_sockets(void);
 /* The hidden paths, whoever they are hidden from; NULL beyond the last. */
 const char *confine_hidden(size_t i);
-/* For a program that is none of ours, between fork and exec: CALLS_TOOL, and of root's capabilities only those for
+/* For a program that is none of ours, between fork and exec: SYSCALLS_TOOL, and of root's capabilities only those for
  * files survive. Sets no_new_privs. False where the kernel has no Landlock of version 2 (Linux 5.19). */
 bool confine_self(void);
 /* "Landlock 7, seccomp" for a person. */

@@ -68,7 +68,7 @@ static void set_confinement(enum spawn_confine c)
 		confine_self();
 	} else if (c != SPAWN_FREE) {
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		confine_calls(c == SPAWN_JOB ? CALLS_MACHINE : CALLS_WORKSPACE);
+		confine_syscalls(c == SPAWN_JOB ? SYSCALLS_MACHINE : SYSCALLS_WORKSPACE);
 	}
 }
 

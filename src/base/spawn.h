@@ -23,8 +23,8 @@ enum spawn_lead {
 /* All but the first set no_new_privs: see confine.h. */
 enum spawn_confine {
 	SPAWN_FREE,
-	SPAWN_JOB,       /* CALLS_MACHINE */
-	SPAWN_WORKSPACE, /* CALLS_WORKSPACE */
+	SPAWN_JOB,       /* SYSCALLS_MACHINE */
+	SPAWN_WORKSPACE, /* SYSCALLS_WORKSPACE */
 	SPAWN_TOOL,      /* confine_self: a program that is none of ours */
 };
 

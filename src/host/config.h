@@ -7,7 +7,7 @@
 #ifndef HOST_CONFIG_H
 #define HOST_CONFIG_H
 
-#include "api/server.h"
+#include "api/client.h"
 #include "base/buf.h"
 #include "base/deadline.h"
 #include "base/err.h"

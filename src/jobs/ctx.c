@@ -168,9 +168,9 @@ static void contain(struct ctx *c, const struct provider *p)
 	         c->job->resource_id);
 	c->own = buf_take(&own);
 	confine_keep(c->own);
-	if (p->apart)
+	if (p->confined)
 		confine_job();
-	confine_calls(p->calls);
+	confine_syscalls(p->syscalls);
 }
 
 int ctx_provider(struct ctx *c, const char *name, struct err *e)

@@ -8,8 +8,8 @@
 #ifndef JOBS_JOBLOG_H
 #define JOBS_JOBLOG_H
 
+#include "api/client.h"
 #include "api/logentry.h"
-#include "api/server.h"
 
 struct joblog;
 /* kind: RES_WORKSPACE, RES_TARGET, RES_BUILD. label: the resource's name. api is borrowed (its settings, not its connection). */

@@ -6,7 +6,7 @@
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H
 
-#include "api/server.h"
+#include "api/client.h"
 #include "providers/provider.h"
 
 struct jobs_env {

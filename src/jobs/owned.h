@@ -3,7 +3,7 @@
 #ifndef JOBS_OWNED_H
 #define JOBS_OWNED_H
 
-#include "api/server.h"
+#include "api/client.h"
 #include "providers/provider.h"
 
 enum owned_use {

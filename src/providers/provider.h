@@ -8,7 +8,7 @@
 #ifndef PROVIDERS_PROVIDER_H
 #define PROVIDERS_PROVIDER_H
 
-#include "api/server.h"
+#include "api/client.h"
 #include "base/confine.h"
 #include "base/deadline.h"
 
@@ -100,8 +100,8 @@ struct provider {
 	const char *preset_options; /* JSON text */
 	/* How a job's process is contained, with all that it starts (base/confine.h); git and the
 	 * commands of repositories are confined more closely in any case. */
-	enum confine_calls calls;
-	bool apart; /* confine_job: nothing that it starts outlives it, nor looks for what an earlier job started */
+	enum confine_syscalls syscalls;
+	bool confined; /* confine_job: nothing that it starts outlives it, nor looks for what an earlier job started */
 	/* Requirements, one line each into report ("ok: …" / "missing: …, do …"); 0 if met, -1
 	 * with e = the first that is not. Quick: within the deadline (some seconds). */
 	int (*check)(const struct provider_env *env, struct buf *report, struct deadline d,

@@ -72,7 +72,7 @@ int lock_down(const struct lock *l, struct err *e)
 		return err_sys(e, errno, "give up new privileges");
 	if (l->net == SANDBOX_NET_HOST)
 		confine_sockets();
-	if (!confine_calls(CALLS_SANDBOX))
+	if (!confine_syscalls(SYSCALLS_SANDBOX))
 		return err_set(e, ERR_UNSUPPORTED, 0,
 		               "this kernel cannot filter system calls (seccomp)");
 	return 0;

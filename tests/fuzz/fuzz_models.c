@@ -3,7 +3,7 @@
  * The Server's answers: bytes are read as a job list and as each model. What was read must be
  * releasable twice, ids must be usable as path components, and a job must survive being written.
  */
-#include "api/server.h"
+#include "api/client.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 /* fetch_agent URL KEY STATE_DIR VERSION ARCH: agent_fetch as a program; prints the path or the
  * error. */
 #include "agent/agent.h"
-#include "api/server.h"
+#include "api/client.h"
 #include "base/allow.h"
 #include "base/log.h"
 #include "net/url.h"

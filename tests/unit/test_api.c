@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Server's calls against a peer that sends exact bytes and hands over the request it got. */
-#include "api/server.h"
+#include "api/client.h"
 
 #include "base/file.h"
 #include "base/mask.h"

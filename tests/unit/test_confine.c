@@ -372,7 +372,7 @@ static int call_and_exit(int (*call)(void), int level)
 
 	if (pid == 0) {
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		_exit(level < 0 || confine_calls((enum confine_calls)level) ? call() : 255);
+		_exit(level < 0 || confine_syscalls((enum confine_syscalls)level) ? call() : 255);
 	}
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 254;
 }
@@ -383,23 +383,23 @@ static void calls_are_refused_by_level(void)
 		int (*call)(void);
 		int level, error; /* refused from there on */
 	} rows[] = {
-		{ call_module, CALLS_MACHINE, EPERM },
-		{ call_io_uring, CALLS_WORKSPACE, ENOSYS },
-		{ call_terminal, CALLS_WORKSPACE, EPERM },
-		{ call_rare_socket, CALLS_WORKSPACE, EAFNOSUPPORT },
-		{ call_foreign, CALLS_MACHINE, ENOSYS },
-		{ call_trace, CALLS_TOOL, EPERM },
-		{ call_memory, CALLS_TOOL, EPERM },
-		{ call_unshare, CALLS_SANDBOX, EPERM },
-		{ call_mount, CALLS_SANDBOX, EPERM },
-		{ call_keys, CALLS_SANDBOX, EPERM },
-		{ call_namespace, CALLS_SANDBOX, EPERM },
-		{ call_clone3, CALLS_SANDBOX, ENOSYS },
-		{ call_usual_socket, CALLS_TOOL + 1, 0 },
-		{ call_fork, CALLS_TOOL + 1, 0 },
+		{ call_module, SYSCALLS_MACHINE, EPERM },
+		{ call_io_uring, SYSCALLS_WORKSPACE, ENOSYS },
+		{ call_terminal, SYSCALLS_WORKSPACE, EPERM },
+		{ call_rare_socket, SYSCALLS_WORKSPACE, EAFNOSUPPORT },
+		{ call_foreign, SYSCALLS_MACHINE, ENOSYS },
+		{ call_trace, SYSCALLS_TOOL, EPERM },
+		{ call_memory, SYSCALLS_TOOL, EPERM },
+		{ call_unshare, SYSCALLS_SANDBOX, EPERM },
+		{ call_mount, SYSCALLS_SANDBOX, EPERM },
+		{ call_keys, SYSCALLS_SANDBOX, EPERM },
+		{ call_namespace, SYSCALLS_SANDBOX, EPERM },
+		{ call_clone3, SYSCALLS_SANDBOX, ENOSYS },
+		{ call_usual_socket, SYSCALLS_TOOL + 1, 0 },
+		{ call_fork, SYSCALLS_TOOL + 1, 0 },
 	};
 
-	if (call_and_exit(call_fork, CALLS_MACHINE) == 255) {
+	if (call_and_exit(call_fork, SYSCALLS_MACHINE) == 255) {
 		printf("this kernel has no seccomp filters: not tested\n");
 		return;
 	}
@@ -407,7 +407,7 @@ static void calls_are_refused_by_level(void)
 		int plain = call_and_exit(rows[i].call, -1);
 
 		TEST_ROW(i);
-		for (int level = CALLS_MACHINE; level <= CALLS_TOOL; level++) {
+		for (int level = SYSCALLS_MACHINE; level <= SYSCALLS_TOOL; level++) {
 			int now = call_and_exit(rows[i].call, level);
 
 			if (level < rows[i].level)
@@ -446,7 +446,7 @@ struct asked {
 };
 
 /* Fills in the errors that a process of that level gets; false where there are no filters. */
-static bool ask(struct asked *q, size_t n, enum confine_calls level)
+static bool ask(struct asked *q, size_t n, enum confine_syscalls level)
 {
 	size_t size = n * sizeof(*q);
 	struct asked *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -459,7 +459,7 @@ static bool ask(struct asked *q, size_t n, enum confine_calls level)
 	memcpy(shared, q, size);
 	pid = fork();
 	if (pid == 0) {
-		if (!answer_all() || !confine_calls(level))
+		if (!answer_all() || !confine_syscalls(level))
 			_exit(SKIPPED);
 		for (size_t i = 0; i < n; i++) {
 			/* uretprobe and uprobe of x86-64 pass by all filters, and end who calls them here. */
@@ -532,12 +532,12 @@ static const struct named in_tool[] = {
 	{ SYS_personality, EPERM },
 };
 
-static int wanted(long nr, enum confine_calls level)
+static int wanted(long nr, enum confine_syscalls level)
 {
 	for (size_t i = 0; i < TEST_N(in_sandbox); i++)
 		if (in_sandbox[i].nr == nr)
 			return in_sandbox[i].error;
-	for (size_t i = 0; level == CALLS_TOOL && i < TEST_N(in_tool); i++)
+	for (size_t i = 0; level == SYSCALLS_TOOL && i < TEST_N(in_tool); i++)
 		if (in_tool[i].nr == nr)
 			return in_tool[i].error;
 	return nr > 469 ? ENOSYS : NOT_REFUSED;
@@ -547,16 +547,16 @@ static void each_call_is_judged(void)
 {
 	static struct asked q[NUMBERS];
 
-	for (int level = CALLS_SANDBOX; level <= CALLS_TOOL; level++) {
+	for (int level = SYSCALLS_SANDBOX; level <= SYSCALLS_TOOL; level++) {
 		for (long nr = 0; nr < NUMBERS; nr++)
 			q[nr] = (struct asked){ .nr = nr };
-		if (!ask(q, NUMBERS, (enum confine_calls)level)) {
+		if (!ask(q, NUMBERS, (enum confine_syscalls)level)) {
 			TEST_SKIP("this kernel has no seccomp filters");
 			return;
 		}
 		for (size_t nr = 0; nr < NUMBERS; nr++) {
 			TEST_ROW(nr);
-			CHECK_INT(q[nr].error, wanted((long)nr, (enum confine_calls)level));
+			CHECK_INT(q[nr].error, wanted((long)nr, (enum confine_syscalls)level));
 		}
 	}
 }
@@ -594,7 +594,7 @@ static void arguments_are_judged(void)
 	struct asked q[TEST_N(rows)];
 
 	memcpy(q, rows, sizeof(rows));
-	if (!ask(q, TEST_N(q), CALLS_SANDBOX)) {
+	if (!ask(q, TEST_N(q), SYSCALLS_SANDBOX)) {
 		TEST_SKIP("this kernel has no seccomp filters");
 		return;
 	}
@@ -610,7 +610,7 @@ static void what_there_is_is_told(void)
 
 	confine_describe(&b);
 	CHECK(have_landlock == !strstr(buf_cstr(&b), "no Landlock"));
-	CHECK((call_and_exit(call_fork, CALLS_MACHINE) == 255) ==
+	CHECK((call_and_exit(call_fork, SYSCALLS_MACHINE) == 255) ==
 	      !!strstr(buf_cstr(&b), "no seccomp"));
 	buf_free(&b);
 }

@@ -3,7 +3,7 @@
  * No copy of a key is left in freed memory. The linker puts the two functions below in the place of free and realloc
  * for all of the program but the C library: each block is searched before it is given back.
  */
-#include "api/server.h"
+#include "api/client.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonw.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The toolbox's call that runs one program to its end. No shell: words and quotes, as in the reference. */
-#include "agent/toolbox/calls.h"
+#include "agent/toolbox/handlers.h"
 #include "agent/toolbox/words.h"
 #include "base/jsonw.h"
 #include "base/proc.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The toolbox's calls about files and folders, but for what is in them. */
-#include "agent/toolbox/calls.h"
+#include "agent/toolbox/handlers.h"
 #include "agent/toolbox/walk.h"
 #include "base/file.h"
 #include "base/jsonw.h"

@@ -97,7 +97,7 @@ void session_end_leftover(const char *dir);
 struct command *session_add(struct session *s, struct str text, struct err *e);
 void command_log_path(const struct command *c, struct buf *out);
 
-/* sessions_calls.c */
+/* sessions_handlers.c */
 void sessions_request(void *arg, struct httpd_req *r);
 void command_answer(struct command *c); /* to its asker, if there is one */
 void follower_step(struct follower *f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The calls about sessions, in a connection's process: passed on to the process that has them. */
-#include "agent/toolbox/calls.h"
+#include "agent/toolbox/handlers.h"
 #include "agent/toolbox/sessions.h"
 #include "base/file.h"
 

@@ -2,7 +2,7 @@
 /* Which call a request is, and one connection's requests in turn. See toolbox.h. */
 #include "agent/toolbox/toolbox.h"
 
-#include "agent/toolbox/calls.h"
+#include "agent/toolbox/handlers.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 
@@ -24,7 +24,7 @@ static void workspace_dir(struct exchange *x, const struct toolbox *t)
 
 static const struct {
 	const char *method, *path;
-	toolbox_call *call;
+	toolbox_handler *call;
 } routes[] = {
 	{ "GET", "/workspace-dir", workspace_dir },
 	{ "GET", "/project-dir", workspace_dir }, /* as it was called before 0.52 */

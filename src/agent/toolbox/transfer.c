@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The toolbox's calls that carry a file's bytes: as they come, never whole in memory. */
-#include "agent/toolbox/calls.h"
+#include "agent/toolbox/handlers.h"
 #include "agent/toolbox/multipart.h"
 #include "base/file.h"
 #include "base/mem.h"

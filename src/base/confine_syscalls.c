@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See confine.h: seccomp. A list of what is refused, so that programs nobody thought of go on working. From CALLS_SANDBOX on
+ * See confine.h: seccomp. A list of what is refused, so that programs nobody thought of go on working. From SYSCALLS_SANDBOX on
  * every call up to LAST_KNOWN has been judged and what is newer is unknown, so the list is as good as one of what is allowed.
  */
 #include "base/attr.h"
@@ -51,9 +51,9 @@ static const uint16_t refused[] = {
 	SYS_kexec_file_load,
 #endif
 	SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
-	SYS_open_by_handle_at, /* the last of CALLS_MACHINE */
+	SYS_open_by_handle_at, /* the last of SYSCALLS_MACHINE */
 	IO_URING_SETUP, SYS_bpf, SYS_userfaultfd,
-	SYS_perf_event_open, /* the last of CALLS_WORKSPACE */
+	SYS_perf_event_open, /* the last of SYSCALLS_WORKSPACE */
 	426 /* io_uring_enter */, 427 /* io_uring_register */,
 	SYS_setns, SYS_unshare, SYS_mount, SYS_umount2, SYS_pivot_root,
 	428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */, 431 /* fsconfig */, 432 /* fsmount */,
@@ -78,16 +78,16 @@ static const uint16_t refused[] = {
 #endif
 	SYS_syslog, SYS_vhangup, SYS_sethostname, SYS_setdomainname, SYS_quotactl, 443 /* quotactl_fd */,
 	SYS_fanotify_init, SYS_nfsservctl, 460 /* lsm_set_self_attr */,
-	SYS_lookup_dcookie, /* the last of CALLS_SANDBOX */
+	SYS_lookup_dcookie, /* the last of SYSCALLS_SANDBOX */
 	SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
 	SYS_personality,
 	/* clang-format on */
 };
 static const uint16_t last[] = {
-	[CALLS_MACHINE] = SYS_open_by_handle_at,
-	[CALLS_WORKSPACE] = SYS_perf_event_open,
-	[CALLS_SANDBOX] = SYS_lookup_dcookie,
-	[CALLS_TOOL] = SYS_personality,
+	[SYSCALLS_MACHINE] = SYS_open_by_handle_at,
+	[SYSCALLS_WORKSPACE] = SYS_perf_event_open,
+	[SYSCALLS_SANDBOX] = SYS_lookup_dcookie,
+	[SYSCALLS_TOOL] = SYS_personality,
 };
 
 struct program {
@@ -184,7 +184,7 @@ static void refuse_unknown(struct program *p)
 	answer(p, ENOSYS);
 }
 
-bool confine_calls(enum confine_calls level)
+bool confine_syscalls(enum confine_syscalls level)
 {
 	struct program p = { 0 };
 	size_t i = 0;
@@ -201,13 +201,13 @@ bool confine_calls(enum confine_calls level)
 	do
 		refuse(&p, refused[i], is_io_uring(refused[i]) ? ENOSYS : EPERM);
 	while (refused[i++] != last[level]);
-	if (level >= CALLS_SANDBOX)
+	if (level >= SYSCALLS_SANDBOX)
 		refuse_unknown(&p);
-	if (level == CALLS_SANDBOX)
+	if (level == SYSCALLS_SANDBOX)
 		refuse_personalities(&p);
-	if (level >= CALLS_WORKSPACE)
+	if (level >= SYSCALLS_WORKSPACE)
 		refuse_surfaces(&p);
-	if (level >= CALLS_SANDBOX)
+	if (level >= SYSCALLS_SANDBOX)
 		refuse_namespaces(&p);
 	answer(&p, 0);
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,

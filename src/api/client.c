@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See server.h: the runner's calls. */
-#include "api/server.h"
+#include "api/client.h"
 
 #include "base/file.h"
 #include "base/jsonw.h"

@@ -6,8 +6,8 @@
  * What it means is in its kind: ask api_verdict (verdict.h), never the status, which is for people. The code of a page is 502,
  * whatever its status. A refused key is said with the Server that refuses it, and to run `daytona-runner configure`.
  */
-#ifndef API_SERVER_H
-#define API_SERVER_H
+#ifndef API_CLIENT_H
+#define API_CLIENT_H
 
 #include "api/model.h"
 #include "api/verdict.h"
