@@ -6,6 +6,7 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "applets/server_backup.h"
+#include "applets/server_handover.h"
 #include "applets/server_key.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -38,6 +39,7 @@ struct options {
 	const char *access_log;
 	int64_t poll_s;
 	bool allow_http, reference_keys;
+	const char **argv; /* for the next process: see handover_give */
 };
 
 static bool is_any(const char *addr)
@@ -138,7 +140,7 @@ static void add_url(struct buf *b, const struct srv *s, const struct options *o)
 }
 
 /* The address, for whoever waits for it: on stdout, in --port-file, and for our own subcommands. */
-static int announce(struct srv *s, const struct options *o, struct err *e)
+static int announce(struct srv *s, const struct options *o, bool again, struct err *e)
 {
 	struct buf url = { 0 }, port = { 0 };
 	int rc;
@@ -149,7 +151,8 @@ static int announce(struct srv *s, const struct options *o, struct err *e)
 	rc = store_note(&s->store, buf_str(&url), e);
 	if (rc == 0 && o->port_file)
 		rc = file_replace(o->port_file, 0644, buf_str(&port), e);
-	if (rc == 0 && (printf("listening on %s", buf_cstr(&url)) < 0 || fflush(stdout) < 0))
+	if (rc == 0 && !again &&
+	    (printf("listening on %s", buf_cstr(&url)) < 0 || fflush(stdout) < 0))
 		rc = err_sys(e, errno, "write to standard output");
 	buf_free(&url);
 	buf_free(&port);
@@ -228,11 +231,15 @@ static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx 
 		jobs_poll(s, &ps);
 		sums_poll(s, &ps);
 		logs_poll(s, &ps);
+		if (s->restarting)
+			pollset_until(&ps, s->restart_by);
 		rc = pollset_wait(&ps, e);
 		httpd_step(s->httpd, &ps);
 		jobs_step(s);
 		sums_step(s);
 		logs_step(s);
+		if (s->restarting && restart_ready(s))
+			break;
 	}
 	pollset_free(&ps);
 	return rc;
@@ -285,6 +292,30 @@ static void share_out(struct httpd_settings *hs, struct srv_options *o)
 		         fds, conns, conns / 3);
 }
 
+/* Till a signal, and through restarts that did not succeed. */
+static int work(struct srv *s, int sig, const char *data, const struct options *o,
+                struct tls_ctx **tls, struct err *e)
+{
+	struct err why = { 0 };
+	int rc, lock;
+
+	while ((rc = loop(s, sig, o, tls, e)) == 0 && s->restarting) {
+		lock = store_keep_lock(&s->store, e);
+		if (lock < 0)
+			return -1;
+		srv_close(s);
+		handover_give(s, lock, o->argv, &why);
+		s->store.lock_fd = lock;
+		if (srv_open(s, data, e) < 0)
+			return -1;
+		log_warn("server: not restarted: %s", why.msg);
+		restart_answer(s, why.msg);
+		httpd_resume(s->httpd);
+		err_clear(&why);
+	}
+	return rc;
+}
+
 static int serve(const struct options *o, const char *data, struct tls_ctx **tls, struct err *e)
 {
 	struct srv s = {
@@ -310,8 +341,15 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 		.unknown_idle_ms = UNKNOWN_IDLE_MS,
 		.ws_queue_max = 2u << 20,
 	};
+	struct handover before;
 	int rc, sig = -1;
 
+	if (!handover_take(&before))
+		return err_set(e, ERR_USAGE, 0,
+		               "the descriptors of the process before are missing");
+	s.store.lock_fd = before.trial ? -1 : before.fds[0];
+	hs.inherited = before.fds + 1;
+	hs.n_inherited = before.n ? before.n - 1 : 0;
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is the error of one write, not our end */
 	log_set_sink(server_log_line, &s); /* what the store sets aside is said there, too */
 	if (srv_open(&s, data, e) < 0) {
@@ -326,6 +364,8 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 		rc = srv_config_load(&s, e);
 	if (rc == 0)
 		rc = first_key(&s, o->key_file, e);
+	if (before.trial)
+		goto out;
 	if (rc == 0)
 		rc = httpd_listen(s.httpd, o->addr, o->port, *tls, e);
 	if (rc == 0 && o->unix_path)
@@ -334,14 +374,15 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 	if (rc == 0 && (sig = cli_signals(e)) < 0)
 		rc = -1;
 	if (rc == 0)
-		rc = announce(&s, o, e);
-	if (rc == 0)
+		rc = announce(&s, o, before.n > 0, e);
+	if (rc == 0 && !before.n)
 		advise(&s, o);
 	if (rc == 0 && o->reference_keys)
 		log_warn("server: --reference-keys: every key, a workspace's too, may do nearly "
 		         "everything, such as make client keys and read git tokens");
 	if (rc == 0)
-		rc = loop(&s, sig, o, tls, e);
+		rc = work(&s, sig, data, o, tls, e);
+out:
 	fd_close(&sig);
 	httpd_free(s.httpd);
 	log_set_sink(NULL, NULL);
@@ -381,7 +422,8 @@ static int run_server(int argc, char **argv)
 		"A small Daytona-compatible Server for one machine and small teams; for more, run "
 		"the real one. `daytona-runner server key [--data DIR] create NAME` makes another "
 		"client API key (also `list`, `delete NAME`), `server backup [--data DIR] FILE` "
-		"copies the store while it runs, `server restore [--data DIR] FILE` brings it back.";
+		"copies the store while it runs, `server restore [--data DIR] FILE` brings it back; `server restart` puts a new "
+		"process in its place.";
 	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
 	struct tls_ctx *tls = NULL;
 	struct err e = { 0 };
@@ -411,12 +453,18 @@ static int run_server(int argc, char **argv)
 		OPT_END,
 	};
 
+	if (argc > 1 && strcmp(argv[1], "restart") == 0)
+		return server_restart(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "key") == 0)
 		return server_key(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "backup") == 0)
 		return server_backup(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "restore") == 0)
 		return server_restore(argc - 1, argv + 1);
+	o.argv = mem_array((size_t)argc + 2, sizeof(*o.argv));
+	o.argv[1] = "server";
+	for (int i = 1; i < argc; i++)
+		o.argv[i + 1] = argv[i];
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	if (!o.cert != !o.key)
 		opts_misuse(usage, "--tls-cert and --tls-key go together");
@@ -436,6 +484,7 @@ static int run_server(int argc, char **argv)
 	tls_ctx_free(tls);
 	free(data);
 	free(public_url);
+	free(o.argv);
 	return rc < 0 ? applet_fail("server", &e) : 0;
 }
 

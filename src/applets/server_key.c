@@ -10,7 +10,7 @@
 #include "base/out.h"
 #include "server/srv.h"
 
-#define CALL_MS 15000
+#define CALL_MS 60000 /* a restart tries the new executable first */
 
 struct options {
 	const char *data, *ca_file, *key_file;
@@ -217,6 +217,41 @@ static const struct action *choose(int operands, char **argv, const char *usage,
 	return &actions[0];
 }
 
+#define OPTIONS(o) \
+	OPT_STR('d', "data", "DIR", &(o).data, "the server's directory"), \
+		OPT_STR(0, "key-file", "FILE", &(o).key_file, "where the first client key is"), \
+		OPT_STR(0, "ca-file", "FILE", &(o).ca_file, \
+	                "CA certificates, if the server has TLS"), \
+		OPT_END
+
+int server_restart(int argc, char **argv)
+{
+	static const char usage[] =
+		"server restart [--data DIR]\n"
+		"Has the server that runs go on as a new process of its executable, after an upgrade for instance: under the "
+		"same process id, with the same options and sockets, and no connection is refused.";
+	static const struct {
+		const char *method, *path;
+	} calls[] = { { "POST", "/server/restart" },
+		      { "GET", "/health" } }; /* the new one's word */
+	struct options o = { 0 };
+	struct err e = { 0 };
+	const struct opt opts[] = { OPTIONS(o) };
+
+	opts_parse(opts, usage, argc, argv, 0, 0);
+	char *data = o.data ? mem_dup(o.data) : server_default_data(&e);
+	int rc = data ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(calls); i++) {
+		struct http_reply reply = { 0 };
+
+		rc = ask(&o, data, calls[i].method, calls[i].path, &reply, &e);
+		http_reply_free(&reply);
+	}
+	free(data);
+	return rc < 0 ? applet_fail("server restart", &e) : print(STR_LIT("Restarted"));
+}
+
 int server_key(int argc, char **argv)
 {
 	static const char usage[] =
@@ -225,12 +260,7 @@ int server_key(int argc, char **argv)
 		"delete takes it back. NAME alone makes one, too.";
 	struct options o = { 0 };
 	struct err e = { 0 };
-	const struct opt opts[] = {
-		OPT_STR('d', "data", "DIR", &o.data, "the server's directory"),
-		OPT_STR(0, "key-file", "FILE", &o.key_file, "where the first client key is"),
-		OPT_STR(0, "ca-file", "FILE", &o.ca_file, "CA certificates, if the server has TLS"),
-		OPT_END,
-	};
+	const struct opt opts[] = { OPTIONS(o) };
 	const char *name = NULL;
 
 	int operands = opts_parse(opts, usage, argc, argv, 1, 2);

@@ -213,3 +213,16 @@ int spawn_start(const struct spawn *s, struct deadline d, struct spawned *out, s
 	fd_close(&report[0]);
 	return rc;
 }
+
+int spawn_become(const char *program, const char *const *argv, const int *keep, size_t n_keep,
+                 struct err *e)
+{
+	int code;
+
+	for (size_t i = 0; i < n_keep; i++)
+		fcntl(keep[i], F_SETFD, 0);
+	code = spawn_exec(program, argv, (const char *const *)environ);
+	for (size_t i = 0; i < n_keep; i++)
+		fcntl(keep[i], F_SETFD, FD_CLOEXEC);
+	return err_sys(e, code, "start %s", program);
+}

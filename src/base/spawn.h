@@ -63,6 +63,10 @@ struct spawned {
  * Else nothing was started: ERR_NOT_FOUND names a program that is not in PATH, e->code is exec's errno. */
 int spawn_start(const struct spawn *s, struct deadline d, struct spawned *out, struct err *e);
 
+/* In place of this process, with our environment, standard streams and these descriptors. Returns, -1, when that cannot be. */
+int spawn_become(const char *program, const char *const *argv, const int *keep, size_t n_keep,
+                 struct err *e);
+
 /* Lost: nobody will ever know its status (SIGCHLD was ignored), or it is none of ours. */
 enum spawn_state { SPAWN_RUNS, SPAWN_ENDED, SPAWN_LOST };
 enum spawn_state spawn_look(const struct spawned *p); /* its number stays its own after that */

@@ -22,6 +22,7 @@
 #define READ_PER_STEP_WS (24u << 10)
 #define LINGER_MS 1000
 #define ACCEPTS_PER_STEP 64
+#define DRAIN_SILENT_MS 1000 /* for the request of who has just connected */
 
 struct httpd *httpd_new(const struct httpd_settings *s)
 {
@@ -196,7 +197,8 @@ static bool wants_input(const struct hconn *c)
 /* False when what comes is of no use: the last answer is under way, or out. */
 static bool takes_input(const struct hconn *c)
 {
-	return c->state != H_LINGER && c->state != H_WS_END && (c->state != H_ANSWER || c->keep);
+	return c->hears ||
+	       (c->state != H_LINGER && c->state != H_WS_END && (c->state != H_ANSWER || c->keep));
 }
 
 /* The first byte: from now on it is the whole head that has a limit. */
@@ -234,7 +236,7 @@ static void read_all(struct hconn *c)
 		c->alive_ms = clock_mono_ms();
 		if (takes_input(c)) {
 			buf_add(&c->in, chunk, (size_t)n);
-			if (c->state == H_WS)
+			if (c->state == H_WS || c->hears)
 				hconn_ws_input(c);
 		} else if ((c->drained += (size_t)n) > HTTPD_DRAIN_MAX) {
 			c->state = H_DEAD;
@@ -321,7 +323,7 @@ static void step_conn(struct hconn *c, bool readable)
 
 void httpd_poll(struct httpd *h, struct pollset *ps)
 {
-	bool room = httpd_has_room(h);
+	bool room = !h->draining && httpd_has_room(h);
 
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		h->listeners[i].ps_at = ps->n;
@@ -384,10 +386,40 @@ void httpd_step(struct httpd *h, const struct pollset *ps)
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		size_t at = h->listeners[i].ps_at;
 
-		if (at != SIZE_MAX && has_events(ps, at, at + 1))
+		if (!h->draining && at != SIZE_MAX && has_events(ps, at, at + 1))
 			accept_all(h, &h->listeners[i]);
 	}
 	reap(h);
+}
+
+size_t httpd_drain(struct httpd *h)
+{
+	size_t n = 0;
+
+	for (struct hconn *c = h->conns; c; c = c->next) {
+		c->keep = false;
+		if (!h->draining && c->state == H_HEAD && c->silent)
+			c->until = deadline_min(c->until, deadline_in_ms(DRAIN_SILENT_MS));
+		if (c->state == H_HEAD && c->kept && !c->in.n)
+			c->state = H_DEAD;
+		n += c->state != H_DEAD && c->state != H_LINGER;
+	}
+	h->draining = true;
+	reap(h);
+	return n;
+}
+
+void httpd_drop_others(struct httpd *h, const struct httpd_req *r)
+{
+	for (struct hconn *c = h->conns; c; c = c->next)
+		if (&c->req != r)
+			c->state = H_DEAD;
+	reap(h);
+}
+
+void httpd_resume(struct httpd *h)
+{
+	h->draining = false;
 }
 
 size_t httpd_conns(const struct httpd *h)

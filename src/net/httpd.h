@@ -80,6 +80,9 @@ struct httpd_settings {
 	int64_t unknown_idle_ms; /* [idle_ms] kept alive, nobody having vouched */
 	int64_t stall_ms;        /* [30 s] a peer that takes no byte for that long is dropped */
 	size_t ws_queue_max;     /* [256 KiB] bytes queued to one WebSocket peer */
+	/* Sockets that listen already: the first calls of httpd_listen… take these, in that order. */
+	const int *inherited;
+	size_t n_inherited;
 };
 
 struct httpd;
@@ -94,6 +97,14 @@ int httpd_listen(struct httpd *h, const char *addr, uint16_t port, struct tls_ct
 int httpd_listen_unix(struct httpd *h, const char *path, struct err *e);
 uint16_t httpd_port(const struct httpd *h); /* of the first TCP listener; 0 if none */
 void httpd_stop_listening(struct httpd *h);
+/* Before the listening sockets go to another process: accepts nobody, ends connections that are idle, and all others after
+ * the answer at hand. Returns how many have a request under way: call it after each step. */
+size_t httpd_drain(struct httpd *h);
+/* Drops every connection but that one (may be NULL). */
+void httpd_drop_others(struct httpd *h, const struct httpd_req *r);
+void httpd_resume(struct httpd *h); /* the other process did not come */
+#define HTTPD_LISTENERS_MAX 8
+size_t httpd_listeners(const struct httpd *h, int fds[HTTPD_LISTENERS_MAX]);
 /* What new connections of the listeners with TLS get, in place of what httpd_listen was given; those
  * that are open keep theirs alive. */
 void httpd_set_tls(struct httpd *h, struct tls_ctx *tls);
@@ -154,6 +165,8 @@ void httpd_answered(struct httpd_req *r,
 bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload);
 size_t httpd_ws_queued(const struct httpd_req *r);
 void httpd_ws_close(struct httpd_req *r, int code); /* after what is queued; closed follows */
+/* The same, but messages that the peer sent before it learns of it are still taken. */
+void httpd_ws_close_hearing(struct httpd_req *r, int code);
 void httpd_ws_close_with(struct httpd_req *r, int code, const char *reason);
 struct str
 httpd_ws_reason(const struct httpd_req *r); /* of the peer's close, printable; in closed */

@@ -137,7 +137,7 @@ static void head_done(struct hconn *c, const struct http_head *h, size_t n)
 	c->began_ms = clock_mono_ms();
 	c->framing = h->framing;
 	c->left = h->length;
-	c->keep = h->keep_alive;
+	c->keep = h->keep_alive && !c->h->draining;
 	c->minor0 = h->minor == 0;
 	c->chunked = (struct http_chunked){ 0 };
 	buf_add(&c->head, c->in.p, n);

@@ -8,7 +8,6 @@
 
 #include <sys/socket.h>
 
-#define HTTPD_LISTENERS_MAX 8
 /* Bytes of later requests that may wait while one is being answered. */
 #define HTTPD_AHEAD_MAX 65536
 /* Requests of one connection that are answered before the others have their turn. */
@@ -61,6 +60,7 @@ struct hconn {
 	bool kept;       /* no head timeout yet: idle between requests */
 	bool polled;     /* was in a pollset already: see pollset_renew */
 	bool touched;    /* has work that no descriptor announces */
+	bool hears;      /* a WebSocket that we close, whose messages count to its end */
 	size_t again_n;  /* length of a write that has to be repeated */
 	size_t parsed_n; /* bytes of in when they were last parsed for a head */
 	size_t seen_n;   /* bytes of in that were searched for the end of one */
@@ -102,6 +102,7 @@ struct httpd {
 	size_t held[H_KINDS];  /* bytes */
 	uint64_t answers[HTTPD_CLASSES];
 	struct deadline accept_after; /* descriptors ran out: pause */
+	bool draining;
 };
 
 /* The part of a connection behind the public face. */

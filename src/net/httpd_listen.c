@@ -28,7 +28,11 @@ static int listener_add(struct httpd *h, int fd, const union sock_addr *a, sockl
 		close(fd);
 		return err_set(e, ERR_LIMIT, 0, "listen on %s: too many listeners", name);
 	}
-	if (bind(fd, &a->sa, len) < 0 || listen(fd, BACKLOG) < 0) {
+	if (h->s.n_inherited) {
+		close(fd);
+		fd = *h->s.inherited++;
+		h->s.n_inherited--;
+	} else if (bind(fd, &a->sa, len) < 0 || listen(fd, BACKLOG) < 0) {
 		int code = errno;
 
 		close(fd);
@@ -133,6 +137,13 @@ void httpd_set_tls(struct httpd *h, struct tls_ctx *tls)
 	for (size_t i = 0; i < h->n_listeners; i++)
 		if (h->listeners[i].tls)
 			h->listeners[i].tls = tls;
+}
+
+size_t httpd_listeners(const struct httpd *h, int fds[HTTPD_LISTENERS_MAX])
+{
+	for (size_t i = 0; i < h->n_listeners; i++)
+		fds[i] = h->listeners[i].fd;
+	return h->n_listeners;
 }
 
 void httpd_stop_listening(struct httpd *h)

@@ -171,6 +171,12 @@ void httpd_ws_close_with(struct httpd_req *r, int code, const char *reason)
 	part(c, code, reason);
 }
 
+void httpd_ws_close_hearing(struct httpd_req *r, int code)
+{
+	httpd_ws_close(r, code);
+	hconn_of(r)->hears = true;
+}
+
 void hconn_ws_eof(struct hconn *c)
 {
 	if (!c->ws->eof_code) {
@@ -208,14 +214,19 @@ void hconn_ws_input(struct hconn *c)
 		ws_reader_feed(&c->reader, buf_str(&c->in));
 		buf_free(&c->in);
 	}
-	while (c->state == H_WS && (got = ws_reader_next(&c->reader, &op, &payload, &e)) > 0) {
-		if (op == WS_CLOSE)
+	while ((c->state == H_WS || c->hears) &&
+	       (got = ws_reader_next(&c->reader, &op, &payload, &e)) > 0) {
+		if (op == WS_CLOSE && c->hears)
+			c->hears = false;
+		else if (op == WS_CLOSE)
 			got_close(c, payload);
 		else if (op == WS_PING)
 			httpd_ws_send(&c->req, WS_PONG, payload);
 		else if (op != WS_PONG && c->ws->message)
 			c->ws->message(&c->req, op, payload);
 	}
+	if (got < 0)
+		c->hears = false;
 	if (got < 0 && c->state == H_WS) {
 		c->ws_code = e.code;
 		part(c, c->ws_code, "");

@@ -23,6 +23,7 @@ enum ws_close_code {
 	WS_CLOSE_NO_TEXT = 1007,
 	WS_CLOSE_POLICY = 1008,
 	WS_CLOSE_TOO_BIG = 1009,
+	WS_CLOSE_RESTART = 1012,
 	WS_CLOSE_AGAIN_LATER = 1013,
 };
 /* May an endpoint send it? (RFC 6455 7.4: registered, or of a library or application) */

@@ -211,10 +211,13 @@ static int take_dir(struct store *s, struct err *e)
 	if (rc == 0 && stat(s->dir, &st) == 0 && (st.st_mode & 077) && chmod(s->dir, 0700) < 0)
 		rc = err_sys(e, errno, "%s is open to others; chmod 0700", s->dir);
 	if (rc == 0) {
-		s->disk->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		s->disk->lock_fd = s->lock_fd > 0
+		                           ? s->lock_fd
+		                           : open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+		                                  0600);
 		if (s->disk->lock_fd < 0)
 			rc = err_sys(e, errno, "open %s", lock);
-		else if (flock(s->disk->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		else if (s->lock_fd == 0 && flock(s->disk->lock_fd, LOCK_EX | LOCK_NB) < 0)
 			rc = err_set(
 				e, ERR_BUSY, errno,
 				"another server uses %s; stop it, or give another directory with "

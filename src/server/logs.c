@@ -372,6 +372,17 @@ void logs_poll(struct srv *s, struct pollset *ps)
 		pollset_until(ps, DEADLINE_PAST);
 }
 
+void logs_part(struct srv *s)
+{
+	for (struct logsock *l = s->logs; l; l = l->next) {
+		if (l->fd < 0)
+			httpd_ws_close_hearing(l->r, WS_CLOSE_RESTART);
+		else
+			httpd_ws_close(l->r, WS_CLOSE_RESTART);
+		reader_end(l);
+	}
+}
+
 /* A piece for each in turn, so that neither a long log nor many readers keep the others waiting. */
 void logs_step(struct srv *s)
 {

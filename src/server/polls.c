@@ -142,6 +142,12 @@ void polls_poll(const struct polls *p, struct pollset *ps)
 		pollset_until(ps, p->first->until);
 }
 
+void polls_release(struct polls *p)
+{
+	while (p->first)
+		let_go(p->first);
+}
+
 void polls_step(struct polls *p)
 {
 	while (p->first && deadline_passed(p->first->until))
@@ -174,7 +180,7 @@ void polls_wait(struct polls *p, struct call *c, const char *key)
 	w->p = p;
 	w->r = c->r;
 	w->key = mem_dup(key);
-	w->until = deadline_in_ms(c->s->opt.poll_ms);
+	w->until = deadline_in_ms(c->s->restarting ? 0 : c->s->opt.poll_ms);
 	w->prev = p->last;
 	*(p->last ? &p->last->next : &p->first) = w;
 	p->last = w;

@@ -14,7 +14,8 @@ typedef bool polls_answer(struct call *c, const char *key);
 struct polls *polls_new(struct srv *s, polls_answer *answer, size_t max);
 void polls_free(struct polls *p); /* NULL is fine; none may wait any more */
 void polls_poll(const struct polls *p, struct pollset *ps);
-void polls_step(struct polls *p); /* ends polls whose time is up */
+void polls_release(struct polls *p); /* ends all of them */
+void polls_step(struct polls *p);    /* ends polls whose time is up */
 size_t polls_waiting(const struct polls *p);
 /* Answers now, or when there is something; 204 when its time is up. */
 void polls_wait(struct polls *p, struct call *c, const char *key);

@@ -54,6 +54,7 @@ static const struct route {
 	{ "GET", EVERYBODY, NOTHING, REF_ANYBODY, "/registry/providers/manifest.json", h_manifest },
 	{ "GET", C | R | T | W, NOTHING, REF_ANY_KEY, "/server/config", h_config_get },
 	{ "PUT", C, NOTHING, REF_ANY_KEY, "/server/config", h_config_set },
+	{ "POST", C, NOTHING, REF_OURS, "/server/restart", h_server_restart },
 	{ "POST", C | R | T | W, NOTHING, REF_ANY_KEY, "/server/network-key", h_network_key },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/server/logs", h_server_logs },
 	{ "GET", C | R | T | W, NOTHING, REF_ANY_KEY, "/binary/script", h_binary_script },

@@ -46,6 +46,9 @@ struct srv {
 	const struct call *call;          /* at hand; NULL: none */
 	const char *who;                  /* changes what no call does; NULL: the Server itself */
 	uint64_t lines_lost;              /* of access and audit log */
+	bool restarting;
+	struct httpd_req *restart; /* who asked for it; NULL: is gone */
+	struct deadline restart_by;
 	bool audit_fails;
 };
 
@@ -183,10 +186,17 @@ void normal_config(struct buf *b, struct json config); /* ServerConfig */
 /* Lower case, without white space at the ends and a trailing slash. */
 char *normal_repo_url(struct json url);
 
+/* restart.c */
+/* Nothing is under way any more, or its time is up, and all connections are closed but that of who asked. */
+bool restart_ready(struct srv *s);
+/* It was to be, or was not (why): tells who asked. */
+void restart_answer(struct srv *s, const char *why);
+
 /* logs.c */
 void logs_remove(struct srv *s, const char *type, const char *id);
 void logs_poll(struct srv *s, struct pollset *ps);
 void logs_step(struct srv *s); /* sends readers what they are due */
+void logs_part(struct srv *s); /* closes all: they connect again */
 /* Appends to a log that anybody may be reading; one of max bytes becomes "<path>.1" before. */
 int log_append(const char *path, struct str bytes, off_t max, struct err *e);
 void logs_append_server(struct srv *s, struct str line);
@@ -207,7 +217,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 /* Handlers, by route.c. */
 /* clang-format off */
 #define HANDLERS(X) \
-	X(health) X(healthz) X(readyz) X(metrics) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
+	X(server_restart) X(health) X(healthz) X(readyz) X(metrics) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
 	X(apikey_create) X(apikey_delete) X(runner_list) X(runner_create) X(runner_get) \
 	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(job_cancel) X(providers_all) \
 	X(providers_for_install) X(runner_providers) X(provider_install) X(provider_uninstall) \

@@ -52,6 +52,13 @@ int store_probe(const struct store *s, struct err *e)
 	return rc;
 }
 
+int store_keep_lock(const struct store *s, struct err *e)
+{
+	int fd = fcntl(s->disk->lock_fd, F_DUPFD_CLOEXEC, 3);
+
+	return fd < 0 ? err_sys(e, errno, "keep the lock") : fd;
+}
+
 int store_note(struct store *s, struct str text, struct err *e)
 {
 	int fd = s->disk->lock_fd;
@@ -65,7 +72,7 @@ int store_open(struct store *s, const char *dir, struct err *e)
 {
 	int rc;
 
-	*s = (struct store){ .dir = mem_dup(dir) };
+	*s = (struct store){ .dir = mem_dup(dir), .lock_fd = s->lock_fd };
 	s->index = index_new(e);
 	rc = s->index ? disk_open(s, e) : -1;
 	if (rc < 0)

@@ -35,6 +35,9 @@ struct disk;
 
 struct store {
 	char *dir;
+	/* Set before store_open by a process that another one hands the directory on to: the lock's descriptor. By one that
+	 * tries whether it could: -1, nobody else uses it meanwhile. */
+	int lock_fd;
 	struct index *index;
 	struct disk *disk;
 	/* Called after a change for each record that is new or other than before. It changes
@@ -88,6 +91,7 @@ uint64_t store_work(const struct store *s);
 size_t store_damaged(const struct store *s);
 /* Greater than any that was given before, restarts included. */
 int64_t store_next_number(struct store *s);
+int store_keep_lock(const struct store *s, struct err *e); /* beyond store_close: a descriptor */
 /* Leaves a text for others in the lock file: it is of use only while we hold the lock. */
 int store_note(struct store *s, struct str text, struct err *e);
 /* Path of a file in the store's directory; the caller frees. */

@@ -529,6 +529,14 @@ void tunnels_poll(const struct tunnels *t, struct pollset *ps)
 		pollset_until(ps, t->tick);
 }
 
+void tunnels_part(struct tunnels *t)
+{
+	polls_release(t->polls);
+	for (struct stream *st = t->streams; st; st = st->next)
+		if (!st->ended && !(st->relay && st->joined))
+			stream_end(st, WS_CLOSE_RESTART, "the Server restarts; connect again");
+}
+
 void tunnels_step(struct tunnels *t)
 {
 	polls_step(t->polls);

@@ -11,6 +11,8 @@
 
 struct tunnels *tunnels_new(struct srv *s);
 void tunnels_free(struct tunnels *t); /* NULL is fine; after the connections */
+void tunnels_part(
+	struct tunnels *t); /* ends all but calls of the toolbox under way, and agents' polls */
 void tunnels_poll(const struct tunnels *t, struct pollset *ps);
 void tunnels_step(struct tunnels *t); /* pings, time limits */
 /* As reply_empty(c, 200), and says that an agent may poll here. */

@@ -31,11 +31,11 @@ class Answer:
 class Server:
     """server --listen 127.0.0.1:0 --data DIR …; ready when it is constructed."""
 
-    def __init__(self, case, data, *args, env=None, prefix=()):
+    def __init__(self, case, data, *args, env=None, prefix=(), program=None):
         self.case, self.data = case, data
         self.errors = open(os.path.join(case.tmp, "server.err"), "ab")
         self.process = subprocess.Popen(
-            [*prefix, common.BIN, "server", "--listen", "127.0.0.1:0", "--data", data, *args],
+            [*prefix, program or common.BIN, "server", "--listen", "127.0.0.1:0", "--data", data, *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
             env=env or common.clean_env(case.tmp, DR_TEST=case.tmp))
         case.addCleanup(self.kill)

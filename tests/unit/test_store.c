@@ -115,6 +115,7 @@ static void open_in(struct store *s, const char *dir)
 {
 	struct err e = { 0 };
 
+	*s = (struct store){ 0 };
 	if (!CHECK(store_open(s, dir, &e) == 0))
 		fprintf(stderr, "open: %s\n", e.msg);
 }
