@@ -2,6 +2,7 @@
 /* check: what is in order and what is not, with the remedy; a report for those who are to help. */
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/show.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mask.h"
@@ -12,7 +13,6 @@
 #include "host/paths.h"
 #include "jobs/joblog.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -165,7 +165,7 @@ static int check_run(int argc, char **argv)
 		rc = write_report(&c, &k, report, &e);
 	if (rc == 0 && report && f == CLI_TEXT)
 		buf_addf(&text, "The report is in %s; read it before you send it.\n", report);
-	fputs(buf_cstr(&text), stdout);
+	show_lines(buf_str(&text));
 	buf_free(&text);
 	if (rc < 0)
 		rc = applet_fail("check", &e);

@@ -166,11 +166,20 @@ static bool is_container(struct json v)
 	return (json_is_object(v) || json_is_array(v)) && json_len(v) > 0;
 }
 
-static void print_raw(struct json v)
+/* JSON, which may hold control characters above the ASCII ones: no terminal sees them. */
+static void put_json(struct str s)
 {
-	struct str raw = json_raw(v);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
 
-	printf("%.*s", STR_ARG(raw));
+		if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0)
+			c = (unsigned char)s.p[++i];
+		else if (c != 0x7f) {
+			putchar(c);
+			continue;
+		}
+		printf("\\u%04x", c);
+	}
 }
 
 static bool is_plain_key(struct str s)
@@ -195,7 +204,8 @@ static void print_key(enum cli_format f, struct json member)
 		buf_add_str(&quoted, buf_str(&key));
 	else
 		jw_str(&quoted, buf_str(&key));
-	printf("%s:", buf_cstr(&quoted));
+	put_json(buf_str(&quoted));
+	putchar(':');
 	buf_free(&quoted);
 	buf_free(&key);
 }
@@ -205,7 +215,7 @@ static void print_json(struct json v, int depth)
 	bool object = json_is_object(v), first = true;
 
 	if (!is_container(v)) {
-		print_raw(v);
+		put_json(json_raw(v));
 		return;
 	}
 	putchar(object ? '{' : '[');
@@ -231,7 +241,7 @@ static void print_yaml(struct json v, int depth, bool after_dash)
 	bool object = json_is_object(v);
 
 	if (!is_container(v)) {
-		print_raw(v);
+		put_json(json_raw(v));
 		putchar('\n');
 		return;
 	}

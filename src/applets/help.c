@@ -3,6 +3,7 @@
 #include "applets/applets.h"
 #include "applets/completion.h"
 #include "applets/install.h"
+#include "applets/show.h"
 #include "base/opts.h"
 #include "base/out.h"
 
@@ -15,24 +16,28 @@ static const char usage[] =
 
 static void print_applet(void *arg, const struct applet *a)
 {
-	(void)arg;
 	if (!a->hidden)
-		printf("  %-14s %s%s%s%s\n", a->name, a->summary, a->aliases ? " (or: " : "",
-		       a->aliases ? a->aliases : "", a->aliases ? ")" : "");
+		buf_addf(arg, "  %-14s  %s%s%s%s\n", a->name, a->summary,
+		         a->aliases ? " (or: " : "", a->aliases ? a->aliases : "",
+		         a->aliases ? ")" : "");
 }
 
 static void overview(void)
 {
-	puts("Usage: daytona-runner APPLET [OPTION...]\n\n"
-	     "Runs jobs of a Daytona Server on this machine.\n\nApplets:");
-	applet_list(print_applet, NULL);
-	puts("\nOther options:\n"
-	     "  --list               print the applets' names\n"
-	     "  --install [-s] DIR   make a link in DIR for each applet, -s: symbolic\n"
-	     "  --licenses           print the licences of what is compiled in\n"
-	     "  --version            the same as version\n\n"
-	     "Begin with: daytona-runner create (on the Server's side), configure, start.\n"
-	     "More about one: daytona-runner help APPLET");
+	struct buf b = { 0 };
+
+	buf_adds(&b, "Usage: daytona-runner APPLET [OPTION...]\n\n"
+	             "Runs jobs of a Daytona Server on this machine.\n\nApplets:\n");
+	applet_list(print_applet, &b);
+	buf_adds(&b, "\nOther options:\n"
+	             "  --list               print the applets' names\n"
+	             "  --install [-s] DIR   make a link in DIR for each applet, -s: symbolic\n"
+	             "  --licenses           print the licences of what is compiled in\n"
+	             "  --version            the same as version\n\n"
+	             "Begin with: daytona-runner create (on the Server's side), configure, start.\n"
+	             "More about one: daytona-runner help APPLET\n");
+	show_lines(buf_str(&b));
+	buf_free(&b);
 }
 
 static int applet_help(const struct applet *a)

@@ -3,6 +3,7 @@
 #include "applets/image.h"
 
 #include "applets/applets.h"
+#include "applets/show.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/log.h"
@@ -145,23 +146,6 @@ static void print_row(const struct imgstore *s, const struct stored *i, struct b
 	buf_free(&tag);
 }
 
-/* Tab separated rows in columns as wide as their widest. */
-void image_columns(struct str rows)
-{
-	size_t width[8] = { 0 };
-	struct str rest = rows, row, cell;
-
-	while (str_next(&rest, '\n', &row))
-		for (size_t c = 0; c < ARRAY_LEN(width) && str_next(&row, '\t', &cell); c++)
-			width[c] = cell.n > width[c] ? cell.n : width[c];
-	while (str_next(&rows, '\n', &row) && row.n)
-		for (size_t c = 0; c < ARRAY_LEN(width) && str_next(&row, '\t', &cell); c++)
-			if (row.n)
-				printf("%-*.*s   ", (int)width[c], STR_ARG(cell));
-			else
-				printf("%.*s\n", STR_ARG(cell));
-}
-
 static void print_json(enum cli_format f, const struct imgstore *s, const struct stored *list,
                        size_t n)
 {
@@ -202,7 +186,7 @@ static int list_images(struct image *i, struct err *e)
 		buf_adds(&b, "REPOSITORY\tTAG\tIMAGE ID\tADDED\tSIZE\n");
 		for (size_t k = 0; k < n; k++)
 			print_row(i->store, &list[k], &b);
-		image_columns(buf_str(&b));
+		show_table(buf_str(&b), "11354");
 	}
 	buf_free(&b);
 	stored_list_free(list, n);

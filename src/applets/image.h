@@ -25,7 +25,5 @@ void image_close(struct image *i);
 void image_sweep(const struct image *i);
 int image_pull(struct image *i, const char *ref, struct err *e);
 void image_size_text(uint64_t n, char text[24]);
-void image_columns(
-	struct str rows); /* prints tab separated cells, in columns as wide as their widest */
 
 #endif

@@ -2,90 +2,46 @@
 /* list: the runners that the Server knows (protocol 7.4). */
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/show.h"
 #include "base/jsonw.h"
 #include "base/out.h"
-#include "host/prompt.h"
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 static const char usage[] = "list [-f json|yaml]\n"
 			    "Lists the runners registered on the Server: name, id and state.";
 
-#define TABLE_COLUMNS_MIN 60
-
-static bool wide_terminal(void)
+/* On a terminal a table; else a block each, as the reference's. */
+static void print_text(const struct runner_info *list, size_t n, bool table)
 {
-	struct winsize ws = { 0 };
+	struct buf rows = { 0 };
 
-	if (!isatty(STDOUT_FILENO))
-		return false;
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0 || ws.ws_col == 0 ||
-	       ws.ws_col >= TABLE_COLUMNS_MIN;
-}
-
-static void put_state(const char *state)
-{
-	for (; *state; state++)
-		putchar(isalnum((unsigned char)*state) ? toupper((unsigned char)*state) : '-');
-}
-
-static size_t shown_length(const char *s)
-{
-	struct buf b = { 0 };
-	size_t n = 0;
-
-	buf_add_printable(&b, str_of(s), false);
-	for (size_t i = 0; i < b.n; i++)
-		n += (b.p[i] & 0xc0) != 0x80; /* characters, not bytes */
-	buf_free(&b);
-	return n;
-}
-
-static void put_column(const char *s, size_t width)
-{
-	size_t n = shown_length(s);
-
-	cli_put(s);
-	printf("%*s", (int)(n < width ? width - n + 2 : 2), "");
-}
-
-static void print_table(const struct runner_info *list, size_t n)
-{
-	size_t name = 4, id = 2;
-
+	buf_adds(&rows, "NAME\tID\tSTATE\n");
 	for (size_t i = 0; i < n; i++) {
-		size_t a = shown_length(list[i].name), b = shown_length(list[i].id);
+		struct buf state = { 0 };
 
-		name = a > name ? a : name;
-		id = b > id ? b : id;
+		for (const char *p = list[i].state; *p; p++)
+			buf_addc(&state,
+			         (char)(isalnum((unsigned char)*p) ? toupper((unsigned char)*p)
+			                                           : '-'));
+		show_cell(&rows, list[i].name);
+		show_cell(&rows, list[i].id);
+		show_cell(&rows, buf_cstr(&state));
+		buf_addc(&rows, '\n');
+		if (!table) {
+			fputs(i ? "\nName:  " : "Name:  ", stdout);
+			cli_put(list[i].name);
+			fputs("\nID:    ", stdout);
+			cli_put(list[i].id);
+			printf("\nState: %s\n", buf_cstr(&state));
+		}
+		buf_free(&state);
 	}
-	put_column("NAME", name);
-	put_column("ID", id);
-	puts("STATE");
-	for (size_t i = 0; i < n; i++) {
-		put_column(list[i].name, name);
-		put_column(list[i].id, id);
-		put_state(list[i].state);
-		putchar('\n');
-	}
-}
-
-static void print_blocks(const struct runner_info *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		fputs(i ? "\nName:  " : "Name:  ", stdout);
-		cli_put(list[i].name);
-		fputs("\nID:    ", stdout);
-		cli_put(list[i].id);
-		fputs("\nState: ", stdout);
-		put_state(list[i].state);
-		putchar('\n');
-	}
+	if (table)
+		show_table(buf_str(&rows), "111");
+	buf_free(&rows);
 }
 
 static void print_structured(enum cli_format format, const struct runner_info *list, size_t n)
@@ -141,10 +97,8 @@ static int list_run(int argc, char **argv)
 		print_structured(f, list, n);
 	else if (rc == 0 && n == 0)
 		puts("No runners found. Register one with: daytona-runner create");
-	else if (rc == 0 && wide_terminal())
-		print_table(list, n);
 	else if (rc == 0)
-		print_blocks(list, n);
+		print_text(list, n, isatty(STDOUT_FILENO));
 	cli_free_runners(list, n);
 	cli_admin_close(&a);
 	return rc < 0 ? applet_fail("list", &e) : out_flush();

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/out.h"
 #include "host/paths.h"
 #include "jobs/joblog.h"
 
@@ -35,13 +36,11 @@ struct options {
 
 static bool want_colours(const struct options *o)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
 	if (o->color && strcmp(o->color, "always") == 0)
 		return true;
 	if (o->color && strcmp(o->color, "never") == 0)
 		return false;
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
+	return out_colours(STDOUT_FILENO);
 }
 
 static void find_in(struct options *o, struct json list, const char *type_key, const char *id_key)

@@ -4,6 +4,7 @@
 
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/show.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/out.h"
@@ -24,10 +25,14 @@ static const char usage[] =
 
 static void print_list(const struct setup_provider *list, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		printf("%-16s  %-8s  %s\n", list[i].name, list[i].enabled ? "enabled" : "disabled",
-		       list[i].usable ? "usable" : list[i].why);
-	}
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&b, "%-16s  %-8s  %s\n", list[i].name,
+		         list[i].enabled ? "enabled" : "disabled",
+		         list[i].usable ? "usable" : list[i].why);
+	show_lines(buf_str(&b));
+	buf_free(&b);
 }
 
 static void print_structured(enum cli_format f, const struct setup_provider *list, size_t n)
@@ -60,6 +65,7 @@ static void print_structured(enum cli_format f, const struct setup_provider *lis
 /* 0 if what was asked about can be used. */
 static int print_check(const struct setup_provider *list, size_t n, const char *name)
 {
+	struct buf b = { 0 };
 	int bad = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -67,16 +73,19 @@ static int print_check(const struct setup_provider *list, size_t n, const char *
 
 		if (name && strcmp(list[i].name, name) != 0)
 			continue;
-		printf("%s (%s): %s\n", list[i].name, list[i].enabled ? "enabled" : "disabled",
-		       list[i].usable ? "usable" : "not usable");
+		buf_addf(&b, "%s (%s): %s\n", list[i].name,
+		         list[i].enabled ? "enabled" : "disabled",
+		         list[i].usable ? "usable" : "not usable");
 		while (str_next(&rest, '\n', &line)) {
 			if (line.n)
-				printf("  %.*s\n", STR_ARG(line));
+				buf_addf(&b, "  %.*s\n", STR_ARG(line));
 		}
 		if (!list[i].usable)
-			printf("  => %s\n", list[i].why);
+			buf_addf(&b, "  => %s\n", list[i].why);
 		bad |= !list[i].usable && (list[i].enabled || name);
 	}
+	show_lines(buf_str(&b));
+	buf_free(&b);
 	return bad;
 }
 

@@ -2,12 +2,12 @@
 /* status: what the running runner says of itself (state_dir/status.json); 0 only if all is well. */
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/show.h"
 #include "base/jsonw.h"
 #include "base/out.h"
 #include "host/control.h"
 #include "host/daemon.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static const char usage[] =
@@ -44,57 +44,57 @@ static int64_t number(const struct view *v, const char *key)
 	return json_i64(snapshot_get(&v->s, key), 0, INT64_MAX, &n) ? n : 0;
 }
 
-static void put_duration(int64_t ms)
+static void put_duration(struct buf *b, int64_t ms)
 {
 	long long s = ms > 0 ? (long long)ms / 1000 : 0;
 
 	if (s >= 86400)
-		printf("%lldd %lldh", s / 86400, s % 86400 / 3600);
+		buf_addf(b, "%lldd %lldh", s / 86400, s % 86400 / 3600);
 	else if (s >= 3600)
-		printf("%lldh %lldm", s / 3600, s % 3600 / 60);
+		buf_addf(b, "%lldh %lldm", s / 3600, s % 3600 / 60);
 	else if (s >= 60)
-		printf("%lldm %llds", s / 60, s % 60);
+		buf_addf(b, "%lldm %llds", s / 60, s % 60);
 	else
-		printf("%llds", s);
+		buf_addf(b, "%llds", s);
 }
 
-static void put_text(struct json v)
+static void put_text(struct buf *b, struct json v)
 {
 	char *s = json_dup_or_empty(v);
 
-	cli_put(s);
+	buf_add_printable(b, str_of(s), false);
 	free(s);
 }
 
-static void print_jobs(struct json jobs)
+static void print_jobs(struct buf *b, struct json jobs)
 {
 	for (struct json j = json_first(jobs); json_present(j); j = json_next(j)) {
 		static const char *const keys[] = { "id", "resource", "resource_id", "action",
 			                            "stage" };
 
-		fputs(" ", stdout);
+		buf_adds(b, " ");
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-			putchar(' ');
-			put_text(json_get(j, keys[i]));
+			buf_addc(b, ' ');
+			put_text(b, json_get(j, keys[i]));
 		}
-		putchar('\n');
+		buf_addc(b, '\n');
 	}
 }
 
-static void print_providers(struct json list)
+static void print_providers(struct buf *b, struct json list)
 {
 	for (struct json p = json_first(list); json_present(p); p = json_next(p)) {
-		fputs("  ", stdout);
-		put_text(json_get(p, "name"));
+		buf_adds(b, "  ");
+		put_text(b, json_get(p, "name"));
 		if (!json_bool(json_get(p, "enabled"), false)) {
-			fputs(": disabled", stdout);
+			buf_adds(b, ": disabled");
 		} else if (json_bool(json_get(p, "usable"), false)) {
-			fputs(": usable", stdout);
+			buf_adds(b, ": usable");
 		} else {
-			fputs(": not usable: ", stdout);
-			put_text(json_get(p, "why"));
+			buf_adds(b, ": not usable: ");
+			put_text(b, json_get(p, "why"));
 		}
-		putchar('\n');
+		buf_addc(b, '\n');
 	}
 }
 
@@ -125,36 +125,36 @@ static const char *next_step(const struct view *v)
 	return is_other_version(v) ? "daytona-runner restart" : "daytona-runner logs -f";
 }
 
-static void print_started(const struct view *v)
+static void print_started(struct buf *b, const struct view *v)
 {
 	char stamp[TIME_TEXT_SIZE], *version = json_dup_or_empty(snapshot_get(&v->s, "version"));
 
-	fputs("Version:        ", stdout);
-	cli_put(version);
+	buf_adds(b, "Version:        ");
+	buf_add_printable(b, str_of(version), false);
 	free(version);
 	if (is_other_version(v))
-		fputs("; this program is " DR_VERSION, stdout);
-	fputs("\nUptime:         ", stdout);
-	put_duration(clock_wall_ms() - number(v, "started_wall_ms"));
+		buf_adds(b, "; this program is " DR_VERSION);
+	buf_adds(b, "\nUptime:         ");
+	put_duration(b, clock_wall_ms() - number(v, "started_wall_ms"));
 	time_rfc3339(number(v, "started_wall_ms"), false, false, stamp);
-	printf("\nSince:          %s\n", stamp);
+	buf_addf(b, "\nSince:          %s\n", stamp);
 }
 
-static void print_port(const struct view *v)
+static void print_port(struct buf *b, const struct view *v)
 {
 	struct json error = snapshot_get(&v->s, "port_error");
 
-	fputs("Health port:    ", stdout);
+	buf_adds(b, "Health port:    ");
 	if (json_is_string(error))
-		put_text(error);
+		put_text(b, error);
 	else if (v->c.port)
-		printf("%lld", (long long)v->c.port);
+		buf_addf(b, "%lld", (long long)v->c.port);
 	else
-		fputs("none", stdout);
-	putchar('\n');
+		buf_adds(b, "none");
+	buf_addc(b, '\n');
 }
 
-static void print_pause(const struct view *v)
+static void print_pause(struct buf *b, const struct view *v)
 {
 	struct json pause = snapshot_get(&v->s, "paused");
 	char stamp[TIME_TEXT_SIZE], *note = json_dup_or_empty(json_get(pause, "note"));
@@ -162,10 +162,10 @@ static void print_pause(const struct view *v)
 
 	json_i64(json_get(pause, "until_ms"), 0, INT64_MAX, &until);
 	time_rfc3339(until, false, false, stamp);
-	printf("Paused:         until %s%s", until ? stamp : "daytona-runner resume",
-	       *note ? ": " : "");
-	cli_put(note);
-	putchar('\n');
+	buf_addf(b, "Paused:         until %s%s", until ? stamp : "daytona-runner resume",
+	         *note ? ": " : "");
+	buf_add_printable(b, str_of(note), false);
+	buf_addc(b, '\n');
 	free(note);
 }
 
@@ -183,56 +183,68 @@ static void ask_live(struct view *v)
 	}
 }
 
-static void print_state(const struct view *v)
+static void print_state(struct buf *b, const struct view *v)
 {
 	struct json root = v->s.doc ? json_root(v->s.doc) : (struct json){ 0 };
 
-	print_started(v);
+	print_started(b, v);
 	if (json_bool(json_get(root, "server_ok"), false)) {
-		fputs("Last heartbeat: ", stdout);
-		put_duration(clock_wall_ms() - v->s.beat_wall_ms);
-		puts(" ago");
+		buf_adds(b, "Last heartbeat: ");
+		put_duration(b, clock_wall_ms() - v->s.beat_wall_ms);
+		buf_adds(b, " ago\n");
 	}
 	if (json_is_string(json_get(root, "last_error"))) {
-		fputs("Last error:     ", stdout);
-		put_text(json_get(root, "last_error"));
-		putchar('\n');
+		buf_adds(b, "Last error:     ");
+		put_text(b, json_get(root, "last_error"));
+		buf_addc(b, '\n');
 	}
 	if (is_paused(v))
-		print_pause(v);
-	printf("Running jobs:   %lld\n", (long long)number(v, "running_jobs"));
-	print_jobs(json_get(root, "jobs"));
-	print_port(v);
-	puts("Providers:");
-	print_providers(json_get(root, "providers"));
+		print_pause(b, v);
+	buf_addf(b, "Running jobs:   %lld\n", (long long)number(v, "running_jobs"));
+	print_jobs(b, json_get(root, "jobs"));
+	print_port(b, v);
+	buf_adds(b, "Providers:\n");
+	print_providers(b, json_get(root, "providers"));
 	if (!json_bool(json_get(root, "durable"), true))
-		puts("Jobs are not safe against a crash: the state directory cannot be written.");
+		buf_adds(
+			b,
+			"Jobs are not safe against a crash: the state directory cannot be written.\n");
+}
+
+static void add_lines(struct buf *b, const struct view *v)
+{
+	buf_adds(b, !v->s.running                   ? "Not running"
+	            : !server_ok(v)                 ? "Running, but the Server does not have it"
+	            : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
+	            : is_paused(v)                  ? "Running, but paused: no jobs are taken"
+	                                            : "Running");
+	buf_addc(b, '\n');
+	if (v->c.id)
+		buf_addf(b, "Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id);
+	if (v->s.running) {
+		buf_addf(b, "Process:        %ld\n", (long)v->s.who.pid);
+		buf_addf(b, "Server:         %s, %s\n", v->c.url ? v->c.url : "",
+		         server_ok(v)                        ? "reachable"
+		         : snapshot_is(&v->s, "key_refused") ? "refuses the API key"
+		         : snapshot_is(&v->s, "server_answers")
+		                 ? "answers, but does not accept the runner"
+		                 : "not reachable");
+		if (v->s.fresh)
+			print_state(b, v);
+		else
+			buf_adds(b, "It has not told its state yet.\n");
+	}
+	buf_addf(b, "Configuration:  %s%s\n", v->c.file, v->c.file_exists ? "" : " (not there)");
+	buf_addf(b, "Next:           %s\n", next_step(v));
 }
 
 static void print_text(const struct view *v)
 {
-	puts(!v->s.running                   ? "Not running"
-	     : !server_ok(v)                 ? "Running, but the Server does not have it"
-	     : !snapshot_has_provider(&v->s) ? "Running, but no provider can be used"
-	     : is_paused(v)                  ? "Running, but paused: no jobs are taken"
-	                                     : "Running");
-	if (v->c.id)
-		printf("Runner:         %s (%s)\n", v->c.name ? v->c.name : "", v->c.id);
-	if (v->s.running) {
-		printf("Process:        %ld\n", (long)v->s.who.pid);
-		printf("Server:         %s, %s\n", v->c.url ? v->c.url : "",
-		       server_ok(v)                        ? "reachable"
-		       : snapshot_is(&v->s, "key_refused") ? "refuses the API key"
-		       : snapshot_is(&v->s, "server_answers")
-		               ? "answers, but does not accept the runner"
-		               : "not reachable");
-		if (v->s.fresh)
-			print_state(v);
-		else
-			puts("It has not told its state yet.");
-	}
-	printf("Configuration:  %s%s\n", v->c.file, v->c.file_exists ? "" : " (not there)");
-	printf("Next:           %s\n", next_step(v));
+	struct buf b = { 0 };
+
+	add_lines(&b, v);
+	show_lines(buf_str(&b));
+	buf_free(&b);
 }
 
 static void add_raw(struct buf *b, struct json root, const char *key)

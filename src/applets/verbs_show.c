@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Tables and descriptions. On a terminal a table fits its width: the least columns go first, then the widest cells are
- * cut. Elsewhere it is whole, for programs that read it.
- */
+/* What tables and descriptions of resources hold. */
+#include "applets/show.h"
 #include "applets/verbs.h"
 #include "base/jsonw.h"
-#include "base/mem.h"
 
+#include <assert.h>
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#define GAP 2
-#define CUT_MIN 4 /* no cell is cut shorter */
-#define COLUMNS_MAX 16
 
 /* "resourceType" as "Resource type". */
 static void add_title(struct buf *b, const char *key)
@@ -60,7 +50,6 @@ static void add_map(struct buf *b, struct json v)
 	}
 }
 
-/* What a person reads: no control bytes. */
 static void add_text(struct buf *b, const struct api_field *f, struct json element)
 {
 	struct json v = api_kind_get(element, f->path);
@@ -81,137 +70,41 @@ static void add_text(struct buf *b, const struct api_field *f, struct json eleme
 		if (str_eq(buf_str(&raw), "UNDEFINED"))
 			buf_reset(&raw);
 	}
-	buf_add_printable(b, buf_str(&raw), false);
+	buf_add_printable(b, buf_str(&raw), false); /* a person reads it */
 	buf_free(&raw);
-}
-
-static size_t columns_of(const char *s)
-{
-	size_t n = 0;
-
-	for (; *s; s++)
-		n += (*s & 0xc0) != 0x80; /* characters, not bytes */
-	return n;
-}
-
-struct table {
-	const struct api_field *fields[COLUMNS_MAX];
-	size_t width[COLUMNS_MAX], n;
-	char **cells; /* row by row, headings first */
-	size_t rows;
-};
-
-static void fill(struct table *t, const struct api_kind *kind, struct json list)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < kind->n && t->n < COLUMNS_MAX; i++)
-		if (kind->fields[i].rank)
-			t->fields[t->n++] = &kind->fields[i];
-	t->rows = json_len(list) + 1;
-	t->cells = mem_array(t->rows * t->n, sizeof(*t->cells));
-	for (size_t i = 0; i < t->n; i++) {
-		struct buf b = { 0 };
-
-		add_title(&b, t->fields[i]->key);
-		for (size_t k = 0; k < b.n; k++)
-			b.p[k] = (char)toupper((unsigned char)b.p[k]);
-		t->cells[at++] = buf_take(&b);
-	}
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		for (size_t i = 0; i < t->n; i++) {
-			struct buf b = { 0 };
-
-			add_text(&b, t->fields[i], m);
-			if (!b.n)
-				buf_addc(&b, '-');
-			t->cells[at++] = buf_take(&b);
-		}
-	}
-	for (size_t i = 0; i < t->rows * t->n; i++) {
-		size_t n = columns_of(t->cells[i]);
-
-		if (n > t->width[i % t->n])
-			t->width[i % t->n] = n;
-	}
-}
-
-/* A width of 0 is a column that is left out. */
-static size_t total(const struct table *t)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < t->n; i++)
-		if (t->width[i])
-			sum += t->width[i] + (sum ? GAP : 0);
-	return sum;
-}
-
-static void fit(struct table *t, size_t columns)
-{
-	while (total(t) > columns) {
-		size_t least = t->n, widest = 0;
-
-		for (size_t i = 0; i < t->n; i++) {
-			if (t->width[i] > t->width[widest])
-				widest = i;
-			if (t->width[i] && t->fields[i]->rank > 2 &&
-			    (least == t->n || t->fields[i]->rank > t->fields[least]->rank))
-				least = i;
-		}
-		if (least < t->n)
-			t->width[least] = 0;
-		else if (t->width[widest] > CUT_MIN)
-			t->width[widest]--;
-		else
-			return;
-	}
-}
-
-static void print_cell(const char *s, size_t width, bool last)
-{
-	size_t n = columns_of(s), kept = n > width ? width - 2 : n, shown = 0;
-	size_t end = 0;
-
-	while (s[end] && (shown < kept || (s[end] & 0xc0) == 0x80)) {
-		shown += (s[end] & 0xc0) != 0x80;
-		end++;
-	}
-	if (shown > kept)
-		shown = kept;
-	printf("%.*s%s", (int)end, s, n > width ? ".." : "");
-	if (!last)
-		printf("%*s", (int)(width - (n > width ? width : n) + GAP), "");
-}
-
-static size_t terminal_columns(void)
-{
-	struct winsize ws = { 0 };
-
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0 || ws.ws_col == 0)
-		return 0;
-	return ws.ws_col;
 }
 
 static void print_table(const struct api_kind *kind, struct json list)
 {
-	struct table t = { 0 };
-	size_t columns = terminal_columns(), last = 0;
+	char ranks[SHOW_COLUMNS_MAX + 1] = { 0 };
+	struct buf rows = { 0 };
+	size_t n = 0;
 
-	fill(&t, kind, list);
-	if (columns)
-		fit(&t, columns);
-	for (size_t i = 0; i < t.n; i++)
-		if (t.width[i])
-			last = i;
-	for (size_t i = 0; i < t.rows * t.n; i++) {
-		if (t.width[i % t.n])
-			print_cell(t.cells[i], t.width[i % t.n], i % t.n == last);
-		if (i % t.n == t.n - 1)
-			putchar('\n');
-		free(t.cells[i]);
+	for (size_t i = 0; i < kind->n; i++) {
+		if (!kind->fields[i].rank)
+			continue;
+		add_title(&rows, kind->fields[i].key);
+		buf_addc(&rows, '\t');
+		ranks[n++] = (char)('0' + kind->fields[i].rank);
+		assert(n < sizeof(ranks));
 	}
-	free(t.cells);
+	for (size_t i = 0; i < rows.n; i++)
+		rows.p[i] = (char)toupper((unsigned char)rows.p[i]);
+	buf_addc(&rows, '\n');
+	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
+		for (size_t i = 0; i < kind->n; i++) {
+			struct buf text = { 0 };
+
+			if (!kind->fields[i].rank)
+				continue;
+			add_text(&text, &kind->fields[i], m);
+			show_cell(&rows, buf_cstr(&text));
+			buf_free(&text);
+		}
+		buf_addc(&rows, '\n');
+	}
+	show_table(buf_str(&rows), ranks);
+	buf_free(&rows);
 }
 
 static void add_json(struct buf *b, const struct api_kind *kind, struct json element)
@@ -254,17 +147,20 @@ void verbs_show_one(const struct verbs *v, const struct api_kind *kind, struct j
 	if (v->format != CLI_TEXT) {
 		add_json(&b, kind, element);
 		cli_print(v->format, buf_str(&b));
+		buf_free(&b);
+		return;
 	}
-	for (size_t i = 0; v->format == CLI_TEXT && i < kind->n; i++) {
+	for (size_t i = 0; i < kind->n; i++) {
 		struct buf title = { 0 }, text = { 0 };
 
 		add_title(&title, kind->fields[i].key);
 		buf_addc(&title, ':');
 		add_text(&text, &kind->fields[i], element);
 		if (text.n)
-			printf("%-14s %s\n", buf_cstr(&title), buf_cstr(&text));
+			buf_addf(&b, "%-14s  %s\n", buf_cstr(&title), buf_cstr(&text));
 		buf_free(&title);
 		buf_free(&text);
 	}
+	show_lines(buf_str(&b));
 	buf_free(&b);
 }

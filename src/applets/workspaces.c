@@ -3,6 +3,7 @@
 #include "applets/applets.h"
 #include "applets/host.h"
 #include "applets/image.h"
+#include "applets/show.h"
 #include "base/attr.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -10,8 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 static const char usage[] =
 	"workspaces [-f json|yaml]\n"
@@ -23,7 +22,6 @@ static const char usage[] =
 
 #define LOOK_MS 20000 /* for one workspace */
 #define ALL_MS 60000  /* an engine may hang */
-#define TABLE_COLUMNS_MIN 100
 
 struct row {
 	const struct workspace *ws;
@@ -114,44 +112,25 @@ static void print_structured(enum cli_format f, const struct row *rows, size_t n
 	buf_free(&b);
 }
 
-static bool wide(void)
-{
-	struct winsize ws = { 0 };
-
-	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 &&
-	       ws.ws_col >= TABLE_COLUMNS_MIN;
-}
-
 static void print_text(const struct row *rows, size_t n)
 {
 	struct buf table = { 0 };
-	bool as_table = wide();
 
 	buf_adds(&table, "NAME\tID\tSTATE\tPROVIDER\tISOLATION\tCPU\tMEMORY\tDISK\n");
 	for (size_t i = 0; i < n; i++) {
 		const struct row *r = &rows[i];
 		const char *isolation = r->usage.isolation ? r->usage.isolation : "-";
 		char cpu[24], memory[24], disk[24];
-		struct buf name = { 0 };
 
-		buf_add_printable(&name, str_of(r->ws->name), false);
 		cpu_text(r->usage.cpu_us, cpu);
 		size_text(r->usage.memory_bytes, memory);
 		size_text(r->usage.disk_bytes, disk);
-		if (as_table)
-			buf_addf(&table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", buf_cstr(&name),
-			         r->ws->id, condition_name(r->condition),
-			         r->ws->target.config.provider.name, isolation, cpu, memory, disk);
-		else
-			printf("%sName:      %s\nID:        %s\nState:     %s\nProvider:  %s\n"
-			       "Isolation: %s\nCPU:       %s\nMemory:    %s\nDisk:      %s\n",
-			       i ? "\n" : "", buf_cstr(&name), r->ws->id,
-			       condition_name(r->condition), r->ws->target.config.provider.name,
-			       isolation, cpu, memory, disk);
-		buf_free(&name);
+		show_cell(&table, r->ws->name);
+		buf_addf(&table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r->ws->id,
+		         condition_name(r->condition), r->ws->target.config.provider.name,
+		         isolation, cpu, memory, disk);
 	}
-	if (as_table)
-		image_columns(buf_str(&table));
+	show_table(buf_str(&table), "16174533");
 	buf_free(&table);
 	for (size_t i = 0; i < n; i++)
 		if (*rows[i].why.msg)

@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "base/jsonw.h"
 #include "base/mask.h"
+#include "base/out.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -90,12 +91,8 @@ void log_to_stderr(bool on)
 
 static bool want_colours(void)
 {
-	const char *no = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
-
 	if (!state.colours_known) {
-		state.colours = !(no && *no) && term && strcmp(term, "dumb") != 0 &&
-		                isatty(STDERR_FILENO);
+		state.colours = out_colours(STDERR_FILENO);
 		state.colours_known = true;
 	}
 	return state.colours;

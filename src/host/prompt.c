@@ -20,7 +20,7 @@
 
 #define ANSWER_MAX 8192
 
-static bool locale_is_utf8(void)
+bool prompt_locale_is_utf8(void)
 {
 	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
 
@@ -37,7 +37,7 @@ bool prompt_open(struct prompt *p)
 {
 	struct winsize ws = { 0 };
 
-	*p = (struct prompt){ .in = STDIN_FILENO, .columns = 80, .utf8 = locale_is_utf8() };
+	*p = (struct prompt){ .in = STDIN_FILENO, .columns = 80, .utf8 = prompt_locale_is_utf8() };
 	p->out = isatty(STDERR_FILENO) ? STDERR_FILENO : STDOUT_FILENO;
 	if (!isatty(p->in) || !isatty(p->out))
 		return false;

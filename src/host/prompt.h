@@ -21,6 +21,7 @@ struct prompt {
 	struct buf ahead; /* typed before it was asked for */
 };
 
+bool prompt_locale_is_utf8(void);
 /* True if a person can be asked: stdin is a terminal, and so is stderr or stdout. */
 bool prompt_open(struct prompt *p);
 void prompt_close(struct prompt *p);

@@ -517,7 +517,7 @@ class ListAndDelete(LifeCase):
         t.expect(rf"NAME +ID +STATE\nedge +{made['id']} +UNRESPONSIVE\n")
         t.wait()
         t = self.terminal("list", columns=40)
-        t.expect("Name:  edge\nID: ")
+        t.expect(rf"NAME +ID +STATE\nedge +{made['id']} +UNRESPONSIVE\n")
         t.wait()
         self.assertIn("- id: \"", self.applet("list", "-f", "yaml").stdout)
 

@@ -21,6 +21,8 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                # Here, so that the program never sees another size.
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
                 if cwd:
                     os.chdir(cwd)
                 if stdout is not None:
@@ -29,7 +31,6 @@ class Terminal:
             finally:
                 os._exit(127)
         case.addCleanup(self.close)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def close(self):
         if self.fd >= 0:
