@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/bootstrap and scripts/test from outside: what they say, with stand-ins for Debian's programs."""
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -12,16 +13,25 @@ SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 
 
 class BootstrapTest(unittest.TestCase):
-    def bootstrap(self, **programs):
-        """With these in place of the system's; each is the body of a shell script."""
+    def bootstrap(self, *args, system="ID=debian\nVERSION_ID=12\n", only=False, **programs):
+        """With these in place of the system's; each is the body of a shell script. system: what os-release says; only: with
+        no other programs than these and the plainest."""
         with tempfile.TemporaryDirectory() as tmp:
             for name, body in programs.items():
                 path = os.path.join(tmp, name.replace("_", "-"))
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(f"#!/bin/sh\n{body}\n")
                 os.chmod(path, 0o755)
-            env = {"PATH": f"{tmp}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-            return run([os.path.join(SCRIPTS, "bootstrap")], env=env)
+            with open(os.path.join(tmp, "os-release"), "w", encoding="utf-8") as file:
+                file.write(system)
+            env = {"PATH": f"{tmp}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
+                   "DAYTONA_RUNNER_OS_RELEASE": os.path.join(tmp, "os-release")}
+            if only:
+                for name in ("sh", "sed", "cat", "id", "mktemp", "rm", "grep"):
+                    if name not in programs:
+                        os.symlink(shutil.which(name), os.path.join(tmp, name))
+                env["PATH"] = tmp
+            return run([os.path.join(SCRIPTS, "bootstrap"), *args], env=env)
 
     def test_everything_is_there(self):
         result = self.bootstrap(dpkg_query="echo ii", apt_get="exit 9", id="echo 1000", sudo="exit 9")
@@ -43,6 +53,60 @@ class BootstrapTest(unittest.TestCase):
         result = self.bootstrap(dpkg_query="exit 1", id="echo 1000", sudo="echo 'no sudo for you' >&2; exit 1")
         self.assertEqual(result.returncode, 1)
         self.assertIn("Install by hand: cmake", result.stderr)
+
+    MIRROR = "DAYTONA_RUNNER_MIRROR=http://HOST/debian"
+
+    def test_each_distribution_by_its_names(self):
+        """What is asked for, of which package manager, and what the person is told about the sources."""
+        cases = (
+            ("ID=debian\nVERSION_ID=12", "apt_get", "dpkg_query", ["ninja-build", "linux-libc-dev"], False),
+            ('ID=debian\nVERSION_ID="13"', "apt_get", "dpkg_query", ["ninja-build", "linux-libc-dev"], False),
+            ("ID=raspbian\nID_LIKE=debian", "apt_get", "dpkg_query", ["ninja-build"], True),
+            ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"', "apt_get", "dpkg_query", ["ninja-build"], True),
+            ("ID=fedora\nVERSION_ID=42", "dnf", "rpm", ["ninja-build", "kernel-headers", "glibc-devel"], True),
+            ('ID="rocky"\nID_LIKE="rhel centos fedora"', "dnf", "rpm", ["kernel-headers"], True),
+            ("ID=alpine\nVERSION_ID=3.21.0", "apk", "rpm", ["samurai", "linux-headers", "musl-dev"], True))
+        for system, manager, query, names, told in cases:
+            with self.subTest(system):
+                programs = {manager: 'case $1 in info) exit 1;; esac\necho "asked $*"', query: "exit 1", "id": "echo 0",
+                            "env": 'shift\nexec "$@"', "cmake": "echo 'cmake version 3.25.1'", "update_rc.d": "exit 0"}
+                result = self.bootstrap(system=system, only=True, **programs)
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                for name in ["cmake", "gcc", "python3", *names]:
+                    self.assertRegex(result.stdout, rf"asked .*(install|add).* {name}\b")
+                self.assertEqual(self.MIRROR in result.stdout, told, result.stdout)
+                self.assertNotIn("older than", result.stdout)
+                # The same without its package manager: the line to go by.
+                del programs[manager]
+                result = self.bootstrap(system=system, only=True, **programs)
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, r"there is no \S+ here. Install by hand: cmake gcc .*" + names[0])
+
+    def test_all_there_elsewhere(self):
+        result = self.bootstrap(system="ID=fedora", only=True, rpm="exit 0", dnf="exit 9", cmake="echo 'cmake version 3.22.1'")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("everything is there", result.stdout)
+        self.assertIn("its CMake is older than 3.25", result.stdout)
+
+    def test_an_unknown_distribution(self):
+        result = self.bootstrap(system="ID=plan9")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "none of the distributions that are known(.|\n)*cmake gcc")
+
+    def test_programs_of_the_tests(self):
+        """What a distribution does not have is said and left out; of those that have no names for them, the build's are taken."""
+        policy = 'case $2 in umoci) echo "  Candidate: (none)";; nginx-light) ;; *) echo "  Candidate: 1.2";; esac'
+        result = self.bootstrap("--tests", dpkg_query="exit 1", id="echo 0", apt_cache=policy, env='shift\nexec "$@"',
+                                apt_get='echo "asked $*"', policy_rc="", update_rc="")
+        self.assertIn("there is no umoci here", result.stderr)
+        self.assertIn("there is no nginx-light here", result.stderr)
+        self.assertRegex(result.stdout, "asked .*install.* valgrind")
+        self.assertNotRegex(result.stdout, "asked .*install.* umoci")
+        result = self.bootstrap("--tests", system="ID=fedora", only=True, rpm="exit 0", dnf="exit 9")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("known for Debian and Ubuntu alone", result.stdout)
+        ubuntu = self.bootstrap("--tests", system="ID=ubuntu", dpkg_query="exit 1", id="echo 1000", sudo="exit 1")
+        self.assertNotIn("chromium", ubuntu.stdout + ubuntu.stderr)
 
 
 class TestTest(unittest.TestCase):

