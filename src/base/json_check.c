@@ -14,8 +14,9 @@
 static const char replacement[] = "\xEF\xBF\xBD";
 
 struct reader {
-	const char *p;
+	char *p;
 	size_t n;
+	bool jsonc;
 	size_t i;
 	size_t tokens;
 	unsigned depth;
@@ -28,6 +29,9 @@ static int bad(struct reader *r, size_t at, const char *what)
 {
 	size_t line = 1;
 
+	if (r->jsonc && r->n - at >= 2 &&
+	    memcmp(r->p + at, "/*", 2) == 0) /* one that ends is blank */
+		what = "a comment does not end";
 	for (size_t i = 0; i < at && i < r->n; i++)
 		line += r->p[i] == '\n';
 	if (line > 1)
@@ -41,9 +45,26 @@ static char peek(const struct reader *r)
 	return r->i < r->n ? r->p[r->i] : '\0';
 }
 
+/* Makes spaces of the comment at r->i but for its line ends; false if there is none, or it does not end. */
+static bool blank_comment(struct reader *r)
+{
+	size_t n = r->n - r->i, end;
+	char *p = r->p + r->i, *at;
+
+	if (!r->jsonc || n < 2 || p[0] != '/' || (p[1] != '/' && p[1] != '*'))
+		return false;
+	at = p[1] == '/' ? memchr(p, '\n', n) : memmem(p + 2, n - 2, "*/", 2);
+	if (!at && p[1] == '*')
+		return false;
+	end = !at ? n : (size_t)(at - p) + (p[1] == '*' ? 2 : 0);
+	for (size_t i = 0; i < end; i++)
+		p[i] = p[i] == '\n' ? '\n' : ' ';
+	return true;
+}
+
 static void skip_space(struct reader *r)
 {
-	while (r->i < r->n && strchr(" \t\r\n", r->p[r->i]) && r->p[r->i])
+	while (r->i < r->n && ((r->p[r->i] && strchr(" \t\r\n", r->p[r->i])) || blank_comment(r)))
 		r->i++;
 }
 
@@ -223,7 +244,13 @@ static int check_after(struct reader *r, bool *more)
 		skip_space(r);
 		c = peek(r);
 		if (c == ',') {
-			r->i++;
+			char *comma = r->p + r->i++;
+
+			skip_space(r);
+			if (r->jsonc && (peek(r) == '}' || peek(r) == ']')) {
+				*comma = ' ';
+				continue;
+			}
 			*more = true;
 			return in_object(r) ? check_key(r) : 0;
 		}
@@ -239,11 +266,13 @@ static int check_after(struct reader *r, bool *more)
 
 _Static_assert(JSON_DEPTH_MAX <= 64, "one bit of `objects` for each level");
 
-int json_check(struct str text, size_t *tokens, struct err *e)
+int json_check(char *p, size_t n, bool jsonc, size_t *tokens, struct err *e)
 {
-	struct reader r = { .p = text.p, .n = text.n, .e = e };
+	struct reader r = { .p = p, .n = n, .jsonc = jsonc, .e = e };
 	bool opened, more = true;
 
+	if (jsonc && n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
+		memset(p, ' ', 3);
 	while (more) {
 		if (check_value(&r, &opened) < 0)
 			return -1;
@@ -254,69 +283,6 @@ int json_check(struct str text, size_t *tokens, struct err *e)
 	if (r.i < r.n)
 		return bad(&r, r.i, "something follows the value");
 	*tokens = r.tokens;
-	return 0;
-}
-
-/* The offset behind the comment that begins at i, blanked but for line ends; 0 if it does not end. */
-static size_t blank_comment(char *p, size_t n, size_t i)
-{
-	bool line = p[i + 1] == '/';
-	bool closed = false;
-
-	p[i] = p[i + 1] = ' ';
-	for (i += 2; i < n && !closed; i++) {
-		if (line && p[i] == '\n')
-			return i;
-		closed = !line && p[i] == '*' && i + 1 < n && p[i + 1] == '/';
-		if (closed)
-			p[++i] = ' ';
-		if (p[i] != '\n')
-			p[i] = ' ';
-		if (closed)
-			p[i - 1] = ' ';
-	}
-	return line || closed ? i : 0;
-}
-
-static size_t string_end(const char *p, size_t n, size_t i)
-{
-	for (i++; i < n && p[i] != '"'; i++) {
-		if (p[i] == '\\')
-			i++;
-	}
-	return i < n ? i + 1 : n;
-}
-
-int json_plain(char *p, size_t n, struct err *e)
-{
-	struct reader r = { .p = p, .n = n, .e = e };
-	size_t comma =
-		n; /* the last significant byte, if that is a comma which may be a trailing one */
-	char before = '\0';
-
-	if (n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
-		memset(p, ' ', 3);
-	for (size_t i = 0; i < n;) {
-		char c = p[i];
-
-		if (c == '/' && i + 1 < n && (p[i + 1] == '/' || p[i + 1] == '*')) {
-			size_t end = blank_comment(p, n, i);
-
-			if (end == 0)
-				return bad(&r, i, "a comment does not end");
-			i = end;
-			continue;
-		}
-		if (strchr(" \t\r\n", c) && c) {
-			i++;
-			continue;
-		}
-		if ((c == '}' || c == ']') && comma < n)
-			p[comma] = ' ';
-		comma = c == ',' && before && !strchr("[{,:", before) ? i : n;
-		before = c;
-		i = c == '"' ? string_end(p, n, i) : i + 1;
-	}
 	return 0;
 }
 
