@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builds, and the workspace templates they are made of (protocol 3.14, 3.15, 11.5). See srv.h. */
-#include "server/git.h"
+#include "server/builds.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "server/git.h"
 
 void h_build_list(struct call *c)
 {
@@ -41,49 +42,57 @@ void h_build_successful(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-static int build_create(struct srv *s, const struct rec *t, struct json body, char id[ID_SIZE],
-                        struct err *e)
+int build_add(struct srv *s, struct change *ch, const struct rec *t, const char *branch,
+              const char *sha, const char *prebuild, struct str env, char id[ID_SIZE],
+              struct err *e)
 {
 	struct buf b = { 0 };
 	char now[STAMP_SIZE];
 	struct rec *r;
-	struct change *ch = NULL;
-	char *branch = json_dup_or_empty(json_get(body, "branch"));
-	int rc = new_id(id, e);
 
-	if (rc == 0) {
-		stamp_now(now);
-		ch = change_begin(&s->store);
-		r = change_add(ch, K_BUILD);
-		rec_set(r, "id", id);
-		rec_set(r, "image", NULL);
-		rec_set(r, "user", NULL);
-		jw_obj(&b);
-		rec_write(t, &b, "image", NULL);
-		rec_write(t, &b, "user", NULL);
-		jw_obj_end(&b);
-		rec_set_json(r, "containerConfig", buf_str(&b));
-		rec_set_json(r, "buildConfig",
-		             rec_has(t, "buildConfig") ? rec_json(t, "buildConfig")
-		                                       : STR_LIT("null"));
-		buf_reset(&b);
-		git_repository(&b, rec_text(t, "repositoryUrl"), branch, "");
-		rec_set_json(r, "repository", buf_str(&b));
-		buf_reset(&b);
-		normal_map(&b, json_get(body, "envVars"));
-		rec_set_json(r, "envVars", buf_str(&b));
-		rec_set_value(r, "prebuildId", json_get(body, "prebuildId"));
-		rec_set(r, "createdAt", now);
-		rec_set(r, "updatedAt", now);
-		rc = job_add(s, ch, "build", id, NULL, "run", NULL, e);
-		if (rc == 0) {
-			rc = change_commit(ch, e);
-			ch = NULL;
-		}
-	}
-	change_drop(ch);
-	free(branch);
+	if (new_id(id, e) < 0)
+		return -1;
+	stamp_now(now);
+	r = change_add(ch, K_BUILD);
+	rec_set(r, "id", id);
+	rec_set(r, "image", NULL);
+	rec_set(r, "user", NULL);
+	jw_obj(&b);
+	rec_write(t, &b, "image", NULL);
+	rec_write(t, &b, "user", NULL);
+	jw_obj_end(&b);
+	rec_set_json(r, "containerConfig", buf_str(&b));
+	rec_set_json(r, "buildConfig",
+	             rec_has(t, "buildConfig") ? rec_json(t, "buildConfig") : STR_LIT("null"));
+	buf_reset(&b);
+	git_repository(&b, rec_text(t, "repositoryUrl"), branch, sha);
+	rec_set_json(r, "repository", buf_str(&b));
 	buf_free(&b);
+	rec_set_json(r, "envVars", env);
+	rec_set(r, "prebuildId", prebuild);
+	rec_set(r, "createdAt", now);
+	rec_set(r, "updatedAt", now);
+	return job_add(s, ch, "build", id, NULL, "run", NULL, e);
+}
+
+static int build_create(struct srv *s, const struct rec *t, struct json body, char id[ID_SIZE],
+                        struct err *e)
+{
+	struct change *ch = change_begin(&s->store);
+	struct buf env = { 0 };
+	char *branch = json_dup_or_empty(json_get(body, "branch"));
+	char *prebuild = json_dup(json_get(body, "prebuildId"));
+	int rc;
+
+	normal_map(&env, json_get(body, "envVars"));
+	rc = build_add(s, ch, t, branch, "", prebuild, buf_str(&env), id, e);
+	if (rc < 0)
+		change_drop(ch);
+	else
+		rc = change_commit(ch, e);
+	free(branch);
+	free(prebuild);
+	buf_wipe(&env);
 	return rc;
 }
 
@@ -107,9 +116,8 @@ void h_build_create(struct call *c)
 		reply_text(c, 201, id);
 }
 
-/* By force, when there is no runner that could do it: done. */
-static int delete_job(struct srv *s, struct change *ch, const struct rec *r, bool force,
-                      struct err *e)
+int build_delete_job(struct srv *s, struct change *ch, const struct rec *r, bool force,
+                     struct err *e)
 {
 	const char *id = rec_text(r, "id");
 
@@ -122,7 +130,7 @@ static int build_delete(struct srv *s, const struct rec *r, bool force, struct e
 {
 	struct change *ch = change_begin(&s->store);
 
-	if (delete_job(s, ch, r, force, e) == 0)
+	if (build_delete_job(s, ch, r, force, e) == 0)
 		return change_commit(ch, e);
 	change_drop(ch);
 	return -1;
@@ -144,7 +152,8 @@ void h_build_delete(struct call *c)
 		reply_empty(c, 204);
 }
 
-/* Those that can be deleted are, also when others cannot; the first reason is answered. */
+/* Of the prebuild that the path names, if it does. Those that can be deleted are, also when others cannot; the first reason
+ * is answered. */
 void h_build_delete_all(struct call *c)
 {
 	bool force;
@@ -155,7 +164,8 @@ void h_build_delete_all(struct call *c)
 	struct change *ch = change_begin(&c->s->store);
 
 	for (const struct rec *r = store_first(&c->s->store, K_BUILD); r; r = store_next(r)) {
-		if (!is_deleted(c->s, r) && delete_job(c->s, ch, r, force, &e) < 0 &&
+		if ((!c->param[0][0] || rec_is(r, "prebuildId", c->param[0])) &&
+		    !is_deleted(c->s, r) && build_delete_job(c->s, ch, r, force, &e) < 0 &&
 		    first.kind == ERR_NONE)
 			first = e;
 	}
@@ -167,7 +177,7 @@ void h_build_delete_all(struct call *c)
 		reply_empty(c, 204);
 }
 
-static void view_template(struct buf *b, const struct rec *t)
+static void view_template(const struct srv *s, struct buf *b, const struct rec *t)
 {
 	jw_obj(b);
 	rec_write(t, b, "name", NULL);
@@ -179,7 +189,8 @@ static void view_template(struct buf *b, const struct rec *t)
 	rec_write(t, b, "envVars", NULL);
 	rec_write(t, b, "labels", NULL);
 	rec_write(t, b, "default", NULL);
-	jw_kstr(b, "prebuilds", NULL);
+	jw_key(b, "prebuilds");
+	prebuilds_view(s, b, t);
 	rec_write(t, b, "gitProviderConfigId", NULL);
 	jw_obj_end(b);
 }
@@ -190,7 +201,7 @@ void h_template_list(struct call *c)
 
 	jw_arr(&b);
 	for (const struct rec *t = store_first(&c->s->store, K_TEMPLATE); t; t = store_next(t))
-		view_template(&b, t);
+		view_template(c->s, &b, t);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 }
@@ -258,8 +269,7 @@ void h_template_set(struct call *c)
 	free(url);
 }
 
-/* NULL when the answer has been sent. */
-static const struct rec *template_param(struct call *c, int status, const char *what)
+const struct rec *template_param(struct call *c, int status, const char *what)
 {
 	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
 
@@ -275,21 +285,29 @@ void h_template_get(struct call *c)
 
 	if (!t)
 		return;
-	view_template(&b, t);
+	view_template(c->s, &b, t);
 	reply_json(c, 200, &b);
 }
 
 void h_template_delete(struct call *c)
 {
-	const struct rec *t = template_param(c, 404, "get workspace template");
+	bool force;
+	const struct rec *t = call_force(c, &force)
+	                              ? template_param(c, 404, "get workspace template")
+	                              : NULL;
 	struct err e = { 0 };
 
 	if (!t)
 		return;
 	struct change *ch = change_begin(&c->s->store);
+	int rc = prebuilds_remove(c->s, ch, c->param[0], force, &e);
 
 	change_remove(ch, t);
-	if (change_commit(ch, &e) < 0)
+	if (rc < 0)
+		change_drop(ch);
+	else
+		rc = change_commit(ch, &e);
+	if (rc < 0)
 		reply_error(c, error_status(&e), "failed to delete workspace template: %s", e.msg);
 	else
 		reply_empty(c, 204);
@@ -329,7 +347,7 @@ void h_template_for_url(struct call *c)
 	const struct rec *t = default_for(c->s, buf_cstr(&url));
 
 	if (t)
-		view_template(&b, t);
+		view_template(c->s, &b, t);
 	if (t)
 		reply_json(c, 200, &b);
 	else
@@ -337,30 +355,4 @@ void h_template_for_url(struct call *c)
 		            "failed to find workspace template by git url: "
 		            "workspace template not found");
 	buf_free(&url);
-}
-
-/* Prebuilds need a git host that calls us; this Server has none. What it is asked for is said as it
- * is: there are none, and none can be made. */
-void h_prebuild_list(struct call *c)
-{
-	struct buf b = { 0 };
-
-	buf_adds(&b, "[]");
-	reply_json(c, 200, &b);
-}
-
-void h_prebuild_of(struct call *c)
-{
-	if (template_param(c, 404, "list prebuilds"))
-		h_prebuild_list(c);
-}
-
-void h_prebuild_set(struct call *c)
-{
-	reply_error(c, 501, "this server makes no prebuilds; make a build with POST /build");
-}
-
-void h_prebuild_one(struct call *c)
-{
-	reply_error(c, 404, "failed to find prebuild: prebuild not found");
 }

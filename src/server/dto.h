@@ -44,7 +44,7 @@ struct dto {
 extern const struct dto dto_job_state, dto_runner_metadata, dto_create_runner,
 	dto_provider_metadata_workspace, dto_provider_metadata_target, dto_workspace_metadata,
 	dto_target_metadata, dto_create_config, dto_create_target, dto_create_workspace, dto_env,
-	dto_git, dto_create_build, dto_template, dto_server_config, dto_labels;
+	dto_git, dto_create_build, dto_prebuild, dto_template, dto_server_config, dto_labels;
 
 /* False with the text for a 400 appended to why. */
 bool dto_check(const struct dto *d, struct json v, struct buf *why);

@@ -182,6 +182,15 @@ static const struct dto_field create_build[] = {
 };
 DTO(dto_create_build, "CreateBuildDTO", "services", create_build);
 
+static const struct dto_field prebuild[] = {
+	S("id", MAY),
+	S("branch", MAY),
+	F("commitInterval", DTO_INT, MAY),
+	F("triggerFiles", DTO_STRINGS, MAY),
+	F("retention", DTO_INT, MUST),
+};
+DTO(dto_prebuild, "CreatePrebuildDTO", "services", prebuild);
+
 static const struct dto_field template[] = {
 	S("name", MUST),
 	S("image", MAY),

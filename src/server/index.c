@@ -22,10 +22,11 @@ static const struct {
 	[K_CONFIG] = { "target-configs", { "id", "name" } },
 	[K_TARGET] = { "targets", { "id", "name", "default" } },
 	[K_WORKSPACE] = { "workspaces", { "id", "name", "targetId" } },
-	[K_BUILD] = { "builds", { "id" } },
+	[K_BUILD] = { "builds", { "id", "prebuildId" } },
 	[K_TEMPLATE] = { "templates", { "name", "repositoryUrl" } },
 	[K_GIT] = { "git", { "id", "alias" } },
 	[K_ENV] = { "env", { "key" } },
+	[K_PREBUILD] = { "prebuilds", { "id", "workspaceTemplateName" } },
 };
 
 struct group {

@@ -4,6 +4,7 @@
  * learn of them in polls.c.
  */
 #include "server/audit.h"
+#include "server/builds.h"
 #include "server/polls.h"
 #include "server/role.h"
 #include "server/tunnels.h"
@@ -351,8 +352,12 @@ void h_runner_job_state(struct call *c)
 		reply_error(c, 500, "failed to update job state: another runner has the job");
 	else if (set_state(c->s, job, c->param[0], state, error, &e) < 0)
 		reply_error(c, error_status(&e), "failed to update job state: %s", e.msg);
-	else
+	else {
+		/* A prebuild has one more image, and gives up its oldest. */
+		if (rec_is(job, "resourceType", "build") && strcmp(state, "success") == 0)
+			prebuild_retain(c->s, rec_text(resource_of(c->s, job), "prebuildId"));
 		reply_empty(c, 200);
+	}
 	free(state);
 	free(error);
 }

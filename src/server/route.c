@@ -7,10 +7,11 @@
 
 #include "base/mem.h"
 #include "server/audit.h"
+#include "server/builds.h"
 #include "server/page.h"
 
 #define SEGMENTS_MAX 12
-/* Nothing that needs no key takes a body; some clients send one all the same. */
+/* Nothing that needs no key takes a body, but a git host's hook; some clients send one all the same. */
 #define PUBLIC_BODY_MAX 1024
 
 /* What the reference asks of a key: all that --reference-keys does. It has no such route: REF_OURS. */
@@ -120,11 +121,16 @@ static const struct route {
 	  h_template_default },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild", h_prebuild_of },
 	{ "PUT", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild", h_prebuild_set },
-	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild/:", h_prebuild_one },
-	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild/:", h_prebuild_one },
+	{ "GET", C, NOTHING, REF_ANY_KEY, "/workspace-template/:/prebuild/:", h_prebuild_get },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY,
+	  "/workspace-template/:/prebuild/:", h_prebuild_delete },
+	{ "POST", C, NOTHING, REF_ANY_KEY, "/workspace-template/prebuild/process-git-event",
+	  h_prebuild_event },
+	{ "POST", EVERYBODY, NOTHING, REF_ANYBODY, "/prebuild/webhook-event", h_prebuild_hook },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/build", h_build_list },
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/build", h_build_create },
 	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build", h_build_delete_all },
+	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build/prebuild/:", h_build_delete_all },
 	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/build/successful/:", h_build_successful },
 	{ "GET", C | R, NOTHING, REF_ANY_KEY, "/build/:", h_build_get },
 	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/build/:", h_build_delete },
@@ -438,7 +444,9 @@ void srv_admit(void *arg, struct httpd_req *r)
 	char *copies[PARAMS_MAX];
 	const struct route *route = enter(&c, copies);
 
-	if (route && route->who == EVERYBODY)
+	if (route && route->fn == h_prebuild_hook && !prebuild_hook_may(&c))
+		route = NULL;
+	else if (route && route->fn != h_prebuild_hook && route->who == EVERYBODY)
 		r->body_max = PUBLIC_BODY_MAX;
 	c.s->call = &c;
 	if (route && takes_rest(route))

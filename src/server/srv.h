@@ -232,7 +232,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(git_for_url) X(git_id_for_url) X(git_context) X(git_context_url) X(build_list) \
 	X(build_create) X(build_get) X(build_delete) X(build_delete_all) X(build_successful) \
 	X(template_list) X(template_set) X(template_get) X(template_delete) X(template_default) \
-	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_one) \
+	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_get) X(prebuild_delete) X(prebuild_event) X(prebuild_hook) \
 	X(samples) X(page) X(page_tables) X(binary_script) X(binary_get) X(install_script) X(download) X(download_version) X(manifest) X(log_server) X(log_runner) X(log_workspace) \
 	X(log_target) X(log_build) X(log_runner_write) X(log_workspace_write) \
 	X(log_target_write) X(log_build_write) X(tunnel_open) X(tunnel_poll) X(tunnel_join) X(toolbox)

@@ -27,6 +27,7 @@ enum kind {
 	K_TEMPLATE,
 	K_GIT,
 	K_ENV,
+	K_PREBUILD,
 	K_N,
 };
 

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Prebuilds of workspace templates: a push that a git host tells us of becomes a build, and old builds go. No git host is
+ * asked: how many commits lie between two pushes is counted as they come. Its hook is signed with the hash of the client
+ * key that is named "webhook"; what it asks to build is run by a runner.
+ */
+#include "server/builds.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "net/tls.h"
+#include "server/git.h"
+
+#include <stdlib.h>
+
+#define HOOK_KEY "webhook"
+#define SHA256_BLOCK 64 /* also the length of a key's hash as text: it is the HMAC's key as it is */
+#define SHA256_SIZE 32
+
+static void view(struct buf *b, const struct rec *p, bool whole)
+{
+	jw_obj(b);
+	rec_write(p, b, "id", NULL);
+	if (whole)
+		rec_write(p, b, "workspaceTemplateName", NULL);
+	rec_write(p, b, "branch", NULL);
+	rec_write(p, b, "commitInterval", NULL);
+	rec_write(p, b, "triggerFiles", NULL);
+	rec_write(p, b, "retention", NULL);
+	jw_obj_end(b);
+}
+
+static const struct rec *first_of(const struct srv *s, const char *template)
+{
+	return store_find(&s->store, K_PREBUILD, "workspaceTemplateName", template);
+}
+
+static const struct rec *next_of(const struct srv *s, const struct rec *p)
+{
+	return store_find_next(&s->store, p, "workspaceTemplateName");
+}
+
+void prebuilds_view(const struct srv *s, struct buf *b, const struct rec *template)
+{
+	const struct rec *p = first_of(s, rec_text(template, "name"));
+
+	if (!p) {
+		jw_null(b);
+		return;
+	}
+	jw_arr(b);
+	for (; p; p = next_of(s, p))
+		view(b, p, false);
+	jw_arr_end(b);
+}
+
+void h_prebuild_list(struct call *c)
+{
+	struct buf b = { 0 };
+
+	jw_arr(&b);
+	for (const struct rec *p = store_first(&c->s->store, K_PREBUILD); p; p = store_next(p))
+		view(&b, p, true);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+void h_prebuild_of(struct call *c)
+{
+	struct buf b = { 0 };
+
+	if (!template_param(c, 404, "list prebuilds"))
+		return;
+	jw_arr(&b);
+	for (const struct rec *p = first_of(c->s, c->param[0]); p; p = next_of(c->s, p))
+		view(&b, p, true);
+	jw_arr_end(&b);
+	reply_json(c, 200, &b);
+}
+
+/* Of the template that the path names; NULL: answered. */
+static const struct rec *asked(struct call *c)
+{
+	const struct rec *p = store_find(&c->s->store, K_PREBUILD, "id", c->param[1]);
+
+	if (p && rec_is(p, "workspaceTemplateName", c->param[0]))
+		return p;
+	reply_error(c, 404, "failed to find prebuild: prebuild not found");
+	return NULL;
+}
+
+void h_prebuild_get(struct call *c)
+{
+	const struct rec *p = asked(c);
+	struct buf b = { 0 };
+
+	if (!p)
+		return;
+	view(&b, p, true);
+	reply_json(c, 200, &b);
+}
+
+/* ---- builds of a prebuild ---- */
+
+static const struct rec *first_build(const struct srv *s, const char *id)
+{
+	return store_find(&s->store, K_BUILD, "prebuildId", id);
+}
+
+static const struct rec *next_build(const struct srv *s, const struct rec *build)
+{
+	return store_find_next(&s->store, build, "prebuildId");
+}
+
+static bool has_succeeded(const struct srv *s, const struct rec *build)
+{
+	struct state st;
+
+	state_of(s, build, &st);
+	return strcmp(st.name, "run-successful") == 0;
+}
+
+void prebuild_retain(struct srv *s, const char *id)
+{
+	const struct rec *p = store_find(&s->store, K_PREBUILD, "id", id);
+	struct change *ch = change_begin(&s->store);
+	struct err ignored = { 0 };
+	int64_t n = 0;
+
+	for (const struct rec *b = p ? first_build(s, id) : NULL; b; b = next_build(s, b))
+		n += has_succeeded(s, b);
+	for (const struct rec *b = p ? first_build(s, id) : NULL; b; b = next_build(s, b))
+		if (has_succeeded(s, b) && n-- > rec_int(p, "retention"))
+			build_delete_job(s, ch, b, false, &ignored);
+	/* What cannot be kept now is looked at again after the next build. */
+	change_commit(ch, &ignored);
+}
+
+static int prebuild_remove(struct srv *s, struct change *ch, const struct rec *p, bool force,
+                           struct err *e)
+{
+	for (const struct rec *b = first_build(s, rec_text(p, "id")); b; b = next_build(s, b))
+		if (!is_deleted(s, b) && build_delete_job(s, ch, b, force, e) < 0 && !force)
+			return -1;
+	err_clear(e);
+	change_remove(ch, p);
+	return 0;
+}
+
+int prebuilds_remove(struct srv *s, struct change *ch, const char *template, bool force,
+                     struct err *e)
+{
+	for (const struct rec *p = first_of(s, template); p; p = next_of(s, p))
+		if (prebuild_remove(s, ch, p, force, e) < 0)
+			return -1;
+	return 0;
+}
+
+void h_prebuild_delete(struct call *c)
+{
+	bool force;
+	const struct rec *p = call_force(c, &force) ? asked(c) : NULL;
+	struct err e = { 0 };
+
+	if (!p)
+		return;
+	struct change *ch = change_begin(&c->s->store);
+	int rc = prebuild_remove(c->s, ch, p, force, &e);
+
+	if (rc < 0)
+		change_drop(ch);
+	else
+		rc = change_commit(ch, &e);
+	if (rc < 0)
+		reply_error(c, error_status(&e), "failed to delete prebuild: %s", e.msg);
+	else
+		reply_empty(c, 204);
+}
+
+/* The one of that id, or NULL with e when another one has the branch, or the id is another template's. */
+static int check(struct srv *s, const char *template, const char *id, const char *branch,
+                 const struct rec **old, struct err *e)
+{
+	*old = id[0] ? store_find(&s->store, K_PREBUILD, "id", id) : NULL;
+	if (*old && !rec_is(*old, "workspaceTemplateName", template))
+		return err_set(e, ERR_EXISTS, 0, "prebuild belongs to another workspace template");
+	for (const struct rec *p = first_of(s, template); p; p = next_of(s, p))
+		if (p != *old && rec_is(p, "branch", branch))
+			return err_set(
+				e, ERR_EXISTS, 0,
+				"prebuild for the specified workspace template and branch already exists");
+	return 0;
+}
+
+static int save(struct srv *s, const char *template, struct json body, struct buf *id,
+                struct err *e)
+{
+	struct json interval = json_get(body, "commitInterval"),
+		    files = json_get(body, "triggerFiles");
+	char *branch = json_dup_or_empty(json_get(body, "branch"));
+	const struct rec *old = NULL;
+	char fresh[ID_SIZE];
+	int64_t retention = 0, n;
+	int rc = 0;
+
+	json_string(json_get(body, "id"), id);
+	json_i64(json_get(body, "retention"), INT64_MIN, INT64_MAX, &retention);
+	if (!branch[0]) {
+		free(branch);
+		branch = mem_dup("main");
+	}
+	if (json_is_null(interval) && !json_len(files))
+		rc = err_set(e, ERR_USAGE, 0,
+		             "either the commit interval or trigger files must be specified");
+	else if (retention < 1 ||
+	         (!json_is_null(interval) && !json_i64(interval, 1, INT64_MAX, &n)))
+		rc = err_set(e, ERR_USAGE, 0,
+		             "the retention and the commit interval must be greater than 0");
+	else
+		rc = check(s, template, buf_cstr(id), branch, &old, e);
+	if (rc == 0 && !id->n && (rc = new_id(fresh, e)) == 0)
+		buf_adds(id, fresh);
+	if (rc == 0) {
+		struct change *ch = change_begin(&s->store);
+		struct rec *p = old ? change_edit(ch, old) : change_add(ch, K_PREBUILD);
+
+		rec_set(p, "id", buf_cstr(id));
+		rec_set(p, "workspaceTemplateName", template);
+		rec_set(p, "branch", branch);
+		rec_set_value(p, "commitInterval", interval);
+		rec_set_value(p, "triggerFiles", files);
+		rec_set_int(p, "retention", retention);
+		rc = change_commit(ch, e);
+	}
+	free(branch);
+	return rc;
+}
+
+void h_prebuild_set(struct call *c)
+{
+	struct json body;
+	struct buf id = { 0 };
+	struct err e = { 0 };
+
+	if (!call_body(c, &dto_prebuild, &body) ||
+	    !template_param(c, 404, "get workspace template"))
+		return;
+	if (save(c->s, c->param[0], body, &id, &e) < 0) {
+		reply_error(c, error_status(&e), "failed to save prebuild: %s", e.msg);
+	} else {
+		prebuild_retain(c->s, buf_cstr(&id));
+		reply_text(c, 201, buf_cstr(&id));
+	}
+	buf_free(&id);
+}
+
+/* ---- what git hosts tell ---- */
+
+/* One branch that was pushed to. */
+struct push {
+	char *branch, *sha;
+	struct json commits; /* with the files that each changed, where the host says them */
+	int64_t n;           /* of commits */
+};
+
+static bool touches(const struct rec *p, struct json commits)
+{
+	static const char *const lists[] = { "added", "modified", "removed" };
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(rec_json(p, "triggerFiles"), SIZE_MAX, &e);
+	bool yes = false;
+
+	for (struct json f = json_first(json_root(doc)); !yes && json_present(f);
+	     f = json_next(f)) {
+		char *name = json_dup_or_empty(f);
+
+		for (struct json m = json_first(commits); json_present(m); m = json_next(m))
+			for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+				for (struct json x = json_first(json_get(m, lists[i]));
+				     json_present(x); x = json_next(x))
+					yes = yes || json_str_is(x, name);
+		free(name);
+	}
+	json_doc_free(doc);
+	return yes;
+}
+
+/* Builds what the push makes due, or counts it. */
+static int pushed(struct srv *s, struct change *ch, const struct rec *t, const struct rec *p,
+                  const struct push *push, struct err *e)
+{
+	const struct rec *newest = NULL;
+	int64_t interval = rec_int(p, "commitInterval"), n = rec_int(p, "commits") + push->n;
+	char id[ID_SIZE];
+
+	for (const struct rec *b = first_build(s, rec_text(p, "id")); b; b = next_build(s, b))
+		if (!is_deleted(s, b))
+			newest = b;
+	if (rec_is(p, "lastSha", push->sha))
+		return 0; /* told twice */
+	struct rec *draft = change_edit(ch, p);
+
+	rec_set(draft, "lastSha", push->sha);
+	if (newest && !(interval > 0 && n >= interval) && !touches(p, push->commits)) {
+		rec_set_int(draft, "commits", n);
+		return 0;
+	}
+	rec_set_int(draft, "commits", 0);
+	return build_add(s, ch, t, push->branch, push->sha, rec_text(p, "id"),
+	                 rec_json(t, "envVars"), id, e);
+}
+
+/* As people write a repository's address: with ".git" or not. */
+static void plain_url(struct buf *b, struct json url)
+{
+	char *text = normal_repo_url(url);
+	struct str s = str_of(text);
+
+	if (str_ends(s, ".git"))
+		s.n -= 4;
+	buf_reset(b);
+	buf_add_str(b, s);
+	free(text);
+}
+
+static bool is_of(const struct rec *t, struct json body)
+{
+	static const char *const at[][2] = { { "repository", "html_url" },
+		                             { "repository", "clone_url" },
+		                             { "project", "web_url" },
+		                             { "project", "git_http_url" } };
+	struct buf url = { 0 };
+	struct str own = str_of(rec_text(t, "repositoryUrl"));
+	bool yes = false;
+
+	if (str_ends(own, ".git"))
+		own.n -= 4;
+	for (size_t i = 0; i < ARRAY_LEN(at) && !yes; i++) {
+		plain_url(&url, json_get(json_get(body, at[i][0]), at[i][1]));
+		yes = url.n && str_eq(own, buf_cstr(&url));
+	}
+	if (!yes) {
+		plain_url(&url, json_get(json_get(json_get(json_get(body, "repository"), "links"),
+		                                  "html"),
+		                         "href"));
+		yes = url.n && str_eq(own, buf_cstr(&url));
+	}
+	buf_free(&url);
+	return yes;
+}
+
+static int each_prebuild(struct srv *s, struct change *ch, struct json body,
+                         const struct push *push, struct err *e)
+{
+	int rc = 0;
+
+	for (const struct rec *t = store_first(&s->store, K_TEMPLATE); t; t = store_next(t)) {
+		if (!is_of(t, body))
+			continue;
+		for (const struct rec *p = first_of(s, rec_text(t, "name")); rc == 0 && p;
+		     p = next_of(s, p))
+			if (rec_is(p, "branch", push->branch))
+				rc = pushed(s, ch, t, p, push, e);
+	}
+	return rc;
+}
+
+static int take_push(struct srv *s, struct change *ch, struct json body, struct push *push,
+                     struct err *e)
+{
+	int rc = 0;
+
+	/* A branch that was deleted has no commit, or one of zeros. */
+	if (push->branch[0] && push->sha[strspn(push->sha, "0")])
+		rc = each_prebuild(s, ch, body, push, e);
+	free(push->branch);
+	free(push->sha);
+	return rc;
+}
+
+/* Bitbucket: push.changes[].new; the others: ref, after. */
+static int take_event(struct srv *s, struct change *ch, struct json body, struct err *e)
+{
+	struct json changes = json_get(json_get(body, "push"), "changes");
+	int rc = 0;
+
+	for (struct json m = json_first(changes); rc == 0 && json_present(m); m = json_next(m)) {
+		struct json to = json_get(m, "new");
+		struct push push = { json_dup_or_empty(json_get(to, "name")),
+			             json_dup_or_empty(json_get(json_get(to, "target"), "hash")),
+			             json_get(m, "commits"),
+			             (int64_t)json_len(json_get(m, "commits")) };
+
+		rc = take_push(s, ch, body, &push, e);
+	}
+	if (!json_is_array(changes)) {
+		char *ref = json_dup_or_empty(json_get(body, "ref"));
+		struct push push = { mem_dup(strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : ""),
+			             json_dup_or_empty(json_get(body, "after")),
+			             json_get(body, "commits"),
+			             (int64_t)json_len(json_get(body, "commits")) };
+
+		json_i64(json_get(body, "total_commits_count"), 0, INT32_MAX, &push.n);
+		rc = take_push(s, ch, body, &push, e);
+		free(ref);
+	}
+	return rc;
+}
+
+static bool is_push(const struct http_head *head, bool *known)
+{
+	static const char *const events[][2] = { { "X-Gitea-Event", "push" },
+		                                 { "X-Forgejo-Event", "push" },
+		                                 { "X-GitHub-Event", "push" },
+		                                 { "X-Gitlab-Event", "Push Hook" },
+		                                 { "X-Event-Key", "repo:push" } };
+
+	*known = false;
+	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+		struct str event = http_head_get(head, events[i][0]);
+
+		if (str_eq(event, events[i][1]))
+			return true;
+		*known = *known || event.n;
+	}
+	return false;
+}
+
+void h_prebuild_event(struct call *c)
+{
+	struct err e = { 0 };
+	bool known, push = is_push(c->r->head, &known);
+
+	if (!push && !known) {
+		reply_error(c, 400,
+		            "failed to get git provider for request: no header names an event "
+		            "of GitHub, GitLab, Gitea or Bitbucket");
+		return;
+	}
+	c->doc = push ? json_parse(c->r->body, JSON_BODY_MAX, &e) : NULL;
+	if (push && !json_is_object(json_root(c->doc))) {
+		reply_error(c, 400, "failed to parse event data: %s",
+		            e.msg[0] ? e.msg : "no object");
+		return;
+	}
+	struct change *ch = change_begin(&c->s->store);
+
+	if (take_event(c->s, ch, json_root(c->doc), &e) < 0)
+		change_drop(ch);
+	else
+		change_commit(ch, &e);
+	if (e.kind != ERR_NONE)
+		reply_error(c, error_status(&e), "failed to process git event: %s", e.msg);
+	else
+		reply_empty(c, 200);
+}
+
+static void hmac(const char key[SHA256_BLOCK], struct str body, struct buf *hex)
+{
+	unsigned char digest[SHA256_SIZE], pad[SHA256_BLOCK];
+
+	for (int outer = 0; outer < 2; outer++) {
+		struct sha256 *h = sha256_new();
+
+		for (size_t i = 0; i < sizeof(pad); i++)
+			pad[i] = (unsigned char)(key[i] ^ (outer ? 0x5c : 0x36));
+		sha256_add(h, pad, sizeof(pad));
+		sha256_add(h, outer ? (const void *)digest : body.p,
+		           outer ? sizeof(digest) : body.n);
+		sha256_end(h, digest);
+	}
+	buf_add_hex(hex, digest, sizeof(digest));
+}
+
+/* Takes as long whatever is wrong. */
+static bool same(struct str a, const char *b)
+{
+	unsigned char differs = 0;
+
+	if (a.n != SHA256_BLOCK)
+		return false;
+	for (size_t i = 0; i < SHA256_BLOCK; i++)
+		differs |= (unsigned char)(a.p[i] ^ b[i]);
+	return !differs;
+}
+
+static const char *const signatures[] = { "X-Gitlab-Token", "X-Hub-Signature-256",
+	                                  "X-Gitea-Signature", "X-Hub-Signature" };
+
+bool prebuild_hook_may(struct call *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
+		if (http_head_get(c->r->head, signatures[i]).n && key_client(c->s, HOOK_KEY))
+			return true;
+	reply_error(c, 401, "unauthorized");
+	return false;
+}
+
+void h_prebuild_hook(struct call *c)
+{
+	const struct rec *key = key_client(c->s, HOOK_KEY);
+	const char *secret = key ? rec_text(key, "hash") : "";
+	struct buf hex = { 0 };
+	bool known = false;
+
+	if (strlen(secret) == SHA256_BLOCK) {
+		hmac(secret, c->r->body, &hex);
+		for (size_t i = 0; i < ARRAY_LEN(signatures); i++) {
+			struct str given = http_head_get(c->r->head, signatures[i]);
+
+			if (str_starts(given, "sha256="))
+				given = (struct str){ given.p + 7, given.n - 7 };
+			/* The first is the secret itself. */
+			known = known || same(given, i ? buf_cstr(&hex) : secret);
+		}
+	}
+	buf_free(&hex);
+	if (!known) {
+		reply_error(c, 401, "unauthorized");
+		return;
+	}
+	c->key = key; /* whose change it is */
+	h_prebuild_event(c);
+}

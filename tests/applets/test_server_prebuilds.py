@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prebuilds of workspace templates: their routes, the builds that pushes make, who may tell of a push, what is kept."""
+import hashlib
+import hmac
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from lib import common, serverproc  # noqa: E402
+
+URL = "https://git.test/Acme/App"
+SHA = [str(n) * 40 for n in range(1, 10)]
+EVENT = "/workspace-template/prebuild/process-git-event"
+HOOK = "/prebuild/webhook-event"
+
+
+def commits(*files):
+    return [{"added": [], "modified": list(files), "removed": []}]
+
+
+def common_push(sha, branch="main", of=None, files=(), n=1):
+    return {"ref": "refs/heads/" + branch, "after": sha, **(of or {"repository": {"html_url": URL}}),
+            "commits": commits(*files) * n}
+
+
+def gitlab_push(sha, n):
+    body = common_push(sha, of={"project": {"git_http_url": URL + ".git"}})
+    return dict(body, total_commits_count=n)
+
+
+def bitbucket_push(sha, n):
+    return {"push": {"changes": [{"new": None}, {"new": {"type": "branch", "name": "main", "target": {"hash": sha}},
+                                                "commits": [{}] * n}]},
+            "repository": {"links": {"html": {"href": URL}}}}
+
+
+class Prebuilds(common.Case):
+    def setUp(self):
+        super().setUp()
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, "data"), "--poll-seconds", "1")
+        self.template("app")
+        self.runner = serverproc.make_runner(s)
+
+    def template(self, name, url=URL):
+        self.server.ok("PUT", "/workspace-template", {"name": name, "repositoryUrl": url, "envVars": {"A": "1"}}, status=201)
+
+    def prebuild(self, template="app", status=201, **body):
+        return self.server.ok("PUT", f"/workspace-template/{template}/prebuild",
+                              {"branch": "main", "retention": 2, **body}, status=status).body.decode()
+
+    def tell(self, body, event=("X-GitHub-Event", "push"), status=200, path=EVENT, key="", headers=()):
+        answer = self.server.call("POST", path, body, key, headers=(event, *headers))
+        self.assertEqual(answer.status, status, answer.body)
+        return answer
+
+    def builds(self):
+        return self.server.ok("GET", "/build").json
+
+    def finish(self, state="success"):
+        return [(j["action"], j["resourceId"]) for j in serverproc.finish_job(self.server, self.runner, state=state)]
+
+    def test_routes(self):
+        s = self.server
+        self.assertEqual(s.ok("GET", "/workspace-template/prebuild").json, [])
+        self.assertEqual(s.ok("GET", "/workspace-template/app/prebuild").json, [])
+        self.assertIsNone(s.ok("GET", "/workspace-template/app").json["prebuilds"])
+        one = self.prebuild(commitInterval=3)
+        two = self.prebuild(id="mine", branch="dev", triggerFiles=["Dockerfile", "a/b"])
+        self.assertEqual((len(one), two), (12, "mine"))
+        first = {"id": one, "branch": "main", "commitInterval": 3, "triggerFiles": None, "retention": 2}
+        second = {"id": "mine", "branch": "dev", "commitInterval": None, "triggerFiles": ["Dockerfile", "a/b"], "retention": 2}
+        self.assertEqual(s.ok("GET", "/workspace-template/app").json["prebuilds"], [first, second])
+        first["workspaceTemplateName"] = second["workspaceTemplateName"] = "app"
+        for path in ("/workspace-template/prebuild", "/workspace-template/app/prebuild"):
+            self.assertEqual(s.ok("GET", path).json, [first, second])
+        self.assertEqual(s.ok("GET", "/workspace-template/app/prebuild/mine").json, second)
+        self.assertEqual(self.prebuild(id="mine", branch="dev", commitInterval=9), "mine")
+        self.assertEqual(s.ok("GET", "/workspace-template/app/prebuild/mine").json["commitInterval"], 9)
+        # Each of these changes nothing.
+        self.template("other")
+        for status, word, template, body in (
+                (400, "CreatePrebuildDTO.Retention", "app", {"retention": 0, "commitInterval": 1}),
+                (500, "either the commit interval or trigger files", "app", {"branch": "x"}),
+                (500, "either the commit interval or trigger files", "app", {"branch": "x", "triggerFiles": []}),
+                (500, "greater than 0", "app", {"branch": "x", "commitInterval": 0}),
+                (500, "greater than 0", "app", {"branch": "x", "commitInterval": 1, "retention": -1}),
+                (500, "already exists", "app", {"commitInterval": 1}),
+                (500, "already exists", "app", {"commitInterval": 1, "id": "mine"}),
+                (500, "another workspace template", "other", {"commitInterval": 1, "id": "mine"}),
+                (404, "workspace template not found", "none", {"commitInterval": 1})):
+            self.assertIn(word, self.prebuild(template, status, **body))
+        self.assertEqual(len(s.ok("GET", "/workspace-template/prebuild").json), 2)
+        for method in ("GET", "DELETE"):
+            for path in ("other/prebuild/mine", "app/prebuild/none"):
+                self.assertIn("prebuild not found", s.ok(method, "/workspace-template/" + path, status=404).json["error"])
+        self.server.stop()
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, "data"))
+        self.assertEqual(len(s.ok("GET", "/workspace-template/prebuild").json), 2, "they are kept")
+        s.ok("DELETE", f"/workspace-template/app/prebuild/{one}", status=204)
+        s.ok("DELETE", "/workspace-template/app", status=204)
+        self.assertEqual(s.ok("GET", "/workspace-template/prebuild").json, [])
+
+    def test_each_host_by_interval(self):
+        hosts = ((("X-GitHub-Event", "push"), lambda sha, n: common_push(sha, n=n)),
+                 (("X-Gitea-Event", "push"), lambda sha, n: common_push(sha, n=n, of={"repository": {"clone_url": URL + ".git"}})),
+                 (("X-Gitlab-Event", "Push Hook"), gitlab_push),
+                 (("X-Event-Key", "repo:push"), bitbucket_push))
+        for event, push in hosts:
+            with self.subTest(event=event):
+                prebuild = self.prebuild(id="p" + event[0], commitInterval=3)
+                self.tell(push(SHA[0], 1), event)  # the first push always
+                build, = self.builds()
+                self.assertEqual((build["prebuildId"], build["envVars"]), (prebuild, {"A": "1"}))
+                repository = build["repository"]
+                self.assertEqual((repository["branch"], repository["sha"], repository["url"]), ("main", SHA[0], URL.lower()))
+                self.assertEqual(self.finish(), [("run", build["id"])])
+                self.tell(push(SHA[1], 2), event)
+                self.tell(push(SHA[1], 2), event)  # delivered twice
+                self.assertEqual(len(self.builds()), 1, "two of three")
+                self.tell(push(SHA[2], 1), event)
+                self.assertEqual([b["repository"]["sha"] for b in self.builds()], [SHA[0], SHA[2]])
+                self.tell(push(SHA[3], 2), event)
+                self.assertEqual(len(self.builds()), 2, "counted from the last build")
+                self.finish()
+                self.server.ok("DELETE", f"/workspace-template/app/prebuild/{prebuild}", status=204)
+                self.assertEqual([a for a, _ in self.finish()], ["delete", "delete"])
+                self.assertEqual(self.builds(), [])
+
+    def test_what_is_no_reason(self):
+        self.prebuild(triggerFiles=["Dockerfile", "x/y"])
+        self.template("elsewhere", "https://git.test/acme/other")
+        self.tell(common_push(SHA[0]))
+        self.assertEqual(len(self.builds()), 1)
+        for body in (common_push(SHA[1], "other", files=["Dockerfile"]), common_push(SHA[1], files=["Dockerfile2", "y"]),
+                     common_push("0" * 40, files=["Dockerfile"]), {"ref": "refs/tags/main", "after": SHA[1]}, {},
+                     common_push(SHA[1], of={"repository": {"html_url": URL + "2"}}, files=["Dockerfile"])):
+            self.tell(body)
+        self.tell({"zen": "no push"}, ("X-GitHub-Event", "ping"))
+        self.tell("no JSON at all", ("X-GitHub-Event", "ping"))
+        self.assertEqual(len(self.builds()), 1)
+        self.tell(common_push(SHA[2], files=["a", "x/y"]))
+        self.assertEqual([b["repository"]["sha"] for b in self.builds()], [SHA[0], SHA[2]])
+        for body in ("no JSON", "[]", ""):
+            self.tell(body, status=400)
+        self.assertIn("no header names", self.tell({}, ("X-Other", "push"), status=400).json["error"])
+
+    def test_what_is_kept(self):
+        prebuild = self.prebuild(commitInterval=1)
+        for i, state in enumerate(("success", "error", "success", "success")):
+            self.tell(common_push(SHA[i]))
+            (action, _), = self.finish(state)
+            self.assertEqual(action, "run")
+        # Two are kept; the one that failed counts for none.
+        first = self.builds()[0]
+        self.assertEqual(self.finish(), [("delete", first["id"])])
+        self.assertEqual([b["repository"]["sha"] for b in self.builds()], SHA[1:4])
+        self.prebuild(id=prebuild, commitInterval=1, retention=1)
+        self.assertEqual([a for a, _ in self.finish()], ["delete"])
+        self.server.ok("POST", "/build", {"workspaceTemplateName": "app", "branch": "x", "envVars": {}}, status=201)
+        self.server.ok("DELETE", f"/build/prebuild/{prebuild}", status=204)
+        self.assertEqual(sorted(a for a, _ in self.finish()), ["delete", "delete", "run"])
+        self.assertEqual([b["prebuildId"] for b in self.builds()], [None])
+        # A build that is being made holds its prebuild, unless it is forced away.
+        self.tell(common_push(SHA[5]))
+        path = f"/workspace-template/app/prebuild/{prebuild}"
+        self.assertIn("another job is in progress", self.server.ok("DELETE", path, status=500).json["error"])
+        self.server.ok("GET", path)
+        self.server.ok("DELETE", path + "?force=true", status=204)
+        self.assertEqual(self.server.ok("GET", "/workspace-template/prebuild").json, [])
+
+    def test_a_hook_is_signed(self):
+        self.prebuild(commitInterval=1)
+        body = json.dumps(common_push(SHA[0]))
+
+        def signature(secret, text=body):
+            return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()
+        key = "x" * 48
+        secret = hashlib.sha256(key.encode()).hexdigest()
+        for name in ("X-Hub-Signature-256", "X-Gitea-Signature", "X-Gitlab-Token"):
+            self.tell(body, status=401, path=HOOK, key=None, headers=((name, signature(secret)),))
+            self.tell(body, status=401, path=HOOK, key=None, headers=((name, ""),))
+        key = self.server.ok("POST", "/apikey/webhook").body.decode()
+        secret = hashlib.sha256(key.encode()).hexdigest()
+        right = signature(secret)
+        wrong = (right[:-1] + ("0" if right[-1] != "0" else "1"), right[:-1], right + "0", signature(secret, body + " "),
+                 signature(key), secret, "")
+        for name in ("X-Hub-Signature-256", "X-Gitea-Signature", "X-Hub-Signature"):
+            for value in wrong:
+                self.tell(body, status=401, path=HOOK, key=None, headers=((name, value),))
+        self.tell(body, status=401, path=HOOK, key=None, headers=(("X-Gitlab-Token", right),))
+        self.tell(body, status=401, path=HOOK)  # a key alone says nothing of who sent it
+        self.assertEqual(self.builds(), [])
+        good = (("X-Hub-Signature-256", "sha256="), ("X-Gitea-Signature", ""), ("X-Hub-Signature", "sha256="))
+        for i, (name, prefix) in enumerate(good):
+            body = json.dumps(common_push(SHA[i]))
+            self.tell(body, path=HOOK, key=None, headers=((name, prefix + signature(secret, body)),))
+            self.assertEqual(len(self.builds()), i + 1)
+        self.tell(gitlab_push(SHA[7], 1), ("X-Gitlab-Event", "Push Hook"), path=HOOK, key=None,
+                  headers=(("X-Gitlab-Token", secret),))
+        self.assertEqual(len(self.builds()), 4)
+        with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
+            self.assertEqual(json.loads(file.read().splitlines()[-1])["who"], "client/webhook")
+        self.server.ok("DELETE", "/apikey/webhook")
+        self.tell(body, status=401, path=HOOK, key=None, headers=(("X-Gitlab-Token", secret),))
+
+
+if __name__ == "__main__":
+    common.main()
