@@ -14,11 +14,11 @@ FORKS = "i=0; while [ $i -lt 300 ]; do sleep 100 >/dev/null 2>&1 </dev/null & i=
 MIB = 1 << 20
 
 
-def groups():
+def groups_of(workspace):
     found = []
     for folder, names, _ in os.walk("/sys/fs/cgroup"):
         if os.path.basename(folder) == "daytona-runner":
-            found += [os.path.join(folder, name) for name in names]
+            found += [os.path.join(folder, name) for name in names if name.endswith("-" + workspace)]
     return found
 
 
@@ -33,12 +33,11 @@ class Bounds(drivecase.DriveCase):
     def begin(self, **options):
         workspace = self.fake.add_workspace(self.bare, options=json.dumps(options))
         doc = self.document(self.fake, workspace)
-        before = groups()
         self.drive(doc, "create", DRIVE_API_URL=self.fake.url).ok(self)
 
         def end():
             self.drive(doc, "stop", "delete").ok(self)
-            self.assertEqual(groups(), before)
+            self.assertEqual(groups_of(workspace), [])
             self.assertEqual(common.pids_with(self.root(workspace)), [])
 
         self.addCleanup(end)
@@ -123,10 +122,6 @@ class Bounds(drivecase.DriveCase):
                              ({"Pids": "0"}, "Pids"), ({"Disk": "big"}, "Disk")):
             workspace = self.fake.add_workspace(self.bare, options=json.dumps(options))
             self.drive(self.document(self.fake, workspace), "create").error(self, f'option "{why}"')
-
-
-def groups_of(workspace):
-    return [group for group in groups() if group.endswith("-" + workspace)]
 
 
 if __name__ == "__main__":

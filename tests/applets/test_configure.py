@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -356,9 +357,9 @@ class Configure(LifeCase):
             self.applet("start", env=self.env(admin=False))
         finally:
             os.umask(old)
-        for directory, _, files in os.walk(self.cfg):
-            for path in [directory] + [os.path.join(directory, name) for name in files]:
-                self.assertEqual(os.lstat(path).st_mode & 0o077, 0, path)
+        modes = common.look_at(self.cfg, lambda _, st: oct(st.st_mode & 0o077) if not stat.S_ISLNK(st.st_mode) else "0o0")
+        self.assertEqual({path: mode for path, mode in modes.items() if mode != "0o0"}, {})
+        self.assertEqual(os.stat(self.cfg).st_mode & 0o077, 0)
 
     def test_broken_files_name_file_and_line(self):
         os.mkdir(self.cfg, 0o700)

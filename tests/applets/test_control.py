@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, Case, alive, children, descendants, main, need_unshare, read_proc, wait_for  # noqa: E402
+from common import BIN, PATIENCE, Case, alive, children, descendants, free_port, main, need_unshare, read_proc, wait_for  # noqa: E402
 from httppeer import normal  # noqa: E402
 from servecase import STATE, ServeCase  # noqa: E402
 
@@ -155,9 +155,7 @@ class PauseTest(ControlCase):
         self.assertFalse(os.path.exists(os.path.join(runner.state, "paused.json")))
 
     def test_readiness(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         runner = self.start(runner__port=port)
         runner.port = port
         wait_for(lambda: self.readyz(runner)[0] == 200, 30 * PATIENCE, "ready")

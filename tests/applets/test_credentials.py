@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, main, pids_with, wait_for  # noqa: E402
+from common import PATIENCE, contents, main, pids_with, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 OTHER = "k" * 20 + "other"
@@ -35,14 +35,9 @@ class CredentialCase(ServeCase):
         self.assertEqual(self.srv.wait_final(job, 90 * PATIENCE), ("success", ""), self.runners[-1].log()[-2000:])
 
     def no_secret(self, runner, *keys):
-        for folder, _, names in os.walk(runner.state):
-            for name in names:
-                if name == "control":
-                    continue
-                with open(os.path.join(folder, name), "rb") as file:
-                    content = file.read()
-                for key in keys:
-                    self.assertNotIn(key.encode(), content, name)
+        for path, content in contents(runner.state).items():
+            for key in keys:
+                self.assertNotIn(key.encode(), content, path)
         for key in keys:
             self.assertNotIn(key, runner.log())
 

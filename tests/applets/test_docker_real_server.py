@@ -12,10 +12,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import common  # noqa: E402
 import dockercase  # noqa: E402
-from lib import serverproc  # noqa: E402
+from lib import fakeserver, serverproc  # noqa: E402
 
 ROUNDS = int(os.environ.get("DAYTONA_RUNNER_TEST_ROUNDS", "2"))
-RUNNER = "feedc0ffee01"
+RUNNER, TARGET = fakeserver.new_id(), fakeserver.new_id()  # other runners use this engine as well
 PROGRAM = "/.daytona/daytona-runner"  # where the agent is put
 
 
@@ -62,16 +62,16 @@ class EmbeddedServer(dockercase.DockerCase):
         self.assertEqual(json.loads(local["options"]), {"Sock Path": "/var/run/docker.sock"})
         config = self.srv.ok("POST", "/target-config", {"name": "host", "options": dockercase.HOST_NETWORK,
                                                         "providerInfo": local["providerInfo"]}).json["id"]
-        self.srv.ok("POST", "/target", {"id": "feed00000001", "name": "one", "targetConfigId": config})
+        self.srv.ok("POST", "/target", {"id": TARGET, "name": "one", "targetConfigId": config})
         common.wait_for(lambda: '"state":"success"' in
-                        self.srv.ok("GET", "/job?resourceId=feed00000001").body.decode().replace(" ", ""),
+                        self.srv.ok("GET", "/job?resourceId=" + TARGET).body.decode().replace(" ", ""),
                         20 * common.PATIENCE, runner.log)
         for i in range(ROUNDS):
-            workspace = f"feed{i + 16:08x}"
+            workspace = fakeserver.new_id()
             self.mine.append(workspace)
             repository = dict(serverproc.REPOSITORY, url=f"file://{self.repo}", sha=self.sha)
             self.srv.ok("POST", "/workspace", serverproc.workspace_body(
-                workspace, f"w{i}", "feed00000001", image=self.image, user="dev", source={"repository": repository}))
+                workspace, f"w{i}", TARGET, image=self.image, user="dev", source={"repository": repository}))
             self.wait_state(workspace, "started")
             self.assertEqual((self.state(workspace), self.agents(workspace)), ("running", 1))
             common.wait_for(lambda: self.srv.ok("GET", f"/workspace/{workspace}").json["metadata"]["uptime"],
@@ -90,8 +90,8 @@ class EmbeddedServer(dockercase.DockerCase):
             self.srv.ok("DELETE", f"/workspace/{workspace}" + ("?force=true" if i % 2 else ""))
             self.wait_state(workspace, 404)
             common.wait_for(lambda: self.state(workspace) is None, 20 * common.PATIENCE, "the container is gone")
-        self.srv.ok("DELETE", "/target/feed00000001")
-        common.wait_for(lambda: self.srv.call("GET", "/target/feed00000001").status == 404, 20 * common.PATIENCE,
+        self.srv.ok("DELETE", "/target/" + TARGET)
+        common.wait_for(lambda: self.srv.call("GET", "/target/" + TARGET).status == 404, 20 * common.PATIENCE,
                         runner.log)
 
 

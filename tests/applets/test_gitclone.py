@@ -132,7 +132,7 @@ class GitClone(drivecase.DriveCase):
         process = self.drive_background(document, "create", DRIVE_GIT_USER="bob",
                                         DRIVE_GIT_TOKEN=TOKEN)
         common.wait_for(server.arrived.is_set, 20 * common.PATIENCE, "request of git")
-        lines = [common.read_proc(pid, "cmdline") for pid in common.all_pids()]
+        lines = [common.read_proc(pid, "cmdline") for pid in common.pids_with(self.tmp)]
         self.assertTrue(any(b"git" in line and b"clone" in line for line in lines))
         self.assertFalse([line for line in lines if TOKEN.encode() in line])
         server.hold.set()

@@ -10,7 +10,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, alive, main, read_proc, wait_for  # noqa: E402
+from common import PATIENCE, alive, main, pids_with, read_proc, wait_for  # noqa: E402
 from fakeengine import FakeEngine  # noqa: E402
 from gitserver import GitServer  # noqa: E402
 from servecase import ServeCase  # noqa: E402
@@ -170,7 +170,8 @@ class ContainmentTest(ServeCase):
         first = self.srv.add_workspace(secret_git.url + "/app.git", git_provider="aabbccddee01")
         held = self.srv.add_job("workspace", "create", first)
         self.assertTrue(secret_git.arrived.wait(60 * PATIENCE), runner.log())
-        holder = [pid for pid in self.agents_or_git() if b"gitpassword1" in read_proc(pid, "environ")]
+        holder = [pid for pid in pids_with(self.tmp) if b"gitpassword1" in read_proc(pid, "environ") and
+                  re.search(rb"git", read_proc(pid, "cmdline"))]
         self.assertTrue(holder, "the test looks for what is not there")
         self.look_at(runner, f"state/workspaces/{first}/.runner/workspace.json", f"state/logs/workspaces/{first}/log")
         second = self.srv.add_workspace(self.repo_url)
@@ -225,10 +226,6 @@ class ContainmentTest(ServeCase):
             if seccomp():
                 self.assertEqual([(one["trace"], one["uring"]) for one in told], [(True, not filters)])
         self.assertEqual(runner.stop(), 0)
-
-    def agents_or_git(self):
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and
-                re.search(rb"git", read_proc(int(name), "cmdline"))]
 
 
 if __name__ == "__main__":

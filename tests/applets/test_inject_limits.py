@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, cpu_seconds, main, wait_for  # noqa: E402
+from common import BIN, PATIENCE, cpu_seconds, free_port, main, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 
@@ -19,9 +19,7 @@ def sanitized():
 class LimitsTest(ServeCase):
     def test_descriptors_run_out(self):
         """Jobs take what there is; those that get none say so, and all is well when they are back."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         runner = self.runner(self.srv, runner__max_jobs=0, runner__port=port)
         runner.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
         held = []

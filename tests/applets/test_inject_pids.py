@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, alive, descendants, main, wait_for  # noqa: E402
+from common import PATIENCE, alive, descendants, main, run, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
@@ -110,4 +110,9 @@ class PidTest(ServeCase):
 
 
 if __name__ == "__main__":
+    # In a space of process numbers of its own, where nobody else takes them; its process 1 reaps.
+    own = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh"]
+    if os.geteuid() == 0 and "DR_TEST_OWN_PIDS" not in os.environ and run([*own, "true"]).returncode == 0:
+        os.environ["DR_TEST_OWN_PIDS"] = "1"
+        os.execvp(own[0], [*own, sys.executable, "-B", *sys.argv])
     main()

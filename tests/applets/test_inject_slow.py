@@ -10,17 +10,11 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, accept_each, main, run, wait_for  # noqa: E402
+from common import BIN, PATIENCE, accept_each, free_port, main, run, wait_for  # noqa: E402
 from httppeer import error, hang, normal  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 JOBS, BEAT = "/runner/[^/]+/jobs", "/runner/[^/]+/metadata"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class SlowTest(ServeCase):

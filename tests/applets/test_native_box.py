@@ -41,7 +41,7 @@ class Boxes(boxcase.BoxCase):
 
     def life(self, config, check, **extra):
         """Create to delete, with what check looks at in between, and nothing left."""
-        before = sandboxcase.mounts()
+        before = sandboxcase.mounts(self)
         document = self.workspace(config)
         result = self.go(document, "create", "condition", "start", "condition", "info", **extra).ok(self)
         self.assertEqual([text for name, text in result.actions if name == "condition"], ["stopped", "running"])
@@ -61,7 +61,7 @@ class Boxes(boxcase.BoxCase):
         self.go(document, "delete", "delete", **extra).ok(self)
         self.assertFalse(os.path.exists(self.root(self.id)))
         self.assertEqual(self.left(), [])
-        self.assertEqual(sandboxcase.mounts(), before)
+        self.assertEqual(sandboxcase.mounts(self), before)
 
     def test_the_hosts_root(self):
         for who in self.each():
@@ -321,7 +321,7 @@ class Boxes(boxcase.BoxCase):
 
     def test_killed_at_any_moment_all_can_be_deleted(self):
         for who in self.each():
-            before = sandboxcase.mounts()
+            before = sandboxcase.mounts(self)
             rng = random.Random(7)
             for i in range(16):
                 document = self.workspace({"Root": "/", "Grace Seconds": 1, "Command": "sleep 1000 & sleep 1000"})
@@ -341,7 +341,7 @@ class Boxes(boxcase.BoxCase):
                 self.go(document, "delete").ok(self)
                 pid = self.agent().get("pid")
                 self.assertEqual(self.left(), [])
-            self.assertEqual(sandboxcase.mounts(), before)
+            self.assertEqual(sandboxcase.mounts(self), before)
             marked = [pid for pid in common.all_pids() if common.alive(pid) and
                       self.state.encode() in common.read_proc(pid, "mountinfo")]
             common.wait_for(lambda: not [pid for pid in marked if common.alive(pid)], 20, "the end of all")

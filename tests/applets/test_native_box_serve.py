@@ -38,7 +38,7 @@ class Served(servecase.ServeCase):
         self.assertFalse(os.path.exists(self.workspace_dir(workspace)))
         ids = os.path.join(self.runners[-1].state, "ids")
         self.assertEqual(os.listdir(ids) if os.path.isdir(ids) else [], [])
-        self.assertEqual(sandboxcase.mounts(), [])
+        self.assertEqual(sandboxcase.mounts(self), [])
         uses = os.path.join(self.runners[-1].state, "images/uses")
         self.assertEqual(os.listdir(uses) if os.path.isdir(uses) else [], [])
 

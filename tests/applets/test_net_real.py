@@ -78,12 +78,6 @@ http_access deny all
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Real(FaultCase):
     certs = None
 
@@ -166,7 +160,7 @@ class Front:
         self.assertNotIn("refuses", runner.log())
 
     def test_server_away_behind_it(self):
-        port, turn = self.front(free_port(), 60)
+        port, turn = self.front(common.free_port(), 60)
         runner = self.through(port).start(wait=False)
         runner.wait_log(r"HTTP 50[23]|502|503", 15)
         self.assertIsNone(runner.process.poll())
@@ -182,7 +176,7 @@ class Nginx(Front, Real):
             upgrade=upgrade, user=" user root;" if os.getuid() == 0 else ""))
 
     def front(self, upstream, idle, **kwargs):
-        port = free_port()
+        port = common.free_port()
         args = [self.program("nginx"), "-p", self.tmp, "-c", self.config(port, upstream, idle, **kwargs)]
         process = self.start("nginx", args, port)
 
@@ -204,7 +198,7 @@ class Nginx(Front, Real):
 
 class Haproxy(Front, Real):
     def front(self, upstream, idle):
-        port = free_port()
+        port = common.free_port()
         program = self.program("haproxy")
         pem = self.certs.join("haproxy.pem", *self.leaf)
 
@@ -226,7 +220,7 @@ class Squid(Real):
         if "basic_ncsa_auth" in access and not os.access("/usr/lib/squid/basic_ncsa_auth", os.X_OK):
             self.skipTest("no basic_ncsa_auth")
         os.chmod(self.tmp, 0o777)   # squid gives up root
-        port = free_port()
+        port = common.free_port()
         self.write("hosts", f"127.0.0.1 localhost {NAME}\n")
         digest = common.run(["openssl", "passwd", "-apr1", "secret"], check=True).stdout.strip()
         self.write("passwd", f"runner:{digest}\n")

@@ -20,7 +20,7 @@ class Sandboxes(sandboxcase.SandboxCase):
             yield who
 
     def test_life_with_the_hosts_root(self):
-        before = sandboxcase.mounts()
+        before = sandboxcase.mounts(self)
         for who in self.each():
             for net in ("private", "none", "host"):
                 with self.subTest(net=net):
@@ -43,10 +43,10 @@ class Sandboxes(sandboxcase.SandboxCase):
                     self.assertFalse(s.alive())
                     self.assertIn("told to stop", s.log())
                     s.stop()
-        self.assertEqual(sandboxcase.mounts(), before)
+        self.assertEqual(sandboxcase.mounts(self), before)
 
     def test_life_with_an_image(self):
-        before = sandboxcase.mounts()
+        before = sandboxcase.mounts(self)
         for who in self.each():
             image = self.image(who, f"image-{who}")
             listed = sorted(os.listdir(image))
@@ -64,7 +64,7 @@ class Sandboxes(sandboxcase.SandboxCase):
             self.good(self.tool(who, "remove", *self.map(who), s.box + "/work"))
             self.good(self.tool(who, "remove", *self.map(who), s.box + "/work"))
             self.assertFalse(os.path.exists(s.box + "/upper"))
-        self.assertEqual(sandboxcase.mounts(), before)
+        self.assertEqual(sandboxcase.mounts(self), before)
 
     def test_layers_lie_above_one_another(self):
         for who in self.each():
@@ -223,7 +223,7 @@ class Sandboxes(sandboxcase.SandboxCase):
 
     def test_killed_at_any_moment_nothing_is_left(self):
         for who in self.each():
-            before = sandboxcase.mounts()
+            before = sandboxcase.mounts(self)
             rng = random.Random(12)
             for _ in range(25):
                 box = self.box(who)
@@ -252,7 +252,7 @@ class Sandboxes(sandboxcase.SandboxCase):
                                 re.search(rb"NSpid:\t\d+\t1\n", common.read_proc(pid, "status")):
                             os.kill(pid, signal.SIGKILL)
                 common.wait_for(lambda: not left(), 20 * common.PATIENCE, "the end of all of it")
-            self.assertEqual(sandboxcase.mounts(), before)
+            self.assertEqual(sandboxcase.mounts(self), before)
 
     def test_nothing_runs_that_a_dead_caller_did_not_see(self):
         """The launcher dies with its caller, and process 1 waits for its word."""

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, alive, main, server_tls, wait_for  # noqa: E402
+from common import PATIENCE, alive, free_port, main, server_tls, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 
@@ -318,9 +318,7 @@ class BasicTest(ServeCase):
         self.assertEqual(runner.stop(), 0)
 
     def test_health_listener(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         runner = self.runner(self.srv, runner__port=port).start()
 
         def get(path):

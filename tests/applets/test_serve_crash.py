@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import (BIN, PATIENCE, alive, all_pids, cpu_seconds, descendants, main, read_proc, run,  # noqa: E402
+from common import (BIN, PATIENCE, alive, all_pids, contents, cpu_seconds, descendants, look_at, main, read_proc, run,  # noqa: E402
                     wait_for)
 from httppeer import error, hang  # noqa: E402
 from servecase import ServeCase  # noqa: E402
@@ -448,16 +448,10 @@ class SecretTest(CrashCase):
         runner.signal(signal.SIGUSR1)
         self.srv.wait_heartbeat(len(self.srv.heartbeats) + 2)
         self.assertEqual(runner.stop(), 0)
-        for base, _, files in os.walk(runner.dir):
-            for name in files:
-                path = os.path.join(base, name)
-                if path == runner.ini:
-                    continue
-                with open(path, "rb") as file:
-                    content = file.read().decode("latin-1")
-                for what, value in secrets.items():
-                    if what != "workspace key":
-                        self.assertNotIn(value, content, f"{what} in {path}")
+        for path, content in contents(runner.dir).items():
+            for what, value in secrets.items():
+                if path != runner.ini and what != "workspace key":
+                    self.assertNotIn(value.encode(), content, f"{what} in {path}")
         for update in self.srv.updates:
             for what, value in secrets.items():
                 self.assertNotIn(value, update.message or "", what)
@@ -465,15 +459,9 @@ class SecretTest(CrashCase):
             for _, _, payload in frames:
                 for what, value in secrets.items():
                     self.assertNotIn(value.encode(), payload, what)
-        loose = []
-        for base, dirs, files in os.walk(runner.state):
-            if os.path.basename(base) == "workspaces":
-                dirs[:] = []
-            for name in dirs + files:
-                mode = os.lstat(os.path.join(base, name)).st_mode
-                if not stat.S_ISLNK(mode) and mode & 0o077:
-                    loose.append((oct(mode), os.path.join(base, name)))
-        self.assertEqual(loose, [])
+        loose = look_at(runner.state, lambda path, st: "/workspaces/" not in path and not stat.S_ISLNK(st.st_mode) and
+                        st.st_mode & 0o077 and oct(st.st_mode))
+        self.assertEqual({path: mode for path, mode in loose.items() if mode}, {})
 
     def test_key_file_that_others_can_read_is_refused(self):
         key = self.path("key")

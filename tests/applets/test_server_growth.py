@@ -165,7 +165,7 @@ class Growth(common.Case):
         for i in range(500):
             self.call("POST", "/workspace/lone/provider-metadata", {"metadata": f"{i} " + "m" * 20000}, self.key)
         folder = os.path.join(self.server.data, "records")
-        self.assertLess(sum(os.path.getsize(os.path.join(folder, n)) for n in os.listdir(folder)), 7 << 20)
+        self.assertLess(sum(common.look_at(folder, lambda _, st: st.st_size).values()), 7 << 20)
         self.server.kill()
         server = serverproc.Server(self, self.server.data)
         self.assertTrue(server.ok("GET", "/workspace/lone").json["providerMetadata"].startswith("499 "))

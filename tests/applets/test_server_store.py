@@ -181,15 +181,12 @@ class Store(common.Case):
         config = serverproc.make_config(server)
         server.ok("POST", "/target", {"id": "t1", "name": "target", "targetConfigId": config})
         self.assertEqual(stat.S_IMODE(os.stat(server.data).st_mode), 0o700)
-        for root, _, files in os.walk(server.data):
-            for name in files:
-                path = os.path.join(root, name)
-                self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600, path)
-                with open(path, encoding="utf-8") as file:
-                    text = file.read()
-                self.assertNotIn(key, text, path)
-                if name != "client.key":
-                    self.assertNotIn(client, text, path)
+        modes = common.look_at(server.data, lambda _, st: st.st_mode)
+        self.assertEqual({stat.S_IMODE(mode) for mode in modes.values() if not stat.S_ISDIR(mode)}, {0o600}, modes)
+        for path, data in common.contents(server.data).items():
+            self.assertNotIn(key.encode(), data, path)
+            if os.path.basename(path) != "client.key":
+                self.assertNotIn(client.encode(), data, path)
         self.assertRegex(client, "^[A-Za-z0-9+/]{48}$")
         server.stop()
         self.assertNotIn(client, server.log())

@@ -16,6 +16,7 @@ from lib.lifecase import LifeCase  # noqa: E402
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(p)), None)
 INSTALL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "install.sh")
 UNITS = "/etc/systemd/system"
+WORKSPACE = "feed" + os.urandom(4).hex()
 # Only these units are known to it: nothing of this machine is started.
 TARGETS = ("boot", "sysinit", "basic", "shutdown", "network-online")
 
@@ -56,11 +57,6 @@ def child_of(pid):
             return int((file.read().split() or [0])[0])
     except OSError:
         return 0
-
-
-def parent_of(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        return int(file.read().rsplit(")", 1)[1].split()[1])
 
 
 class Systemd(LifeCase):
@@ -106,7 +102,7 @@ class Systemd(LifeCase):
         return result
 
     def host_pid(self):
-        return next(pid for pid in common.pids_with("serve") if child_of(self.outer.pid) == parent_of(pid))
+        return next(pid for pid in common.children(child_of(self.outer.pid)) if b"serve" in common.read_proc(pid, "cmdline"))
 
     def test_life_through_our_own_unit(self):
         made = self.configured()
@@ -151,12 +147,12 @@ class Systemd(LifeCase):
         return json.loads(text) if text.strip() else None
 
     def workspace_is(self, state):
-        reached = lambda: self.call("GET", "/workspace/feed0000000a")["state"]["name"] == state
+        reached = lambda: self.call("GET", "/workspace/" + WORKSPACE)["state"]["name"] == state
         common.wait_for(reached, 30 * common.PATIENCE, lambda: self.call("GET", "/job"))
 
     def agents(self):
         """Processes of the workspace, by the marker of the test in their environment or command line."""
-        return [pid for pid in common.pids_with("feed0000000a") if pid not in (self.srv.pid, os.getpid())]
+        return [pid for pid in common.pids_with(WORKSPACE) if pid not in (self.srv.pid, os.getpid())]
 
     def test_workspaces_of_the_unit_outlive_it(self):
         repository, sha = gitserver.make_repo(self.path("git"))
@@ -168,7 +164,7 @@ class Systemd(LifeCase):
         self.call("POST", "/target", {"id": "feed00000001", "name": "t", "targetConfigId": configs[0]["id"]})
         source = {"id": "app", "url": "file://" + repository, "name": "app", "branch": "main", "sha": sha,
                   "owner": "x", "source": "localhost"}
-        self.call("POST", "/workspace", {"id": "feed0000000a", "name": "w",
+        self.call("POST", "/workspace", {"id": WORKSPACE, "name": "w",
                                          "targetId": "feed00000001", "envVars": {}, "labels": {},
                                          "source": {"repository": source}})
         self.workspace_is("started")
@@ -179,11 +175,11 @@ class Systemd(LifeCase):
         self.runner("stop")
         self.assertLessEqual(set(before), set(self.agents()))
         self.runner("start")
-        self.call("POST", "/workspace/feed0000000a/stop")
+        self.call("POST", f"/workspace/{WORKSPACE}/stop")
         self.workspace_is("stopped")
         common.wait_for(lambda: not set(before) & set(self.agents()), 20 * common.PATIENCE, "the workspace's end")
-        self.call("DELETE", "/workspace/feed0000000a")
-        common.wait_for(lambda: not os.path.exists(os.path.join(self.state, "workspaces", "feed0000000a")),
+        self.call("DELETE", "/workspace/" + WORKSPACE)
+        common.wait_for(lambda: not os.path.exists(os.path.join(self.state, "workspaces", WORKSPACE)),
                         30 * common.PATIENCE, "the deletion")
 
     def test_nothing_waits_for_a_server_that_is_away(self):

@@ -222,15 +222,10 @@ class Forwards(Ssh):
                 got += piece
         self.assertEqual(hashlib.sha256(data).digest(), hashlib.sha256(got).digest())
 
-    @staticmethod
-    def free_port():
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            return s.getsockname()[1]
-
     def test_local_and_remote(self):
         there = self.echo()
         for flag in ("-L", "-R"):
-            port = self.free_port()
+            port = common.free_port()
             process = self.ssh_start(options=("-N", "-o", "ExitOnForwardFailure=yes", flag, f"{port}:127.0.0.1:{there}"))
             common.wait_listens(port, "ssh", 20 * common.PATIENCE)
             self.talk(port)
@@ -239,7 +234,7 @@ class Forwards(Ssh):
 
     def test_dynamic(self):
         """As editors do: a proxy (SOCKS 5) on the client's side."""
-        there, port = self.echo(), self.free_port()
+        there, port = self.echo(), common.free_port()
         self.ssh_start(options=("-N", "-D", str(port)))
         common.wait_listens(port, "ssh", 20 * common.PATIENCE)
         with socket.create_connection(("127.0.0.1", port), 20 * common.PATIENCE) as conn:
@@ -252,7 +247,7 @@ class Forwards(Ssh):
             self.assertEqual(conn.recv(100), b"through it")
 
     def test_socket_of_a_file(self):
-        path, port = os.path.join(self.checkout, "s"), self.free_port()
+        path, port = os.path.join(self.checkout, "s"), common.free_port()
         listener = socket.socket(socket.AF_UNIX)
         os.chdir(self.checkout)  # its name may be longer than an address
         self.addCleanup(os.chdir, "/")

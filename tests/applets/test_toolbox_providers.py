@@ -14,11 +14,10 @@ import common  # noqa: E402
 import dockercase  # noqa: E402
 import toolboxcase  # noqa: E402
 from gitserver import git  # noqa: E402
-from lib import serverproc  # noqa: E402
+from lib import fakeserver, serverproc  # noqa: E402
 from test_up import UpCase  # noqa: E402
 
-RUNNER = "feedc0ffee02"
-TARGET, WORKSPACE = "feed00000002", "feed00000099"
+RUNNER, TARGET, WORKSPACE = (fakeserver.new_id() for _ in range(3))  # other runners use this engine as well
 
 
 class Native(UpCase):

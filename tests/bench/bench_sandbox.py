@@ -108,7 +108,7 @@ class Bench(common.Case):
 
     def count(self, runner):
         """Mounts, processes of the runner and its descriptors."""
-        return {"mounts": len(sandboxcase.mounts()), "children": len(common.descendants(runner.pid)),
+        return {"mounts": len(sandboxcase.mounts(self)), "children": len(common.descendants(runner.pid)),
                 "descriptors": common.open_fds(runner.pid)}
 
     @staticmethod

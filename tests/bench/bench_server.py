@@ -11,6 +11,7 @@ import json
 import os
 import select
 import socket
+import stat
 import statistics
 import sys
 import threading
@@ -114,11 +115,9 @@ def cpu(pid):
 
 
 def directory(path):
-    size = files = 0
-    for root, _, names in os.walk(path):
-        files += len(names)
-        size += sum(os.path.getsize(os.path.join(root, n)) for n in names)
-    return files, size
+    sizes = common.look_at(path, lambda _, st: None if stat.S_ISDIR(st.st_mode) else st.st_size)
+    files = [size for size in sizes.values() if size is not None]
+    return len(files), sum(files)
 
 
 class Growth:

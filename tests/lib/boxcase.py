@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """native-provider with namespaces of their own for workspaces: driven as root and as an ordinary user, images included."""
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,13 @@ from gitserver import make_repo
 from sandboxcase import ORDINARY, ROOT, USER
 
 BASE = "workspace/base:1"
+
+
+def pid_space(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return None
 
 
 class BoxCase(drivecase.DriveCase):
@@ -79,13 +87,8 @@ class BoxCase(drivecase.DriveCase):
 
     def inside(self, pid):
         """Living processes of the PID namespace that pid is in."""
-        def space(of):
-            try:
-                return os.readlink(f"/proc/{of}/ns/pid")
-            except OSError:
-                return None
-        own = space(pid)
-        return [other for other in common.all_pids() if own and common.alive(other) and space(other) == own]
+        own = pid_space(pid)
+        return [other for other in common.all_pids() if own and common.alive(other) and pid_space(other) == own]
 
     def end_all(self):
         for who in (ROOT, USER):
@@ -93,9 +96,9 @@ class BoxCase(drivecase.DriveCase):
             for name in os.listdir(top) if os.path.isdir(top) else []:
                 self.state = self.path(f"state-{who}")
                 pid = self.agent(name).get("pid")
-                if pid and os.path.exists(f"/proc/{pid}/ns/pid") and \
-                        os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid"):
-                    os.kill(pid, 9)
+                if pid and pid_space(pid) not in (None, pid_space("self")):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, 9)
 
     def need(self):
         """Skips where this user cannot have namespaces."""

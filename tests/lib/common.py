@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What black-box tests share: the executable, private directories, a runner under test, waiting for
 conditions, certificates. A test never sleeps to synchronise: it waits for a condition with a limit."""
+import fcntl
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import tempfile
@@ -124,6 +127,62 @@ def clean_env(home, **extra):
     return env
 
 
+# Files of a program that lives.
+def look_at(top, look):
+    """{path: look(path, its lstat)} of all that is below a directory while a living program renames and removes there. What
+    is gone between being listed and being looked at may have another name now, so then all of it is looked at again."""
+    def failed(error):
+        if not isinstance(error, FileNotFoundError):
+            raise error
+        gone.append(error)
+    for _ in range(1000):
+        found, gone = {}, []
+        if not os.path.lexists(top):
+            return found
+        for folder, names, files in os.walk(top, onerror=failed):
+            for path in (os.path.join(folder, name) for name in names + files):
+                try:
+                    found[path] = look(path, os.lstat(path))
+                except FileNotFoundError as error:
+                    failed(error)
+        if not gone:
+            return found
+    raise AssertionError(f"{top} never comes to rest: {gone}")
+
+
+def contents(top):
+    """{path: bytes} of the regular files below a directory, which a living program may change meanwhile."""
+    def look(path, st):
+        if not stat.S_ISREG(st.st_mode):
+            return None
+        with open(path, "rb") as file:
+            return file.read()
+    return {path: data for path, data in look_at(top, look).items() if data is not None}
+
+
+# What all tests on this machine share.
+_ports = []
+
+
+def free_port():
+    """A port for one listener of this test. None of those that the kernel gives away, and no other test's."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        low, high = map(int, file.read().split())
+    wanted = [port for port in range(10000, 65000) if not low <= port <= high] or range(10000, 65000)
+    while True:
+        port = random.choice(wanted)
+        try:
+            # Whoever locks the file has the port as long as it runs.
+            lock = open(os.path.join(tempfile.gettempdir(), f"dr-test-port-{port}"), "wb")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("", port))
+        except OSError:
+            continue
+        _ports.append(lock)
+        return port
+
+
 # Processes, by /proc.
 def read_proc(pid, name):
     try:
@@ -146,8 +205,8 @@ def children(pid):
     """Direct children, zombies left out."""
     found = []
     for other in all_pids():
-        stat = read_proc(other, "stat").rpartition(b")")[2].split()
-        if len(stat) > 1 and int(stat[1]) == pid and stat[0] not in (b"Z", b"X"):
+        words = read_proc(other, "stat").rpartition(b")")[2].split()
+        if len(words) > 1 and int(words[1]) == pid and words[0] not in (b"Z", b"X"):
             found.append(other)
     return found
 

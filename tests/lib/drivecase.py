@@ -41,11 +41,9 @@ class DriveCase(common.Case):
 
     def tearDown(self):
         super().tearDown()
-        for folder, _, names in os.walk(self.state):
-            for name in names:
-                if name.startswith("agent.log"):
-                    with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                        self.no_sanitizer(file.read())
+        for path, data in common.contents(self.state).items():
+            if os.path.basename(path).startswith("agent.log"):
+                self.no_sanitizer(data.decode(errors="replace"))
 
     def document(self, server, workspace_id, **changes):
         """Writes the workspace as the Server shows it; the path of the file."""

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 
 from lib import common, serverproc
 from lib.ptydrive import Terminal
@@ -97,17 +98,12 @@ class LifeCase(common.Case):
 
     def tree(self, top):
         """Every path below top with its kind and content."""
-        found = {}
-        for directory, _, files in os.walk(top):
-            found[directory] = "dir"
-            for name in files:
-                path = os.path.join(directory, name)
-                if os.path.islink(path):
-                    found[path] = "-> " + os.readlink(path)
-                elif os.path.isfile(path):  # the control socket is none
-                    with open(path, "rb") as file:
-                        found[path] = file.read()
-        return found
+        def look(path, st):
+            if stat.S_ISLNK(st.st_mode):
+                return "-> " + os.readlink(path)
+            return "dir" if stat.S_ISDIR(st.st_mode) else None
+        found = {path: what for path, what in common.look_at(top, look).items() if what}
+        return {**found, **common.contents(top)}  # the control socket is neither
 
 
 def one_line(text):

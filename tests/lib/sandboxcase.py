@@ -23,10 +23,10 @@ def busybox():
     return path if path and common.is_static(path) else None
 
 
-def mounts():
-    """Those in directories of tests, as everybody on this machine sees them."""
+def mounts(case):
+    """Those that have to do with the test's directory, as everybody on this machine sees them."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        return sorted(line.split()[4] for line in file if "/dr-test-" in line)
+        return sorted(line.split()[4] for line in file if case.tmp in line)
 
 
 class Sandbox:

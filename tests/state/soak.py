@@ -6,13 +6,14 @@ DR_SOAK_JOBS, DR_SOAK_INTERVAL_MS."""
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, Runner, children, cpu_seconds, descendants, open_fds, read_proc, rss_kb  # noqa: E402
+from common import BIN, Runner, children, cpu_seconds, descendants, look_at, open_fds, read_proc, rss_kb  # noqa: E402
 from fakeserver import FINAL, FakeServer  # noqa: E402
 from gitserver import GitServer, make_repo  # noqa: E402
 from statemachine import Place  # noqa: E402
@@ -87,19 +88,10 @@ def jobs(server, repo_url, stream):
 
 def state_size(path):
     """(files, bytes) without the rotated log of the runner, and that log's bytes."""
-    files = size = log = 0
-    for base, _, names in os.walk(path):
-        for name in names:
-            try:
-                one = os.lstat(os.path.join(base, name)).st_size
-            except OSError:
-                continue
-            if "/logs/runners" in base:
-                log += one
-            else:
-                files += 1
-                size += one
-    return files, size, log
+    sizes = look_at(path, lambda _, st: None if stat.S_ISDIR(st.st_mode) else st.st_size)
+    logs = [one or 0 for name, one in sizes.items() if "/logs/runners/" in name]
+    files = [one for name, one in sizes.items() if one is not None and "/logs/runners/" not in name]
+    return len(files), sum(files), sum(logs)
 
 
 def look(runner, server):

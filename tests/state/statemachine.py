@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -18,7 +19,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, SANITIZER, Runner, all_pids, children, open_fds, pids_with, read_proc, rss_kb  # noqa: E402
+from common import BIN, PATIENCE, SANITIZER, Runner, all_pids, children, look_at, open_fds, pids_with, read_proc, rss_kb  # noqa: E402
 from fakeserver import FINAL, FakeServer  # noqa: E402
 from gitserver import GitServer, make_repo  # noqa: E402
 from httppeer import Sink, close, error, raw, reply, reset  # noqa: E402
@@ -429,15 +430,14 @@ class Machine:
 
     def usage(self):
         """(descriptors, processes, resident kB, files, bytes) of the runner now."""
-        files = size = 0
-        for base, _, names in os.walk(self.runner.state):
-            files += len(names)
-            for name in names:
-                try:
-                    size += os.lstat(os.path.join(base, name)).st_size
-                except OSError:
-                    pass
+        sizes = look_at(self.runner.state, lambda _, st: None if stat.S_ISDIR(st.st_mode) else st.st_size).values()
+        files, size = sum(one is not None for one in sizes), sum(one or 0 for one in sizes)
         return (open_fds(self.runner.pid), len(children(self.runner.pid)), rss_kb(self.runner.pid), files, size)
+
+    def strays(self):
+        """(name, inode) of files that are no one's."""
+        return {(path, inode) for path, inode in look_at(self.runner.state, lambda _, st: st.st_ino).items()
+                if os.path.dirname(path) == self.runner.state and re.search(r"\.(tmp|bad)", path)}
 
     # What must hold.
     def check(self):
@@ -502,7 +502,11 @@ class Machine:
             size = os.path.getsize(os.path.join(self.runner.state, path))
             if size > 1 << 20:
                 wrong.append(f"{path} has {size} bytes")
-        strays = [name for name in os.listdir(self.runner.state) if ".tmp" in name or ".bad" in name]
+        strays = self.strays()
+        end = time.monotonic() + PATIENCE
+        while strays and time.monotonic() < end:    # what is just being written goes
+            time.sleep(0.01)
+            strays &= self.strays()
         if strays:
             wrong.append(f"files are left: {strays}")
         deleted = {job["resourceId"] for job in self.server.jobs.values()
