@@ -33,6 +33,7 @@
 #define SCOPE_ABSTRACT_SOCKET (1ull << 0)
 #define SCOPE_SIGNAL (1ull << 1)
 #define CAPABILITY_FILES_END 8 /* CAP_CHOWN to CAP_SETUID are below it */
+#define CROWD 512              /* rules for what lies in one directory: 3 ms */
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -110,29 +111,59 @@ static enum place place_of(const struct rules *r, const char *path)
 	return p;
 }
 
-/* False when a directory cannot be listed: then too much would be out of reach. */
+/* Where not all can be allowed, what counts more comes first: settings, what holds much, single files. */
+static int rank_of(const struct dirent *ent)
+{
+	return ent->d_name[0] == '.' ? 0 : ent->d_type == DT_DIR ? 1 : 2;
+}
+
+/* What lies in a directory above something hidden, up to CROWD of it: a constant price. False when it cannot be listed:
+ * then too much would be out of reach. */
 static bool allow_beside(const struct rules *r, const char *dir)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(*dir ? dir : "/");
 	struct dirent *ent;
-	bool ok = d != NULL;
+	int allowed = 0;
 
-	while (ok && (ent = readdir(d)) != NULL) {
-		struct buf path = { 0 };
-		enum place p;
+	for (int rank = 0; d && rank < 3; rank++) {
+		rewinddir(d);
+		while (allowed < CROWD && (ent = readdir(d)) != NULL) {
+			struct buf path = { 0 };
 
-		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
-			continue;
-		buf_addf(&path, "%s/%s", dir[1] ? dir : "", ent->d_name);
-		p = place_of(r, path.p);
-		if (p == ABOVE)
-			ok = allow_beside(r, path.p);
-		else if (p == BESIDE)
-			allow(r, dirfd(d), ent->d_name);
-		buf_free(&path);
+			if (rank_of(ent) != rank || strcmp(ent->d_name, ".") == 0 ||
+			    strcmp(ent->d_name, "..") == 0)
+				continue;
+			buf_addf(&path, "%s/%s", dir, ent->d_name);
+			if (place_of(r, path.p) == BESIDE) {
+				allow(r, dirfd(d), ent->d_name);
+				allowed++;
+			}
+			buf_free(&path);
+		}
 	}
 	if (d)
 		closedir(d);
+	return d != NULL;
+}
+
+/* In each directory above hidden path i that no earlier one lies in. */
+static bool allow_along(const struct rules *r, size_t i)
+{
+	char *path = mem_dup(hidden.list[i].path);
+	bool ok = true;
+
+	for (char *end = path; ok && (end = strchr(end, '/')) != NULL; *end++ = '/') {
+		size_t n = (size_t)(end - path) + 1, j = 0;
+
+		while (j < i &&
+		       (hidden.list[j].who > r->who || strncmp(hidden.list[j].path, path, n) != 0))
+			j++;
+		*end = '\0';
+		if (place_of(r, path) != ABOVE)
+			break;
+		ok = j < i || allow_beside(r, path);
+	}
+	free(path);
 	return ok;
 }
 
@@ -157,7 +188,9 @@ static bool restrict_files(uint64_t fs, enum confine_who who)
 	if (r.set < 0)
 		return false;
 	if (place_of(&r, "") == ABOVE && set.fs != FS_REFER) {
-		done = allow_beside(&r, "/");
+		done = true;
+		for (size_t i = 0; done && i < hidden.n; i++)
+			done = hidden.list[i].who > who || allow_along(&r, i);
 		if (hidden.kept && who == HIDE_FROM_TOOLS)
 			allow(&r, AT_FDCWD, hidden.kept);
 	} else {
@@ -191,6 +224,29 @@ bool confine_sockets(void)
 	if (fd >= 0)
 		close(fd);
 	return done;
+}
+
+bool confine_crowded(const char *path, struct buf *dir)
+{
+	char *up = realpath(path, NULL), *end;
+	bool found = false;
+
+	while (!found && up && (end = strrchr(up, '/')) != NULL) {
+		DIR *d;
+		int n = -2; /* "." and ".." */
+
+		*end = '\0';
+		d = opendir(*up ? up : "/");
+		while (d && n <= CROWD && readdir(d))
+			n++;
+		if (d)
+			closedir(d);
+		found = n > CROWD;
+	}
+	if (found)
+		buf_adds(dir, up);
+	free(up);
+	return found;
 }
 
 const char *confine_hidden(size_t i)

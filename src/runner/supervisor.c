@@ -2,6 +2,7 @@
 /* See supervisor.h: start, loop, signals, reload, drain, end. */
 #include "runner/supervisor.h"
 
+#include "base/attr.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -515,12 +516,20 @@ static void close_all(struct sup *s)
 	daemon_lock_drop(&s->lock);
 }
 
-static void log_containment(void)
+static void log_containment(const struct config *c)
 {
+	const char *const kept[] = { c->state_dir, c->file, c->key_file, c->client_key };
 	struct buf b = { 0 };
 
 	confine_describe(&b);
 	log_info("jobs are contained by %s", buf_cstr(&b));
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		buf_reset(&b);
+		if (kept[i] && confine_crowded(kept[i], &b))
+			log_warn(
+				"%s/ has more than 512 entries: jobs reach only some of them; for all, keep %s elsewhere",
+				b.p, kept[i]);
+	}
 	buf_free(&b);
 }
 
@@ -553,7 +562,7 @@ int supervisor_run(struct config *c, const struct serve_options *o, struct err *
 		         DR_VERSION, c->url);
 		if (c->insecure)
 			log_warn("TLS certificates are NOT verified ([server] insecure)");
-		log_containment();
+		log_containment(c);
 		provset_load(s);
 		tasks_replay(s);
 		health_listen(s);

@@ -111,8 +111,11 @@ class ContainmentTest(ServeCase):
         os.chmod(path, 0o755)
         return path
 
-    def start(self, **settings):
+    def start(self, crowd=0, **settings):
         runner = self.runner(self.srv, **settings)
+        for i in range(crowd):
+            with open(os.path.join(runner.dir, f"beside-{i}"), "w", encoding="utf-8"):
+                pass
         os.mkdir(os.path.join(runner.dir, "spies"))
         with open(os.path.join(runner.dir, "key.pem"), "w", encoding="utf-8") as file:
             file.write(self.srv.key + "\n")
@@ -197,7 +200,8 @@ class ContainmentTest(ServeCase):
         engine = FakeEngine(self.path("engine.sock"))
         self.addCleanup(engine.stop)
         self.spy("ssh", SSH, "ssh")
-        runner = self.start(**{'provider "docker-provider"__sock_path': engine.path})
+        runner = self.start(crowd=600, **{'provider "docker-provider"__sock_path': engine.path})
+        self.assertRegex(runner.log(), rf"{runner.dir}/ has more than 512 entries")
         runner.wait_log("docker-provider: requirements met")
         remote = {"Remote Hostname": "build.test", "Remote Port": 22, "Remote User": "ci"}
         workspace = self.srv.add_workspace(self.repo_url, provider="docker-provider", options=json.dumps(remote))

@@ -224,43 +224,242 @@ static int nothing_hidden(void)
 	               : 40;
 }
 
-static void in_tree(int (*check)(void))
+/* ---- files: who, with and without Landlock ---- */
+
+#define NOBODY 65534
+
+static unsigned crowd;   /* further files beside "etc", and few enough in it and in "state" */
+static bool no_landlock; /* the kernel has none, as far as the child can tell */
+
+/* A system call that this kernel does not have. */
+static bool take_away(int nr)
 {
-	static const char *const dirs[] = { "etc", "state", "state/workspaces",
-		                            "state/workspaces/a", "state/workspaces/b" };
-	static const char *const files[] = {
-		"etc/runner.ini",         "etc/runner.ini.bak", "etc/ca.pem",
-		"state/journal",          "state/other",        "state/workspaces/a/file",
-		"state/workspaces/b/file"
+	struct sock_filter code[] = {
+		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr) },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (unsigned)nr },
+		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS },
+		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
 	};
+	struct sock_fprog p = { TEST_N(code), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p, 0, 0) == 0;
+}
+
+static bool make_crowd(const char *dir)
+{
+	char path[64];
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < crowd; i++) {
+		snprintf(path, sizeof(path), "%s/beside-%u", dir, i);
+		ok = put(path, "");
+	}
+	return ok;
+}
+
+static bool make_tree(void)
+{
+	static const char *const dirs[] = {
+		"etc",      "state", "state/workspaces", "state/workspaces/a", "state/workspaces/b",
+		"state/dir"
+	};
+	static const char *const files[] = {
+		"etc/runner.ini", "etc/runner.ini.bak", "etc/ca.pem",
+		"etc/.set",       "state/journal",      "state/workspaces/a/file",
+		"state/dir/one",  "state/other",        "state/workspaces/b/file"
+	};
+	bool ok = make_crowd(".");
+
+	for (size_t i = 0; i < TEST_N(dirs); i++) {
+		ok = mkdir(dirs[i], 0700) == 0 && ok;
+		if (i < 2 && crowd < 10000)
+			ok = make_crowd(dirs[i]) && ok;
+	}
+	for (size_t i = 0; i < TEST_N(files); i++)
+		ok = put(files[i], "x") && ok;
+	return symlink("runner.ini", "etc/link.ini") == 0 && ok;
+}
+
+/* Its exit status. */
+static int in_tree(int (*check)(void), uid_t who)
+{
 	char dir[] = "/tmp/test-confine-XXXXXX";
 	struct err e = { 0 };
 	int status = 0;
 	pid_t pid;
 
 	CHECK(mkdtemp(dir) != NULL);
+	CHECK(who == geteuid() || chown(dir, who, who) == 0);
 	pid = fork();
 	if (pid == 0) {
-		bool ok = chdir(dir) == 0;
+		bool ok = chdir(dir) == 0 &&
+		          (who == geteuid() || (setgid(who) == 0 && setuid(who) == 0));
 
-		for (size_t i = 0; i < TEST_N(dirs); i++)
-			ok = mkdir(dirs[i], 0700) == 0 && ok;
-		for (size_t i = 0; i < TEST_N(files); i++)
-			ok = put(files[i], "x") && ok;
-		_exit(ok && symlink("runner.ini", "etc/link.ini") == 0 ? check() : 1);
+		ok = ok && make_tree() && (!no_landlock || take_away(444));
+		_exit(ok ? check() : 1);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECK(WIFEXITED(status));
-	if (have_landlock || WEXITSTATUS(status) != SKIPPED)
-		CHECK_INT(WEXITSTATUS(status), 0);
 	CHECK(file_remove_tree(dir, &e) == 0);
+	return WEXITSTATUS(status);
+}
+
+/* In a crowd the hidden stays out of reach, and what counts in reach. */
+static int crowd_on_files(void)
+{
+	hide();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!confine_job())
+		return SKIPPED;
+	if (!denied(get("etc/runner.ini")) || !denied(get("etc/runner.ini.bak")) ||
+	    !denied(put("etc/runner.ini", "x")) || !denied(get("state/journal")) ||
+	    !denied(unlink("state/journal") == 0))
+		return 50;
+	if (!get("etc/.set") || !get("state/dir/one") || !get("state/workspaces/b/file") ||
+	    !put("state/workspaces/a/file", "y") || !get("/proc/self/stat") || !get("/dev/null"))
+		return 51;
+	confine_self();
+	if (!denied(get("etc/runner.ini")) || !denied(get("state/workspaces/b/file")) ||
+	    !get("etc/.set") || !get("state/dir/one") || !put("state/workspaces/a/file", "z"))
+		return 52;
+	return 0;
+}
+
+/* Without Landlock all is as it was, but what works goes on working. */
+static int works_without(void)
+{
+	hide();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (confine_job() || confine_self())
+		return 60;
+	return get("etc/ca.pem") && put("state/workspaces/a/new", "x") ? 0 : 61;
 }
 
 static void hidden_files_are_out_of_reach(void)
 {
-	in_tree(tool_on_files);
-	in_tree(job_on_files);
-	in_tree(nothing_hidden);
+	static const struct {
+		int (*check)(void);
+		unsigned crowd;
+		bool without;
+	} rows[] = {
+		{ tool_on_files, 0, false },    { job_on_files, 0, false },
+		{ nothing_hidden, 0, false },   { crowd_on_files, 0, false },
+		{ crowd_on_files, 600, false }, { works_without, 0, true },
+	};
+	const uid_t who[] = { geteuid(), NOBODY };
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		for (size_t k = 0; k < (geteuid() == 0 ? TEST_N(who) : 1); k++) {
+			int status;
+
+			TEST_ROW(i);
+			crowd = rows[i].crowd;
+			no_landlock = rows[i].without;
+			status = in_tree(rows[i].check, who[k]);
+			if (have_landlock || rows[i].without || status != SKIPPED)
+				CHECK_INT(status, 0);
+		}
+	}
+	crowd = 0;
+	no_landlock = false;
+}
+
+/* ---- the price ---- */
+
+static struct price {
+	long rules, calls;
+} * price; /* shared with children */
+
+static int confine_under_trace(void)
+{
+	hide();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return SKIPPED;
+	raise(SIGSTOP);
+	return confine_job() ? 0 : SKIPPED;
+}
+
+/* From its child's stop to its end. */
+static int count_calls(void)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		_exit(confine_under_trace());
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		struct __ptrace_syscall_info info = { 0 };
+
+		ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD);
+		if (WSTOPSIG(status) == (SIGTRAP | 0x80) &&
+		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+		    info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+			price->calls++;
+			price->rules += info.entry.nr == 445;
+		}
+		ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void neighbours_cost_a_bounded_number_of_calls(void)
+{
+	static const unsigned crowds[] = { 10, 20000 };
+	struct price paid[TEST_N(crowds)] = { 0 };
+
+	price = mmap(NULL, sizeof(*price), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	             0);
+	if (!CHECK(price != MAP_FAILED))
+		return;
+	for (size_t i = 0; i < TEST_N(crowds); i++) {
+		int status;
+
+		*price = (struct price){ 0 };
+		crowd = crowds[i];
+		status = in_tree(count_calls, geteuid());
+		if (status == SKIPPED || price->calls == 0) {
+			printf("no Landlock or no tracing here: not counted\n");
+			break;
+		}
+		CHECK_INT(status, 0);
+		paid[i] = *price;
+	}
+	crowd = 0;
+	munmap(price, sizeof(*price));
+	if (paid[1].calls == 0)
+		return;
+	/* One directory of the tree is full; the rest is the machine's, and may change meanwhile. */
+	CHECK(paid[0].rules > 20); /* else nothing was counted */
+	CHECK(paid[1].rules < paid[0].rules + 512 + 500);
+	/* A rule takes four calls; the names are read some dozens with a call. */
+	CHECK(paid[1].calls < paid[0].calls + 4 * (512 + 500) + 20000 / 10);
+}
+
+static void crowds_are_found(void)
+{
+	char dir[] = "/tmp/test-confine-XXXXXX", path[64];
+	struct err e = { 0 };
+	struct buf found = { 0 };
+
+	CHECK(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/state", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	crowd = 511;
+	CHECK(make_crowd(dir));
+	confine_crowded(path, &found); /* whatever else this machine has */
+	CHECK(strcmp(buf_cstr(&found), dir) != 0);
+	crowd = 512;
+	CHECK(make_crowd(dir));
+	buf_reset(&found);
+	CHECK(confine_crowded(path, &found));
+	CHECK_STR(buf_cstr(&found), dir);
+	buf_reset(&found);
+	CHECK(!confine_crowded("/tmp/not-there/at-all", &found));
+	crowd = 0;
+	buf_free(&found);
+	CHECK(file_remove_tree(dir, &e) == 0);
 }
 
 /* ---- system calls ---- */
@@ -616,5 +815,6 @@ static void what_there_is_is_told(void)
 }
 
 TEST_MAIN(TEST(other_processes_are_out_of_reach), TEST(confined_programs_run),
-          TEST(hidden_files_are_out_of_reach), TEST(calls_are_refused_by_level),
-          TEST(each_call_is_judged), TEST(arguments_are_judged), TEST(what_there_is_is_told))
+          TEST(hidden_files_are_out_of_reach), TEST(neighbours_cost_a_bounded_number_of_calls),
+          TEST(crowds_are_found), TEST(calls_are_refused_by_level), TEST(each_call_is_judged),
+          TEST(arguments_are_judged), TEST(what_there_is_is_told))
