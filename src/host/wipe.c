@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,8 +213,23 @@ int wipe_state_dir(const char *state_dir, bool data, struct buf *left, struct er
 	return rc;
 }
 
+/* What the applets ssh and ssh-config made (applets/ssh.h). */
+static void wipe_ssh(const struct config *c)
+{
+	static const char *const names[] = { "id_ed25519", "known_hosts", "config" };
+	char *dir = path_join(c->dir, "ssh");
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(names); i++)
+		(void)unlinkat(fd, names[i], 0);
+	fd_close(&fd);
+	(void)rmdir(dir);
+	free(dir);
+}
+
 int wipe_config(const struct config *c, struct err *e)
 {
+	wipe_ssh(c);
 	if (unlink(c->file) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove %s", c->file);
 	(void)rmdir(c->dir); /* others' files in it keep it */

@@ -20,7 +20,7 @@ int wipe_check_state_dir(const char *state_dir, struct err *e);
 /* Removes our files in it; with data the workspaces too. Then the directory itself, if nothing
  * is left. Goes on past failures: each is a line in left; -1 if there is one. */
 int wipe_state_dir(const char *state_dir, bool data, struct buf *left, struct err *e);
-/* Removes runner.ini, and its directory if that is empty then. */
+/* Removes runner.ini and what `ssh` keeps beside it, and the directory if that is empty then. */
 int wipe_config(const struct config *c, struct err *e);
 
 #endif
