@@ -14,6 +14,7 @@
 #include "base/opts.h"
 #include "net/url.h"
 #include "server/audit.h"
+#include "server/git.h"
 #include "server/srv.h"
 #include "server/sums.h"
 
@@ -231,6 +232,7 @@ static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx 
 		jobs_poll(s, &ps);
 		sums_poll(s, &ps);
 		logs_poll(s, &ps);
+		browse_poll(s, &ps);
 		if (s->restarting)
 			pollset_until(&ps, s->restart_by);
 		rc = pollset_wait(&ps, e);
@@ -238,6 +240,7 @@ static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx 
 		jobs_step(s);
 		sums_step(s);
 		logs_step(s);
+		browse_step(s);
 		if (s->restarting && restart_ready(s))
 			break;
 	}
@@ -325,6 +328,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 			.frps_domain = o->frps,
 			.access_log = o->access_log,
 			.poll_ms = o->poll_s * 1000,
+			.allow_http = o->allow_http,
 			.reference_keys = o->reference_keys,
 		},
 		.tls = *tls != NULL,
@@ -385,6 +389,7 @@ static int serve(const struct options *o, const char *data, struct tls_ctx **tls
 out:
 	fd_close(&sig);
 	httpd_free(s.httpd);
+	browse_end(&s);
 	log_set_sink(NULL, NULL);
 	srv_close(&s);
 	buf_free(&s.config);
@@ -434,7 +439,8 @@ static int run_server(int argc, char **argv)
 		OPT_STR('d', "data", "DIR", &o.data, "directory of the store"),
 		OPT_STR(0, "tls-cert", "FILE", &o.cert, "certificate chain, PEM"),
 		OPT_STR(0, "tls-key", "FILE", &o.key, "its private key, PEM"),
-		OPT_FLAG(0, "allow-http", &o.allow_http, "plain http beyond this machine"),
+		OPT_FLAG(0, "allow-http", &o.allow_http,
+		         "plain http beyond this machine, from others and to git hosts"),
 		OPT_STR(0, "public-url", "URL", &o.public_url,
 		        "how runners and workspaces reach this server"),
 		OPT_STR(0, "frps-domain", "NAME", &o.frps,

@@ -32,6 +32,7 @@ const char *httpd_reason(int status)
 		{ 408, "Request Timeout" },
 		{ 409, "Conflict" },
 		{ 413, "Request Entity Too Large" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" },
 		{ 501, "Not Implemented" },

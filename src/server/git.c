@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Git provider configs (protocol 3.11, 3.12). This Server never contacts a git host: a config fits
+ * Git provider configs (protocol 3.11, 3.12). A git host is asked by git_browse.c alone: a config fits
  * a repository when the host is the provider's own, or that of its base API URL.
  */
 #include "server/git.h"

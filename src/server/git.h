@@ -16,4 +16,9 @@ void git_repository(struct buf *b, const char *url, const char *branch, const ch
 /* The repository of r, a workspace or build, is on the host of that URL. */
 bool git_same_host(const struct rec *r, const char *url);
 
+/* git_browse.c */
+void browse_poll(struct srv *s, struct pollset *ps);
+void browse_step(struct srv *s);
+void browse_end(struct srv *s); /* after the connections */
+
 #endif

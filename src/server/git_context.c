@@ -226,9 +226,17 @@ static bool is_bitbucket_server(const struct context *x)
 	return x->repo == 4 && str_eq(x->part[2], "repos");
 }
 
+/* Which part is its name: not the ".git" of a checkout. */
+static size_t name_of(const struct context *x)
+{
+	size_t at = x->repo - 1;
+
+	return at && str_eq(x->part[at], ".git") ? at - 1 : at;
+}
+
 static void add_owner(struct buf *b, const struct context *x)
 {
-	size_t to = x->repo - 1;
+	size_t to = name_of(x);
 
 	if (is_bitbucket_server(x)) {
 		add_parts(b, x, 1, 2);
@@ -294,11 +302,18 @@ void git_repository(struct buf *b, const char *url, const char *branch, const ch
 	take_apart(&x, str_trim(str_of(url)));
 	x.repo = repository_of(&x);
 	if (x.repo) {
-		name = x.part[x.repo - 1];
+		name = x.part[name_of(&x)];
 		if (str_ends(name, ".git"))
 			name.n -= 4;
+		if (!name.n)
+			name = buf_str(&x.host);
 		add_owner(&owner, &x);
 	}
+	/* The same routes that answer without these ask for them. */
+	if (!x.host.n)
+		buf_adds(&x.host, "local");
+	if (!owner.n)
+		buf_add_str(&owner, buf_str(&x.host));
 	take_rest(&x);
 	x.commit = x.sha.n > 0;
 	/* What was said beside the URL counts more. */

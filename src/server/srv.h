@@ -23,6 +23,7 @@ struct srv_options {
 	int64_t poll_ms;         /* length of an empty long poll */
 	size_t max_log_readers;  /* each has a descriptor of its own */
 	const char *access_log;  /* file, "-" for standard error; NULL: none is kept */
+	bool allow_http;         /* to git hosts beyond this machine, too */
 	bool reference_keys;     /* who may do what is as in the reference: nearly all may all */
 };
 
@@ -45,6 +46,7 @@ struct srv {
 	struct err not_ready;             /* why the store cannot be written */
 	const struct call *call;          /* at hand; NULL: none */
 	const char *who;                  /* changes what no call does; NULL: the Server itself */
+	struct browse *browses;           /* questions to git hosts */
 	uint64_t lines_lost;              /* of access and audit log */
 	bool restarting;
 	struct httpd_req *restart; /* who asked for it; NULL: is gone */
@@ -229,7 +231,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 	X(workspace_stop) X(workspace_restart) X(workspace_state) X(workspace_labels) \
 	X(workspace_metadata) X(workspace_provider_metadata) X(env_list) X(env_set) \
 	X(env_delete) X(registry_get) X(git_list) X(git_set) X(git_get) X(git_delete) \
-	X(git_for_url) X(git_id_for_url) X(git_context) X(git_context_url) X(build_list) \
+	X(git_for_url) X(git_id_for_url) X(git_context) X(git_context_url) X(git_user) X(git_namespaces) X(git_repositories) X(git_branches) X(git_pulls) X(build_list) \
 	X(build_create) X(build_get) X(build_delete) X(build_delete_all) X(build_successful) \
 	X(template_list) X(template_set) X(template_get) X(template_delete) X(template_default) \
 	X(template_for_url) X(prebuild_list) X(prebuild_of) X(prebuild_set) X(prebuild_get) X(prebuild_delete) X(prebuild_event) X(prebuild_hook) \

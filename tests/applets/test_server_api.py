@@ -584,6 +584,17 @@ class GitContext(Base):
         ("https://codeberg.org/acme/app/pulls/3", "https://codeberg.org/acme/app", "acme", "app", {"prNumber": 3}),
         ("https://dev.azure.com/org/proj/_git/app?version=GBdev", "https://dev.azure.com/org/proj/_git/app", "org/proj", "app",
          {"branch": "dev"}),
+        ("http://git.test:8080/app/.git", "http://git.test:8080/app/.git", "git.test", "app", {}),
+        ("http://git.test/acme/app/.git/", "http://git.test/acme/app/.git", "acme", "app", {}),
+        ("http://git.test/.git", "http://git.test/.git", "git.test", "git.test", {}),
+        ("http://git.test/app.git", "http://git.test/app.git", "git.test", "app", {}),
+        ("http://git.test/app", "http://git.test/app", "git.test", "app", {}),
+        ("git@git.test:app.git", "git@git.test:app.git", "git.test", "app", {"source": "git.test"}),
+        ("ssh://git@git.test/app.git", "ssh://git@git.test/app.git", "git.test", "app", {"source": "git.test"}),
+        ("https://dev.azure.com/_git/app", "https://dev.azure.com/_git/app", "dev.azure.com", "app", {}),
+        ("file:///srv/git/app.git", "file:///srv/git/app.git", "srv/git", "app", {"source": "local"}),
+        ("file:///data/ada/app/.git", "file:///data/ada/app/.git", "data/ada", "app", {"source": "local"}),
+        ("file:///app", "file:///app", "local", "app", {"source": "local"}),
         ("https://git.test:8443/acme/app/tree/dev", "https://git.test:8443/acme/app", "acme", "app", {"branch": "dev"}),
     )
 
@@ -597,6 +608,15 @@ class GitContext(Base):
             if have != want:
                 wrong.append((given, have, want))
         self.assertEqual(wrong, [])
+
+    def test_each_is_good_for_a_workspace(self):
+        serverproc.make_runner(self.server, "bbbbbbbbbbb1", "two")
+        config = serverproc.make_config(self.server, "bbbbbbbbbbb1", "cfg two")
+        self.server.ok("POST", "/target", {"id": "t9", "name": "t9", "targetConfigId": config})
+        for i, (given, *_) in enumerate(self.ROWS):
+            repository = self.server.ok("POST", "/gitprovider/context", {"url": given}).json
+            self.server.ok("POST", "/workspace", serverproc.workspace_body(f"c{i}", f"c{i}", "t9",
+                                                                           source={"repository": repository}))
 
     def test_what_is_said_beside_it_counts_more(self):
         have = self.server.ok("POST", "/gitprovider/context", {"url": "https://github.com/acme/app/tree/dev", "branch": "x",

@@ -118,6 +118,11 @@ POST   /gitprovider/context/url               401 400  403 403  403 403  403 403
 GET    /gitprovider/for-url/{u}               401 200  200 403  403 403  200 403
 GET    /gitprovider/id-for-url/{u}            401 200  403 403  403 403  403 403
 GET    /gitprovider/{g}                       401 200  200 403  403 403  200 403
+GET    /gitprovider/none/user                 401 500  403 403  403 403  403 403
+GET    /gitprovider/none/namespaces           401 500  403 403  403 403  403 403
+GET    /gitprovider/none/n/repositories       401 500  403 403  403 403  403 403
+GET    /gitprovider/none/n/r/branches         401 500  403 403  403 403  403 403
+GET    /gitprovider/none/n/r/pull-requests    401 500  403 403  403 403  403 403
 DELETE /gitprovider/{g}                       401 500  403 403  403 403  403 403
 GET    /sample                                401 200  403 403  403 403  403 403
 

@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is behind a git provider config: its user, namespaces, repositories, branches and pull requests, asked from the git
+ * host's API while others are served. Where a request goes is said by the config alone, which only a client key sets:
+ * redirects are not followed, answers are bounded, and the token is in no message.
+ */
+#include "server/git.h"
+
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "net/http.h"
+
+#include <stdlib.h>
+
+#define AT_ONCE 4
+#define ANSWER_MAX (4u << 20)
+#define ANSWER_MS 20000
+#define PER_PAGE 50
+#define PER_PAGE_MAX 100
+#define LOOKUPS_MAX 20        /* other repositories that pull requests of a page come from */
+#define PERSONAL "<PERSONAL>" /* id of the user's own namespace, as the reference calls it */
+
+enum what { USER, NAMESPACES, REPOSITORIES, BRANCHES, PULLS, OWN_REPOSITORIES, REPOSITORY, WHATS };
+#define FIELDS_MAX 7
+
+/* Of the answers, in their order. */
+static const char *const members[REPOSITORY][FIELDS_MAX + 1] = {
+	[USER] = { "id", "username", "name", "email" },
+	[NAMESPACES] = { "id", "name" },
+	[REPOSITORIES] = { "id", "url", "name", "branch", "sha", "owner" },
+	[BRANCHES] = { "name", "sha" },
+	[PULLS] = { "name", "branch", "sha", "sourceRepoId", "sourceRepoUrl", "sourceRepoOwner",
+	            "sourceRepoName" },
+};
+
+/* A path below the API: {n} namespace, {r} repository, {u} the config's user name; and where in each thing of its answer the
+ * members of ours are: "a.b"; none: "". */
+struct ask {
+	const char *path, *at[FIELDS_MAX];
+};
+
+static const struct host {
+	const char *ids;    /* of providers, each between spaces */
+	const char *base;   /* of the first, where the config names none; the others' has to */
+	const char *suffix; /* of what the config names */
+	const char *scheme; /* of Authorization; NULL: basic with a user name, else bearer */
+	const char *size,
+		*page; /* query's names of the number of things and of the page; "start" counts things */
+	const char *list; /* member that has the list; NULL: the answer is one */
+	struct ask asks[WHATS];
+} hosts[] = {
+	{ " github github-enterprise-server ",
+	  "https://api.github.com",
+	  "/api/v3",
+	  "Bearer",
+	  "per_page",
+	  "page",
+	  NULL,
+	  {
+		  [USER] = { "/user", { "id", "login", "name", "email" } },
+		  [NAMESPACES] = { "/user/orgs", { "login", "login" } },
+		  [REPOSITORIES] = { "/orgs/{n}/repos",
+	                             { "name", "html_url", "name", "default_branch", "",
+	                               "owner.login" } },
+		  [BRANCHES] = { "/repos/{n}/{r}/branches", { "name", "commit.sha" } },
+		  [PULLS] = { "/repos/{n}/{r}/pulls?state=open",
+	                      { "title", "head.ref", "head.sha", "head.repo.name",
+	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
+		  [OWN_REPOSITORIES] = { "/user/repos?affiliation=owner", { NULL } },
+	  } },
+	{ " gitlab gitlab-self-managed ",
+	  "https://gitlab.com/api/v4",
+	  "/api/v4",
+	  "Bearer",
+	  "per_page",
+	  "page",
+	  NULL,
+	  {
+		  [USER] = { "/user", { "id", "username", "name", "email" } },
+		  [NAMESPACES] = { "/groups", { "id", "name" } },
+		  [REPOSITORIES] = { "/groups/{n}/projects",
+	                             { "id", "web_url", "name", "default_branch", "",
+	                               "namespace.path" } },
+		  [BRANCHES] = { "/projects/{r}/repository/branches", { "name", "commit.id" } },
+		  [PULLS] = { "/projects/{r}/merge_requests?state=opened",
+	                      { "title", "source_branch", "sha", "source_project_id", "", "",
+	                        "" } },
+		  [OWN_REPOSITORIES] = { "/users/{n}/projects", { NULL } },
+		  [REPOSITORY] = { "/projects/", { "web_url", "namespace.path", "name" } },
+	  } },
+	{ " codeberg gitea gogs ",
+	  "https://codeberg.org/api/v1",
+	  "/api/v1",
+	  "token",
+	  "limit",
+	  "page",
+	  NULL,
+	  {
+		  [USER] = { "/user", { "id", "login", "full_name", "email" } },
+		  [NAMESPACES] = { "/user/orgs", { "username", "username" } },
+		  [REPOSITORIES] = { "/orgs/{n}/repos",
+	                             { "name", "html_url", "name", "default_branch", "",
+	                               "owner.login" } },
+		  [BRANCHES] = { "/repos/{n}/{r}/branches", { "name", "commit.id" } },
+		  [PULLS] = { "/repos/{n}/{r}/pulls?state=open",
+	                      { "title", "head.ref", "head.sha", "head.repo.name",
+	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
+		  [OWN_REPOSITORIES] = { "/user/repos", { NULL } },
+	  } },
+	{ " bitbucket ",
+	  "https://api.bitbucket.org/2.0",
+	  "/2.0",
+	  NULL,
+	  "pagelen",
+	  "page",
+	  "values",
+	  {
+		  [USER] = { "/user", { "account_id", "username", "display_name", "" } },
+		  [NAMESPACES] = { "/workspaces", { "slug", "name" } },
+		  [REPOSITORIES] = { "/repositories/{n}",
+	                             { "slug", "links.html.href", "name", "mainbranch.name", "",
+	                               "workspace.slug" } },
+		  [BRANCHES] = { "/repositories/{n}/{r}/refs/branches", { "name", "target.hash" } },
+		  [PULLS] = { "/repositories/{n}/{r}/pullrequests?state=OPEN",
+	                      { "title", "source.branch.name", "source.commit.hash",
+	                        "source.repository.full_name", "source.repository.links.html.href",
+	                        "source.repository.full_name", "source.repository.name" } },
+	  } },
+	{ " bitbucket-server ",
+	  "",
+	  "/rest/api/1.0",
+	  "Bearer",
+	  "limit",
+	  "start",
+	  "values",
+	  {
+		  [USER] = { "/users/{u}", { "id", "slug", "displayName", "emailAddress" } },
+		  [NAMESPACES] = { "/projects", { "key", "name" } },
+		  [REPOSITORIES] = { "/projects/{n}/repos",
+	                             { "slug", "links.self.href", "name", "", "", "project.key" } },
+		  [BRANCHES] = { "/projects/{n}/repos/{r}/branches",
+	                         { "displayId", "latestCommit" } },
+		  [PULLS] = { "/projects/{n}/repos/{r}/pull-requests?state=OPEN",
+	                      { "title", "fromRef.displayId", "fromRef.latestCommit",
+	                        "fromRef.repository.slug", "fromRef.repository.links.self.href",
+	                        "fromRef.repository.project.key", "fromRef.repository.name" } },
+	  } },
+};
+
+struct browse {
+	struct browse *next;
+	struct srv *s;
+	struct httpd_req *r;
+	const struct host *host;
+	const char *suffix;
+	enum what what, step; /* step: what is asked now */
+	char *name;           /* of the config, for messages */
+	char *user, *namespace, *repository;
+	int64_t page, per_page;
+	struct url url;
+	struct tls_ctx *tls;
+	struct url proxy;
+	struct conn_target to;
+	struct http_client *http;
+	struct http_request request;
+	struct http_field fields[2];
+	struct http_reply reply;
+	struct buf target, auth;
+	struct deadline until;
+	/* Pull requests whose source is still looked up. */
+	struct json_doc *doc;
+	struct json item;
+	unsigned lookups;
+	struct buf out;
+	bool done;
+};
+
+static void browse_free(struct browse *w)
+{
+	http_client_free(w->http);
+	tls_ctx_free(w->tls);
+	url_free(&w->url);
+	url_free(&w->proxy);
+	http_reply_free(&w->reply);
+	json_doc_free(w->doc);
+	buf_wipe(&w->auth);
+	buf_free(&w->target);
+	buf_free(&w->out);
+	free(w->name);
+	free(w->user);
+	free(w->namespace);
+	free(w->repository);
+	free(w);
+}
+
+static void gone(struct httpd_req *r)
+{
+	struct browse *w = r->user;
+
+	w->r = NULL;
+	w->done = true;
+}
+
+static void answer(struct browse *w, int status, const char *why)
+{
+	struct call c = { .s = w->s, .r = w->r };
+
+	w->done = true;
+	if (why)
+		reply_error(&c, status, "git provider %s (%s): %s", w->name, w->url.host, why);
+	else
+		reply_json(&c, status, &w->out);
+}
+
+/* The text of a member, also of a number; of a list on the way its first element counts. */
+static char *text_at(struct json v, const char *path)
+{
+	struct str rest = str_of(path), name;
+
+	if (!path || !path[0])
+		return mem_dup("");
+	while (str_next(&rest, '.', &name)) {
+		char *key = mem_dupn(name.p, name.n);
+
+		if (json_is_array(v))
+			v = json_first(v);
+		v = json_get(v, key);
+		free(key);
+	}
+	if (json_is_number(v))
+		return mem_dupn(json_raw(v).p, json_raw(v).n);
+	return json_dup_or_empty(v);
+}
+
+static const struct ask *ask_of(const struct host *h, enum what what)
+{
+	/* The user's own repositories look like all others. */
+	return &h->asks[what == OWN_REPOSITORIES ? REPOSITORIES : what];
+}
+
+static void add_text(struct buf *b, const char *key, struct json v, const char *path)
+{
+	char *text = text_at(v, path);
+
+	/* Bitbucket has "owner/name" where others have the owner. */
+	if (strcmp(key, "sourceRepoOwner") == 0)
+		text[strcspn(text, "/")] = '\0';
+	jw_kstr(b, key, text);
+	free(text);
+}
+
+/* Opens an object and leaves it open. */
+static void add_item(struct browse *w, enum what as, struct json v)
+{
+	const struct ask *a = ask_of(w->host, as);
+
+	jw_obj(&w->out);
+	for (size_t i = 0; members[as][i]; i++)
+		if (!(as == PULLS && w->host->asks[REPOSITORY].path && i > 3))
+			add_text(&w->out, members[as][i], v, a->at[i]);
+	if (as == REPOSITORIES) {
+		char *url = text_at(v, a->at[1]), *host = git_host(url);
+
+		jw_kstr(&w->out, "source", host ? host : "");
+		free(host);
+		free(url);
+	}
+}
+
+static void ask(struct browse *w, enum what step);
+
+/* Goes on with a list; false: another question comes first. */
+static bool add_items(struct browse *w)
+{
+	for (; json_present(w->item); w->item = json_next(w->item)) {
+		add_item(w, w->what, w->item);
+		if (w->what == PULLS && w->host->asks[REPOSITORY].path) {
+			if (w->lookups++ < LOOKUPS_MAX) {
+				ask(w, REPOSITORY);
+				return false;
+			}
+			for (size_t i = 4; members[PULLS][i]; i++)
+				jw_kstr(&w->out, members[PULLS][i], "");
+		}
+		jw_obj_end(&w->out);
+	}
+	jw_arr_end(&w->out);
+	return true;
+}
+
+static void begin_list(struct browse *w, struct json root)
+{
+	struct json list = w->host->list ? json_get(root, w->host->list) : root;
+
+	if (!json_is_array(list)) {
+		answer(w, 500, "the answer is no list");
+		return;
+	}
+	jw_arr(&w->out);
+	if (w->what == NAMESPACES && w->page == 1 && w->host->asks[OWN_REPOSITORIES].path) {
+		jw_obj(&w->out);
+		jw_kstr(&w->out, "id", PERSONAL);
+		jw_kstr(&w->out, "name", w->namespace);
+		jw_obj_end(&w->out);
+	}
+	w->item = json_first(list);
+	if (add_items(w))
+		answer(w, 200, NULL);
+}
+
+/* The namespace is the user's, whose name had to be asked. */
+static void take_user(struct browse *w, struct json root)
+{
+	free(w->namespace);
+	w->namespace = text_at(root, w->host->asks[USER].at[1]);
+	ask(w, w->what == REPOSITORIES ? OWN_REPOSITORIES : w->what);
+}
+
+/* The source of a pull request: one that may not be seen, or is gone, has no address. */
+static void take_repository(struct browse *w, struct json root)
+{
+	const struct ask *a = &w->host->asks[REPOSITORY];
+
+	for (size_t i = 0; i < 3; i++)
+		add_text(&w->out, members[PULLS][4 + i], root, a->at[i]);
+	jw_obj_end(&w->out);
+	w->item = json_next(w->item);
+	if (add_items(w))
+		answer(w, 200, NULL);
+}
+
+static void take_answer(struct browse *w)
+{
+	int status = w->reply.status;
+	struct err e = { 0 };
+	struct json_doc *doc = NULL;
+	struct buf why = { 0 };
+
+	if (status == 200)
+		doc = json_parse(buf_str(&w->reply.body), ANSWER_MAX, &e);
+	if (w->step == REPOSITORY) {
+		take_repository(w, json_root(doc));
+	} else if (!doc) {
+		buf_addf(&why, "HTTP %d%s", status,
+		         status == 200                    ? ", but no JSON"
+		         : status == 401                  ? "; is its token right?"
+		         : status == 429                  ? "; too many requests, try again later"
+		         : status >= 300 && status <= 399 ? "; correct its API URL"
+		                                          : "");
+		answer(w,
+		       status == 401 || status == 403 || status == 404 || status == 429 ? status
+		                                                                        : 500,
+		       buf_cstr(&why));
+		buf_free(&why);
+	} else if (w->step == USER && w->what == USER) {
+		add_item(w, USER, json_root(doc));
+		jw_obj_end(&w->out);
+		answer(w, 200, NULL);
+	} else if (w->step == USER) {
+		take_user(w, json_root(doc));
+	} else {
+		w->doc = doc;
+		begin_list(w, json_root(doc));
+		return;
+	}
+	json_doc_free(doc);
+}
+
+/* What the base's path ends with and the suffix begins with is there once: ".../api" and "/api/v4". */
+static void add_base(struct buf *b, const char *path, const char *suffix)
+{
+	size_t shared = strlen(suffix), n = strlen(path);
+
+	while (shared && (n < shared || memcmp(path + n - shared, suffix, shared) != 0 ||
+	                  (suffix[shared] && suffix[shared] != '/')))
+		shared--;
+	buf_addf(b, "%s%s", path, suffix + shared);
+}
+
+static void ask(struct browse *w, enum what step)
+{
+	const char *p = w->host->asks[step].path;
+	char *id = step == REPOSITORY ? text_at(w->item, w->host->asks[PULLS].at[3]) : NULL;
+
+	w->step = step;
+	buf_reset(&w->target);
+	add_base(&w->target, w->url.path, w->suffix);
+	for (; *p; p++) {
+		const char *value = p[0] != '{'   ? NULL
+		                    : p[1] == 'n' ? w->namespace
+		                    : p[1] == 'r' ? w->repository
+		                                  : w->user;
+
+		if (value)
+			buf_add_urlenc(&w->target, str_of(value));
+		else
+			buf_addc(&w->target, *p);
+		p += value ? 2 : 0;
+	}
+	if (id)
+		buf_add_urlenc(&w->target, str_of(id));
+	if (step != USER && step != REPOSITORY)
+		buf_addf(&w->target, "%s%s=%lld&%s=%lld",
+		         strchr(buf_cstr(&w->target), '?') ? "&" : "?", w->host->size,
+		         (long long)w->per_page, w->host->page,
+		         (long long)(w->host->page[0] == 's' ? (w->page - 1) * w->per_page
+		                                             : w->page));
+	free(id);
+	w->request.target = buf_cstr(&w->target);
+	http_reply_free(&w->reply);
+	http_start(w->http, &w->request, &w->reply, w->until);
+}
+
+/* ---- as the loop goes on ---- */
+
+void browse_poll(struct srv *s, struct pollset *ps)
+{
+	for (struct browse *w = s->browses; w; w = w->next) {
+		size_t from = ps->n;
+
+		http_poll(w->http, ps);
+		/* Each may be another connection than the turn before. */
+		for (; from < ps->n; from++)
+			pollset_renew(ps, from);
+	}
+}
+
+static void step(struct browse *w)
+{
+	struct err e = { 0 };
+
+	switch (http_step(w->http, &e)) {
+	case HTTP_PENDING:
+		break;
+	case HTTP_DONE:
+		take_answer(w);
+		break;
+	case HTTP_FAILED:
+		answer(w, 500, e.msg);
+		break;
+	}
+}
+
+void browse_step(struct srv *s)
+{
+	struct browse **at = &s->browses, *w;
+
+	while ((w = *at) != NULL) {
+		if (!w->done)
+			step(w);
+		if (w->done) {
+			*at = w->next;
+			browse_free(w);
+		} else {
+			at = &w->next;
+		}
+	}
+}
+
+void browse_end(struct srv *s)
+{
+	for (struct browse *w = s->browses; w; w = w->next)
+		w->done = true;
+	browse_step(s);
+}
+
+/* ---- the routes ---- */
+
+/* A name that becomes a piece of a path; NULL: answered. */
+static char *name_param(struct call *c, const char *text)
+{
+	struct buf b = { 0 };
+
+	if (buf_add_urldec(&b, str_of(text), true) && b.n && !str_eq(buf_str(&b), ".") &&
+	    !str_eq(buf_str(&b), ".."))
+		return buf_take(&b);
+	buf_free(&b);
+	reply_error(c, 400, "failed to decode query param: invalid URL escape, or no name");
+	return NULL;
+}
+
+/* False: answered. */
+static bool number(struct call *c, const char *name, int64_t max, int64_t *out)
+{
+	struct buf b = { 0 };
+	bool ok = !call_query(c, name, &b) || !b.n || str_to_i64(buf_str(&b), 1, INT32_MAX, out);
+
+	if (*out > max)
+		*out = max;
+	buf_free(&b);
+	if (!ok)
+		reply_error(c, 400, "invalid value for query param '%s'", name);
+	return ok;
+}
+
+static const struct host *host_of(const struct rec *g)
+{
+	struct buf word = { 0 };
+	const struct host *found = NULL;
+
+	buf_addf(&word, " %s ", rec_text(g, "providerId"));
+	for (size_t i = 0; i < ARRAY_LEN(hosts) && !found; i++)
+		if (strstr(hosts[i].ids, buf_cstr(&word)))
+			found = &hosts[i];
+	buf_free(&word);
+	return found;
+}
+
+static int reach(struct browse *w, const struct rec *g, struct err *e)
+{
+	const char *base = rec_text(g, "baseApiUrl"), *proxy;
+	struct tls_settings ts = { 0 };
+
+	w->suffix = base[0] ? w->host->suffix : "";
+	if (!base[0] && str_starts(str_of(w->host->ids + 1), rec_text(g, "providerId")))
+		base = w->host->base;
+	if (url_parse(str_of(base), &w->url, e) < 0)
+		return err_wrap(e, "its API URL");
+	if (strcmp(w->url.scheme, "https") != 0 &&
+	    (strcmp(w->url.scheme, "http") != 0 ||
+	     !(w->s->opt.allow_http || url_is_loopback(&w->url))))
+		return err_set(e, ERR_DENIED, 0,
+		               "its API URL is not https: the token would cross the network in the "
+		               "clear (--allow-http)");
+	if (url_is_tls(&w->url) && tls_ctx_new(&w->tls, &ts, false, e) < 0)
+		return -1;
+	proxy = proxy_for(&w->url, NULL, NULL);
+	if (proxy && proxy_parse(proxy, &w->proxy, e) < 0)
+		return -1;
+	w->to = (struct conn_target){ .url = &w->url,
+		                      .tls = w->tls,
+		                      .proxy = proxy ? &w->proxy : NULL };
+	w->http = http_client_new(&w->to, "daytona-runner/" DR_VERSION);
+	return 0;
+}
+
+static void authorize(struct browse *w, const struct rec *g)
+{
+	const char *token = rec_text(g, "token"), *scheme = w->host->scheme;
+
+	if (!scheme && w->user[0]) {
+		struct buf pair = { 0 };
+
+		buf_addf(&pair, "%s:%s", w->user, token);
+		buf_adds(&w->auth, "Basic ");
+		buf_add_base64(&w->auth, pair.p, pair.n, false, true);
+		buf_wipe(&pair);
+	} else {
+		buf_addf(&w->auth, "%s %s", scheme ? scheme : "Bearer", token);
+	}
+	w->fields[0] = (struct http_field){ "Authorization", buf_cstr(&w->auth) };
+	w->fields[1] = (struct http_field){ "Accept", "application/json" };
+	w->request = (struct http_request){ .method = "GET",
+		                            .fields = w->fields,
+		                            .n_fields = ARRAY_LEN(w->fields),
+		                            .max_body = ANSWER_MAX };
+}
+
+/* False: answered. */
+static bool names(struct call *c, struct browse *w)
+{
+	w->page = 1;
+	w->per_page = PER_PAGE;
+	if (!number(c, "page", INT32_MAX, &w->page) ||
+	    !number(c, "per_page", PER_PAGE_MAX, &w->per_page))
+		return false;
+	if (w->what != USER && w->what != NAMESPACES &&
+	    !(w->namespace = name_param(c, c->param[1])))
+		return false;
+	return (w->what != BRANCHES && w->what != PULLS) ||
+	       (w->repository = name_param(c, c->param[2])) != NULL;
+}
+
+static void begin(struct call *c, enum what what)
+{
+	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	const struct host *h = g ? host_of(g) : NULL;
+	struct browse *w;
+	struct err e = { 0 };
+	size_t n = 0;
+
+	for (w = c->s->browses; w; w = w->next)
+		n++;
+	if (!g) {
+		reply_error(c, 500, "git provider config not found");
+		return;
+	}
+	if (!h) {
+		reply_error(c, 501, "what is at %s cannot be listed here",
+		            rec_text(g, "providerId"));
+		return;
+	}
+	if (n >= AT_ONCE) {
+		reply_error(c, 503, "too many git hosts are being asked; try again");
+		return;
+	}
+	w = mem_alloc(sizeof(*w));
+	w->s = c->s;
+	w->r = c->r;
+	w->host = h;
+	w->what = what;
+	w->name = mem_dup(rec_text(g, "alias"));
+	w->user = mem_dup(rec_text(g, "username"));
+	w->until = deadline_in_ms(ANSWER_MS);
+	if (!names(c, w)) {
+		browse_free(w);
+		return;
+	}
+	if (reach(w, g, &e) < 0) {
+		answer(w, 500, e.msg);
+		browse_free(w);
+		return;
+	}
+	authorize(w, g);
+	w->next = c->s->browses;
+	c->s->browses = w;
+	c->r->user = w;
+	c->r->gone = gone;
+	bool personal = h->asks[OWN_REPOSITORIES].path &&
+	                (what == NAMESPACES ||
+	                 (w->namespace && strcmp(w->namespace, PERSONAL) == 0));
+
+	ask(w, personal ? USER : what);
+}
+
+void h_git_user(struct call *c)
+{
+	begin(c, USER);
+}
+
+void h_git_namespaces(struct call *c)
+{
+	begin(c, NAMESPACES);
+}
+
+void h_git_repositories(struct call *c)
+{
+	begin(c, REPOSITORIES);
+}
+
+void h_git_branches(struct call *c)
+{
+	begin(c, BRANCHES);
+}
+
+void h_git_pulls(struct call *c)
+{
+	begin(c, PULLS);
+}
