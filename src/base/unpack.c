@@ -1,40 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * See unpack.h. A row of steps; the first byte t of each says which:
- *   t < 0x80   t + 1 bytes follow as they are;
- *   else       a copy, which may overlap. t & 15 begins the way back less 1 (big endian), c = t >> 4 & 7:
- *              c < 6   another byte of that; c + 3 bytes are copied;
- *              c == 6  two more bytes of that; a byte: so many plus 3 are copied;
- *              c == 7  another byte of that; a byte: so many plus 3 are copied.
- */
+/* See unpack.h. Three bytes with the size, big endian, and a raw deflate stream (RFC 1951). */
 #include "base/unpack.h"
 
 #include <assert.h>
+#include <zlib.h>
 
 void unpack(struct buf *b, const unsigned char *p, size_t n)
 {
-	const unsigned char *end = p + n;
+	size_t size = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+	z_stream z = { .next_in = p + 3, .avail_in = (uInt)n - 3, .avail_out = (uInt)size };
+	int rc = inflateInit2(&z, -MAX_WBITS);
 
-	while (p < end) {
-		size_t t = *p++, len = t >> 4 & 7, back;
-		char *to;
-
-		if (t < 0x80) {
-			buf_add(b, p, t + 1);
-			p += t + 1;
-			continue;
-		}
-		back = (t & 15) << 8 | *p++;
-		if (len == 6)
-			back = back << 8 | *p++;
-		len = 3 + (len < 6 ? len : *p++);
-		back++;
-		assert(back <= b->n);
-		to = buf_reserve(b, len);
-		for (const char *from = to - back; len; len--) {
-			*to++ = *from++;
-			b->n++;
-		}
-		*to = '\0';
-	}
+	z.next_out = (Bytef *)buf_reserve(b, size);
+	if (rc == Z_OK)
+		rc = inflate(&z, Z_FINISH);             /* whole at once, which takes no window */
+	assert(rc == Z_STREAM_END && z.avail_out == 0); /* the build's own data */
+	(void)inflateEnd(&z);
+	b->n += size;
+	b->p[b->n] = '\0';
 }
