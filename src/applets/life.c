@@ -181,11 +181,14 @@ static int own_word(const struct config *c, struct proc_id *who, struct buf *why
 static int await_service(const struct config *c, struct deadline d, struct err *e)
 {
 	struct proc_id who = { 0 };
-	struct buf why = { 0 };
+	struct buf why = { 0 }, last = { 0 };
 	int word, rc = 0;
 
-	while ((word = own_word(c, &who, &why)) < 1 && !deadline_passed(d))
+	while ((word = own_word(c, &who, &why)) < 1 && !deadline_passed(d)) {
+		daemon_waits(&last, buf_str(&why));
 		poll(NULL, 0, ASK_AGAIN_MS / 4);
+	}
+	buf_free(&last);
 	if (!who.pid)
 		rc = err_set(
 			e, ERR_TIMEOUT, 0,

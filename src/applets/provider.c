@@ -80,7 +80,7 @@ static int print_check(const struct setup_provider *list, size_t n, const char *
 			if (line.n)
 				buf_addf(&b, "  %.*s\n", STR_ARG(line));
 		}
-		if (!list[i].usable)
+		if (!list[i].usable && !strstr(list[i].report, list[i].why))
 			buf_addf(&b, "  => %s\n", list[i].why);
 		bad |= !list[i].usable && (list[i].enabled || name);
 	}

@@ -79,8 +79,7 @@ enum check_state checkup_providers(struct look *l, struct buf *said, struct err 
 		err_set(e, ERR_UNSUPPORTED, 0, "%s: %s; more: daytona-runner provider check",
 		        bad->name, bad->why);
 	else if (bad)
-		buf_addf(said, "; not %s: %s. Not needed? daytona-runner provider disable %s",
-		         bad->name, bad->why, bad->name);
+		buf_addf(said, "; not %s: %s", bad->name, bad->why);
 	setup_providers_free(list, n);
 	return !usable ? CHECK_WRONG : bad ? CHECK_NOTE : CHECK_OK;
 }

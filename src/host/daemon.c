@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/spawn.h"
 #include "host/paths.h"
@@ -273,6 +274,20 @@ static int spawn_daemon(const char *self_exe, const char *const *argv, int err_f
 	return rc;
 }
 
+void daemon_waits(struct buf *last, struct str why)
+{
+	struct buf text = { 0 };
+
+	if (why.n && !str_eq(why, buf_cstr(last)) && isatty(STDERR_FILENO)) {
+		buf_adds(&text, "waiting: ");
+		buf_add_printable(&text, why, false);
+		log_say("start", buf_cstr(&text));
+	}
+	buf_reset(last);
+	buf_add_str(last, why);
+	buf_free(&text);
+}
+
 /* Reads lines that say what it waits for, until "ready" or "refused" decides the matter. */
 static int await_ready(int fd, struct deadline d, struct buf *last, struct err *e)
 {
@@ -293,8 +308,7 @@ static int await_ready(int fd, struct deadline d, struct buf *last, struct err *
 				rc = err_set(e, ERR_TIMEOUT, 0,
 				             "refused"); /* why: the line before */
 			} else {
-				buf_reset(last);
-				buf_add_str(last, line);
+				daemon_waits(last, line);
 			}
 			buf_drop(&in, line.n + 1);
 			continue;

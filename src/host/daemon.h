@@ -30,6 +30,8 @@ void daemon_lock_holder(const char *path, struct proc_id *who);
 /* The same as daemon_lock_probe, and what the holder says of itself. Nothing that runs is no error; snapshot_free in every case. */
 int daemon_look(struct snapshot *s, const char *state_dir, struct err *e);
 
+/* Tells a person at a terminal what a start waits for, once for each thing; last: what that was, from then on why. */
+void daemon_waits(struct buf *last, struct str why);
 /* Starts `serve` detached (setsid, stdio to daemon.err, cwd /). Waits until it reports ready or fails: 0 running; -1 with the cause.
  * Already running is success (*already = true). argv: complete argv for the child, argv[0] as `ps` shall show it. */
 int daemon_start(const char *state_dir, const char *self_exe, const char *const *argv,

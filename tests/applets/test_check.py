@@ -3,6 +3,7 @@
 """check: each fault between this host and a job is named in its own row, with the remedy; the exit status; the report."""
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -106,6 +107,21 @@ class Check(LifeCase):
                     self.assertNotEqual(rows["providers"]["state"], "skipped")
         self.applet("configure", "--no-check", "--providers", "none", env=self.env(admin=False))
         self.fault("providers", "provider enable NAME")
+
+    def test_docker_is_not_here(self):
+        """One short sentence everywhere; the long form in provider check, once."""
+        self.configured()
+        sock = self.path("none.sock")
+        with open(self.ini, "a", encoding="utf-8") as file:
+            file.write(f'[provider "docker-provider"]\nenabled = true\nsock_path = {sock}\n')
+        env = self.env(admin=False)
+        short = (f"Docker is not here ({sock}: no such socket). Not needed? daytona-runner provider disable docker-provider")
+        self.assertRegex(self.applet("provider", "list", env=env).stdout, r"(?m)^docker-provider +enabled +" + re.escape(short) + "$")
+        self.assertTrue(self.rows(0)["providers"]["text"].endswith("; not docker-provider: " + short))
+        text = self.applet("provider", "check", "docker-provider", env=env, rc=1).stdout
+        self.assertEqual((text.count(short), text.count("is the service running")), (1, 1), text)
+        self.applet("start", env=env)
+        common.wait_for(lambda: short in self.applet("status", env=env).stdout, 20 * common.PATIENCE, "the provider's state")
 
     def test_nothing_is_configured(self):
         rows = self.fault("configuration", "missing API URL.*run: daytona-runner configure")

@@ -304,6 +304,16 @@ class Life(LifeCase):
         self.assertIn("Next:           daytona-runner check\n", said)
         self.on_host("stop")
 
+    def test_a_start_says_what_it_waits_for(self):
+        """To a person, and once for each thing."""
+        self.configured()
+        self.srv.stop()
+        term = self.terminal("start", "--timeout", "5", env=self.env(admin=False))
+        self.assertEqual(term.wait(), 1)
+        self.assertEqual(term.text().count("daytona-runner start: waiting: "), 1, term.text())
+        self.assertRegex(term.text(), "waiting: .*Connection refused")
+        self.on_host("stop")
+
     def test_broken_settings_are_found_before_anything_is_stopped(self):
         self.configured()
         self.on_host("start")

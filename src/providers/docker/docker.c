@@ -8,6 +8,7 @@
 #include "providers/docker/workspace/internal.h"
 #include "providers/docker/workspace/wsexec.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,11 @@ static int check(const struct provider_env *env, struct buf *report, struct dead
 	}
 	if (rc < 0) {
 		buf_addf(report, "missing: %s\n", e->msg);
+		if (e->kind == ERR_CONNECT && e->code == ENOENT && k.g.local)
+			err_set(e, ERR_CONNECT, ENOENT,
+			        "Docker is not here (%s: no such socket). Not needed? daytona-runner "
+			        "provider disable docker-provider",
+			        k.g.url.path);
 	} else {
 		buf_addf(report, "ok: %s %s at %s, API 1.%d\n", k.g.name, k.g.version, k.g.where,
 		         k.g.api);
