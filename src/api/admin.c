@@ -214,6 +214,24 @@ struct json_doc *api_git_context(struct api *a, const char *url, const char *bra
 	return doc;
 }
 
+struct json_doc *api_workspace_template(struct api *a, const char *name, struct deadline d,
+                                        struct err *e)
+{
+	struct json_doc *doc = NULL;
+	struct buf path = { 0 };
+
+	buf_adds(&path, "/workspace-template/");
+	buf_add_urlenc(&path, str_of(name));
+	if (api_call(a, "GET", buf_cstr(&path), (struct str){ NULL, 0 }, &doc, d, e) == 0 &&
+	    !json_is_string(json_get(json_root(doc), "repositoryUrl"))) {
+		json_doc_free(doc);
+		doc = NULL;
+		err_set(e, ERR_PARSE, 0, "the answer is no workspace template");
+	}
+	buf_free(&path);
+	return doc;
+}
+
 /* The Server asks for these when it makes a workspace, and answers without them for an address that has none. */
 static bool must_be_there(const char *key)
 {

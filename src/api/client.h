@@ -105,6 +105,9 @@ int api_target_create(struct api *a, const char *id, const char *name, const cha
 /* What the Server makes of a repository's address: an object for workspace_new. branch or NULL. */
 struct json_doc *api_git_context(struct api *a, const char *url, const char *branch,
                                  struct deadline d, struct err *e);
+/* A workspace template, by its name. */
+struct json_doc *api_workspace_template(struct api *a, const char *name, struct deadline d,
+                                        struct err *e);
 struct workspace_new {
 	const char *id, *name, *target_id;
 	const char *image, *user; /* or NULL: the Server's defaults */

@@ -26,6 +26,7 @@ static const struct {
 	{ 403, AT_START, "forbidden", API_KEY }, /* alone, or with what the key may not */
 	{ 404, WITHIN, "API key", API_KEY }, /* of some Servers to the key of a deleted runner */
 	{ 404, WITHIN, "api key", API_KEY },
+	{ 0, AT_END, "workspace template not found", API_MISSING },
 	{ 0, AT_END, "job not found", API_MISSING },
 	{ 0, AT_END, "runner not found", API_MISSING },
 	{ 0, AT_END, "runner metadata not found", API_MISSING },

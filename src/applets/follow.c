@@ -124,7 +124,7 @@ static void say(struct following *g, const char *text)
 {
 	if (g->view.mid_line)
 		buf_addc(&g->out, '\n');
-	g->view.mid_line = false;
+	g->view.mid_line = g->view.bar = false;
 	buf_addf(&g->out, "%s\n", text);
 	write_out(g);
 }
@@ -313,7 +313,7 @@ int follow_job(const struct follow *f, struct api *a, struct err *e)
 	sigset_t set, before;
 	int rc;
 
-	g.view.terminal = isatty(STDERR_FILENO);
+	g.view.terminal = g.view.bars = isatty(STDERR_FILENO);
 	g.answered = deadline_in_ms(AWAY_MS);
 	g.waits = deadline_in_ms(WAITS_MS);
 	g.end = f->max_ms ? deadline_in_ms(f->max_ms) : DEADLINE_NEVER;

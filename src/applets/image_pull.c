@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/logview.h"
 #include "oci/image_ref.h"
 #include "oci/pull.h"
 
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BAR_WIDTH 30
 #define BAR_EVERY_MS 100
 #define LINE_EVERY_PERCENT 25
 
@@ -24,16 +24,14 @@ struct shown {
 
 static void draw(uint64_t done, uint64_t total)
 {
-	char bar[BAR_WIDTH + 1], have[24], all[24];
-	unsigned filled = (unsigned)(done * BAR_WIDTH / total);
+	char have[24], all[24];
+	struct buf bar = { 0 };
 
-	memset(bar, '-', BAR_WIDTH);
-	memset(bar, '#', filled);
-	bar[BAR_WIDTH] = '\0';
+	logview_bar(&bar, (unsigned)(done * 100 / total));
 	image_size_text(done, have);
 	image_size_text(total, all);
-	fprintf(stderr, "\r[%s] %3u %%  %s of %s   ", bar, (unsigned)(done * 100 / total), have,
-	        all);
+	fprintf(stderr, "\r%s  %s of %s   ", buf_cstr(&bar), have, all);
+	buf_free(&bar);
 }
 
 static void show(void *arg, uint64_t done, uint64_t total)

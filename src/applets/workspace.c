@@ -92,8 +92,8 @@ static int open_it(struct verbs *v, struct err *e)
 
 static const struct verb verbs[] = {
 	{ "create", "new",
-	  "workspace create [REPOSITORY] [OPTION...]\n"
-	  "Makes a workspace of a git repository and waits until it is started. Its target is the only one, the one that "
+	  "workspace create [REPOSITORY | TEMPLATE] [OPTION...]\n"
+	  "Makes a workspace of a git repository, or of a workspace template of the Server, and waits until it is started. Its target is the only one, the one that "
 	  "--target names, or one that is made; its image what the repository says, or --image.\n"
 	  "\nExamples:\n"
 	  "  daytona-runner workspace create https://git.example/team/app\n"

@@ -77,7 +77,7 @@ static int ask_repository(char **out, struct err *e)
 	if (!prompt_open(&p))
 		return err_set(
 			e, ERR_USAGE, 0,
-			"which repository? Give its address, such as https://host/owner/name");
+			"which repository? Give its address, such as https://host/owner/name, or a workspace template");
 	rc = prompt_line(&p, "Address of the git repository", NULL, out, e);
 	prompt_close(&p);
 	if (rc == 0 && !**out)
@@ -145,6 +145,58 @@ static int builder(const struct verbs *v, struct workspace_new *w, struct err *e
 	return 0;
 }
 
+/* What a workspace template says, where the command line does not. */
+struct template
+{
+	struct json_doc *doc;
+	char *url, *image, *user, *git, *devcontainer;
+};
+
+static void template_free(struct template *t)
+{
+	json_doc_free(t->doc);
+	free(t->url);
+	free(t->image);
+	free(t->user);
+	free(t->git);
+	free(t->devcontainer);
+}
+
+/* One word is a template's name: addresses of repositories have a slash or a colon. */
+static int take_template(const struct verbs *v, const char *word, struct template *t,
+                         struct workspace_new *w, struct err *e)
+{
+	struct json root, build;
+
+	if (word[strcspn(word, "/:")])
+		return 0;
+	t->doc = api_workspace_template(v->admin.link.api, word, deadline_in_ms(CONTEXT_MS), e);
+	if (!t->doc && api_verdict(e) == API_MISSING)
+		return err_set(
+			e, ERR_USAGE, 0,
+			"%s is no address of a repository, and no workspace template of the Server",
+			word);
+	if (!t->doc)
+		return -1;
+	root = json_root(t->doc);
+	build = json_get(root, "buildConfig");
+	t->url = json_dup_or_empty(json_get(root, "repositoryUrl"));
+	t->git = json_dup(json_get(root, "gitProviderConfigId"));
+	if (!w->git_config)
+		w->git_config = t->git;
+	kv_from_json(&w->env, json_get(root, "envVars"));
+	if (v->image || v->builder || v->devcontainer)
+		return 0;
+	t->image = json_dup(json_get(root, "image"));
+	t->user = json_dup(json_get(root, "user"));
+	t->devcontainer = json_dup(json_get(json_get(build, "devcontainer"), "filePath"));
+	w->build = json_is_object(build);
+	w->devcontainer = t->devcontainer;
+	w->image = t->image;
+	w->user = v->user ? v->user : t->user;
+	return 0;
+}
+
 /* With everything known. */
 static int create(struct verbs *v, struct workspace_new *w, const char *runner, struct err *e)
 {
@@ -159,10 +211,15 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 {
 	struct workspace_new w = { 0 };
 	struct json_doc *context = NULL, *list = NULL;
+	struct template t = { 0 };
 	char id[13], *target = NULL, *runner = NULL, *branch = NULL;
 	int rc = builder(v, &w, e);
 
 	*name = NULL;
+	if (rc == 0)
+		rc = take_template(v, repository, &t, &w, e);
+	if (t.url)
+		repository = t.url;
 	if (rc == 0)
 		rc = verbs_pairs(&v->env, true, &w.env, e);
 	if (rc == 0)
@@ -196,6 +253,7 @@ int workspace_make(struct verbs *v, const char *repository, char **name, struct 
 		err_wrap(e, "create workspace%s%s", *name ? " " : "", *name ? *name : "");
 	kv_free(&w.env);
 	kv_free(&w.labels);
+	template_free(&t);
 	json_doc_free(context);
 	json_doc_free(list);
 	free(target);

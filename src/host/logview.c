@@ -12,6 +12,7 @@
 
 #define BLOCK 16384
 #define TAIL_MAX 65536
+#define BAR_WIDTH 20
 
 /* Length of an escape sequence at the beginning of s: CSI, OSC, or two bytes. *colour: it only
  * sets colours. */
@@ -80,6 +81,69 @@ static void add_text(const struct logview *v, struct buf *out, struct str s)
 		buf_adds(out, "\033[0m");
 }
 
+void logview_bar(struct buf *out, unsigned percent)
+{
+	buf_addc(out, '[');
+	for (unsigned i = 0; i < BAR_WIDTH; i++)
+		buf_addc(out, i * 100 < percent * BAR_WIDTH ? '#' : '-');
+	buf_addc(out, ']');
+}
+
+/* A number at the front of s, which goes behind it. */
+static bool take_number(struct str *s, int64_t *n)
+{
+	struct str digits = *s;
+
+	for (digits.n = 0; digits.n < s->n && s->p[digits.n] >= '0' && s->p[digits.n] <= '9';)
+		digits.n++;
+	*s = (struct str){ s->p + digits.n, s->n - digits.n };
+	return str_to_i64(digits, 0, INT32_MAX, n);
+}
+
+/* What providers say of a pull: "25 % of 12.3 MiB", "Downloading: 5 of 20 MB in 3 layers". */
+static bool is_pull(struct str s, unsigned *percent)
+{
+	const char *colon = str_find(s, ": ");
+	int64_t now, total;
+
+	if (colon) {
+		s.n -= (size_t)(colon + 2 - s.p);
+		s.p = colon + 2;
+	}
+	if (!take_number(&s, &now))
+		return false;
+	if (str_starts(s, " of ") && colon) {
+		s = (struct str){ s.p + 4, s.n - 4 };
+		if (!take_number(&s, &total) || !str_starts(s, " MB in ") || total < 1)
+			return false;
+		now = now * 100 / total;
+	} else if (!str_starts(s, " % of ") || colon) {
+		return false;
+	}
+	*percent = (unsigned)now;
+	return now <= 100;
+}
+
+/* One line that the next of its kind redraws, and nothing else does. */
+static bool add_bar(struct logview *v, struct str msg, struct buf *out)
+{
+	unsigned percent;
+	bool is = is_pull(msg, &percent);
+
+	if (is && !v->bar && v->mid_line)
+		buf_addc(out, '\n');
+	if (is) {
+		buf_adds(out, "\r\033[K");
+		logview_bar(out, percent);
+		buf_addc(out, ' ');
+		buf_add_printable(out, str_trim(msg), true);
+	} else if (v->bar) {
+		buf_addc(out, '\n');
+	}
+	v->bar = v->mid_line = is;
+	return is;
+}
+
 static void add_entry(struct logview *v, const struct log_entry *en, struct buf *out)
 {
 	struct str rest = str_of(en->msg), line;
@@ -94,6 +158,8 @@ static void add_entry(struct logview *v, const struct log_entry *en, struct buf 
 		buf_addc(out, '\n');
 		return;
 	}
+	if (v->bars && add_bar(v, rest, out))
+		return;
 	if (!v->times) {
 		add_text(v, out, rest);
 		v->mid_line = rest.n && rest.p[rest.n - 1] != '\n';

@@ -18,8 +18,12 @@ struct logview {
 	const char *word;      /* only entries whose text has it between blanks; NULL: all */
 	int64_t since_wall_ms; /* only entries of that time or later; 0: all */
 	bool mid_line;         /* state: what was shown last did not end its line */
+	bool bars; /* how far a pull is: a bar, which the next one redraws; on a terminal, without times */
+	bool bar; /* state: what was shown last is one */
 };
 
+/* "[###---]": of something that goes on. Appends. */
+void logview_bar(struct buf *out, unsigned percent);
 /* Appends what one line of the file (without its LF) or one frame shows. Text that is no entry
  * is shown as it is; bytes that a power cut left as NULs are replaced by one marker with their
  * number. */

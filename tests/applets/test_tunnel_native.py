@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -73,6 +74,29 @@ class Native(common.Case):
         self.applet("workspace", "start", "app")
         self.applet("exec", "app", "--", "true")
 
+    def killed_runner(self, name):
+        """The agent and the Server serve a stream: it goes on without the runner, both ways."""
+        words = [common.BIN, "exec", name, *self.server, "-i", "--", "cat"]
+        stream = subprocess.Popen(words, env=self.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(stream.stdout.close)
+        self.addCleanup(stream.wait)
+        self.addCleanup(stream.kill)
+        for line in (b"before\n", b"after\n"):
+            stream.stdin.write(line)
+            stream.stdin.flush()
+            self.assertEqual(stream.stdout.readline(), line)
+            if line == b"before\n":
+                runners = [p for p in common.pids_with(self.tmp) if common.read_proc(p, "cmdline").split(b"\0")[1:2] == [b"serve"]]
+                self.assertTrue(runners)
+                for pid in runners:
+                    os.kill(pid, signal.SIGKILL)
+                common.wait_for(lambda: not any(map(common.alive, runners)), 20 * common.PATIENCE, "the runner's end")
+        stream.stdin.close()
+        self.assertEqual(stream.wait(60 * common.PATIENCE), 0)
+
+    def test_a_killed_runner_ends_no_stream(self):
+        self.killed_runner("app")
+
     def test_isolated(self):
         check = common.run([common.BIN, "provider", "check", "native-provider"], env=common.clean_env(self.tmp))
         if "(Image, Root)" not in check.stdout + check.stderr:
@@ -86,6 +110,8 @@ class Native(common.Case):
         self.walk("boxed")
         said = self.applet("exec", "boxed", "--", "readlink", "/proc/self/ns/pid")
         self.assertNotEqual(said.stdout.strip(), os.readlink("/proc/self/ns/pid"))
+        self.killed_runner("boxed")
+        self.applet("start", server=False)
         self.applet("workspace", "delete", "-y", "boxed")
 
 

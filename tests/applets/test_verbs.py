@@ -189,6 +189,32 @@ class Matrix(VerbsCase):
             self.srv.ok("POST", "/target", {"id": f"aaaaaaaaaaa{i}", "name": f"t{i}", "targetConfigId": config})
             self.srv.ok("POST", "/workspace", workspace_body(f"bbbbbbbbbbb{i}", f"work-{i}", f"aaaaaaaaaaa{i}"))
 
+    def test_of_a_template(self):
+        self.put(1)
+        build = {"devcontainer": {"filePath": "x/devcontainer.json"}}
+        for name, more in (("plain", {"image": "debian:12", "user": "ada"}), ("auto", {"buildConfig": {}}),
+                           ("file", {"buildConfig": build})):
+            self.srv.ok("PUT", "/workspace-template", {"name": name, "repositoryUrl": self.repo, "envVars": {"A": "1", "B": "2"},
+                                                       **more}, status=201)
+
+        def made(*args):
+            self.verb("workspace", "create", "--no-wait", "--name", "made", *args)
+            stored = self.srv.ok("GET", "/workspace/made").json
+            self.srv.ok("DELETE", "/workspace/made?force=true")
+            self.assertEqual(stored["repository"]["url"], self.repo)
+            return stored
+        w = made("plain", "-e", "B=3", "-e", "C=4")
+        self.assertEqual((w["image"], w["user"], w.get("buildConfig"), w["repository"]["branch"]), ("debian:12", "ada", None, "main"))
+        self.assertEqual({k: w["envVars"].get(k) for k in "ABC"}, {"A": "1", "B": "3", "C": "4"})
+        self.assertEqual(made("auto", "--branch", "dev")["repository"]["branch"], "dev")
+        self.assertEqual(made("auto")["buildConfig"], {})
+        self.assertEqual(made("file")["buildConfig"], build)
+        w = made("file", "--image", "alpine")
+        self.assertEqual((w["image"], w["user"], w.get("buildConfig")), ("alpine", "root", None))
+        self.assertEqual(made("plain", "--user", "bob")["user"], "bob")
+        said = self.verb("workspace", "create", "--no-wait", "none", rc=2).stderr
+        self.assertIn("none is no address of a repository, and no workspace template of the Server", said)
+
     def test_who_is_meant(self):
         self.put()
         for args, rc, text in (

@@ -66,6 +66,42 @@ static void entries_become_lines(void)
 	}
 }
 
+static void bars_are_redrawn(void)
+{
+	static const struct {
+		const char *line, *want;
+	} rows[] = {
+		{ ENTRY("Pulling x\\n"), "Pulling x\n" },
+		{ ENTRY("10 % of 20.0 MiB\\n"), "\r\033[K[##------------------] 10 % of 20.0 MiB" },
+		{ ENTRY("100 % of 20.0 MiB\\n"),
+		  "\r\033[K[####################] 100 % of 20.0 MiB" },
+		{ ENTRY("Extracting: 1 of 4 MB in 2 layers\\n"),
+		  "\r\033[K[#####---------------] Extracting: 1 of 4 MB in 2 layers" },
+		{ ENTRY("Extracting: 5 of 0 MB in 2 layers\\n"),
+		  "\nExtracting: 5 of 0 MB in 2 layers\n" },
+		{ ENTRY("half"), "half" },
+		{ ENTRY("7 % of \\u001b[2J\\n"),
+		  "\n\r\033[K[##------------------] 7 % of \\x1b[2J" },
+		{ ENTRY("101 % of it\\n"), "\n101 % of it\n" },
+		{ ENTRY("x: 5 % of it\\n"), "x: 5 % of it\n" },
+		{ ENTRY("5 %\\n"), "5 %\n" },
+		{ ENTRY("99999999999999999999 % of it\\n"), "99999999999999999999 % of it\n" },
+	};
+	struct logview v = { .terminal = true, .bars = true };
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct buf out = { 0 };
+
+		TEST_ROW(i);
+		logview_add(&v, str_of(rows[i].line), &out);
+		CHECK_STR(buf_cstr(&out), rows[i].want);
+		buf_free(&out);
+	}
+	/* Nothing is redrawn elsewhere. */
+	show((struct logview){ .terminal = true }, ENTRY("10 % of 20.0 MiB\\n"),
+	     "10 % of 20.0 MiB\n");
+}
+
 static void damage_is_marked_once_and_counted(void)
 {
 	static const char line[] = "\0\0\0\0" ENTRY("kept\\n");
@@ -129,4 +165,5 @@ static void long_files_are_read_from_behind(void)
 }
 
 TEST_MAIN(TEST(entries_become_lines), TEST(damage_is_marked_once_and_counted),
-          TEST(the_last_lines_are_found), TEST(long_files_are_read_from_behind))
+          TEST(bars_are_redrawn), TEST(the_last_lines_are_found),
+          TEST(long_files_are_read_from_behind))

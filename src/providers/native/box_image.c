@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAY_EVERY_PERCENT 25
+#define SAY_EVERY_PERCENT 10
 #define PLAIN_MAX 16
 
 struct shown {
