@@ -154,19 +154,6 @@ static int from_options(const struct cli_admin *a, struct credentials *c, struct
 	return 0;
 }
 
-static bool same_server(const char *a, const char *b)
-{
-	struct url ua = { 0 }, ub = { 0 };
-	struct err ignored = { 0 };
-	bool same = url_parse(str_of(a), &ua, &ignored) == 0 &&
-	            url_parse(str_of(b), &ub, &ignored) == 0 && url_same_origin(&ua, &ub) &&
-	            strcmp(ua.path, ub.path) == 0;
-
-	url_free(&ua);
-	url_free(&ub);
-	return same;
-}
-
 /* The first source with a URL decides where; a key goes there only if it was given for that
  * place or for none. */
 static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
@@ -188,14 +175,14 @@ static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
 	if (config_check_url(url, a->config.allow_http, e) < 0)
 		return err_wrap(e, "%s", url_source);
 	for (k = 0; k < SOURCES; k++) {
-		if (s[k].key && (!s[k].url || same_server(s[k].url, url)))
+		if (s[k].key && (!s[k].url || url_texts_match(s[k].url, url, true)))
 			break;
 	}
 	if (k == SOURCES)
 		return err_set(e, ERR_USAGE, 0,
 		               "no API key for %s; give --api-key-file or set DAYTONA_API_KEY",
 		               url);
-	if (a->config.url && !same_server(a->config.url, url)) {
+	if (a->config.url && !url_texts_match(a->config.url, url, true)) {
 		/* Meant for the runner's own Server. */
 		free(a->config.pin_sha256);
 		free(a->config.client_cert);

@@ -43,19 +43,6 @@ static int read_question(struct kv *q, struct err *e)
 	return rc;
 }
 
-/* A workspace's key is for its own repository alone, whose address git does not tell whole. */
-static bool is_own(const char *own, const char *asked)
-{
-	struct url a = { 0 }, b = { 0 };
-	struct err ignored = { 0 };
-	bool same = own && url_parse(str_of(own), &a, &ignored) == 0 &&
-	            url_parse(str_of(asked), &b, &ignored) == 0 && url_same_origin(&a, &b);
-
-	url_free(&a);
-	url_free(&b);
-	return same;
-}
-
 static int get(struct cli_admin *a, struct err *e)
 {
 	const char *own = getenv("DAYTONA_WORKSPACE_REPOSITORY_URL"), *protocol, *host, *path;
@@ -73,9 +60,11 @@ static int get(struct cli_admin *a, struct err *e)
 		buf_addf(&asked, "%s://%s%s%s", protocol, host, path ? "/" : "", path ? path : "");
 		rc = cli_admin_open(a, "git-credential", e);
 	}
+	/* A workspace's key is for its own repository alone, whose address git does not tell whole. */
 	if (rc == 0)
 		rc = api_git_provider_for_url(
-			a->link.api, is_own(own, buf_cstr(&asked)) ? own : buf_cstr(&asked), &g,
+			a->link.api,
+			url_texts_match(own, buf_cstr(&asked), false) ? own : buf_cstr(&asked), &g,
 			deadline_in_ms(CLI_CALL_MS), e);
 	if (rc < 0 && e->kind != ERR_USAGE && a->source)
 		cli_explain(a, e);

@@ -102,17 +102,13 @@ static void show_dependants(struct purge *p, const struct runner_info *r)
 
 static bool is_own(const struct purge *p, const struct runner_info *r)
 {
-	struct url a = { 0 }, b = { 0 };
-	struct err ignored = { 0 };
 	bool own = p->admin.own_id && strcmp(p->admin.own_id, r->id) == 0;
 
 	/* The same id on another Server is another runner. Ids are random, so a URL that is only
 	 * spelled differently (a public name, an address) still means this one. */
-	if (own && p->admin.own_url && url_parse(str_of(p->admin.own_url), &a, &ignored) == 0 &&
-	    url_parse(str_of(p->admin.config.url), &b, &ignored) == 0 && !url_same_origin(&a, &b))
+	if (own && p->admin.own_url &&
+	    !url_texts_match(p->admin.own_url, p->admin.config.url, false))
 		own = !p->admin.config.name || strcmp(p->admin.config.name, r->name) == 0;
-	url_free(&a);
-	url_free(&b);
 	return own;
 }
 

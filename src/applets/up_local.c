@@ -379,34 +379,12 @@ int up_stop_server(struct up *u, bool *was_running, struct err *e)
 	return rc;
 }
 
-static bool same_url(const char *a, const char *b)
-{
-	struct url ua = { 0 }, ub = { 0 };
-	struct err ignored = { 0 };
-	bool same = a && url_parse(str_of(a), &ua, &ignored) == 0 &&
-	            url_parse(str_of(b), &ub, &ignored) == 0 && url_same_origin(&ua, &ub);
-
-	url_free(&ua);
-	url_free(&ub);
-	return same;
-}
-
 static int not_ours(const struct config *c, struct err *e)
 {
 	return err_set(
 		e, ERR_EXISTS, 0,
 		"this host is a runner of %s (%s), and up is for a machine of its own; give another place with --config-dir",
 		c->url, c->file);
-}
-
-static bool is_local(const char *url)
-{
-	struct url u = { 0 };
-	struct err ignored = { 0 };
-	bool is = url_parse(str_of(url), &u, &ignored) == 0 && url_is_loopback(&u);
-
-	url_free(&u);
-	return is;
 }
 
 int up_check_runner(struct up *u, bool *known, struct err *e)
@@ -417,12 +395,13 @@ int up_check_runner(struct up *u, bool *known, struct err *e)
 
 	*known = false;
 	if (!u->url) /* nobody to ask */
-		return c->url && !is_local(c->url) ? not_ours(c, e) : 0;
+		return c->url && !url_text_is_loopback(c->url) ? not_ours(c, e) : 0;
 	if (!c->id)
-		return c->url && !same_url(c->url, u->url) ? not_ours(c, e) : 0;
+		return c->url && !url_texts_match(c->url, u->url, false) ? not_ours(c, e) : 0;
 	*known = api_runner(u->v.admin.link.api, c->id, &r, deadline_in_ms(CLI_CALL_MS), &why) == 0;
 	runner_info_free(&r);
-	if (*known || (api_verdict(&why) == API_MISSING && (!c->url || same_url(c->url, u->url))))
+	if (*known || (api_verdict(&why) == API_MISSING &&
+	               (!c->url || url_texts_match(c->url, u->url, false))))
 		return 0;
 	if (api_verdict(&why) != API_MISSING) {
 		*e = why;
@@ -522,7 +501,7 @@ int up_runner(struct up *u, bool *started, struct err *e)
 		if (rc == 0) /* one that works under another id */
 			rc = life_end(&u->config, 0, &already, e);
 	}
-	if (rc == 0 && !same_url(u->config.url, u->url)) {
+	if (rc == 0 && !url_texts_match(u->config.url, u->url, false)) {
 		kv_set(&changes, "server.url", u->url);
 		rc = save(u, &changes, e);
 	}

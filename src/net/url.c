@@ -432,3 +432,26 @@ int url_resolve(const struct url *base, struct str ref, struct url *out, struct 
 	buf_free(&text);
 	return rc;
 }
+
+bool url_texts_match(const char *a, const char *b, bool path)
+{
+	struct url ua = { 0 }, ub = { 0 };
+	struct err ignored = { 0 };
+	bool same = a && b && url_parse(str_of(a), &ua, &ignored) == 0 &&
+	            url_parse(str_of(b), &ub, &ignored) == 0 && url_same_origin(&ua, &ub) &&
+	            (!path || strcmp(ua.path, ub.path) == 0);
+
+	url_free(&ua);
+	url_free(&ub);
+	return same;
+}
+
+bool url_text_is_loopback(const char *text)
+{
+	struct url u = { 0 };
+	struct err ignored = { 0 };
+	bool is = text && url_parse(str_of(text), &u, &ignored) == 0 && url_is_loopback(&u);
+
+	url_free(&u);
+	return is;
+}

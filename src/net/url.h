@@ -29,6 +29,9 @@ bool url_is_tls(const struct url *u); /* https, wss */
 /* A loopback name or address (localhost, *.localhost, 127/8, ::1): plain http is fine there. */
 bool url_is_loopback(const struct url *u);
 bool url_same_origin(const struct url *a, const struct url *b);
+/* The same of texts; false where one is NULL or no URL. path: that is to be the same, too. */
+bool url_texts_match(const char *a, const char *b, bool path);
+bool url_text_is_loopback(const char *text);
 /* "scheme://host[:port]" without user part, IPv6 bracketed, default port left out. Appends. */
 void url_origin(const struct url *u, struct buf *b);
 /* Origin + path + query, never the user part: for messages. */

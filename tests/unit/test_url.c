@@ -296,7 +296,33 @@ static void host_header_leaves_the_default_port_out(void)
 	}
 }
 
+static void texts_compare(void)
+{
+	static const struct {
+		const char *a, *b;
+		bool origin, path;
+	} rows[] = {
+		{ "https://a.example/x", "https://A.example:443/x", true, true },
+		{ "https://a.example/x", "https://a.example/y", true, false },
+		{ "https://a.example/x", "http://a.example/x", false, false },
+		{ "https://a.example/x", "https://b.example/x", false, false },
+		{ "no url", "no url", false, false },
+		{ NULL, "https://a.example", false, false },
+		{ "https://a.example", NULL, false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		TEST_ROW(i);
+		CHECK(url_texts_match(rows[i].a, rows[i].b, false) == rows[i].origin);
+		CHECK(url_texts_match(rows[i].a, rows[i].b, true) == rows[i].path);
+	}
+	CHECK(url_text_is_loopback("http://127.0.0.1:1"));
+	CHECK(!url_text_is_loopback("http://192.0.2.1:1"));
+	CHECK(!url_text_is_loopback("no url"));
+	CHECK(!url_text_is_loopback(NULL));
+}
+
 TEST_MAIN(TEST(accepted_urls_have_their_parts), TEST(refused_urls_say_why),
           TEST(messages_never_show_the_user_part), TEST(overlong_is_refused),
           TEST(loopback_is_recognised), TEST(references_resolve), TEST(origins_compare),
-          TEST(host_header_leaves_the_default_port_out))
+          TEST(texts_compare), TEST(host_header_leaves_the_default_port_out))

@@ -16,21 +16,11 @@
 #define HOSTNAME_MAX 63
 #define CHECK_MS 5000
 
-static bool server_is_loopback(const struct provider_env *env)
-{
-	struct err ignored = { 0 }; /* the agent says what is wrong with it */
-	struct url u = { 0 };
-	bool is = env->api_url && url_parse(str_of(env->api_url), &u, &ignored) == 0 &&
-	          url_is_loopback(&u);
-
-	url_free(&u);
-	return is;
-}
-
 static int choose_network(struct native_boxed *b, struct err *e)
 {
 	const struct native_call *c = b->c;
-	bool helper = network_find() != NETWORK_MISSING, near = server_is_loopback(c->env);
+	bool helper = network_find() != NETWORK_MISSING,
+	     near = url_text_is_loopback(c->env->api_url);
 	enum native_net net = c->options.net;
 	struct buf line = { 0 };
 
