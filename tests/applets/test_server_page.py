@@ -232,8 +232,9 @@ class Seen(common.Case):
         b.wait("[...document.querySelectorAll('#screen span')].some(s => s.innerText === 'red' && s.style.fontWeight === 'bold' && "
                "s.style.color !== '')")
         self.shot("terminal")
-        b.type("clear; cat")
+        b.type("clear; echo cleared; cat")
         b.press("Enter")
+        self.wait_screen("(?m)^cleared$")
         b.type("ä€😀 one")
         b.press("Enter")
         self.wait_screen("ä€😀 one\nä€😀 one")
