@@ -20,14 +20,18 @@ int completion_print(const char *shell)
 {
 	struct buf b = { 0 };
 
-	if (strcmp(shell, "bash") == 0)
-		unpack(&b, script_completion_bash, script_completion_bash_n);
-	else if (strcmp(shell, "zsh") == 0)
-		unpack(&b, script_completion_zsh, script_completion_zsh_n);
-	else if (strcmp(shell, "fish") == 0)
-		unpack(&b, script_completion_fish, script_completion_fish_n);
-	else
-		opts_misuse(usage, "completion is for bash, zsh or fish, not \"%s\"", shell);
+	if (strcmp(shell, "fish") == 0) {
+		unpack(&b, script_completion_fish, script_completion_fish_n); /* it asks for sh */
+	} else {
+		unpack(&b, script_completion_sh, script_completion_sh_n);
+		if (strcmp(shell, "bash") == 0)
+			unpack(&b, script_completion_bash, script_completion_bash_n);
+		else if (strcmp(shell, "zsh") == 0)
+			unpack(&b, script_completion_zsh, script_completion_zsh_n);
+		else if (strcmp(shell, "sh") != 0)
+			opts_misuse(usage, "completion is for bash, zsh or fish, not \"%s\"",
+			            shell);
+	}
 	fputs(buf_cstr(&b), stdout);
 	buf_free(&b);
 	return out_flush();

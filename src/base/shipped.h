@@ -11,9 +11,11 @@ extern const size_t script_install_sh_n;
 /* share/get-daytona.sh: installs the daytona command. */
 extern const unsigned char script_get_daytona_sh[];
 extern const size_t script_get_daytona_sh_n;
-/* share/completion.*: they ask the program itself, so they fit whatever version is installed. */
-extern const unsigned char script_completion_bash[], script_completion_zsh[],
-	script_completion_fish[];
-extern const size_t script_completion_bash_n, script_completion_zsh_n, script_completion_fish_n;
+/* share/completion.*: they ask the program itself, so they fit whatever version is installed. sh: what the others have in
+ * common. */
+extern const unsigned char script_completion_sh[], script_completion_bash[],
+	script_completion_zsh[], script_completion_fish[];
+extern const size_t script_completion_sh_n, script_completion_bash_n, script_completion_zsh_n,
+	script_completion_fish_n;
 
 #endif
