@@ -18,6 +18,7 @@
 #define STAY_IN_ROOT (0x02u | 0x10u) /* no magic links, in root */
 #define SAME_MOUNT 0x01u
 #define LINKS_MAX 40
+#define AGAIN_MAX 10000
 
 struct how {
 	uint64_t flags, mode, resolve;
@@ -185,8 +186,11 @@ int inroot_walk(int root, const char *path, int flags)
 static int open_in_root(int root, const char *path, int flags, uint64_t resolve)
 {
 	struct how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve };
-	int fd = (int)syscall(OPENAT2_NR, root, *path ? path : ".", &how, sizeof(how));
+	int fd, tries = 0;
 
+	do /* ".." is not sure while anybody renames anything: each try is a new chance */
+		fd = (int)syscall(OPENAT2_NR, root, *path ? path : ".", &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN && ++tries < AGAIN_MAX);
 	/* Old kernels lack the call; filters of containers answer EPERM to what they do not know. */
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM))
 		fd = inroot_walk(root, path, flags);

@@ -8,7 +8,9 @@
 #include "tests/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -273,6 +275,37 @@ static const struct hostile hostile[] = {
 	{ { { '3', "null", NULL }, { '0', "null", NULL } }, NULL, "null" },
 	{ { { '0', "d/f", NULL }, { '2', "d", "/" }, { '0', "d/g", NULL } }, NULL, "g" },
 };
+
+/* The kernel answers EAGAIN to ".." while something is renamed, wherever that is. */
+static void renames_elsewhere_disturb_nothing(void)
+{
+	struct place p;
+	char from[TEST_PATH_SIZE + 20], to[TEST_PATH_SIZE + 20];
+	int wrong = 0;
+	pid_t pid;
+
+	if (!place_new(&p))
+		return;
+	CHECK_INT(symlinkat("..", p.root, "up"), 0);
+	CHECK_INT(mkdirat(p.root, "root", 0755), 0);
+	snprintf(from, sizeof(from), "%s/outside", p.dir);
+	snprintf(to, sizeof(to), "%s/elsewhere", p.dir);
+	pid = fork();
+	while (pid == 0)
+		(void)(rename(from, to) + rename(to, from));
+	for (int i = 0; i < 20000; i++) {
+		int fd = inroot_open(p.root, "up/root/../root/../root", O_PATH);
+
+		wrong += fd < 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	CHECK_INT(wrong, 0);
+	kill(pid, SIGKILL);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	(void)rename(to, from);
+	place_end(&p);
+}
 
 static void hostile_layers_change_nothing_outside(void)
 {
@@ -602,7 +635,7 @@ static void the_same_as_others(void)
 }
 
 TEST_MAIN(TEST(roots_hold), TEST(a_layer_comes_out), TEST(whiteouts_become_those_of_overlayfs),
-          TEST(hostile_layers_change_nothing_outside),
+          TEST(renames_elsewhere_disturb_nothing), TEST(hostile_layers_change_nothing_outside),
           TEST(attributes_that_are_not_for_images_are_left_out),
           TEST(owners_are_mapped_or_recorded), TEST(many_entries_need_little_memory),
           TEST(the_same_as_others))
