@@ -287,20 +287,38 @@ class Execs(EngineCase):
 
 
 class Versions(EngineCase):
+    # Of engines whose ping says all, and of those that have to be asked.
+    NAMES = ("Docker/20.10.0-fake (linux)", "Libpod/5.0.0 (linux)", "proxy", None)
+
     def test_windows(self):
-        for minimum, maximum, want in (("1.44", "1.52", "1.47"), ("1.24", "1.41", "1.41"), ("1.24", "1.47", "1.47"),
-                                       ("1.12", "1.30", "1.30")):
-            self.engine.minimum, self.engine.version = minimum, maximum
-            self.engine.requests.clear()
-            self.engine.containers.clear()
-            self.drive(self.workspace(), "create", "start", "stop", "delete").ok(self)
-            self.assertEqual({r.version for r in self.engine.requests} - {""}, {want})
+        for self.engine.server_name in self.NAMES:
+            for minimum, maximum, want in (("1.44", "1.52", "1.47"), ("1.24", "1.41", "1.41"), ("1.24", "1.47", "1.47"),
+                                           ("1.12", "1.30", "1.30")):
+                self.engine.minimum, self.engine.version = minimum, maximum
+                self.engine.requests.clear()
+                self.engine.containers.clear()
+                self.drive(self.workspace(), "create", "start", "stop", "delete").ok(self)
+                self.assertEqual({r.version for r in self.engine.requests} - {""}, {want})
 
     def test_outside_of_the_window(self):
-        for minimum, maximum, word in (("1.60", "1.70", "too new"), ("1.10", "1.24", "too old")):
-            self.engine.minimum, self.engine.version = minimum, maximum
-            self.drive(self.workspace(), "create").error(self, word)
-            self.drive(self.workspace(), "check", options=[f"sock_path={self.engine.path}"]).error(self, word)
+        for self.engine.server_name in self.NAMES:
+            for minimum, maximum, word in (("1.60", "1.70", "too new"), ("1.10", "1.24", "too old")):
+                self.engine.minimum, self.engine.version = minimum, maximum
+                self.drive(self.workspace(), "create").error(self, word)
+                self.drive(self.workspace(), "check", options=[f"sock_path={self.engine.path}"]).error(self, word)
+
+    def test_a_job_asks_for_no_more_than_the_ping_says(self):
+        """An engine runs programs to answer /version."""
+        for self.engine.server_name in self.NAMES:
+            self.engine.requests.clear()
+            result = self.drive(self.workspace(), "target-create").ok(self)
+            named = self.engine.server_name and "/" in self.engine.server_name
+            # A machine of 32 bits may have an engine of 64.
+            self.assertEqual(len(self.engine.calls("GET /version")), 0 if named and sys.maxsize > 2 ** 32 else 1)
+            self.assertRegex(result.output, "Using Podman 5.0.0" if named and "Libpod" in self.engine.server_name
+                             else "Using Docker 20.10.0-fake")
+            self.drive(self.workspace(), "check", options=[f"sock_path={self.engine.path}"]).ok(self)
+            self.assertTrue(self.engine.calls("GET /version"))
 
     def test_engine_is_replaced_under_a_job(self):
         def replace(conn, request):

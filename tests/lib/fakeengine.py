@@ -78,6 +78,7 @@ class FakeEngine:
 
     def __init__(self, path, version="1.41", minimum="1.24"):
         self.path, self.version, self.minimum = path, version, minimum
+        self.server_name = "Docker/20.10.0-fake (linux)"
         self.images = {}              # reference -> inspect
         self.pullable = set()         # references that a pull brings
         self.pull_stream = None       # bytes of a pull's answer
@@ -225,7 +226,8 @@ class FakeEngine:
         self.reply(conn, request, 404, {"message": f"No such {what}"})
 
     def do_ping(self, conn, request):
-        conn.sendall(f"HTTP/1.1 200 OK\r\nApi-Version: {self.version}\r\nContent-Length: 2\r\n\r\nOK".encode())
+        name = f"Server: {self.server_name}\r\n" if self.server_name else ""
+        conn.sendall(f"HTTP/1.1 200 OK\r\nApi-Version: {self.version}\r\n{name}Content-Length: 2\r\n\r\nOK".encode())
 
     def do_version(self, conn, request):
         self.reply(conn, request, 200, {"ApiVersion": self.version, "MinAPIVersion": self.minimum,

@@ -86,6 +86,7 @@ static int check(const struct provider_env *env, struct buf *report, struct dead
 
 	if (rc == 0) {
 		k.g.call_ms = deadline_left_ms(d);
+		k.g.doubted = true;
 		rc = engine_hello(&k.g, d, e);
 	}
 	if (rc < 0) {

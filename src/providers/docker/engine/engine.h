@@ -35,6 +35,7 @@ struct engine {
 	char *name, *version,
 		*arch; /* "Docker" or "Podman", "20.10.24", Go's spelling; "" if unknown */
 	bool warned;
+	bool doubted; /* engine_hello asks for all: what is known may have changed, or is to be shown */
 };
 
 /* Chooses the engine (field case 72); no I/O but looking at sockets. A remote one is connected by engine_hello. */
