@@ -502,6 +502,7 @@ void channels_step(struct sup *s)
 {
 	chan_step(s, &s->channels->poll);
 	chan_step(s, &s->channels->aux);
+	tasks_sync(s);
 	decide_poll(s);
 	decide_aux(s);
 	/* What was just started may go out at once. */

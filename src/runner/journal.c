@@ -93,12 +93,11 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 		;
 	else if (write_at(j->fd, buf_str(&rec), j->end, j->path, e) < 0)
 		;
-	else if (sync && fdatasync(j->fd) < 0)
-		err_sys(e, errno, "sync %s", j->path);
 	else
 		rc = 0;
 	if (rc == 0) {
 		j->end += (off_t)rec.n;
+		j->unsynced |= sync;
 		journal_apply(j, json);
 	} else {
 		struct err ignored;
@@ -110,6 +109,14 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	}
 	buf_wipe(&rec);
 	return rc;
+}
+
+int journal_sync(struct journal *j, struct err *e)
+{
+	bool wanted = j->unsynced;
+
+	j->unsynced = false;
+	return wanted && fdatasync(j->fd) < 0 ? err_sys(e, errno, "sync %s", j->path) : 0;
 }
 
 static size_t results_to_come(const struct journal *j)
@@ -317,6 +324,7 @@ static int rewrite(struct journal *j, struct err *e)
 	j->end = (off_t)used;
 	j->rewritten = (off_t)used;
 	j->size = (off_t)b.n;
+	j->unsynced = false;
 	buf_wipe(&b);
 	return 0;
 }
@@ -422,8 +430,11 @@ struct journal *journal_memory(void)
 
 void journal_close(struct journal *j)
 {
+	struct err none = { 0 };
+
 	if (!j)
 		return;
+	(void)journal_sync(j, &none);
 	for (size_t i = 0; i < j->n; i++)
 		journal_entry_free(&j->entries[i]);
 	free(j->entries);

@@ -5,7 +5,7 @@
  * zero-filled space that was allocated beforehand, so that a result can be written when the disk
  * is full and a sync does not wait for file size changes.
  *
- *   claim  before the claim is sent (synced)     result  before a result counts as done (synced)
+ *   claim  before the claim is sent (synced)     result  before the result is sent (synced)
  *   run    before and after the process is made  done    the Server has the result
  *   refused  the Server will not have the result, so far for how long
  *   past   in a rewritten file: what was done
@@ -50,6 +50,8 @@ const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
 #define JOURNAL_PAST 128
 const struct journal_past *journal_past(const struct journal *j, const char *job_id);
 
+/* What was appended and is named synced is on the disk: once for all of it, before any of it is acted on. -1: it may not be. */
+int journal_sync(struct journal *j, struct err *e);
 /* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
 /* Of a job that is there already: its work was not begun after all. */
 int journal_claim(struct journal *j, const struct job *job, struct err *e);

@@ -17,6 +17,7 @@ struct journal {
 	size_t n;
 	struct journal_past past[JOURNAL_PAST]; /* a ring */
 	size_t past_next;
+	bool unsynced;   /* something that journal_sync is for */
 	off_t rewritten; /* where the records ended after the last rewrite */
 };
 

@@ -161,6 +161,19 @@ void task_fail(struct sup *s, struct task *t, const char *text)
 	set_result(s, t, JOB_ERROR, str_of(text));
 }
 
+void tasks_sync(struct sup *s)
+{
+	struct err e = { 0 };
+
+	if (journal_sync(s->journal, &e) == 0)
+		return;
+	log_error("%s", e.msg);
+	/* A claim that could not be remembered is not made; the Server is told why at once. */
+	for (struct task *t = s->tasks->first; t; t = t->next)
+		if (t->stage == TASK_CLAIM && t->tries == 0)
+			task_fail(s, t, e.msg);
+}
+
 /* ---- processes ---- */
 
 void task_begin(struct sup *s, struct task *t)

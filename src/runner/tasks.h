@@ -29,6 +29,9 @@ void tasks_replay(struct sup *s);          /* recover.c: all that the journal ha
 
 /* ---- requests to the Server, for channel.c ---- */
 
+/* The journal's one sync for all that came up since the last, before a request of it goes out. */
+void tasks_sync(struct sup *s);
+
 enum task_request { TASK_FIRST_CLAIM, TASK_REPEATED_CLAIM, TASK_RESULT };
 
 struct task *tasks_next(struct sup *s, enum task_request what); /* NULL: none is due */

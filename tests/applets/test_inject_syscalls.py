@@ -194,6 +194,23 @@ class InjectTest(Case):
         self.assertEqual(wrong, [], "\n".join(wrong[:30]))
         self.assertGreater(len(seen), len(tried) // 2, "strace injects nothing")
 
+    def test_the_claims_of_one_list_share_a_sync(self):
+        """Counted, not timed: each job's result is a sync of its own at most, all claims together are one."""
+        server, trace = self.server(), self.path("trace")
+        with server.lock:
+            jobs = [server.add_job("target", "create", server.add_target()) for _ in range(40)]
+        runner = self.runner(server, runner__max_jobs=0)
+        env = runner.env()
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        runner.start(wait=False, env=env, prefix=["strace", "-qq", "--seccomp-bpf", "-f", "-o", trace, "-e", "trace=fdatasync"])
+        for job in jobs:
+            self.assertEqual(server.wait_final(job, 60 * PATIENCE)[0], "success")
+        os.kill(children(runner.pid)[0], signal.SIGTERM)
+        runner.wait()
+        with open(trace, encoding="latin-1") as file:
+            syncs = file.read().count("fdatasync(")
+        self.assertTrue(1 <= syncs <= len(jobs) + 10, f"{syncs} for {len(jobs)} jobs")
+
 
 def usable():
     try:
