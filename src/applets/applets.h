@@ -17,18 +17,21 @@ struct applet {
 };
 
 /* clang-format off */
-#define APPLET_LIST(X) \
+#define APPLET_ALL(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(cancel) X(upgrade) \
 	X(pause) X(resume) X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
 	X(up) X(down) X(target) X(workspace) X(job) X(key) X(env) X(git_credential) X(docker_credential) X(ssh) X(ssh_config) \
 	X(shell) X(exec) X(cp) X(forward) X(tunnel) \
 	X(askpass) X(container_init) X(help) X(version) X(completion) X(call) X(image) X(workspaces)
 /* clang-format on */
+#ifndef APPLET_LIST /* else the build's choice: DR_APPLETS in CMakeLists.txt */
+#define APPLET_LIST APPLET_ALL
+#endif
 
 #define EXIT_CONFIG 78 /* of `serve`: EX_CONFIG of sysexits.h, named in the service texts */
 
 #define APPLET_DECLARE(name) extern const struct applet name##_applet;
-APPLET_LIST(APPLET_DECLARE)
+APPLET_ALL(APPLET_DECLARE)
 
 /* Prints "daytona-runner <applet>: <message>" to stderr; returns the exit status for e: 2 for ERR_USAGE, else 1. */
 int applet_fail(const char *applet, const struct err *e);

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# DR_APPLETS and DR_PROVIDERS: what is left out is in no list, and the linker leaves its code out.
+set(needed_APPLETS help version agent askpass container-init git-credential docker-credential)
+
+# dr_parts(KIND SOURCE ALL MACRO): SOURCE has all of them in ALL; those that are wanted become MACRO.
+function(dr_parts kind source all macro)
+	if(NOT DR_${kind})
+		return()
+	endif()
+	file(READ ${CMAKE_SOURCE_DIR}/${source} text)
+	string(REGEX MATCH "#define ${all}[(]X[)] [^#]*" list "${text}")
+	string(REGEX MATCHALL "X[(][a-z_]+[)]" known "${list}")
+	set(wanted ${DR_${kind}} ${needed_${kind}})
+	list(REMOVE_DUPLICATES wanted)
+	set(parts)
+	foreach(name ${wanted})
+		string(REPLACE - _ word ${name})
+		if(NOT "X(${word})" IN_LIST known)
+			message(FATAL_ERROR "DR_${kind}: there is no \"${name}\"; ${source} has the list")
+		endif()
+		string(APPEND parts " X(${word})")
+	endforeach()
+	set(header ${CMAKE_BINARY_DIR}/generated/${macro}.h)
+	file(CONFIGURE OUTPUT ${header} CONTENT "#define ${macro}(X)${parts}\n" @ONLY)
+	target_compile_options(dr_own INTERFACE "SHELL:-include ${header}")
+endfunction()
+dr_parts(APPLETS src/applets/applets.h APPLET_ALL APPLET_LIST)
+dr_parts(PROVIDERS src/providers/providers.c PROVIDER_LIST PROVIDER_LIST)
