@@ -23,6 +23,8 @@ class OfAnImage(UpCase):
         busybox = next((p for p in ("/bin/busybox", "/usr/bin/busybox") if common.is_static(p)), None)
         if not busybox:
             self.skipTest("no static busybox to make an image of")
+        if os.geteuid() == 0 and not ocicase.may_give():
+            self.skipTest("files cannot be given away here, as images need it")
         with open(busybox, "rb") as file:
             program = file.read()
         entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=program, mode=0o755), ocicase.directory("etc"),
