@@ -118,6 +118,71 @@ class ExamplesTest(Case):
         for command in made["runcmd"]:
             self.assertIsInstance(command, list)
 
+    def yaml(self, name):
+        try:
+            import yaml
+        except ImportError:
+            raise unittest.SkipTest("no PyYAML") from None
+        return yaml.safe_load(read(name))
+
+    def real_tool(self, *commands, cwd=EXAMPLES):
+        """The first of them that is installed reads the file."""
+        for argv in commands:
+            if shutil.which(argv[0]):
+                done = run(list(argv), cwd=cwd)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                return
+        print(f"\nskipped: {self.id()}: read by our own checks alone, no {commands[0][0]}", flush=True)
+
+    def test_compose(self):
+        made = self.yaml("compose.yaml")
+        runner = made["services"]["runner"]
+        env, secret, = runner["environment"], runner["secrets"][0]
+        self.assertEqual(env["DAYTONA_RUNNER_SERVER_KEY_FILE"], "/run/secrets/" + secret)
+        self.assertIn(secret, made["secrets"])
+        volume, _, place = runner["volumes"][0].partition(":")
+        self.assertEqual((volume in made["volumes"], place), (True, env["DAYTONA_RUNNER_RUNNER_STATE_DIR"]))
+        self.assertEqual((runner["stop_grace_period"], env["DAYTONA_RUNNER_RUNNER_DRAIN_TIMEOUT"]), ("5m", "280s"))
+        self.assertEqual(runner["healthcheck"]["test"][:3], ["CMD", "/daytona-runner", "status"])
+        self.check_options("status", runner["healthcheck"]["test"])
+        # With these variables and no file the configuration is whole, and the health check says what there is.
+        with open(os.open(self.path("key"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write("KEY")
+        env = clean_env(self.path(), **dict(env, DAYTONA_RUNNER_SERVER_KEY_FILE=self.path("key"),
+                                            DAYTONA_RUNNER_RUNNER_STATE_DIR=self.path("state")))
+        checked = run([BIN, "config", "-q"], env=env)
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+        self.assertEqual(run([BIN, *runner["healthcheck"]["test"][2:]], env=env).returncode, 1)
+        shutil.copy(os.path.join(EXAMPLES, "compose.yaml"), self.path("compose.yaml"))
+        shutil.copy(self.path("key"), self.path("daytona.key"))
+        self.real_tool(["docker-compose", "-f", "compose.yaml", "config", "-q"], cwd=self.path())
+
+    def test_ansible(self):
+        play, = self.yaml("ansible.yaml")
+        tasks = play["tasks"] + play["handlers"]
+        commands = [t["ansible.builtin.command"] for t in tasks if "ansible.builtin.command" in t]
+        self.assertEqual([c["argv"][1] for c in commands], ["configure", "config", "service", "restart"])
+        self.assertEqual({t["notify"] for t in tasks if "notify" in t}, {h["name"] for h in play["handlers"]})
+        for command in commands:
+            self.assertEqual(command["argv"][0], "/usr/local/bin/daytona-runner")
+            self.check_options(command["argv"][1], command["argv"])
+        facts = {"server_url": "http://127.0.0.1:1", "runner_id": "0a1b2c3d4e5f", "inventory_hostname": "edge", "runner_key": "KEY"}
+
+        def typed(argv):
+            text = "\0".join(argv[1:]).replace("/etc/", self.path("etc") + "/").replace("/var/", self.path("var") + "/")
+            return [BIN, *re.sub(r"{{ (\w+) }}", lambda m: facts[m.group(1)], text).split("\0")]
+        configure, check = commands[0], commands[1]
+        with open(self.path("key"), "w+", encoding="ascii") as key:
+            key.write(facts[configure["stdin"].strip("{} ")])
+            key.seek(0)
+            done = run(typed(configure["argv"]) + ["--no-check"], stdin=key, env=clean_env(self.path()))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(os.path.exists(self.path("etc") + configure["creates"].removeprefix("/etc")))
+        self.assertTrue(tasks[1]["no_log"])  # it has the key
+        done = run(typed(check["argv"]), env=clean_env(self.path()))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.real_tool(["ansible-playbook", "-i", "localhost,", "--syntax-check", "ansible.yaml"])
+
 
 if __name__ == "__main__":
     main()
