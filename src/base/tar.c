@@ -67,7 +67,7 @@ void tar_header(struct buf *b, const struct tar_entry *en)
 	if (en->link)
 		put_long(b, en->link, 'K');
 	put_long(b, en->name, 'L');
-	put_header(b, en, en->name, en->type, en->type == '0' ? en->size : 0);
+	put_header(b, en, en->name, en->type, en->type == '0' || en->type == 'x' ? en->size : 0);
 }
 
 static void add_zeros(struct buf *b, size_t n)

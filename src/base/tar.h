@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #define TAR_BLOCK 512
 
@@ -46,6 +46,10 @@ struct tar_tree_options {
 	long uid, gid;
 	/* May be NULL. Returns whether path (relative to root) stays out; whole: a directory is left out unseen. */
 	bool (*skip)(void *arg, const char *path, bool is_dir, bool *whole);
+	/* May be NULL. Sees each entry before it is written, what else stays out (type 0) too; at: a path of it to look at.
+	 * May change it, also what its name is, or write it by itself and set its type to 0. */
+	int (*entry)(void *arg, struct buf *b, const char *at, const struct stat *st,
+	             struct tar_entry *en, struct err *e);
 	void *skip_arg;
 };
 

@@ -76,26 +76,37 @@ static void cut_path(struct tar_tree *t, size_t n)
 		t->path.p[n] = '\0';
 }
 
-static void add_header(struct tar_tree *t, struct buf *b, const struct stat *st, const char *link)
+/* The type that was written, 0 if nothing was; -1. */
+static int add_header(struct tar_tree *t, struct buf *b, int dir, const char *name,
+                      const struct stat *st, const char *link, struct err *e)
 {
 	struct tar_entry en = {
 		.link = link,
-		.type = S_ISDIR(st->st_mode) ? '5'
-		        : link               ? '2'
-		                             : '0',
+		.type = S_ISDIR(st->st_mode)   ? '5'
+		        : S_ISREG(st->st_mode) ? '0'
+		        : link                 ? '2'
+		                               : '\0',
 		.mode = st->st_mode,
 		.uid = t->o.uid >= 0 ? (unsigned)t->o.uid : (unsigned)st->st_uid,
 		.gid = t->o.gid >= 0 ? (unsigned)t->o.gid : (unsigned)st->st_gid,
 		.size = (uint64_t)st->st_size,
 		.mtime = (int64_t)st->st_mtime,
 	};
-	struct buf name = { 0 };
+	struct buf path = { 0 }, at = { 0 };
+	int rc = 0;
 
-	buf_addf(&name, "%s%s%s", t->o.prefix, buf_cstr(&t->path),
+	buf_addf(&path, "%s%s%s", t->o.prefix, buf_cstr(&t->path),
 	         en.type == '5' && t->path.n ? "/" : "");
-	en.name = buf_cstr(&name);
-	tar_header(b, &en);
-	buf_free(&name);
+	en.name = buf_cstr(&path);
+	if (t->o.entry) {
+		buf_addf(&at, "/proc/self/fd/%d/%s", dir, name);
+		rc = t->o.entry(t->o.skip_arg, b, buf_cstr(&at), st, &en, e);
+	}
+	if (rc == 0 && en.type)
+		tar_header(b, &en);
+	buf_free(&at);
+	buf_free(&path);
+	return rc < 0 ? -1 : en.type;
 }
 
 static int add_link(struct tar_tree *t, struct buf *b, int dir, const char *name,
@@ -107,8 +118,7 @@ static int add_link(struct tar_tree *t, struct buf *b, int dir, const char *name
 	if (n < 0)
 		return err_sys(e, errno, "%s/%s", t->o.root, buf_cstr(&t->path));
 	to[n] = '\0';
-	add_header(t, b, st, to);
-	return 0;
+	return add_header(t, b, dir, name, st, to, e) < 0 ? -1 : 0;
 }
 
 static int open_entry(struct tar_tree *t, struct buf *b, int dir, const char *name, bool is_dir,
@@ -116,7 +126,7 @@ static int open_entry(struct tar_tree *t, struct buf *b, int dir, const char *na
 {
 	int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_dir ? O_DIRECTORY : 0);
 	struct stat st;
-	int fd = openat(dir, name, flags);
+	int fd = openat(dir, name, flags), type;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int err = errno;
@@ -126,18 +136,16 @@ static int open_entry(struct tar_tree *t, struct buf *b, int dir, const char *na
 			return 0;
 		return err_sys(e, err, "%s/%s", t->o.root, buf_cstr(&t->path));
 	}
-	if (is_dir) {
-		add_header(t, b, &st, NULL);
+	type = is_dir || S_ISREG(st.st_mode) ? add_header(t, b, dir, name, &st, NULL, e) : 0;
+	if (type >= 0 && is_dir)
 		return push_dir(t, fd, e);
-	}
-	if (!S_ISREG(st.st_mode)) {
+	if (type == '0') {
+		t->fd = fd;
+		t->size = t->left = (uint64_t)st.st_size;
+	} else {
 		close(fd);
-		return 0;
 	}
-	add_header(t, b, &st, NULL);
-	t->fd = fd;
-	t->size = t->left = (uint64_t)st.st_size;
-	return 0;
+	return type < 0 ? -1 : 0;
 }
 
 static int add_entry(struct tar_tree *t, struct buf *b, const char *name, struct err *e)
@@ -160,7 +168,7 @@ static int add_entry(struct tar_tree *t, struct buf *b, const char *name, struct
 		return add_link(t, b, dir, name, &st, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
 		return open_entry(t, b, dir, name, S_ISDIR(st.st_mode), e);
-	return 0;
+	return t->o.entry && add_header(t, b, dir, name, &st, NULL, e) < 0 ? -1 : 0;
 }
 
 static int add_content(struct tar_tree *t, struct buf *b, struct err *e)
@@ -222,8 +230,11 @@ int tar_tree_fill(void *tree, struct buf *b, struct err *e)
 
 		if (fd < 0)
 			return err_sys(e, errno, "%s", t->o.root);
-		if (*t->o.prefix && fstat(fd, &st) == 0)
-			add_header(t, b, &st, NULL); /* the prefix itself, with its owner */
+		if (*t->o.prefix && fstat(fd, &st) == 0 && /* the prefix itself, with its owner */
+		    add_header(t, b, fd, "", &st, NULL, e) < 0) {
+			close(fd);
+			return -1;
+		}
 		if (push_dir(t, fd, e) < 0)
 			return -1;
 		t->started = true;

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "oci/images.h"
+#include "oci/links.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,22 +21,12 @@
 #define PIECE (128u << 10)
 #define XATTR_MAX 65536 /* the kernel's limit */
 #define NAMES_MAX 65536
-#define BUCKETS 1024
-#define LINKS_MAX 100000 /* beyond that a file becomes two: memory is bounded */
-
-/* A file that has several names, and the one that it got first. */
-struct first {
-	ino_t ino;
-	char *path;
-	size_t next; /* in its bucket, plus one */
-};
 
 struct flat {
 	int root;        /* of the merged tree */
 	struct buf path; /* below it, of the entry at hand */
 	struct deadline until;
-	struct first *firsts;
-	size_t n, cap, buckets[BUCKETS];
+	struct links links;
 	unsigned depth;
 };
 
@@ -117,38 +108,6 @@ static int copy_bytes(const struct flat *f, int from, int to, const struct stat 
 	if (rc == 0 && ftruncate(to, st->st_size) < 0)
 		rc = failed(f, "set its size", e);
 	return rc;
-}
-
-/* A name that this file of the layer has already. */
-static const char *first_of(const struct flat *f, ino_t ino)
-{
-	for (size_t i = f->buckets[ino % BUCKETS]; i; i = f->firsts[i - 1].next)
-		if (f->firsts[i - 1].ino == ino)
-			return f->firsts[i - 1].path;
-	return NULL;
-}
-
-static void remember(struct flat *f, ino_t ino)
-{
-	if (f->n >= LINKS_MAX)
-		return;
-	if (f->n == f->cap) {
-		f->cap = f->cap ? 2 * f->cap : 64;
-		f->firsts = mem_realloc(f->firsts, f->cap * sizeof(*f->firsts));
-	}
-	f->firsts[f->n] = (struct first){ ino, mem_dup(buf_cstr(&f->path)),
-		                          f->buckets[ino % BUCKETS] };
-	f->buckets[ino % BUCKETS] = ++f->n;
-}
-
-static void forget_all(struct flat *f)
-{
-	for (size_t i = 0; i < f->n; i++)
-		free(f->firsts[i].path);
-	free(f->firsts);
-	f->firsts = NULL;
-	f->n = f->cap = 0;
-	memset(f->buckets, 0, sizeof(f->buckets));
 }
 
 static int copy_file(struct flat *f, int from_dir, int to_dir, const char *name,
@@ -234,11 +193,9 @@ static int copy_entry(struct flat *f, int from, int to, const char *name, struct
 		return -1;
 	if (S_ISCHR(st.st_mode)) /* only whiteouts are in a layer */
 		return 0;
-	first = st.st_nlink > 1 ? first_of(f, st.st_ino) : NULL;
+	first = links_name(&f->links, &st, buf_cstr(&f->path));
 	if (first && linkat(f->root, first, to, name, 0) == 0)
 		return 0;
-	if (st.st_nlink > 1 && !first)
-		remember(f, st.st_ino);
 	return S_ISREG(st.st_mode) ? copy_file(f, from, to, name, &st, e)
 	                           : copy_other(f, from, to, name, &st, e);
 }
@@ -304,7 +261,7 @@ int images_flatten(const struct rootfs *r, const char *dir, struct deadline unti
 		rc = from < 0 ? err_sys(e, errno, "%s", r->lower[i])
 		              : copy_dir(&f, from, f.root, e);
 		fd_close(&from);
-		forget_all(&f); /* numbers of files are those of one layer */
+		links_free(&f.links); /* numbers of files are those of one layer */
 	}
 	fd_close(&f.root);
 	buf_free(&f.path);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration of an image, see manifest.h. */
 #include "base/json.h"
+#include "base/jsonw.h"
 #include "base/mem.h"
 #include "oci/manifest.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define LIST_MAX 10000
 
@@ -13,11 +15,36 @@ static char **list_new(size_t n)
 	return mem_array(n + 1, sizeof(char *));
 }
 
-static void list_free(char **l)
+void image_list_free(char ***l)
 {
-	for (size_t i = 0; l && l[i]; i++)
-		free(l[i]);
-	free(l);
+	for (char **p = *l; p && *p; p++)
+		free(*p);
+	free(*l);
+	*l = NULL;
+}
+
+void image_list_add(char ***l, const char *s)
+{
+	size_t n = 0;
+
+	while (*l && (*l)[n])
+		n++;
+	*l = mem_realloc(*l, (n + 2) * sizeof(**l));
+	(*l)[n] = mem_dup(s);
+	(*l)[n + 1] = NULL;
+}
+
+void image_list_set(char ***l, const char *pair)
+{
+	size_t n = strcspn(pair, "=");
+
+	for (char **p = *l; p && *p; p++)
+		if (strcspn(*p, "=") == n && strncmp(*p, pair, n) == 0) {
+			free(*p);
+			*p = mem_dup(pair);
+			return;
+		}
+	image_list_add(l, pair);
 }
 
 /* 0 and NULL for what is absent or null. */
@@ -124,13 +151,11 @@ int image_config_parse(struct str text, struct image_config *c, struct err *e)
 
 void image_config_free(struct image_config *c)
 {
-	list_free(c->env);
-	list_free(c->entrypoint);
-	list_free(c->cmd);
-	list_free(c->shell);
-	list_free(c->volumes);
-	list_free(c->ports);
-	list_free(c->labels);
+	char ***const lists[] = { &c->env,     &c->entrypoint, &c->cmd,   &c->shell,
+		                  &c->volumes, &c->ports,      &c->labels };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+		image_list_free(lists[i]);
 	free(c->user);
 	free(c->workdir);
 	free(c->stop_signal);
@@ -139,4 +164,72 @@ void image_config_free(struct image_config *c)
 	free(c->created);
 	free(c->diff_ids);
 	*c = (struct image_config){ 0 };
+}
+
+static void write_list(struct buf *b, const char *key, char **l)
+{
+	if (!l)
+		return;
+	jw_key(b, key);
+	jw_arr(b);
+	for (; *l; l++)
+		jw_str(b, str_of(*l));
+	jw_arr_end(b);
+}
+
+/* Keys with the value behind their '=', or with {}. */
+static void write_members(struct buf *b, const char *key, char **l, bool values)
+{
+	if (!l)
+		return;
+	jw_key(b, key);
+	jw_obj(b);
+	for (; *l; l++) {
+		char *name = mem_dupn(*l, values ? strcspn(*l, "=") : strlen(*l));
+
+		jw_key(b, name);
+		if (values)
+			jw_str(b, str_of(*l + strlen(name) + 1));
+		else
+			jw_raw(b, STR_LIT("{}"));
+		free(name);
+	}
+	jw_obj_end(b);
+}
+
+static void write_text(struct buf *b, const char *key, const char *text)
+{
+	if (text && *text)
+		jw_kstr(b, key, text);
+}
+
+void image_config_write(const struct image_config *c, struct buf *b)
+{
+	jw_obj(b);
+	write_text(b, "created", c->created);
+	jw_kstr(b, "architecture", c->arch);
+	jw_kstr(b, "os", c->os);
+	jw_key(b, "config");
+	jw_obj(b);
+	write_text(b, "User", c->user);
+	write_members(b, "ExposedPorts", c->ports, false);
+	write_list(b, "Env", c->env);
+	write_list(b, "Entrypoint", c->entrypoint);
+	write_list(b, "Cmd", c->cmd);
+	write_list(b, "Shell", c->shell);
+	write_members(b, "Volumes", c->volumes, false);
+	write_text(b, "WorkingDir", c->workdir);
+	write_members(b, "Labels", c->labels, true);
+	write_text(b, "StopSignal", c->stop_signal);
+	jw_obj_end(b);
+	jw_key(b, "rootfs");
+	jw_obj(b);
+	jw_kstr(b, "type", "layers");
+	jw_key(b, "diff_ids");
+	jw_arr(b);
+	for (size_t i = 0; i < c->n_diff_ids; i++)
+		jw_str(b, str_of(c->diff_ids[i].text));
+	jw_arr_end(b);
+	jw_obj_end(b);
+	jw_obj_end(b);
 }

@@ -97,10 +97,17 @@ int images_find(struct imgstore *s, const char *ref, struct stored *i, struct er
 	if (rc == 0)
 		rc = imgstore_find(s, buf_cstr(&full), i, &why);
 	buf_free(&full);
-	if (rc < 0 && digits)
-		return find_by_id(s, ref, digits, i, e);
-	if (rc < 0)
+	if (rc < 0 && digits) {
+		struct image_ref as = { 0 };
+
+		/* By its own name it must be allowed: an id says nothing. */
+		rc = find_by_id(s, ref, digits, i, e);
+		if (rc == 0 && (rc = image_ref_parse(i->name, &as, e)) < 0)
+			stored_free(i);
+		image_ref_free(&as);
+	} else if (rc < 0) {
 		*e = why;
+	}
 	return rc;
 }
 
@@ -225,6 +232,15 @@ static int unpack_missing(struct imgstore *s, const struct stored *i, struct dea
 	return rc;
 }
 
+/* The same layer once more. */
+static bool is_above(const struct stored *i, size_t k)
+{
+	for (size_t above = k + 1; above < i->n_layers; above++)
+		if (digest_eq(&i->layers[above], &i->layers[k]))
+			return true;
+	return false;
+}
+
 /* Takes i. */
 static int fill(struct imgstore *s, struct stored *i, const char *holder, struct deadline until,
                 struct rootfs *r, struct err *e)
@@ -237,8 +253,10 @@ static int fill(struct imgstore *s, struct stored *i, const char *holder, struct
 		rc = imgstore_hold(s, holder, i, e);
 	if (rc == 0) {
 		r->lower = mem_array(i->n_layers, sizeof(*r->lower));
+		/* The kernel takes no directory twice, and what an upper one has needs no lower one. */
 		for (size_t k = i->n_layers; k-- > 0;)
-			r->lower[r->n++] = imgstore_layer_path(s, &i->layers[k]);
+			if (!is_above(i, k))
+				r->lower[r->n++] = imgstore_layer_path(s, &i->layers[k]);
 		r->manifest = i->manifest;
 		r->name = i->name;
 		i->name = NULL;

@@ -34,7 +34,7 @@ static int sub_dir(const struct imgstore *s, const char *name, struct err *e)
 int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 {
 	s->dir = mem_dup(dir);
-	s->lock = s->top = s->blobs = s->layers = s->refs = s->uses = s->tmp = -1;
+	s->lock = s->top = s->blobs = s->layers = s->refs = s->uses = s->made = s->tmp = -1;
 	if (file_mkdirs(dir, 0700, e) < 0)
 		return -1;
 	s->top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -47,7 +47,8 @@ int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 		return err_sys(e, errno, "make %s/blobs", dir);
 	if ((s->blobs = sub_dir(s, "blobs/sha256", e)) < 0 ||
 	    (s->layers = sub_dir(s, "layers", e)) < 0 || (s->refs = sub_dir(s, "refs", e)) < 0 ||
-	    (s->uses = sub_dir(s, "uses", e)) < 0 || (s->tmp = sub_dir(s, "tmp", e)) < 0)
+	    (s->uses = sub_dir(s, "uses", e)) < 0 || (s->made = sub_dir(s, "made", e)) < 0 ||
+	    (s->tmp = sub_dir(s, "tmp", e)) < 0)
 		return -1;
 	return 0;
 }
@@ -55,6 +56,7 @@ int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 void imgstore_close_dirs(struct imgstore *s)
 {
 	fd_close(&s->tmp);
+	fd_close(&s->made);
 	fd_close(&s->uses);
 	fd_close(&s->refs);
 	fd_close(&s->layers);
@@ -200,6 +202,29 @@ int imgstore_put_blob(struct imgstore *s, struct str bytes, struct digest *d, st
 	}
 	blob_free(b);
 	return rc;
+}
+
+#define MADE_NOTHING "-"
+
+bool imgstore_made(const struct imgstore *s, const struct digest *of, struct digest *layer)
+{
+	char to[sizeof(layer->text)];
+	ssize_t n = readlinkat(s->made, digest_hex(of), to, sizeof(to));
+	struct str text = { to, n > 0 ? (size_t)n : 0 };
+
+	*layer = (struct digest){ "" };
+	return str_eq(text, MADE_NOTHING) ||
+	       (digest_parse(text, layer) && imgstore_has_blob(s, layer));
+}
+
+int imgstore_note_made(struct imgstore *s, const struct digest *of, const struct digest *layer,
+                       struct err *e)
+{
+	if ((unlinkat(s->made, digest_hex(of), 0) < 0 && errno != ENOENT) ||
+	    (symlinkat(*layer->text ? layer->text : MADE_NOTHING, s->made, digest_hex(of)) < 0 &&
+	     errno != EEXIST))
+		return err_sys(e, errno, "note a layer in %s", s->dir);
+	return 0;
 }
 
 struct blob_in {

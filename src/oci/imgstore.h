@@ -8,6 +8,7 @@
  *	               the image has them some more letters
  *	refs/          one file for each name of an image: which blobs and layers it needs
  *	uses/          the same for whoever holds an image
+ *	made/          links from the digests of what went into a build's steps to those of their layers
  *	tmp/           what is not whole yet, with a lock for each
  *
  * Everything becomes visible by one rename when it is whole, so a process that is killed, or two at once, leave no half
@@ -73,6 +74,12 @@ int imgstore_unpack(struct imgstore *s, const struct digest *blob, const struct 
                     struct deadline until, struct err *e);
 /* Bytes of its files; 0 if it is not there. */
 uint64_t imgstore_layer_size(const struct imgstore *s, const struct digest *diff_id);
+
+/* What a step of a build made, by a digest of all that it was made of; "" if it made nothing. False: it is not known, or
+ * not here any more. Forgotten with the blob. */
+bool imgstore_made(const struct imgstore *s, const struct digest *of, struct digest *layer);
+int imgstore_note_made(struct imgstore *s, const struct digest *of, const struct digest *layer,
+                       struct err *e);
 
 /* Names and holders. */
 

@@ -133,6 +133,17 @@ static int layer_if_unneeded(struct sweep *w, const char *name, struct err *e)
 	return needed(name, w->layers, w->n_layers) ? 0 : remove_layer(w, name, e);
 }
 
+static int made_if_gone(struct sweep *w, const char *name, struct err *e)
+{
+	struct digest of, layer;
+
+	(void)e;
+	snprintf(of.text, sizeof(of.text), DIGEST_PREFIX "%s", name);
+	if (!imgstore_made(&w->s, &of, &layer) || !*layer.text)
+		(void)unlinkat(w->s.made, name, 0);
+	return 0;
+}
+
 static int half_record(struct sweep *w, const char *name, struct err *e)
 {
 	(void)e;
@@ -223,7 +234,7 @@ static int sweep(struct sweep *w, struct err *e)
 	    each_file(w, w->s.uses, half_record, e) < 0 || drop_old(w, e) < 0 ||
 	    sweep_all(w, e) < 0)
 		return -1;
-	if (make_room(w, e) < 0)
+	if (make_room(w, e) < 0 || each_file(w, w->s.made, made_if_gone, e) < 0)
 		return -1;
 	return imgstore_settle(&w->s, SETTLE_MS, e);
 }

@@ -75,5 +75,13 @@ struct image_config {
 
 int image_config_parse(struct str text, struct image_config *c, struct err *e);
 void image_config_free(struct image_config *c);
+/* Appends it as JSON (OCI's form). */
+void image_config_write(const struct image_config *c, struct buf *b);
+
+/* Lists as above. */
+void image_list_free(char ***l);
+void image_list_add(char ***l, const char *s);
+/* In place of the one with the same text before its first '='; without one both are all of it. */
+void image_list_set(char ***l, const char *pair);
 
 #endif

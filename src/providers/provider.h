@@ -80,6 +80,7 @@ struct workspace_exec {
 	int side;                   /* readable when next has something; -1: never */
 	bool (*next)(void *arg, struct exec_event *ev);
 	void *arg;
+	const volatile int *stop; /* or NULL: as of provider_env */
 };
 
 struct provider_usage {        /* -1: not known */

@@ -170,8 +170,8 @@ static int mount_short(const struct overlay *o, struct err *e)
 		buf_addf(&options, "%s%zu", i ? ":" : "", i);
 	}
 	buf_adds(&options, ",upperdir=upper,workdir=work");
-	if (o->user_marks)
-		buf_adds(&options, ",userxattr");
+	/* All that is written lies in the upper directory, as a layer has it; the former implies that. */
+	buf_adds(&options, o->user_marks ? ",userxattr" : ",redirect_dir=off,metacopy=off");
 	if (rc == 0 && (symlink(o->upper, "upper") < 0 || symlink(o->work, "work") < 0))
 		rc = err_sys(e, errno, "link to %s", o->upper);
 	if (rc == 0 &&

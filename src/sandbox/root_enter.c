@@ -156,12 +156,14 @@ static int bind_all(const struct enter *r, bool in_ours, struct err *e)
 static int lend(const struct enter *r, struct err *e)
 {
 	const struct sandbox *s = r->s;
+	bool has_tmp;
 
 	if (tmpfs(r, "/run", SAFE, "size=64m,mode=0755", e) < 0 || make_dirs(r, "/run/lock", e) < 0)
 		return -1;
-	if (make_dirs(r, "/tmp", e) < 0 || bind(r, s->tmp, "/tmp", SAFE, e) < 0)
+	has_tmp = !s->tmp && file_exists("/tmp");
+	if (make_dirs(r, "/tmp", e) < 0 || (s->tmp && bind(r, s->tmp, "/tmp", SAFE, e) < 0))
 		return -1;
-	if (chown("/tmp", r->uid, r->gid) < 0 || chmod("/tmp", 01777) < 0)
+	if (!has_tmp && (chown("/tmp", r->uid, r->gid) < 0 || chmod("/tmp", 01777) < 0))
 		return err_sys(e, errno, "make /tmp");
 	if (s->home &&
 	    (bind(r, s->home, "/root", SAFE, e) < 0 || root_give("/root", r->uid, r->gid, e) < 0))

@@ -49,8 +49,9 @@ struct sandbox {
 	const char *const *hide; /* of the host's root, beside what is always left out */
 	size_t n_hide;
 	const char *point; /* an empty directory */
-	const char *tmp;   /* a directory that becomes /tmp; emptied by the caller, if at all */
-	const char *home;  /* one that becomes /root, with the host's root; or NULL */
+	const char *
+		tmp; /* a directory that becomes /tmp; emptied by the caller, if at all. NULL: the root's own */
+	const char *home; /* one that becomes /root, with the host's root; or NULL */
 
 	const struct sandbox_bind *binds;
 	size_t n_binds;
@@ -75,6 +76,14 @@ int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e);
 /* 0: process 1 has become SANDBOX_PROGRAM. It goes on when we end; it is a child of ours or of whoever collects
  * orphans. Else nothing of it is left. */
 int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e);
+
+/* Runs work(arg) in a process of its own, with these root file systems mounted where nobody else sees them, and hands it
+ * their directories: as root outside with MAP_RANGE, else as root inside. For code of ours, which has to stay below them
+ * by itself. */
+#define SANDBOX_WORK_MAX 2
+int sandbox_work(const struct sandbox *s, size_t n,
+                 int (*work)(void *arg, const int *roots, struct err *e), void *arg,
+                 struct deadline d, struct err *e);
 
 /* Whether that process is process 1 of a sandbox, and lives. */
 bool sandbox_alive(struct proc_id init);

@@ -30,6 +30,11 @@ struct start {
 	int notes; /* process 1's and the launcher's end */
 	int userns;
 	bool only_try; /* no process 1 */
+	/* sandbox_work: */
+	const struct sandbox *all;
+	size_t n;
+	int (*work)(void *arg, const int *roots, struct err *e);
+	void *work_arg;
 };
 
 static void say(void *arg, const char *line)
@@ -171,6 +176,20 @@ static int make_namespaces(struct start *t, struct deadline d, struct err *e)
 	return root_build(s, t->userns, e);
 }
 
+static int do_work(const struct start *t, struct err *e)
+{
+	int roots[SANDBOX_WORK_MAX];
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (i > 0 && root_build(&t->all[i], t->userns, e) < 0)
+			return -1;
+		roots[i] = open(t->all[i].point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (roots[i] < 0)
+			return err_sys(e, errno, "open %s", t->all[i].point);
+	}
+	return t->work(t->work_arg, roots, e);
+}
+
 static void launch(void *arg)
 {
 	struct start *t = arg;
@@ -180,7 +199,12 @@ static void launch(void *arg)
 
 	t->s.say = say;
 	t->s.arg = t;
-	if (make_namespaces(t, DEADLINE_NEVER, &e) == 0) {
+	if (make_namespaces(t, DEADLINE_NEVER, &e) == 0 && t->work) {
+		if (do_work(t, &e) == 0) {
+			note_send(t->notes, &(struct note){ .kind = NOTE_GO });
+			_exit(0);
+		}
+	} else if (!e.kind) {
 		keep[1] = t->userns;
 		if (spawn_start(&(struct spawn){ .work = t->only_try ? try_one : process_one,
 		                                 .arg = t,
@@ -253,23 +277,46 @@ static int start_launcher(struct start *t, int notes[2], struct deadline d, stru
 	return rc;
 }
 
-int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e)
+/* A launcher that has done all it was for: until its end, or its word. */
+static int run_launcher(struct start *t, struct deadline d, struct err *e)
 {
-	struct start t = { .s = *s, .userns = -1, .only_try = true };
 	struct spawned launcher = { 0 };
 	struct note n;
 	int notes[2], got;
 
-	if (start_launcher(&t, notes, d, &launcher, e) < 0)
+	if (start_launcher(t, notes, d, &launcher, e) < 0)
 		return -1;
 	do
 		got = note_receive(notes[0], &n, d, e);
-	while (got == 1 && n.kind != NOTE_ERROR);
-	if (got == 1)
+	while (got == 1 && n.kind != NOTE_ERROR && n.kind != NOTE_GO);
+	if (got == 1 && n.kind == NOTE_ERROR) {
 		*e = n.e;
+		got = -1;
+	} else if (got == 0 && t->work) {
+		got = err_set(e, ERR_OTHER, 0, "the process that worked on %s ended early",
+		              t->s.point);
+	}
 	close(notes[0]);
 	spawn_end(&launcher);
-	return got == 0 ? 0 : -1;
+	return got < 0 ? -1 : 0;
+}
+
+int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e)
+{
+	struct start t = { .s = *s, .userns = -1, .only_try = true };
+
+	return run_launcher(&t, d, e);
+}
+
+int sandbox_work(const struct sandbox *s, size_t n,
+                 int (*work)(void *arg, const int *roots, struct err *e), void *arg,
+                 struct deadline d, struct err *e)
+{
+	struct start t = {
+		.s = s[0], .userns = -1, .all = s, .n = n, .work = work, .work_arg = arg
+	};
+
+	return run_launcher(&t, d, e);
 }
 
 int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *init, struct err *e)

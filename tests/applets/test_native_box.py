@@ -208,7 +208,7 @@ class Boxes(boxcase.BoxCase):
             self.load_image()
             for i, (text, answer) in enumerate((
                     ('{"image": "x", "features": {"a": {}}}', '"features" needs a container engine'),
-                    ('{"build": {"dockerfile": "Dockerfile"}}', '"build" needs a container engine'),
+                    ('{"build": {"dockerfile": "Dockerfile"}}', "is not a file of the repository"),
                     ('{"dockerComposeFile": "x.yml"}', '"dockerComposeFile" needs a container engine'),
                     ('{}', "names no image"), ('{"image": 5}', "names no image"), ("{", "devcontainer.json"))):
                 document = self.dev_workspace(text, f"no-{who}-{i}")

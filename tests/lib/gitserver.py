@@ -24,15 +24,19 @@ def git(directory, *args):
 
 
 def make_repo(root, name="app", files=None, branches=()):
-    """A bare repository root/name.git with one commit a branch; returns (path, sha of main)."""
+    """A bare repository root/name.git with one commit a branch; returns (path, sha of main). A file may be bytes, or "-> " and
+    where a link leads."""
     work = os.path.join(root, name + "-work")
     os.makedirs(work)
     git(work, "init", "-q")
     for path, text in (files or {"README.md": "hello\n"}).items():
         full = os.path.join(work, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full, "w", encoding="utf-8") as file:
-            file.write(text)
+        if isinstance(text, str) and text.startswith("-> "):
+            os.symlink(text[3:], full)
+            continue
+        with open(full, "wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
     git(work, "add", "-A")
     git(work, "commit", "-q", "-m", "first")
     sha = git(work, "rev-parse", "HEAD")

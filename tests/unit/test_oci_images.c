@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An image as a whole: found, handed out with its layers and configuration, held, merged. */
+#include "base/allow.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/tar.h"
 #include "oci/images.h"
+#include "oci/layer.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 static const struct deadline never = { INT64_MAX };
 
@@ -276,5 +280,209 @@ static void layers_are_merged_as_overlayfs_would(void)
 	imgstore_close(s);
 }
 
+/* An id leads to no image that a list does not allow by its name. */
+static void an_id_is_no_way_around_a_list(void)
+{
+	static const struct {
+		const char *list;
+		bool ok;
+	} rows[] = { { NULL, true }, { "x/*", true }, { "library/*", false }, { "y/*", false } };
+	char dir[TEST_PATH_SIZE];
+	struct imgstore *s = test_mkdtemp(dir) ? open_store(dir) : NULL;
+	struct digest m = make_image(s);
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct stored found = { 0 };
+		struct err e = { 0 };
+		char brief[13];
+
+		TEST_ROW(i);
+		snprintf(brief, sizeof(brief), "%s", digest_hex(&m));
+		allow_set(ALLOW_IMAGES, rows[i].list);
+		CHECK_INT(images_find(s, brief, &found, &e), rows[i].ok ? 0 : -1);
+		CHECK_INT(e.kind, rows[i].ok ? ERR_NONE : ERR_DENIED);
+		stored_free(&found);
+		e = (struct err){ 0 };
+		CHECK_INT(images_find(s, m.text, &found, &e), rows[i].ok ? 0 : -1);
+		stored_free(&found);
+		allow_set(ALLOW_IMAGES, NULL);
+	}
+	imgstore_close(s);
+}
+
+/* A configuration as it was read is written, and an image of it has one layer twice: overlayfs takes no directory twice. */
+static void a_layer_may_be_there_twice(void)
+{
+	static const char text[] =
+		"{\"created\":\"2020-01-01T00:00:00Z\",\"architecture\":\"arm64\",\"os\":\"linux\","
+		"\"config\":{\"User\":\"u\",\"ExposedPorts\":{\"80/tcp\":{}},\"Env\":[\"A=B=C\"],"
+		"\"Entrypoint\":[\"e\"],\"Cmd\":[],\"Shell\":[\"s\"],\"Volumes\":{\"/v=w\":{}},"
+		"\"WorkingDir\":\"/w\",\"Labels\":{\"l\":\"m=n\"},\"StopSignal\":\"TERM\"},"
+		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}";
+	char dir[TEST_PATH_SIZE];
+	struct imgstore *s = test_mkdtemp(dir) ? open_store(dir) : NULL;
+	struct buf low = { 0 }, up = { 0 }, ids = { 0 }, config = { 0 }, again = { 0 },
+		   manifest = { 0 };
+	struct digest l[3], c, m;
+	struct image_config read = { 0 };
+	struct rootfs r = { 0 };
+	struct err e = { 0 };
+	char *top;
+
+	lowest_layer(&low);
+	upper_layer(&up);
+	l[0] = l[2] = put(s, &low);
+	l[1] = put(s, &up);
+	buf_addf(&ids, "\"%s\",\"%s\",\"%s\"", l[0].text, l[1].text, l[2].text);
+	buf_addf(&config, text, buf_cstr(&ids));
+	CHECK_INT(image_config_parse(buf_str(&config), &read, &e), 0);
+	image_config_write(&read, &again);
+	CHECK_STR(buf_cstr(&again), buf_cstr(&config));
+	c = put(s, &config);
+	buf_addf(&manifest,
+	         "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":%zu},\"layers\":[",
+	         c.text, config.n);
+	for (int i = 0; i < 3; i++)
+		buf_addf(&manifest, "%s{\"digest\":\"%s\",\"size\":%zu}", i ? "," : "", l[i].text,
+		         i == 1 ? up.n : low.n);
+	buf_adds(&manifest, "]}");
+	m = put(s, &manifest);
+	CHECK_INT(images_complete(s, &m, NULL, "", never, &e), 0);
+	CHECK_INT(images_rootfs_of(s, &m, "holder", never, &r, &e), 0);
+	top = imgstore_layer_path(s, &l[0]);
+	if (CHECK_INT((long long)r.n, 2))
+		CHECK_STR(r.lower[0], top);
+	free(top);
+	rootfs_free(&r);
+	image_config_free(&read);
+	buf_free(&low);
+	buf_free(&up);
+	buf_free(&ids);
+	buf_free(&config);
+	buf_free(&again);
+	buf_free(&manifest);
+	imgstore_close(s);
+}
+
+static void lists_are_set_by_name(void)
+{
+	char **l = NULL;
+
+	image_list_set(&l, "A=1");
+	image_list_set(&l, "AB=2");
+	image_list_set(&l, "A=3=4");
+	image_list_set(&l, "/v");
+	image_list_set(&l, "/v");
+	CHECK_STR(l[0], "A=3=4");
+	CHECK_STR(l[1], "AB=2");
+	CHECK_STR(l[2], "/v");
+	CHECK(!l[3]);
+	image_list_free(&l);
+	CHECK(!l);
+}
+
+/* What an overlay has written, as a layer that unpacks to the same. */
+static void an_upper_directory_becomes_a_layer(void)
+{
+	struct unpack_owner o = unpack_owner_here();
+	const char *opaque = o.user_marks ? "user.overlay.opaque" : "trusted.overlay.opaque";
+	char dir[TEST_PATH_SIZE], upper[TEST_PATH_SIZE], *at;
+	struct imgstore *s = test_mkdtemp(dir) ? open_store(dir) : NULL;
+	struct digest d, none;
+	struct err e = { 0 };
+	struct stat st;
+	char value = 0;
+	int fd;
+
+	CHECK(test_mkdtemp(upper));
+	CHECK_INT(layer_add(s, upper, &(struct unpack_owner){ 0 }, !LAYER_OF_SANDBOX, &none, &e),
+	          0);
+	CHECK_STR(none.text, "");
+	fd = open(upper, O_RDONLY | O_DIRECTORY);
+	CHECK_INT(mkdirat(fd, "dir", 0751), 0);
+	CHECK_INT(mkdirat(fd, "dev", 0755), 0);
+	CHECK_INT(close(openat(fd, "dir/file", O_WRONLY | O_CREAT, 04755)), 0);
+	CHECK_INT(close(openat(fd, "dev/file", O_WRONLY | O_CREAT, 0644)), 0);
+	CHECK_INT(fchmodat(fd, "dir/file", 04755, 0), 0);
+	CHECK_INT(linkat(fd, "dir/file", fd, "hard", 0), 0);
+	CHECK_INT(symlinkat("dir", fd, "soft"), 0);
+	CHECK_INT(mkfifoat(fd, "pipe", 0640), 0);
+	if (mknodat(fd, "gone", S_IFCHR, makedev(0, 0)) < 0) {
+		TEST_SKIP("no whiteouts can be made here");
+		goto out;
+	}
+	at = path_join(upper, "dir");
+	CHECK_INT(lsetxattr(at, opaque, "y", 1, 0), 0);
+	CHECK_INT(lsetxattr(at, "user.mine", "value", 5, 0), 0);
+	free(at);
+	CHECK_INT(layer_add(s, upper, &(struct unpack_owner){ 0 }, LAYER_OF_SANDBOX, &d, &e), 0);
+	CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+	close(fd);
+	at = imgstore_layer_path(s, &d);
+	fd = open(at, O_RDONLY | O_DIRECTORY);
+	CHECK_INT(fstatat(fd, "gone", &st, 0), 0);
+	CHECK(S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0));
+	CHECK_INT(fstatat(fd, "hard", &st, 0), 0);
+	CHECK_INT((long long)st.st_nlink, 2);
+	CHECK_INT(st.st_mode & 07777, 04755);
+	CHECK_INT(fstatat(fd, "dir", &st, 0), 0);
+	CHECK_INT(st.st_mode & 07777, 0751);
+	CHECK_INT(fstatat(fd, "soft", &st, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK(S_ISLNK(st.st_mode));
+	CHECK_INT(fstatat(fd, "pipe", &st, 0), 0);
+	CHECK(S_ISFIFO(st.st_mode));
+	CHECK_INT(fstatat(fd, "dev", &st, 0), -1);
+	free(at);
+	at = imgstore_layer_path(s, &d);
+	{
+		char *in = path_join(at, "dir"), mine[5];
+
+		CHECK_INT(lgetxattr(in, opaque, &value, 1), 1);
+		CHECK_INT(value, 'y');
+		CHECK_INT(lgetxattr(in, "user.mine", mine, sizeof(mine)), 5);
+		free(in);
+	}
+	free(at);
+	/* A name that means something in a layer cannot be a file's. */
+	close(fd);
+	fd = open(upper, O_RDONLY | O_DIRECTORY);
+	CHECK_INT(close(openat(fd, ".wh.x", O_WRONLY | O_CREAT, 0644)), 0);
+	CHECK_INT(layer_add(s, upper, &(struct unpack_owner){ 0 }, !LAYER_OF_SANDBOX, &d, &e), -1);
+	CHECK_INT(e.kind, ERR_UNSUPPORTED);
+out:
+	close(fd);
+	imgstore_close(s);
+}
+
+/* Until its blob is gone. */
+static void what_a_step_made_is_known(void)
+{
+	char dir[TEST_PATH_SIZE];
+	struct imgstore *s = test_mkdtemp(dir) ? open_store(dir) : NULL;
+	struct buf b = { 0 };
+	struct digest key, layer, got;
+	struct imgstore_swept swept;
+	struct err e = { 0 };
+
+	digest_of(STR_LIT("key"), &key);
+	CHECK(!imgstore_made(s, &key, &got));
+	CHECK_INT(imgstore_note_made(s, &key, &(struct digest){ "" }, &e), 0);
+	CHECK(imgstore_made(s, &key, &got) && !*got.text);
+	buf_adds(&b, "layer");
+	layer = put(s, &b);
+	CHECK_INT(imgstore_note_made(s, &key, &layer, &e), 0);
+	CHECK(imgstore_made(s, &key, &got) && digest_eq(&got, &layer));
+	imgstore_close(s);
+	CHECK_INT(imgstore_sweep(dir, &(struct imgstore_keep){ 0 }, never, &swept, &e), 0);
+	CHECK_INT((long long)swept.blobs, 1);
+	s = open_store(dir);
+	CHECK(!imgstore_made(s, &key, &got));
+	imgstore_close(s);
+	buf_free(&b);
+}
+
 TEST_MAIN(TEST(names_are_in_full), TEST(one_call_gives_a_root_and_holds_it),
-          TEST(layers_for_other_owners_are_others), TEST(layers_are_merged_as_overlayfs_would))
+          TEST(layers_for_other_owners_are_others), TEST(layers_are_merged_as_overlayfs_would),
+          TEST(an_id_is_no_way_around_a_list), TEST(a_layer_may_be_there_twice),
+          TEST(lists_are_set_by_name), TEST(an_upper_directory_becomes_a_layer),
+          TEST(what_a_step_made_is_known))

@@ -22,6 +22,7 @@
 /* Brings and unpacks what the root is made of, and fills c->state.box. May be repeated. */
 int native_box_make(struct native_call *c, struct deadline d, struct err *e);
 /* An image into r, held by the workspace; box->manifest and source say which. Pulled unless it is here. */
+struct unpack_owner native_box_owner(const struct native_box *box); /* of unpacked layers */
 int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,
                     struct rootfs *r, struct err *e);
 
@@ -38,6 +39,8 @@ struct native_boxed {
 	struct native_agent agent;
 	struct native_bounds bounds;
 };
+/* All but the root file system, then with it. */
+void native_boxed_init(struct native_boxed *b, struct native_call *c);
 int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
                       struct err *e);
 void native_boxed_close(struct native_boxed *b);

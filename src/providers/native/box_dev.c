@@ -5,15 +5,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/docker/devcontainer/dclife.h"
+#include "providers/native/build.h"
 #include "providers/native/inside.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define METADATA_LABEL "devcontainer.metadata="
-#define PIECE 4096
 
 static int load(struct devcontainer *dc, const struct native_call *c, struct err *e)
 {
@@ -43,38 +40,64 @@ static int needs_engine(const struct devcontainer *dc, const char *key, struct e
 		dc->path, key);
 }
 
-static int image_of(const struct devcontainer *dc, char **image, struct err *e)
+static void say(void *arg, const char *text)
 {
-	if (dc_is_compose(dc))
-		return needs_engine(dc, "dockerComposeFile", e);
-	if (dc_has_features(dc))
-		return needs_engine(dc, "features", e);
-	if (json_present(json_get(dc->root, "build")) ||
-	    json_present(json_get(dc->root, "dockerFile")))
-		return needs_engine(dc, "build", e);
-	*image = dc_text(dc, json_get(dc->root, "image"));
-	if (*image && **image)
-		return 0;
-	free(*image);
-	*image = NULL;
-	return err_set(e, ERR_CONFIG, 0, "%s names no image", dc->path);
+	const struct native_call *c = arg;
+
+	provider_logf(c->env, "%s", text);
 }
 
-int native_dev_image(struct native_call *c, struct err *e)
+/* The image that the Dockerfile makes, for the workspace alone. */
+static int build(struct native_call *c, const struct devcontainer *dc, const struct dc_build *b,
+                 struct deadline d, struct err *e)
 {
+	struct native_box *box = &c->state.box;
+	struct digest manifest;
+
+	if (native_build(c, dc->checkout, b, &manifest, d, e) < 0)
+		return -1;
+	free(box->source);
+	free(box->manifest);
+	box->source = mem_dup(b->dockerfile);
+	box->manifest = mem_dup(manifest.text);
+	return 0;
+}
+
+static int named(struct native_call *c, const struct devcontainer *dc, struct err *e)
+{
+	char *image = dc_text(dc, json_get(dc->root, "image"));
+
+	if (!image || !*image) {
+		free(image);
+		return err_set(e, ERR_CONFIG, 0, "%s names no image", dc->path);
+	}
+	free(c->options.image);
+	c->options.image = image;
+	return 0;
+}
+
+int native_dev_image(struct native_call *c, struct deadline d, struct err *e)
+{
+	struct policy p = { .say = say, .arg = c };
+	struct dc_build b = { 0 };
 	struct devcontainer dc;
-	char *image = NULL;
+	bool has_build = false;
 	int rc;
 
 	if (strcmp(c->options.image, NATIVE_DEV_IMAGE) != 0)
 		return 0;
 	rc = load(&dc, c, e);
+	if (rc == 0 && dc_is_compose(&dc))
+		rc = needs_engine(&dc, "dockerComposeFile", e);
+	else if (rc == 0 && dc_has_features(&dc))
+		rc = needs_engine(&dc, "features", e);
 	if (rc == 0)
-		rc = image_of(&dc, &image, e);
-	if (rc == 0) {
-		free(c->options.image);
-		c->options.image = image;
-	}
+		rc = dc_build(&dc, &p, &b, &has_build, e);
+	if (rc == 0 && has_build && !NATIVE_BUILDER)
+		rc = needs_engine(&dc, "build", e);
+	else if (rc == 0)
+		rc = has_build ? build(c, &dc, &b, d, e) : named(c, &dc, e);
+	dc_build_free(&b);
 	dc_free(&dc);
 	return rc;
 }
@@ -115,25 +138,6 @@ void native_dev_close(struct native_dev *v)
 	*v = (struct native_dev){ 0 };
 }
 
-/* What a command says, on its way to the job's log. */
-struct words {
-	const struct provider_env *env;
-	int fd;
-};
-
-static bool pass_on(void *arg, struct exec_event *ev)
-{
-	const struct words *w = arg;
-	char piece[PIECE];
-	ssize_t n;
-
-	(void)ev;
-	while ((n = read(w->fd, piece, sizeof(piece))) > 0)
-		if (w->env->log)
-			w->env->log(w->env->log_arg, (struct str){ piece, (size_t)n });
-	return false;
-}
-
 static int run(const struct native_dev *v, const struct native_call *c, const char *name,
                struct json command, struct deadline d, struct err *e)
 {
@@ -141,38 +145,20 @@ static int run(const struct native_dev *v, const struct native_call *c, const ch
 		const struct provider_env *from;
 		void *to;
 	} self = { c->env };
+	struct workspace_exec x = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
 	struct strlist argv;
 	const char **list;
-	struct words w = { .env = c->env };
-	struct workspace_exec x = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
-	int fd[2], status = 0, rc;
+	int rc;
 
 	if (!dc_command(&v->dc, command, &argv))
 		return 0;
-	if (pipe2(fd, O_CLOEXEC) < 0) {
-		strlist_free(&argv);
-		return err_sys(e, errno, "make a pipe");
-	}
 	list = mem_array(argv.n + 1, sizeof(*list));
 	for (size_t i = 0; i < argv.n; i++)
 		list[i] = argv.p[i];
 	provider_logf(c->env, "running %s", name);
-	w.fd = x.side = fd[0];
-	x.argv = list;
-	x.std[0] = -1;
-	x.std[1] = x.std[2] = fd[1];
-	x.next = pass_on;
-	x.arg = &w;
-	rc = fd_set_nonblock(fd[0], e);
-	if (rc == 0)
-		rc = native_exec(self.to, &x, &status, d, e);
-	pass_on(&w, NULL);
-	close(fd[0]);
-	close(fd[1]);
+	rc = native_logged(c->env, list, &x, native_exec, self.to, name, d, e);
 	free(list);
 	strlist_free(&argv);
-	if (rc == 0 && status != 0)
-		rc = err_set(e, ERR_OTHER, status, "%s failed: exit status %d", name, status);
 	return rc;
 }
 

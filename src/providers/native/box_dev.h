@@ -9,9 +9,9 @@
 /* The value of the option Image that says so. */
 #define NATIVE_DEV_IMAGE "devcontainer"
 
-/* Puts the image that the checkout's file names in the place of the option. What needs an engine is an error that says so.
- * Nothing is done unless the option asks for it. */
-int native_dev_image(struct native_call *c, struct err *e);
+/* Puts the image that the checkout's file names in the place of the option, or builds it: then the box has its digest. What
+ * needs an engine is an error that says so. Nothing is done unless the option asks for it. */
+int native_dev_image(struct native_call *c, struct deadline d, struct err *e);
 
 /* For a start. Zero: there is none. */
 struct native_dev {

@@ -36,17 +36,19 @@ static void show(void *arg, uint64_t done, uint64_t total)
 
 /* Whose the files of layers are: as in the image where they are mounted shifted; else given to the workspace's ids, or
  * noted down. */
-static void owner_of(const struct native_box *box, struct unpack_owner *o)
+struct unpack_owner native_box_owner(const struct native_box *box)
 {
-	*o = (struct unpack_owner){ 0 };
+	struct unpack_owner o = { 0 };
+
 	if (box->map.how != MAP_RANGE) {
-		o->recorded = true;
-		o->user_marks = true;
+		o.recorded = true;
+		o.user_marks = true;
 	} else if (!box->shift) {
-		o->uids[0] = (struct id_range){ 0, box->map.uids, box->map.n_uids };
-		o->gids[0] = (struct id_range){ 0, box->map.gids, box->map.n_gids };
-		o->n_uids = o->n_gids = 1;
+		o.uids[0] = (struct id_range){ 0, box->map.uids, box->map.n_uids };
+		o.gids[0] = (struct id_range){ 0, box->map.gids, box->map.n_gids };
+		o.n_uids = o.n_gids = 1;
 	}
+	return o;
 }
 
 /* Those of the job, then what `docker login` of this user knows. */
@@ -92,14 +94,13 @@ static int pull(struct native_call *c, struct imgstore *s, struct deadline d, st
 int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,
                     struct rootfs *r, struct err *e)
 {
-	struct unpack_owner owner;
+	struct unpack_owner owner = native_box_owner(box);
 	struct imgstore *s = NULL;
 	struct digest manifest;
 	struct err here = { 0 };
 	int rc;
 
 	*r = (struct rootfs){ 0 };
-	owner_of(box, &owner);
 	rc = imgstore_open(&s, c->paths.images, &owner, d, e);
 	if (rc == 0 && digest_parse(str_of(box->manifest), &manifest)) {
 		rc = images_rootfs_of(s, &manifest, c->ws->id, d, r, e);

@@ -90,19 +90,14 @@ static int feed_unpack(void *arg, struct str bytes, struct err *e)
 static int unpack_file(const struct native_call *c, int from, int root, int scratch,
                        const struct native_box *box, struct deadline d, struct err *e)
 {
-	struct unpack_owner o = { .recorded = box->map.how != MAP_RANGE,
-		                  .user_marks = box->map.how != MAP_RANGE };
+	struct native_box whole = { .map = box->map }; /* its ids are not shifted */
+	struct unpack_owner o = native_box_owner(&whole);
 	struct unpack *u;
 	struct decode *decode;
 	char *piece = mem_alloc(PIECE);
 	ssize_t n = 0;
 	int rc = 0;
 
-	if (!o.recorded) {
-		o.uids[0] = (struct id_range){ 0, box->map.uids, box->map.n_uids };
-		o.gids[0] = (struct id_range){ 0, box->map.gids, box->map.n_gids };
-		o.n_uids = o.n_gids = 1;
-	}
 	u = unpack_new(root, scratch, &o);
 	decode = decode_new((struct sink){ feed_unpack, u }, UNPACK_BYTES_MAX);
 	while (rc == 0 && (n = read(from, piece, PIECE)) > 0) {
@@ -243,8 +238,8 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 
 	if (box->kind != BOX_NONE)
 		return 0; /* it was made before */
-	if (native_dev_image(c, e) < 0 || file_mkdirs(c->paths.box, 0700, e) < 0 ||
-	    choose_map(c, &box->map, d, e) < 0 || make_dirs(c, box, e) < 0)
+	if (file_mkdirs(c->paths.box, 0700, e) < 0 || choose_map(c, &box->map, d, e) < 0 ||
+	    make_dirs(c, box, e) < 0)
 		return -1;
 	box->strict = c->options.strict;
 	box->shift = box->map.how == MAP_RANGE;
@@ -252,7 +247,7 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 	box->manifest = mem_dup("");
 	if (c->options.image[0]) {
 		box->kind = BOX_IMAGE;
-		if (native_box_pull(c, box, d, &r, e) < 0)
+		if (native_dev_image(c, d, e) < 0 || native_box_pull(c, box, d, &r, e) < 0)
 			return -1;
 		rootfs_free(&r);
 		return fit_image(c, box, d, e);

@@ -19,8 +19,8 @@
 static int choose_network(struct native_boxed *b, struct err *e)
 {
 	const struct native_call *c = b->c;
-	bool helper = network_find() != NETWORK_MISSING,
-	     near = url_text_is_loopback(c->env->api_url);
+	bool helper = network_find() != NETWORK_MISSING;
+	bool near = c->options.agent && url_text_is_loopback(c->env->api_url);
 	enum native_net net = c->options.net;
 	struct buf line = { 0 };
 
@@ -38,7 +38,7 @@ static int choose_network(struct native_boxed *b, struct err *e)
 		err_set(e, ERR_UNSUPPORTED, 0, "%.*s", STR_ARG(str_trim(buf_str(&line))));
 		buf_free(&line);
 		return -1;
-	} else if (net == NATIVE_NET_PRIVATE && near && c->options.agent) {
+	} else if (net == NATIVE_NET_PRIVATE && near) {
 		provider_logf(
 			c->env,
 			"network: a private one does not reach the Server at %s; give the Server "
@@ -154,8 +154,7 @@ static bool user_was_chosen(const struct native_call *c)
 	       !(server->default_user && strcmp(c->ws->user, server->default_user) == 0);
 }
 
-int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
-                      struct err *e)
+void native_boxed_init(struct native_boxed *b, struct native_call *c)
 {
 	const char *dir = c->paths.box;
 	struct buf inside = { 0 };
@@ -190,6 +189,12 @@ int native_boxed_open(struct native_boxed *b, struct native_call *c, struct dead
 		.user = "",
 		.output = SPAWN_NULL,
 	};
+}
+
+int native_boxed_open(struct native_boxed *b, struct native_call *c, struct deadline d,
+                      struct err *e)
+{
+	native_boxed_init(b, c);
 	if (open_root(b, d, e) < 0)
 		return -1;
 	if (b->rootfs.config.user)

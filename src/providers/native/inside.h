@@ -19,4 +19,11 @@ typedef int native_start_fn(void *arg, const struct workspace_exec *x, const int
 int native_join(native_start_fn *start, void *arg, const struct workspace_exec *x, int *status,
                 struct deadline d, struct err *e);
 
+/* Runs argv to its end with run: what it says goes to the job's log. An exit status other than 0 is an error that says so of
+ * name. */
+int native_logged(const struct provider_env *env, const char *const *argv, struct workspace_exec *x,
+                  int (*run)(void *arg, const struct workspace_exec *x, int *status,
+                             struct deadline d, struct err *e),
+                  void *arg, const char *name, struct deadline d, struct err *e);
+
 #endif

@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MS 100 /* where the kernel has no descriptors of processes */
+#define LOOK_MS \
+	100 /* where the kernel has no descriptors of processes, or a word could be missed */
 #define BATCH 16384
 #define END_OF_INPUT '\4' /* for a terminal */
 
@@ -126,9 +127,12 @@ static int turn(struct join *j, struct pollset *ps, struct deadline d, struct er
 		pollset_add(ps, j->in, POLLOUT);
 	for (int i = 0; i < 2; i++)
 		pollset_add(ps, j->out[i], POLLIN);
-	pollset_until(ps, j->pidfd < 0 ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
+	pollset_until(ps,
+	              j->pidfd < 0 || j->x->stop ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
 	if (pollset_wait(ps, e) < 0)
 		return -1;
+	if (j->x->stop && *j->x->stop)
+		return err_set(e, ERR_CANCELED, 0, "it was canceled");
 	if (deadline_passed(d))
 		return err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 	if (j->x->side >= 0 && pollset_revents(ps, j->x->side))
@@ -229,5 +233,52 @@ int native_join(native_start_fn *start, void *arg, const struct workspace_exec *
 		fd_close(&j.out[0]);
 		fd_close(&j.out[1]);
 	}
+	return rc;
+}
+
+/* What a command says, on its way to the job's log. */
+struct words {
+	const struct provider_env *env;
+	int fd;
+};
+
+static bool pass_on(void *arg, struct exec_event *ev)
+{
+	const struct words *w = arg;
+	char piece[BATCH];
+	ssize_t n;
+
+	(void)ev;
+	while ((n = read(w->fd, piece, sizeof(piece))) > 0)
+		if (w->env->log)
+			w->env->log(w->env->log_arg, (struct str){ piece, (size_t)n });
+	return false;
+}
+
+int native_logged(const struct provider_env *env, const char *const *argv, struct workspace_exec *x,
+                  int (*run_it)(void *arg, const struct workspace_exec *x, int *status,
+                                struct deadline d, struct err *e),
+                  void *arg, const char *name, struct deadline d, struct err *e)
+{
+	struct words w = { .env = env };
+	int fd[2], status = 0, rc;
+
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "make a pipe");
+	w.fd = x->side = fd[0];
+	x->argv = argv;
+	x->std[0] = -1;
+	x->std[1] = x->std[2] = fd[1];
+	x->next = pass_on;
+	x->arg = &w;
+	x->stop = env->stop;
+	rc = fd_set_nonblock(fd[0], e);
+	if (rc == 0)
+		rc = run_it(arg, x, &status, d, e);
+	pass_on(&w, NULL);
+	close(fd[0]);
+	close(fd[1]);
+	if (rc == 0 && status != 0)
+		rc = err_set(e, ERR_OTHER, status, "%s failed: exit status %d", name, status);
 	return rc;
 }

@@ -528,6 +528,33 @@ int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e
 	return 0;
 }
 
+int dc_read_ignore(const char *checkout, const char *context, const char *dockerfile,
+                   struct dockerignore *ignore, struct err *e)
+{
+	struct buf path = { 0 }, text = { 0 };
+	int rc;
+
+	buf_addf(&path, "%s.dockerignore", dockerfile);
+	rc = dc_read(checkout, buf_cstr(&path), &text, e);
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		buf_reset(&path);
+		buf_addf(&path, "%s%s.dockerignore", context, *context ? "/" : "");
+		rc = dc_read(checkout, buf_cstr(&path), &text, e);
+	}
+	if (rc == 0 && dockerignore_parse(ignore, buf_str(&text), e) < 0)
+		rc = -1;
+	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = 0;
+	}
+	buf_free(&text);
+	if (rc < 0)
+		err_wrap(e, "%s", buf_cstr(&path));
+	buf_free(&path);
+	return rc;
+}
+
 void dc_build_free(struct dc_build *b)
 {
 	free(b->dockerfile);

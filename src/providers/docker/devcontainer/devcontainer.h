@@ -8,6 +8,7 @@
 #define PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
 
 #include "base/json.h"
+#include "oci/dockerignore.h"
 #include "providers/docker/engine/images.h"
 #include "providers/docker/engine/policy.h"
 #include "providers/docker/engine/spec.h"
@@ -84,6 +85,9 @@ int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_bu
              bool *has_build, struct err *e);
 /* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
+/* "Dockerfile.dockerignore" before ".dockerignore" of the context; neither is no error. Both paths are of the checkout. */
+int dc_read_ignore(const char *checkout, const char *context, const char *dockerfile,
+                   struct dockerignore *ignore, struct err *e);
 void dc_build_free(struct dc_build *b);
 /* Whether a Dockerfile has what only BuildKit does. */
 bool dockerfile_needs_buildkit(struct str text);

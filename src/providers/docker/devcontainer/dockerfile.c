@@ -60,34 +60,6 @@ static int fill(void *arg, struct buf *b, struct err *e)
 	return tar_tree_fill(c->tree, b, e);
 }
 
-/* "Dockerfile.dockerignore" before ".dockerignore" of the context; neither is no error. */
-static int read_ignore(struct context *c, const char *checkout, const char *context,
-                       const char *dockerfile, struct err *e)
-{
-	struct buf path = { 0 }, text = { 0 };
-	int rc;
-
-	buf_addf(&path, "%s.dockerignore", dockerfile);
-	rc = dc_read(checkout, buf_cstr(&path), &text, e);
-	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
-		err_clear(e);
-		buf_reset(&path);
-		buf_addf(&path, "%s%s.dockerignore", context, *context ? "/" : "");
-		rc = dc_read(checkout, buf_cstr(&path), &text, e);
-	}
-	if (rc == 0 && dockerignore_parse(&c->ignore, buf_str(&text), e) < 0)
-		rc = -1;
-	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = 0;
-	}
-	buf_free(&text);
-	if (rc < 0)
-		err_wrap(e, "%s", buf_cstr(&path));
-	buf_free(&path);
-	return rc;
-}
-
 static void add_param(struct buf *path, const char *name, struct str value)
 {
 	buf_addf(path, "&%s=", name);
@@ -295,7 +267,7 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		c.outside = buf_str(&text);
 	}
 	if (rc == 0)
-		rc = read_ignore(&c, checkout, dir, file, e);
+		rc = dc_read_ignore(checkout, dir, file, &c.ignore, e);
 	if (rc == 0 && dockerfile_needs_buildkit(buf_str(&text))) {
 		c.buildkit = true;
 		pull_bases(k, buf_str(&text), regs, d);

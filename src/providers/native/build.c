@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See build.h: stages, and what instructions make of a configuration. */
+#include "providers/native/build.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "base/mem.h"
+#include "providers/native/build_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SHOWN 120 /* bytes of an instruction in the log */
+
+static void set(char **to, const char *text)
+{
+	char *old = *to;
+
+	*to = mem_dup(text);
+	free(old);
+}
+
+static const char *pair_value(char **list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; list && *list; list++)
+		if (strncmp(*list, name, n) == 0 && (*list)[n] == '=')
+			return *list + n + 1;
+	return NULL;
+}
+
+static const char *value_of(const void *arg, const char *name)
+{
+	const struct building *x = arg;
+	const char *value = x->in_stage ? pair_value(x->config.env, name) : NULL;
+
+	return value ? value : kv_get(x->in_stage ? &x->args : &x->global, name);
+}
+
+int nb_word(const struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e)
+{
+	const struct dockerfile_scope scope = { value_of, x, x->f.escape };
+
+	return dockerfile_word(rest, whole, &scope, word, e);
+}
+
+char **nb_list(const char *text)
+{
+	struct err ignored = { 0 };
+	struct json_doc *doc = *text == '[' ? json_parse(str_of(text), DOCKERFILE_MAX, &ignored)
+	                                    : NULL;
+	struct json root = json_root(doc);
+	char **list = json_is_array(root) ? mem_array(1, sizeof(*list)) : NULL;
+
+	for (struct json j = json_first(root); list && json_present(j); j = json_next(j)) {
+		char *s = json_dup(j);
+
+		if (s)
+			image_list_add(&list, s);
+		else
+			image_list_free(&list);
+		free(s);
+	}
+	json_doc_free(doc);
+	return list;
+}
+
+/* ---- images ---- */
+
+/* From its registry unless it is here; by name alone. */
+static int bring(struct building *x, const char *name, struct digest *manifest, struct err *e)
+{
+	struct native_box as = { .map = x->c->state.box.map, .shift = x->c->state.box.shift };
+	struct native_options *o = &x->c->options;
+	char *wanted = o->image;
+	struct rootfs r = { 0 };
+	struct buf full = { 0 };
+	int rc = images_full_name(name, &full, e);
+
+	as.source = mem_dup("");
+	as.manifest = mem_dup("");
+	if (rc == 0) {
+		o->image = buf_take(&full);
+		rc = native_box_pull(x->c, &as, x->d, &r, e);
+		free(o->image);
+		o->image = wanted;
+	}
+	*manifest = r.manifest;
+	rootfs_free(&r);
+	free(as.source);
+	free(as.manifest);
+	buf_free(&full);
+	return rc;
+}
+
+int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
+            struct err *e)
+{
+	int64_t number = -1;
+
+	if (numbers)
+		(void)str_to_i64(str_of(name), 0, (int64_t)x->n_stages - 1, &number);
+	for (size_t i = x->n_stages; i-- > 0;)
+		if (number == (int64_t)i || strcasecmp(x->stages[i].name, name) == 0) {
+			*manifest = x->stages[i].manifest;
+			return 0;
+		}
+	return bring(x, name, manifest, e);
+}
+
+static void drop_stage(struct building *x)
+{
+	for (size_t i = 0; x->layers && i < x->config.n_diff_ids; i++)
+		free(x->layers[i].media_type);
+	free(x->layers);
+	free(x->name);
+	x->layers = NULL;
+	x->name = NULL;
+	image_config_free(&x->config);
+	kv_free(&x->args);
+	x->in_stage = x->has_cmd = false;
+}
+
+/* Whatever a registry called it. */
+static const char *layer_type(const char *type)
+{
+	return strstr(type, "gzip")   ? MEDIA_OCI_LAYER "+gzip"
+	       : strstr(type, "zstd") ? MEDIA_OCI_LAYER "+zstd"
+	                              : MEDIA_OCI_LAYER;
+}
+
+static int begin_stage(struct building *x, const struct digest *from, struct err *e)
+{
+	struct platform p = platform_here();
+	struct rootfs r = { 0 };
+	struct manifest m = { 0 };
+	struct buf text = { 0 };
+	int rc = images_rootfs_of(x->s, from, x->c->ws->id, x->d, &r, e);
+
+	if (rc == 0)
+		rc = imgstore_read_blob(x->s, from, MANIFEST_MAX, &text, e);
+	if (rc == 0)
+		rc = manifest_parse(buf_str(&text), "", &p, &m, e);
+	if (rc == 0) {
+		x->config = r.config;
+		r.config = (struct image_config){ 0 };
+		x->layers = mem_array(m.n_layers, sizeof(*x->layers));
+		for (size_t i = 0; i < m.n_layers; i++) {
+			x->layers[i] = m.layers[i];
+			x->layers[i].media_type = mem_dup(layer_type(m.layers[i].media_type));
+		}
+	}
+	rootfs_free(&r);
+	manifest_free(&m);
+	buf_free(&text);
+	return rc;
+}
+
+static void add_ref(struct buf *b, const struct blob_ref *r)
+{
+	jw_obj(b);
+	jw_kstr(b, "mediaType", r->media_type);
+	jw_kstr(b, "digest", r->digest.text);
+	jw_kint(b, "size", r->size);
+	jw_obj_end(b);
+}
+
+static int end_stage(struct building *x, bool last, struct err *e)
+{
+	char type[] = MEDIA_OCI_CONFIG;
+	struct blob_ref config = { .media_type = type };
+	struct buf text = { 0 }, b = { 0 };
+	struct digest manifest;
+	int rc;
+
+	for (size_t i = 0; last && i < x->b->labels.n; i++) {
+		buf_reset(&b);
+		buf_addf(&b, "%s=%s", x->b->labels.pairs[i].key, x->b->labels.pairs[i].value);
+		image_list_set(&x->config.labels, buf_cstr(&b));
+	}
+	set(&x->config.created, ""); /* the same in every build */
+	image_config_write(&x->config, &text);
+	config.size = (int64_t)text.n;
+	rc = imgstore_put_blob(x->s, buf_str(&text), &config.digest, x->d, e);
+	buf_reset(&b);
+	jw_obj(&b);
+	jw_kint(&b, "schemaVersion", 2);
+	jw_kstr(&b, "mediaType", MEDIA_OCI_MANIFEST);
+	jw_key(&b, "config");
+	add_ref(&b, &config);
+	jw_key(&b, "layers");
+	jw_arr(&b);
+	for (size_t i = 0; i < x->config.n_diff_ids; i++)
+		add_ref(&b, &x->layers[i]);
+	jw_arr_end(&b);
+	jw_obj_end(&b);
+	if (rc == 0)
+		rc = imgstore_put_blob(x->s, buf_str(&b), &manifest, x->d, e);
+	if (rc == 0)
+		rc = images_complete(x->s, &manifest, NULL, "", x->d, e);
+	if (rc == 0) {
+		x->stages = mem_realloc(x->stages, (x->n_stages + 1) * sizeof(*x->stages));
+		x->stages[x->n_stages++] = (struct stage){ x->name, manifest };
+		x->name = NULL;
+	}
+	drop_stage(x);
+	buf_free(&text);
+	buf_free(&b);
+	return rc;
+}
+
+/* ---- instructions ---- */
+
+static bool is_here(const char *platform)
+{
+	struct platform here = platform_here(), p;
+	struct buf b = { 0 };
+	bool is = platform_parse(platform, &b, &p) && strcmp(p.os, here.os) == 0 &&
+	          strcmp(p.arch, here.arch) == 0;
+
+	buf_free(&b);
+	return is;
+}
+
+/* FROM [--platform=P] IMAGE [AS NAME] */
+static int do_from(struct building *x, struct str rest, struct err *e)
+{
+	struct buf word = { 0 }, image = { 0 };
+	struct str name, value;
+	struct digest from;
+	int rc = 0;
+
+	if (x->in_stage && end_stage(x, false, e) < 0)
+		return -1;
+	while (rc == 0 && dockerfile_flag(&rest, &name, &value))
+		if (!str_eq(name, "platform") || nb_word(x, &value, true, &word, e) < 0 ||
+		    !is_here(buf_cstr(&word)))
+			rc = e->kind ? -1
+			             : err_set(e, ERR_UNSUPPORTED, 0,
+			                       "\"--%.*s=%.60s\" is not done: images are built for "
+			                       "this machine's platform",
+			                       STR_ARG(name), buf_cstr(&word));
+	if (rc == 0 && nb_word(x, &rest, false, &image, e) <= 0)
+		rc = e->kind ? -1 : err_set(e, ERR_PARSE, 0, "it names no image");
+	while (rc == 0 && (rc = nb_word(x, &rest, false, &word, e)) > 0) {
+		bool as = str_ieq(buf_str(&word), "as");
+
+		rc = as ? nb_word(x, &rest, false, &word, e) : 0;
+		if (rc <= 0 || str_trim(rest).n)
+			rc = e->kind ? -1
+			             : err_set(e, ERR_PARSE, 0, "\"%.60s\" is not \"AS NAME\"",
+			                       buf_cstr(&word));
+		else
+			set(&x->name, buf_cstr(&word));
+		rc = rc > 0 ? 0 : rc;
+	}
+	if (rc == 0 && !x->name)
+		x->name = mem_dup("");
+	if (rc == 0 && strcasecmp(buf_cstr(&image), "scratch") == 0) {
+		rc = image_config_parse(STR_LIT("{\"rootfs\":{\"diff_ids\":[]}}"), &x->config, e);
+		set(&x->config.os, platform_here().os);
+		set(&x->config.arch, platform_here().arch);
+	} else if (rc == 0) {
+		rc = nb_find(x, buf_cstr(&image), false, &from, e);
+		if (rc == 0)
+			rc = begin_stage(x, &from, e);
+	}
+	x->in_stage = rc == 0;
+	buf_free(&word);
+	buf_free(&image);
+	return rc;
+}
+
+/* ARG NAME[=VALUE]… */
+static int do_arg(struct building *x, struct str rest, struct err *e)
+{
+	struct buf word = { 0 };
+	int rc;
+
+	while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+		char *name = mem_dupn(word.p, strcspn(buf_cstr(&word), "="));
+		const char *value = kv_get(&x->b->args, name);
+
+		if (!value && word.n > strlen(name))
+			value = word.p + strlen(name) + 1;
+		if (!value && x->in_stage)
+			value = kv_get(&x->global, name);
+		if (value)
+			kv_set(x->in_stage ? &x->args : &x->global, name, value);
+		free(name);
+	}
+	buf_free(&word);
+	return rc;
+}
+
+/* NAME=VALUE…, or NAME and the rest of the line. */
+static int do_pairs(struct building *x, struct str rest, char ***list, struct err *e)
+{
+	char **pairs = NULL;
+	struct buf word = { 0 }, pair = { 0 };
+	size_t n = 0;
+	int rc = 0;
+
+	while (n < rest.n && !strchr("= \t", rest.p[n]))
+		n++;
+	if (n < rest.n && rest.p[n] != '=') {
+		buf_addf(&pair, "%.*s=", (int)n, rest.p);
+		rest = (struct str){ rest.p + n, rest.n - n };
+		rc = nb_word(x, &rest, true, &word, e);
+		buf_add_str(&pair, buf_str(&word));
+		image_list_add(&pairs, buf_cstr(&pair));
+	} else {
+		while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+			if (!memchr(word.p ? word.p : "", '=', word.n)) {
+				rc = err_set(e, ERR_PARSE, 0, "\"%.60s\" is not NAME=VALUE",
+				             buf_cstr(&word));
+				break;
+			}
+			image_list_add(&pairs, buf_cstr(&word));
+		}
+	}
+	for (char **p = pairs; rc >= 0 && p && *p; p++)
+		image_list_set(list, *p);
+	image_list_free(&pairs);
+	buf_free(&word);
+	buf_free(&pair);
+	return rc < 0 ? -1 : 0;
+}
+
+/* Words, or the strings of a JSON list. port: what has no protocol is of TCP. */
+static int do_names(struct building *x, const char *text, char ***list, bool port, struct err *e)
+{
+	char **names = nb_list(text);
+	struct str rest = str_of(names ? "" : text);
+	struct buf word = { 0 };
+	int rc;
+
+	for (char **p = names; p && *p; p++)
+		image_list_set(list, *p);
+	while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+		if (port && !strchr(buf_cstr(&word), '/'))
+			buf_adds(&word, "/tcp");
+		image_list_set(list, buf_cstr(&word));
+	}
+	image_list_free(&names);
+	buf_free(&word);
+	return rc;
+}
+
+/* As it is, or for the shell. */
+static char **command(const struct building *x, const char *text)
+{
+	char **list = nb_list(text);
+
+	if (list)
+		return list;
+	for (char **p = x->config.shell; p && *p; p++)
+		image_list_add(&list, *p);
+	if (!list) {
+		image_list_add(&list, "/bin/sh");
+		image_list_add(&list, "-c");
+	}
+	image_list_add(&list, text);
+	return list;
+}
+
+static void put(char ***to, char **list)
+{
+	image_list_free(to);
+	*to = list;
+}
+
+/* Mounts of a cache go, since what is in one is not in the image; others bring what is missing without them. */
+static int do_run(struct building *x, struct str rest, struct err *e)
+{
+	struct str name, value;
+	char **argv;
+	int rc;
+
+	while (dockerfile_flag(&rest, &name, &value)) {
+		if (!str_eq(name, "mount") || !str_find(value, "type=cache"))
+			return err_set(e, ERR_UNSUPPORTED, 0, "\"--%.*s=%.*s\" is not done",
+			               STR_ARG(name), STR_ARG(value));
+		provider_logf(x->c->env, " --mount=type=cache has no effect here");
+	}
+	rest = str_trim(rest);
+	if (!rest.n)
+		return err_set(e, ERR_PARSE, 0, "there is nothing to run");
+	argv = command(x, rest.p);
+	rc = *argv ? nb_run(x, argv, e) : err_set(e, ERR_PARSE, 0, "there is nothing to run");
+	image_list_free(&argv);
+	return rc;
+}
+
+static int do_text(struct building *x, const char *text, char **to, struct err *e)
+{
+	struct str rest = str_of(text);
+	struct buf word = { 0 };
+	int rc = nb_word(x, &rest, true, &word, e);
+
+	if (rc > 0)
+		set(to, buf_cstr(&word));
+	buf_free(&word);
+	return rc;
+}
+
+static int instruction(struct building *x, const struct instruction *i, struct err *e)
+{
+	struct image_config *c = &x->config;
+	struct str rest = str_of(i->rest);
+	char *dir = NULL, **list;
+	int rc;
+
+	switch (i->kind) {
+	case DOCKERFILE_FROM:
+		return do_from(x, rest, e);
+	case DOCKERFILE_ARG:
+		return do_arg(x, rest, e);
+	case DOCKERFILE_RUN:
+		return do_run(x, rest, e);
+	case DOCKERFILE_COPY:
+	case DOCKERFILE_ADD:
+		return nb_copy(x, i, e);
+	case DOCKERFILE_ENV:
+		return do_pairs(x, rest, &c->env, e);
+	case DOCKERFILE_LABEL:
+		return do_pairs(x, rest, &c->labels, e);
+	case DOCKERFILE_EXPOSE:
+		return do_names(x, i->rest, &c->ports, true, e);
+	case DOCKERFILE_VOLUME:
+		return do_names(x, i->rest, &c->volumes, false, e);
+	case DOCKERFILE_USER:
+		return do_text(x, i->rest, &c->user, e);
+	case DOCKERFILE_STOPSIGNAL:
+		return do_text(x, i->rest, &c->stop_signal, e);
+	case DOCKERFILE_WORKDIR:
+		rc = do_text(x, i->rest, &dir, e);
+		rc = rc > 0 ? nb_workdir(x, dir, e) : rc;
+		free(dir);
+		return rc;
+	case DOCKERFILE_CMD:
+		put(&c->cmd, command(x, i->rest));
+		x->has_cmd = true;
+		return 0;
+	case DOCKERFILE_ENTRYPOINT: /* the base's command was for another one */
+		put(&c->entrypoint, command(x, i->rest));
+		if (!x->has_cmd)
+			image_list_free(&c->cmd);
+		return 0;
+	case DOCKERFILE_SHELL:
+		list = nb_list(i->rest);
+		if (!list || !*list) {
+			image_list_free(&list);
+			return err_set(e, ERR_PARSE, 0,
+			               "it is no list such as [\"/bin/bash\", \"-c\"]");
+		}
+		put(&c->shell, list);
+		return 0;
+	default: /* HEALTHCHECK, MAINTAINER */
+		provider_logf(x->c->env, " this has no effect here");
+		return 0;
+	}
+}
+
+static bool is_target(const struct building *x)
+{
+	int64_t number;
+	const char *target = x->b->target;
+
+	return target && x->in_stage &&
+	       (strcasecmp(x->name, target) == 0 ||
+	        (str_to_i64(str_of(target), 0, INT64_MAX, &number) &&
+	         number == (int64_t)x->n_stages));
+}
+
+static int run_all(struct building *x, struct err *e)
+{
+	const char *target = x->b->target && *x->b->target ? x->b->target : NULL;
+
+	for (size_t i = 0; i < x->f.n; i++) {
+		const struct instruction *in = &x->f.list[i];
+		struct buf shown = { 0 };
+		int rc;
+
+		if (in->kind == DOCKERFILE_FROM && is_target(x))
+			return end_stage(x, true, e);
+		buf_add_printable(&shown, str_of(in->rest), false);
+		provider_logf(x->c->env, "%s %.*s", dockerfile_words[in->kind], SHOWN,
+		              buf_cstr(&shown));
+		buf_free(&shown);
+		if (x->c->env->stop && *x->c->env->stop)
+			rc = err_set(e, ERR_CANCELED, 0, "it was canceled");
+		else
+			rc = instruction(x, in, e);
+		if (rc < 0)
+			return err_wrap(e, "%s, line %u: %s", x->b->dockerfile, in->line,
+			                dockerfile_words[in->kind]);
+	}
+	if (!x->in_stage)
+		return err_set(e, ERR_PARSE, 0, "%s: there is no FROM", x->b->dockerfile);
+	if (target && !is_target(x))
+		return err_set(e, ERR_CONFIG, 0, "%s has no stage \"%.100s\"", x->b->dockerfile,
+		               target);
+	return end_stage(x, true, e);
+}
+
+/* ---- all of it ---- */
+
+static void set_platform(struct kv *global)
+{
+	static const char *const sides[] = { "TARGET", "BUILD" };
+	struct platform p = platform_here();
+	struct buf b = { 0 };
+	char name[24];
+
+	buf_addf(&b, "%s/%s%s%s", p.os, p.arch, *p.variant ? "/" : "", p.variant);
+	for (size_t i = 0; i < 2; i++) {
+		const char *const rows[][2] = { { "PLATFORM", buf_cstr(&b) },
+			                        { "OS", p.os },
+			                        { "ARCH", p.arch },
+			                        { "VARIANT", p.variant } };
+
+		for (size_t k = 0; k < 4; k++) {
+			snprintf(name, sizeof(name), "%s%s", sides[i], rows[k][0]);
+			kv_set(global, name, rows[k][1]);
+		}
+	}
+	buf_free(&b);
+}
+
+static int read_files(struct building *x, const char *checkout, struct err *e)
+{
+	struct buf text = { 0 };
+	char *dir = dc_resolve(checkout, x->b->context);
+	int rc = dc_build_check(x->b, checkout, e);
+
+	if (rc == 0 && x->b->platform && !is_here(x->b->platform))
+		rc = err_set(e, ERR_UNSUPPORTED, 0,
+		             "platform \"%.60s\": images are built for this machine's",
+		             x->b->platform);
+	if (rc == 0)
+		rc = dc_read(checkout, x->b->dockerfile, &text, e);
+	if (rc == 0 && dockerfile_parse(&x->f, buf_str(&text), e) < 0)
+		rc = err_wrap(e, "%s", x->b->dockerfile);
+	if (rc == 0)
+		rc = dc_read_ignore(checkout, dir ? dir : "", x->b->dockerfile, &x->ignore, e);
+	if (rc == 0)
+		x->context = dir && *dir ? path_join(checkout, dir) : mem_dup(checkout);
+	buf_free(&text);
+	free(dir);
+	return rc;
+}
+
+static int build(struct building *x, struct err *e)
+{
+	struct unpack_owner owner;
+	int rc = sandbox_remove(&x->c->state.box.map, x->dir, x->d, e);
+
+	if (rc == 0)
+		rc = file_mkdirs(x->dir, 0700, e);
+	if (rc == 0)
+		rc = nb_try(x, e);
+	if (rc < 0)
+		return -1;
+	owner = native_box_owner(&x->c->state.box);
+	if (imgstore_open(&x->s, x->c->paths.images, &owner, x->d, e) < 0)
+		return -1;
+	return run_all(x, e);
+}
+
+int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
+                 struct digest *manifest, struct deadline d, struct err *e)
+{
+	struct building x = { .c = c, .b = b, .d = d, .dir = path_join(c->paths.box, "build") };
+	struct err ignored = { 0 };
+	const struct native_options before = c->options;
+	int rc = read_files(&x, checkout, e);
+
+	c->options.agent = false; /* nothing of a build asks the Server */
+	native_boxed_init(&x.box, c);
+	x.box.s.tmp = x.box.s.owned = NULL;
+	x.box.s.n_binds = 0;
+	set_platform(&x.global);
+	if (rc == 0)
+		rc = build(&x, e);
+	if (rc == 0)
+		*manifest = x.stages[x.n_stages - 1].manifest;
+	(void)sandbox_remove(&c->state.box.map, x.dir, d, &ignored);
+	c->options.agent = before.agent;
+	c->options.net = before.net;
+	drop_stage(&x);
+	for (size_t i = 0; i < x.n_stages; i++)
+		free(x.stages[i].name);
+	free(x.stages);
+	kv_free(&x.global);
+	native_boxed_close(&x.box);
+	imgstore_close(x.s);
+	dockerfile_free(&x.f);
+	dockerignore_free(&x.ignore);
+	free(x.context);
+	free(x.dir);
+	return rc;
+}

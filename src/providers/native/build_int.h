@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What build.c, build_step.c and nb_copy.c share. */
+#ifndef PROVIDERS_NATIVE_BUILD_INT_H
+#define PROVIDERS_NATIVE_BUILD_INT_H
+
+#include "oci/dockerfile.h"
+#include "oci/dockerignore.h"
+#include "providers/native/build.h"
+
+struct building {
+	struct native_call *c;
+	const struct dc_build *b;
+	struct deadline d;
+	struct imgstore *s;
+	struct dockerfile f;
+	struct dockerignore ignore;
+	char *context; /* directory, without links in it */
+	char *dir;     /* scratch: what is written, and where it is mounted */
+	struct native_boxed box;
+	struct stage {
+		char *name;
+		struct digest manifest;
+	} * stages;
+	size_t n_stages;
+	struct kv global; /* ARG before the first FROM, and the platform */
+
+	/* The stage at hand. */
+	bool in_stage, has_cmd;
+	char *name;
+	struct image_config config;
+	struct blob_ref *layers; /* as many as config has */
+	struct kv args;
+};
+
+/* What is written goes to upper; layers are below it. */
+struct nb_root {
+	struct sandbox s;
+	char *upper, *work, *point;
+	char **lower;
+};
+/* name: of its directory. ids: lowest first. */
+void nb_root_open(const struct building *x, const char *name, const struct digest *ids, size_t n,
+                  struct nb_root *r);
+void nb_root_close(struct nb_root *r);
+int nb_root_empty(const struct building *x, const struct nb_root *r, struct err *e);
+
+/* A stage by its name, or its number where numbers are meant, or else an image, which is brought. */
+int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
+            struct err *e);
+/* The next word of rest with values filled in. 1, 0, -1. */
+int nb_word(const struct building *x, struct str *rest, bool whole, struct buf *word,
+            struct err *e);
+/* The strings of a JSON list; NULL: it is none. */
+char **nb_list(const char *text);
+
+/* build_step.c. */
+
+/* Whether overlays can be had; sets whether ids can be shifted. */
+int nb_try(struct building *x, struct err *e);
+/* The layer that this makes of those that are there, taken if it was made before: 1. */
+int nb_known(struct building *x, struct str text, struct digest *key, struct err *e);
+/* What was written becomes one. */
+int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
+              const struct digest *key, struct err *e);
+int nb_run(struct building *x, char *const *argv, struct err *e);
+
+/* nb_copy.c. */
+
+int nb_copy(struct building *x, const struct instruction *i, struct err *e);
+int nb_workdir(struct building *x, const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps of a build that make layers; see build.h. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/spawn_child.h"
+#include "oci/layer.h"
+#include "providers/native/build_int.h"
+#include "providers/native/inside.h"
+#include "providers/native/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define END_MS 10000
+
+void nb_root_open(const struct building *x, const char *name, const struct digest *ids, size_t n,
+                  struct nb_root *r)
+{
+	char *dir = path_join(x->dir, name);
+
+	*r = (struct nb_root){ .s = x->box.s,
+		               .upper = path_join(dir, "upper"),
+		               .work = path_join(dir, "work"),
+		               .point = path_join(dir, "point"),
+		               .lower = mem_array(n + 1, sizeof(*r->lower)) };
+	for (size_t i = n; i-- > 0;) {
+		bool above = false; /* as in images.c */
+
+		for (size_t k = i + 1; k < n; k++)
+			above = above || digest_eq(&ids[k], &ids[i]);
+		if (!above)
+			r->lower[r->s.n_lower++] = imgstore_layer_path(x->s, &ids[i]);
+	}
+	if (!n) /* without any it would be the host's root */
+		r->lower[r->s.n_lower++] = path_join(x->dir, "empty");
+	r->s.lower = (const char *const *)r->lower;
+	r->s.upper = r->upper;
+	r->s.work = r->work;
+	r->s.point = r->point;
+	r->s.shift = x->c->state.box.shift;
+	free(dir);
+}
+
+void nb_root_close(struct nb_root *r)
+{
+	for (size_t i = 0; i < r->s.n_lower; i++)
+		free(r->lower[i]);
+	free(r->lower);
+	free(r->upper);
+	free(r->work);
+	free(r->point);
+	*r = (struct nb_root){ 0 };
+}
+
+int nb_root_empty(const struct building *x, const struct nb_root *r, struct err *e)
+{
+	if (sandbox_remove(r->s.map, r->upper, x->d, e) < 0 ||
+	    sandbox_remove(r->s.map, r->work, x->d, e) < 0 || file_mkdirs(r->upper, 0755, e) < 0 ||
+	    file_mkdirs(r->work, 0700, e) < 0)
+		return -1;
+	return file_mkdirs(r->point, 0700, e);
+}
+
+int nb_try(struct building *x, struct err *e)
+{
+	struct native_box *box = &x->c->state.box;
+	char *empty = path_join(x->dir, "empty");
+	int rc = file_mkdirs(empty, 0755, e);
+
+	for (box->shift = box->map.how == MAP_RANGE;; box->shift = false) {
+		struct nb_root r;
+		struct err why = { 0 };
+		bool again;
+
+		nb_root_open(x, "top", NULL, 0, &r);
+		rc = rc < 0 ? -1 : nb_root_empty(x, &r, e);
+		again = rc == 0 && (rc = sandbox_try(&r.s, x->d, &why)) < 0;
+		nb_root_close(&r);
+		if (again && box->shift)
+			continue;
+		if (again) {
+			*e = why;
+			err_wrap(
+				e,
+				"a Dockerfile cannot be built here, since overlays are not possible");
+		}
+		break;
+	}
+	free(empty);
+	return rc;
+}
+
+/* ---- layers ---- */
+
+static int take(struct building *x, const struct digest *layer, struct err *e)
+{
+	struct image_config *c = &x->config;
+	size_t n = c->n_diff_ids;
+	struct stat st = { 0 };
+	int fd;
+
+	if (!*layer->text)
+		return 0;
+	if (n >= MANIFEST_LAYERS_MAX)
+		return err_set(e, ERR_LIMIT, 0, "more than %d layers", MANIFEST_LAYERS_MAX);
+	fd = imgstore_open_blob(x->s, layer, e);
+	if (fd < 0)
+		return -1;
+	(void)fstat(fd, &st);
+	close(fd);
+	if (imgstore_unpack(x->s, layer, layer, x->d, e) < 0)
+		return -1;
+	c->diff_ids = mem_realloc(c->diff_ids, (n + 1) * sizeof(*c->diff_ids));
+	x->layers = mem_realloc(x->layers, (n + 1) * sizeof(*x->layers));
+	c->diff_ids[n] = *layer;
+	x->layers[n] = (struct blob_ref){ mem_dup(MEDIA_OCI_LAYER), *layer, (int64_t)st.st_size };
+	c->n_diff_ids++;
+	return 0;
+}
+
+int nb_known(struct building *x, struct str text, struct digest *key, struct err *e)
+{
+	struct digest layer;
+	struct buf b = { 0 };
+	bool known;
+
+	buf_addf(&b, "%d\n", (int)x->c->state.box.map.how); /* which users there are */
+	for (size_t i = 0; i < x->config.n_diff_ids; i++)
+		buf_addf(&b, "%s\n", x->config.diff_ids[i].text);
+	buf_add_str(&b, text);
+	digest_of(buf_str(&b), key);
+	buf_wipe(&b);
+	known = !x->b->no_cache && imgstore_made(x->s, key, &layer);
+	if (!known)
+		return 0;
+	provider_logf(x->c->env, " (as before)");
+	return take(x, &layer, e) < 0 ? -1 : 1;
+}
+
+/* In a process that may read what was written, and has nothing of ours open. */
+struct writing {
+	const struct building *x;
+	const struct nb_root *r;
+	bool of_sandbox;
+	struct digest *made; /* shared with us */
+};
+
+static int write_layer(void *arg, struct err *e)
+{
+	const struct writing *w = arg;
+	const struct native_call *c = w->x->c;
+	struct native_box whole = { .map = c->state.box.map };
+	struct unpack_owner owner = native_box_owner(&whole);
+	struct imgstore *s = NULL;
+	int rc = imgstore_open(&s, c->paths.images, &owner, w->x->d, e);
+
+	if (rc == 0)
+		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox, w->made, e);
+	imgstore_close(s);
+	return rc;
+}
+
+int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
+              const struct digest *key, struct err *e)
+{
+	struct writing w = { x, r, of_sandbox, NULL };
+	struct digest layer;
+	int rc;
+
+	w.made = mmap(NULL, sizeof(*w.made), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	              0);
+	if (w.made == MAP_FAILED)
+		return err_sys(e, errno, "share memory");
+	rc = r->s.map->how == MAP_RANGE ? write_layer(&w, e)
+	                                : userns_run(r->s.map, write_layer, &w, x->d, e);
+	layer = *w.made;
+	munmap(w.made, sizeof(*w.made));
+	if (rc == 0)
+		rc = take(x, &layer, e);
+	return rc < 0 ? -1 : imgstore_note_made(x->s, key, &layer, e);
+}
+
+/* ---- RUN ---- */
+
+struct inside {
+	struct building *x;
+	char **env;
+};
+
+static int admit(void *arg, pid_t pid, struct err *e)
+{
+	const struct native_call *c = ((const struct building *)arg)->c;
+
+	return native_bounds_join(&c->paths, &c->options, true, pid, e);
+}
+
+static int start(void *arg, const struct workspace_exec *w, const int std[3], bool terminal,
+                 struct deadline d, struct spawned *p, struct err *e)
+{
+	const struct inside *g = arg;
+	const struct sandbox *s = &g->x->box.s;
+
+	return sandbox_enter(&(struct sandbox_command){ .init = g->x->box.agent.id,
+	                                                .map = s->map,
+	                                                .user = s->user,
+	                                                .argv = w->argv,
+	                                                .env = (const char *const *)g->env,
+	                                                .cwd = s->cwd,
+	                                                .std = { std[0], std[1], std[2] },
+	                                                .terminal = terminal,
+	                                                .admit = admit,
+	                                                .arg = g->x },
+	                     d, p, e);
+}
+
+static int join(void *arg, const struct workspace_exec *w, int *status, struct deadline d,
+                struct err *e)
+{
+	return native_join(start, arg, w, status, d, e);
+}
+
+/* Our program holds the sandbox while the command runs in it. */
+static int run_inside(struct building *x, const char *const *argv, char **env, struct err *e)
+{
+	static const char *const holder[] = { "daytona-runner", "agent", NULL };
+	struct native_call *c = x->c;
+	struct inside g = { x, env };
+	struct workspace_exec w = { .ws = c->ws };
+	struct kv vars = { 0 };
+	struct err left = { 0 };
+	size_t n;
+	int rc;
+
+	kv_set(&vars, "DAYTONA_AGENT_INTERVAL_MS", "0");
+	rc = native_boxed_start(&x->box, holder, &vars, SPAWN_NULL, x->d, e);
+	if (rc == 0) {
+		/* What was said about it is not said again. */
+		c->options.net = x->box.s.net == SANDBOX_NET_HOST      ? NATIVE_NET_HOST
+		                 : x->box.s.net == SANDBOX_NET_PRIVATE ? NATIVE_NET_PRIVATE
+		                                                       : NATIVE_NET_NONE;
+		rc = native_logged(c->env, argv, &w, join, &g, "RUN", x->d, e);
+		if (rc < 0)
+			native_bounds_tell(c->env, &c->paths);
+	}
+	if (native_end(&c->paths, 0, &n, deadline_in_ms(END_MS), &left) < 0 && rc == 0) {
+		*e = left;
+		rc = -1;
+	}
+	native_bounds_close(&x->box.bounds);
+	kv_free(&vars);
+	return rc;
+}
+
+static void environment(const struct building *x, struct kv *vars)
+{
+	kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
+	kv_merge(vars, &x->args);
+	for (char **p = x->config.env; p && *p; p++) {
+		char *name = mem_dupn(*p, strcspn(*p, "="));
+
+		if (*name)
+			kv_set(vars, name, *p + strlen(name) + ((*p)[strlen(name)] == '='));
+		free(name);
+	}
+}
+
+int nb_run(struct building *x, char *const *argv, struct err *e)
+{
+	struct sandbox before = x->box.s;
+	struct nb_root r;
+	struct kv vars = { 0 };
+	struct digest key;
+	struct buf text = { 0 };
+	char **env;
+	int rc;
+
+	environment(x, &vars);
+	env = kv_to_env(&vars);
+	buf_addf(&text, "RUN\n%s\n%s\n", x->config.user, x->config.workdir);
+	for (char *const *p = argv; *p; p++)
+		buf_add(&text, *p, strlen(*p) + 1);
+	for (char **p = env; *p; p++)
+		buf_addf(&text, "\n%s", *p);
+	rc = nb_known(x, buf_str(&text), &key, e);
+	buf_wipe(&text);
+	if (rc == 0) {
+		nb_root_open(x, "top", x->config.diff_ids, x->config.n_diff_ids, &r);
+		r.s.user = x->config.user;
+		r.s.cwd = *x->config.workdir ? x->config.workdir : "/";
+		x->box.s = r.s;
+		rc = nb_root_empty(x, &r, e);
+		if (rc == 0)
+			rc = run_inside(x, (const char *const *)argv, env, e);
+		if (rc == 0)
+			rc = nb_commit(x, &r, LAYER_OF_SANDBOX, &key, e);
+		x->box.s = before;
+		nb_root_close(&r);
+	}
+	kv_env_free(env);
+	kv_free(&vars);
+	return rc < 0 ? -1 : 0;
+}

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+# Static: only that can be put into images.
+"""Images out of Dockerfiles by native-provider's own builder: as root and as an ordinary user, and what a Dockerfile must not
+reach."""
+import gzip
+import json
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import boxcase  # noqa: E402
+import common  # noqa: E402
+import ocicase  # noqa: E402
+import sandboxcase  # noqa: E402
+from fakeregistry import FakeRegistry  # noqa: E402
+from gitserver import make_repo  # noqa: E402
+from sandboxcase import ROOT  # noqa: E402
+
+CANARY = "of-the-host"
+BEFORE = " (as before)"
+
+
+def archive(entries):
+    return gzip.compress(ocicase.layer(entries), mtime=0)
+
+
+class BuildCase(boxcase.BoxCase):
+    def setUp(self):
+        super().setUp()
+        self.need_static()
+        self.count = 0
+
+    def each(self):
+        for who in sandboxcase.people():
+            self.be(who)
+            self.need()
+            self.load_image(config={"Env": ["PATH=/bin", "BASE=yes"], "Cmd": ["base"], "Labels": {"of": "base"}})
+            yield who
+
+    def dev(self, dockerfile, files=None, build=None, options=None, **config):
+        """A workspace of a repository with this Dockerfile."""
+        self.count += 1
+        config = {"build": {"dockerfile": "Dockerfile", **(build or {})}, **config}
+        made = {".devcontainer.json": json.dumps(config), **(files or {})}
+        if dockerfile:
+            made["Dockerfile"] = dockerfile.replace("BASE_IMAGE", boxcase.BASE)
+        bare, _ = make_repo(self.path("srv"), f"b{self.count}", files=made)
+        self.id = self.fake.add_workspace(bare, options=json.dumps(
+            {"Image": "devcontainer", "Grace Seconds": 1, "Agent": "none", "Command": "sleep 1000", "Network": "none", **(options or {})}))
+        return self.document(self.fake, self.id)
+
+    def config(self):
+        """The configuration of the workspace's image, and how many layers it has."""
+        def blob(digest):
+            with open(os.path.join(self.state, "images/blobs/sha256", digest.split(":")[1]), encoding="utf-8") as file:
+                return json.load(file)
+        with open(self.root(self.id, ".runner", "workspace.json"), encoding="utf-8") as file:
+            manifest = blob(json.load(file)["sandbox"]["manifest"])
+        return blob(manifest["config"]["digest"])
+
+    def build(self, document, **extra):
+        return self.go(document, "create", **extra).ok(self).output
+
+    def ask(self, document, *commands, user=""):
+        """Started, asked and deleted."""
+        said = self.go(document, "start", *(f"exec={command}" for command in commands), DRIVE_USER=user).output
+        self.gone(document)
+        return said
+
+    def gone(self, document):
+        self.go(document, "delete").ok(self)
+        self.assertFalse(os.path.exists(self.root(self.id)))
+        self.assertEqual(os.listdir(os.path.join(self.state, "images", "uses")), [])
+
+
+class Builds(BuildCase):
+    def test_what_instructions_do(self):
+        dockerfile = r"""# syntax=docker/dockerfile:1
+ARG TAG=1 UNUSED
+FROM workspace/base:$TAG AS zero
+FROM BASE_IMAGE AS other
+RUN mkdir /theirs; echo theirs >/theirs/t; chown 1000:1000 /theirs/t || true
+FROM zero as first
+ARG GREETING=hello
+ARG TARGETOS
+ENV A=1 B="two words" \
+    C=$A${BASE:+y}${NONE:-d}
+ENV D of old
+LABEL a=b "c"="d $A"
+RUN echo $GREETING $A $B $C $D $TARGETOS >/out && \
+    # a comment between
+    echo $PATH >>/out; rm /etc/which; mkdir -p /made/deep; ln -s deep /made/link; echo h >/hard; ln /hard /hard2; chmod 4750 /made/deep; mkfifo /made/pipe
+RUN ["sh", "-c", "echo json >>/out; rm -r /var; mkdir /var; echo new >/var/new"]
+SHELL ["sh", "-ec"]
+RUN set -o | grep errexit >/shell
+WORKDIR /place
+WORKDIR sub
+RUN pwd >/pwd; touch here; echo tmp >/tmp/kept
+COPY one dir/ *.txt ./
+COPY --chmod=0751 --chown=1000:1000 one /made/link/
+COPY ["one", "/with space"]
+ADD archive.tar.gz /unpacked/
+COPY archive.tar.gz /made/
+ADD one /added
+COPY --from=other --link /theirs /got/
+COPY --from=1 /theirs/t /other
+COPY --from=BASE_IMAGE /etc/passwd /again
+COPY one /tmp/
+RUN --mount=type=cache,target=/var/cache cat /tmp/kept /tmp/one >/of-tmp
+VOLUME /data ["/x"]
+VOLUME ["/json"]
+EXPOSE 80 53/udp
+STOPSIGNAL SIGINT
+HEALTHCHECK NONE
+MAINTAINER nobody
+ENTRYPOINT ["/entry"]
+CMD run it
+USER node
+"""
+        files = {"one": "1\n", "dir/a": "a", "dir/b/c": "c", "dir/b/d": "d", "dir/b/l": "-> ../a", "x.txt": "x", "y.txt": "y", "z.md": "z",
+                 ".dockerignore": "**/c\n*.txt\n!x.txt\n",
+                 "archive.tar.gz": archive([ocicase.directory("d"), ocicase.entry("d/f", data=b"of the archive", mode=0o600),
+                                            ocicase.symlink("d/s", "f"), ocicase.hardlink("d/h", "d/f")])}
+        for who in self.each():
+            document = self.dev(dockerfile, files, build={"args": {"GREETING": "hi"}, "options": ["--label=x=y"]})
+            output = self.build(document)
+            self.assertIn("type=cache has no effect", output)
+            self.assertEqual(output.count("this has no effect here"), 2)
+            config = self.config()
+            said = self.ask(
+                document, "cat /out /pwd /shell /of-tmp", "ls /etc/which; cat /var/*; ls /var", "stat -c '%n %a %u %F' /made/* "
+                "/made/deep/one /place/sub/here /added /other", "find /place /unpacked /got | sort",
+                "cat '/with space' /got/t /other /again /unpacked/d/s", "stat -c 'links %h' /hard /unpacked/d/h",
+                "tar tzf /made/archive.tar.gz", "readlink /made/link; readlink /place/sub/b/l; pwd", "echo $A-$B-$C-$BASE", user="0")
+            for text in ("hi 1 two words yd of old linux\n/bin\njson\n/place/sub\n", "errexit", "tmp\n1\n", "new\nnew\n", "No such file",
+                         "/made/deep 4750 0 directory", "/made/pipe 644 0 fifo", "\ndeep\n../a\n", "1-two words-yd-yes",
+                         "1\ntheirs\ntheirs\nroot:", "of the archive", "links 2\nlinks 2\n", "d/f\n"):
+                self.assertIn(text, said)
+            found = said[said.index("\n/got"):said.index("= exec", said.index("\n/got"))].split()
+            self.assertEqual(found, [
+                "/got", "/got/t", "/unpacked", "/unpacked/d", "/unpacked/d/f", "/unpacked/d/h", "/unpacked/d/s", "/place", "/place/sub",
+                "/place/sub/a", "/place/sub/b", "/place/sub/b/d", "/place/sub/b/l", "/place/sub/here", "/place/sub/one", "/place/sub/x.txt"])
+            uid = 1000 if who == ROOT else 0
+            self.assertIn(f"/made/deep/one 751 {uid} regular file", said)
+            self.assertIn("/added 644 0 regular file", said)
+            self.assertIn(f"/other 644 {uid} regular file", said)
+            self.assertEqual(config["config"], {
+                "User": "node", "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+                "Env": ["PATH=/bin", "BASE=yes", "A=1", "B=two words", "C=yd", "D=of old"], "Entrypoint": ["/entry"],
+                "Cmd": ["sh", "-ec", "run it"], "Shell": ["sh", "-ec"], "Volumes": {"/data": {}, "[/x]": {}, "/json": {}},
+                "WorkingDir": "/place/sub", "Labels": {"of": "base", "a": "b", "c": "d 1", "x": "y"}, "StopSignal": "SIGINT"})
+
+    def test_layers_are_known_again(self):
+        dockerfile = "FROM BASE_IMAGE\nARG X=1\nRUN echo ran >>/ran\nCOPY a b /c/\nRUN cat /c/* /ran; echo X is $X\n"
+        for _ in self.each():
+            def again(known, files, **build):
+                document = self.dev(dockerfile, files, build=build)
+                output = self.build(document)
+                self.assertEqual(output.count(BEFORE), known, output)
+                return output, self.ask(document, "cat /ran /c/*").split("= start: ok\n")[1]
+            output, said = again(0, {"a": "1\n", "b": "2\n"})
+            self.assertIn("\n1\n2\nran\nX is 1\n", output)
+            self.assertIn("ran\n1\n2\n", said)
+            self.assertEqual(again(3, {"a": "1\n", "b": "2\n", "other": "o"})[1], said)
+            self.assertIn("\n1\n3\nran\n", again(1, {"a": "1\n", "b": "3\n"})[0])
+            self.assertIn("X is 2", again(0, {"a": "1\n", "b": "2\n"}, args={"X": "2"})[0])
+            again(3, {"a": "1\n", "b": "3\n"})
+            again(0, {"a": "1\n", "b": "3\n"}, options=["--no-cache"])
+            # What is not there any more is made again.
+            for name in os.listdir(os.path.join(self.state, "images/blobs/sha256")):
+                os.unlink(os.path.join(self.state, "images/blobs/sha256", name))
+            self.load_image()
+            again(0, {"a": "1\n", "b": "2\n"})
+
+    def test_stages(self):
+        dockerfile = ("FROM BASE_IMAGE AS one\nRUN echo 1 >/one\nFROM scratch AS two\nCOPY --from=one /bin /bin\nCOPY --from=one /one /etc/\n"
+                      "ENV PATH=/bin\nFROM two\nRUN echo 3 >/three\nFROM one AS bad\nRUN exit 9\n")
+        for _ in self.each():
+            document = self.dev(dockerfile, build={"target": "two"})
+            output = self.build(document)
+            self.assertNotIn("echo 3", output)
+            self.assertIn("= exec: status 0", self.ask(document, "[ $(cat /etc/one) = 1 ] && [ ! -e /srv ] && [ ! -e /one ]"))
+            document = self.dev(dockerfile, build={"target": "2"})
+            self.build(document)
+            self.assertIn("= exec: status 0", self.ask(document, "[ $(cat /three) = 3 ]"))
+            for target, answer in (("none", 'RUN failed: exit status 9'), (None, "RUN failed: exit status 9")):
+                document = self.dev(dockerfile, build={"target": target} if target else None)
+                self.go(document, "create").error(self, f"Dockerfile, line 10: RUN: {answer}")
+                self.gone(document)
+            document = self.dev("FROM BASE_IMAGE AS one\n", build={"target": "none"})
+            self.go(document, "create").error(self, 'has no stage "none"')
+            self.gone(document)
+
+    def test_what_cannot_be_is_said_with_its_line(self):
+        rows = (("FROM BASE_IMAGE\nONBUILD RUN x", 'Dockerfile: line 2: "ONBUILD" is not done by this builder'),
+                ("FROM BASE_IMAGE\n\nRUN <<E\nx\nE", "Dockerfile: line 3: .* here-document"),
+                ("FROM BASE_IMAGE\nRUN --mount=type=secret,id=x y", "line 2: RUN: .--mount=type=secret,id=x. is not done"),
+                ("FROM BASE_IMAGE\nRUN --network=host y", "line 2: RUN: .--network=host. is not done"),
+                ("FROM --platform=plan9/mips BASE_IMAGE", "line 1: FROM: .--platform=plan9/mips. is not done"),
+                ("FROM BASE_IMAGE\nCOPY none /x", 'line 2: COPY: there is no "none" in the build.s context'),
+                ("FROM BASE_IMAGE\nCOPY n* /x", 'line 2: COPY: nothing is there that matches "n\\*"'),
+                ("FROM BASE_IMAGE\nCOPY hidden /x", 'there is no "hidden" in the build.s context'),
+                ("FROM BASE_IMAGE\nFROM BASE_IMAGE\nCOPY --from=0 /none /x", 'line 3: COPY: there is no "none" there'),
+                ("FROM BASE_IMAGE\nCOPY --chown=nobody-here one /x", "line 2: COPY: .*nobody-here"),
+                ("FROM BASE_IMAGE\nCOPY --exclude=x one /x", "line 2: COPY: .--exclude=x. is not done"),
+                ("FROM BASE_IMAGE\nCOPY one", "line 2: COPY: it needs sources"),
+                ("FROM BASE_IMAGE\nADD http://x.test/y /x", "line 2: ADD: what is not in the context is not fetched"),
+                ("FROM BASE_IMAGE\nADD a.xz /x", "line 2: ADD: .*xz and bzip2"),
+                ("FROM BASE_IMAGE\nENV A=1 B", 'line 2: ENV: "B" is not NAME=VALUE'),
+                ("FROM BASE_IMAGE\nSHELL sh", "line 2: SHELL: it is no list"),
+                ("FROM BASE_IMAGE\nRUN []", "line 2: RUN: there is nothing to run"),
+                ("FROM BASE_IMAGE\nRUN no-such-program", "line 2: RUN: RUN failed: exit status 127"),
+                ("FROM BASE_IMAGE\nUSER ${X", "line 2: USER: what .* cannot be told"),
+                ("FROM BASE_IMAGE\nUSER nobody-here\nRUN id", "line 3: RUN: .*nobody-here"),
+                ("FROM BASE_IMAGE AS", "line 1: FROM"), ("FROM BASE_IMAGE FOR x", "line 1: FROM: .FOR. is not"),
+                ("FROM $NONE", "line 1: FROM: it names no image|line 1: FROM: the image name is empty"),
+                ("FROM workspace/missing:1", "line 1: FROM: image .*workspace/missing:1"),
+                ("ARG X=1", "there is no FROM"), ("# nothing", "holds no instruction"),
+                ("RUN x\nFROM y", 'line 1: "RUN" comes before FROM'))
+        for _ in self.each():
+            for text, answer in rows:
+                document = self.dev(text, {"one": "1", "hidden": "h", ".dockerignore": "hidden\n", "a.xz": b"\xfd7zXZ\0"})
+                result = self.go(document, "create", "condition", http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9",
+                                 DRIVE_SECONDS="20")
+                self.assertRegex(result["create"], "^error .*(" + answer + ")", text)
+                self.assertEqual(result["condition"], "incomplete")
+                self.assertFalse(os.path.exists(self.root(self.id, ".runner/box/build")))
+                self.gone(document)
+
+    def test_users_need_ids(self):
+        for who in self.each():
+            document = self.dev("FROM BASE_IMAGE\nUSER node\nRUN (id -u; echo $HOME) >/tmp/who\nRUN cat /tmp/who\nUSER root\nRUN chown 1000 /srv\n")
+            result = self.go(document, "create")
+            if who == ROOT:
+                result.ok(self)
+                self.assertIn("1000\n/var/node\n", result.output)
+                self.gone(document)
+                continue
+            # One id alone: that is said, and what needs another fails as itself.
+            self.assertIn("the user node (1000:1000) is not possible", result.output)
+            self.gone(document)
+
+    def test_a_run_is_bounded_and_ends_with_its_job(self):
+        for _ in self.each():
+            document = self.dev("FROM BASE_IMAGE\nRUN ls /sys/class/net; echo of $(hostname); (while :; do sleep 1; done) & sleep 1000\n")
+            process = self.drive_background(document, "create", DRIVE_API_URL=self.fake.url)
+            common.wait_for(lambda: self.agent().get("pid"), 30 * common.PATIENCE, "RUN begins")
+            family = self.inside(self.agent()["pid"])
+            process.send_signal(signal.SIGTERM)
+            process.finish().error(self, "line 2: RUN: it was canceled")
+            common.wait_for(lambda: not any(common.alive(pid) for pid in family), 30 * common.PATIENCE, "its end")
+            result = self.go(document, "create", DRIVE_SECONDS="8")
+            self.assertRegex(result["create"], "^error .*line 2: RUN: .*time")
+            self.assertIn("\nlo\n", result.output)
+            self.assertNotIn("eth", result.output)
+            self.assertEqual(self.agent(), {})
+            # A job that is killed leaves its sandbox; the next one ends it.
+            process = self.drive_background(document, "create", DRIVE_API_URL=self.fake.url)
+            pid = common.wait_for(lambda: self.agent().get("pid"), 30 * common.PATIENCE, "RUN begins")
+            family = self.inside(pid)
+            process.kill()
+            process.wait()
+            self.gone(document)
+            self.assertEqual([other for other in family if common.alive(other)], [])
+
+
+class Policy(BuildCase):
+    """What a Dockerfile asks for that it must not have."""
+
+    def setUp(self):
+        super().setUp()
+        self.outside = self.path("outside")
+        os.mkdir(self.outside, 0o755)
+        with open(os.path.join(self.outside, "canary"), "w", encoding="ascii") as file:
+            file.write(CANARY)
+
+    def test_images(self):
+        """Each way to name one, with a list of those that are allowed."""
+        for _ in self.each():
+            for name in ("evil/image:1", "library/bad:1"):
+                self.load_image(self.busybox_layers(extra=[ocicase.entry("etc/evil", data=CANARY.encode())]), name=name)
+            listed = common.run([*self.prefix(), os.path.join(self.bin, "daytona-runner"), "image", "list", "-f", "json"],
+                                env=self.env(DAYTONA_RUNNER_CONFIG_DIR=self.path(f"conf-{self.who}"))).stdout
+            ident = next(image for image in json.loads(listed) if image["name"].endswith("evil/image:1"))["id"].split(":")[-1]
+            ways = ("FROM {}", "ARG I={}\nFROM $I", "ARG I={}\nFROM ${{N:-$I}}", "FROM BASE_IMAGE AS a\nFROM {}",
+                    "FROM BASE_IMAGE\nCOPY --from={} /etc/evil /e", "FROM BASE_IMAGE\nARG I={}\nCOPY --from=$I /etc/evil /e",
+                    "FROM BASE_IMAGE\nENV I={}\nCOPY --from=${{I}} /etc/evil /e", "FRO\\\nM {}")
+            names = ("evil/image:1", ident[:12], "docker.io/evil/image:1", "bad:1", "other.test/x", "sha256:" + "0" * 64, ident)
+            for i, way in enumerate(ways):
+                for name in names if i == 0 else names[:2]:
+                    document = self.dev(way.format(name))
+                    result = self.go(document, "create", DRIVE_ALLOW_IMAGES="workspace/*", DRIVE_SECONDS="20")
+                    self.assertRegex(result["create"], "^error .*(not allowed|no name|is not here|does not allow|may not)", (way, name))
+                    self.assertNotIn(CANARY, result.output)
+                    self.gone(document)
+            for name in (ident[:12], ident, "evil/image:1"):
+                document = self.workspace({"Image": name})
+                result = self.go(document, "create", DRIVE_ALLOW_IMAGES="workspace/*,library/*", DRIVE_SECONDS="20")
+                self.assertRegex(result["create"], "^error .*not allowed", name)
+                self.gone(document)
+            document = self.dev("FROM BASE_IMAGE AS evil\nFROM evil\nCOPY --from=evil /etc/passwd /p\n")
+            self.go(document, "create", DRIVE_ALLOW_IMAGES="workspace/*").ok(self)
+            self.gone(document)
+
+    def links(self):
+        out = self.outside
+        return {"abs": "-> " + out + "/canary", "absdir": "-> " + out, "up": "-> ../../../../../../../.." + out + "/canary",
+                "chain": "-> absdir/canary", ".dockerignore": ".git", "root": "-> /", "d/inner": "-> " + out + "/canary", "one": "1"}
+
+    def test_the_context(self):
+        """Links and ".." of what is copied end at the context's top, or are copied as links."""
+        rows = [f"{word} {source} /x/" for word in ("COPY", "ADD") for source in (
+            "abs", "absdir/canary", "absdir", "up", "chain", "root" + self.outside + "/canary", "root/etc/shadow", "../" * 12 + self.outside[1:],
+            self.outside + "/canary", "/etc/shadow", "absdir/*", "root/e*/shadow", "/proc/self/environ")]
+        for _ in self.each():
+            for row in rows:
+                document = self.dev(f"FROM BASE_IMAGE\n{row}\n", self.links())
+                result = self.go(document, "create")
+                self.assertRegex(result["create"], "^error .*line 2: (COPY|ADD): (there is no|nothing is there)", row)
+                self.gone(document)
+            document = self.dev("FROM BASE_IMAGE\nCOPY . /all/\nCOPY d /d\nCOPY root /rooted/\n", self.links())
+            self.go(document, "create").ok(self)
+            said = self.ask(document, "find /all /d /rooted -type f | xargs cat 2>&1", "readlink /all/abs; readlink /d/inner",
+                            "cat /all/* /d/* /rooted/* 2>&1; ls -R /rooted")
+            self.assertNotIn(CANARY, said)
+            self.assertIn(self.outside + "/canary", said)
+            for build, answer in (({"context": "../.."}, "leads out"), ({"context": "absdir"}, "is not a directory of the repository"),
+                                  ({"dockerfile": "abs"}, "is not a file of the repository"),
+                                  ({"dockerfile": "../../x"}, "leads out"), ({"dockerfile": self.outside + "/canary"}, "leads out"),
+                                  ({"dockerfile": "none"}, "is not a file")):
+                document = self.dev("FROM BASE_IMAGE\n", self.links(), build=build)
+                result = self.go(document, "create").error(self, answer)
+                self.assertNotIn(CANARY, result.output)
+                self.gone(document)
+
+    def test_the_other_end(self):
+        """What is in the image leads nowhere outside when it is written over, and a RUN sees nothing of the host."""
+        out = self.outside
+        hostile = archive([ocicase.symlink("esc", out), ocicase.entry("esc/caught", data=b"caught")])
+        above = archive([ocicase.entry("../../../../../../../.." + out + "/caught", data=b"caught")])
+        linked = archive([ocicase.hardlink("h", "../../../../../.." + out + "/canary")])
+        texts = [f"RUN ln -s {out} /esc\nCOPY one /esc/caught\nRUN cat /esc/*",
+                 f"RUN ln -s ../../../../../../../..{out} /esc\nCOPY one /esc/\nADD one /esc/x/",
+                 f"COPY one {out}/caught", f"WORKDIR /../../../{out}\nRUN echo x >caught",
+                 f"RUN ln -s {out} /esc\nWORKDIR /esc/deep\nRUN echo x >caught", f"COPY one /../../..{out}/caught",
+                 f"RUN ln -s {out}/caught /esc\nCOPY one /esc",
+                 "ADD hostile.tgz /y/", "ADD above.tgz /y/", "ADD linked.tgz /y/",
+                 f"RUN cat {out}/canary {self.state}/workspaces/*/*/Dockerfile; ls {out} {self.path()}; echo x >{out}/caught; true",
+                 "RUN mount -t tmpfs x /mnt; mknod /sda b 8 0; cat /sda; chroot / mount; cat /proc/1/environ; true",
+                 "RUN ls /proc | grep -c '^[0-9]'; cat /workspaces/*; env; true"]
+        for who in self.each():
+            os.chmod(out, 0o777)
+            for text in texts:
+                document = self.dev(f"FROM BASE_IMAGE\n{text}\n", {"one": "1", "hostile.tgz": hostile, "above.tgz": above,
+                                                                  "linked.tgz": linked})
+                result = self.go(document, "create", SECRET_OF_THE_JOB=CANARY)
+                if result.status == 0:
+                    said = self.ask(document, "cat /y/h /esc /esc/* /x/* 2>&1; env")
+                    self.assertNotIn(CANARY, said)
+                else:
+                    self.gone(document)
+                self.assertNotIn(CANARY, result.output, (who, text))
+                self.assertEqual(os.listdir(out), ["canary"], (who, text))
+
+
+class Pulled(BuildCase):
+    def test_bases_come_from_their_registry(self):
+        layers = self.busybox_layers()
+        for _ in self.each():
+            registry = FakeRegistry(self)
+            registry.basic = ("alice", "registry-password")
+            registry.add("team/dev", "1", ocicase.Image(layers, way="gzip", config={"Env": ["PATH=/bin"]}))
+            login = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+                     "A_CONTAINER_REGISTRY_PASSWORD": "registry-password"}
+            document = self.dev(f"FROM {registry.host}/team/dev:1\nRUN echo $(cat /etc/which) and >/new\n")
+            document = self.document(self.fake, self.id, envVars=login)
+            result = self.go(document, "create", options=["plain_http=" + registry.host]).ok(self)
+            self.assertNotIn("registry-password", result.output)
+            self.assertIn("second and", self.ask(document, "cat /new"))
+
+
+if __name__ == "__main__":
+    boxcase.main()
