@@ -4,6 +4,7 @@
 
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/show.h"
 #include "base/jsonw.h"
 #include "base/opts_help.h"
 #include "base/out.h"
@@ -238,7 +239,7 @@ static int config_run(int argc, char **argv)
 		cli_config_text(&c, show_key, &text);
 	else if (rc == 0)
 		print_structured(f, &c, show_key);
-	fputs(buf_cstr(&text), stdout);
+	show_lines(buf_str(&text));
 	buf_wipe(&text);
 	if (rc == 0 && c.key_problem)
 		fprintf(stderr, "daytona-runner config: the API key cannot be used: %s\n",

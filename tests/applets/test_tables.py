@@ -19,7 +19,7 @@ LONG = "a-workspace-with-a-name-that-is-much-longer-than-forty-columns"
 EVIL = "\x1b[31mred\x07\x9b2J\ttab\r\x7f"
 COLOUR = re.compile(r"\x1b\[(?:3[123]|0)m")
 TABLES = (["list"], ["workspaces"], ["workspace"], ["target"], ["job"], ["key"], ["env"], ["image", "list"])
-FACTS = (["status"], ["check"], ["provider", "list"], ["provider", "check"], ["help"], ["workspace", "info", LONG])
+FACTS = (["status"], ["check"], ["provider", "list"], ["provider", "check"], ["config"], ["help"], ["workspace", "info", LONG])
 
 
 def columns(line):
