@@ -2,14 +2,17 @@
 /* Requests to a registry, see registry.h. */
 #include "oci/registry.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "oci/registry_int.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define ATTEMPTS_MAX 6
 #define LOGINS_MAX 2 /* a token may have run out in between */
@@ -116,13 +119,20 @@ bool registry_wait(const struct registry *r, int attempt, int64_t asked_ms, cons
 	return true;
 }
 
+/* A file that no digest is known of. */
+struct file_in {
+	int fd;
+	int64_t got, max;
+};
+
 /* One thing that is asked for, over all attempts. */
 struct ask {
 	const char *path; /* the repository's, for the scope of a token */
 	const char *what; /* for messages */
 	const char *accept;
 	struct buf target;
-	struct blob_in *blob; /* NULL: into the reply */
+	struct blob_in *blob; /* NULL: into the file */
+	struct file_in *file; /* NULL: into the reply */
 	struct http_reply *reply;
 	struct origin away; /* where a redirect led */
 	struct buf away_target;
@@ -132,6 +142,12 @@ struct ask {
 
 static int reset_blob(struct ask *a, struct err *e)
 {
+	if (a->file) {
+		a->file->got = 0;
+		return ftruncate(a->file->fd, 0) < 0 || lseek(a->file->fd, 0, SEEK_SET) < 0
+		               ? err_sys(e, errno, "write %s", a->what)
+		               : 0;
+	}
 	return a->blob && blob_have(a->blob) ? blob_restart(a->blob, e) : 0;
 }
 
@@ -164,6 +180,11 @@ static int take(void *arg, struct str bytes, struct err *e)
 
 	if (!f->begun && begin_body(f, e) < 0)
 		return -1;
+	if (f->a->file && (f->a->file->got += (int64_t)bytes.n) > f->a->file->max)
+		return err_set(e, ERR_LIMIT, 0, "it is larger than %lld MiB",
+		               (long long)(f->a->file->max >> 20));
+	if (f->a->file)
+		return file_write_all(f->a->file->fd, bytes, f->a->what, e);
 	if (blob_add(f->a->blob, bytes, e) < 0)
 		return -1;
 	if (f->r->o->came)
@@ -189,7 +210,7 @@ static int exchange(struct registry *r, struct ask *a, struct deadline d, struct
 		snprintf(range, sizeof(range), "bytes=%llu-", (unsigned long long)f.from);
 		fields[req.n_fields++] = (struct http_field){ "Range", range };
 	}
-	if (a->blob) {
+	if (a->blob || a->file) {
 		req.sink = take;
 		req.sink_arg = &f;
 		req.stall_ms = STALL_MS;
@@ -197,7 +218,7 @@ static int exchange(struct registry *r, struct ask *a, struct deadline d, struct
 	http_reply_free(a->reply);
 	/* A blob may take as long as something comes. */
 	return http_do(a->is_away ? a->away.http : r->origin.http, &req, a->reply,
-	               a->blob ? d : deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
+	               req.sink ? d : deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
 }
 
 /* Storage elsewhere gets the path with its own signature in it, and nothing else of ours. */
@@ -380,6 +401,24 @@ int registry_blob(struct registry *r, const char *path, const struct digest *dig
 	int rc;
 
 	buf_addf(&a.target, "/v2/%s/blobs/%s", path, digest->text);
+	rc = ask(r, &a, d, e);
+	http_reply_free(&reply);
+	return rc;
+}
+
+int registry_file(struct registry *r, const char *target, int fd, int64_t max, struct deadline d,
+                  struct err *e)
+{
+	struct http_reply reply = { 0 };
+	struct file_in file = { .fd = fd, .max = max };
+	struct ask a = { .what = target,
+		         .accept = "*/*",
+		         .file = &file,
+		         .reply = &reply,
+		         .logins = LOGINS_MAX };
+	int rc;
+
+	buf_adds(&a.target, target);
 	rc = ask(r, &a, d, e);
 	http_reply_free(&reply);
 	return rc;

@@ -57,5 +57,8 @@ int registry_manifest(struct registry *r, const char *path, const char *what, st
 /* Into b, from where it stands; goes on where a connection broke. Does not commit. */
 int registry_blob(struct registry *r, const char *path, const struct digest *digest,
                   struct blob_in *b, struct deadline d, struct err *e);
+/* Any other file of that host, into the empty fd: path and query, encoded. No login is used. */
+int registry_file(struct registry *r, const char *target, int fd, int64_t max, struct deadline d,
+                  struct err *e);
 
 #endif

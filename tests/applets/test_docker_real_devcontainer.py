@@ -18,6 +18,7 @@ import devcase  # noqa: E402
 import dockercase  # noqa: E402
 import drivecase  # noqa: E402
 import fakeregistry  # noqa: E402
+import httppeer  # noqa: E402
 from dockercase import HOMES, docker  # noqa: E402
 
 DEV = HOMES + "/dev"
@@ -326,6 +327,42 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
         self.drive(document, "stop", "delete").ok(self)
         self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
 
+    ARCHIVE = "devcontainer-feature-x.tgz"
+
+    def test_a_feature_by_url(self):
+        """An archive as releases have them, where a redirect leads; the login that makes the place known is not sent."""
+        data, peer = io.BytesIO(), httppeer.Peer().start()
+        self.addCleanup(peer.stop)
+        with tarfile.open(fileobj=data, mode="w:gz") as tar:
+            for path, text in self.feature("x", capAdd=["SYS_ADMIN"]).items():
+                info = tarfile.TarInfo("./" + path)
+                info.size, info.mode = len(text), 0o644
+                tar.addfile(info, io.BytesIO(text.encode()))
+        host = f"127.0.0.1:{peer.port}"
+        env = {"A_CONTAINER_REGISTRY_SERVER": host, "A_CONTAINER_REGISTRY_USERNAME": "u",
+               "A_CONTAINER_REGISTRY_PASSWORD": "registry-secret"}
+        peer.on("GET", f"/Releases/{self.ARCHIVE}", httppeer.reply(302, headers=[("Location", "/storage?sig=1%2F2")]),
+                forever=True)
+        peer.on("GET", "/storage.*", httppeer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\nhalf", then="close"))
+        peer.on("GET", "/storage.*", httppeer.reply(200, data.getvalue()))
+        peer.on("GET", f"/Large/{self.ARCHIVE}", httppeer.reply(200, bytes((64 << 20) + 1)))
+        peer.on("GET", f"/Kept/{self.ARCHIVE}", httppeer.reply(401))
+        url = self.repository({".devcontainer.json": json.dumps({
+            "image": self.tag, "features": {f"http://{host}/Releases/{self.ARCHIVE}": {"greeting": "by URL"}}})})
+        document = self.workspace(url, env=env)
+        output = self.drive(document, "create", "start").ok(self).output
+        self.assertEqual(self.inside("cat", "/installed").strip(), "x by URL")
+        self.assertIn("dev container: capability SYS_ADMIN is not taken over", output)
+        self.drive(document, "delete").ok(self)
+        for place, why in (("Large", "larger than 64 MiB"), ("Kept", "does not give")):
+            shutil.rmtree(self.path("git"))
+            os.mkdir(self.path("git"))
+            url = self.repository({".devcontainer.json": json.dumps({
+                "image": self.tag, "features": {f"http://{host}/{place}/{self.ARCHIVE}": {}}})})
+            self.drive(self.workspace(url, env=env), "create").error(self, why)
+            self.drive(self.workspace(url, env=env), "delete").ok(self)
+        self.assertFalse([r for r in peer.requests if r.header("Authorization")])
+
     def test_features_that_cannot_be_had(self):
         registry = fakeregistry.FakeRegistry(self)
         registry.images["acme/image"] = {"tags": {"1": "sha256:" + "a" * 64}, "blobs": {"sha256:" + "a" * 64: b'{"layers":[]}'}}
@@ -340,7 +377,10 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
                              (f"{registry.host}/acme/empty:1", "has no devcontainer-feature.json"),
                              (f"{registry.host}/acme/broken:1", "broken"), (f"{registry.host}/acme/fails:1", "exit|code: 7|status 7"),
                              ("./missing", "no folder"), ("../../..", "no folder"), ("./link", "no folder"), ("go", "names no registry"),
-                             ("https://127.0.0.1/x.tgz", "archives by URL")):
+                             ("https://127.0.0.1/x.tgz", "is named devcontainer-feature-NAME.tgz"),
+                             # A repository does not reach what listens here, unless the job has a login for it.
+                             (f"http://127.0.0.1:9/{self.ARCHIVE}", "only fetched by https"),
+                             (f"http://{registry.host}/{self.ARCHIVE}", "has no /devcontainer-feature-x.tgz|HTTP 404")):
             with self.subTest(feature=feature):
                 shutil.rmtree(self.path("git"))
                 shutil.rmtree(self.root(self.id), ignore_errors=True)

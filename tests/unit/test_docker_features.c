@@ -102,8 +102,31 @@ static void the_order_is_the_specifications(void)
 		{ "{}", "{\"features\":{\"go\":{}}}",
 		  "!feature \"go\" names no registry; is ghcr.io/devcontainers/features/go meant?" },
 		{ "{}", "{\"features\":{\"https://x/y.tgz\":{}}}",
-		  "!feature \"https://x/y.tgz\": archives by URL are not fetched; name it by its "
-		  "registry or put it beside the configuration" },
+		  "!feature \"https://x/y.tgz\": an archive by URL is named "
+		  "devcontainer-feature-NAME.tgz" },
+		/* By URL: as it is written, and by all of it. */
+		{ "{\"https://X.io/Z/devcontainer-feature-u.tgz\":{},"
+		  "\"r.io/f/a\":{\"installsAfter\":[\"https://X.io/Z/devcontainer-feature-u.tgz\"]}}",
+		  "{\"features\":{\"r.io/f/a\":{},"
+		  "\"https://X.io/Z/devcontainer-feature-u.tgz\":{}}}",
+		  "https://X.io/Z/devcontainer-feature-u.tgz;r.io/f/a" },
+		/* It was called so once, or it is named by its old name and calls itself so: in the same place alone. */
+		{ "{\"r.io/f/node\":{\"legacyIds\":[\"js\",\"nodejs\"]},"
+		  "\"r.io/f/a\":{\"installsAfter\":[\"r.io/f/nodejs:2\"]}}",
+		  "{\"features\":{\"r.io/f/a\":{},\"r.io/f/node:1\":{}}}",
+		  "r.io/f/node:1;r.io/f/a" },
+		{ "{\"r.io/f/nodejs\":{\"id\":\"node\",\"legacyIds\":[\"nodejs\"]},"
+		  "\"r.io/f/a\":{\"installsAfter\":[\"r.io/f/node\"]}}",
+		  "{\"features\":{\"r.io/f/a\":{},\"r.io/f/nodejs:1\":{}}}",
+		  "r.io/f/nodejs:1;r.io/f/a" },
+		{ "{\"r.io/f/node\":{\"legacyIds\":[\"nodejs\"]},"
+		  "\"r.io/f/a\":{\"installsAfter\":[\"r.io/g/nodejs\"]}}",
+		  "{\"features\":{\"r.io/f/a\":{},\"r.io/f/node:1\":{}}}",
+		  "r.io/f/a;r.io/f/node:1" },
+		{ "{\"r.io/f/node\":{\"legacyIds\":[\"nodejs\"]},\"r.io/f/a\":{}}",
+		  "{\"features\":{\"r.io/f/a\":{},\"r.io/f/node:1\":{}},"
+		  "\"overrideFeatureInstallOrder\":[\"r.io/f/nodejs\"]}",
+		  "r.io/f/node:1;r.io/f/a" },
 		{ "{\"./x\":{}}", "{\"features\":{\"./x\":[]}}",
 		  "!feature \"./x\": its options are neither an object nor a version" },
 		{ "{}", "{\"features\":{\"./x\":{}}}", "!feature \"./x\": no such feature" },

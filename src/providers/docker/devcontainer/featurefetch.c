@@ -236,33 +236,76 @@ static bool is_plain(const struct registry *login, const char *host)
 	return login && (strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost:", 10) == 0);
 }
 
-static int fetch_remote(struct feature_source *s, const struct feature *f, int fd, struct err *e)
+static int fetch_named(struct feature_source *s, const struct feature *f,
+                       const struct registry *login, struct registry_options *o, int fd,
+                       struct err *e)
 {
-	const struct registry *login = registries_for_image(s->registries, f->ref);
 	struct registry_login as = { 0 };
-	struct registry_options o = { .logins = &as, .say = say, .arg = s };
-	struct tls_settings tls = { 0 };
 	struct image_ref ref = { 0 };
 	const char *plain;
 	int rc = image_ref_parse(f->ref, &ref, e);
 
 	if (rc == 0 && ref.is_id)
 		rc = err_set(e, ERR_CONFIG, 0, "this is no name of a feature");
-	if (rc == 0)
-		rc = tls_ctx_new(&o.tls, &tls, false, e);
 	if (rc == 0) {
 		plain = ref.domain;
-		o.plain_http = &plain;
-		o.n_plain_http = is_plain(login, plain);
+		o->plain_http = &plain;
+		o->n_plain_http = is_plain(login, plain);
 		if (login && *login->username) {
 			as = (struct registry_login){ ref.domain, login->username, login->password,
 				                      NULL };
-			o.n_logins = 1;
+			o->logins = &as;
+			o->n_logins = 1;
 		}
-		rc = fetch_from(s, &ref, &o, fd, e);
+		rc = fetch_from(s, &ref, o, fd, e);
 	}
-	tls_ctx_free(o.tls);
 	image_ref_free(&ref);
+	return rc;
+}
+
+/* With no login: where it leads is not told by the URL. */
+static int fetch_url(struct feature_source *s, const struct feature *f,
+                     const struct registry *login, struct registry_options *o, int fd,
+                     struct err *e)
+{
+	struct url u = { 0 };
+	struct buf origin = { 0 }, target = { 0 };
+	struct registry *r = NULL;
+	const char *host;
+	int rc = url_parse(str_of(f->ref), &u, e);
+
+	if (rc == 0) {
+		url_origin(&u, &origin);
+		host = strstr(buf_cstr(&origin), "://") + 3;
+		buf_addf(&target, "%s%s%s", u.path, u.query ? "?" : "", u.query ? u.query : "");
+		o->plain_http = &host;
+		o->n_plain_http = !url_is_tls(&u);
+		if (!url_is_tls(&u) && !is_plain(login, host))
+			rc = err_set(e, ERR_DENIED, 0, "archives are only fetched by https");
+		else
+			rc = registry_open(&r, host, o, e);
+	}
+	if (rc == 0)
+		rc = registry_file(r, buf_cstr(&target), fd, FEATURE_ARCHIVE_MAX, s->d, e);
+	registry_close(r);
+	url_free(&u);
+	buf_free(&origin);
+	buf_free(&target);
+	return rc;
+}
+
+static int fetch_remote(struct feature_source *s, const struct feature *f, int fd, struct err *e)
+{
+	bool is_url = feature_is_url(f->ref);
+	const struct registry *login = registries_for_image(
+		s->registries, is_url ? strstr(f->ref, "://") + 3 : f->ref);
+	struct registry_options o = { .say = say, .arg = s };
+	struct tls_settings tls = { 0 };
+	int rc = tls_ctx_new(&o.tls, &tls, false, e);
+
+	if (rc == 0)
+		rc = (is_url ? fetch_url : fetch_named)(s, f, login, &o, fd, e);
+	tls_ctx_free(o.tls);
 	return rc;
 }
 

@@ -24,6 +24,11 @@ static bool is_local(const char *ref)
 	return ref[0] == '.' && (ref[1] == '/' || (ref[1] == '.' && ref[2] == '/'));
 }
 
+bool feature_is_url(const char *ref)
+{
+	return strncmp(ref, "https://", 8) == 0 || strncmp(ref, "http://", 7) == 0;
+}
+
 /* Options are an object, a version, or just true. NULL: it is not wanted (false), or e is set. */
 static struct json_doc *options_of(const char *ref, struct json v, struct err *e)
 {
@@ -56,12 +61,17 @@ static int check_ref(const char *ref, struct err *e)
 {
 	if (is_local(ref))
 		return 0;
-	if (strncmp(ref, "https://", 8) == 0 || strncmp(ref, "http://", 7) == 0)
+	if (feature_is_url(ref)) {
+		const char *name = strrchr(ref, '/') + 1;
+
+		if (strncmp(name, "devcontainer-feature-", 21) == 0 &&
+		    str_ends(str_of(name), ".tgz"))
+			return 0;
 		return err_set(
-			e, ERR_UNSUPPORTED, 0,
-			"feature \"%.200s\": archives by URL are not fetched; name it by its "
-			"registry or put it beside the configuration",
+			e, ERR_CONFIG, 0,
+			"feature \"%.200s\": an archive by URL is named devcontainer-feature-NAME.tgz",
 			ref);
+	}
 	if (!strchr(ref, '/'))
 		return err_set(
 			e, ERR_CONFIG, 0,
@@ -86,7 +96,7 @@ static int add(struct features *fs, const char *name, struct json options, size_
 	if (!given)
 		return e->kind ? -1 : 0;
 	ref = mem_dup(name);
-	for (char *p = ref; *p && !is_local(name); p++)
+	for (char *p = ref; *p && !is_local(name) && !feature_is_url(name); p++)
 		*p = (char)tolower((unsigned char)*p);
 	for (*at = 0; *at < fs->n; ++*at) {
 		struct str have = json_raw(json_root(fs->list[*at].given));
@@ -172,16 +182,33 @@ void features_free(struct features *fs)
 
 /* ---- order ---- */
 
+/* By its name, or by the one that it calls itself or was once published under. */
+static bool is_called(const struct feature *f, const char *name)
+{
+	struct json doc = json_root(f->doc), old = json_get(doc, "legacyIds");
+	const char *slash = strrchr(f->resource, '/');
+	size_t dir = slash ? (size_t)(slash - f->resource) + 1 : 0;
+	bool is = strcasecmp(f->resource, name) == 0;
+
+	if (is || !dir || strncasecmp(f->resource, name, dir) != 0)
+		return is;
+	is = json_str_is(json_get(doc, "id"), name + dir);
+	for (struct json m = json_first(old); !is && json_is_array(old) && json_present(m);
+	     m = json_next(m))
+		is = json_str_is(m, name + dir);
+	return is;
+}
+
 /* Of those named, whatever their version. */
 static uint64_t named(const struct features *fs, struct json name)
 {
 	char *text = json_dup_or_empty(name);
-	size_t n = is_local(text) ? strlen(text) : version_at(text);
 	uint64_t bits = 0;
 
+	if (!is_local(text))
+		text[version_at(text)] = '\0';
 	for (size_t i = 0; i < fs->n; i++)
-		if (strlen(fs->list[i].resource) == n &&
-		    strncasecmp(fs->list[i].resource, text, n) == 0)
+		if (is_called(&fs->list[i], text))
 			bits |= UINT64_C(1) << i;
 	free(text);
 	return bits;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Features of dev containers (containers.dev, "features" and "features-distribution"): an archive with install.sh and
- * devcontainer-feature.json, from a registry or a folder beside the configuration. Each is one step of an image's build; what
+ * devcontainer-feature.json, from a registry, by URL, or a folder beside the configuration. Each is one step of an image's build; what
  * it asks of the container goes into the image's metadata label, and so through the policy like all else.
  */
 #ifndef PROVIDERS_DOCKER_DEVCONTAINER_FEATURES_H
@@ -15,8 +15,8 @@
 #define FEATURE_DIR "/tmp/dev-container-features" /* in the image, while it is built */
 
 struct feature {
-	char *ref;              /* as named, lower case if it is of a registry */
-	char *resource;         /* the same without a version: what "installsAfter" names */
+	char *ref; /* as named, lower case if it is of a registry */
+	char *resource; /* the same without a version: what "installsAfter" names, by this or an older id */
 	struct json_doc *given; /* {} or the options as an object */
 	struct json_doc *doc;   /* devcontainer-feature.json */
 	uint64_t depends;       /* bit i: on feature i */
@@ -36,6 +36,7 @@ typedef int feature_fetch_fn(void *arg, const struct feature *f, const char *pat
 int features_collect(struct features *fs, struct json root, const char *dir,
                      feature_fetch_fn *fetch, void *arg, struct err *e);
 void features_free(struct features *fs);
+bool feature_is_url(const char *ref);
 /* Numbers in the order of installation. override: "overrideFeatureInstallOrder". ERR_CONFIG: they depend on each other in a
  * circle. */
 int features_order(const struct features *fs, struct json override, size_t order[FEATURES_MAX],
