@@ -5,6 +5,8 @@
  */
 #include "includes.h"
 
+#include "dbhelpers.h"
+
 #define SIDE_BY_SIDE 4
 
 typedef ulong32 quad __attribute__((vector_size(4 * SIDE_BY_SIDE)));

@@ -7,6 +7,7 @@
 #include "crt_parse.h"
 
 #include <mbedtls/oid.h>
+#include <string.h>
 
 #define OID_NAME_CONSTRAINTS MBEDTLS_OID_ID_CE "\x1E"
 
