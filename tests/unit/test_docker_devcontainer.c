@@ -640,8 +640,20 @@ static void dockerfiles_take_allowed_images_only(void)
 		{ "# escape=`\nFROM debian", false },
 		{ "FROM debian\nRUN <<\"E\\\\\"\nE\\\nFROM evil", false },
 		{ "FROM debian\nRUN <<E\nx\nE\nFROM evil", false },
+		/* A stage of a here-document is none. */
+		{ "FROM debian\nRUN <<E\nFROM debian AS evil\nE\nFROM evil", false },
+		{ "FROM debian\nRUN <<E\nFROM debian AS evil\nE\nCOPY --from=evil /a /b", false },
+		{ "FROM debian\nRUN <<E\\\nx\nFROM debian AS evil\nE\nCOPY --from=evil /a /b",
+		  false },
+		{ "FROM debian AS b\nRUN <<E\nx\nE\nFROM b\nCOPY --from=b /a /b\nCOPY --from=1 /a /b",
+		  true },
+		{ "FROM debian\nONBUILD COPY --from=evil /a /b", false },
+		{ "FROM debian\nONBUILD onbuild\tRUN --mount=from=evil,target=/x true", false },
+		{ "FROM debian\nONBUILD RUN true", true },
 	};
 	struct kv given = { 0 }, frontend = { 0 };
+	struct buf text = { 0 };
+	struct err many = { 0 };
 
 	kv_set(&given, "GIVEN", "debian:12");
 	kv_set(&given, "BAD", "evil");
@@ -656,6 +668,15 @@ static void dockerfiles_take_allowed_images_only(void)
 		CHECK_INT(dockerfile_admit(str_of(rows[i].text), &frontend, &e), -1);
 		allow_set(ALLOW_IMAGES, NULL);
 	}
+	/* Variables multiply. */
+	buf_addf(&text, "ARG A=%0*d\nFROM ", 100000, 0);
+	for (size_t i = 0; i < 100000; i++)
+		buf_adds(&text, "$A");
+	allow_set(ALLOW_IMAGES, "debian");
+	CHECK_INT(dockerfile_admit(buf_str(&text), &given, &many), -1);
+	CHECK_INT(many.kind, ERR_DENIED);
+	allow_set(ALLOW_IMAGES, NULL);
+	buf_free(&text);
 	kv_free(&given);
 	kv_free(&frontend);
 }

@@ -15,10 +15,13 @@
 #include <string.h>
 #include <strings.h>
 
+#define NAME_MAX_BYTES 4096 /* of an image, with its variables filled in */
+
 struct reading {
 	struct kv args; /* what ARG before the first FROM says, with the build's own on top */
 	struct strlist stages;
 	bool in_stage;
+	bool hidden; /* this may lie in a here-document */
 };
 
 static int unclear(struct str line, struct err *e)
@@ -62,7 +65,7 @@ static bool expand(const struct reading *r, struct str s, struct buf *out)
 		if (value)
 			buf_adds(out, value);
 		free(name);
-		if (!value)
+		if (!value || out->n > NAME_MAX_BYTES)
 			return false;
 		i = end + braces;
 	}
@@ -115,7 +118,8 @@ static int read_from(struct reading *r, struct str rest, struct str line, struct
 	word = next_word(&rest);
 	name = word.n && str_ieq(word, "as") ? (word = next_word(&rest), mem_dupn(word.p, word.n))
 	                                     : mem_dup("");
-	strlist_add(&r->stages, name); /* by number too */
+	/* By number too. A stage that is none would make an image's name one. */
+	strlist_add(&r->stages, r->hidden ? "" : name);
 	free(name);
 	return 0;
 }
@@ -186,6 +190,8 @@ static int read_instruction(struct reading *r, struct str line, const struct kv 
 {
 	struct str rest;
 
+	while (begins(line, "ONBUILD", &rest))
+		line = str_trim(rest);
 	if (begins(line, "FROM", &rest))
 		return read_from(r, rest, line, e);
 	if (begins(line, "ARG", &rest))
@@ -210,11 +216,10 @@ static int read_directive(const struct reading *r, struct str line, struct err *
 }
 
 /* Other white space than the common, which the engine takes for some, and here-documents, whose end could be hidden. */
-static int check_bytes(struct str text, bool *documents, struct err *e)
+static int check_bytes(struct str text, struct err *e)
 {
 	struct str line, rest;
 
-	*documents = str_find(text, "<<") != NULL;
 	while (str_next(&text, '\n', &line)) {
 		line = str_trim(line);
 		if (line.n && ((unsigned char)*line.p < ' ' || (unsigned char)*line.p > '~'))
@@ -234,15 +239,17 @@ int dockerfile_admit(struct str text, const struct kv *given, struct err *e)
 	struct buf line = { 0 };
 	struct str rest, one;
 	const char *frontend = kv_get(given, "BUILDKIT_SYNTAX");
-	bool documents, first = true;
+	const char *document = str_find(text, "<<");
+	bool first = true;
 	int rc;
 
 	if (!allow_limits(ALLOW_IMAGES) && !allow_limits(ALLOW_REGISTRIES))
 		return 0;
-	rc = check_bytes(text, &documents, e);
+	rc = check_bytes(text, e);
 	if (rc == 0 && frontend) /* in place of "# syntax=" */
 		rc = admit(&r, str_of(frontend), str_of(frontend), e);
 	while (rc == 0 && dockerfile_next(&l, &line)) {
+		r.hidden = document && (!l.rest.p || l.rest.p > document);
 		for (size_t i = 0; i < line.n; i++)
 			if (line.p[i] == '\t' || line.p[i] == '\r')
 				line.p[i] = ' ';
@@ -255,9 +262,8 @@ int dockerfile_admit(struct str text, const struct kv *given, struct err *e)
 		first = first && l.comment;
 	}
 	/* A line that seems continued may be the end of a document. */
-	for (rest = text; rc == 0 && documents && str_next(&rest, '\n', &one);) {
+	for (rest = text; rc == 0 && document && str_next(&rest, '\n', &one);)
 		rc = read_instruction(&r, str_trim(one), given, e);
-	}
 	strlist_free(&r.stages);
 	kv_free(&r.args);
 	buf_free(&line);
