@@ -18,6 +18,7 @@
 struct writing {
 	const struct unpack_owner *o;
 	bool of_sandbox, any;
+	uint64_t bytes; /* of files: holes take no room in an overlay, and all of it in a layer */
 	struct links links;
 };
 
@@ -162,6 +163,11 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 		return 0;
 	}
 	add_xattrs(b, at);
+	if (en->type == '0' && en->size > UNPACK_BYTES_MAX - w->bytes)
+		return err_set(e, ERR_LIMIT, 0, "%.300s: more than %llu GiB in one layer", en->name,
+		               (unsigned long long)UNPACK_BYTES_MAX >> 30);
+	if (en->type == '0')
+		w->bytes += en->size;
 	if (en->type == '5' && is_opaque(at)) {
 		tar_header(b, en);
 		add_whiteout(b, en->name, strlen(en->name), ".wh..opq");
@@ -171,7 +177,7 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 }
 
 int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *o, bool of_sandbox,
-              struct digest *d, struct err *e)
+              struct deadline until, struct digest *d, struct err *e)
 {
 	struct writing w = { .o = o, .of_sandbox = of_sandbox };
 	struct tar_tree *t = tar_tree_new(&(struct tar_tree_options){
@@ -192,6 +198,8 @@ int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *
 		buf_reset(&b);
 		more = tar_tree_fill(t, &b, e);
 		rc = more < 0 ? -1 : blob_add(blob, buf_str(&b), e);
+		if (rc == 0 && deadline_passed(until))
+			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 	}
 	if (rc == 0 && w.any) {
 		rc = blob_commit(blob, e);

@@ -364,6 +364,35 @@ class Policy(BuildCase):
                 self.assertEqual(os.listdir(out), ["canary"], (who, text))
 
 
+class Hostile(BuildCase):
+    def test_what_grows(self):
+        """Little text that asks for much: it ends with its line, and with the job's time at the latest."""
+        long = "ARG A=" + "x" * 100000 + "\nFROM BASE_IMAGE\nARG A\n"
+        rows = [(long + "ENV " + " ".join(f"V{i}=$A" for i in range(500)), "line 4: ENV: its words are more than 8 MiB"),
+                (long + "COPY " + "$A " * 500 + "/", "line 4: COPY: its words are more than"),
+                (long + "\n".join(f"ENV V{i}=$A" for i in range(500)), "line [0-9]+: ENV: its words are more than"),
+                ("FROM BASE_IMAGE\nLABEL " + " ".join(f"l{i}=" for i in range(50000)), "line 2: LABEL: its words are more than"),
+                ("FROM BASE_IMAGE\nCOPY " + "*/" * 100 + "none /x/", "line 2: COPY: .*(time|long)"),
+                ("FROM BASE_IMAGE\nRUN truncate -s 100G /hole", "line 2: RUN: hole: more than 64 GiB")]
+        for _ in self.each():
+            for dockerfile, answer in rows:
+                document = self.dev(dockerfile, {**{f"l{i}": "-> ." for i in range(10)}, "one": "1"})
+                self.go(document, "create", DRIVE_SECONDS="10").error(self, answer)
+                self.gone(document)
+
+    def test_a_layer_is_known_by_each_of_its_parts(self):
+        """What one workspace made is no other's that asks for something else, whatever its arguments hold."""
+        dockerfile = "FROM BASE_IMAGE\nARG X\nARG Y\nRUN echo \"$X,$Y.\"\n"
+        for _ in self.each():
+            for i, (args, net, said) in enumerate((({"X": "1\nY=2"}, "none", "1\nY=2,."), ({"X": "1", "Y": "2"}, "none", "\n1,2."),
+                                                   ({"X": "1", "Y": "2"}, "host", "\n1,2."), ({"X": "1", "Y": "2"}, "none", BEFORE))):
+                document = self.dev(dockerfile, build={"args": args, "target": ""}, options={"Network": net})
+                output = self.build(document)
+                self.assertIn(said, output)
+                self.assertEqual(BEFORE in output, i == 3)
+                self.gone(document)
+
+
 class Pulled(BuildCase):
     def test_bases_come_from_their_registry(self):
         layers = self.busybox_layers()

@@ -12,7 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define SHOWN 120 /* bytes of an instruction in the log */
+#define SHOWN 120            /* bytes of an instruction in the log */
+#define WORDS_MAX (8u << 20) /* bytes of all words with their variables filled in */
+#define WORD_COST 512        /* of an empty one: lists are gone through for each */
+#define LIST_MAX 10000
 
 static void set(char **to, const char *text)
 {
@@ -40,11 +43,16 @@ static const char *value_of(const void *arg, const char *name)
 	return value ? value : kv_get(x->in_stage ? &x->args : &x->global, name);
 }
 
-int nb_word(const struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e)
+int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e)
 {
 	const struct dockerfile_scope scope = { value_of, x, x->f.escape };
+	int rc = dockerfile_word(rest, whole, &scope, word, e);
 
-	return dockerfile_word(rest, whole, &scope, word, e);
+	x->spent += rc > 0 ? word->n + WORD_COST : 0;
+	return rc < 0 || x->spent <= WORDS_MAX
+	               ? rc
+	               : err_set(e, ERR_LIMIT, 0, "its words are more than %u MiB in all",
+	                         WORDS_MAX >> 20);
 }
 
 char **nb_list(const char *text)
@@ -53,7 +61,9 @@ char **nb_list(const char *text)
 	struct json_doc *doc = *text == '[' ? json_parse(str_of(text), DOCKERFILE_MAX, &ignored)
 	                                    : NULL;
 	struct json root = json_root(doc);
-	char **list = json_is_array(root) ? mem_array(1, sizeof(*list)) : NULL;
+	char **list = json_is_array(root) && json_len(root) <= LIST_MAX
+	                      ? mem_array(1, sizeof(*list))
+	                      : NULL;
 
 	for (struct json j = json_first(root); list && json_present(j); j = json_next(j)) {
 		char *s = json_dup(j);
@@ -470,7 +480,7 @@ static bool is_target(const struct building *x)
 	int64_t number;
 	const char *target = x->b->target;
 
-	return target && x->in_stage &&
+	return target && *target && x->in_stage &&
 	       (strcasecmp(x->name, target) == 0 ||
 	        (str_to_i64(str_of(target), 0, INT64_MAX, &number) &&
 	         number == (int64_t)x->n_stages));
@@ -493,6 +503,8 @@ static int run_all(struct building *x, struct err *e)
 		buf_free(&shown);
 		if (x->c->env->stop && *x->c->env->stop)
 			rc = err_set(e, ERR_CANCELED, 0, "it was canceled");
+		else if (deadline_passed(x->d))
+			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 		else
 			rc = instruction(x, in, e);
 		if (rc < 0)
@@ -574,7 +586,11 @@ static int build(struct building *x, struct err *e)
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
                  struct digest *manifest, struct deadline d, struct err *e)
 {
-	struct building x = { .c = c, .b = b, .d = d, .dir = path_join(c->paths.box, "build") };
+	struct building x = { .c = c,
+		              .b = b,
+		              .d = d,
+		              .dir = path_join(c->paths.box, "build"),
+		              .net = c->options.net };
 	struct err ignored = { 0 };
 	const struct native_options before = c->options;
 	int rc = read_files(&x, checkout, e);

@@ -25,6 +25,7 @@
 #define SOURCES_MAX 1000
 #define MEMBERS_MAX 100000 /* of a directory where names are looked for */
 #define DEPTH_MAX 128
+#define ENTRIES_MAX 1000000 /* that are copied at once: links to directories multiply them */
 
 struct copy {
 	const struct building *x;
@@ -67,13 +68,16 @@ static bool skip(void *arg, const char *path, bool is_dir, bool *whole)
 	return out;
 }
 
-static void end_entry(struct copy *c)
+static int end_entry(struct copy *c, struct err *e)
 {
 	struct digest d;
 
 	digest_end(c->hash, &d);
 	buf_add(&c->digests, &d, sizeof(d));
 	c->hash = sha256_new();
+	return c->digests.n / sizeof(d) <= ENTRIES_MAX
+	               ? 0
+	               : err_set(e, ERR_LIMIT, 0, "more than %d files", ENTRIES_MAX);
 }
 
 /* A directory that is there stays as it is, also one behind a link. */
@@ -98,7 +102,7 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 		en->mtime = 0;
 		sha256_add(c->hash, b->p + c->hashed, b->n - c->hashed);
 		c->hashed = b->n;
-		end_entry(c);
+		return end_entry(c, e);
 	} else if (en->type == '5') {
 		there = inroot_open(c->root, en->name, O_PATH | O_DIRECTORY);
 		if (there >= 0 || !*en->name)
@@ -143,7 +147,7 @@ static int pump(struct copy *c, int (*fill)(void *arg, struct buf *b, struct err
 	if (rc == 0 && u)
 		rc = unpack_end(u, e);
 	else if (rc == 0)
-		end_entry(c);
+		rc = end_entry(c, e);
 	unpack_free(u);
 	fd_close(&scratch);
 	buf_free(&b);
@@ -381,6 +385,8 @@ static int copy_matches(struct copy *c, const char *base, struct str rest, unsig
 	pattern = mem_dupn(part.p, part.n);
 	if (depth == DEPTH_MAX)
 		rc = err_set(e, ERR_LIMIT, 0, "%s: too deep", base);
+	else if (deadline_passed(c->x->d))
+		rc = err_set(e, ERR_TIMEOUT, 0, "it took too long");
 	else if (strpbrk(pattern, "*?["))
 		rc = members(c, base, pattern, &found, e);
 	else
@@ -589,10 +595,12 @@ int nb_copy(struct building *x, const struct instruction *i, struct err *e)
 	if (rc == 0)
 		rc = arguments(x, &c, rest.p ? rest.p : "", e);
 	if (rc == 0) {
-		buf_addf(&text, "%s\n%s\n%lld\n%s %d\n", dockerfile_words[i->kind],
-		         buf_cstr(&chown), (long long)c.chmod, c.to, c.into);
+		buf_addf(&text, "%s %lld %d", dockerfile_words[i->kind], (long long)c.chmod,
+		         c.into);
+		nb_text(&text, buf_cstr(&chown));
+		nb_text(&text, c.to);
 		for (size_t k = 0; k < c.from.n; k++)
-			buf_addf(&text, "%s\n", c.from.p[k]);
+			nb_text(&text, c.from.p[k]);
 		rc = from.n ? nb_find(x, buf_cstr(&from), true, &manifest, e)
 		            : context_digest(&c, &text, e);
 	}

@@ -22,7 +22,9 @@ struct building {
 		struct digest manifest;
 	} * stages;
 	size_t n_stages;
-	struct kv global; /* ARG before the first FROM, and the platform */
+	size_t spent;        /* of WORDS_MAX */
+	enum native_net net; /* that was asked for */
+	struct kv global;    /* ARG before the first FROM, and the platform */
 
 	/* The stage at hand. */
 	bool in_stage, has_cmd;
@@ -48,8 +50,7 @@ int nb_root_empty(const struct building *x, const struct nb_root *r, struct err 
 int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
             struct err *e);
 /* The next word of rest with values filled in. 1, 0, -1. */
-int nb_word(const struct building *x, struct str *rest, bool whole, struct buf *word,
-            struct err *e);
+int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e);
 /* The strings of a JSON list; NULL: it is none. */
 char **nb_list(const char *text);
 
@@ -57,6 +58,8 @@ char **nb_list(const char *text);
 
 /* Whether overlays can be had; sets whether ids can be shifted. */
 int nb_try(struct building *x, struct err *e);
+/* A part of what a layer is made of, told apart from the next whatever is in it. */
+void nb_text(struct buf *b, const char *text);
 /* The layer that this makes of those that are there, taken if it was made before: 1. */
 int nb_known(struct building *x, struct str text, struct digest *key, struct err *e);
 /* What was written becomes one. */

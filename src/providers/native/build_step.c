@@ -122,13 +122,19 @@ static int take(struct building *x, const struct digest *layer, struct err *e)
 	return 0;
 }
 
+void nb_text(struct buf *b, const char *text)
+{
+	buf_add(b, text, strlen(text) + 1);
+}
+
 int nb_known(struct building *x, struct str text, struct digest *key, struct err *e)
 {
 	struct digest layer;
 	struct buf b = { 0 };
 	bool known;
 
-	buf_addf(&b, "%d\n", (int)x->c->state.box.map.how); /* which users there are */
+	/* Which users there are, and what of the network. */
+	buf_addf(&b, "%d %d\n", (int)x->c->state.box.map.how, (int)x->net);
 	for (size_t i = 0; i < x->config.n_diff_ids; i++)
 		buf_addf(&b, "%s\n", x->config.diff_ids[i].text);
 	buf_add_str(&b, text);
@@ -159,7 +165,7 @@ static int write_layer(void *arg, struct err *e)
 	int rc = imgstore_open(&s, c->paths.images, &owner, w->x->d, e);
 
 	if (rc == 0)
-		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox, w->made, e);
+		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox, w->x->d, w->made, e);
 	imgstore_close(s);
 	return rc;
 }
@@ -280,11 +286,14 @@ int nb_run(struct building *x, char *const *argv, struct err *e)
 
 	environment(x, &vars);
 	env = kv_to_env(&vars);
-	buf_addf(&text, "RUN\n%s\n%s\n", x->config.user, x->config.workdir);
+	buf_adds(&text, "RUN");
+	nb_text(&text, x->config.user);
+	nb_text(&text, x->config.workdir);
 	for (char *const *p = argv; *p; p++)
-		buf_add(&text, *p, strlen(*p) + 1);
+		nb_text(&text, *p);
+	nb_text(&text, "");
 	for (char **p = env; *p; p++)
-		buf_addf(&text, "\n%s", *p);
+		nb_text(&text, *p);
 	rc = nb_known(x, buf_str(&text), &key, e);
 	buf_wipe(&text);
 	if (rc == 0) {
