@@ -9,6 +9,8 @@
 #include "applets/applets.h"
 #include "applets/cli.h"
 #include "applets/configure_line.h"
+#include "applets/join.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mask.h"
 #include "base/mem.h"
@@ -24,9 +26,9 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"configure ['LINE' | -] [--api-url URL] [--api-key KEY] [--id ID] [--name NAME] [OPTION...]\n"
+	"configure ['LINE' | TOKEN | -] [--api-url URL] [--api-key KEY] [--id ID] [--name NAME] [OPTION...]\n"
 	"Changes the settings of this host's runner, checks them against the Server and saves them. On a terminal and "
-	"without settings on the command line, shows the current ones and asks for each. LINE is the one that create prints, whole and in quotes; - reads it from "
+	"without settings on the command line, shows the current ones and asks for each. LINE is the one that create prints, whole and in quotes, TOKEN one of create --token or server join; - reads it from "
 	"standard input.\n"
 	"\nSettings also come from DAYTONA_RUNNER_<SECTION>_<KEY>; see daytona-runner config.";
 
@@ -39,6 +41,7 @@ struct configure {
 	bool asks_all; /* there is a person who can answer again */
 	unsigned rounds;
 	char *state_dir; /* before the changes */
+	char *join;      /* the secret that registers this runner; NULL: it is registered */
 	char **words;    /* operands */
 	int n_words;
 	struct kv changes;
@@ -212,6 +215,80 @@ static int settle(struct configure *o, struct config *c, struct err *e)
 	return -1;
 }
 
+/* The name that was given, or that a person or this host says. */
+static int name_runner(struct configure *o, const struct config *c, struct err *e)
+{
+	char *host = join_host_name(), *answer = NULL;
+	struct prompt p;
+	int rc = 0;
+
+	if (!c->name && prompt_open(&p)) {
+		rc = prompt_line(&p, "Runner name", host, &answer, e);
+		prompt_close(&p);
+	}
+	if (rc == 0)
+		kv_set(&o->changes, "runner.name", c->name ? c->name : answer ? answer : host);
+	if (rc == 0 && !*kv_get(&o->changes, "runner.name"))
+		rc = err_set(e, ERR_USAGE, 0, "the runner needs a name: --name NAME");
+	free(answer);
+	free(host);
+	return rc;
+}
+
+/* Nobody has the key of what was just registered. A runner may remove itself. */
+static int take_back(const struct config *c, struct err *e)
+{
+	struct server_link link;
+	struct err ignored = { 0 };
+
+	if (server_link_open(&link, c, &ignored) < 0)
+		return -1;
+	(void)api_runner_delete(link.api, c->id, deadline_in_ms(CLI_CALL_MS), &ignored);
+	server_link_close(&link);
+	return err_hint(e, "the token is spent; make another one");
+}
+
+/* What can be wrong on this host is looked at before: a token is good for one registration. */
+static int join(struct configure *o, struct config *c, struct err *e)
+{
+	struct server_link link = { 0 };
+	struct runner_info made = { 0 };
+	int rc;
+
+	if (c->id)
+		return err_set(e, ERR_EXISTS, 0,
+		               "this host is configured as runner %s (%s) already; purge it first, "
+		               "or choose another --config-dir",
+		               c->id, c->file);
+	if (!c->url)
+		return err_set(e, ERR_USAGE, 0, "the token has no URL in it; give --api-url URL");
+	if (config_check_url(c->url, c->allow_http, e) < 0 || name_runner(o, c, e) < 0 ||
+	    check_state_dir(o, c, e) < 0 ||
+	    (!o->no_check && check_providers(c, o->providers != NULL, e) < 0))
+		return -1;
+	keep_environment(c, &o->changes);
+	kv_set(&o->changes, "server.key", o->join);
+	rc = config_apply(c, &o->changes, e);
+	if (rc == 0)
+		rc = file_mkdirs(c->dir, 0700, e);
+	if (rc == 0 && access(c->dir, W_OK) < 0)
+		rc = err_sys(e, errno, "write to %s", c->dir);
+	if (rc == 0)
+		rc = server_link_open(&link, c, e);
+	if (rc == 0)
+		rc = join_runner(link.api, c->name, &made, e);
+	if (rc == 0) {
+		kv_set(&o->changes, "server.key", made.api_key);
+		kv_set(&o->changes, "runner.id", made.id);
+		rc = config_apply(c, &o->changes, e);
+		if (rc == 0 && save(o, c, e) < 0)
+			rc = take_back(c, e);
+	}
+	server_link_close(&link);
+	runner_info_free(&made);
+	return rc;
+}
+
 /* The reference prints its line without quotes: a name of several words comes apart. */
 static void join_name(struct configure *o)
 {
@@ -251,6 +328,8 @@ static int configure(struct configure *o, struct err *e)
 
 	if (o->import && config_import(o->import, &o->changes, e) < 0)
 		return -1;
+	if (join_take(&o->changes, o->config_dir, &o->join, e) < 0)
+		return -1;
 	cli_given(&o->flags, &o->changes);
 	join_name(o);
 	if (given_changes(o, e) == 0) {
@@ -261,9 +340,7 @@ static int configure(struct configure *o, struct err *e)
 	if (rc == 0)
 		o->state_dir = state_dir_before(o, &c);
 	if (rc == 0)
-		rc = settle(o, &c, e);
-	if (rc == 0)
-		rc = save(o, &c, e);
+		rc = o->join ? join(o, &c, e) : settle(o, &c, e) == 0 ? save(o, &c, e) : -1;
 	if (rc == 0)
 		say_saved(&c);
 	config_free(&c);
@@ -300,11 +377,13 @@ static int configure_run(int argc, char **argv)
 		o->n_words = opts_parse(cli_opts(&o->flags, own, true, argc, argv), usage, argc,
 		                        argv, 0, -1);
 		o->words = argv + 1;
+		kv_merge(&o->changes, &line.token);
 		rc = configure(o, &e);
 	}
 	configure_line_free(&line);
 	kv_free(&o->changes);
 	free(o->state_dir);
+	mem_free_secret(o->join);
 	free(o);
 	if (rc == 0)
 		return out_flush();

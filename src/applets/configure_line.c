@@ -2,6 +2,7 @@
 /* See configure_line.h. Words are cut and quotes taken off as a shell does; nothing is expanded or run. */
 #include "applets/configure_line.h"
 
+#include "api/token.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -24,6 +25,8 @@ static int add(struct configure_line *l, char *word, struct err *e)
 
 static int add_copy(struct configure_line *l, const char *word, struct err *e)
 {
+	if (token_is(str_of(word)))
+		return token_read(str_of(word), &l->token, e);
 	if (add(l, NULL, e) < 0)
 		return -1;
 	l->owned[l->n_owned] = mem_dup(word);
@@ -106,6 +109,12 @@ static int add_line(struct configure_line *l, struct str s, struct err *e)
 	return rc;
 }
 
+static int add_text(struct configure_line *l, struct str s, struct err *e)
+{
+	s = str_trim(s);
+	return token_is(s) ? token_read(s, &l->token, e) : add_line(l, s, e);
+}
+
 /* Of all that create writes, the line for this program: the reference's is behind a #. */
 static int add_input(struct configure_line *l, struct err *e)
 {
@@ -116,11 +125,11 @@ static int add_input(struct configure_line *l, struct err *e)
 	rest = buf_str(&text);
 	while (!found.n && str_next(&rest, '\n', &line)) {
 		line = str_trim(line);
-		if (!str_starts(line, "#") && str_find(line, "configure "))
+		if (token_is(line) || (!str_starts(line, "#") && str_find(line, "configure ")))
 			found = line;
 	}
 	if (rc == 0)
-		rc = add_line(l, found, e);
+		rc = add_text(l, found, e);
 	buf_wipe(&text);
 	return rc;
 }
@@ -133,7 +142,8 @@ int configure_line_take(struct configure_line *l, int argc, char **argv, struct 
 	for (; at < argc; at++) {
 		/* Behind an option it is that one's value. */
 		input = strcmp(argv[at], "-") == 0 && argv[at - 1][0] != '-';
-		if (input || strstr(argv[at], "configure --"))
+		if (input || strstr(argv[at], "configure --") ||
+		    strstr(argv[at], "configure " TOKEN_MARK) || token_is(str_of(argv[at])))
 			break;
 	}
 	if (at >= argc)
@@ -142,7 +152,7 @@ int configure_line_take(struct configure_line *l, int argc, char **argv, struct 
 		if (i != at)
 			rc = add(l, argv[i], e);
 		else
-			rc = input ? add_input(l, e) : add_line(l, str_of(argv[i]), e);
+			rc = input ? add_input(l, e) : add_text(l, str_of(argv[i]), e);
 	}
 	if (!input)
 		memset(argv[at], '*', strlen(argv[at]));
@@ -153,5 +163,6 @@ void configure_line_free(struct configure_line *l)
 {
 	for (int i = 0; i < l->n_owned; i++)
 		mem_free_secret(l->owned[i]);
+	kv_free(&l->token);
 	*l = (struct configure_line){ 0 };
 }

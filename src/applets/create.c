@@ -3,8 +3,11 @@
  * create: registers a runner on the Server and prints what configures it on its host. The key is
  * shown this one time, so everything that can fail is done before the runner is made.
  */
+#include "api/token.h"
 #include "applets/applets.h"
 #include "applets/cli.h"
+#include "applets/join.h"
+#include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mask.h"
 #include "base/mem.h"
@@ -18,16 +21,17 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"create [-n NAME] [--apply | --env | -f json|yaml]\n"
+	"create [-n NAME] [--apply | --env | --token | -f json|yaml]\n"
 	"Registers a new runner on the Server and prints the line that configures it on its host. The API key in it is "
 	"shown only once.";
+#define CA_MAX 16384
 
 #define NAME_MAX_BYTES 255
 
 struct create {
 	struct cli_admin admin;
-	const char *name_option, *runner_url, *client_id, *format;
-	bool env, apply, yes;
+	const char *name_option, *runner_url, *client_id, *format, *join;
+	bool env, apply, yes, token;
 	char *name;
 	char id[13];
 	char *url; /* as the runner will reach the Server */
@@ -64,8 +68,13 @@ static int ask_name(struct create *c, struct err *e)
 	struct prompt p;
 	int rc = 0;
 
-	if (!prompt_open(&p))
-		return err_set(e, ERR_USAGE, 0, "the runner needs a name: --name NAME");
+	if (!prompt_open(&p)) {
+		if (c->join)
+			c->name = join_host_name();
+		return c->name && *c->name
+		               ? 0
+		               : err_set(e, ERR_USAGE, 0, "the runner needs a name: --name NAME");
+	}
 	while (rc == 0 && !c->name) {
 		struct err why = { 0 };
 
@@ -162,6 +171,32 @@ static void needed(const struct create *c, struct kv *settings)
 	url_free(&u);
 }
 
+/* What the runner needs to know, as one word. */
+static void add_token(struct buf *b, const struct create *c, const struct runner_info *r)
+{
+	struct kv settings = { 0 };
+	struct buf ca = { 0 };
+	struct err why = { 0 };
+	const char *file;
+
+	needed(c, &settings);
+	file = kv_get(&settings, "server.ca_file");
+	if (file && file_read(file, CA_MAX, &ca, &why) == 0)
+		kv_set(&settings, TOKEN_CA, buf_cstr(&ca));
+	else if (file)
+		fprintf(stderr, "The CA is not in the token, give --ca-file on the host: %s\n",
+		        why.msg);
+	if (c->admin.config.pin_sha256)
+		kv_set(&settings, "server.pin_sha256", c->admin.config.pin_sha256);
+	kv_set(&settings, "server.url", c->url);
+	kv_set(&settings, "server.key", r->api_key);
+	kv_set(&settings, "runner.id", r->id);
+	kv_set(&settings, "runner.name", r->name);
+	token_write(&settings, b);
+	kv_free(&settings);
+	buf_free(&ca);
+}
+
 static int apply(const struct create *c, const struct runner_info *r, struct err *e)
 {
 	struct kv changes = { 0 };
@@ -243,6 +278,9 @@ static void print_structured(enum cli_format f, const struct create *c, const st
 	buf_reset(&line);
 	add_reference_line(&line, c, r);
 	jw_kstr(&b, "referenceCommand", buf_cstr(&line));
+	buf_reset(&line);
+	add_token(&line, c, r);
+	jw_kstr(&b, "token", buf_cstr(&line));
 	jw_obj_end(&b);
 	cli_print(f, buf_str(&b));
 	buf_wipe(&line);
@@ -264,6 +302,16 @@ static void print_env(const struct create *c, const struct runner_info *r)
 		printf("=%s\n", settings.pairs[i].value);
 	}
 	kv_free(&settings);
+}
+
+static void print_token(const struct create *c, const struct runner_info *r)
+{
+	struct buf token = { 0 };
+
+	add_token(&token, c, r);
+	puts(buf_cstr(&token));
+	fputs("On the target system: daytona-runner configure TOKEN\n", stderr);
+	buf_wipe(&token);
 }
 
 /* stdout is a shell script of one line; the comment behind it serves hosts with the reference
@@ -305,6 +353,8 @@ static int report(const struct create *c, const struct runner_info *r, enum cli_
 		print_structured(f, c, r);
 	else if (c->env)
 		print_env(c, r);
+	else if (c->token)
+		print_token(c, r);
 	else if (c->apply && rc == 0)
 		printf("Runner %s (%s) is registered and saved to %s.\nNext: daytona-runner start\n",
 		       r->name, r->id, c->admin.config.file);
@@ -318,6 +368,11 @@ static int take_back(const struct create *c, struct err *e)
 {
 	struct err why = { 0 };
 
+	if (c->join)
+		return err_set(e, ERR_OTHER, 0,
+		               "its key could not be printed, and the token is spent: delete "
+		               "runner %s on the Server and make another token",
+		               c->id);
 	if (api_runner_delete(c->admin.link.api, c->id, deadline_in_ms(CLI_CALL_MS), &why) < 0)
 		return err_set(
 			e, ERR_OTHER, 0,
@@ -327,27 +382,81 @@ static int take_back(const struct create *c, struct err *e)
 	               "its key could not be printed, so the runner was removed again");
 }
 
+/* As cli_admin_open, with a token's settings under those that were given. */
+static int open_join(struct create *c, struct err *e)
+{
+	struct cli_admin *a = &c->admin;
+	struct kv flags = { 0 };
+	struct buf word = { 0 };
+	char *secret = NULL;
+	int rc = strcmp(c->join, "-") == 0 ? config_read_secret("-", &word, e)
+	                                   : (buf_adds(&word, c->join), 0);
+
+	if (rc == 0)
+		rc = token_read(buf_str(&word), &flags, e);
+	if (rc == 0 && a->ca_file)
+		(void)kv_del(&flags, TOKEN_CA);
+	if (rc == 0)
+		rc = join_take(&flags, a->config_dir, &secret, e);
+	if (rc == 0 && !secret)
+		rc = err_set(e, ERR_USAGE, 0,
+		             "the runner in this token is registered already; on its host: "
+		             "daytona-runner configure TOKEN");
+	if (rc == 0) {
+		if (a->url)
+			kv_set(&flags, "server.url", a->url);
+		if (a->ca_file)
+			kv_set(&flags, "server.ca_file", a->ca_file);
+		if (a->insecure)
+			kv_set(&flags, "server.insecure", "true");
+		if (a->allow_http)
+			kv_set(&flags, "server.allow_http", "true");
+		kv_set(&flags, "server.key", secret);
+		rc = config_load(&a->config, a->config_dir, &flags, e);
+	}
+	if (rc == 0 && !a->config.url)
+		rc = err_set(e, ERR_USAGE, 0, "the token has no URL in it; give --api-url URL");
+	if (rc == 0)
+		rc = config_check_url(a->config.url, a->config.allow_http, e);
+	if (rc == 0 && !c->name_option && kv_get(&flags, "runner.name"))
+		c->name = mem_dup(kv_get(&flags, "runner.name"));
+	if (rc == 0) {
+		a->own_id = a->config.id ? mem_dup(a->config.id) : NULL;
+		c->runner_url = c->runner_url ? c->runner_url : a->config.url;
+		rc = server_link_open(&a->link, &a->config, e);
+	}
+	mem_free_secret(secret);
+	buf_wipe(&word);
+	kv_free(&flags);
+	return rc;
+}
+
 static int create(struct create *c, enum cli_format f, struct err *e)
 {
 	struct api *api;
 	struct runner_info made = { 0 };
-	int rc;
+	int rc = c->join ? open_join(c, e) : cli_admin_open(&c->admin, "create", e);
 
-	if (cli_admin_open(&c->admin, "create", e) < 0 || check_apply(c, e) < 0)
+	if (rc < 0 || check_apply(c, e) < 0)
 		return -1;
 	api = c->admin.link.api;
-	if (cli_runners(&c->admin, &c->list, &c->n, e) < 0)
+	if (!c->join && cli_runners(&c->admin, &c->list, &c->n, e) < 0)
 		return -1;
 	if (c->name_option && check_name(c, c->name_option, e) < 0)
 		return -1;
-	c->name = mem_dup(c->name_option);
+	if (c->name_option)
+		c->name = mem_dup(c->name_option);
 	if (!c->name && ask_name(c, e) < 0)
 		return -1;
 	if (find_url(c, e) < 0 || make_id(c, e) < 0)
 		return -1;
-	rc = api_runner_create(api, c->id, c->name, &made, deadline_in_ms(CLI_CALL_MS), e);
-	if (rc < 0)
-		cli_explain(&c->admin, e);
+	if (c->join) {
+		rc = join_runner(api, c->name, &made, e);
+	} else {
+		rc = api_runner_create(api, c->id, c->name, &made, deadline_in_ms(CLI_CALL_MS), e);
+		if (rc < 0)
+			cli_explain(&c->admin, e);
+	}
 	if (rc == 0 && (!made.api_key || !*made.api_key))
 		rc = err_set(
 			e, ERR_PARSE, 0,
@@ -378,6 +487,9 @@ static int create_run(int argc, char **argv)
 		OPT_FLAG(0, "apply", &c.apply,
 		         "configure this host at once instead of printing the line"),
 		OPT_FLAG(0, "env", &c.env, "print variables for a container's environment file"),
+		OPT_FLAG(0, "token", &c.token, "print one word in place of the line"),
+		OPT_SECRET(0, "join", "TOKEN", &c.join,
+		           "a token of `server join`, - is standard input, in place of a key"),
 		OPT_FLAG('y', "yes", &c.yes, "with --apply: replace the runner configured here"),
 		OPT_STR(0, "client-id", "ID", &c.client_id, "client id for the line"),
 		CLI_FORMAT(&c.format),
@@ -388,8 +500,11 @@ static int create_run(int argc, char **argv)
 
 	opts_parse(opts, usage, argc, argv, 0, 0);
 	f = cli_format(usage, c.format);
-	if (c.env && (c.apply || f != CLI_TEXT))
-		opts_misuse(usage, "--env goes with neither --apply nor --format");
+	if (c.env + c.token + c.apply + (f != CLI_TEXT) > 1 && (c.env || c.token))
+		opts_misuse(usage, "--%s goes with nothing else that says what to print",
+		            c.env ? "env" : "token");
+	if (c.join && (c.admin.key || c.admin.key_file))
+		opts_misuse(usage, "--join is in place of --api-key");
 	rc = create(&c, f, &e);
 	free(c.name);
 	free(c.url);

@@ -163,21 +163,33 @@ static int announce(struct srv *s, const struct options *o, bool again, struct e
 /* What a person does next. Whoever is no person reads the first line alone. */
 static void advise(const struct srv *s, const struct options *o)
 {
-	struct buf b = { 0 }, line = { 0 };
+	struct buf b = { 0 }, line = { 0 }, join = { 0 };
 	char *file = o->key_file ? mem_dup(o->key_file) : store_path(&s->store, CLIENT_KEY_FILE);
 	struct err ignored = { 0 };
+
+	buf_adds(&join, "daytona-runner server join");
+	if (o->data) {
+		buf_adds(&join, " --data ");
+		buf_add_shell(&join, str_of(o->data));
+	}
+	if (o->key_file) {
+		buf_adds(&join, " --key-file ");
+		buf_add_shell(&join, str_of(o->key_file));
+	}
 
 	if (o->public_url)
 		buf_adds(&line, o->public_url);
 	else
 		add_url(&line, s, o);
-	buf_addf(&b, "A runner for it: daytona-runner create --api-url %s --api-key-file ",
-	         buf_cstr(&line));
-	buf_add_shell(&b, str_of(file));
-	buf_addf(&b, "\nIn a browser: %s/ with the key in that file\n", buf_cstr(&line));
+	buf_addf(&b,
+	         "A runner on this host: %s | daytona-runner configure -\n"
+	         "On another one: daytona-runner configure TOKEN, which the first half prints\n"
+	         "In a browser: %s/ with the key in %s\n",
+	         buf_cstr(&join), buf_cstr(&line), file);
 	file_write_all(STDOUT_FILENO, buf_str(&b), "standard output", &ignored);
 	buf_free(&b);
 	buf_free(&line);
+	buf_free(&join);
 	free(file);
 }
 
@@ -426,7 +438,7 @@ static int run_server(int argc, char **argv)
 		"server [--listen ADDR:PORT] [--data DIR] [OPTION]…\n"
 		"A small Daytona-compatible Server for one machine and small teams; for more, run "
 		"the real one. `daytona-runner server key [--data DIR] create NAME` makes another "
-		"client API key (also `list`, `delete NAME`), `server backup [--data DIR] FILE` "
+		"client API key (also `list`, `delete NAME`), `server join` a token that registers one runner, `server backup [--data DIR] FILE` "
 		"copies the store while it runs, `server restore [--data DIR] FILE` brings it back; `server restart` puts a new "
 		"process in its place.";
 	struct options o = { .listen = "127.0.0.1:3986", .version = "v0.53.0", .poll_s = 60 };
@@ -461,7 +473,7 @@ static int run_server(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "restart") == 0)
 		return server_restart(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "key") == 0)
+	if (argc > 1 && (strcmp(argv[1], "key") == 0 || strcmp(argv[1], "join") == 0))
 		return server_key(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "backup") == 0)
 		return server_backup(argc - 1, argv + 1);

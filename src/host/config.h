@@ -102,6 +102,9 @@ int config_require(const struct config *c, struct err *e);
  * of changes (NULL or "" value removes the key). Atomic, 0600, directory 0700. Values that would
  * not read back equal are refused. */
 int config_save(const char *dir_or_null, const struct kv *changes, struct err *e);
+/* A CA's PEM as a file in that directory, named after its content. Its path, which the caller frees; NULL with e. */
+#define CONFIG_CA_PREFIX "ca-"
+char *config_keep_ca(const char *dir_or_null, struct str pem, struct err *e);
 const struct config_provider *config_provider_find(const struct config *c, const char *name);
 /* Default directories (design 3). Caller frees; NULL with e when neither HOME nor XDG is usable. */
 char *config_default_dir(struct err *e);

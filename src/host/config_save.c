@@ -209,6 +209,29 @@ static int load_text(const char *file, struct buf *text, struct err *e)
 	return 0;
 }
 
+char *config_keep_ca(const char *dir_or_null, struct str pem, struct err *e)
+{
+	char *dir = dir_or_null && *dir_or_null ? mem_dup(dir_or_null) : config_default_dir(e);
+	struct buf name = { 0 };
+	unsigned char hash[32];
+	char *file = NULL;
+
+	crypto_sha256(pem.p, pem.n, hash);
+	buf_adds(&name, CONFIG_CA_PREFIX);
+	buf_add_hex(&name, hash, 8);
+	buf_adds(&name, ".pem");
+	if (dir && file_mkdirs(dir, 0700, e) == 0) {
+		file = path_join(dir, buf_cstr(&name));
+		if (file_replace(file, 0600, pem, e) < 0) {
+			free(file);
+			file = NULL;
+		}
+	}
+	buf_free(&name);
+	free(dir);
+	return file;
+}
+
 int config_save(const char *dir_or_null, const struct kv *changes, struct err *e)
 {
 	char *dir = dir_or_null && *dir_or_null ? mem_dup(dir_or_null) : config_default_dir(e);

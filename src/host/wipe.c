@@ -232,6 +232,13 @@ int wipe_config(const struct config *c, struct err *e)
 	wipe_ssh(c);
 	if (unlink(c->file) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove %s", c->file);
+	if (c->ca_file) { /* came with a token */
+		char *prefix = path_join(c->dir, CONFIG_CA_PREFIX);
+
+		if (str_starts(str_of(c->ca_file), prefix))
+			unlink(c->ca_file);
+		free(prefix);
+	}
 	(void)rmdir(c->dir); /* others' files in it keep it */
 	return 0;
 }

@@ -2,8 +2,10 @@
 /* Identifiers, time stamps and API keys (protocol 1.4). See srv.h. */
 #include "server/srv.h"
 
+#include "api/token.h"
 #include "base/mem.h"
 #include "net/tls.h"
+#include "net/url.h"
 
 #include <time.h>
 
@@ -74,16 +76,15 @@ static void hash_of(struct str key, struct buf *hex)
 	buf_add_hex(hex, hash, sizeof(hash));
 }
 
-int key_add(struct srv *s, struct change *ch, const char *type, const char *name,
-            char out[API_KEY_SIZE], struct err *e)
+/* NULL with e. */
+static struct rec *put(struct change *ch, const char *type, const char *name,
+                       char out[API_KEY_SIZE], struct err *e)
 {
 	struct buf uuid = { 0 }, text = { 0 }, hash = { 0 };
 	struct rec *r;
 
-	if (store_find(&s->store, K_KEY, "name", name))
-		return err_set(e, ERR_EXISTS, 0, "an API key named %s exists already", name);
 	if (new_uuid(&uuid, e) < 0)
-		return -1;
+		return NULL;
 	buf_add_base64(&text, uuid.p, uuid.n, false, false);
 	snprintf(out, API_KEY_SIZE, "%s", buf_cstr(&text));
 	hash_of(buf_str(&text), &hash);
@@ -94,7 +95,22 @@ int key_add(struct srv *s, struct change *ch, const char *type, const char *name
 	buf_wipe(&uuid);
 	buf_wipe(&text);
 	buf_free(&hash);
-	return 0;
+	return r;
+}
+
+static int is_free(const struct srv *s, const char *name, struct err *e)
+{
+	const struct rec *k = store_find(&s->store, K_KEY, "name", name);
+
+	return k && !key_expired(k)
+	               ? err_set(e, ERR_EXISTS, 0, "an API key named %s exists already", name)
+	               : 0;
+}
+
+int key_add(struct srv *s, struct change *ch, const char *type, const char *name,
+            char out[API_KEY_SIZE], struct err *e)
+{
+	return is_free(s, name, e) == 0 && put(ch, type, name, out, e) ? 0 : -1;
 }
 
 int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
@@ -108,11 +124,91 @@ int key_create(struct srv *s, const char *type, const char *name, char out[API_K
 	return -1;
 }
 
+int key_join(struct srv *s, const char *name, int64_t for_ms, const char *url, struct buf *out,
+             struct err *e)
+{
+	struct change *ch = change_begin(&s->store);
+	char key[API_KEY_SIZE];
+	struct kv settings = { 0 };
+	struct url u = { 0 };
+	struct err ignored = { 0 };
+	struct rec *r = is_free(s, name, e) == 0 ? put(ch, "join", name, key, e) : NULL;
+
+	if (!r) {
+		change_drop(ch);
+		return -1;
+	}
+	rec_set_int(r, "expires", clock_wall_ms() + for_ms);
+	for (const struct rec *k = store_find(&s->store, K_KEY, "type", "join"); k;
+	     k = store_find_next(&s->store, k, "type"))
+		if (key_expired(k))
+			change_remove(ch, k);
+	kv_set(&settings, "server.url", url);
+	kv_set(&settings, TOKEN_JOIN, key);
+	if (url_parse(str_of(url), &u, &ignored) == 0 && !url_is_tls(&u) && !url_is_loopback(&u))
+		kv_set(&settings, "server.allow_http", "true");
+	url_free(&u);
+	token_write(&settings, out);
+	kv_free(&settings);
+	mem_wipe(key, sizeof(key));
+	return change_commit(ch, e);
+}
+
+#define GRACE_MS (15 * 60 * 1000LL) /* jobs that were begun with the old key */
+
+int key_rotate(struct srv *s, const char *runner_id, char out[API_KEY_SIZE], struct err *e)
+{
+	struct change *ch = change_begin(&s->store);
+	struct rec *r = put(ch, "runner", runner_id, out, e);
+
+	if (!r) {
+		change_drop(ch);
+		return -1;
+	}
+	rec_set_bool(r, "fresh", true);
+	/* One that nobody has used is lost: whoever asked for it died. */
+	for (const struct rec *k = store_find(&s->store, K_KEY, "name", runner_id); k;
+	     k = store_find_next(&s->store, k, "name"))
+		if (rec_bool(k, "fresh") || key_expired(k))
+			change_remove(ch, k);
+	return change_commit(ch, e);
+}
+
+void key_used(struct srv *s, const struct rec *key)
+{
+	struct change *ch;
+	struct err ignored = { 0 }; /* the next use tries again */
+
+	if (!rec_bool(key, "fresh"))
+		return;
+	ch = change_begin(&s->store);
+	rec_set(change_edit(ch, key), "fresh", NULL);
+	for (const struct rec *k = store_find(&s->store, K_KEY, "name", rec_text(key, "name")); k;
+	     k = store_find_next(&s->store, k, "name"))
+		if (k != key && rec_has(k, "expires"))
+			change_remove(ch, k); /* the one before the last */
+		else if (k != key)
+			rec_set_int(change_edit(ch, k), "expires", clock_wall_ms() + GRACE_MS);
+	(void)change_commit(ch, &ignored);
+}
+
+bool key_expired(const struct rec *key)
+{
+	return rec_has(key, "expires") && rec_int(key, "expires") <= clock_wall_ms();
+}
+
+void key_until(const struct rec *key, char out[TIME_TEXT_SIZE])
+{
+	out[0] = '\0';
+	if (rec_has(key, "expires"))
+		time_rfc3339(rec_int(key, "expires"), true, false, out);
+}
+
 static bool has_owner(const struct srv *s, const struct rec *key)
 {
 	const char *type = rec_text(key, "type"), *name = rec_text(key, "name");
 
-	if (strcmp(type, "client") == 0)
+	if (strcmp(type, "client") == 0 || strcmp(type, "join") == 0)
 		return true;
 	return store_find(&s->store,
 	                  strcmp(type, "runner") == 0   ? K_RUNNER
@@ -129,20 +225,20 @@ const struct rec *key_find(const struct srv *s, struct str key)
 	hash_of(key, &hash);
 	r = store_find(&s->store, K_KEY, "hash", buf_cstr(&hash));
 	buf_free(&hash);
-	return r && has_owner(s, r) ? r : NULL;
+	return r && !key_expired(r) && has_owner(s, r) ? r : NULL;
 }
 
 void key_remove(struct srv *s, struct change *ch, const char *type, const char *name)
 {
-	const struct rec *r = store_find(&s->store, K_KEY, "name", name);
+	const struct rec *r = key_named(s, type, name);
 
-	if (r && rec_is(r, "type", type))
+	for (; r; r = store_find_next(&s->store, r, "name"))
 		change_remove(ch, r);
 }
 
-const struct rec *key_client(const struct srv *s, const char *name)
+const struct rec *key_named(const struct srv *s, const char *type, const char *name)
 {
 	const struct rec *r = store_find(&s->store, K_KEY, "name", name);
 
-	return r && rec_is(r, "type", "client") ? r : NULL;
+	return r && rec_is(r, "type", type) ? r : NULL;
 }

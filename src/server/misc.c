@@ -41,15 +41,32 @@ void h_network_key(struct call *c)
 	buf_free(&hex);
 }
 
+/* ?type=join: the calls are about join tokens, which the reference does not have. */
+static const char *type_asked(struct call *c)
+{
+	struct buf b = { 0 };
+	bool join = call_query(c, "type", &b) && str_eq(buf_str(&b), "join");
+
+	buf_free(&b);
+	return join ? "join" : "client";
+}
+
 void h_apikey_list(struct call *c)
 {
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	const struct rec *k = store_find(&c->s->store, K_KEY, "type", "client");
+	const struct rec *k = store_find(&c->s->store, K_KEY, "type", type_asked(c));
 
 	for (; k; k = store_find_next(&c->s->store, k, "type")) {
+		char until[TIME_TEXT_SIZE];
+
+		if (key_expired(k))
+			continue;
 		jw_obj(&b);
+		key_until(k, until);
+		if (until[0])
+			jw_kstr(&b, "expires", until);
 		rec_write(k, &b, "type", NULL);
 		rec_write(k, &b, "name", NULL);
 		jw_kbool(&b, "current", k == c->key);
@@ -59,8 +76,30 @@ void h_apikey_list(struct call *c)
 	reply_json(c, 200, &b);
 }
 
+static void join_create(struct call *c)
+{
+	struct buf token = { 0 }, url = { 0 }, ms = { 0 };
+	struct err e = { 0 };
+	int64_t for_ms = KEY_JOIN_MS;
+
+	call_base_url(c, &url);
+	if (call_query(c, "for", &ms) && !str_to_i64(buf_str(&ms), 1, KEY_JOIN_MAX_MS, &for_ms))
+		reply_error(c, 400, "for is a number of milliseconds");
+	else if (key_join(c->s, c->param[0], for_ms, buf_cstr(&url), &token, &e) < 0)
+		reply_error(c, error_status(&e), "failed to make a join token: %s", e.msg);
+	else
+		reply_text(c, 200, buf_cstr(&token));
+	buf_free(&ms);
+	buf_free(&url);
+	buf_wipe(&token);
+}
+
 void h_apikey_create(struct call *c)
 {
+	if (strcmp(type_asked(c), "join") == 0) {
+		join_create(c);
+		return;
+	}
 	char key[API_KEY_SIZE];
 	struct err e = { 0 };
 
@@ -74,7 +113,7 @@ void h_apikey_create(struct call *c)
 /* Of the keys that are listed; a runner's goes with the runner. */
 void h_apikey_delete(struct call *c)
 {
-	const struct rec *k = key_client(c->s, c->param[0]);
+	const struct rec *k = key_named(c->s, type_asked(c), c->param[0]);
 	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 	int rc = 0;

@@ -490,7 +490,8 @@ static const char *const signatures[] = { "X-Gitlab-Token", "X-Hub-Signature-256
 bool prebuild_hook_may(struct call *c)
 {
 	for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
-		if (http_head_get(c->r->head, signatures[i]).n && key_client(c->s, HOOK_KEY))
+		if (http_head_get(c->r->head, signatures[i]).n &&
+		    key_named(c->s, "client", HOOK_KEY))
 			return true;
 	reply_error(c, 401, "unauthorized");
 	return false;
@@ -498,7 +499,7 @@ bool prebuild_hook_may(struct call *c)
 
 void h_prebuild_hook(struct call *c)
 {
-	const struct rec *key = key_client(c->s, HOOK_KEY);
+	const struct rec *key = key_named(c->s, "client", HOOK_KEY);
 	const char *secret = key ? rec_text(key, "hash") : "";
 	struct buf hex = { 0 };
 	bool known = false;

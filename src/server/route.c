@@ -23,7 +23,8 @@ enum {
 	R = 1 << KEY_RUNNER,
 	T = 1 << KEY_TARGET,
 	W = 1 << KEY_WORKSPACE,
-	EVERYBODY = 1 << KEY_NONE | C | R | T | W,
+	J = 1 << KEY_JOIN, /* good for one call */
+	EVERYBODY = 1 << KEY_NONE | C | R | T | W | J,
 };
 
 /*
@@ -64,7 +65,7 @@ static const struct route {
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/apikey/:", h_apikey_create },
 	{ "DELETE", C, NOTHING, REF_ANY_KEY, "/apikey/:", h_apikey_delete },
 	{ "GET", C | R, MANY, REF_ANY_KEY, "/runner", h_runner_list },
-	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner", h_runner_create },
+	{ "POST", C | J, NOTHING, REF_ANY_KEY, "/runner", h_runner_create },
 	{ "GET", C | R, MANY, REF_ANY_KEY, "/runner/provider", h_providers_all },
 	{ "GET", C, NOTHING, REF_ANY_KEY, "/runner/provider/for-install", h_providers_for_install },
 	{ "GET", C | R, A_RUNNER, REF_ANY_KEY, "/runner/:", h_runner_get },
@@ -73,6 +74,7 @@ static const struct route {
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/install", h_provider_install },
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/uninstall", h_provider_uninstall },
 	{ "POST", C, NOTHING, REF_ANY_KEY, "/runner/:/provider/:/update", h_provider_update },
+	{ "POST", R, ITSELF, REF_OURS, "/runner/:/key", h_runner_key },
 	{ "GET", R, A_RUNNER, REF_RUNNER, "/runner/:/jobs", h_runner_jobs },
 	{ "POST", R, A_RUNNER, REF_RUNNER, "/runner/:/jobs/:/state", h_runner_job_state },
 	{ "POST", R, A_RUNNER, REF_RUNNER, "/runner/:/metadata", h_runner_metadata },
@@ -286,6 +288,7 @@ static enum key_type type_of(const struct rec *key)
 	       : strcmp(type, "runner") == 0    ? KEY_RUNNER
 	       : strcmp(type, "target") == 0    ? KEY_TARGET
 	       : strcmp(type, "workspace") == 0 ? KEY_WORKSPACE
+	       : strcmp(type, "join") == 0      ? KEY_JOIN
 	                                        : KEY_NONE;
 }
 
@@ -294,6 +297,7 @@ void call_take_key(struct call *c, struct str key)
 	c->key = key_find(c->s, key);
 	if (!c->key)
 		return;
+	key_used(c->s, c->key);
 	c->key_type = type_of(c->key);
 	httpd_vouch(c->r);
 	if (c->s->opt.access_log) {
@@ -358,7 +362,7 @@ static bool reference_allows(const struct call *c, const struct route *r)
 /* --reference-keys goes around the table, except for what the reference does not have. */
 static bool is_loose(const struct call *c, const struct route *r)
 {
-	return c->s->opt.reference_keys && r->reference != REF_OURS;
+	return c->s->opt.reference_keys && r->reference != REF_OURS && c->key_type != KEY_JOIN;
 }
 
 /* Is the row for that kind of key? */
@@ -381,7 +385,9 @@ bool call_may(const struct call *c, const char *method, const char *path)
 /* False: the answer has been sent. */
 static bool admitted(struct call *c, const struct route *r)
 {
-	static const char *const names[] = { "", "client", "runner", "target", "workspace" };
+	static const char *const names[] = {
+		"", "client", "runner", "target", "workspace", "join"
+	};
 
 	if (!kind_may(c, r) && (c->key_type == KEY_NONE || is_loose(c, r)))
 		reply_error(c, 401, "unauthorized");

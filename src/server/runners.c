@@ -31,17 +31,21 @@ void h_runner_list(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-static int runner_create(struct srv *s, struct json body, const struct rec **out,
+/* With a join token: it is spent in the same change, so it makes one runner or stays good for one. */
+static int runner_create(struct call *c, struct json body, const struct rec **out,
                          char key[API_KEY_SIZE], struct err *e)
 {
+	struct srv *s = c->s;
 	char *id = json_dup_or_empty(json_get(body, "id"));
 	char *name = json_dup_or_empty(json_get(body, "name"));
 	struct change *ch = change_begin(&s->store);
 	char now[STAMP_SIZE];
 	int rc = -1;
 
-	if (store_find_any(&s->store, K_RUNNER, name) ||
-	    store_find(&s->store, K_RUNNER, "id", id)) {
+	if (c->key_type == KEY_JOIN && !(str_is_id(str_of(id)) && name[0])) {
+		err_set(e, ERR_USAGE, 0, "the id or the name cannot be");
+	} else if (store_find_any(&s->store, K_RUNNER, name) ||
+	           store_find_any(&s->store, K_RUNNER, id)) {
 		err_set(e, ERR_EXISTS, 0, "runner already exists");
 	} else if (key_add(s, ch, "runner", id, key, e) == 0) {
 		struct rec *r = change_add(ch, K_RUNNER);
@@ -54,8 +58,12 @@ static int runner_create(struct srv *s, struct json body, const struct rec **out
 		rec_set_int(r, "mdJobs", 0);
 		rec_set(r, "mdProviders", NULL);
 		*out = r;
+		if (c->key_type == KEY_JOIN)
+			change_remove(ch, c->key);
 		rc = change_commit(ch, e);
 		ch = NULL;
+		if (rc == 0 && c->key_type == KEY_JOIN)
+			c->key = NULL; /* it is gone */
 	}
 	change_drop(ch);
 	free(id);
@@ -73,7 +81,7 @@ void h_runner_create(struct call *c)
 
 	if (!call_body(c, &dto_create_runner, &body))
 		return;
-	if (runner_create(c->s, body, &r, key, &e) < 0) {
+	if (runner_create(c, body, &r, key, &e) < 0) {
 		reply_error(c, error_status(&e), "failed to create runner: %s", e.msg);
 		return;
 	}
@@ -96,6 +104,23 @@ void h_runner_get(struct call *c)
 	}
 	view_runner_dto(&b, r);
 	reply_json(c, 200, &b);
+}
+
+void h_runner_key(struct call *c)
+{
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	char key[API_KEY_SIZE];
+
+	if (key_rotate(c->s, c->param[0], key, &e) < 0) {
+		reply_error(c, error_status(&e), "failed to make a key: %s", e.msg);
+		return;
+	}
+	jw_obj(&b);
+	jw_kstr(&b, "apiKey", key);
+	jw_obj_end(&b);
+	reply_json(c, 200, &b);
+	mem_wipe(key, sizeof(key));
 }
 
 /* The runner's default target stops being the default. */

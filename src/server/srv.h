@@ -54,7 +54,7 @@ struct srv {
 	bool audit_fails;
 };
 
-enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE };
+enum key_type { KEY_NONE, KEY_CLIENT, KEY_RUNNER, KEY_TARGET, KEY_WORKSPACE, KEY_JOIN };
 
 #define PARAMS_MAX 3
 
@@ -104,11 +104,21 @@ int key_add(struct srv *s, struct change *ch, const char *type, const char *name
 /* As a change of its own. */
 int key_create(struct srv *s, const char *type, const char *name, char out[API_KEY_SIZE],
                struct err *e);
-/* NULL also for the key of a runner, target or workspace that is not there: such a key is kept,
- * its owner's file may have been set aside, but it opens nothing. */
+/* A secret that registers one runner within so many ms; out: a token (api/token.h) of it and the URL, which may be "". */
+#define KEY_JOIN_MS (60 * 60 * 1000LL)
+#define KEY_JOIN_MAX_MS (30 * 24 * KEY_JOIN_MS)
+int key_join(struct srv *s, const char *name, int64_t for_ms, const char *url, struct buf *out,
+             struct err *e);
+/* Another key for a runner. Those it has are good until this one was used, and for a while after. */
+int key_rotate(struct srv *s, const char *runner_id, char out[API_KEY_SIZE], struct err *e);
+void key_used(struct srv *s, const struct rec *key);
+bool key_expired(const struct rec *key);
+void key_until(const struct rec *key, char out[TIME_TEXT_SIZE]); /* "": for ever */
+/* NULL also for one whose time is up, and for the key of a runner, target or workspace that is not there: such a key is
+ * kept, its owner's file may have been set aside, but it opens nothing. */
 const struct rec *key_find(const struct srv *s, struct str key);
-/* A client's by its name; NULL if there is none. */
-const struct rec *key_client(const struct srv *s, const char *name);
+/* One of that type by its name; NULL if there is none. */
+const struct rec *key_named(const struct srv *s, const char *type, const char *name);
 /* None of that type and name: nothing. */
 void key_remove(struct srv *s, struct change *ch, const char *type, const char *name);
 
@@ -221,7 +231,7 @@ void srv_config_urls(struct call *c, struct buf *server, struct buf *api);
 #define HANDLERS(X) \
 	X(server_restart) X(health) X(healthz) X(readyz) X(metrics) X(config_get) X(config_set) X(network_key) X(server_logs) X(apikey_list) \
 	X(apikey_create) X(apikey_delete) X(runner_list) X(runner_create) X(runner_get) \
-	X(runner_delete) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(job_cancel) X(providers_all) \
+	X(runner_delete) X(runner_key) X(runner_jobs) X(runner_job_state) X(runner_metadata) X(job_cancel) X(providers_all) \
 	X(providers_for_install) X(runner_providers) X(provider_install) X(provider_uninstall) \
 	X(provider_update) X(job_list) X(target_config_list) X(target_config_create) \
 	X(target_config_delete) X(target_list) X(target_create) X(target_get) X(target_delete) \

@@ -499,7 +499,7 @@ static void look_after(struct stream *st)
 
 	if (why)
 		stream_end(st, CLOSE_STOPPED, why);
-	else if (!key_client(st->t->s, st->owner))
+	else if (!key_named(st->t->s, "client", st->owner))
 		stream_end(st, CLOSE_REVOKED, "the API key that opened it was deleted");
 	else if (silent(st, CLIENT))
 		pass_on(st, CLIENT, WS_CLOSE_LOST, (struct str){ NULL, 0 });

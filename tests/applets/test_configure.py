@@ -50,7 +50,7 @@ class Create(LifeCase):
 
     def test_formats(self):
         made = self.create("edge")
-        self.assertEqual(set(made), {"id", "name", "apiUrl", "apiKey", "command", "referenceCommand"})
+        self.assertEqual(set(made), {"id", "name", "apiUrl", "apiKey", "command", "referenceCommand", "token"})
         self.assertTrue(made["referenceCommand"].startswith("daytona runner configure --api-url "))
         env = self.applet("create", "--name", "two words", "--env").stdout
         variables = dict(line.split("=", 1) for line in env.splitlines())

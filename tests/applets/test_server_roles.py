@@ -12,7 +12,7 @@ from lib import common, serverproc  # noqa: E402
 
 ROUTES_C = os.path.join(os.path.dirname(__file__), "..", "..", "src", "server", "route.c")
 URL = "https%253A%252F%252F{}%252Facme%252Fapp"
-KEYS = ("none", "client", "runner", "target", "workspace")
+KEYS = ("none", "client", "runner", "target", "workspace", "join")
 # Statuses: no key | client | runner: own, another's | target: own, another's | workspace: own, another's.
 # 401 and 403 are refusals; anything else was admitted, and is what the handler says of this request.
 TABLE = """
@@ -50,6 +50,7 @@ POST   /runner/{r}/provider/x/uninstall       401 500  403 403  403 403  403 403
 POST   /runner/{r}/provider/x/update          401 500  403 403  403 403  403 403
 GET    /runner/{r}/jobs                       401 403  200 403  403 403  403 403
 POST   /runner/{r}/jobs/{j}/state             401 403  500 403  403 403  403 403
+POST   /runner/{r}/key                        401 403  200 403  403 403  403 403
 POST   /runner/{r}/metadata                   401 403  200 403  403 403  403 403
 GET    /job                                   401 200  200 200  403 403  403 403
 POST   /job/none/cancel                       401 404  403 403  403 403  403 403
@@ -138,6 +139,8 @@ GET    /log/build/{b}/write                   401 404  404 404  403 403  403 403
 
 DELETE /runner/{r}                            401 500  200 403  403 403  403 403
 """
+# A join token: this, what needs no key, and nothing else.
+JOIN = {"POST /runner": 400, "POST /": 401, "POST /prebuild/webhook-event": 401}
 BODIES = {
     "POST /runner/{r}/jobs/{j}/state": {"state": "running"},
     "POST /runner/{r}/metadata": {"uptime": 7, "providers": []},
@@ -156,7 +159,8 @@ def rows():
             method, path, *numbers = line.split()
             n = [int(x) for x in numbers]
             assert len(n) == 8, line
-            yield method, path, dict(zip(KEYS, ((n[0],) * 2, (n[1],) * 2, n[2:4], n[4:6], n[6:8])))
+            join = JOIN.get(f"{method} {path}", 403 if n[0] == 401 else n[0])
+            yield method, path, dict(zip(KEYS, ((n[0],) * 2, (n[1],) * 2, n[2:4], n[4:6], n[6:8], (join,) * 2)))
 
 
 class Roles(common.Case):
@@ -187,6 +191,7 @@ class Roles(common.Case):
         kept = {k: s.ok("GET", f"/{k}/{i}", key=self.keys["runner"]).json for k, i in (("target", "t1"), ("workspace", "w1"))}
         self.keys["target"] = kept["target"]["envVars"]["DAYTONA_SERVER_API_KEY"]
         self.keys["workspace"] = kept["workspace"]["apiKey"]
+        self.keys["join"] = serverproc.token(s.ok("POST", "/apikey/j?type=join").body)["join"]
         os.makedirs(os.path.join(data, "logs", "builds", "x"), exist_ok=True)
 
     def ask(self, kind, method, path, ids):
@@ -255,7 +260,7 @@ class Roles(common.Case):
     def test_the_key_is_looked_at_before_the_body(self):
         """Each route that takes one: its head alone, a body announced and not sent, is refused at once. The page's form has
         its key in the body, of which little is taken."""
-        for kind in ("none", "workspace"):
+        for kind in ("none", "workspace", "join"):
             for method, path, statuses in rows():
                 want = statuses[kind][1]
                 if method not in ("POST", "PUT") or want not in (401, 403):
@@ -363,7 +368,8 @@ class ReferenceKeys(Roles):
         for method, path, statuses in rows():
             for kind in KEYS:
                 answer = self.ask(kind, method, path, {k: "none" for k in self.own} if method == "DELETE" else self.other)
-                if re.search("/tunnel|/toolbox|^/server/restart|^/prebuild/", path):  # ours alone: nothing to be lax about
+                # Ours alone: nothing to be lax about.
+                if re.search("/tunnel|/toolbox|^/server/restart|^/prebuild/|/key$", path) or kind == "join":
                     self.assertEqual(answer.status, statuses[kind][1], (method, path, kind))
                     continue
                 if statuses["none"][0] != 401:

@@ -114,6 +114,14 @@ class Server:
         return s
 
 
+def token(text):
+    """What a token (api/token.h) says."""
+    text = text.decode() if isinstance(text, bytes) else text
+    assert text.startswith("dr1_"), text
+    raw = text.strip()[4:]
+    return json.loads(base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)))
+
+
 PROVIDER = {"name": "docker-provider", "version": "v1.0.0", "agentlessTarget": False, "label": "Docker",
             "targetConfigManifest": {"Sock Path": {"type": "string", "inputMasked": False,
                                                    "disabledPredicate": "", "description": "",
