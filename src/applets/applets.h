@@ -19,7 +19,7 @@ struct applet {
 /* clang-format off */
 #define APPLET_ALL(X) \
 	X(create) X(configure) X(config) X(serve) X(start) X(stop) X(restart) X(status) X(cancel) X(upgrade) \
-	X(pause) X(resume) X(check) X(service) X(logs) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
+	X(pause) X(resume) X(check) X(service) X(logs) X(rotate_key) X(list) X(delete) X(purge) X(provider) X(server) X(agent) \
 	X(up) X(down) X(target) X(workspace) X(job) X(key) X(env) X(git_credential) X(docker_credential) X(ssh) X(ssh_config) \
 	X(shell) X(exec) X(cp) X(forward) X(tunnel) \
 	X(askpass) X(container_init) X(help) X(version) X(completion) X(call) X(image) X(workspaces)

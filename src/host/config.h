@@ -117,7 +117,7 @@ int config_import(const char *json_path, struct kv *changes, struct err *e);
 int config_read_secret(const char *path, struct buf *out, struct err *e);
 /* The text of a secret, as a file or program gave it (where), trimmed and appended; control bytes are refused. */
 int config_check_secret(struct str text, const char *where, struct buf *out, struct err *e);
-/* The runner's key from key_file, else from key_command, whatever c->key is; appended. stop may be NULL. */
+/* The runner's key from key_file, else from key_command, else from runner.ini as it is now, whatever c->key is; appended. stop may be NULL. */
 #define CONFIG_KEY_MS 10000
 int config_fetch_key(const struct config *c, const volatile int *stop, struct buf *out,
                      struct deadline d, struct err *e);

@@ -59,6 +59,18 @@ static int run_command(const char *command, const volatile int *stop, struct buf
 	return rc < 0 ? err_wrap(e, "key_command") : 0;
 }
 
+static int read_again(const struct config *c, struct buf *out, struct err *e)
+{
+	struct config fresh;
+	int rc = config_look(&fresh, c->dir, NULL, e);
+
+	if (rc == 0 && fresh.key_problem)
+		rc = err_set(e, fresh.key_kind, 0, "%s", fresh.key_problem);
+	buf_adds(out, rc == 0 && fresh.key ? fresh.key : "");
+	config_free(&fresh);
+	return rc;
+}
+
 int config_fetch_key(const struct config *c, const volatile int *stop, struct buf *out,
                      struct deadline d, struct err *e)
 {
@@ -67,11 +79,16 @@ int config_fetch_key(const struct config *c, const volatile int *stop, struct bu
 
 	if (c->key_file)
 		rc = config_read_secret(c->key_file, &raw, e);
-	else
+	else if (c->key_command)
 		rc = run_command(c->key_command, stop, &raw, d, e);
+	else
+		rc = read_again(c, &raw, e);
 	if (rc == 0)
-		rc = config_check_secret(
-			buf_str(&raw), c->key_file ? c->key_file : "key_command's output", out, e);
+		rc = config_check_secret(buf_str(&raw),
+		                         c->key_file      ? c->key_file
+		                         : c->key_command ? "key_command's output"
+		                                          : c->file,
+		                         out, e);
 	if (rc == 0)
 		mask_add(str_trim(buf_str(&raw)));
 	buf_wipe(&raw);

@@ -35,7 +35,8 @@ void rotate_step(struct sup *s)
 {
 	struct rotate *r = s->rotate;
 	struct err e = { 0 };
-	bool can = s->c->key_command || s->c->key_file;
+	bool can = strncmp(s->c->sources[config_key_index("server.key")], "file:", 5) == 0 ||
+	           s->c->key_command || s->c->key_file;
 
 	if (r)
 		child_step(&r->child);

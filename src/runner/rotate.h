@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Another key without a restart: when the Server refuses ours, key_command or key_file is asked again, aside. */
+/* Another key without a restart: when the Server refuses ours, key_command, key_file or
+ * runner.ini is asked again, aside. */
 #ifndef RUNNER_ROTATE_H
 #define RUNNER_ROTATE_H
 

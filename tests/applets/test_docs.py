@@ -190,6 +190,8 @@ RUNNING_SERVER = [
     Step("daytona-runner server key delete ada", "daytona-runner server key --data DIR delete ada"),
     Step('key=$(daytona-runner server key create webhook); printf %s "$key" | sha256sum',
          'key=$(daytona-runner server key --data DIR create webhook); printf %s "$key" | sha256sum', says="  -"),
+    Step("daytona-runner server join", "daytona-runner server join --data DIR >joined", says="configure TOKEN"),
+    Step("daytona-runner configure TOKEN", "daytona-runner configure - --config-dir joins --name joined <joined", says="was saved to"),
     Step("daytona-runner create --name edge", says="printf "),
     Step("printf … | daytona-runner configure …", "LINE", says="was saved to"),
     Step("printf ... | daytona-runner configure ...", "LINE", says="was saved to"),
@@ -238,7 +240,7 @@ class Text(common.Case):
             head.append(rest.pop(0))
         if applet in ("provider", "image", "service", "git-credential", "docker-credential", "server") and rest and rest[0].islower():
             self.assertIn(rest[0], " ".join(self.ask(applet, "--help").stdout.split()), f"{where}: {command}")
-        if applet == "server" and rest[:1] and rest[0] in ("key", "backup", "restore", "restart"):
+        if applet == "server" and rest[:1] and rest[0] in ("key", "join", "backup", "restore", "restart"):
             head.append(rest.pop(0))
         if "--" in rest:
             rest = rest[:rest.index("--")]

@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Join tokens of the embedded Server, and tokens in place of a line: each registers one runner, once, whatever dies
-meanwhile, and nothing of a token's is believed that a token may not say."""
+meanwhile, and nothing of a token's is believed that a token may not say. rotate-key: whatever dies, a saved key is good."""
 import base64
+import fcntl
 import json
 import os
+import re
+import socket
+import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+sys.path.insert(1, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from lib import common, serverproc  # noqa: E402
 
 
@@ -266,6 +271,204 @@ class Tls(Join):
         self.applet("configure", made.stdout.strip(), config="two")
         self.applet("purge", "-y")
         self.assertFalse(os.path.exists(self.path("host", kept)))
+
+
+class Holding:
+    """Between a program and the Server: what is sent goes through at once, and the answer to a request whose first line
+    matches is kept back."""
+
+    def __init__(self, case, port):
+        self.port, self.hold, self.answered = port, None, threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.run, daemon=True).start()
+        case.addCleanup(self.listener.close)
+
+    def run(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        server = socket.create_connection(("127.0.0.1", self.port))
+        held = threading.Event()
+
+        def up():
+            while data := client.recv(65536):
+                if self.hold and self.hold in data.split(b"\r\n")[0]:
+                    held.set()
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+        threading.Thread(target=lambda: self.quiet(up), daemon=True).start()
+
+        def down():
+            while data := server.recv(65536):
+                if held.is_set():
+                    self.answered.set()
+                else:
+                    client.sendall(data)
+        self.quiet(down)
+        client.close()
+        server.close()
+
+    @staticmethod
+    def quiet(step):
+        try:
+            step()
+        except OSError:
+            pass
+
+
+class Rotate(Join):
+    def setUp(self):
+        super().setUp()
+        self.between = Holding(self, self.server.port)
+        self.applet("configure", self.token("--runner-api-url", self.between.url), "--name", "edge")
+        self.id = re.search(r"id = (\w+)", self.ini()).group(1)
+
+    def key(self):
+        return re.search(r"key = (\S+)", self.ini()).group(1)
+
+    def works(self, key, method="GET", path=""):
+        return self.server.call(method, f"/runner/{self.id}{path}", key=key).status == 200
+
+    def another(self, key):
+        return self.server.ok("POST", f"/runner/{self.id}/key", key=key).json["apiKey"]
+
+    def settled(self, key):
+        """Those before it are not good for long any more."""
+        with open(self.path("data", "audit.log"), encoding="utf-8") as file:
+            return file.read().count(f"change keys runner/{self.id}")
+
+    def log(self):
+        return self.applet("logs").stdout
+
+    def test_without_a_restart(self):
+        self.applet("start")
+        status = json.loads(self.applet("status", "-f", "json").stdout)
+        old = self.key()
+        said = self.applet("rotate-key").stdout
+        self.assertIn("edge has another key, in " + self.path("host", "runner.ini"), said)
+        self.assertIn("takes it now", said)
+        new = self.key()
+        self.assertNotEqual(new, old)
+        common.wait_for(lambda: self.settled(new), 40, "the runner's use of the new key")
+        self.assertTrue(self.works(old))  # for a while: of jobs that were begun with it
+        self.assertEqual(json.loads(self.applet("status", "-f", "json").stdout)["pid"], status["pid"])
+        # At the second one the first is gone.
+        self.applet("rotate-key")
+        common.wait_for(lambda: not self.works(old), 40, "the end of the first key")
+        self.assertTrue(self.works(new))
+        self.assertTrue(self.works(self.key()))
+        self.assertEqual(os.stat(self.path("host", "runner.ini")).st_mode & 0o777, 0o600)
+        self.applet("stop")
+        for text in (said, self.log()):
+            for key in (old, new, self.key()):
+                self.assertNotIn(key, text)
+
+    def test_a_runner_that_was_not_told(self):
+        """Killed between the file and the signal, and the runner finds only later that its key is refused."""
+        self.applet("start")
+        old = self.key()
+        new = self.another(self.another(old))
+        with open(self.path("host", "runner.ini"), encoding="utf-8") as file:
+            text = file.read()
+        with open(self.path("host", "runner.ini"), "w", encoding="utf-8") as file:
+            file.write(text.replace(old, new))
+        self.assertTrue(self.works(new))
+        common.wait_for(lambda: not self.works(old) or "there is another key" in self.log(), 60, "the end of the old key")
+        common.wait_for(lambda: "there is another key" in self.log(), 60, "the runner's look at the file")
+        common.wait_for(lambda: self.server.ok("GET", "/runner/" + self.id).json["state"]["name"] == "started", 40, "a heartbeat")
+        self.applet("stop")
+
+    def test_killed_at_any_point(self):
+        keys = [self.key()]
+        for n in range(4):
+            self.between.hold, self.between.answered = (b"/key " if n % 2 == 0 else None), threading.Event()
+            env = common.clean_env(self.tmp, DAYTONA_RUNNER_CONFIG_DIR=self.path("host"))
+            before = self.ini()
+            p = subprocess.Popen([common.BIN, "rotate-key"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if n % 2 == 0:  # the Server has the new key, nobody else has
+                self.assertTrue(self.between.answered.wait(20 * common.PATIENCE))
+            else:           # as soon as the file is another one
+                common.wait_for(lambda before=before: self.ini() != before, 20, "another file")
+            p.kill()
+            p.wait()
+            self.between.hold = None
+            self.assertEqual(self.ini() == before, n % 2 == 0)
+            self.assertTrue(self.works(self.key()), n)
+            keys.append(self.key())
+        self.applet("rotate-key")
+        self.assertTrue(self.works(self.key()))
+        self.assertFalse(self.works(keys[0]))
+
+    def test_the_server_is_killed(self):
+        old = self.key()
+        for n in range(3):
+            new = self.another(old)
+            self.server.kill()
+            self.restart()
+            self.assertTrue(self.works(old), n)
+        self.assertTrue(self.works(new))
+        self.server.kill()
+        self.restart()
+        self.assertTrue(self.works(old))
+        self.assertTrue(self.works(new))
+
+    def test_a_new_key_that_nobody_used_is_replaced(self):
+        old = self.key()
+        first = self.another(old)
+        second = self.another(old)
+        self.assertFalse(self.works(first))
+        self.assertTrue(self.works(old))
+        self.assertTrue(self.works(second))
+        self.server.ok("DELETE", "/runner/" + self.id)
+        for key in (old, second):
+            self.assertFalse(self.works(key))
+
+    def test_key_file(self):
+        path = self.path("key")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.key() + "\n")
+        with open(self.path("host", "runner.ini"), encoding="utf-8") as file:
+            text = file.read()
+        text = text.replace("key = " + self.key(), "key_file = " + path)
+        with open(self.path("host", "runner.ini"), "w", encoding="utf-8") as file:
+            file.write(text)
+        before = self.ini()
+        self.assertIn("in " + path, self.applet("rotate-key").stdout)
+        self.assertEqual(self.ini(), before)
+        with open(path, encoding="utf-8") as file:
+            self.assertTrue(self.works(file.read().strip()))
+
+    def test_two_at_once(self):
+        lock = os.open(self.path("host"), os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = self.ini()
+        self.assertIn("at work", self.applet("rotate-key", rc=1).stderr)
+        os.close(lock)
+        self.assertEqual(self.ini(), before)
+
+    def test_where_it_cannot_be(self):
+        before, key = self.ini(), self.key()
+        env = common.clean_env(self.tmp, DAYTONA_RUNNER_CONFIG_DIR=self.path("host"), DAYTONA_RUNNER_SERVER_KEY=key)
+        done = common.run([common.BIN, "rotate-key"], env=env)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("environment DAYTONA_RUNNER_SERVER_KEY", done.stderr)
+        self.assertIn("configure", self.applet("rotate-key", rc=1, config="nobody").stderr)
+        self.assertEqual(self.ini(), before)
+        self.assertNotIn("add keys runner", open(self.path("data", "audit.log"), encoding="utf-8").read().split(
+            f"add runners {self.id}")[1])
+
+    def test_a_server_that_has_no_such_call(self):
+        fake = self.runner(common.Case.server(self))
+        text = fake.applet("rotate-key")
+        self.assertEqual(text.returncode, 1)
+        self.assertIn("keeps a runner's key as long as the runner", text.stderr)
+        self.assertIn("purge", text.stderr)
 
 
 if __name__ == "__main__":
