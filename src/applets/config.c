@@ -67,7 +67,7 @@ static const char *option_value(const struct kv_pair *p, bool show_key)
 
 void cli_config_text(const struct config *c, bool show_key, struct buf *b)
 {
-	buf_addf(b, "# %s%s\n", c->file, c->file_exists ? "" : " (not there)");
+	buf_addf(b, "# %s%s\n", c->file, c->file_exists ? config_place_note(c) : " (not there)");
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
 		struct buf value = { 0 };

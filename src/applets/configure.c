@@ -145,8 +145,8 @@ static void say_saved(const struct config *c)
 	struct err ignored = { 0 };
 	bool running = daemon_lock_probe(c->state_dir, &who, &ignored) == 1;
 
-	printf("The configuration of runner %s was saved to %s.\n", c->name ? c->name : "",
-	       c->file);
+	printf("The configuration of runner %s was saved to %s%s.\n", c->name ? c->name : "",
+	       c->file, config_place_note(c));
 	printf("Next: daytona-runner %s\n", running ? "restart" : "start");
 }
 

@@ -234,7 +234,8 @@ static void add_lines(struct buf *b, const struct view *v)
 		else
 			buf_adds(b, "It has not told its state yet.\n");
 	}
-	buf_addf(b, "Configuration:  %s%s\n", v->c.file, v->c.file_exists ? "" : " (not there)");
+	buf_addf(b, "Configuration:  %s%s\n", v->c.file,
+	         v->c.file_exists ? config_place_note(&v->c) : " (not there)");
 	buf_addf(b, "Next:           %s\n", next_step(v));
 }
 

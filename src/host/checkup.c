@@ -26,7 +26,8 @@ static enum check_state configuration(struct look *l, struct buf *said, struct e
 	struct str rest = buf_str(&c->left_out), line;
 	const char *proxy;
 
-	buf_addf(said, "%s%s", c->file, c->file_exists ? "" : " is not there, and not needed");
+	buf_addf(said, "%s%s", c->file,
+	         c->file_exists ? config_place_note(c) : " is not there, and not needed");
 	if (str_next(&rest, '\n', &line)) {
 		err_set(e, ERR_CONFIG, 0, "%.*s; correct it", STR_ARG(line));
 		return CHECK_WRONG;

@@ -106,6 +106,8 @@ int config_save(const char *dir_or_null, const struct kv *changes, struct err *e
 #define CONFIG_CA_PREFIX "ca-"
 char *config_keep_ca(const char *dir_or_null, struct str pem, struct err *e);
 const struct config_provider *config_provider_find(const struct config *c, const char *name);
+/* "", or a remark behind the file's path where that is root's earlier one. */
+const char *config_place_note(const struct config *c);
 /* Default directories (design 3). Caller frees; NULL with e when neither HOME nor XDG is usable. */
 char *config_default_dir(struct err *e);
 char *config_default_state_dir(const char *config_dir, struct err *e);

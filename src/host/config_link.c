@@ -94,6 +94,30 @@ static char *absolute_env(const char *variable)
 	return out;
 }
 
+#define ROOT_DIR "/etc/" APP
+
+static bool has_settings(const char *dir)
+{
+	char *file = path_join(dir, "runner.ini");
+	bool is = file_exists(file);
+
+	free(file);
+	return is;
+}
+
+/* Root's settings were in its home. Whoever sets a variable means it. */
+static bool is_old(const char *dir)
+{
+	const char *given = getenv("DAYTONA_RUNNER_CONFIG_DIR"), *xdg = getenv("XDG_CONFIG_HOME");
+	char *home = geteuid() == 0 && !(given && *given) && !(xdg && *xdg) ? home_dir() : NULL;
+	char *old = home ? path_join(home, ".config/" APP) : NULL;
+	bool is = old && strcmp(dir, old) == 0;
+
+	free(old);
+	free(home);
+	return is;
+}
+
 char *config_default_dir(struct err *e)
 {
 	struct err why = { 0 };
@@ -105,7 +129,18 @@ char *config_default_dir(struct err *e)
 		*e = why;
 		return NULL;
 	}
-	return dir ? dir : mem_dup("/etc/" APP);
+	if (dir && is_old(dir) && (has_settings(ROOT_DIR) || !has_settings(dir))) {
+		free(dir);
+		dir = NULL;
+	}
+	return dir ? dir : mem_dup(ROOT_DIR);
+}
+
+const char *config_place_note(const struct config *c)
+{
+	return c->file_exists && is_old(c->dir) ? " (an old place; root's is " ROOT_DIR
+	                                          ", which counts as soon as runner.ini is there)"
+	                                        : "";
 }
 
 char *config_default_state_dir(const char *config_dir, struct err *e)

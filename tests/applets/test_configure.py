@@ -786,5 +786,71 @@ class Tls(LifeCase):
         self.applet("list", "--insecure", env=dict(env, DAYTONA_RUNNER_CONFIG_DIR=self.path("none")))
 
 
+class Root(LifeCase):
+    """Root's place, with an /etc of the test's own."""
+    NEW = "/etc/daytona-runner/runner.ini"
+
+    def setUp(self):
+        super().setUp()
+        common.need_unshare(self, "-rm")
+        os.makedirs(self.path("etc"))
+        self.old = self.path("home", ".config", "daytona-runner", "runner.ini")
+        self.new = self.path("etc", "daytona-runner", "runner.ini")
+
+    def root(self, *args, rc=0, **extra):
+        env = self.env(admin=False, DAYTONA_RUNNER_CONFIG_DIR=None, **{"XDG_CONFIG_HOME": None, **extra})
+        return self.applet("-rm", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', self.path("etc"), common.BIN, *args,
+                           env=env, rc=rc)
+
+    def applet(self, *args, **kwargs):
+        if args[0] != "-rm":
+            return super().applet(*args, **kwargs)
+        self.bin = "unshare"
+        try:
+            return super().applet(*args, **kwargs)
+        finally:
+            self.bin = common.BIN
+
+    def set(self, *args, **extra):
+        return self.root("configure", "--no-check", "--id", "0a1b2c3d4e5f", "--name", "edge", "--api-url", self.srv.url,
+                         "--api-key", "K" * 48, "--port", "0", "--state-dir", self.path("state"), *args, **extra).stdout
+
+    def shown(self, **extra):
+        return self.root("config", **extra).stdout.splitlines()[0]
+
+    def test_a_new_one(self):
+        self.assertIn("# " + self.NEW + " (not there)", self.shown())
+        said = self.set()
+        self.assertIn(f"was saved to {self.NEW}.", said)
+        self.assertFalse(os.path.exists(self.old))
+        self.assertEqual([os.stat(x).st_mode & 0o777 for x in (self.new, os.path.dirname(self.new))], [0o600, 0o700])
+        self.assertEqual(self.shown(), "# " + self.NEW)
+        self.root("purge", "-y", "--local-only")
+        self.assertEqual(os.listdir(self.path("etc")), [])
+
+    def test_the_old_place(self):
+        self.set(XDG_CONFIG_HOME=self.path("home", ".config"))  # who sets the variable means it
+        self.assertFalse(os.path.exists(self.new))
+        self.assertEqual(self.shown(XDG_CONFIG_HOME=self.path("home", ".config")), "# " + self.old)
+        note = self.old + " (an old place; root's is /etc/daytona-runner"
+        self.assertIn(note, self.shown())
+        self.assertIn(note, self.root("check", rc=1).stdout.replace("\n", " ").replace("  ", ""))
+        self.assertIn(note, self.root("status", rc=None).stdout)
+        self.assertIn(note, self.root("configure", "--no-check", "--max-jobs", "3").stdout)
+        with open(self.old, encoding="utf-8") as file:
+            self.assertIn("max_jobs = 3", file.read())
+        self.assertFalse(os.path.exists(self.new))
+        # As soon as the other is there, that one counts, and is what purge removes.
+        os.mkdir(os.path.dirname(self.new), 0o700)
+        shutil.copy(self.old, self.new)
+        self.assertEqual(self.shown(), "# " + self.NEW)
+        self.root("purge", "-y", "--local-only")
+        self.assertFalse(os.path.exists(self.new))
+        self.assertIn(note, self.shown())
+        self.root("purge", "-y", "--local-only")
+        self.assertFalse(os.path.exists(self.old))
+        self.assertEqual(self.shown(), f"# {self.NEW} (not there)")
+
+
 if __name__ == "__main__":
     common.main()

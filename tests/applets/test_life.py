@@ -462,7 +462,7 @@ class Life(LifeCase):
 
     def test_without_home(self):
         made = self.create()
-        env = self.env(admin=False, HOME=None, DAYTONA_RUNNER_CONFIG_DIR=None)
+        env = self.env(admin=False, HOME=None, XDG_CONFIG_HOME=None, DAYTONA_RUNNER_CONFIG_DIR=None)
         for args in (("config",), ("status",), ("stop",), ("help",), ("provider", "list")):
             self.applet(*args, env=env, rc=None)
         text = self.applet("config", env=env).stdout

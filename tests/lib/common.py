@@ -119,6 +119,7 @@ def run(args, timeout=60, env=None, check=False, **kwargs):
 def clean_env(home, **extra):
     """An environment that holds nothing of the caller's but what programs need to run."""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home,
+           "XDG_CONFIG_HOME": os.path.join(home, ".config"),  # root's default is not in its home
            "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
         if name in os.environ:

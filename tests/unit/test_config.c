@@ -433,7 +433,8 @@ static void directories_follow_the_environment(void)
 
 	fresh();
 	setenv("HOME", "/h/me", 1);
-	CHECK_STR(p = config_default_dir(&e), "/h/me/.config/daytona-runner");
+	CHECK_STR(p = config_default_dir(&e),
+	          geteuid() == 0 ? "/etc/daytona-runner" : "/h/me/.config/daytona-runner");
 	free(p);
 	setenv("XDG_CONFIG_HOME", "/xdg", 1);
 	CHECK_STR(p = config_default_dir(&e), "/xdg/daytona-runner");
