@@ -21,6 +21,7 @@ Usage: install.sh [OPTION]...
   --prefix DIR       install to DIR/bin (default /usr/local, or ~/.local if not root)
   --bin-dir DIR      install to DIR itself
   --links            add a symbolic link for every applet
+  --start            start the runner, at boot too, without asking
   --no-restart       leave a running runner alone (one that has jobs always is)
   --force            replace a file of that name that is not ours
   --uninstall        remove executable, links and service; settings and data stay
@@ -159,17 +160,14 @@ choose_bin_dir()
 	if [ -z "$bin_dir" ] && [ -n "$prefix" ]; then
 		[ -d "$prefix" ] || die "$prefix does not exist; create it first"
 		bin_dir=$prefix/bin
-		[ "$uninstall" = 1 ] || [ -d "$bin_dir" ] || mkdir "$bin_dir" 2>/dev/null ||
-			die "cannot create $bin_dir"
 	elif [ -z "$bin_dir" ] && [ "$(id -u)" = 0 ]; then
 		bin_dir=/usr/local/bin
-		[ "$uninstall" = 1 ] || mkdir -p "$bin_dir" 2>/dev/null || die "cannot create $bin_dir"
 	elif [ -z "$bin_dir" ]; then
 		[ -n "${HOME:-}" ] || die "HOME is not set; say where to install with --bin-dir"
 		bin_dir=$HOME/.local/bin
-		[ "$uninstall" = 1 ] || mkdir -p "$bin_dir" 2>/dev/null || die "cannot create $bin_dir"
 	fi
-	[ -d "$bin_dir" ] || die "$bin_dir does not exist or is no directory"
+	[ "$uninstall" = 1 ] || mkdir -p "$bin_dir" 2>/dev/null || die "cannot create $bin_dir"
+	[ -d "$bin_dir" ] || die "$bin_dir does not exist"
 	bin_dir=$(cd "$bin_dir" 2>/dev/null && pwd) || die "cannot enter $bin_dir"
 	[ "$bin_dir" != / ] || bin_dir=
 	target=$bin_dir/daytona-runner
@@ -232,12 +230,20 @@ get_online()
 		wanted=$(listed_hash "$stage.sums" "$name")
 		[ -n "$wanted" ] || die "$url/SHA256SUMS has no line for $name"
 	fi
+	if [ -z "$public_key" ] && is_there "$wanted"; then
+		return 0
+	fi
 	fetch "$url/$name" "$stage"
 	check_hash "$stage" "$wanted"
 	if [ -n "$public_key" ]; then
 		fetch "$url/$name.sig" "$stage.sig"
 		check_signature "$stage" "$stage.sig"
 	fi
+}
+
+is_there()	# HASH: the file is in its place already
+{
+	[ -f "$target" ] && [ ! -h "$target" ] && [ -x "$target" ] && [ "$(sha256_of "$target")" = "$1" ] && same=1
 }
 
 put_in_place()
@@ -258,7 +264,6 @@ put_in_place()
 	fi
 	mv -f "$stage" "$target" || die "cannot write $target"
 	[ "$(version_of "$target")" = "$new" ] || die "$target does not run after all"
-	[ "$links" = 0 ] || "$target" --install -s "$bin_dir" >/dev/null || die "cannot make the links in $bin_dir"
 	say "$target is version $new"
 }
 
@@ -342,10 +347,8 @@ hints()
 	else
 		say "start at boot is not set up: no systemd or OpenRC here; daytona-runner start needs neither"
 	fi
-	case $("$target" config --format json 2>/dev/null </dev/null || :) in
-	*'"fileExists": true'*) ;;
-	*) [ -n "$(services)" ] || say "next: daytona-runner configure, then daytona-runner start" ;;
-	esac
+	uninstall_line
+	is_configured || [ -n "$(services)" ] || say "next: daytona-runner configure, then daytona-runner start"
 }
 
 install_it()
@@ -372,9 +375,60 @@ install_it()
 	else
 		get_online
 	fi
-	put_in_place
+	[ "$same" = 1 ] || ! is_there "$(sha256_of "$stage")" || :
+	if [ "$same" = 1 ]; then
+		rm -f "$stage"
+		say "$target is version $(version_of "$target") already, nothing is changed"
+	else
+		put_in_place
+	fi
+	[ "$links" = 0 ] || "$target" --install -s "$bin_dir" >/dev/null || die "cannot make the links in $bin_dir"
 	hints
-	look_after_running
+	[ "$same" = 1 ] || look_after_running || return 1
+	offer_start
+}
+
+# What this run was, to take it back with.
+uninstall_line()
+{
+	line=''
+	if [ -f "$0" ]; then
+		line="sh '$0' --uninstall"
+	else
+		case $served_from in
+		*/download) line="curl -fsS ${served_from%/download}/install.sh | sh -s -- --uninstall" ;;
+		http*) line="curl -fsS $served_from/install.sh | sh -s -- --uninstall" ;;
+		esac
+	fi
+	[ -z "$line" ] || say "remove it with: $line --bin-dir '$bin_dir'"
+}
+
+offer_start()
+{
+	[ -z "$(services)" ] || return 0
+	question='start the runner now' command=start
+	if [ -d /run/systemd/system ] || have rc-update; then
+		question="$question and at boot" command='service install --start'
+	fi
+	if [ "$start" = 0 ]; then
+		is_configured && [ -t 1 ] && (: </dev/tty) 2>/dev/null || return 0
+		! read_status || return 0
+		printf '%s' "install: $question? [y/N] "
+		read -r answer </dev/tty || return 0
+		case $answer in
+		[yY]*) ;;
+		*) return 0 ;;
+		esac
+	fi
+	"$target" $command </dev/null
+}
+
+is_configured()
+{
+	case $("$target" config --format json 2>/dev/null </dev/null || :) in
+	*'"fileExists": true'*) return 0 ;;
+	*) return 1 ;;
+	esac
 }
 
 stop_running()	# [OPTION...]
@@ -431,7 +485,7 @@ main()
 {
 	base_url=${DAYTONA_RUNNER_BASE_URL:-} version=${DAYTONA_RUNNER_VERSION:-}
 	bin_dir=${DAYTONA_RUNNER_BIN_DIR:-} prefix='' offline='' sha256='' public_key=''
-	links=0 restart=1 force=0 uninstall=0
+	links=0 restart=1 force=0 uninstall=0 start=0 same=0
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--base-url | --version | --offline | --sha256 | --public-key | --prefix | --bin-dir)
@@ -459,6 +513,7 @@ main()
 		--bin-dir) bin_dir=$value ;;
 		--links) links=1 ;;
 		--no-restart) restart=0 ;;
+		--start) start=1 ;;
 		--force) force=1 ;;
 		--uninstall) uninstall=1 ;;
 		-h | --help)

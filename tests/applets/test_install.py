@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import stat
@@ -12,8 +13,10 @@ import tarfile
 import unittest
 import urllib.request
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import BIN, Case, run, run_tests, wait_for  # noqa: E402
+from lib.ptydrive import Terminal  # noqa: E402
 from httppeer import Peer, close, hang, normal, raw, reply  # noqa: E402
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "install.sh")
@@ -251,6 +254,67 @@ class InstallTest(Case):
         self.assertEqual(self.version(), "3.0.0")
         self.assertIn("2.0.0", run([self.target + ".old", "--version"]).stdout)
 
+    def test_a_second_time_changes_nothing(self):
+        self.bin = self.path("made", "of", "two parts")
+        self.target = os.path.join(self.bin, "daytona-runner")
+        self.peer.put("/download", program("1.0.0", running(0)))
+        first = self.install("--base-url", self.url())
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertIn(f"remove it with: sh '{SCRIPT}' --uninstall --bin-dir '{self.bin}'", first.stdout)
+        os.unlink(self.target + ".calls")
+        before = [(x, os.stat(x).st_ino, os.stat(x).st_mtime_ns) for x in self.everything(self.bin)]
+        file = self.path("copy")
+        with open(file, "wb") as out:
+            out.write(self.peer.files["/download/" + NAME])
+        fetched = len(self.peer.seen("GET", "/download/" + NAME))
+        for shell in SHELLS:
+            for args in (["--base-url", self.url()], ["--offline", file]):
+                again = self.install(*args, shell=shell)
+                self.assertEqual(again.returncode, 0, again.stderr)
+                self.assertIn("is version 1.0.0 already, nothing is changed", again.stdout)
+                self.assertEqual([(x, os.stat(x).st_ino, os.stat(x).st_mtime_ns) for x in self.everything(self.bin)], before)
+        self.assertEqual(len(self.peer.seen("GET", "/download/" + NAME)), fetched)
+        os.chmod(self.target, 0o600)  # not one that can be used
+        self.assertEqual(self.install("--base-url", self.url()).returncode, 1)
+        self.assertEqual(self.install("--base-url", self.url(), "--force").returncode, 0)
+        self.assertEqual(self.version(), "1.0.0")
+        line = first.stdout.split("remove it with: ")[1].splitlines()[0]
+        self.assertEqual(run(["dash", "-c", line], env=self.env()).returncode, 0)
+        self.assertEqual(os.listdir(self.bin), ["daytona-runner.calls"])
+
+    def test_how_to_remove_what_came_by_a_pipe(self):
+        with open(SCRIPT, encoding="utf-8") as file:
+            text = file.read()
+        for base in (self.url(), self.url("/")[:-1]):
+            result = subprocess.run(["dash"], input=text.replace("@BASE_URL@", base).encode(), timeout=60,
+                                    env=self.env(DAYTONA_RUNNER_BIN_DIR=self.bin, DAYTONA_RUNNER_BASE_URL=self.url()),
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertIn(f"curl -fsS {self.peer.url}/install.sh | sh -s -- --uninstall --bin-dir '{self.bin}'",
+                          result.stdout.decode())
+
+    def test_it_offers_to_start(self):
+        more = ("config) echo '{ \"fileExists\": true }' ;;\nservice | start) echo $* >>\"$0.calls\" ;;")
+        self.peer.put("/download", program("1.0.0", more))
+        began = re.compile(r"\A(service install --start|start)\n\Z")
+        log = self.target + ".calls"
+        for answer, starts in (("", False), ("n", False), ("y", True), ("Yes", True)):
+            term = Terminal(self, ["/bin/sh", SCRIPT, "--bin-dir", self.bin, "--base-url", self.url()],
+                            self.env(TERM="dumb"))
+            term.expect(r"start the runner now.*\[y/N\] ")
+            term.send(answer + "\n")
+            self.assertEqual(term.wait(), 0, term.text())
+            self.assertEqual(os.path.exists(log), starts, answer)
+            if starts:
+                with open(log, encoding="utf-8") as file:
+                    self.assertRegex(file.read(), began)
+                os.unlink(log)
+        self.assertEqual(self.install("--base-url", self.url()).returncode, 0)  # no terminal: no question
+        self.assertFalse(os.path.exists(log))
+        self.assertEqual(self.install("--base-url", self.url(), "--start").returncode, 0)
+        with open(log, encoding="utf-8") as file:
+            self.assertRegex(file.read(), began)
+
     def test_version_has_its_own_folder(self):
         self.peer.put("/download/0.9.0", program("0.9.0"))
         self.assertEqual(self.install("--base-url", self.url() + "/", "--version", "0.9.0").returncode, 0)
@@ -303,7 +367,7 @@ class InstallTest(Case):
         open(file, "w", encoding="utf-8").close()
         os.mkdir(self.path("holder"))
         os.mkdir(self.path("holder", "daytona-runner"))
-        cases = [["--bin-dir", self.path("missing")], ["--bin-dir", file],
+        cases = [["--bin-dir", file], ["--bin-dir", os.path.join(file, "below")],
                  ["--bin-dir", self.path("holder")], ["--prefix", self.path("missing")],
                  ["--base-url", "ftp://x/y"], ["--base-url", ""], ["--bin-dir"], ["--bin-dir="]]
         if os.path.isdir("/proc/1"):

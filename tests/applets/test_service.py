@@ -218,8 +218,15 @@ class Systemd(LifeCase):
             result = self.inside(program, *args, **env)
             self.assertEqual(result.returncode, 0, result.stderr)
         first = self.property("daytona-runner", "MainPID")
+        result = install("--offline", common.BIN)
+        self.assertIn("nothing is changed", result.stdout)
+        self.assertEqual(self.property("daytona-runner", "MainPID"), first)
         # Another environment, as under sudo: the unit says which runner it is.
-        result = install("--offline", common.BIN, HOME=self.path("other"))
+        with open(self.path("newer"), "wb") as file:
+            shutil.copyfileobj(open(common.BIN, "rb"), file)
+            file.write(b"newer")
+        os.chmod(file.name, 0o755)
+        result = install("--offline", file.name, HOME=self.path("other"))
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("was restarted", result.stdout)
         self.assertIn("is set up", result.stdout)
