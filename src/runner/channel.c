@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define HEARTBEAT_MS_MAX 10000 /* an answer; the Server calls us unresponsive after 30 s */
+#define IDLE_BEATS 6
 #define STATE_MS 15000
 #define KEY_REFUSED_MS 60000
 #define POLL_BODY_MAX (32u << 20)
@@ -220,6 +221,15 @@ static void start_poll(struct sup *s)
 	buf_free(&path);
 }
 
+/* Whoever was idle for a while beats half as often; two may still get lost before the Server calls us unresponsive. */
+static int64_t beat_ms(const struct sup *s)
+{
+	int64_t ms = s->c->heartbeat_ms;
+	bool idle = clock_mono_ms() - s->idle_since_ms >= IDLE_BEATS * ms;
+
+	return idle && 2 * ms <= HEARTBEAT_MS_MAX ? 2 * ms : ms;
+}
+
 static void start_heartbeat(struct sup *s)
 {
 	struct buf path = { 0 };
@@ -231,7 +241,7 @@ static void start_heartbeat(struct sup *s)
 	buf_reset(&s->channels->aux.body);
 	api_heartbeat_body(&s->channels->aux.body, up_s, (unsigned)tasks_counts(s).running,
 	                   provset_manifests(s));
-	s->channels->heartbeat_at = deadline_in_ms(s->c->heartbeat_ms);
+	s->channels->heartbeat_at = deadline_in_ms(beat_ms(s));
 	begin(&s->channels->aux, CHAN_HEARTBEAT, "POST", buf_cstr(&path), false,
 	      ms < 2000 ? 2000 : ms);
 	buf_free(&path);

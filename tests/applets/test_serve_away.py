@@ -91,6 +91,15 @@ class HeartbeatTest(FaultCase):
         self.srv.wait(lambda: self.srv.heartbeats[-1][1]["runningJobs"] == 0, 40 * PATIENCE, "no running job")
         self.assertIsNone(runner.process.poll())
 
+    def test_an_idle_runner_beats_half_as_often(self):
+        runner = self.runner(self.srv, server__heartbeat_s=1).start()
+
+        def rare():
+            up = [body["uptime"] for _, body in self.srv.heartbeats[-4:]]
+            return len(up) == 4 and all(b - a >= 2 for a, b in zip(up, up[1:]))
+        self.srv.wait(rare, 40 * PATIENCE, "three in a row that are two seconds apart")
+        self.assertEqual(runner.stop(), 0)
+
     def test_heartbeat_that_hangs_is_given_up(self):
         self.runner(self.srv).start()
         rule = self.srv.on("POST", BEAT, hang(), hang())

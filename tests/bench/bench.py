@@ -125,13 +125,13 @@ def bench_idle(bench, table, args):
             settings['provider "native-provider"__enabled'] = "false"
         runner = bench.runner(server, name="idle-" + name.split()[0], server__ca_file=ca, server__heartbeat_s=5,
                               server__url=f"https://127.0.0.1:{meter.port}", **settings).start()
-        server.wait_heartbeat(2, 60)
+        server.wait_heartbeat(9, 120)       # from there on it is idle, and beats half as often
         runs.append((name, server, meter, runner, sum(common.rss_kb(pid) for pid in everyone(runner.pid)),
                      common.cpu_seconds(runner.pid), meter.bytes, meter.connections, voluntary(runner.pid),
                      len(server.heartbeats)))
     for name, server, meter, runner, first, cpu, count, connections, switches, beats in runs:
         # From one heartbeat to another, so that no part of a period is counted.
-        wanted = beats + max(1, round(args.idle / 5))
+        wanted = beats + max(1, round(args.idle / 10))
         server.wait_heartbeat(wanted, args.idle + 60)
         minutes = (server.heartbeats[wanted - 1][0] - server.heartbeats[beats - 1][0]) / 60
         pids = everyone(runner.pid)
