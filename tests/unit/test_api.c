@@ -490,6 +490,15 @@ static void one_bad_job_fails_alone(void)
 	} rows[] = {
 		{ "[{\"id\":\"a\",\"action\":\"create\",\"resourceType\":\"workspace\"},{\"id\":\"..\"},7,{\"id\":\"b\",\"action\":\"new\"}]",
 		  2, 2 },
+		/* Which of two members counts is nobody's to guess, however they are written. */
+		{ "[{\"id\":\"a\",\"id\":\"b\",\"action\":\"create\",\"resourceType\":\"workspace\"}]",
+		  0, 1 },
+		{ "[{\"id\":\"a\",\"\\u0069d\":\"b\",\"action\":\"create\",\"resourceType\":\"workspace\"}]",
+		  0, 1 },
+		{ "[{\"id\":\"a\",\"action\":\"create\",\"Action\":\"delete\",\"resourceType\":\"workspace\"}]",
+		  0, 1 },
+		{ "[{\"id\":\"a\",\"action\":\"create\",\"state\":\"pending\",\"state\":\"running\"},{\"id\":\"b\",\"action\":\"new\"}]",
+		  1, 1 },
 		{ "[]", 0, 0 },
 		{ "null", 0, 0 },
 		{ "[null]", 0, 1 },

@@ -524,8 +524,38 @@ static void jsonc_is_read(void)
 	}
 }
 
-TEST_MAIN(TEST(malformed_is_refused), TEST(nul_bytes_are_refused), TEST(any_value_is_a_root),
-          TEST(every_cut_is_refused), TEST(lookups_chain), TEST(iteration_gives_keys_and_values),
+static void members_that_occur_twice_are_found(void)
+{
+	static const struct {
+		const char *text, *exact, *folded; /* the name, or NULL */
+	} rows[] = {
+		{ "{\"a\":1,\"b\":{\"a\":2}}", NULL, NULL },
+		{ "{\"a\":1,\"b\":2,\"a\":1}", "a", "a" },
+		{ "{\"id\":1,\"\\u0069d\":1}", "id", "id" },
+		{ "{\"id\":1,\"ID\":1}", NULL, "id" },
+		{ "[1,1]", NULL, NULL },
+		{ "{}", NULL, NULL },
+	};
+
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct err e = { 0 };
+		struct json_doc *doc = json_parse(str_of(rows[i].text), 1000, &e);
+		struct buf name = { 0 };
+
+		TEST_ROW(i);
+		CHECK(json_twin(json_root(doc), false, &name) == (rows[i].exact != NULL));
+		CHECK_STR(buf_cstr(&name), rows[i].exact ? rows[i].exact : "");
+		buf_reset(&name);
+		CHECK(json_twin(json_root(doc), true, &name) == (rows[i].folded != NULL));
+		CHECK(!rows[i].folded || strcasecmp(buf_cstr(&name), rows[i].folded) == 0);
+		buf_free(&name);
+		json_doc_free(doc);
+	}
+}
+
+TEST_MAIN(TEST(members_that_occur_twice_are_found), TEST(malformed_is_refused),
+          TEST(nul_bytes_are_refused), TEST(any_value_is_a_root), TEST(every_cut_is_refused),
+          TEST(lookups_chain), TEST(iteration_gives_keys_and_values),
           TEST(keys_match_exactly_then_folded), TEST(strings_are_decoded), TEST(nul_in_a_string),
           TEST(dup_of_no_string_is_null), TEST(numbers_are_exact_or_refused),
           TEST(depth_has_a_limit), TEST(hostile_size_is_refused_at_once),
