@@ -18,7 +18,7 @@
 struct writing {
 	const struct unpack_owner *o;
 	bool of_sandbox, any;
-	uint64_t bytes; /* of files: holes take no room in an overlay, and all of it in a layer */
+	uint64_t left; /* bytes of files */
 	struct links links;
 };
 
@@ -136,15 +136,14 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
                  struct tar_entry *en, struct err *e)
 {
 	struct writing *w = arg;
-	const char *slash = strrchr(en->name, '/');
-	const char *base = slash ? slash + 1 : en->name;
-
 	w->any = true;
 	if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0)) {
+		const char *slash = strrchr(en->name, '/'), *base = slash ? slash + 1 : en->name;
+
 		add_whiteout(b, en->name, (size_t)(base - en->name), base);
 		return 0;
 	}
-	if (strncmp(base, ".wh.", 4) == 0)
+	if (strstr(en->name, "/.wh.") || strncmp(en->name, ".wh.", 4) == 0)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 		               "%.300s: no file of an image can have that name", en->name);
 	if (lgetxattr(at, "trusted.overlay.redirect", NULL, 0) >= 0 ||
@@ -163,11 +162,9 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 		return 0;
 	}
 	add_xattrs(b, at);
-	if (en->type == '0' && en->size > UNPACK_BYTES_MAX - w->bytes)
-		return err_set(e, ERR_LIMIT, 0, "%.300s: more than %llu GiB in one layer", en->name,
-		               (unsigned long long)UNPACK_BYTES_MAX >> 30);
-	if (en->type == '0')
-		w->bytes += en->size;
+	if (en->type == '0' && en->size > w->left)
+		return err_set(e, ERR_LIMIT, 0, "%.300s: too large for a layer", en->name);
+	w->left -= en->type == '0' ? en->size : 0;
 	if (en->type == '5' && is_opaque(at)) {
 		tar_header(b, en);
 		add_whiteout(b, en->name, strlen(en->name), ".wh..opq");
@@ -177,9 +174,9 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 }
 
 int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *o, bool of_sandbox,
-              struct deadline until, struct digest *d, struct err *e)
+              uint64_t max, struct deadline until, struct digest *d, struct err *e)
 {
-	struct writing w = { .o = o, .of_sandbox = of_sandbox };
+	struct writing w = { .o = o, .of_sandbox = of_sandbox, .left = max };
 	struct tar_tree *t = tar_tree_new(&(struct tar_tree_options){
 		.root = upper,
 		.prefix = "",

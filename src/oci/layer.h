@@ -9,9 +9,9 @@
 #define LAYER_OF_SANDBOX true
 
 /* Into the store as a blob, which is not packed: *d is its digest and its diff_id; "" when nothing was written. o: whose ids
- * those of the files are. */
+ * those of the files are. max: bytes of files, holes included, since they take no room in an overlay and all of it in a layer. */
 int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *o, bool of_sandbox,
-              struct deadline until, struct digest *d, struct err *e);
+              uint64_t max, struct deadline until, struct digest *d, struct err *e);
 
 /* Whose the file at is in the image. Where files are not given away that is written down, until somebody gives them away
  * after all. */

@@ -373,10 +373,12 @@ class Hostile(BuildCase):
                 (long + "\n".join(f"ENV V{i}=$A" for i in range(500)), "line [0-9]+: ENV: its words are more than"),
                 ("FROM BASE_IMAGE\nLABEL " + " ".join(f"l{i}=" for i in range(50000)), "line 2: LABEL: its words are more than"),
                 ("FROM BASE_IMAGE\nCOPY " + "*/" * 100 + "none /x/", "line 2: COPY: .*(time|long)"),
-                ("FROM BASE_IMAGE\nRUN truncate -s 100G /hole", "line 2: RUN: hole: more than 64 GiB")]
+                ("FROM BASE_IMAGE\nRUN truncate -s 100G /hole", "line 2: RUN: hole: too large for a layer"),
+                ("FROM BASE_IMAGE\nRUN truncate -s 6M /a\nRUN truncate -s 6M /b", "line 3: RUN: b: too large for a layer")]
         for _ in self.each():
             for dockerfile, answer in rows:
-                document = self.dev(dockerfile, {**{f"l{i}": "-> ." for i in range(10)}, "one": "1"})
+                document = self.dev(dockerfile, {**{f"l{i}": "-> ." for i in range(10)}, "one": "1"},
+                                    options={"Disk": "10m"} if "6M" in dockerfile else None)
                 self.go(document, "create", DRIVE_SECONDS="10").error(self, answer)
                 self.gone(document)
 

@@ -24,6 +24,7 @@ struct building {
 	size_t n_stages;
 	size_t spent;        /* of WORDS_MAX */
 	enum native_net net; /* that was asked for */
+	uint64_t made;       /* bytes of layers */
 	struct kv global;    /* ARG before the first FROM, and the platform */
 
 	/* The stage at hand. */

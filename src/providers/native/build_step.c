@@ -162,10 +162,15 @@ static int write_layer(void *arg, struct err *e)
 	struct native_box whole = { .map = c->state.box.map };
 	struct unpack_owner owner = native_box_owner(&whole);
 	struct imgstore *s = NULL;
+	uint64_t room = c->options.disk_bytes ? (uint64_t)c->options.disk_bytes : UINT64_MAX;
 	int rc = imgstore_open(&s, c->paths.images, &owner, w->x->d, e);
 
+	/* The store lies where no quota is, and what is in it counts like what is in the workspace. */
+	room = room > w->x->made ? room - w->x->made : 0;
 	if (rc == 0)
-		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox, w->x->d, w->made, e);
+		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox,
+		               room < UNPACK_BYTES_MAX ? room : UNPACK_BYTES_MAX, w->x->d, w->made,
+		               e);
 	imgstore_close(s);
 	return rc;
 }
@@ -187,6 +192,8 @@ int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
 	munmap(w.made, sizeof(*w.made));
 	if (rc == 0)
 		rc = take(x, &layer, e);
+	if (rc == 0 && *layer.text)
+		x->made += (uint64_t)x->layers[x->config.n_diff_ids - 1].size;
 	return rc < 0 ? -1 : imgstore_note_made(x->s, key, &layer, e);
 }
 
