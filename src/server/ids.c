@@ -98,11 +98,19 @@ static struct rec *put(struct change *ch, const char *type, const char *name,
 	return r;
 }
 
-static int is_free(const struct srv *s, const char *name, struct err *e)
+/* Those whose time is up may have the same name still. */
+static const struct rec *named(const struct srv *s, const char *type, const char *name)
 {
 	const struct rec *k = store_find(&s->store, K_KEY, "name", name);
 
-	return k && !key_expired(k)
+	while (k && (key_expired(k) || (type && !rec_is(k, "type", type))))
+		k = store_find_next(&s->store, k, "name");
+	return k;
+}
+
+static int is_free(const struct srv *s, const char *name, struct err *e)
+{
+	return named(s, NULL, name)
 	               ? err_set(e, ERR_EXISTS, 0, "an API key named %s exists already", name)
 	               : 0;
 }
@@ -230,15 +238,13 @@ const struct rec *key_find(const struct srv *s, struct str key)
 
 void key_remove(struct srv *s, struct change *ch, const char *type, const char *name)
 {
-	const struct rec *r = key_named(s, type, name);
-
-	for (; r; r = store_find_next(&s->store, r, "name"))
-		change_remove(ch, r);
+	for (const struct rec *r = store_find(&s->store, K_KEY, "name", name); r;
+	     r = store_find_next(&s->store, r, "name"))
+		if (rec_is(r, "type", type))
+			change_remove(ch, r);
 }
 
 const struct rec *key_named(const struct srv *s, const char *type, const char *name)
 {
-	const struct rec *r = store_find(&s->store, K_KEY, "name", name);
-
-	return r && rec_is(r, "type", type) ? r : NULL;
+	return named(s, type, name);
 }

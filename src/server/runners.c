@@ -112,6 +112,11 @@ void h_runner_key(struct call *c)
 	struct buf b = { 0 };
 	char key[API_KEY_SIZE];
 
+	/* Whoever has a key that was replaced must not get the next one for it. */
+	if (rec_has(c->key, "expires")) {
+		reply_error(c, 403, "this key was replaced; ask with the newer one");
+		return;
+	}
 	if (key_rotate(c->s, c->param[0], key, &e) < 0) {
 		reply_error(c, error_status(&e), "failed to make a key: %s", e.msg);
 		return;

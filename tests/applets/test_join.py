@@ -172,6 +172,24 @@ class Tokens(Join):
         self.server.ok("POST", "/apikey/short?type=join")  # the name is free again
         self.assertEqual(self.server.ok("GET", "/apikey").json, [{"type": "client", "name": "default", "current": True}])
 
+    def test_a_name_whose_time_is_up_is_no_ones(self):
+        """Another key of that name can be listed, used and revoked, and goes with its runner."""
+        ok, call = self.server.ok, self.server.call
+        for name in ("c", "a" * 12):
+            ok("POST", f"/apikey/{name}?type=join&for=300")
+        common.wait_for(lambda: not ok("GET", "/apikey?type=join").json, 20, "the end of the tokens")
+        key = ok("POST", "/apikey/c").body.decode()
+        self.assertEqual(call("POST", "/apikey/c?type=join").status, 500)
+        self.assertEqual(call("POST", "/apikey/c").status, 500)
+        ok("GET", "/apikey", key=key)
+        ok("DELETE", "/apikey/c")
+        self.assertEqual(call("GET", "/apikey", key=key).status, 401)
+        body = {"id": "a" * 12, "name": "r"}
+        key = ok("POST", "/runner", body).json["apiKey"]
+        ok("DELETE", "/runner/" + body["id"])
+        ok("POST", "/runner", body)
+        self.assertEqual(call("GET", "/runner/" + body["id"], key=key).status, 401)
+
     def test_it_is_stored_as_a_hash(self):
         secret = self.secret()
         for base, _, files in os.walk(self.data):
@@ -345,6 +363,16 @@ class Rotate(Join):
 
     def log(self):
         return self.applet("logs").stdout
+
+    def test_a_replaced_key_makes_no_other(self):
+        old = self.key()
+        new = self.another(old)
+        self.assertTrue(self.works(new))
+        self.assertTrue(self.works(old))
+        answer = self.server.call("POST", f"/runner/{self.id}/key", key=old)
+        self.assertEqual((answer.status, b"replaced" in answer.body), (403, True))
+        self.assertEqual(self.server.call("POST", f"/runner/{self.id}/key", key=self.server.key).status, 403)
+        self.another(new)
 
     def test_without_a_restart(self):
         self.applet("start")
