@@ -57,6 +57,7 @@ struct manifest {
 int manifest_parse(struct str text, const char *media_type, const struct platform *p,
                    struct manifest *m, struct err *e);
 void manifest_free(struct manifest *m);
+const char *manifest_type(struct str manifest); /* of one that says it, or is OCI's */
 
 /* What a process of the image begins with. Lists end in NULL; NULL is an empty one. */
 struct image_config {

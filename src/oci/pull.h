@@ -29,4 +29,8 @@ int images_get(struct imgstore *s, const char *ref, enum pull_when when,
                const struct pull_progress *progress, const char *holder, struct deadline d,
                struct rootfs *r, struct err *e);
 
+/* The other way: an image that is here to the registry of its name (push.c). */
+int images_push(struct imgstore *s, const char *ref, const struct registry_options *o,
+                struct deadline d, struct err *e);
+
 #endif

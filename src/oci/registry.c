@@ -133,6 +133,10 @@ struct ask {
 	struct buf target;
 	struct blob_in *blob; /* NULL: into the file */
 	struct file_in *file; /* NULL: into the reply */
+	/* Of what is pushed: */
+	const char *method, *type; /* NULL: GET */
+	struct str body;
+	int want; /* status; 0: 200 */
 	struct http_reply *reply;
 	struct origin away; /* where a redirect led */
 	struct buf away_target;
@@ -197,7 +201,9 @@ static int exchange(struct registry *r, struct ask *a, struct deadline d, struct
 	struct http_field fields[3];
 	struct flow f = { .r = r, .a = a, .from = a->blob ? blob_have(a->blob) : 0 };
 	char range[48];
-	struct http_request req = { .method = "GET",
+	struct http_request req = { .method = a->method ? a->method : "GET",
+		                    .body = a->body,
+		                    .content_type = a->type,
 		                    .fields = fields,
 		                    .target = buf_cstr(a->is_away ? &a->away_target : &a->target),
 		                    .max_body = MANIFEST_MAX };
@@ -218,7 +224,10 @@ static int exchange(struct registry *r, struct ask *a, struct deadline d, struct
 	http_reply_free(a->reply);
 	/* A blob may take as long as something comes. */
 	return http_do(a->is_away ? a->away.http : r->origin.http, &req, a->reply,
-	               req.sink ? d : deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
+	               req.sink || a->body.n > MANIFEST_MAX
+	                       ? d
+	                       : deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)),
+	               e);
 }
 
 /* Storage elsewhere gets the path with its own signature in it, and nothing else of ours. */
@@ -270,7 +279,7 @@ static int log_in(struct registry *r, struct ask *a, struct deadline d, struct e
 
 	if (a->is_away || ++a->logins > LOGINS_MAX)
 		return registry_refused(r, a->reply, a->what, e);
-	buf_addf(&scope, "repository:%s:pull", a->path);
+	buf_addf(&scope, "repository:%s:pull%s", a->path, a->method ? ",push" : "");
 	rc = registry_authorize(r, a->reply, buf_cstr(&scope), d, e);
 	buf_free(&scope);
 	return rc;
@@ -322,13 +331,13 @@ static int attempt(struct registry *r, struct ask *a, struct deadline d, struct 
 	if (exchange(r, a, d, e) < 0)
 		return broken(r, a, before, d, e);
 	status = a->reply->status;
-	if (status == 200 || (status == 206 && a->blob && before))
+	if (status == (a->want ? a->want : 200) || (status == 206 && a->blob && before))
 		return 0;
 	if (status == 401)
 		return log_in(r, a, d, e) < 0 ? -1 : 1;
 	if (status == 416 && before) /* it has no more than that, or other bytes */
 		return reset_blob(a, e) < 0 ? -1 : 1;
-	if (status / 100 == 3 && status != 304)
+	if (status / 100 == 3 && status != 304 && !a->method)
 		return redirect(r, a, e) < 0 ? -1 : 1;
 	if (is_busy(status))
 		return busy(r, a, d, e);
@@ -419,6 +428,102 @@ int registry_file(struct registry *r, const char *target, int fd, int64_t max, s
 	int rc;
 
 	buf_adds(&a.target, target);
+	rc = ask(r, &a, d, e);
+	http_reply_free(&reply);
+	return rc;
+}
+
+/* ---- push ---- */
+
+/* Where the blob goes: below the registry itself, since the login goes with it. */
+static int upload_target(const struct registry *r, const struct http_reply *reply,
+                         const struct digest *d, struct buf *target, struct err *e)
+{
+	struct str location = http_head_get(&reply->h, "Location");
+	struct url base = { 0 }, to = { 0 };
+	struct buf own = { 0 }, its = { 0 };
+	int rc = -1;
+
+	url_origin(&r->origin.url, &own);
+	if (url_parse(buf_str(&own), &base, e) == 0 && url_resolve(&base, location, &to, e) == 0) {
+		url_origin(&to, &its);
+		rc = strcmp(buf_cstr(&own), buf_cstr(&its)) == 0
+		             ? 0
+		             : err_set(e, ERR_DENIED, 0, "%s wants uploads sent to %s", r->host,
+		                       to.host);
+	}
+	if (rc == 0) {
+		buf_addf(target, "%s?%s%s", *to.path ? to.path : "/", to.query ? to.query : "",
+		         to.query ? "&" : "");
+		buf_adds(target, "digest=");
+		buf_add_urlenc(target, str_of(d->text));
+	}
+	url_free(&base);
+	url_free(&to);
+	buf_free(&own);
+	buf_free(&its);
+	return rc;
+}
+
+int registry_push_blob(struct registry *r, const char *path, const struct digest *digest,
+                       struct str bytes, struct deadline d, struct err *e)
+{
+	struct http_reply reply = { 0 };
+	struct err missing = { 0 };
+	struct ask head = { .path = path,
+		            .what = digest->text,
+		            .accept = "*/*",
+		            .method = "HEAD",
+		            .reply = &reply };
+	struct ask post = { .path = path,
+		            .what = digest->text,
+		            .accept = "*/*",
+		            .method = "POST",
+		            .want = 202,
+		            .reply = &reply };
+	struct ask put = { .path = path,
+		           .what = digest->text,
+		           .accept = "*/*",
+		           .method = "PUT",
+		           .want = 201,
+		           .type = "application/octet-stream",
+		           .body = bytes,
+		           .reply = &reply };
+	int rc;
+
+	buf_addf(&head.target, "/v2/%s/blobs/%s", path, digest->text);
+	rc = ask(r, &head, d, &missing);
+	if (rc < 0 && missing.kind == ERR_NOT_FOUND) {
+		buf_addf(&post.target, "/v2/%s/blobs/uploads/", path);
+		rc = ask(r, &post, d, e);
+		if (rc == 0)
+			rc = upload_target(r, &reply, digest, &put.target, e);
+		if (rc == 0)
+			rc = ask(r, &put, d, e);
+		buf_free(&put.target);
+	} else if (rc < 0) {
+		*e = missing;
+	}
+	http_reply_free(&reply);
+	return rc;
+}
+
+int registry_push_manifest(struct registry *r, const char *path, const char *tag,
+                           const char *media_type, struct str text, struct deadline d,
+                           struct err *e)
+{
+	struct http_reply reply = { 0 };
+	struct ask a = { .path = path,
+		         .what = tag,
+		         .accept = "*/*",
+		         .method = "PUT",
+		         .want = 201,
+		         .type = media_type,
+		         .body = text,
+		         .reply = &reply };
+	int rc;
+
+	buf_addf(&a.target, "/v2/%s/manifests/%s", path, tag);
 	rc = ask(r, &a, d, e);
 	http_reply_free(&reply);
 	return rc;

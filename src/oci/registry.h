@@ -61,4 +61,11 @@ int registry_blob(struct registry *r, const char *path, const struct digest *dig
 int registry_file(struct registry *r, const char *target, int fd, int64_t max, struct deadline d,
                   struct err *e);
 
+/* Nothing is sent of a blob that is there. The login goes to the registry alone: it may not send us elsewhere. */
+int registry_push_blob(struct registry *r, const char *path, const struct digest *digest,
+                       struct str bytes, struct deadline d, struct err *e);
+int registry_push_manifest(struct registry *r, const char *path, const char *tag,
+                           const char *media_type, struct str text, struct deadline d,
+                           struct err *e);
+
 #endif

@@ -125,7 +125,7 @@ static bool has_name(const struct stored *i)
 	return !digest_parse(str_of(i->name), &d);
 }
 
-static const char *type_of(struct str manifest)
+const char *manifest_type(struct str manifest)
 {
 	return str_find(manifest, MEDIA_DOCKER_MANIFEST) ? MEDIA_DOCKER_MANIFEST
 	                                                 : MEDIA_OCI_MANIFEST;
@@ -134,7 +134,7 @@ static const char *type_of(struct str manifest)
 static void add_to_index(const struct stored *i, struct str manifest, struct buf *b)
 {
 	jw_obj(b);
-	jw_kstr(b, "mediaType", type_of(manifest));
+	jw_kstr(b, "mediaType", manifest_type(manifest));
 	jw_kstr(b, "digest", i->manifest.text);
 	jw_kint(b, "size", (int64_t)manifest.n);
 	if (has_name(i)) {

@@ -147,6 +147,7 @@ struct provider {
 	int (*workspace_usage)(void *self, const struct workspace *ws, struct provider_usage *u,
 	                       struct deadline d, struct err *e);
 
+	bool builds_last; /* it cannot do all builds: a runner leaves them to others for a while */
 	int (*build_run)(void *self, const struct build_job *b, struct deadline d, struct err *e);
 	int (*build_delete)(void *self, const struct build_job *b, bool force, struct deadline d,
 	                    struct err *e);

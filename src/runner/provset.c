@@ -372,7 +372,8 @@ bool provset_can_build(const struct sup *s)
 	for (size_t i = 0; i < s->provs->n; i++) {
 		const struct provset_item *it = &s->provs->items[i];
 
-		if (it->p->build_run && it->enabled && (it->usable || !it->checked))
+		if (it->p->build_run && !it->p->builds_last && it->enabled &&
+		    (it->usable || !it->checked))
 			return true;
 	}
 	return false;

@@ -2,18 +2,21 @@
 # Static: only that can be put into images.
 """Images out of Dockerfiles by native-provider's own builder: as root and as an ordinary user, and what a Dockerfile must not
 reach."""
+import base64
 import gzip
 import json
 import os
+import re
 import signal
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import boxcase  # noqa: E402
 import common  # noqa: E402
 import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
-from fakeregistry import FakeRegistry  # noqa: E402
+from fakeregistry import FakeRegistry, real_registry  # noqa: E402
 from gitserver import make_repo  # noqa: E402
 from sandboxcase import ROOT  # noqa: E402
 
@@ -138,9 +141,9 @@ USER node
                          "1\ntheirs\ntheirs\nroot:", "of the archive", "links 2\nlinks 2\n", "d/f\n"):
                 self.assertIn(text, said)
             found = said[said.index("\n/got"):said.index("= exec", said.index("\n/got"))].split()
-            self.assertEqual(found, [
+            self.assertEqual(found, sorted([
                 "/got", "/got/t", "/unpacked", "/unpacked/d", "/unpacked/d/f", "/unpacked/d/h", "/unpacked/d/s", "/place", "/place/sub",
-                "/place/sub/a", "/place/sub/b", "/place/sub/b/d", "/place/sub/b/l", "/place/sub/here", "/place/sub/one", "/place/sub/x.txt"])
+                "/place/sub/a", "/place/sub/b", "/place/sub/b/d", "/place/sub/b/l", "/place/sub/here", "/place/sub/one", "/place/sub/x.txt"]))
             uid = 1000 if who == ROOT else 0
             self.assertIn(f"/made/deep/one 751 {uid} regular file", said)
             self.assertIn("/added 644 0 regular file", said)
@@ -409,6 +412,81 @@ class Pulled(BuildCase):
             result = self.go(document, "create", options=["plain_http=" + registry.host]).ok(self)
             self.assertNotIn("registry-password", result.output)
             self.assertIn("second and", self.ask(document, "cat /new"))
+
+
+class Jobs(BuildCase):
+    """Build jobs: the image is here, and in the builder registry as it is here."""
+
+    def job(self, files, **config):
+        """A build of a repository: what the drive needs of it."""
+        self.count += 1
+        bare, _ = make_repo(self.path("srv"), f"j{self.count}", files={".devcontainer.json": json.dumps(config), **files})
+        path = self.path(f"build-{self.count}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"id": f"build-{self.count}", "state": "pending-run", "image": None, "user": None, "containerConfig": {}, "buildConfig": {},
+                       "repository": {"id": "j", "url": f"file://{bare}", "name": f"j{self.count}", "branch": "main", "sha": "", "owner": "a",
+                                      "source": "b"}, "envVars": {"OF_BUILD": "yes"}, "prebuildId": None}, file)
+        self.workspace({})
+        return path
+
+    def login(self, host, password="pw-of-bob"):
+        return self.document(self.fake, self.id, envVars={
+            "A_CONTAINER_REGISTRY_SERVER": host, "A_CONTAINER_REGISTRY_USERNAME": "bob", "A_CONTAINER_REGISTRY_PASSWORD": password})
+
+    def get(self, host, path, kind="*/*"):
+        request = urllib.request.Request(f"http://{host}/v2/{path}", headers={
+            "Accept": kind, "Authorization": "Basic " + base64.b64encode(b"bob:pw-of-bob").decode()})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.read()
+
+    def test_an_image_is_made_and_pushed(self):
+        host = real_registry(self, ("bob", "pw-of-bob"))
+        for _ in self.each():
+            build = self.job({"Dockerfile": f"FROM {boxcase.BASE}\nRUN echo run >/run-made\nCOPY one /one\n", "one": "1"},
+                             build={"dockerfile": "Dockerfile"}, remoteUser="root", containerEnv={"C": "c"},
+                             onCreateCommand="echo $OF_BUILD $C $PWD >/created; ls >>/created", updateContentCommand={"a": "echo more >>/created"},
+                             postCreateCommand="echo never >>/created")
+            more = {"DRIVE_BUILD": build, "DRIVE_REGISTRY": host, "options": ["plain_http=" + host, "network=none"]}
+            self.go(self.login(host, "wrong"), "build-run", **more).error(self, "push .*(401|does not give)")
+            output = self.go(self.login(host), "build-run", **more).ok(self).output
+            self.assertNotIn("pw-of-bob", output)
+            self.assertEqual(os.listdir(os.path.join(self.state, "builds")), ["images"])
+            self.assertEqual(os.listdir(os.path.join(self.state, "images/uses")), [])
+            name = re.search(r"pushing image (\S+)", output).group(1)
+            self.assertTrue(name.startswith(host + "/w-"), name)
+            path, tag = name[len(host) + 1:].split(":")
+            manifest = self.get(host, f"{path}/manifests/{tag}", "application/vnd.oci.image.manifest.v1+json")
+            with open(os.path.join(self.state, "images/blobs/sha256", ocicase.digest(manifest).split(":")[1]), "rb") as file:
+                self.assertEqual(file.read(), manifest)
+            for ref in [json.loads(manifest)["config"], *json.loads(manifest)["layers"]]:
+                data = self.get(host, f"{path}/blobs/{ref['digest']}")
+                self.assertEqual((ocicase.digest(data), len(data)), (ref["digest"], ref["size"]))
+            # Another machine has it from there.
+            before, self.state = self.state, self.path(f"other-{self.who}")
+            os.mkdir(self.state, 0o700)
+            if self.prefix():
+                os.chown(self.state, sandboxcase.ORDINARY, sandboxcase.ORDINARY)
+            self.workspace({"Image": name, "Agent": "none", "Command": "sleep 1000", "Network": "none"})
+            document = self.login(host)
+            self.go(document, "create", options=more["options"]).ok(self)
+            self.assertIn(f"yes c /workspaces/j{self.count}\nDockerfile\none\nmore\nrun\n1= exec",
+                          self.ask(document, "cat /created /run-made /one"))
+            self.state = before
+            # Again nothing is sent that is there; a delete takes the name.
+            self.go(self.login(host), "build-run", **more).ok(self)
+            self.go(self.login(host), "build-delete", "build-delete", **more).ok(self)
+            self.assertEqual(os.listdir(os.path.join(self.state, "builds/images")), [])
+            self.go(self.workspace({"Image": name}), "create", options=more["options"], DRIVE_SECONDS="20").error(self, "401|denied|login|does not give")
+
+    def test_an_upload_goes_nowhere_else(self):
+        for _ in self.each():
+            registry, other = FakeRegistry(self), FakeRegistry(self)
+            registry.basic = ("bob", "pw-of-bob")
+            registry.uploads_at = f"http://{other.host}/v2/x/blobs/uploads/1"
+            build = self.job({}, image=boxcase.BASE)
+            self.go(self.login(registry.host), "build-run", DRIVE_BUILD=build, DRIVE_REGISTRY=registry.host,
+                    options=["plain_http=" + registry.host]).error(self, "wants uploads sent to 127.0.0.1")
+            self.assertEqual(other.requests, [])
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ class FakeRegistry:
         self.token = None      # dict: user, password, refresh, uses (requests a token is good for)
         self.tokens = {}       # token -> uses left
         self.blobs_at = None   # another FakeRegistry that blobs are redirected to
+        self.uploads_at = None  # where blobs are to be sent
         self.fail = []         # (status, headers) for the next requests of blobs
         self.cut_after = None  # bytes of a blob after which the connection ends, once for each entry
         self.hold_after = None  # bytes of a blob after which it waits for `go`
@@ -68,6 +69,9 @@ class FakeRegistry:
                 outer.handle(self)
 
             def do_POST(self):
+                outer.handle(self)
+
+            def do_HEAD(self):
                 outer.handle(self)
 
         class Quiet(http.server.ThreadingHTTPServer):
@@ -96,7 +100,8 @@ class FakeRegistry:
             h.send_header(key.replace("_", "-"), value)
         h.send_header("Content-Length", str(len(body)))
         h.end_headers()
-        h.wfile.write(body)
+        if h.command != "HEAD":
+            h.wfile.write(body)
 
     def error(self, h, status, code, **headers):
         self.reply(h, status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode(), **headers)
@@ -108,6 +113,8 @@ class FakeRegistry:
             return self.error(h, self.fail_all, "UNAVAILABLE", Retry_After="0")
         if h.path.startswith("/token"):
             return self.give_token(h, body)
+        if self.uploads_at and h.path.endswith("/blobs/uploads/"):
+            return self.reply(h, 202, Location=self.uploads_at)
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/?]+)(\?.*)?", h.path)
         if not match:
             return self.error(h, 404, "UNSUPPORTED")

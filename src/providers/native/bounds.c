@@ -21,13 +21,13 @@
 #define DISK_SHARE 20 /* looking takes one part in so many of the time */
 #define DISK_WALK_MS 60000
 
-/* …/workspaces/<id> in <state_dir>. */
+/* <state_dir>/workspaces/<id>, or of a build. */
 static int open_group(struct cgroup *g, const struct native_paths *p, struct err *e)
 {
-	struct str root = str_of(p->root);
-	const char *id = strrchr(p->root, '/') + 1;
-	char *state_dir = mem_dupn(root.p, root.n - strlen(id) - strlen("/workspaces/"));
-	int rc = cgroup_open(g, "", state_dir, id, e);
+	const char *id = strrchr(p->root, '/');
+	const char *parent = memrchr(p->root, '/', (size_t)(id - p->root));
+	char *state_dir = mem_dupn(p->root, (size_t)(parent - p->root));
+	int rc = cgroup_open(g, "", state_dir, id + 1, e);
 
 	free(state_dir);
 	return rc;

@@ -26,6 +26,9 @@ struct unpack_owner native_box_owner(const struct native_box *box); /* of unpack
 int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,
                     struct rootfs *r, struct err *e);
 
+/* To the registry of its name, which the image has here too. */
+int native_box_push(struct native_call *c, const char *name, struct deadline d, struct err *e);
+
 /* One that is about to start. */
 struct native_boxed {
 	struct native_call *c;

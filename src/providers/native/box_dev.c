@@ -138,14 +138,26 @@ void native_dev_close(struct native_dev *v)
 	*v = (struct native_dev){ 0 };
 }
 
-static int run(const struct native_dev *v, const struct native_call *c, const char *name,
-               struct json command, struct deadline d, struct err *e)
+typedef int run_fn(const struct native_dev *v, void *arg, const char *const *argv, const char *name,
+                   struct deadline d, struct err *e);
+
+/* In the workspace that runs. */
+static int run_there(const struct native_dev *v, void *arg, const char *const *argv,
+                     const char *name, struct deadline d, struct err *e)
 {
+	const struct native_call *c = arg;
 	union {
 		const struct provider_env *from;
 		void *to;
 	} self = { c->env };
 	struct workspace_exec x = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
+
+	return native_logged(c->env, argv, &x, native_exec, self.to, name, d, e);
+}
+
+static int run(const struct native_dev *v, const struct native_call *c, run_fn *how, void *arg,
+               const char *name, struct json command, struct deadline d, struct err *e)
+{
 	struct strlist argv;
 	const char **list;
 	int rc;
@@ -156,15 +168,15 @@ static int run(const struct native_dev *v, const struct native_call *c, const ch
 	for (size_t i = 0; i < argv.n; i++)
 		list[i] = argv.p[i];
 	provider_logf(c->env, "running %s", name);
-	rc = native_logged(c->env, list, &x, native_exec, self.to, name, d, e);
+	rc = how(v, arg, list, name, d, e);
 	free(list);
 	strlist_free(&argv);
 	return rc;
 }
 
 /* Of each layer; members of an object one after the other. */
-static int run_hook(const struct native_dev *v, const struct native_call *c, const char *hook,
-                    struct deadline d, struct err *e)
+static int run_hook(const struct native_dev *v, struct native_call *c, run_fn *how, void *arg,
+                    const char *hook, struct deadline d, struct err *e)
 {
 	int rc = 0;
 
@@ -172,21 +184,21 @@ static int run_hook(const struct native_dev *v, const struct native_call *c, con
 		struct json command = json_get(v->dc.layers[i], hook);
 
 		if (!json_is_object(command))
-			rc = run(v, c, hook, command, d, e);
+			rc = run(v, c, how, arg, hook, command, d, e);
 		for (struct json m = json_first(command);
 		     rc == 0 && json_is_object(command) && json_present(m); m = json_next(m)) {
 			struct buf name = { 0 };
 
 			buf_addf(&name, "%s.", hook);
 			json_key(m, &name);
-			rc = run(v, c, buf_cstr(&name), m, d, e);
+			rc = run(v, c, how, arg, buf_cstr(&name), m, d, e);
 			buf_free(&name);
 		}
 	}
 	return rc;
 }
 
-int native_dev_commands(const struct native_dev *v, const struct native_call *c, struct deadline d,
+int native_dev_commands(const struct native_dev *v, struct native_call *c, struct deadline d,
                         struct err *e)
 {
 	static const char *const of_creation[] = { "onCreateCommand", "updateContentCommand",
@@ -196,11 +208,60 @@ int native_dev_commands(const struct native_dev *v, const struct native_call *c,
 
 	for (size_t i = 0; rc == 0 && v->any && i < ARRAY_LEN(of_creation) && !file_exists(done);
 	     i++)
-		rc = run_hook(v, c, of_creation[i], d, e);
+		rc = run_hook(v, c, run_there, c, of_creation[i], d, e);
 	if (rc == 0 && v->any && !file_exists(done))
 		rc = file_replace(done, 0600, STR_LIT("1\n"), e);
 	if (rc == 0 && v->any)
-		rc = run_hook(v, c, "postStartCommand", d, e);
+		rc = run_hook(v, c, run_there, c, "postStartCommand", d, e);
 	free(done);
+	return rc;
+}
+
+/* ---- in a build ---- */
+
+struct prebuild {
+	struct native_call *c;
+	const struct native_dev *v;
+	struct deadline d;
+};
+
+static int run_in_build(const struct native_dev *v, void *arg, const char *const *argv,
+                        const char *name, struct deadline d, struct err *e)
+{
+	(void)v, (void)d;
+	return native_build_step(arg, argv, e) < 0 ? err_wrap(e, "%s", name) : 0;
+}
+
+static int steps(void *arg, struct building *x, struct err *e)
+{
+	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
+	const struct prebuild *p = arg;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
+		rc = run_hook(p->v, p->c, run_in_build, x, hooks[i], p->d, e);
+	return rc;
+}
+
+int native_dev_prebuild(struct native_call *c, struct digest *manifest, struct deadline d,
+                        struct err *e)
+{
+	struct native_boxed b;
+	struct native_dev v = { 0 };
+	struct kv env = { 0 };
+	struct prebuild p = { c, &v, d };
+	int rc = native_boxed_open(&b, c, d, e);
+
+	if (rc == 0) {
+		native_dev_open(&v, &b);
+		kv_merge(&env, c->w->env);
+		kv_merge(&env, &v.container_env);
+		kv_merge(&env, &v.remote_env);
+		rc = native_build_more(
+			c, &(struct native_more){ manifest, v.user, &env, steps, &p }, d, e);
+	}
+	kv_free(&env);
+	native_dev_close(&v);
+	native_boxed_close(&b);
 	return rc;
 }

@@ -24,7 +24,10 @@ struct native_dev {
 void native_dev_open(struct native_dev *v, struct native_boxed *b);
 void native_dev_close(struct native_dev *v);
 /* The commands that are due, in the workspace that runs: those of its creation once, postStartCommand at each start. */
-int native_dev_commands(const struct native_dev *v, const struct native_call *c, struct deadline d,
+int native_dev_commands(const struct native_dev *v, struct native_call *c, struct deadline d,
+                        struct err *e);
+/* Those of the creation that are for every workspace, on the box's image: *manifest is of what comes of it. */
+int native_dev_prebuild(struct native_call *c, struct digest *manifest, struct deadline d,
                         struct err *e);
 
 #endif

@@ -51,9 +51,9 @@ struct unpack_owner native_box_owner(const struct native_box *box)
 	return o;
 }
 
-/* Those of the job, then what `docker login` of this user knows. */
-static int pull(struct native_call *c, struct imgstore *s, struct deadline d, struct rootfs *r,
-                struct err *e)
+/* With the logins of the job, then what `docker login` of this user knows. push: a name; else the image is pulled into r. */
+static int reach(struct native_call *c, struct imgstore *s, const char *push, struct deadline d,
+                 struct rootfs *r, struct err *e)
 {
 	const struct registries *known = c->w->registries;
 	size_t n = known ? known->n : 0;
@@ -81,8 +81,11 @@ static int pull(struct native_call *c, struct imgstore *s, struct deadline d, st
 		plain[o.n_plain_http++] = rest;
 		rest = comma ? comma + 1 : rest + strlen(rest);
 	}
-	provider_logf(c->env, "pulling image %s", c->options.image);
-	if (rc == 0)
+	provider_logf(c->env, push ? "pushing image %s" : "pulling image %s",
+	              push ? push : c->options.image);
+	if (rc == 0 && push)
+		rc = images_push(s, push, &o, d, e);
+	else if (rc == 0)
 		rc = images_get(s, c->options.image, PULL_MISSING, &o, &p, &progress, c->ws->id, d,
 		                r, e);
 	tls_ctx_free(o.tls);
@@ -105,7 +108,7 @@ int native_box_pull(struct native_call *c, struct native_box *box, struct deadli
 	if (rc == 0 && digest_parse(str_of(box->manifest), &manifest)) {
 		rc = images_rootfs_of(s, &manifest, c->ws->id, d, r, e);
 	} else if (rc == 0 && images_rootfs(s, c->options.image, c->ws->id, d, r, &here) < 0) {
-		rc = here.kind == ERR_NOT_FOUND ? pull(c, s, d, r, e) : -1;
+		rc = here.kind == ERR_NOT_FOUND ? reach(c, s, NULL, d, r, e) : -1;
 		if (rc < 0 && e->kind == ERR_NONE)
 			*e = here;
 	}
@@ -117,4 +120,16 @@ int native_box_pull(struct native_call *c, struct native_box *box, struct deadli
 	}
 	imgstore_close(s);
 	return rc < 0 ? err_wrap(e, "image %s", c->options.image) : 0;
+}
+
+int native_box_push(struct native_call *c, const char *name, struct deadline d, struct err *e)
+{
+	struct unpack_owner owner = native_box_owner(&c->state.box);
+	struct imgstore *s = NULL;
+	int rc = imgstore_open(&s, c->paths.images, &owner, d, e);
+
+	if (rc == 0)
+		rc = reach(c, s, name, d, NULL, e);
+	imgstore_close(s);
+	return rc;
 }

@@ -400,7 +400,8 @@ static int do_run(struct building *x, struct str rest, struct err *e)
 	if (!rest.n)
 		return err_set(e, ERR_PARSE, 0, "there is nothing to run");
 	argv = command(x, rest.p);
-	rc = *argv ? nb_run(x, argv, e) : err_set(e, ERR_PARSE, 0, "there is nothing to run");
+	rc = *argv ? nb_run(x, (const char *const *)argv, e)
+	           : err_set(e, ERR_PARSE, 0, "there is nothing to run");
 	image_list_free(&argv);
 	return rc;
 }
@@ -566,21 +567,36 @@ static int read_files(struct building *x, const char *checkout, struct err *e)
 	return rc;
 }
 
-static int build(struct building *x, struct err *e)
+static int open_all(struct building *x, struct err *e)
 {
 	struct unpack_owner owner;
-	int rc = sandbox_remove(&x->c->state.box.map, x->dir, x->d, e);
 
-	if (rc == 0)
-		rc = file_mkdirs(x->dir, 0700, e);
-	if (rc == 0)
-		rc = nb_try(x, e);
-	if (rc < 0)
+	if (sandbox_remove(&x->c->state.box.map, x->dir, x->d, e) < 0 ||
+	    file_mkdirs(x->dir, 0700, e) < 0 || nb_try(x, e) < 0)
 		return -1;
 	owner = native_box_owner(&x->c->state.box);
-	if (imgstore_open(&x->s, x->c->paths.images, &owner, x->d, e) < 0)
-		return -1;
-	return run_all(x, e);
+	return imgstore_open(&x->s, x->c->paths.images, &owner, x->d, e);
+}
+
+static void close_all(struct building *x, const struct native_options *before)
+{
+	struct native_call *c = x->c;
+	struct err ignored = { 0 };
+
+	(void)sandbox_remove(&c->state.box.map, x->dir, x->d, &ignored);
+	c->options.agent = before->agent;
+	c->options.net = before->net;
+	drop_stage(x);
+	for (size_t i = 0; i < x->n_stages; i++)
+		free(x->stages[i].name);
+	free(x->stages);
+	kv_free(&x->global);
+	native_boxed_close(&x->box);
+	imgstore_close(x->s);
+	dockerfile_free(&x->f);
+	dockerignore_free(&x->ignore);
+	free(x->context);
+	free(x->dir);
 }
 
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
@@ -591,7 +607,6 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 		              .d = d,
 		              .dir = path_join(c->paths.box, "build"),
 		              .net = c->options.net };
-	struct err ignored = { 0 };
 	const struct native_options before = c->options;
 	int rc = read_files(&x, checkout, e);
 
@@ -601,22 +616,58 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 	x.box.s.n_binds = 0;
 	set_platform(&x.global);
 	if (rc == 0)
-		rc = build(&x, e);
+		rc = open_all(&x, e);
+	if (rc == 0)
+		rc = run_all(&x, e);
 	if (rc == 0)
 		*manifest = x.stages[x.n_stages - 1].manifest;
-	(void)sandbox_remove(&c->state.box.map, x.dir, d, &ignored);
-	c->options.agent = before.agent;
-	c->options.net = before.net;
-	drop_stage(&x);
-	for (size_t i = 0; i < x.n_stages; i++)
-		free(x.stages[i].name);
-	free(x.stages);
-	kv_free(&x.global);
-	native_boxed_close(&x.box);
-	imgstore_close(x.s);
-	dockerfile_free(&x.f);
-	dockerignore_free(&x.ignore);
-	free(x.context);
-	free(x.dir);
+	close_all(&x, &before);
+	return rc;
+}
+
+int native_build_step(struct building *x, const char *const *argv, struct err *e)
+{
+	return nb_run(x, argv, e);
+}
+
+int native_build_more(struct native_call *c, const struct native_more *m, struct deadline d,
+                      struct err *e)
+{
+	/* What they do depends on the checkout: nothing is known again. */
+	const struct dc_build again = { .no_cache = true };
+	struct building x = { .c = c,
+		              .b = &again,
+		              .d = d,
+		              .dir = path_join(c->paths.box, "build"),
+		              .net = c->options.net,
+		              .env = m->env,
+		              .name = mem_dup("") };
+	const struct native_options before = c->options;
+	char *user, *workdir;
+	int rc;
+
+	c->options.agent = false;
+	native_boxed_init(&x.box, c);
+	x.box.s.tmp = NULL;
+	x.box.s.n_binds = 1; /* the checkout */
+	rc = open_all(&x, e);
+	if (rc == 0)
+		rc = begin_stage(&x, m->manifest, e);
+	if (rc == 0) {
+		user = x.config.user;
+		workdir = x.config.workdir;
+		x.config.user = mem_dup(m->user ? m->user : user);
+		x.config.workdir = mem_dup(x.box.inside);
+		rc = m->steps(m->arg, &x, e);
+		set(&x.config.user, user);
+		set(&x.config.workdir, workdir);
+		free(user);
+		free(workdir);
+	}
+	if (rc == 0)
+		rc = end_stage(&x, false, e);
+	if (rc == 0)
+		*m->manifest = x.stages[0].manifest;
+	close_all(&x, &before);
 	return rc;
 }

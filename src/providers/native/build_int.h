@@ -33,6 +33,7 @@ struct building {
 	struct image_config config;
 	struct blob_ref *layers; /* as many as config has */
 	struct kv args;
+	const struct kv *env; /* before all other variables; or NULL */
 };
 
 /* What is written goes to upper; layers are below it. */
@@ -66,7 +67,7 @@ int nb_known(struct building *x, struct str text, struct digest *key, struct err
 /* What was written becomes one. */
 int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
               const struct digest *key, struct err *e);
-int nb_run(struct building *x, char *const *argv, struct err *e);
+int nb_run(struct building *x, const char *const *argv, struct err *e);
 
 /* nb_copy.c. */
 

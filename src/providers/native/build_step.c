@@ -279,9 +279,11 @@ static void environment(const struct building *x, struct kv *vars)
 			kv_set(vars, name, *p + strlen(name) + ((*p)[strlen(name)] == '='));
 		free(name);
 	}
+	if (x->env)
+		kv_merge(vars, x->env);
 }
 
-int nb_run(struct building *x, char *const *argv, struct err *e)
+int nb_run(struct building *x, const char *const *argv, struct err *e)
 {
 	struct sandbox before = x->box.s;
 	struct nb_root r;
@@ -296,7 +298,7 @@ int nb_run(struct building *x, char *const *argv, struct err *e)
 	buf_adds(&text, "RUN");
 	nb_text(&text, x->config.user);
 	nb_text(&text, x->config.workdir);
-	for (char *const *p = argv; *p; p++)
+	for (const char *const *p = argv; *p; p++)
 		nb_text(&text, *p);
 	nb_text(&text, "");
 	for (char **p = env; *p; p++)
@@ -310,7 +312,7 @@ int nb_run(struct building *x, char *const *argv, struct err *e)
 		x->box.s = r.s;
 		rc = nb_root_empty(x, &r, e);
 		if (rc == 0)
-			rc = run_inside(x, (const char *const *)argv, env, e);
+			rc = run_inside(x, argv, env, e);
 		if (rc == 0)
 			rc = nb_commit(x, &r, LAYER_OF_SANDBOX, &key, e);
 		x->box.s = before;

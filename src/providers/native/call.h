@@ -15,4 +15,7 @@ struct native_call {
 	struct native_state state;
 };
 
+/* The repository of c->ws into c->state.dir. */
+int native_checkout(struct native_call *c, struct deadline d, struct err *e);
+
 #endif

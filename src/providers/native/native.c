@@ -14,6 +14,7 @@
 #include "git/url.h"
 #include "providers/native/box.h"
 #include "providers/native/box_dev.h"
+#include "providers/native/build.h"
 #include "providers/native/inside.h"
 #include "providers/native/process.h"
 #include "providers/native/target.h"
@@ -148,7 +149,7 @@ static int make_directories(const struct native_call *c, struct err *e)
 	return file_mkdirs(p->home, 0700, e);
 }
 
-static int checkout(struct native_call *c, struct deadline d, struct err *e)
+int native_checkout(struct native_call *c, struct deadline d, struct err *e)
 {
 	char *dir = path_join(c->paths.root, c->state.dir);
 	struct git_clone clone = {
@@ -210,7 +211,7 @@ static int native_workspace_create(void *self, const struct workspace_job *w, st
 		rc = c.state.url ? native_state_write(&c.state, &c.paths, e) : -1;
 	}
 	if (rc == 0)
-		rc = checkout(&c, d, e);
+		rc = native_checkout(&c, d, e);
 	if (rc == 0 && native_options_boxed(&c.options))
 		rc = native_box_make(&c, d, e);
 	if (rc == 0) {
@@ -587,5 +588,8 @@ const struct provider native_provider = {
 	.workspace_info = native_workspace_info,
 	.workspace_exec = native_exec,
 	.workspace_usage = native_usage,
+	.builds_last = true, /* features and compose files need an engine */
+	.build_run = NATIVE_BUILDER ? native_build_run : NULL,
+	.build_delete = NATIVE_BUILDER ? native_build_delete : NULL,
 	.workspace_condition = native_workspace_condition,
 };

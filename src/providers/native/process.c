@@ -90,21 +90,21 @@ int native_end(const struct native_paths *p, int64_t grace_ms, size_t *n, struct
 	return rc;
 }
 
-int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct deadline d,
-                   struct err *e)
+static int end_all_in(const char *state_dir, bool builds, int64_t grace_ms, size_t *n,
+                      struct deadline d, struct err *e)
 {
-	char *parent = path_join(state_dir, "workspaces");
+	char *parent = path_join(state_dir, builds ? "builds" : "workspaces");
 	DIR *dir = opendir(parent);
 	struct dirent *ent;
 	int rc = 0;
 
-	*n = 0;
 	while (dir && (ent = readdir(dir)) != NULL) {
 		struct native_paths p = { 0 };
 		struct err why = { 0 };
 		size_t found = 0;
 
-		if (native_paths(&p, state_dir, ent->d_name, &why) < 0)
+		if ((builds ? native_build_paths : native_paths)(&p, state_dir, ent->d_name, &why) <
+		    0)
 			continue; /* ".", "..", nothing of ours */
 		if ((native_end(&p, grace_ms, &found, d, &why) < 0 ||
 		     native_box_prepare_removal(&p, d, &why) < 0) &&
@@ -119,6 +119,15 @@ int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct de
 		closedir(dir);
 	free(parent);
 	return rc;
+}
+
+int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct deadline d,
+                   struct err *e)
+{
+	*n = 0;
+	if (end_all_in(state_dir, false, grace_ms, n, d, e) < 0)
+		return -1;
+	return end_all_in(state_dir, true, grace_ms, n, d, e);
 }
 
 /* The agent's output since the start: to the job's log, its end kept for an error, the marker

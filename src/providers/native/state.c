@@ -15,14 +15,15 @@
 #define STATE_MAX (64 << 10)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
-int native_paths(struct native_paths *p, const char *state_dir, const char *id, struct err *e)
+static int paths_in(struct native_paths *p, const char *state_dir, const char *parent,
+                    const char *id, struct err *e)
 {
 	struct buf root = { 0 };
 
 	*p = (struct native_paths){ 0 };
 	if (!str_is_id(str_of(id)))
-		return err_set(e, ERR_PARSE, 0, "the workspace id \"%s\" is not usable", id);
-	buf_addf(&root, "%s/workspaces/%s", state_dir, id);
+		return err_set(e, ERR_PARSE, 0, "the id \"%s\" is not usable", id);
+	buf_addf(&root, "%s/%s/%s", state_dir, parent, id);
 	p->root = buf_take(&root);
 	p->own = path_join(p->root, ".runner");
 	p->state = path_join(p->own, "workspace.json");
@@ -34,6 +35,16 @@ int native_paths(struct native_paths *p, const char *state_dir, const char *id, 
 	p->ids = path_join(state_dir, "ids");
 	p->images = path_join(state_dir, "images");
 	return 0;
+}
+
+int native_paths(struct native_paths *p, const char *state_dir, const char *id, struct err *e)
+{
+	return paths_in(p, state_dir, "workspaces", id, e);
+}
+
+int native_build_paths(struct native_paths *p, const char *state_dir, const char *id, struct err *e)
+{
+	return paths_in(p, state_dir, "builds", id, e);
 }
 
 void native_paths_free(struct native_paths *p)

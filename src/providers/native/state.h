@@ -29,6 +29,9 @@ struct native_paths {
 };
 /* ERR_PARSE when id could leave the directory. */
 int native_paths(struct native_paths *p, const char *state_dir, const char *id, struct err *e);
+/* Of a build, in builds/ as a workspace is in workspaces/. */
+int native_build_paths(struct native_paths *p, const char *state_dir, const char *id,
+                       struct err *e);
 void native_paths_free(struct native_paths *p);
 
 enum box_kind { BOX_NONE, BOX_IMAGE, BOX_TREE, BOX_ARCHIVE, BOX_HOST };

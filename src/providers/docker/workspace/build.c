@@ -7,18 +7,15 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "git/clone.h"
+#include "providers/buildrecord.h"
 #include "providers/docker/devcontainer/dchelper.h"
 #include "providers/docker/devcontainer/dclife.h"
 #include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/internal.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RECORD_MAX 65536
-#define RECORDS "images"
 
 struct building {
 	struct docker *k;
@@ -42,66 +39,13 @@ static void building_free(struct building *x)
 	buf_free(&x->changes);
 }
 
-static char *record_dir(const struct docker *k)
-{
-	return path_join(k->env->state_dir, "builds/" RECORDS);
-}
-
-/* The directory of a build lies beside that of the records. */
-static bool id_ok(const char *id)
-{
-	return str_is_id(str_of(id)) && strcmp(id, RECORDS) != 0;
-}
-
-static char *record_path(const struct docker *k, const char *id)
-{
-	char *dir = record_dir(k), *path = path_join(dir, id);
-
-	free(dir);
-	return path;
-}
-
-static int write_record(const struct building *x, struct err *e)
-{
-	char *dir = record_dir(x->k), *path = record_path(x->k, x->b->build->id);
-	struct buf b = { 0 };
-	int rc;
-
-	jw_obj(&b);
-	jw_kstr(&b, "image", x->name);
-	jw_obj_end(&b);
-	rc = file_mkdirs(dir, 0700, e);
-	if (rc == 0)
-		rc = file_replace(path, 0600, buf_str(&b), e);
-	buf_free(&b);
-	free(dir);
-	free(path);
-	return rc;
-}
-
-/* The image of a record; NULL if there is none. Caller frees. */
-static char *read_record(const char *path)
-{
-	struct buf text = { 0 };
-	struct err ignored = { 0 };
-	struct json_doc *doc = NULL;
-	char *image;
-
-	if (file_read(path, RECORD_MAX, &text, &ignored) == 0)
-		doc = json_parse(buf_str(&text), RECORD_MAX, &ignored);
-	image = json_dup(json_get(json_root(doc), "image"));
-	json_doc_free(doc);
-	buf_free(&text);
-	return image;
-}
-
 static int prepare(struct building *x, struct deadline d, struct err *e)
 {
 	const struct build *b = x->b->build;
 	struct buf name = { 0 };
 	int rc;
 
-	if (!id_ok(b->id))
+	if (!build_id_ok(b->id))
 		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", b->id);
 	if (!b->has_build_config)
 		return err_set(e, ERR_CONFIG, 0, "build config is not set");
@@ -318,10 +262,12 @@ int build_run(struct docker *k, const struct build_job *b, struct deadline d, st
 
 	if (rc == 0 && image_inspect(&k->g, x.name, NULL, d, e) == 0) {
 		provider_logf(k->env, "Image %s is there already", x.name);
-		rc = write_record(&x, e);
+		rc = build_record_write(k->env->state_dir, b->build->id, x.name, e);
 	} else if (rc == 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
-		rc = write_record(&x, e); /* before there is an image, so that none is forgotten */
+		rc = build_record_write(
+			k->env->state_dir, b->build->id, x.name,
+			e); /* before there is an image, so that none is forgotten */
 		if (rc == 0)
 			rc = build(&x, d, e);
 		if (rc == 0 && b->registry_host && *b->registry_host)
@@ -335,48 +281,22 @@ int build_run(struct docker *k, const struct build_job *b, struct deadline d, st
 	return rc;
 }
 
-/* Another build that came to the same image still needs it. */
-static bool used_by_other(struct docker *k, const char *id, const char *image)
-{
-	char *dir = record_dir(k);
-	DIR *list = opendir(dir);
-	struct dirent *en;
-	bool used = false;
-
-	while (list && !used && (en = readdir(list))) {
-		char *path, *other;
-
-		if (strcmp(en->d_name, id) == 0 || !str_is_id(str_of(en->d_name)))
-			continue;
-		path = path_join(dir, en->d_name);
-		other = read_record(path);
-		used = other && strcmp(other, image) == 0;
-		free(path);
-		free(other);
-	}
-	if (list)
-		closedir(list);
-	free(dir);
-	return used;
-}
-
 int build_delete(struct docker *k, const struct build_job *b, bool force, struct deadline d,
                  struct err *e)
 {
 	const char *id = b->build->id;
 	const struct building left = { .k = k, .b = b }; /* by a build that was cut off */
-	char *record, *image;
+	char *image;
 	struct buf dir = { 0 };
 	int rc = 0;
 
-	if (!id_ok(id))
+	if (!build_id_ok(id))
 		return err_set(e, ERR_PARSE, 0, "build id \"%.100s\" is no id", id);
-	record = record_path(k, id);
 	image = b->build->image && *b->build->image ? mem_dup(b->build->image)
-	                                            : read_record(record);
+	                                            : build_record_image(k->env->state_dir, id);
 	if (!image) {
 		provider_logf(k->env, "No image of this build is known here");
-	} else if (used_by_other(k, id, image)) {
+	} else if (build_record_shared(k->env->state_dir, id, image)) {
 		provider_logf(k->env, "Image %s stays: another build has it too", image);
 	} else {
 		provider_logf(k->env, "Removing image %s", image);
@@ -394,9 +314,8 @@ int build_delete(struct docker *k, const struct build_job *b, bool force, struct
 	if (rc == 0)
 		rc = file_remove_tree(buf_cstr(&dir), e);
 	if (rc == 0)
-		rc = file_remove_tree(record, e);
+		rc = build_record_remove(k->env->state_dir, id, e);
 	buf_free(&dir);
-	free(record);
 	free(image);
 	return rc;
 }
