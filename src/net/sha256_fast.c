@@ -24,7 +24,7 @@ static const uint32_t k[64] __attribute__((aligned(16))) = {
 };
 /* clang-format on */
 
-bool sha256_fast(void)
+static bool ask(void)
 {
 	unsigned a, b, c, d;
 
@@ -32,6 +32,16 @@ bool sha256_fast(void)
 	    (c & (HAS_SSSE3 | HAS_SSE41)) != (HAS_SSSE3 | HAS_SSE41))
 		return false;
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & HAS_SHA);
+}
+
+bool sha256_fast(void)
+{
+	/* A virtual machine's host is asked, which costs as much as many kilobytes do. */
+	static enum { UNKNOWN, NO, YES } fast;
+
+	if (fast == UNKNOWN)
+		fast = ask() ? YES : NO;
+	return fast == YES;
 }
 
 __attribute__((target("sha,ssse3,sse4.1"))) static void block(__m128i *abef, __m128i *cdgh,

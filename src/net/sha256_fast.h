@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Asks the processor, which takes a while: once for each stream. */
+/* The processor is asked once. */
 bool sha256_fast(void);
 /* n blocks of 64 bytes (FIPS 180-4 6.2.2). Only if sha256_fast(). */
 void sha256_fast_blocks(uint32_t state[8], const unsigned char *p, size_t n);
