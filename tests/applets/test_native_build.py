@@ -478,6 +478,17 @@ class Jobs(BuildCase):
             self.assertEqual(os.listdir(os.path.join(self.state, "builds/images")), [])
             self.go(self.workspace({"Image": name}), "create", options=more["options"], DRIVE_SECONDS="20").error(self, "401|denied|login|does not give")
 
+    def test_what_a_checkout_made_is_no_layer_of_others(self):
+        """A Dockerfile's RUN of the same words is not the command that ran beside a checkout."""
+        for _ in self.each():
+            dockerfile = f"FROM {boxcase.BASE}\nENV OF_BUILD=yes\nUSER root\nWORKDIR /workspaces/j{self.count + 1}\n"
+            command = "cat one >/made; true"
+            build = self.job({"Dockerfile": dockerfile, "one": CANARY}, build={"dockerfile": "Dockerfile"}, remoteUser="root", onCreateCommand=command)
+            self.go(self.workspace({}), "build-run", DRIVE_BUILD=build, options=["network=none"]).ok(self)
+            document = self.dev(dockerfile + f"RUN {command}\n")
+            self.assertEqual(self.build(document).count(BEFORE), 1)  # WORKDIR
+            self.assertNotIn(CANARY, self.ask(document, "cat /made"))
+
     def test_an_upload_goes_nowhere_else(self):
         for _ in self.each():
             registry, other = FakeRegistry(self), FakeRegistry(self)

@@ -194,7 +194,8 @@ int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
 		rc = take(x, &layer, e);
 	if (rc == 0 && *layer.text)
 		x->made += (uint64_t)x->layers[x->config.n_diff_ids - 1].size;
-	return rc < 0 ? -1 : imgstore_note_made(x->s, key, &layer, e);
+	/* What a checkout had to do with is in no key. */
+	return rc < 0 || x->box.s.n_binds ? rc : imgstore_note_made(x->s, key, &layer, e);
 }
 
 /* ---- RUN ---- */
