@@ -146,7 +146,7 @@ static int cp_run(int argc, char **argv)
 {
 	struct cp cp = { .show = isatty(STDERR_FILENO) };
 	struct err e = { 0 };
-	bool recursive;
+	bool recursive = false;
 	const struct opt opts[] = {
 		OPT_FLAG('r', "recursive", &recursive,
 		         "nothing: directories are always copied whole"),
