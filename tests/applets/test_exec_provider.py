@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, alive, main, pids_with, wait_for  # noqa: E402
+from common import BIN, PATIENCE, alive, main, pids_with, read_proc, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "exec-provider-ssh.sh")
@@ -145,9 +145,9 @@ class ContractTest(ExecCase):
         self.assertEqual(runner.stop(), 0)
         runner.start()
         job = self.srv.add_job("workspace", "create", workspace)
-        self.srv.wait(lambda: self.srv.log_text("workspace", workspace).count("hangs") > 1, 40 * PATIENCE, "it runs")
+        wait_for(lambda: [p for p in pids_with(self.path("provider")) if b"workspace-create" in read_proc(p, "cmdline")],
+                 40 * PATIENCE, "it runs")
         found = pids_with(self.path("provider"))
-        self.assertTrue(found)
         self.assertEqual(runner.applet("cancel", job).returncode, 0)
         self.assertIn("canceled by", self.srv.wait_final(job, 40 * PATIENCE)[1])
         wait_for(lambda: not [p for p in found if alive(p)], 30 * PATIENCE, "no process of it is left")
