@@ -24,7 +24,7 @@ static size_t scheme_find(const char *name)
 {
 	size_t i = 0;
 
-	while (i < ARRAY_LEN(schemes) && strcmp(schemes[i].name, name) != 0)
+	while (i < ARRAY_LEN(schemes) && (!name || strcmp(schemes[i].name, name) != 0))
 		i++;
 	return i;
 }
@@ -281,6 +281,8 @@ bool url_is_loopback(const struct url *u)
 	struct str host = str_of(u->host);
 	unsigned char ip[IP_MAX_BYTES];
 
+	if (!u->scheme) /* none was read */
+		return false;
 	if (strcmp(u->scheme, "unix") == 0)
 		return true;
 	switch (ip_parse(host, ip)) {

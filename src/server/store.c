@@ -63,9 +63,13 @@ int store_note(struct store *s, struct str text, struct err *e)
 {
 	int fd = s->disk->lock_fd;
 
-	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(e, errno, "write %s/%s", s->dir, STORE_LOCK_FILE);
-	return file_write_all(fd, text, STORE_LOCK_FILE, e);
+	/* Whoever reads it meanwhile finds the address that was there: of a restart it is the same. */
+	if (lseek(fd, 0, SEEK_SET) < 0 || file_write_all(fd, text, STORE_LOCK_FILE, e) < 0 ||
+	    ftruncate(fd, (off_t)text.n) < 0)
+		return e->kind == ERR_NONE
+		               ? err_sys(e, errno, "write %s/%s", s->dir, STORE_LOCK_FILE)
+		               : -1;
+	return 0;
 }
 
 int store_open(struct store *s, const char *dir, struct err *e)

@@ -320,6 +320,8 @@ static void texts_compare(void)
 	CHECK(!url_text_is_loopback("http://192.0.2.1:1"));
 	CHECK(!url_text_is_loopback("no url"));
 	CHECK(!url_text_is_loopback(NULL));
+	CHECK(!url_is_loopback(&(struct url){ 0 }));
+	CHECK(!url_is_tls(&(struct url){ 0 }));
 }
 
 TEST_MAIN(TEST(accepted_urls_have_their_parts), TEST(refused_urls_say_why),
