@@ -164,9 +164,9 @@ static int collect(struct configure *o, struct config *c, struct err *e)
 	if (o->asks_all) {
 		if (o->rounds++ == 0)
 			configure_show(&p, c);
-		rc = configure_ask(&p, c, false, &o->changes, e);
+		rc = configure_ask(&p, c, false, !o->no_check, &o->changes, e);
 	} else if (terminal) {
-		rc = configure_ask(&p, c, true, &o->changes, e);
+		rc = configure_ask(&p, c, true, !o->no_check, &o->changes, e);
 	}
 	prompt_close(&p);
 	return rc == 0 ? config_apply(c, &o->changes, e) : -1;

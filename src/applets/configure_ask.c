@@ -82,10 +82,18 @@ static int check_answer(const struct config *now, size_t key, const char *answer
 	return config_check_value(key, answer, e);
 }
 
-/* Asks until the answer is possible. */
-static int ask_one(struct prompt *p, const struct config *now, const struct question *q,
+/* URL and key are tried as soon as they are typed. */
+static int try_answer(struct config *now, bool with_key, const struct kv *changes, struct err *e)
+{
+	return config_apply(now, changes, e) < 0 || setup_check_answer(now, with_key, e) < 0 ? -1
+	                                                                                     : 0;
+}
+
+/* Asks until the answer is possible; what the Server does not like is taken when it is said twice. */
+static int ask_one(struct prompt *p, struct config *now, const struct question *q, bool *check,
                    struct kv *changes, struct err *e)
 {
+	bool tried = false, tries = strncmp(q->key, "server.", 7) == 0;
 	size_t key = (size_t)config_key_index(q->key);
 	bool secret = config_keys[key].type == CFG_SECRET;
 	struct buf value = { 0 };
@@ -103,10 +111,24 @@ static int ask_one(struct prompt *p, const struct config *now, const struct ques
 			break;
 		text = answer ? answer : buf_cstr(&value);
 		done = check_answer(now, key, text, q->required, &why) == 0;
+		if (done && tries && *check) {
+			bool again = tried && strcmp(text, buf_cstr(&value)) == 0;
+
+			*check = !again;
+			if (!again) {
+				kv_set(changes, q->key, text);
+				tried = try_answer(now, secret, changes, &why) < 0;
+				done = !tried;
+				if (tried)
+					err_hint(&why, "Enter keeps it all the same");
+				buf_reset(&value);
+				buf_adds(&value, text);
+			}
+		} else if (done && strcmp(text, buf_cstr(&value)) != 0) {
+			kv_set(changes, q->key, text);
+		}
 		if (!done)
 			prompt_sayf(p, "%s\n", why.msg);
-		else if (strcmp(text, buf_cstr(&value)) != 0)
-			kv_set(changes, q->key, text);
 		mem_free_secret(answer);
 	}
 	buf_wipe(&value);
@@ -141,8 +163,8 @@ static int ask_providers(struct prompt *p, const struct config *now, struct kv *
 	return rc;
 }
 
-int configure_ask(struct prompt *p, const struct config *now, bool only_missing, struct kv *changes,
-                  struct err *e)
+int configure_ask(struct prompt *p, struct config *now, bool only_missing, bool check,
+                  struct kv *changes, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
 		struct buf value = { 0 };
@@ -151,7 +173,7 @@ int configure_ask(struct prompt *p, const struct config *now, bool only_missing,
 		config_value_text(now, (size_t)config_key_index(questions[i].key), &value);
 		needed = !only_missing || (questions[i].required && value.n == 0);
 		buf_wipe(&value);
-		if (needed && ask_one(p, now, &questions[i], changes, e) < 0)
+		if (needed && ask_one(p, now, &questions[i], &check, changes, e) < 0)
 			return -1;
 	}
 	return only_missing ? 0 : ask_providers(p, now, changes, e);

@@ -69,6 +69,32 @@ static int check_poll(const struct config *c, struct api *api, int64_t round_tri
 		c->url, c->id);
 }
 
+static int check_health(const struct config *c, struct api *api, struct deadline d, struct err *e)
+{
+	if (api_health(api, call_limit(d), e) == 0)
+		return 0;
+	err_wrap(e, "the Server %s cannot be used", c->url);
+	return server_hint(e);
+}
+
+int setup_check_answer(const struct config *c, bool with_key, struct err *e)
+{
+	struct deadline d = deadline_in_ms(CALL_MS);
+	struct server_config sc = { 0 };
+	struct server_link l;
+	int rc;
+
+	if (server_link_open(&l, c, e) < 0)
+		return -1;
+	rc = check_health(c, l.api, d, e);
+	if (rc == 0 && with_key && api_server_config(l.api, &sc, d, e) < 0 &&
+	    api_verdict(e) == API_KEY)
+		rc = err_set(e, ERR_DENIED, e->code, "the Server %s refuses this key", c->url);
+	server_config_free(&sc);
+	server_link_close(&l);
+	return rc;
+}
+
 int setup_check_server(const struct config *c, struct buf *notes, struct deadline d, struct err *e)
 {
 	struct server_link l;
@@ -77,11 +103,7 @@ int setup_check_server(const struct config *c, struct buf *notes, struct deadlin
 
 	if (rc < 0 || server_link_open(&l, c, e) < 0)
 		return -1;
-	rc = api_health(l.api, call_limit(d), e);
-	if (rc < 0) {
-		err_wrap(e, "the Server %s cannot be used", c->url);
-		server_hint(e);
-	}
+	rc = check_health(c, l.api, d, e);
 	before = clock_mono_ms();
 	if (rc == 0)
 		rc = check_record(c, l.api, notes, d, e);

@@ -15,6 +15,9 @@
  */
 int setup_check_server(const struct config *c, struct buf *notes, struct deadline d, struct err *e);
 
+/* The beginning of that, for what is known first: is a Server at the URL, and does it take the key? */
+int setup_check_answer(const struct config *c, bool with_key, struct err *e);
+
 struct setup_provider {
 	const char *name;
 	bool enabled; /* by configuration and provider jobs */

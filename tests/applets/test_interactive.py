@@ -4,6 +4,7 @@
 dumb terminal, and that "no", Ctrl-C and Ctrl-D change nothing and say so."""
 import os
 import re
+import socket
 import shutil
 import sys
 
@@ -155,12 +156,52 @@ class Configure(LifeCase):
                           env=self.env(admin=False))
         self.assertEqual(t.wait(), 0, t.text())
 
+    def test_url_and_key_are_tried_as_they_are_typed(self):
+        made = self.create("edge")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+        t = self.terminal("configure", "--providers", "native-provider", "--port", "0", env=self.env(admin=False))
+        t.answer("Server API URL: ", nobody)
+        t.expect("cannot be used.* Enter keeps it all the same")
+        t.answer(f"Server API URL .{re.escape(nobody)}.: ", made["apiUrl"])
+        t.secret("Server API key.*: ", "wrong")
+        t.expect("refuses this key")
+        t.secret("Server API key.*: ", made["apiKey"])
+        t.answer("Runner ID: ", made["id"])
+        t.answer("Runner name: ", "edge")
+        self.assertEqual(t.wait(), 0, t.text())
+        self.assertIn(made["apiKey"], self.ini_text())
+        # Without a Server nothing is tried but the URL, once; and with --no-check nothing at all.
+        os.unlink(self.ini)
+        t = self.terminal("configure", "--port", "0", env=self.env(admin=False))
+        t.answer("Server API URL: ", nobody)
+        t.expect("cannot be used")
+        t.answer("Server API URL.*: ", "")
+        t.secret("Server API key.*: ", "x")
+        t.expect("Runner ID: ")
+        t.send("\x03")
+        t.wait()
+        self.assertEqual(t.text().count("cannot be used"), 1)
+        t = self.terminal("configure", "--no-check", "--port", "0", env=self.env(admin=False))
+        t.answer("Server API URL: ", nobody)
+        t.secret("Server API key.*: ", "x")
+        t.answer("Runner ID: ", made["id"])
+        t.answer("Runner name: ", "edge")
+        self.assertEqual(t.wait(), 0, t.text())
+        self.assertNotIn("cannot be used", t.text().split("Runner name")[0])
+
     def test_after_a_wrong_key_it_asks_again(self):
         made = self.create("edge")
         for key in (made["apiKey"], None):
             with self.subTest(key=key):
                 t = self.terminal("configure", env=self.env(admin=False))
-                self.ask_all(t, dict(made, apiKey="wrong"))
+                t.answer("Server API URL: ", made["apiUrl"])
+                t.secret("Server API key.*: ", "wrong")
+                t.expect("refuses this key.* Enter keeps it all the same")
+                t.secret("Server API key.*: ", "")  # said twice
+                for prompt, text in (("Runner ID: ", made["id"]), ("Runner name: ", "edge"), ("Health port", "0"),
+                                     ("State directory", ""), ("Jobs at once", "3"), ("Providers, by comma", "native-provider")):
+                    t.answer(prompt, text)
                 t.expect("refuses our API key")
                 t.expect("nothing is saved yet")
                 t.answer(f"Server API URL .{re.escape(made['apiUrl'])}.: ", "")
