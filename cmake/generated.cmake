@@ -72,7 +72,7 @@ set(DR_GENERATED_base ${out}/licenses.c ${out}/build_id.c ${out}/scripts.c)
 
 # Scripts that the executable gives away.
 set(script ${CMAKE_SOURCE_DIR}/cmake/gen-scripts)
-set(texts install.sh get-daytona.sh completion.sh completion.bash completion.zsh completion.fish)
+set(texts install.sh get-daytona.sh completion.sh completion.bash completion.zsh completion.fish examples.txt)
 list(TRANSFORM texts PREPEND ${CMAKE_SOURCE_DIR}/share/)
 add_custom_command(OUTPUT ${out}/scripts.c
 	COMMAND ${Python3_EXECUTABLE} ${script} ${out}/scripts.c ${texts}

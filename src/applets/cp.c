@@ -23,10 +23,7 @@
 static const char usage[] =
 	"cp SOURCE TARGET\n"
 	"Copies a file or a directory with all that is in it, to a workspace or from one; WORKSPACE:PATH is there, a relative "
-	"PATH begins at the checkout. A TARGET that is a directory gets it under its own name.\n"
-	"\nExamples:\n"
-	"  daytona-runner cp config.json app:.config/\n"
-	"  daytona-runner cp app:dist ./dist";
+	"PATH begins at the checkout. A TARGET that is a directory gets it under its own name.";
 
 #define SHOW_MS 200
 

@@ -14,14 +14,9 @@ static const char exec_usage[] =
 	"Runs a program in a workspace and ends with its exit status (128 and the number of the signal that ended it; 127: it "
 	"cannot be started; 255: the Server or the workspace is not reached). -i passes standard input on, -t gives it a "
 	"terminal when there is one here; signals are passed on. A workspace of this host's runner is reached without the Server, "
-	"unless --api-url names one.\n"
-	"\nExamples:\n"
-	"  daytona-runner exec app -- make test\n"
-	"  tar c src | daytona-runner exec app -i -- tar x -C /tmp";
+	"unless --api-url names one.";
 static const char shell_usage[] = "shell WORKSPACE [-u USER]\n"
-				  "Opens the user's shell in a workspace, in its checkout.\n"
-				  "\nExample:\n"
-				  "  daytona-runner shell app";
+				  "Opens the user's shell in a workspace, in its checkout.";
 
 #define NOT_STARTED 127
 /* As login does, but for accounts that are not to log in. */

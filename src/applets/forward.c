@@ -17,10 +17,7 @@ static const char usage[] =
 	"forward WORKSPACE [-R REMOTE[:LOCAL]]... [LOCAL[:REMOTE]]...\n"
 	"Makes TCP ports of a workspace's loopback reachable at 127.0.0.1 of this machine, until it is interrupted. LOCAL 0 takes "
 	"any free port; without REMOTE it is the same number. -R is the other way: a port of the workspace's loopback leads to "
-	"one of this machine.\n"
-	"\nExamples:\n"
-	"  daytona-runner forward app 3000\n"
-	"  daytona-runner forward app 8080:80 0:5432 -R 9000";
+	"one of this machine.";
 
 #define PORTS_MAX 64
 #define CONNECTIONS_MAX 512

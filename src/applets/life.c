@@ -375,7 +375,7 @@ static int run(const char *name, const char *usage, life_fn *go, int argc, char 
 	const struct opt own[] = {
 		OPT_GROUP("Options"),
 		CLI_CONFIG_DIR(&config_dir),
-		OPT_INT(0, "timeout", "SECONDS", &timeout_s, 1, 3600,
+		OPT_INT('t', "timeout", "SECONDS", &timeout_s, 1, 3600,
 		        "how long to wait for the Server (30)"),
 		OPT_END,
 	};

@@ -214,7 +214,7 @@ static int logs_run(int argc, char **argv)
 		        "only what is newer: 10m, 2h, or 2026-01-02T03:04:05Z"),
 		OPT_FLAG('a', "all", &o.logs.all, "show rotated files as well"),
 		OPT_STR('w', "workspace", "ID", &o.workspace, "the log of a workspace"),
-		OPT_STR('t', "target", "ID", &o.target, "the log of a target"),
+		OPT_STR(0, "target", "ID", &o.target, "the log of a target"),
 		OPT_STR('b', "build", "ID", &o.build, "the log of a build"),
 		OPT_STR('j', "job", "ID", &o.job, "what there is about a job"),
 		OPT_FLAG('r', "remote", &o.remote, "read the Server's copy"),

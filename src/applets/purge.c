@@ -290,7 +290,7 @@ static int purge_run(int argc, char **argv)
 	const struct opt opts[] = {
 		OPT_GROUP("Options"),
 		OPT_FLAG('y', "yes", &p->yes, "do not ask"),
-		OPT_FLAG('n', "dry-run", &p->dry_run, "only say what would be done"),
+		OPT_FLAG(0, "dry-run", &p->dry_run, "only say what would be done"),
 		OPT_FLAG(0, "local-only", &p->local_only,
 		         "leave the Server alone: this host's part only"),
 		OPT_FLAG(0, "keep-data", &p->keep_data, "keep all files on this host"),

@@ -15,10 +15,7 @@
 static const char usage[] =
 	"ssh [OPTION...] [WORKSPACE [COMMAND...]]\n"
 	"Logs in to a workspace with this machine's ssh client, or runs COMMAND there. What follows WORKSPACE is the command's. "
-	"The connection goes through the Server; the workspace listens nowhere. The key is made at the first use.\n"
-	"Examples:\n"
-	"  daytona-runner ssh app make test\n"
-	"  daytona-runner ssh -o 'LocalForward 8080 localhost:80' app";
+	"The connection goes through the Server; the workspace listens nowhere. The key is made at the first use.";
 
 static const struct noun noun = {
 	.name = "ssh",

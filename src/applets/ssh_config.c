@@ -12,10 +12,7 @@
 static const char usage[] =
 	"ssh-config [--print]\n"
 	"Writes a file for ssh with one host, NAME.daytona, for each workspace on the Server, and says the line that includes it. "
-	"Call it again when there are others.\n"
-	"Examples:\n"
-	"  daytona-runner ssh-config && scp notes.txt app.daytona:\n"
-	"  daytona-runner ssh-config --print";
+	"Call it again when there are others.";
 
 static void add_line(void *arg, const char *name, const char *value)
 {

@@ -170,10 +170,7 @@ static int make_default(struct verbs *v, struct err *e)
 static const struct verb verbs[] = {
 	{ "create", "add",
 	  "target create [NAME] [--target-config CONFIG] [-o K=V...]\n"
-	  "Makes a target of a runner's configuration. Where there are several, asks which. CONFIG may be a provider's name.\n"
-	  "\nExamples:\n"
-	  "  daytona-runner target create\n"
-	  "  daytona-runner target create box --target-config native-provider -o Image=debian:12 -o Isolation=strict",
+	  "Makes a target of a runner's configuration. Where there are several, asks which. CONFIG may be a provider's name.",
 	  HAS_TARGET | HAS_WAIT, 0, 1, create },
 	{ "list", "ls", "target list [-f json|yaml]\nLists the targets.", HAS_FORMAT, 0, 0,
 	  verbs_list },

@@ -9,10 +9,7 @@
 static const char usage[] =
 	"tunnel WORKSPACE PORT\n"
 	"Joins standard input and output with a TCP port of a workspace's loopback; with --kind, with what its agent serves "
-	"under that name.\n"
-	"\nExamples:\n"
-	"  daytona-runner tunnel app 5432\n"
-	"  ssh -o ProxyCommand='daytona-runner tunnel %h 22' app";
+	"under that name.";
 
 static int start(struct cli_admin *a, const char *workspace, const char *kind, const char *port,
                  struct err *e)

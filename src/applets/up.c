@@ -25,10 +25,7 @@ static const char usage[] =
 	"A whole system on this machine: starts a server on loopback, registers and starts a runner, makes a target and a "
 	"workspace of REPOSITORY, and opens a shell in it if this is a terminal. What is there already is used, and started if "
 	"it was stopped. Without REPOSITORY it is that of the current directory, else the workspaces that are there are "
-	"started. `daytona-runner down` stops all of it.\n"
-	"\nExamples:\n"
-	"  daytona-runner up https://git.example/team/app\n"
-	"  daytona-runner up -d --image debian:12 --name box https://git.example/team/app";
+	"started. `daytona-runner down` stops all of it.";
 
 #define CONFIG_MS 30000 /* until the runner has registered what it can do */
 #define LOOK_MS 20

@@ -94,10 +94,7 @@ static const struct verb verbs[] = {
 	{ "create", "new",
 	  "workspace create [REPOSITORY | TEMPLATE] [OPTION...]\n"
 	  "Makes a workspace of a git repository, or of a workspace template of the Server, and waits until it is started. Its target is the only one, the one that "
-	  "--target names, or one that is made; its image what the repository says, or --image.\n"
-	  "\nExamples:\n"
-	  "  daytona-runner workspace create https://git.example/team/app\n"
-	  "  daytona-runner workspace create --branch dev -e TOKEN --image debian:12 https://git.example/team/app",
+	  "--target names, or one that is made; its image what the repository says, or --image.",
 	  HAS_CREATE | HAS_WAIT, 0, 1, workspace_create },
 	{ "list", "ls", "workspace list [-l K=V] [-f json|yaml]\nLists the workspaces.",
 	  HAS_FORMAT | HAS_LABEL, 0, 0, workspace_list },

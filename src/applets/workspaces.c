@@ -15,10 +15,7 @@
 static const char usage[] =
 	"workspaces [-f json|yaml]\n"
 	"Lists the workspaces that this host's runner has: state, provider, isolation, and what each uses of processors "
-	"(since its start), memory and disk. The Server is not asked.\n"
-	"\nExamples:\n"
-	"  daytona-runner workspaces\n"
-	"  daytona-runner workspaces -f json";
+	"(since its start), memory and disk. The Server is not asked.";
 
 #define LOOK_MS 20000 /* for one workspace */
 #define ALL_MS 60000  /* an engine may hang */

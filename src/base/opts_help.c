@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 #include "base/out.h"
+#include "base/shipped.h"
+#include "base/unpack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +153,24 @@ static void add_notes(struct buf *b, const struct opt *opts)
 	}
 }
 
+static void add_examples(struct buf *b, struct str applet)
+{
+	struct buf text = { 0 };
+	struct str rest, line;
+	bool here = false;
+
+	unpack(&text, script_examples_txt, script_examples_txt_n);
+	rest = buf_str(&text);
+	while (str_next(&rest, '\n', &line)) {
+		if (here && str_starts(line, " "))
+			buf_addf(b, " %.*s\n", STR_ARG(line));
+		else if ((here = applet.n && line.n == applet.n &&
+		                 memcmp(line.p, applet.p, line.n) == 0))
+			buf_adds(b, "\nExamples:\n");
+	}
+	buf_free(&text);
+}
+
 _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 {
 	static const char before[] = "Usage: daytona-runner ";
@@ -176,6 +196,7 @@ _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 			add_option(&b, &opts[i], negation(i, on), column);
 	}
 	add_option(&b, &help, "", column);
+	add_examples(&b, opts_applet(usage));
 	fputs(buf_cstr(&b), stdout);
 	buf_free(&b);
 	exit(out_flush());

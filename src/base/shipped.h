@@ -11,6 +11,9 @@ extern const size_t script_install_sh_n;
 /* share/get-daytona.sh: installs the daytona command. */
 extern const unsigned char script_get_daytona_sh[];
 extern const size_t script_get_daytona_sh_n;
+/* share/examples.txt: what each help ends with. A line that begins with a blank is an example of the applet above. */
+extern const unsigned char script_examples_txt[];
+extern const size_t script_examples_txt_n;
 /* share/completion.*: they ask the program itself, so they fit whatever version is installed. sh: what the others have in
  * common. */
 extern const unsigned char script_completion_sh[], script_completion_bash[],

@@ -115,7 +115,7 @@ class Logs(LifeCase):
         self.assertEqual(self.show("--no-times").splitlines(), ["plain text", "good"])
 
     def test_workspaces_targets_builds(self):
-        for kind, option in (("workspaces", "--workspace"), ("targets", "-t"), ("builds", "--build")):
+        for kind, option in (("workspaces", "--workspace"), ("targets", "--target"), ("builds", "--build")):
             self.write(entry("pulling\r", source="provider") + entry("done\n", source="provider"),
                        self.place(kind, "aabb"))
             raw = subprocess.run([common.BIN, "logs", option, "aabb"], env=self.host, stdout=subprocess.PIPE,

@@ -73,11 +73,11 @@ class Orphans(common.Case):
         self.wait_state("lost", "error")
         self.assertEqual(self.srv.ok("GET", "/job?states=running").json or [], [])
 
-        status, text = self.purge("-n")
+        status, text = self.purge("--dry-run")
         self.assertEqual(status, 0, text)
         self.assertIn("2 of its containers: are removed", text)
         self.assertIn("1 containers of workspaces: are kept", text)
-        self.assertIn("3 of its containers", self.purge("-n", "--purge-data")[1])
+        self.assertIn("3 of its containers", self.purge("--dry-run", "--purge-data")[1])
         self.assertEqual(self.engine.calls("DELETE"), [])
         status, text = self.purge("-y")
         self.assertEqual(status, 0, text)
@@ -88,12 +88,12 @@ class Orphans(common.Case):
     def test_without_engine_or_without_answer(self):
         """A Server that cannot be asked confirms nothing; an engine that is away is told."""
         stray = self.mine("stray", "gone")
-        status = common.run([common.BIN, "purge", "--local-only", "-n"], env=self.one.env())
+        status = common.run([common.BIN, "purge", "--local-only", "--dry-run"], env=self.one.env())
         text = status.stdout + status.stderr
         self.assertIn("1 containers of workspaces: are kept", text)
         self.engine.stop()
         os.unlink(self.engine.path)
-        text = self.purge("-n")[1]
+        text = self.purge("--dry-run")[1]
         self.assertIn("containers were not looked for: ", text)
         self.assertIn(stray.id, self.engine.containers)
 
