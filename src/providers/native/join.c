@@ -276,6 +276,7 @@ int native_logged(const struct provider_env *env, const char *const *argv, struc
 	if (rc == 0)
 		rc = run_it(arg, x, &status, d, e);
 	pass_on(&w, NULL);
+	x->arg = NULL;
 	close(fd[0]);
 	close(fd[1]);
 	if (rc == 0 && status != 0)

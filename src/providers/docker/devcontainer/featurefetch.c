@@ -237,9 +237,10 @@ static bool is_plain(const struct registry *login, const char *host)
 }
 
 static int fetch_named(struct feature_source *s, const struct feature *f,
-                       const struct registry *login, struct registry_options *o, int fd,
+                       const struct registry *login, const struct registry_options *usual, int fd,
                        struct err *e)
 {
+	struct registry_options o = *usual;
 	struct registry_login as = { 0 };
 	struct image_ref ref = { 0 };
 	const char *plain;
@@ -249,15 +250,15 @@ static int fetch_named(struct feature_source *s, const struct feature *f,
 		rc = err_set(e, ERR_CONFIG, 0, "this is no name of a feature");
 	if (rc == 0) {
 		plain = ref.domain;
-		o->plain_http = &plain;
-		o->n_plain_http = is_plain(login, plain);
+		o.plain_http = &plain;
+		o.n_plain_http = is_plain(login, plain);
 		if (login && *login->username) {
 			as = (struct registry_login){ ref.domain, login->username, login->password,
 				                      NULL };
-			o->logins = &as;
-			o->n_logins = 1;
+			o.logins = &as;
+			o.n_logins = 1;
 		}
-		rc = fetch_from(s, &ref, o, fd, e);
+		rc = fetch_from(s, &ref, &o, fd, e);
 	}
 	image_ref_free(&ref);
 	return rc;
@@ -265,9 +266,10 @@ static int fetch_named(struct feature_source *s, const struct feature *f,
 
 /* With no login: where it leads is not told by the URL. */
 static int fetch_url(struct feature_source *s, const struct feature *f,
-                     const struct registry *login, struct registry_options *o, int fd,
+                     const struct registry *login, const struct registry_options *usual, int fd,
                      struct err *e)
 {
+	struct registry_options o = *usual;
 	struct url u = { 0 };
 	struct buf origin = { 0 }, target = { 0 };
 	struct registry *r = NULL;
@@ -278,12 +280,12 @@ static int fetch_url(struct feature_source *s, const struct feature *f,
 		url_origin(&u, &origin);
 		host = strstr(buf_cstr(&origin), "://") + 3;
 		buf_addf(&target, "%s%s%s", u.path, u.query ? "?" : "", u.query ? u.query : "");
-		o->plain_http = &host;
-		o->n_plain_http = !url_is_tls(&u);
+		o.plain_http = &host;
+		o.n_plain_http = !url_is_tls(&u);
 		if (!url_is_tls(&u) && !is_plain(login, host))
 			rc = err_set(e, ERR_DENIED, 0, "archives are only fetched by https");
 		else
-			rc = registry_open(&r, host, o, e);
+			rc = registry_open(&r, host, &o, e);
 	}
 	if (rc == 0)
 		rc = registry_file(r, buf_cstr(&target), fd, FEATURE_ARCHIVE_MAX, s->d, e);
