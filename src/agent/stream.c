@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/proc_stat.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,15 +201,17 @@ static void run(struct stream *s, int signals)
 /* The client or the agent has gone: what serves it ends with all that is in its session. */
 static void end_child(struct stream *s)
 {
-	struct proc_id id;
+	struct proc_stat child;
 	struct err e = { 0 };
+	bool known;
 
 	if (!s->has_child || s->child_ended)
 		return;
+	/* Before it is told: once it has ended what it started is found by its session alone. */
+	known = proc_stat_read(s->child.pid, &child);
 	spawn_signal(&s->child, SIGHUP);
 	spawn_signal(&s->child, SIGCONT);
-	if (proc_identify(s->child.pid, &id) &&
-	    proc_end_tree(&id, 1, GRACE_MS, deadline_in_ms(END_MS), &e) < 0)
+	if (known && proc_end_tree(&child.id, 1, GRACE_MS, deadline_in_ms(END_MS), &e) < 0)
 		log_warn("%s stream: %s", s->q.kind, e.msg);
 	spawn_end(&s->child);
 }
