@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static const char usage[] =
-	"logs [-f] [-n NUMBER] [-c FILE] [--api-key KEY] [--job ID] [--colour] [WORKSPACE [TARGET]]\n"
+	"show [-f] [-n NUMBER] [-c FILE] [--api-key KEY] [--job ID] [--colour] [WORKSPACE [TARGET]]\n"
 	"Shows what the runner and its jobs wrote. This description is long enough that it has to be wrapped.\n"
 	"\n"
 	"Second paragraph.";
@@ -132,7 +132,7 @@ static void misuse_is_one_line_and_exit_2(void)
 		CHECK_INT(c.status, 2);
 		CHECK_STR(c.out, "");
 		snprintf(want, sizeof(want),
-		         "daytona-runner logs: %s; see daytona-runner logs --help\n", rows[i].want);
+		         "daytona-runner show: %s; see daytona-runner show --help\n", rows[i].want);
 		CHECK_STR(c.err, want);
 	}
 }
@@ -140,7 +140,7 @@ static void misuse_is_one_line_and_exit_2(void)
 static void help_fits_the_screen(void)
 {
 	static const char want[] =
-		"Usage: daytona-runner logs [-f] [-n NUMBER] [-c FILE] [--api-key KEY]\n"
+		"Usage: daytona-runner show [-f] [-n NUMBER] [-c FILE] [--api-key KEY]\n"
 		"                           [--job ID] [--colour] [WORKSPACE [TARGET]]\n"
 		"\n"
 		"Shows what the runner and its jobs wrote. This description is long enough that\n"
@@ -207,7 +207,7 @@ static void applet_is_the_first_words_of_the_usage(void)
 		  "daytona-runner provider list: x; see daytona-runner provider list --help\n" },
 		{ "service install|print",
 		  "daytona-runner service: x; see daytona-runner service --help\n" },
-		{ "logs -n 5", "daytona-runner logs: x; see daytona-runner logs --help\n" },
+		{ "show -n 5", "daytona-runner show: x; see daytona-runner show --help\n" },
 		{ "delete RUNNER\nText",
 		  "daytona-runner delete: x; see daytona-runner delete --help\n" },
 		{ "", "daytona-runner: x; see daytona-runner --help\n" },
