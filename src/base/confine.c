@@ -117,9 +117,9 @@ static int rank_of(const struct dirent *ent)
 	return ent->d_name[0] == '.' ? 0 : ent->d_type == DT_DIR ? 1 : 2;
 }
 
-/* What lies in a directory above something hidden, up to CROWD of it: a constant price. False when it cannot be listed:
- * then too much would be out of reach. */
-static bool allow_beside(const struct rules *r, const char *dir)
+/* What lies in a directory above something hidden, up to CROWD of it: a constant price. Nothing of one that cannot be
+ * listed: the hidden is no less hidden for that. */
+static void allow_beside(const struct rules *r, const char *dir)
 {
 	DIR *d = opendir(*dir ? dir : "/");
 	struct dirent *ent;
@@ -143,16 +143,14 @@ static bool allow_beside(const struct rules *r, const char *dir)
 	}
 	if (d)
 		closedir(d);
-	return d != NULL;
 }
 
 /* In each directory above hidden path i that no earlier one lies in. */
-static bool allow_along(const struct rules *r, size_t i)
+static void allow_along(const struct rules *r, size_t i)
 {
 	char *path = mem_dup(hidden.list[i].path);
-	bool ok = true;
 
-	for (char *end = path; ok && (end = strchr(end, '/')) != NULL; *end++ = '/') {
+	for (char *end = path; (end = strchr(end, '/')) != NULL; *end++ = '/') {
 		size_t n = (size_t)(end - path) + 1, j = 0;
 
 		while (j < i &&
@@ -161,10 +159,10 @@ static bool allow_along(const struct rules *r, size_t i)
 		*end = '\0';
 		if (place_of(r, path) != ABOVE)
 			break;
-		ok = j < i || allow_beside(r, path);
+		if (j == i)
+			allow_beside(r, path);
 	}
 	free(path);
-	return ok;
 }
 
 static long landlock_version(void)
@@ -188,16 +186,15 @@ static bool restrict_files(uint64_t fs, enum confine_who who)
 	if (r.set < 0)
 		return false;
 	if (place_of(&r, "") == ABOVE && set.fs != FS_REFER) {
-		done = true;
-		for (size_t i = 0; done && i < hidden.n; i++)
-			done = hidden.list[i].who > who || allow_along(&r, i);
+		for (size_t i = 0; i < hidden.n; i++)
+			if (hidden.list[i].who <= who)
+				allow_along(&r, i);
 		if (hidden.kept && who == HIDE_FROM_TOOLS)
 			allow(&r, AT_FDCWD, hidden.kept);
 	} else {
 		allow(&r, AT_FDCWD, "/");
-		done = true;
 	}
-	done = done && syscall(SYS_RESTRICT_SELF, r.set, 0) == 0;
+	done = syscall(SYS_RESTRICT_SELF, r.set, 0) == 0;
 	close(r.set);
 	return done;
 }
@@ -239,9 +236,9 @@ bool confine_crowded(const char *path, struct buf *dir)
 		d = opendir(*up ? up : "/");
 		while (d && n <= CROWD && readdir(d))
 			n++;
+		found = !d || n > CROWD;
 		if (d)
 			closedir(d);
-		found = n > CROWD;
 	}
 	if (found)
 		buf_adds(dir, up);

@@ -15,7 +15,7 @@
  * Process-wide, since what is to be protected is known far from where a program is started. A hidden file cannot be
  * read or changed, nor can "FILE.*", nor anything in a hidden directory; it has to exist. The price: in each directory
  * above one, what is created later is out of reach as well, and of more than 512 entries only the first 512: names with a
- * dot in front, directories, then the rest.
+ * dot in front, directories, then the rest; of one that cannot be listed, all but the way to what is hidden.
  */
 enum confine_who { HIDE_FROM_JOB, HIDE_FROM_TOOLS };       /* the former from both */
 void confine_hide(const char *path, enum confine_who who); /* NULL is none */

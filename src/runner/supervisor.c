@@ -527,7 +527,7 @@ static void log_containment(const struct config *c)
 		buf_reset(&b);
 		if (kept[i] && confine_crowded(kept[i], &b))
 			log_warn(
-				"%s/ has more than 512 entries: jobs reach only some of them; for all, keep %s elsewhere",
+				"%s/ has more than 512 entries or cannot be listed: jobs reach only some of them; for all, keep %s elsewhere",
 				b.p, kept[i]);
 	}
 	buf_free(&b);
