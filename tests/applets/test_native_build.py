@@ -389,9 +389,12 @@ class Hostile(BuildCase):
         """What one workspace made is no other's that asks for something else, whatever its arguments hold."""
         dockerfile = "FROM BASE_IMAGE\nARG X\nARG Y\nRUN echo \"$X,$Y.\"\n"
         for _ in self.each():
-            for i, (args, net, said) in enumerate((({"X": "1\nY=2"}, "none", "1\nY=2,."), ({"X": "1", "Y": "2"}, "none", "\n1,2."),
-                                                   ({"X": "1", "Y": "2"}, "host", "\n1,2."), ({"X": "1", "Y": "2"}, "none", BEFORE))):
-                document = self.dev(dockerfile, build={"args": args, "target": ""}, options={"Network": net})
+            for i, (args, net, said, limits) in enumerate((
+                    ({"X": "1\nY=2"}, "none", "1\nY=2,.", {}), ({"X": "1", "Y": "2"}, "none", "\n1,2.", {}),
+                    ({"X": "1", "Y": "2"}, "host", "\n1,2.", {}), ({"X": "1", "Y": "2"}, "none", BEFORE, {}),
+                    ({"X": "1", "Y": "2"}, "none", "\n1,2.", {"Pids": "100"}),
+                    ({"X": "1", "Y": "2"}, "none", "\n1,2.", {"Memory": "200m"}))):
+                document = self.dev(dockerfile, build={"args": args, "target": ""}, options={"Network": net, **limits})
                 output = self.build(document)
                 self.assertIn(said, output)
                 self.assertEqual(BEFORE in output, i == 3)

@@ -286,6 +286,7 @@ static void environment(const struct building *x, struct kv *vars)
 
 int nb_run(struct building *x, const char *const *argv, struct err *e)
 {
+	const struct native_options *o = &x->c->options;
 	struct sandbox before = x->box.s;
 	struct nb_root r;
 	struct kv vars = { 0 };
@@ -296,7 +297,10 @@ int nb_run(struct building *x, const char *const *argv, struct err *e)
 
 	environment(x, &vars);
 	env = kv_to_env(&vars);
-	buf_adds(&text, "RUN");
+	/* With less of anything it may have made less. */
+	buf_addf(&text, "RUN %lld %lld %lld %lld ", (long long)o->limits.cpu_milli,
+	         (long long)o->limits.memory_bytes, (long long)o->limits.pids,
+	         (long long)o->disk_bytes);
 	nb_text(&text, x->config.user);
 	nb_text(&text, x->config.workdir);
 	for (const char *const *p = argv; *p; p++)
