@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See decode.h; the only file that knows zlib and zstd. */
+/* See decode.h; the only file that knows zstd, and zlib but for base/unpack.c. */
 #include "oci/decode.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #define OUT_BYTES (64u << 10)
+#define PIECE (64u << 10)
 #define MAGIC_BYTES 4
 #define GZIP_WINDOW (15 + 16) /* zlib's way to say: gzip only */
 
@@ -184,4 +187,27 @@ int decode_end(struct decode *d, struct err *e)
 		return err_set(e, ERR_CLOSED, 0, "%s: the stream is cut",
 		               d->kind == GZIP ? "gzip" : "zstd");
 	return 0;
+}
+
+int decode_file(struct decode *d, int fd, struct deadline until, const volatile int *stop,
+                struct err *e)
+{
+	char *piece = mem_alloc(PIECE);
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = read(fd, piece, PIECE)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = err_sys(e, errno, "read the archive");
+		else if (stop && *stop)
+			rc = err_set(e, ERR_CANCELED, 0, "it was canceled");
+		else if (deadline_passed(until))
+			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
+		else
+			rc = decode_feed(d, (struct str){ piece, (size_t)n }, e);
+	}
+	free(piece);
+	return rc == 0 ? decode_end(d, e) : -1;
 }

@@ -7,6 +7,7 @@
 #ifndef OCI_DECODE_H
 #define OCI_DECODE_H
 
+#include "base/deadline.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -32,5 +33,8 @@ void decode_free(struct decode *d); /* NULL is fine */
 int decode_feed(struct decode *d, struct str in, struct err *e);
 /* All was fed: ERR_CLOSED if the stream is cut. */
 int decode_end(struct decode *d, struct err *e);
+/* Both, of all that can be read from fd: ERR_TIMEOUT, and ERR_CANCELED when *stop is set. stop may be NULL. */
+int decode_file(struct decode *d, int fd, struct deadline until, const volatile int *stop,
+                struct err *e);
 
 #endif

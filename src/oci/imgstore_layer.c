@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE (64u << 10)
-
 void imgstore_layer_name(const struct imgstore *s, const struct digest *diff_id,
                          char name[IMGSTORE_NAME_SIZE])
 {
@@ -98,26 +96,6 @@ static int take(void *arg, struct str bytes, struct err *e)
 	return unpack_feed(f->unpack, bytes, e);
 }
 
-static int run(struct flow *f, int blob, struct deadline until, struct err *e)
-{
-	char *piece = mem_alloc(PIECE);
-	ssize_t n;
-	int rc = 0;
-
-	while (rc == 0 && (n = read(blob, piece, PIECE)) != 0) {
-		if (n < 0)
-			rc = err_sys(e, errno, "read");
-		else if (deadline_passed(until))
-			rc = err_set(e, ERR_TIMEOUT, 0, "timed out");
-		else
-			rc = decode_feed(f->decode, (struct str){ piece, (size_t)n }, e);
-	}
-	if (rc == 0)
-		rc = decode_end(f->decode, e);
-	free(piece);
-	return rc;
-}
-
 /* Into dir/fs, all of it. */
 static int unpack_into(struct imgstore *s, int dir, int blob, const struct digest *diff_id,
                        struct deadline until, struct unpack_seen *seen, struct err *e)
@@ -131,7 +109,7 @@ static int unpack_into(struct imgstore *s, int dir, int blob, const struct diges
 	f.unpack = unpack_new(root, dir, &s->owner);
 	f.hash = sha256_new();
 	f.decode = decode_new((struct sink){ take, &f }, UNPACK_BYTES_MAX);
-	rc = run(&f, blob, until, e);
+	rc = decode_file(f.decode, blob, until, NULL, e);
 	digest_end(f.hash, &is);
 	if (rc == 0)
 		rc = unpack_end(f.unpack, e);

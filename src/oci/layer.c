@@ -43,6 +43,14 @@ static unsigned inside(const struct id_range *r, size_t n, unsigned id)
 	return id >= r->outside && id - r->outside < r->n ? id - r->outside + r->inside : 0;
 }
 
+int layer_check_name(const char *name, struct err *e)
+{
+	return strstr(name, "/.wh.") || strncmp(name, ".wh.", 4) == 0
+	               ? err_set(e, ERR_UNSUPPORTED, 0,
+	                         "%.300s: no file of an image can have that name", name)
+	               : 0;
+}
+
 void layer_owner(const struct unpack_owner *o, const char *at, const struct stat *st,
                  struct tar_entry *en)
 {
@@ -143,9 +151,8 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 		add_whiteout(b, en->name, (size_t)(base - en->name), base);
 		return 0;
 	}
-	if (strstr(en->name, "/.wh.") || strncmp(en->name, ".wh.", 4) == 0)
-		return err_set(e, ERR_UNSUPPORTED, 0,
-		               "%.300s: no file of an image can have that name", en->name);
+	if (layer_check_name(en->name, e) < 0)
+		return -1;
 	if (lgetxattr(at, "trusted.overlay.redirect", NULL, 0) >= 0 ||
 	    lgetxattr(at, "trusted.overlay.metacopy", NULL, 0) >= 0)
 		return err_set(e, ERR_UNSUPPORTED, 0,

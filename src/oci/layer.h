@@ -13,6 +13,8 @@
 int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *o, bool of_sandbox,
               uint64_t max, struct deadline until, struct digest *d, struct err *e);
 
+/* ERR_UNSUPPORTED for a name that would take others away: those of whiteouts. */
+int layer_check_name(const char *name, struct err *e);
 /* Whose the file at is in the image. Where files are not given away that is written down, until somebody gives them away
  * after all. */
 struct tar_entry;

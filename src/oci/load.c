@@ -19,7 +19,6 @@
 
 #define FILES_MAX 4000
 #define PATH_BYTES_MAX 512 /* digests and a few words: what is remembered stays small */
-#define PIECE (64u << 10)
 #define ARCHIVE_MAX (UINT64_C(1) << 42)
 #define BLOBS "blobs/sha256/"
 #define LINKS_MAX 5
@@ -381,21 +380,11 @@ int images_load(struct imgstore *s, int fd, const char *base, const struct platf
 		.s = s, .base = base, .p = p, .until = until, .loaded = loaded, .arg = arg
 	};
 	struct decode *d = decode_new((struct sink){ feed_tar, &l }, ARCHIVE_MAX);
-	char *piece = mem_alloc(PIECE);
-	ssize_t n;
-	int rc = 0;
+	int rc;
 
 	load_begin(&l);
-	while (rc == 0 && (n = read(fd, piece, PIECE)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		rc = n < 0 ? err_sys(e, errno, "read the archive")
-		           : decode_feed(d, (struct str){ piece, (size_t)n }, e);
-	}
-	if (rc == 0)
-		rc = decode_end(d, e);
+	rc = decode_file(d, fd, until, NULL, e);
 	decode_free(d);
-	free(piece);
 	return load_end(&l, rc, e);
 }
 

@@ -17,8 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE 65536
-
 /* What is less than was asked for: with strict an error. */
 static int weaker(const struct native_call *c, const char *text, const char *why, struct err *e)
 {
@@ -94,26 +92,15 @@ static int unpack_file(const struct native_call *c, int from, int root, int scra
 	struct unpack_owner o = native_box_owner(&whole);
 	struct unpack *u;
 	struct decode *decode;
-	char *piece = mem_alloc(PIECE);
-	ssize_t n = 0;
-	int rc = 0;
+	int rc;
 
 	u = unpack_new(root, scratch, &o);
 	decode = decode_new((struct sink){ feed_unpack, u }, UNPACK_BYTES_MAX);
-	while (rc == 0 && (n = read(from, piece, PIECE)) > 0) {
-		rc = decode_feed(decode, (struct str){ piece, (size_t)n }, e);
-		if (rc == 0 && (deadline_passed(d) || (c->env->stop && *c->env->stop)))
-			rc = err_set(e, ERR_CANCELED, 0, "it was canceled or took too long");
-	}
-	if (rc == 0 && n < 0)
-		rc = err_sys(e, errno, "read");
-	if (rc == 0)
-		rc = decode_end(decode, e);
+	rc = decode_file(decode, from, d, c->env->stop, e);
 	if (rc == 0)
 		rc = unpack_end(u, e);
 	decode_free(decode);
 	unpack_free(u);
-	free(piece);
 	return rc;
 }
 

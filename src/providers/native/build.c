@@ -43,6 +43,15 @@ static const char *value_of(const void *arg, const char *name)
 	return value ? value : kv_get(x->in_stage ? &x->args : &x->global, name);
 }
 
+int nb_go_on(const struct building *x, struct err *e)
+{
+	const volatile int *stop = x->c->env->stop;
+
+	if (stop && *stop)
+		return err_set(e, ERR_CANCELED, 0, "it was canceled");
+	return deadline_passed(x->d) ? err_set(e, ERR_TIMEOUT, 0, "the time for this is over") : 0;
+}
+
 int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e)
 {
 	const struct dockerfile_scope scope = { value_of, x, x->f.escape };
@@ -494,7 +503,6 @@ static int run_all(struct building *x, struct err *e)
 	for (size_t i = 0; i < x->f.n; i++) {
 		const struct instruction *in = &x->f.list[i];
 		struct buf shown = { 0 };
-		int rc;
 
 		if (in->kind == DOCKERFILE_FROM && is_target(x))
 			return end_stage(x, true, e);
@@ -502,13 +510,7 @@ static int run_all(struct building *x, struct err *e)
 		provider_logf(x->c->env, "%s %.*s", dockerfile_words[in->kind], SHOWN,
 		              buf_cstr(&shown));
 		buf_free(&shown);
-		if (x->c->env->stop && *x->c->env->stop)
-			rc = err_set(e, ERR_CANCELED, 0, "it was canceled");
-		else if (deadline_passed(x->d))
-			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
-		else
-			rc = instruction(x, in, e);
-		if (rc < 0)
+		if (nb_go_on(x, e) < 0 || instruction(x, in, e) < 0)
 			return err_wrap(e, "%s, line %u: %s", x->b->dockerfile, in->line,
 			                dockerfile_words[in->kind]);
 	}

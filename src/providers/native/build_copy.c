@@ -89,9 +89,8 @@ static int entry(void *arg, struct buf *b, const char *at, const struct stat *st
 
 	if (!en->type)
 		return 0;
-	if (strstr(en->name, "/.wh.") || strncmp(en->name, ".wh.", 4) == 0)
-		return err_set(e, ERR_UNSUPPORTED, 0,
-		               "%.300s: no file of an image can have that name", en->name);
+	if (layer_check_name(en->name, e) < 0)
+		return -1;
 	en->uid = c->uid;
 	en->gid = c->gid;
 	if (!c->of_context && !c->chown)
@@ -141,8 +140,8 @@ static int pump(struct copy *c, int (*fill)(void *arg, struct buf *b, struct err
 			sha256_add(c->hash, b.p + c->hashed,
 			           b.n - c->hashed - (more ? 0 : 2 * TAR_BLOCK));
 		c->hashed = 0;
-		if (rc == 0 && deadline_passed(c->x->d))
-			rc = err_set(e, ERR_TIMEOUT, 0, "it took too long");
+		if (rc == 0)
+			rc = nb_go_on(c->x, e);
 	}
 	if (rc == 0 && u)
 		rc = unpack_end(u, e);
@@ -245,26 +244,17 @@ static int unpack_archive(struct copy *c, int fd, struct err *e)
 		at = make_dir(c, e) < 0 ? -1 : inroot_open(c->root, c->to, O_RDONLY | O_DIRECTORY);
 	struct unpack *u;
 	struct decode *d;
-	char *piece;
-	ssize_t n = 0;
-	int rc = 0;
+	int rc;
 
 	if (at < 0)
 		return e->kind ? -1 : err_sys(e, errno, "open /%s", c->to);
-	piece = mem_alloc(PIECE);
 	u = unpack_at(c, at, &scratch);
 	d = decode_new((struct sink){ feed, u }, UNPACK_BYTES_MAX);
-	while (rc == 0 && (n = read(fd, piece, PIECE)) > 0)
-		rc = decode_feed(d, (struct str){ piece, (size_t)n }, e);
-	if (rc == 0 && n < 0)
-		rc = err_sys(e, errno, "read %s", c->path);
-	if (rc == 0)
-		rc = decode_end(d, e);
+	rc = decode_file(d, fd, c->x->d, c->x->c->env->stop, e);
 	if (rc == 0)
 		rc = unpack_end(u, e);
 	decode_free(d);
 	unpack_free(u);
-	free(piece);
 	fd_close(&scratch);
 	fd_close(&at);
 	return rc;
@@ -385,8 +375,8 @@ static int copy_matches(struct copy *c, const char *base, struct str rest, unsig
 	pattern = mem_dupn(part.p, part.n);
 	if (depth == DEPTH_MAX)
 		rc = err_set(e, ERR_LIMIT, 0, "%s: too deep", base);
-	else if (deadline_passed(c->x->d))
-		rc = err_set(e, ERR_TIMEOUT, 0, "it took too long");
+	else if (nb_go_on(c->x, e) < 0)
+		rc = -1;
 	else if (strpbrk(pattern, "*?["))
 		rc = members(c, base, pattern, &found, e);
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What build.c, build_step.c and nb_copy.c share. */
+/* What build.c, build_step.c and build_copy.c share. */
 #ifndef PROVIDERS_NATIVE_BUILD_INT_H
 #define PROVIDERS_NATIVE_BUILD_INT_H
 
@@ -51,6 +51,8 @@ int nb_root_empty(const struct building *x, const struct nb_root *r, struct err 
 /* A stage by its name, or its number where numbers are meant, or else an image, which is brought. */
 int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
             struct err *e);
+/* -1 when it was canceled, or its time is over. */
+int nb_go_on(const struct building *x, struct err *e);
 /* The next word of rest with values filled in. 1, 0, -1. */
 int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e);
 /* The strings of a JSON list; NULL: it is none. */
@@ -69,7 +71,7 @@ int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
               const struct digest *key, struct err *e);
 int nb_run(struct building *x, const char *const *argv, struct err *e);
 
-/* nb_copy.c. */
+/* build_copy.c. */
 
 int nb_copy(struct building *x, const struct instruction *i, struct err *e);
 int nb_workdir(struct building *x, const char *path, struct err *e);

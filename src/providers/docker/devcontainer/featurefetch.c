@@ -56,29 +56,18 @@ static int to_tar(void *tar, struct str bytes, struct err *e)
 }
 
 /* Reads all of it: a damaged archive is found here, not in the build. */
-static int read_document(int fd, struct buf *json, struct err *e)
+static int read_document(int fd, struct buf *json, struct deadline d, struct err *e)
 {
 	struct reading r = { .json = json };
 	const struct tar_handler h = { entry_begins, entry_data, NULL, &r };
 	struct tar_read *tar = tar_read_new(&h);
 	struct decode *decode = decode_new((struct sink){ to_tar, tar }, UNPACKED_MAX);
-	char *piece = mem_alloc(PIECE);
-	ssize_t n;
-	int rc = 0;
+	int rc = decode_file(decode, fd, d, NULL, e);
 
-	while (rc == 0 && (n = read(fd, piece, PIECE)) != 0) {
-		if (n > 0)
-			rc = decode_feed(decode, (struct str){ piece, (size_t)n }, e);
-		else if (errno != EINTR)
-			rc = err_sys(e, errno, "read the archive");
-	}
-	if (rc == 0)
-		rc = decode_end(decode, e);
 	if (rc == 0)
 		rc = tar_read_end(tar, e);
 	if (rc == 0 && !r.found)
 		rc = err_set(e, ERR_NOT_FOUND, 0, "it has no devcontainer-feature.json");
-	free(piece);
 	decode_free(decode);
 	tar_read_free(tar);
 	return rc;
@@ -324,7 +313,7 @@ int feature_fetch(void *arg, const struct feature *f, const char *path, struct b
 	if (rc == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		rc = err_sys(e, errno, "read %s", path);
 	if (rc == 0)
-		rc = read_document(fd, json, e);
+		rc = read_document(fd, json, s->d, e);
 	fd_close(&fd);
 	return rc;
 }
