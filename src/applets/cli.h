@@ -76,6 +76,8 @@ struct cli_admin {
 /* Where a `server` beside the runner of this configuration keeps its data: below the configuration's directory if that
  * was given, else where it is by default. Caller frees; NULL with e. */
 char *cli_server_data(const struct config *c, struct err *e);
+/* What was given on the command line, but for URL and key, as settings. */
+void cli_admin_flags(const struct cli_admin *a, struct kv *flags);
 /* Finds URL and key and prepares the link; no I/O with the Server yet. A key is never used with
  * the URL of another source. */
 int cli_admin_open(struct cli_admin *a, const char *applet, struct err *e);

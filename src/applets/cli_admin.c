@@ -198,17 +198,22 @@ static int choose(struct cli_admin *a, struct credentials *s, struct err *e)
 	return 0;
 }
 
+void cli_admin_flags(const struct cli_admin *a, struct kv *flags)
+{
+	if (a->ca_file)
+		kv_set(flags, "server.ca_file", a->ca_file);
+	if (a->insecure)
+		kv_set(flags, "server.insecure", "true");
+	if (a->allow_http)
+		kv_set(flags, "server.allow_http", "true");
+}
+
 static int load(struct cli_admin *a, const char *applet, struct err *e)
 {
 	struct kv flags = { 0 };
 	int rc;
 
-	if (a->ca_file)
-		kv_set(&flags, "server.ca_file", a->ca_file);
-	if (a->insecure)
-		kv_set(&flags, "server.insecure", "true");
-	if (a->allow_http)
-		kv_set(&flags, "server.allow_http", "true");
+	cli_admin_flags(a, &flags);
 	rc = a->strict ? config_load(&a->config, a->config_dir, &flags, e)
 	               : cli_look(applet, &a->config, a->config_dir, &flags, e);
 	kv_free(&flags);

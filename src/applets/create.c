@@ -405,12 +405,7 @@ static int open_join(struct create *c, struct err *e)
 	if (rc == 0) {
 		if (a->url)
 			kv_set(&flags, "server.url", a->url);
-		if (a->ca_file)
-			kv_set(&flags, "server.ca_file", a->ca_file);
-		if (a->insecure)
-			kv_set(&flags, "server.insecure", "true");
-		if (a->allow_http)
-			kv_set(&flags, "server.allow_http", "true");
+		cli_admin_flags(a, &flags);
 		kv_set(&flags, "server.key", secret);
 		rc = config_load(&a->config, a->config_dir, &flags, e);
 	}

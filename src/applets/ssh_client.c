@@ -66,10 +66,10 @@ static void add_proxy(struct buf *out, const struct cli_admin *a)
 int ssh_client_open(struct ssh_client *c, const struct cli_admin *admin, struct err *e)
 {
 	c->admin = admin;
-	c->dir = path_join(admin->config.dir, "ssh");
-	c->key = path_join(c->dir, "id_ed25519");
-	c->known_hosts = path_join(c->dir, "known_hosts");
-	c->config = path_join(c->dir, "config");
+	c->dir = path_join(admin->config.dir, CONFIG_SSH);
+	c->key = path_join(c->dir, CONFIG_SSH_KEY);
+	c->known_hosts = path_join(c->dir, CONFIG_SSH_HOSTS);
+	c->config = path_join(c->dir, CONFIG_SSH_FILE);
 	if (strpbrk(c->dir, "\"\n"))
 		return err_set(e, ERR_CONFIG, 0, "%s: ssh takes no such name of a directory",
 		               c->dir);

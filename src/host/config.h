@@ -102,6 +102,11 @@ int config_require(const struct config *c, struct err *e);
  * of changes (NULL or "" value removes the key). Atomic, 0600, directory 0700. Values that would
  * not read back equal are refused. */
 int config_save(const char *dir_or_null, const struct kv *changes, struct err *e);
+/* Below it, of the applets ssh and ssh-config (applets/ssh.h). */
+#define CONFIG_SSH "ssh"
+#define CONFIG_SSH_KEY "id_ed25519"
+#define CONFIG_SSH_HOSTS "known_hosts"
+#define CONFIG_SSH_FILE "config"
 /* A CA's PEM as a file in that directory, named after its content. Its path, which the caller frees; NULL with e. */
 #define CONFIG_CA_PREFIX "ca-"
 char *config_keep_ca(const char *dir_or_null, struct str pem, struct err *e);

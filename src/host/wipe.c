@@ -216,8 +216,8 @@ int wipe_state_dir(const char *state_dir, bool data, struct buf *left, struct er
 /* What the applets ssh and ssh-config made (applets/ssh.h). */
 static void wipe_ssh(const struct config *c)
 {
-	static const char *const names[] = { "id_ed25519", "known_hosts", "config" };
-	char *dir = path_join(c->dir, "ssh");
+	static const char *const names[] = { CONFIG_SSH_KEY, CONFIG_SSH_HOSTS, CONFIG_SSH_FILE };
+	char *dir = path_join(c->dir, CONFIG_SSH);
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(names); i++)
