@@ -101,26 +101,26 @@ static int allow_signer(const struct setup *s, const char *email, const char *ke
 	return rc;
 }
 
-static int set_signing(const struct setup *s, const struct git_provider *g, const char *email,
+static int set_signing(const struct setup *s, const struct git_provider *git, const char *email,
                        struct err *e)
 {
-	bool ssh = g->signing_method && strcmp(g->signing_method, "ssh") == 0;
+	bool ssh = git->signing_method && strcmp(git->signing_method, "ssh") == 0;
 
-	if (!g->signing_method || !g->signing_key || !*g->signing_key ||
-	    (!ssh && strcmp(g->signing_method, "gpg") != 0))
+	if (!git->signing_method || !git->signing_key || !*git->signing_key ||
+	    (!ssh && strcmp(git->signing_method, "gpg") != 0))
 		return 0;
 	if (ssh && (set(s, "gpg.format", "ssh", e) < 0 ||
-	            (email && !strpbrk(email, " \r\n") && !strpbrk(g->signing_key, "\r\n") &&
-	             allow_signer(s, email, g->signing_key, e) < 0)))
+	            (email && !strpbrk(email, " \r\n") && !strpbrk(git->signing_key, "\r\n") &&
+	             allow_signer(s, email, git->signing_key, e) < 0)))
 		return -1;
-	return set(s, "user.signingkey", g->signing_key, e) < 0
+	return set(s, "user.signingkey", git->signing_key, e) < 0
 	               ? -1
 	               : set(s, "commit.gpgsign", "true", e);
 }
 
 static int set_user(const struct setup *s, struct api *api, struct err *e)
 {
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 	struct buf path = { 0 };
 	struct json_doc *doc = NULL;
 	struct deadline d = deadline_min(s->d, deadline_in_ms(CALL_MS));
@@ -128,23 +128,23 @@ static int set_user(const struct setup *s, struct api *api, struct err *e)
 	char *name = NULL, *email = NULL;
 	int rc = 0;
 
-	if (api_git_provider_for_url(api, s->from->url, &g, d, &none) == 0 && g.id) {
+	if (api_git_provider_for_url(api, s->from->url, &git, d, &none) == 0 && git.id) {
 		buf_adds(&path, "/gitprovider/");
-		buf_add_urlenc(&path, str_of(g.id));
+		buf_add_urlenc(&path, str_of(git.id));
 		buf_adds(&path, "/user");
 		if (api_call(api, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &none) == 0) {
 			name = json_dup(json_get(json_root(doc), "name"));
 			email = json_dup(json_get(json_root(doc), "email"));
 		}
-		if (set(s, "user.name", name && *name ? name : g.username, e) < 0 ||
-		    set(s, "user.email", email, e) < 0 || set_signing(s, &g, email, e) < 0)
+		if (set(s, "user.name", name && *name ? name : git.username, e) < 0 ||
+		    set(s, "user.email", email, e) < 0 || set_signing(s, &git, email, e) < 0)
 			rc = -1;
 	}
 	json_doc_free(doc);
 	buf_free(&path);
 	free(name);
 	free(email);
-	git_provider_free(&g);
+	git_provider_free(&git);
 	return rc;
 }
 

@@ -79,8 +79,9 @@ static int read_args(struct program *p, struct json args, struct err *e)
 	if (n > ARGS_MAX)
 		return err_set(e, ERR_LIMIT, 0, "more than %d arguments", ARGS_MAX);
 	p->args = mem_array(n + 1, sizeof(*p->args));
-	for (struct json m = json_first(args); json_present(m); m = json_next(m)) {
-		char *arg = json_dup(m);
+	for (struct json member = json_first(args); json_present(member);
+	     member = json_next(member)) {
+		char *arg = json_dup(member);
 
 		if (!arg || (!p->n_args && !*arg)) {
 			free(arg);

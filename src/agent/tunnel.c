@@ -46,15 +46,15 @@ static void start_poll(struct agent_tunnel *t)
 	http_start(api_http(t->api), &t->request.http, &t->reply, deadline_in_ms(POLL_MS));
 }
 
-static void start_stream(const struct agent_tunnel *t, struct json m)
+static void start_stream(const struct agent_tunnel *t, struct json member)
 {
 	struct stream_order o = {
 		.settings = t->settings,
 		.workspace = t->id,
 		.dir = t->dir,
-		.id = json_dup_or_empty(json_get(m, "id")),
-		.kind = json_dup_or_empty(json_get(m, "kind")),
-		.query = json_dup_or_empty(json_get(m, "query")),
+		.id = json_dup_or_empty(json_get(member, "id")),
+		.kind = json_dup_or_empty(json_get(member, "kind")),
+		.query = json_dup_or_empty(json_get(member, "query")),
 	};
 	struct err e = { 0 };
 
@@ -79,9 +79,10 @@ static int take_streams(const struct agent_tunnel *t, struct err *e)
 		json_doc_free(doc);
 		return err_set(e, ERR_PARSE, 0, "the answer is no list of streams");
 	}
-	for (struct json m = json_first(json_root(doc)); json_present(m) && n < STREAMS_MAX; n++) {
-		start_stream(t, m);
-		m = json_next(m);
+	for (struct json member = json_first(json_root(doc));
+	     json_present(member) && n < STREAMS_MAX; n++) {
+		start_stream(t, member);
+		member = json_next(member);
 	}
 	json_doc_free(doc);
 	return 0;

@@ -76,8 +76,9 @@ static int get_list(struct api *a, const char *path, size_t size,
 	char *list = mem_array(json_len(root), size);
 
 	*n = 0;
-	for (struct json m = json_first(root); rc == 0 && json_present(m); m = json_next(m)) {
-		rc = parse(m, list + *n * size, e);
+	for (struct json member = json_first(root); rc == 0 && json_present(member);
+	     member = json_next(member)) {
+		rc = parse(member, list + *n * size, e);
 		if (rc == 0)
 			++*n;
 	}
@@ -242,17 +243,18 @@ static bool must_be_there(const char *key)
 static void add_repository(struct buf *b, struct json repository, const char *branch)
 {
 	jw_obj(b);
-	for (struct json m = json_first(repository); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(repository); json_present(member);
+	     member = json_next(member)) {
 		struct buf key = { 0 };
 
-		json_key(m, &key);
+		json_key(member, &key);
 		jw_key(b, buf_cstr(&key));
 		if (branch && strcmp(buf_cstr(&key), "branch") == 0)
 			jw_str(b, str_of(branch));
-		else if (must_be_there(buf_cstr(&key)) && json_str_is(m, ""))
+		else if (must_be_there(buf_cstr(&key)) && json_str_is(member, ""))
 			jw_str(b, STR_LIT("local"));
 		else
-			jw_raw(b, json_raw(m));
+			jw_raw(b, json_raw(member));
 		buf_free(&key);
 	}
 	jw_obj_end(b);

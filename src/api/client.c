@@ -100,9 +100,10 @@ int api_env(struct api *a, struct kv *out, struct deadline d, struct err *e)
 	struct json_doc *doc = NULL;
 	int rc = api_call(a, "GET", "/env", (struct str){ 0 }, &doc, d, e);
 
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
-		char *key = json_dup(json_get(m, "key"));
-		char *value = json_dup(json_get(m, "value"));
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
+		char *key = json_dup(json_get(member, "key"));
+		char *value = json_dup(json_get(member, "value"));
 
 		if (key && value)
 			kv_set(out, key, value);
@@ -321,11 +322,12 @@ int api_jobs_parse(struct str body, struct job **out, size_t *n,
 		return err_set(e, ERR_PARSE, 0, "job list: neither an array nor null");
 	}
 	*out = mem_array(json_len(root), sizeof(**out));
-	for (struct json m = json_first(root); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(root); json_present(member);
+	     member = json_next(member)) {
 		struct job *j = &(*out)[*n];
 		struct err why = { 0 };
 
-		if (job_parse(m, j, &why) == 0)
+		if (job_parse(member, j, &why) == 0)
 			++*n;
 		else
 			bad(arg, why.msg);

@@ -406,32 +406,32 @@ void build_free(struct build *b)
 	*b = (struct build){ 0 };
 }
 
-int git_provider_parse(struct json v, struct git_provider *g, struct err *e)
+int git_provider_parse(struct json v, struct git_provider *git, struct err *e)
 {
 	if (!json_is_object(v))
 		return err_set(e, ERR_PARSE, 0, "git provider: not an object");
-	g->id = dup_id(json_get(v, "id"));
-	g->provider_id = json_dup_or_empty(json_get(v, "providerId"));
-	g->username = json_dup_or_empty(json_get(v, "username"));
-	g->token = json_dup_or_empty(json_get(v, "token"));
-	g->alias = json_dup_or_empty(json_get(v, "alias"));
-	g->base_api_url = json_dup(json_get(v, "baseApiUrl"));
-	g->signing_key = json_dup(json_get(v, "signingKey"));
-	g->signing_method = json_dup(json_get(v, "signingMethod"));
+	git->id = dup_id(json_get(v, "id"));
+	git->provider_id = json_dup_or_empty(json_get(v, "providerId"));
+	git->username = json_dup_or_empty(json_get(v, "username"));
+	git->token = json_dup_or_empty(json_get(v, "token"));
+	git->alias = json_dup_or_empty(json_get(v, "alias"));
+	git->base_api_url = json_dup(json_get(v, "baseApiUrl"));
+	git->signing_key = json_dup(json_get(v, "signingKey"));
+	git->signing_method = json_dup(json_get(v, "signingMethod"));
 	return 0;
 }
 
-void git_provider_free(struct git_provider *g)
+void git_provider_free(struct git_provider *git)
 {
-	free(g->id);
-	free(g->provider_id);
-	free(g->username);
-	mem_free_secret(g->token);
-	free(g->alias);
-	free(g->base_api_url);
-	mem_free_secret(g->signing_key);
-	free(g->signing_method);
-	*g = (struct git_provider){ 0 };
+	free(git->id);
+	free(git->provider_id);
+	free(git->username);
+	mem_free_secret(git->token);
+	free(git->alias);
+	free(git->base_api_url);
+	mem_free_secret(git->signing_key);
+	free(git->signing_method);
+	*git = (struct git_provider){ 0 };
 }
 
 int server_config_parse(struct json v, struct server_config *c, struct err *e)
@@ -497,8 +497,9 @@ int runner_info_parse(struct json v, struct runner_info *r, struct err *e)
 		r->heartbeat_wall_ms = 0;
 	free(updated);
 	r->providers = mem_array(n, sizeof(*r->providers));
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
-		provider_info_parse(m, &r->providers[r->n_providers++]);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
+		provider_info_parse(member, &r->providers[r->n_providers++]);
 	return 0;
 }
 

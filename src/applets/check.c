@@ -28,35 +28,35 @@ static const char usage[] =
 #define LOG_LINES 50
 #define PART_MAX (1u << 20)
 
-static void add_rows(const struct checkup *k, struct buf *b)
+static void add_rows(const struct checkup *checkup, struct buf *b)
 {
 	for (size_t i = 0; i < CHECKUP_ROWS; i++) {
-		const struct check_row *r = &k->rows[i];
+		const struct check_row *r = &checkup->rows[i];
 
 		buf_addf(b, "%-7s  %s: ", check_state_name(r->state), r->name);
 		buf_add_printable(b, buf_str(&r->text), false);
 		buf_addc(b, '\n');
 	}
-	if (k->wrong)
-		buf_addf(b, "%u %s wrong; begin with the first.\n", k->wrong,
-		         k->wrong == 1 ? "is" : "are");
+	if (checkup->wrong)
+		buf_addf(b, "%u %s wrong; begin with the first.\n", checkup->wrong,
+		         checkup->wrong == 1 ? "is" : "are");
 	else
 		buf_adds(b, "All that is needed is in order.\n");
 }
 
-static void print_structured(enum cli_format f, const struct checkup *k)
+static void print_structured(enum cli_format f, const struct checkup *checkup)
 {
 	struct buf b = { 0 };
 
 	jw_obj(&b);
-	jw_kbool(&b, "ok", !k->wrong);
+	jw_kbool(&b, "ok", !checkup->wrong);
 	jw_key(&b, "checks");
 	jw_arr(&b);
 	for (size_t i = 0; i < CHECKUP_ROWS; i++) {
 		jw_obj(&b);
-		jw_kstr(&b, "name", k->rows[i].name);
-		jw_kstr(&b, "state", check_state_name(k->rows[i].state));
-		jw_kstr(&b, "text", buf_cstr(&k->rows[i].text));
+		jw_kstr(&b, "name", checkup->rows[i].name);
+		jw_kstr(&b, "state", check_state_name(checkup->rows[i].state));
+		jw_kstr(&b, "text", buf_cstr(&checkup->rows[i].text));
 		jw_obj_end(&b);
 	}
 	jw_arr_end(&b);
@@ -104,7 +104,7 @@ static void mask_all(const struct config *c)
 	}
 }
 
-static int write_report(const struct config *c, const struct checkup *k, const char *file,
+static int write_report(const struct config *c, const struct checkup *checkup, const char *file,
                         struct err *e)
 {
 	struct buf b = { 0 }, masked = { 0 }, shown = { 0 };
@@ -122,7 +122,7 @@ static int write_report(const struct config *c, const struct checkup *k, const c
 	buf_adds(&b, "\n== configuration ==\n");
 	cli_config_text(c, false, &b);
 	buf_adds(&b, "\n== checks ==\n");
-	add_rows(k, &b);
+	add_rows(checkup, &b);
 	add_file(&b, "status", paths_status(c->state_dir));
 	if (c->id && str_is_id(str_of(c->id)))
 		add_log(&b, "log", joblog_path(c->state_dir, RES_RUNNER, c->id));
@@ -138,7 +138,7 @@ static int write_report(const struct config *c, const struct checkup *k, const c
 
 static int check_run(int argc, char **argv)
 {
-	struct checkup k = { 0 };
+	struct checkup checkup = { 0 };
 	struct config c = { 0 };
 	struct err e = { 0 };
 	const char *config_dir = NULL, *format = NULL, *report = NULL;
@@ -156,13 +156,13 @@ static int check_run(int argc, char **argv)
 	f = cli_format(usage, format);
 	rc = config_look(&c, config_dir, NULL, &e);
 	if (rc == 0)
-		checkup_run(&k, &c, applet_self_exe(), deadline_in_ms(CHECK_MS));
+		checkup_run(&checkup, &c, applet_self_exe(), deadline_in_ms(CHECK_MS));
 	if (rc == 0 && f != CLI_TEXT)
-		print_structured(f, &k);
+		print_structured(f, &checkup);
 	else if (rc == 0)
-		add_rows(&k, &text);
+		add_rows(&checkup, &text);
 	if (rc == 0 && report)
-		rc = write_report(&c, &k, report, &e);
+		rc = write_report(&c, &checkup, report, &e);
 	if (rc == 0 && report && f == CLI_TEXT)
 		buf_addf(&text, "The report is in %s; read it before you send it.\n", report);
 	show_lines(buf_str(&text));
@@ -170,8 +170,8 @@ static int check_run(int argc, char **argv)
 	if (rc < 0)
 		rc = applet_fail("check", &e);
 	else if ((rc = out_flush()) == 0)
-		rc = k.wrong > 0;
-	checkup_free(&k);
+		rc = checkup.wrong > 0;
+	checkup_free(&checkup);
 	config_free(&c);
 	return rc;
 }

@@ -48,20 +48,20 @@ const struct opt *cli_opts(struct cli_flags *f, const struct opt *own, bool secr
 	}
 	f->opts[n++] = (struct opt)OPT_GROUP("Settings");
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct config_key *k = &config_keys[i];
+		const struct config_key *key = &config_keys[i];
 
 		struct opt *o = &f->opts[n];
 
-		if (k->type == CFG_SECRET && !secrets)
+		if (key->type == CFG_SECRET && !secrets)
 			continue;
-		*o = (struct opt){ .text = k->flag,
+		*o = (struct opt){ .text = key->flag,
 			           .to = &f->text[i],
 			           .type = OPT_TYPE_STR,
-			           .secret = k->type == CFG_SECRET };
+			           .secret = key->type == CFG_SECRET };
 		n++;
-		if (k->type == CFG_BOOL) {
-			f->on[i] = strcmp(k->fallback, "true") == 0;
-			f->given[i] = is_given(k->flag, argc, argv);
+		if (key->type == CFG_BOOL) {
+			f->on[i] = strcmp(key->fallback, "true") == 0;
+			f->given[i] = is_given(key->flag, argc, argv);
 			o->type = OPT_TYPE_FLAG;
 			o->to = &f->on[i];
 		}
@@ -73,16 +73,16 @@ const struct opt *cli_opts(struct cli_flags *f, const struct opt *own, bool secr
 void cli_given(const struct cli_flags *f, struct kv *out)
 {
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct config_key *k = &config_keys[i];
-		const char *value = k->type != CFG_BOOL ? f->text[i]
-		                    : !f->given[i]      ? NULL
-		                    : f->on[i]          ? "true"
-		                                        : "false";
+		const struct config_key *key = &config_keys[i];
+		const char *value = key->type != CFG_BOOL ? f->text[i]
+		                    : !f->given[i]        ? NULL
+		                    : f->on[i]            ? "true"
+		                                          : "false";
 		struct buf name = { 0 };
 
 		if (!value)
 			continue;
-		buf_addf(&name, "%s.%s", k->section, k->name);
+		buf_addf(&name, "%s.%s", key->section, key->name);
 		kv_set(out, buf_cstr(&name), value);
 		buf_free(&name);
 	}
@@ -219,15 +219,15 @@ static void print_json(struct json v, int depth)
 		return;
 	}
 	putchar(object ? '{' : '[');
-	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(v); json_present(member); member = json_next(member)) {
 		fputs(first ? "\n" : ",\n", stdout);
 		first = false;
 		indent(depth + 1);
 		if (object) {
-			print_key(CLI_JSON, m);
+			print_key(CLI_JSON, member);
 			putchar(' ');
 		}
-		print_json(m, depth + 1);
+		print_json(member, depth + 1);
 	}
 	putchar('\n');
 	indent(depth);
@@ -245,17 +245,17 @@ static void print_yaml(struct json v, int depth, bool after_dash)
 		putchar('\n');
 		return;
 	}
-	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(v); json_present(member); member = json_next(member)) {
 		if (!after_dash)
 			indent(depth);
 		after_dash = false;
 		if (object) {
-			print_key(CLI_YAML, m);
-			putchar(is_container(m) ? '\n' : ' ');
-			print_yaml(m, depth + 1, false);
+			print_key(CLI_YAML, member);
+			putchar(is_container(member) ? '\n' : ' ');
+			print_yaml(member, depth + 1, false);
 		} else {
 			fputs("- ", stdout);
-			print_yaml(m, depth + 1, true);
+			print_yaml(member, depth + 1, true);
 		}
 	}
 }

@@ -20,9 +20,9 @@ static const char usage[] =
 	"\nA setting comes from an option, else the environment variable DAYTONA_RUNNER_<SECTION>_<KEY> (for secrets "
 	"also …_FILE), else runner.ini, else a default.";
 
-static bool hidden(const struct config_key *k, bool show_key)
+static bool hidden(const struct config_key *key, bool show_key)
 {
-	return k->type == CFG_SECRET && !show_key;
+	return key->type == CFG_SECRET && !show_key;
 }
 
 /* The key may come from key_file, which the source of `key` does not show. */
@@ -69,11 +69,11 @@ void cli_config_text(const struct config *c, bool show_key, struct buf *b)
 {
 	buf_addf(b, "# %s%s\n", c->file, c->file_exists ? config_place_note(c) : " (not there)");
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct config_key *k = &config_keys[i];
+		const struct config_key *key = &config_keys[i];
 		struct buf value = { 0 };
 
 		shown_value(c, i, show_key, &value);
-		buf_addf(b, "%s.%-*s = ", k->section, 16, k->name);
+		buf_addf(b, "%s.%-*s = ", key->section, 16, key->name);
 		buf_add_printable(b, value.n ? buf_str(&value) : STR_LIT("-"), false);
 		buf_addf(b, "  (%s)\n", source_of(c, i));
 		buf_wipe(&value);
@@ -100,22 +100,22 @@ static void add_section(const struct config *c, const char *section, bool show_k
 	jw_key(b, section);
 	jw_obj(b);
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct config_key *k = &config_keys[i];
-		bool bare = k->type == CFG_INT || k->type == CFG_BOOL;
+		const struct config_key *key = &config_keys[i];
+		bool bare = key->type == CFG_INT || key->type == CFG_BOOL;
 		struct buf value = { 0 };
 
-		if (strcmp(k->section, section) != 0)
+		if (strcmp(key->section, section) != 0)
 			continue;
 		shown_value(c, i, show_key, &value);
-		if (k->type == CFG_MS && !str_ends(buf_str(&value), "ms")) {
+		if (key->type == CFG_MS && !str_ends(buf_str(&value), "ms")) {
 			value.n--; /* whole seconds, the unit of every time, are a number */
 			bare = true;
 		}
 		if (bare && value.n) {
-			jw_key(b, k->name);
+			jw_key(b, key->name);
 			jw_raw(b, buf_str(&value));
 		} else {
-			jw_kstr(b, k->name, value.n ? buf_cstr(&value) : NULL);
+			jw_kstr(b, key->name, value.n ? buf_cstr(&value) : NULL);
 		}
 		buf_wipe(&value);
 	}
@@ -159,18 +159,18 @@ static void print_structured(enum cli_format f, const struct config *c, bool sho
 }
 
 /* A line of help and the default, or what goes there; nothing has an effect before its # is taken off. */
-static void example_key(const struct config_key *k)
+static void example_key(const struct config_key *key)
 {
-	const struct opt o = { .text = k->flag };
+	const struct opt o = { .text = key->flag };
 	const char *arg = opts_arg(&o), *help = arg + strlen(arg) + 1;
-	bool on = k->type == CFG_BOOL && strcmp(k->fallback, "true") == 0;
+	bool on = key->type == CFG_BOOL && strcmp(key->fallback, "true") == 0;
 
 	printf("\n# %s%s", on ? "false: " : "", help);
-	if (k->type == CFG_INT)
-		printf(" (%u to %u)", k->min, k->max);
-	if (k->type == CFG_MS)
+	if (key->type == CFG_INT)
+		printf(" (%u to %u)", key->min, key->max);
+	if (key->type == CFG_MS)
 		fputs("; seconds, or 15m, 2h, 500ms", stdout);
-	printf("\n#%s = %s\n", k->name, k->fallback ? k->fallback : arg);
+	printf("\n#%s = %s\n", key->name, key->fallback ? key->fallback : arg);
 }
 
 static void print_example(void)

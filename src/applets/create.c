@@ -219,10 +219,11 @@ static void add_needed(struct buf *b, const struct create *c)
 
 	needed(c, &settings);
 	for (size_t i = 0; i < settings.n; i++) {
-		const struct config_key *k = &config_keys[config_key_index(settings.pairs[i].key)];
+		const struct config_key *key =
+			&config_keys[config_key_index(settings.pairs[i].key)];
 
-		buf_addf(b, " --%s", k->flag);
-		if (k->type != CFG_BOOL) {
+		buf_addf(b, " --%s", key->flag);
+		if (key->type != CFG_BOOL) {
 			buf_addc(b, ' ');
 			buf_add_shell(b, str_of(settings.pairs[i].value));
 		}

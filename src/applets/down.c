@@ -27,9 +27,10 @@ static int each(struct up *u, const struct api_kind *kind, const char *action, s
 	struct api *api = u->v.admin.link.api;
 	int rc = list ? 0 : -1;
 
-	for (struct json m = json_first(json_root(list)); json_present(m); m = json_next(m)) {
-		char *id = json_dup_or_empty(json_get(m, kind->id));
-		char *name = json_dup_or_empty(json_get(m, kind->called));
+	for (struct json member = json_first(json_root(list)); json_present(member);
+	     member = json_next(member)) {
+		char *id = json_dup_or_empty(json_get(member, kind->id));
+		char *name = json_dup_or_empty(json_get(member, kind->called));
 		struct follow f = { .kind = kind->name,
 			            .id = id,
 			            .name = name,
@@ -38,7 +39,7 @@ static int each(struct up *u, const struct api_kind *kind, const char *action, s
 			            .max_ms = JOB_MS };
 		struct err why = { 0 };
 		bool removes = strcmp(action, "delete") == 0;
-		bool skip = !removes && json_str_is(api_kind_get(m, "state.name"), "stopped");
+		bool skip = !removes && json_str_is(api_kind_get(member, "state.name"), "stopped");
 		int one = skip      ? 0
 		          : removes ? api_remove(api, kind->path, id, true,
 		                                 deadline_in_ms(CLI_CALL_MS), &why)

@@ -42,25 +42,25 @@ static void take_variables(const struct opt_list *l, bool terminal, struct kv *e
 }
 
 static int exec_here(const char *applet, const struct config *c, const struct workspace *ws,
-                     const struct exec_call *x, const char *user)
+                     const struct exec_call *call, const char *user)
 {
-	const char **argv = mem_array((size_t)x->n_args + 4, sizeof(*argv));
+	const char **argv = mem_array((size_t)call->n_args + 4, sizeof(*argv));
 	struct kv env = { 0 };
 	struct host_exec h = {
-		.argv = argv, .env = &env, .cwd = x->cwd, .user = user, .input = x->input
+		.argv = argv, .env = &env, .cwd = call->cwd, .user = user, .input = call->input
 	};
 	struct err e = { 0 };
 	int status = STREAM_FAILED;
 
-	h.tty = x->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	for (int i = 0; i < x->n_args; i++)
-		argv[i] = x->args[i];
-	if (!x->n_args) {
+	h.tty = call->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	for (int i = 0; i < call->n_args; i++)
+		argv[i] = call->args[i];
+	if (!call->n_args) {
 		argv[0] = "/bin/sh";
 		argv[1] = "-c";
 		argv[2] = SHELL_COMMAND;
 	}
-	take_variables(&x->env, h.tty, &env);
+	take_variables(&call->env, h.tty, &env);
 	if (host_exec(c, ws, &h, &status, &e) < 0) {
 		status = e.kind == ERR_CANCELED && e.code    ? 128 + e.code
 		         : e.kind == ERR_NOT_FOUND && e.code ? NOT_STARTED
@@ -73,7 +73,7 @@ static int exec_here(const char *applet, const struct config *c, const struct wo
 }
 
 /* False: the workspace does not run here, or we may not know. */
-static bool run_here(const char *applet, const struct cli_admin *a, const struct exec_call *x,
+static bool run_here(const char *applet, const struct cli_admin *a, const struct exec_call *call,
                      const char *user, int *status)
 {
 	struct config c = { 0 };
@@ -83,29 +83,29 @@ static bool run_here(const char *applet, const struct cli_admin *a, const struct
 	bool here;
 
 	if (!a->url && host_workspaces(applet, a->config_dir, &c, &known, &ignored) == 0)
-		ws = known_find(&known, x->workspace, &ignored);
+		ws = known_find(&known, call->workspace, &ignored);
 	here = ws && host_runs(&c, ws);
 	if (here)
-		*status = exec_here(applet, &c, ws, x, user);
+		*status = exec_here(applet, &c, ws, call, user);
 	known_free(&known);
 	config_free(&c);
 	return here;
 }
 
-static int run(const char *applet, struct cli_admin *a, struct exec_call *x, const char *user)
+static int run(const char *applet, struct cli_admin *a, struct exec_call *call, const char *user)
 {
 	struct err e = { 0 };
 	int status = STREAM_FAILED;
 
-	if (run_here(applet, a, x, user, &status))
+	if (run_here(applet, a, call, user, &status))
 		return status;
 	if (user) {
 		err_set(&e, ERR_USAGE, 0, "--user needs a workspace that runs on this host");
 		return applet_fail(applet, &e);
 	}
-	x->admin = a;
+	call->admin = a;
 	if (cli_admin_open(a, applet, &e) == 0)
-		status = stream_exec(applet, x);
+		status = stream_exec(applet, call);
 	else
 		status = applet_fail(applet, &e) == 2 ? 2 : STREAM_FAILED;
 	cli_admin_close(a);
@@ -115,42 +115,42 @@ static int run(const char *applet, struct cli_admin *a, struct exec_call *x, con
 static int exec_run(int argc, char **argv)
 {
 	struct cli_admin a = { 0 };
-	struct exec_call x = { 0 };
+	struct exec_call call = { 0 };
 	const char *user = NULL;
 	const struct opt opts[] = {
-		OPT_FLAG('i', "interactive", &x.input, "pass standard input on"),
-		OPT_FLAG('t', "tty", &x.terminal, "with a terminal, if this is one"),
+		OPT_FLAG('i', "interactive", &call.input, "pass standard input on"),
+		OPT_FLAG('t', "tty", &call.terminal, "with a terminal, if this is one"),
 		OPT_STR('u', "user", "USER", &user, "user; on the workspace's own host alone"),
-		OPT_STR('w', "cwd", "DIR", &x.cwd, "directory; the checkout if not given"),
-		OPT_LIST('e', "env", "K=V", &x.env, "a variable; K alone: with its value here"),
+		OPT_STR('w', "cwd", "DIR", &call.cwd, "directory; the checkout if not given"),
+		OPT_LIST('e', "env", "K=V", &call.env, "a variable; K alone: with its value here"),
 		CLI_ADMIN_OPTS(&a),
 		OPT_END,
 	};
 	int n = opts_parse(opts, exec_usage, argc, argv, 2, -1), status;
 
-	x.workspace = argv[1];
-	x.args = argv + 2;
-	x.n_args = n - 1;
-	status = run("exec", &a, &x, user);
-	free(x.env.v);
+	call.workspace = argv[1];
+	call.args = argv + 2;
+	call.n_args = n - 1;
+	status = run("exec", &a, &call, user);
+	free(call.env.v);
 	return status;
 }
 
 static int shell_run(int argc, char **argv)
 {
 	struct cli_admin a = { 0 };
-	struct exec_call x = { .input = true, .terminal = true };
+	struct exec_call call = { .input = true, .terminal = true };
 	const char *user = NULL;
 	const struct opt opts[] = {
 		OPT_STR('u', "user", "USER", &user, "user; on the workspace's own host alone"),
-		OPT_STR('w', "cwd", "DIR", &x.cwd, "directory; the checkout if not given"),
+		OPT_STR('w', "cwd", "DIR", &call.cwd, "directory; the checkout if not given"),
 		CLI_ADMIN_OPTS(&a),
 		OPT_END,
 	};
 
 	opts_parse(opts, shell_usage, argc, argv, 1, 1);
-	x.workspace = argv[1];
-	return run("shell", &a, &x, user);
+	call.workspace = argv[1];
+	return run("shell", &a, &call, user);
 }
 
 const struct applet exec_applet = {

@@ -102,85 +102,89 @@ void follow_mark(struct follow *f, struct api *a)
 
 static void on_message(void *arg, struct str payload)
 {
-	struct following *g = arg;
+	struct following *following = arg;
 
 	if (!is_entry(payload))
 		return;
-	g->quiet = deadline_in_ms(QUIET_MS);
-	if (++g->got > g->skip)
-		logview_add(&g->view, payload, &g->out);
+	following->quiet = deadline_in_ms(QUIET_MS);
+	if (++following->got > following->skip)
+		logview_add(&following->view, payload, &following->out);
 }
 
-static void write_out(struct following *g)
+static void write_out(struct following *following)
 {
 	struct err ignored = { 0 };
 
-	if (g->out.n)
-		(void)file_write_all(STDERR_FILENO, buf_str(&g->out), "standard error", &ignored);
-	buf_reset(&g->out);
+	if (following->out.n)
+		(void)file_write_all(STDERR_FILENO, buf_str(&following->out), "standard error",
+		                     &ignored);
+	buf_reset(&following->out);
 }
 
-static void say(struct following *g, const char *text)
+static void say(struct following *following, const char *text)
 {
-	if (g->view.mid_line)
-		buf_addc(&g->out, '\n');
-	g->view.mid_line = g->view.bar = false;
-	buf_addf(&g->out, "%s\n", text);
-	write_out(g);
+	if (following->view.mid_line)
+		buf_addc(&following->out, '\n');
+	following->view.mid_line = following->view.bar = false;
+	buf_addf(&following->out, "%s\n", text);
+	write_out(following);
 }
 
 /* A log that breaks off is opened again, and told from its beginning. */
-static void step_log(struct following *g)
+static void step_log(struct following *following)
 {
 	struct err why = { 0 };
 	enum ws_status status;
 
-	if (g->f->blind || g->log_failures >= LOG_TRIES || !deadline_passed(g->log_again))
+	if (following->f->blind || following->log_failures >= LOG_TRIES ||
+	    !deadline_passed(following->log_again))
 		return;
-	if (!g->ws) {
-		g->ws = api_log_socket(g->api, buf_cstr(&g->path), deadline_in_ms(LOG_CONNECT_MS));
-		g->skip = g->got > g->skip ? g->got : g->skip;
-		g->got = 0;
-		g->log_open = false;
+	if (!following->ws) {
+		following->ws = api_log_socket(following->api, buf_cstr(&following->path),
+		                               deadline_in_ms(LOG_CONNECT_MS));
+		following->skip = following->got > following->skip ? following->got
+		                                                   : following->skip;
+		following->got = 0;
+		following->log_open = false;
 	}
-	status = ws_client_step(g->ws, on_message, g, &why);
-	if (status == WS_OPEN && !g->log_open) {
-		g->log_open = true;
-		g->quiet = deadline_in_ms(QUIET_MS);
+	status = ws_client_step(following->ws, on_message, following, &why);
+	if (status == WS_OPEN && !following->log_open) {
+		following->log_open = true;
+		following->quiet = deadline_in_ms(QUIET_MS);
 	}
 	if (status == WS_CLOSED) {
-		g->log_failures = g->got ? 1 : g->log_failures + 1;
-		ws_client_free(g->ws);
-		g->ws = NULL;
-		g->log_again = deadline_in_ms(LOG_AGAIN_MS);
-		if (g->log_failures == LOG_TRIES) {
+		following->log_failures = following->got ? 1 : following->log_failures + 1;
+		ws_client_free(following->ws);
+		following->ws = NULL;
+		following->log_again = deadline_in_ms(LOG_AGAIN_MS);
+		if (following->log_failures == LOG_TRIES) {
 			struct buf text = { 0 };
 
 			buf_addf(&text, "the log cannot be read: %s", why.msg);
-			say(g, buf_cstr(&text));
+			say(following, buf_cstr(&text));
 			buf_free(&text);
 		}
 	}
-	write_out(g);
+	write_out(following);
 }
 
-static bool has_ended(const struct following *g)
+static bool has_ended(const struct following *following)
 {
-	return g->state == JOB_SUCCESS || g->state == JOB_ERROR;
+	return following->state == JOB_SUCCESS || following->state == JOB_ERROR;
 }
 
-static void take_answer(struct following *g)
+static void take_answer(struct following *following)
 {
 	struct err e = { 0 };
-	struct json_doc *doc = json_parse(buf_str(&g->reply.body), HTTP_BODY_MAX, &e);
+	struct json_doc *doc = json_parse(buf_str(&following->reply.body), HTTP_BODY_MAX, &e);
 	struct job_view now;
 
-	if (doc && api_job_last(json_root(doc), g->f->kind, g->f->id, &now)) {
-		if (!*g->id || strcmp(g->id, now.id) == 0) {
-			memcpy(g->id, now.id, sizeof(g->id));
-			g->state = now.state;
-			free(g->error);
-			g->error = now.error;
+	if (doc && api_job_last(json_root(doc), following->f->kind, following->f->id, &now)) {
+		if (!*following->id || strcmp(following->id, now.id) == 0) {
+			memcpy(following->id, now.id, sizeof(following->id));
+			following->state = now.state;
+			free(following->error);
+			following->error = now.error;
 			now.error = NULL;
 		}
 		free(now.error);
@@ -189,103 +193,105 @@ static void take_answer(struct following *g)
 }
 
 /* One question at a time, less and less often. 0; -1 when the Server will never answer it, or has been away too long. */
-static int step_job(struct following *g, struct err *e)
+static int step_job(struct following *following, struct err *e)
 {
 	enum http_progress p;
 	struct err why = { 0 };
 
-	if (!g->asking) {
-		if (has_ended(g) || !deadline_passed(g->ask))
+	if (!following->asking) {
+		if (has_ended(following) || !deadline_passed(following->ask))
 			return 0;
-		api_prepare(g->api, &g->request, "GET", buf_cstr(&g->jobs), (struct str){ 0 },
-		            true);
-		http_start(api_http(g->api), &g->request.http, &g->reply,
+		api_prepare(following->api, &following->request, "GET", buf_cstr(&following->jobs),
+		            (struct str){ 0 }, true);
+		http_start(api_http(following->api), &following->request.http, &following->reply,
 		           deadline_in_ms(ASK_CALL_MS));
-		g->asking = true;
+		following->asking = true;
 	}
-	p = http_step(api_http(g->api), &why);
+	p = http_step(api_http(following->api), &why);
 	if (p == HTTP_PENDING)
 		return 0;
-	if (p == HTTP_DONE && api_check(g->api, &g->reply, "GET /job", &why) == 0) {
-		take_answer(g);
-		g->answered = deadline_in_ms(AWAY_MS);
+	if (p == HTTP_DONE && api_check(following->api, &following->reply, "GET /job", &why) == 0) {
+		take_answer(following);
+		following->answered = deadline_in_ms(AWAY_MS);
 		err_clear(&why);
 	}
-	http_reply_free(&g->reply);
-	g->asking = false;
-	g->ask = deadline_in_ms(g->ask_ms);
-	g->ask_ms = g->ask_ms * 3 / 2 < ASK_MAX_MS ? g->ask_ms * 3 / 2 : ASK_MAX_MS;
-	if (has_ended(g)) {
-		g->quiet = deadline_in_ms(QUIET_MS);
-		g->quiet_max = deadline_in_ms(QUIET_MAX_MS);
+	http_reply_free(&following->reply);
+	following->asking = false;
+	following->ask = deadline_in_ms(following->ask_ms);
+	following->ask_ms = following->ask_ms * 3 / 2 < ASK_MAX_MS ? following->ask_ms * 3 / 2
+	                                                           : ASK_MAX_MS;
+	if (has_ended(following)) {
+		following->quiet = deadline_in_ms(QUIET_MS);
+		following->quiet_max = deadline_in_ms(QUIET_MAX_MS);
 	}
-	if (why.kind && (api_verdict(&why) == API_KEY || deadline_passed(g->answered))) {
+	if (why.kind && (api_verdict(&why) == API_KEY || deadline_passed(following->answered))) {
 		*e = why;
 		return -1;
 	}
 	return 0;
 }
 
-static bool interrupted(const struct following *g)
+static bool interrupted(const struct following *following)
 {
 	struct signalfd_siginfo si;
 
-	return read(g->signals, &si, sizeof(si)) == (ssize_t)sizeof(si);
+	return read(following->signals, &si, sizeof(si)) == (ssize_t)sizeof(si);
 }
 
 /* When the log of a job that has ended counts as whole. */
-static struct deadline told(const struct following *g)
+static struct deadline told(const struct following *following)
 {
-	if (g->f->blind || g->log_failures >= LOG_TRIES)
+	if (following->f->blind || following->log_failures >= LOG_TRIES)
 		return DEADLINE_PAST;
-	return g->log_open ? deadline_min(g->quiet, g->quiet_max) : g->quiet_max;
+	return following->log_open ? deadline_min(following->quiet, following->quiet_max)
+	                           : following->quiet_max;
 }
 
 /* 0: the job has ended and its log was told. */
-static int loop(struct following *g, struct err *e)
+static int loop(struct following *following, struct err *e)
 {
 	struct pollset ps = { 0 };
 	int rc = 1;
 
 	while (rc == 1) {
-		if (interrupted(g))
+		if (interrupted(following))
 			rc = err_set(e, ERR_CANCELED, SIGINT, "the job goes on");
-		else if (step_job(g, e) < 0)
+		else if (step_job(following, e) < 0)
 			rc = -1;
-		else if (deadline_passed(g->end))
+		else if (deadline_passed(following->end))
 			rc = err_set(e, ERR_TIMEOUT, 0, "the job is not done");
 		if (rc < 0)
 			break;
-		step_log(g);
-		if (has_ended(g) && deadline_passed(told(g))) {
+		step_log(following);
+		if (has_ended(following) && deadline_passed(told(following))) {
 			rc = 0;
 			break;
 		}
-		if (g->state == JOB_PENDING && deadline_passed(g->waits)) {
+		if (following->state == JOB_PENDING && deadline_passed(following->waits)) {
 			struct buf text = { 0 };
 
 			buf_addf(&text,
 			         "The job waits until runner %s takes it; see: daytona-runner list",
-			         g->f->runner);
-			say(g, buf_cstr(&text));
+			         following->f->runner);
+			say(following, buf_cstr(&text));
 			buf_free(&text);
-			g->waits = DEADLINE_NEVER;
+			following->waits = DEADLINE_NEVER;
 		}
 		pollset_reset(&ps);
-		pollset_add(&ps, g->signals, POLLIN);
-		if (g->ws)
-			ws_client_poll(g->ws, &ps);
-		else if (!g->f->blind && g->log_failures < LOG_TRIES)
-			pollset_until(&ps, g->log_again);
-		if (g->asking)
-			http_poll(api_http(g->api), &ps);
-		else if (!has_ended(g))
-			pollset_until(&ps, g->ask);
-		if (has_ended(g))
-			pollset_until(&ps, told(g));
-		if (g->state == JOB_PENDING)
-			pollset_until(&ps, g->waits);
-		pollset_until(&ps, g->end);
+		pollset_add(&ps, following->signals, POLLIN);
+		if (following->ws)
+			ws_client_poll(following->ws, &ps);
+		else if (!following->f->blind && following->log_failures < LOG_TRIES)
+			pollset_until(&ps, following->log_again);
+		if (following->asking)
+			http_poll(api_http(following->api), &ps);
+		else if (!has_ended(following))
+			pollset_until(&ps, following->ask);
+		if (has_ended(following))
+			pollset_until(&ps, told(following));
+		if (following->state == JOB_PENDING)
+			pollset_until(&ps, following->waits);
+		pollset_until(&ps, following->end);
 		if (pollset_wait(&ps, e) < 0)
 			rc = -1;
 	}
@@ -294,14 +300,14 @@ static int loop(struct following *g, struct err *e)
 }
 
 /* How to look again, for whoever left or was left. */
-static void add_look(const struct following *g, struct err *e)
+static void add_look(const struct following *following, struct err *e)
 {
 	struct buf hint = { 0 };
 
-	if (*g->id)
-		buf_addf(&hint, "look again with: daytona-runner job show %s", g->id);
-	if (*g->id && strcmp(g->f->kind, "workspace") == 0)
-		buf_addf(&hint, ", daytona-runner workspace logs -f %s", g->f->name);
+	if (*following->id)
+		buf_addf(&hint, "look again with: daytona-runner job show %s", following->id);
+	if (*following->id && strcmp(following->f->kind, "workspace") == 0)
+		buf_addf(&hint, ", daytona-runner workspace logs -f %s", following->f->name);
 	if (hint.n)
 		err_hint(e, buf_cstr(&hint));
 	buf_free(&hint);
@@ -309,39 +315,40 @@ static void add_look(const struct following *g, struct err *e)
 
 int follow_job(const struct follow *f, struct api *a, struct err *e)
 {
-	struct following g = { .f = f, .api = a, .skip = f->skip, .ask_ms = ASK_FIRST_MS };
+	struct following following = { .f = f, .api = a, .skip = f->skip, .ask_ms = ASK_FIRST_MS };
 	sigset_t set, before;
 	int rc;
 
-	g.view.terminal = g.view.bars = isatty(STDERR_FILENO);
-	g.answered = deadline_in_ms(AWAY_MS);
-	g.waits = deadline_in_ms(WAITS_MS);
-	g.end = f->max_ms ? deadline_in_ms(f->max_ms) : DEADLINE_NEVER;
-	log_path(f, true, &g.path);
-	api_jobs_path(&g.jobs, f->kind, f->id);
+	following.view.terminal = following.view.bars = isatty(STDERR_FILENO);
+	following.answered = deadline_in_ms(AWAY_MS);
+	following.waits = deadline_in_ms(WAITS_MS);
+	following.end = f->max_ms ? deadline_in_ms(f->max_ms) : DEADLINE_NEVER;
+	log_path(f, true, &following.path);
+	api_jobs_path(&following.jobs, f->kind, f->id);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, &before);
-	g.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	rc = loop(&g, e);
-	if (g.view.mid_line)
-		buf_addc(&g.out, '\n');
-	write_out(&g);
-	if (g.asking)
+	following.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	rc = loop(&following, e);
+	if (following.view.mid_line)
+		buf_addc(&following.out, '\n');
+	write_out(&following);
+	if (following.asking)
 		http_abort(api_http(a));
 	if (rc < 0)
-		add_look(&g, e);
-	else if (g.state == JOB_ERROR)
+		add_look(&following, e);
+	else if (following.state == JOB_ERROR)
 		rc = err_set(e, ERR_REMOTE, 0, "%s",
-		             g.error && *g.error ? g.error : "the job failed");
+		             following.error && *following.error ? following.error
+		                                                 : "the job failed");
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	fd_close(&g.signals);
-	ws_client_free(g.ws);
-	http_reply_free(&g.reply);
-	api_request_free(&g.request);
-	buf_free(&g.out);
-	buf_free(&g.path);
-	buf_free(&g.jobs);
-	free(g.error);
+	fd_close(&following.signals);
+	ws_client_free(following.ws);
+	http_reply_free(&following.reply);
+	api_request_free(&following.request);
+	buf_free(&following.out);
+	buf_free(&following.path);
+	buf_free(&following.jobs);
+	free(following.error);
 	return rc;
 }

@@ -46,7 +46,7 @@ static int read_question(struct kv *q, struct err *e)
 static int get(struct cli_admin *a, struct err *e)
 {
 	const char *own = getenv("DAYTONA_WORKSPACE_REPOSITORY_URL"), *protocol, *host, *path;
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 	struct kv q = { 0 };
 	struct buf asked = { 0 };
 	int rc = read_question(&q, e);
@@ -64,16 +64,16 @@ static int get(struct cli_admin *a, struct err *e)
 	if (rc == 0)
 		rc = api_git_provider_for_url(
 			a->link.api,
-			url_texts_match(own, buf_cstr(&asked), false) ? own : buf_cstr(&asked), &g,
-			deadline_in_ms(CLI_CALL_MS), e);
+			url_texts_match(own, buf_cstr(&asked), false) ? own : buf_cstr(&asked),
+			&git, deadline_in_ms(CLI_CALL_MS), e);
 	if (rc < 0 && e->kind != ERR_USAGE && a->source)
 		cli_explain(a, e);
 	/* Without a token git asks whom it asks next. A line break would be another attribute. */
-	if (rc == 0 && g.token && *g.token && !strpbrk(g.token, "\r\n") &&
-	    !(g.username && strpbrk(g.username, "\r\n")))
-		printf("username=%s\npassword=%s\n", g.username && *g.username ? g.username : "git",
-		       g.token);
-	git_provider_free(&g);
+	if (rc == 0 && git.token && *git.token && !strpbrk(git.token, "\r\n") &&
+	    !(git.username && strpbrk(git.username, "\r\n")))
+		printf("username=%s\npassword=%s\n",
+		       git.username && *git.username ? git.username : "git", git.token);
+	git_provider_free(&git);
 	buf_free(&asked);
 	kv_free(&q);
 	return rc;

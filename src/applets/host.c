@@ -9,14 +9,14 @@
 
 #define HOST_LOOK_MS 5000
 
-int host_workspaces(const char *applet, const char *config_dir, struct config *c, struct known *k,
-                    struct err *e)
+int host_workspaces(const char *applet, const char *config_dir, struct config *c,
+                    struct known *known, struct err *e)
 {
 	if (cli_look(applet, c, config_dir, NULL, e) < 0)
 		return -1;
 	if (access(c->state_dir, R_OK | X_OK) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "read %s", c->state_dir);
-	known_load(k, c->state_dir);
+	known_load(known, c->state_dir);
 	return 0;
 }
 

@@ -8,8 +8,8 @@
 #include "providers/provider.h"
 
 /* Loads configuration and records; both are to be freed, whatever comes back. */
-int host_workspaces(const char *applet, const char *config_dir, struct config *c, struct known *k,
-                    struct err *e);
+int host_workspaces(const char *applet, const char *config_dir, struct config *c,
+                    struct known *known, struct err *e);
 
 struct host_provider {
 	struct provider_env env;
@@ -30,7 +30,7 @@ struct host_exec {
 /* Whether ws runs here, as far as we may know. */
 bool host_runs(const struct config *c, const struct workspace *ws);
 /* Runs a program in ws with our standard streams, and passes signals on. *status: that to end with. */
-int host_exec(const struct config *c, const struct workspace *ws, const struct host_exec *x,
+int host_exec(const struct config *c, const struct workspace *ws, const struct host_exec *exec,
               int *status, struct err *e);
 
 #endif

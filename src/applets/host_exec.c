@@ -25,20 +25,20 @@ static bool next_event(void *arg, struct exec_event *ev)
 	return true;
 }
 
-int host_exec(const struct config *c, const struct workspace *ws, const struct host_exec *x,
+int host_exec(const struct config *c, const struct workspace *ws, const struct host_exec *exec,
               int *status, struct err *e)
 {
 	struct winsize size = terminal_size();
 	struct terminal t;
 	struct host_provider p;
-	int rc = terminal_take(&t, x->tty, e);
+	int rc = terminal_take(&t, exec->tty, e);
 	struct workspace_exec w = { .ws = ws,
-		                    .argv = x->argv,
-		                    .env = x->env,
-		                    .cwd = x->cwd,
-		                    .user = x->user,
-		                    .tty = x->tty,
-		                    .std = { x->input ? STDIN_FILENO : -1, STDOUT_FILENO,
+		                    .argv = exec->argv,
+		                    .env = exec->env,
+		                    .cwd = exec->cwd,
+		                    .user = exec->user,
+		                    .tty = exec->tty,
+		                    .std = { exec->input ? STDIN_FILENO : -1, STDOUT_FILENO,
 		                             STDERR_FILENO },
 		                    .side = t.signals,
 		                    .next = next_event,

@@ -27,9 +27,10 @@ static int list(struct verbs *v, struct err *e)
 	buf_free(&path);
 	n = json_len(json_root(doc));
 	jw_arr(&b);
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m), i++)
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member), i++)
 		if (v->all || i + SHOWN >= n)
-			jw_raw(&b, json_raw(m));
+			jw_raw(&b, json_raw(member));
 	jw_arr_end(&b);
 	if (doc)
 		kept = json_parse(buf_str(&b), b.n, e);

@@ -171,16 +171,16 @@ static int show_made(const struct options *o, struct str body, struct err *e)
 
 static int list(struct srv *s, const struct options *o, const char *name, struct err *e)
 {
-	const struct rec *k = store_find(&s->store, K_KEY, "type", type_of(o));
+	const struct rec *key = store_find(&s->store, K_KEY, "type", type_of(o));
 
 	(void)name;
 	(void)e;
-	for (; k; k = store_find_next(&s->store, k, "type")) {
+	for (; key; key = store_find_next(&s->store, key, "type")) {
 		char until[TIME_TEXT_SIZE];
 
-		key_until(k, until);
-		if (!key_expired(k))
-			print_name(rec_text(k, "name"), until);
+		key_until(key, until);
+		if (!key_expired(key))
+			print_name(rec_text(key, "name"), until);
 	}
 	return out_flush();
 }
@@ -191,9 +191,9 @@ static int show_list(const struct options *o, struct str body, struct err *e)
 	struct json keys = json_root(doc);
 
 	(void)o;
-	for (struct json k = json_first(keys); json_present(k); k = json_next(k)) {
-		char *name = json_dup_or_empty(json_get(k, "name"));
-		char *until = json_dup_or_empty(json_get(k, "expires"));
+	for (struct json key = json_first(keys); json_present(key); key = json_next(key)) {
+		char *name = json_dup_or_empty(json_get(key, "name"));
+		char *until = json_dup_or_empty(json_get(key, "expires"));
 
 		print_name(name, until);
 		free(until);
@@ -207,18 +207,18 @@ static int show_list(const struct options *o, struct str body, struct err *e)
 static int revoke(struct srv *s, const struct options *o, const char *name, struct err *e)
 {
 	const struct rec *first = store_find(&s->store, K_KEY, "type", "client");
-	const struct rec *k = key_named(s, type_of(o), name);
+	const struct rec *key = key_named(s, type_of(o), name);
 
-	if (!k)
+	if (!key)
 		return err_set(e, ERR_NOT_FOUND, 0, "no %s is named %s; see `server %s list`",
 		               o->join ? "join token" : "client key", name,
 		               o->join ? "join" : "key");
-	if (k == first && !store_find_next(&s->store, k, "type"))
+	if (key == first && !store_find_next(&s->store, key, "type"))
 		return err_set(e, ERR_LIMIT, 0, "%s is the only client key; make another one first",
 		               name);
 	struct change *ch = change_begin(&s->store);
 
-	change_remove(ch, k);
+	change_remove(ch, key);
 	return change_commit(ch, e);
 }
 

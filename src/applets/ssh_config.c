@@ -26,12 +26,13 @@ static size_t write_hosts(const struct ssh_client *c, struct json list, struct b
 	buf_addf(out,
 	         "# Made by daytona-runner ssh-config from %s; what is changed here is lost.\n",
 	         c->admin->config.url);
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *id = json_dup_or_empty(json_get(m, "id"));
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *id = json_dup_or_empty(json_get(member, "id"));
 
 		if (str_is_id(str_of(id))) {
 			buf_adds(out, "Host ");
-			ssh_client_host(m, out);
+			ssh_client_host(member, out);
 			buf_addf(out, " %s.daytona\n", id); /* where two have a name */
 			ssh_client_settings(c, id, add_line, out);
 			n++;

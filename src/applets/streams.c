@@ -73,7 +73,7 @@ int stream_run(struct tunnel *t, struct err *e)
 /* ---- a program, and whoever sits in front of it ---- */
 
 struct session {
-	const struct exec_call *x;
+	const struct exec_call *call;
 	struct tunnel *t;
 	bool terminal;
 	struct terminal here;
@@ -115,8 +115,8 @@ static void send_env(struct buf *b, const struct session *s)
 	jw_obj(b);
 	if (s->terminal && term && *term)
 		jw_kstr(b, "TERM", term);
-	for (size_t i = 0; i < s->x->env.n; i++) {
-		const char *v = s->x->env.v[i], *eq = strchr(v, '=');
+	for (size_t i = 0; i < s->call->env.n; i++) {
+		const char *v = s->call->env.v[i], *eq = strchr(v, '=');
 		char *key = mem_dupn(v, eq ? (size_t)(eq - v) : strlen(v));
 		const char *value = eq ? eq + 1 : getenv(key);
 
@@ -135,12 +135,12 @@ static void send_program(struct session *s)
 	jw_obj(&b);
 	jw_key(&b, "args");
 	jw_arr(&b);
-	for (int i = 0; i < s->x->n_args; i++)
-		jw_str(&b, str_of(s->x->args[i]));
+	for (int i = 0; i < s->call->n_args; i++)
+		jw_str(&b, str_of(s->call->args[i]));
 	jw_arr_end(&b);
 	send_env(&b, s);
-	if (s->x->cwd)
-		jw_kstr(&b, "cwd", s->x->cwd);
+	if (s->call->cwd)
+		jw_kstr(&b, "cwd", s->call->cwd);
 	if (s->terminal) {
 		jw_kint(&b, "columns", ws.ws_col);
 		jw_kint(&b, "rows", ws.ws_row);
@@ -212,7 +212,7 @@ static int converse(struct session *s, struct err *e)
 
 static void attach(struct session *s)
 {
-	int in = s->x->input || s->terminal ? stream_dup(STDIN_FILENO) : -1;
+	int in = s->call->input || s->terminal ? stream_dup(STDIN_FILENO) : -1;
 
 	if (in >= 0)
 		tunnel_source(s->t, TUNNEL_IN, in);
@@ -223,18 +223,18 @@ static void attach(struct session *s)
 		tunnel_sink(s->t, TUNNEL_ERR, stream_dup(STDERR_FILENO));
 }
 
-int stream_exec(const char *applet, const struct exec_call *x)
+int stream_exec(const char *applet, const struct exec_call *call)
 {
 	struct session s = {
-		.x = x,
-		.terminal = x->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
+		.call = call,
+		.terminal = call->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
 		.status = -1,
 	};
 	struct err e = { 0 };
 	int rc;
 
-	s.t = tunnel_open(x->admin->link.api, x->workspace, s.terminal ? "kind=pty" : "kind=exec",
-	                  deadline_in_ms(STREAM_OPEN_MS));
+	s.t = tunnel_open(call->admin->link.api, call->workspace,
+	                  s.terminal ? "kind=pty" : "kind=exec", deadline_in_ms(STREAM_OPEN_MS));
 	tunnel_notes(s.t, on_note, &s);
 	send_program(&s);
 	attach(&s);
@@ -247,7 +247,7 @@ int stream_exec(const char *applet, const struct exec_call *x)
 		return s.status;
 	if (rc == 0)
 		err_set(&e, ERR_CLOSED, 0, "the stream ended before the program");
-	stream_explain(x->admin, &e);
+	stream_explain(call->admin, &e);
 	applet_fail(applet, &e);
 	return e.code == TUNNEL_CLOSE_REFUSED ? NOT_STARTED : STREAM_FAILED;
 }

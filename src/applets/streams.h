@@ -20,7 +20,7 @@ struct exec_call {
 };
 /* Runs it with our standard streams; with terminal, if these are one. Returns the exit status: the program's, 128 and
  * the signal's number, 127 if it cannot be started, or STREAM_FAILED; the last two after a message. */
-int stream_exec(const char *applet, const struct exec_call *x);
+int stream_exec(const char *applet, const struct exec_call *call);
 
 /* After a stream that failed: what a person can do. Returns -1. */
 int stream_explain(const struct cli_admin *a, struct err *e);

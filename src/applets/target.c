@@ -28,15 +28,17 @@ static int choose_config(struct json list, const char *wanted, struct json *out,
 	const struct api_kind *kind = &api_target_config_kind;
 	size_t n = 0;
 
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *name = json_dup_or_empty(json_get(m, kind->called));
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *name = json_dup_or_empty(json_get(member, kind->called));
 		char *brief = short_name(name);
 		bool registered = strcmp(brief, name) != 0;
 
 		if (!wanted ? registered || json_len(list) == 1
-		            : registered && (strcmp(brief, wanted) == 0 ||
-		                             json_str_is(api_kind_get(m, kind->note), wanted))) {
-			*out = m;
+		            : registered &&
+		                      (strcmp(brief, wanted) == 0 ||
+		                       json_str_is(api_kind_get(member, kind->note), wanted))) {
+			*out = member;
 			n++;
 		}
 		free(brief);
@@ -71,9 +73,10 @@ static int with_options(struct verbs *v, struct json registered, const char *nam
 		rc = (list = verbs_list_of(v, kind, e)) ? 0 : -1;
 	free(*id);
 	*id = NULL;
-	for (struct json m = json_first(json_root(list)); json_present(m); m = json_next(m))
-		if (json_str_is(json_get(m, kind->called), name) && !*id)
-			*id = json_dup_or_empty(json_get(m, "id"));
+	for (struct json member = json_first(json_root(list)); json_present(member);
+	     member = json_next(member))
+		if (json_str_is(json_get(member, kind->called), name) && !*id)
+			*id = json_dup_or_empty(json_get(member, "id"));
 	if (rc == 0 && !*id)
 		rc = err_set(e, ERR_NOT_FOUND, 0,
 		             "the configuration %s that was made is gone again", name);

@@ -137,9 +137,9 @@ static int print_names(const struct noun *noun)
 
 	if (cli_admin_open(&v.admin, noun->name, &e) == 0) {
 		doc = verbs_list_of(&v, noun->kind, &e);
-		for (struct json m = json_first(json_root(doc)); json_present(m);
-		     m = json_next(m)) {
-			char *name = json_dup_or_empty(json_get(m, noun->kind->called));
+		for (struct json member = json_first(json_root(doc)); json_present(member);
+		     member = json_next(member)) {
+			char *name = json_dup_or_empty(json_get(member, noun->kind->called));
 
 			if (str_is_id(str_of(name)))
 				puts(name);

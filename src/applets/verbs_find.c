@@ -44,8 +44,9 @@ static void add_names(struct json list, const struct api_kind *kind, struct buf 
 {
 	size_t n = 0;
 
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *name = json_dup_or_empty(json_get(m, kind->called));
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *name = json_dup_or_empty(json_get(member, kind->called));
 
 		if (n == SHOWN_MAX)
 			buf_addf(b, " and %zu more", json_len(list) - SHOWN_MAX);
@@ -73,19 +74,21 @@ static int ask(struct json list, const struct api_kind *kind, struct json *out, 
 		return -1;
 	}
 	items = mem_array(n, sizeof(*items));
-	for (struct json m = json_first(list); json_present(m); m = json_next(m), i++) {
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member), i++) {
 		bool same = strcmp(kind->id, kind->called) == 0;
 
-		items[i].name = json_dup_or_empty(json_get(m, kind->called));
-		items[i].id = same ? mem_dup("") : json_dup_or_empty(json_get(m, kind->id));
-		items[i].note = json_dup_or_empty(api_kind_get(m, kind->note));
+		items[i].name = json_dup_or_empty(json_get(member, kind->called));
+		items[i].id = same ? mem_dup("") : json_dup_or_empty(json_get(member, kind->id));
+		items[i].note = json_dup_or_empty(api_kind_get(member, kind->note));
 	}
 	buf_addf(&title, "Which %s?", kind->name);
 	rc = prompt_pick(&p, buf_cstr(&title), items, n, &picked, e);
 	i = 0;
-	for (struct json m = json_first(list); rc == 0 && json_present(m); m = json_next(m), i++)
+	for (struct json member = json_first(list); rc == 0 && json_present(member);
+	     member = json_next(member), i++)
 		if (i == picked)
-			*out = m;
+			*out = member;
 	for (i = 0; i < n; i++) {
 		free((void *)(uintptr_t)items[i].name);
 		free((void *)(uintptr_t)items[i].id);
@@ -103,8 +106,9 @@ static int not_found(struct json list, const struct api_kind *kind, const char *
 	struct buf shown = { 0 };
 	char hint[96] = "", *best = NULL;
 
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *text = json_dup_or_empty(json_get(m, kind->called));
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *text = json_dup_or_empty(json_get(member, kind->called));
 
 		if (spell_try(&near, text)) {
 			free(best);
@@ -132,15 +136,17 @@ int verbs_pick(struct json list, const struct api_kind *kind, const char *name, 
 		return err_set(e, ERR_NOT_FOUND, 0, "%s", none);
 	if (!name)
 		return ask(list, kind, out, e);
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		if (json_str_is(json_get(m, kind->id), name)) {
-			*out = m;
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		if (json_str_is(json_get(member, kind->id), name)) {
+			*out = member;
 			return 0;
 		}
 	}
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		if (json_str_is(json_get(m, kind->called), name)) {
-			*out = m;
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		if (json_str_is(json_get(member, kind->called), name)) {
+			*out = member;
 			n++;
 		}
 	}
@@ -207,9 +213,10 @@ int verbs_confirm(const struct verbs *v, const char *question, struct err *e)
 
 static bool is_taken(struct json list, const struct api_kind *kind, const char *name)
 {
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
-		if (json_str_is(json_get(m, kind->called), name) ||
-		    json_str_is(json_get(m, kind->id), name))
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
+		if (json_str_is(json_get(member, kind->called), name) ||
+		    json_str_is(json_get(member, kind->id), name))
 			return true;
 	return false;
 }

@@ -41,12 +41,12 @@ static void add_age(struct buf *b, struct json v)
 
 static void add_map(struct buf *b, struct json v)
 {
-	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
-		if (m.tok != json_first(v).tok)
+	for (struct json member = json_first(v); json_present(member); member = json_next(member)) {
+		if (member.tok != json_first(v).tok)
 			buf_addc(b, ' ');
-		json_key(m, b);
+		json_key(member, b);
 		buf_addc(b, '=');
-		json_string(m, b);
+		json_string(member, b);
 	}
 }
 
@@ -91,13 +91,14 @@ static void print_table(const struct api_kind *kind, struct json list)
 	for (size_t i = 0; i < rows.n; i++)
 		rows.p[i] = (char)toupper((unsigned char)rows.p[i]);
 	buf_addc(&rows, '\n');
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
 		for (size_t i = 0; i < kind->n; i++) {
 			struct buf text = { 0 };
 
 			if (!kind->fields[i].rank)
 				continue;
-			add_text(&text, &kind->fields[i], m);
+			add_text(&text, &kind->fields[i], member);
 			show_cell(&rows, buf_cstr(&text));
 			buf_free(&text);
 		}
@@ -133,8 +134,9 @@ void verbs_show_list(const struct verbs *v, const struct api_kind *kind, struct 
 		return;
 	}
 	jw_arr(&b);
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
-		add_json(&b, kind, m);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
+		add_json(&b, kind, member);
 	jw_arr_end(&b);
 	cli_print(v->format, buf_str(&b));
 	buf_free(&b);

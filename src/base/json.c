@@ -177,25 +177,25 @@ struct json json_first(struct json v)
 	return child_at(v, v.tok + 1);
 }
 
-struct json json_next(struct json m)
+struct json json_next(struct json member)
 {
-	struct json container = m;
+	struct json container = member;
 
-	if (!m.doc)
-		return m;
-	container.tok = token(m)->parent;
+	if (!member.doc)
+		return member;
+	container.tok = token(member)->parent;
 	if (container.tok >= 0 && json_is_string(container)) /* that is the key */
 		container.tok = token(container)->parent;
 	if (container.tok < 0)
 		return (struct json){ 0 };
-	return child_at(container, token(m)->size);
+	return child_at(container, token(member)->size);
 }
 
 size_t json_len(struct json v)
 {
 	size_t n = 0;
 
-	for (struct json m = json_first(v); json_present(m); m = json_next(m))
+	for (struct json member = json_first(v); json_present(member); member = json_next(member))
 		n++;
 	return n;
 }
@@ -205,16 +205,17 @@ static struct str inside(const struct json_doc *doc, const jsmntok_t *t)
 	return (struct str){ doc->text + t->start, (size_t)(t->end - t->start) };
 }
 
-/* m is a member of an object. */
-static struct str raw_key(struct json m)
+/* member is a member of an object. */
+static struct str raw_key(struct json member)
 {
-	return inside(m.doc, &m.doc->tok[token(m)->parent]);
+	return inside(member.doc, &member.doc->tok[token(member)->parent]);
 }
 
-void json_key(struct json m, struct buf *out)
+void json_key(struct json member, struct buf *out)
 {
-	if (m.doc && token(m)->parent >= 0 && m.doc->tok[token(m)->parent].type == JSMN_STRING)
-		json_unescape(raw_key(m), out);
+	if (member.doc && token(member)->parent >= 0 &&
+	    member.doc->tok[token(member)->parent].type == JSMN_STRING)
+		json_unescape(raw_key(member), out);
 }
 
 /* Whether what stands between the quotes is already what it means. */
@@ -246,13 +247,14 @@ struct json json_get(struct json obj, const char *key)
 
 	if (!json_is_object(obj))
 		return exact;
-	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
-		struct str raw = raw_key(m);
+	for (struct json member = json_first(obj); json_present(member);
+	     member = json_next(member)) {
+		struct str raw = raw_key(member);
 
 		if (same(raw, key, false))
-			exact = m;
+			exact = member;
 		else if (same(raw, key, true))
-			folded = m;
+			folded = member;
 	}
 	return json_present(exact) ? exact : folded;
 }

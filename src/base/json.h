@@ -46,11 +46,11 @@ struct json json_get(struct json obj, const char *key);
 bool json_twin(struct json obj, bool fold, struct buf *name);
 bool json_any_twin(struct json v, struct buf *name);
 size_t json_len(struct json v); /* members or elements; 0 for anything else */
-/* Iteration, O(1) a step: for (struct json m = json_first(v); json_present(m); m = json_next(m)).
- * For an object m is the value; json_key(m) decodes its key. */
+/* Iteration, O(1) a step: for (struct json member = json_first(v); json_present(member); member = json_next(member)).
+ * For an object member is the value; json_key(member) decodes its key. */
 struct json json_first(struct json v);
-struct json json_next(struct json m);
-void json_key(struct json m, struct buf *out); /* appends */
+struct json json_next(struct json member);
+void json_key(struct json member, struct buf *out); /* appends */
 /* The source text of a value (a string with its quotes). Borrowed from doc. */
 struct str json_raw(struct json v);
 

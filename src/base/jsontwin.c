@@ -17,10 +17,10 @@ static char lower(char c, bool fold)
 	return fold && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-static void read_key(struct json m, bool fold, struct buf *out)
+static void read_key(struct json member, bool fold, struct buf *out)
 {
 	buf_reset(out);
-	json_key(m, out);
+	json_key(member, out);
 	for (size_t i = 0; i < out->n; i++)
 		out->p[i] = lower(out->p[i], fold);
 }
@@ -39,9 +39,10 @@ bool json_twin(struct json obj, bool fold, struct buf *name)
 	struct key *keys = mem_array(n, sizeof(*keys));
 	bool found = false;
 
-	for (struct json m = json_first(obj); n && json_present(m); m = json_next(m)) {
-		read_key(m, fold, &one);
-		keys[at++] = (struct key){ str_hash(buf_str(&one)), m };
+	for (struct json member = json_first(obj); n && json_present(member);
+	     member = json_next(member)) {
+		read_key(member, fold, &one);
+		keys[at++] = (struct key){ str_hash(buf_str(&one)), member };
 	}
 	qsort(keys, at, sizeof(*keys), by_hash);
 	for (size_t i = 0; i < at && !found; i++) {
@@ -63,8 +64,8 @@ bool json_any_twin(struct json v, struct buf *name)
 {
 	if (json_twin(v, false, name))
 		return true;
-	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
-		if (json_any_twin(m, name))
+	for (struct json member = json_first(v); json_present(member); member = json_next(member)) {
+		if (json_any_twin(member, name))
 			return true;
 	}
 	return false;

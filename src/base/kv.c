@@ -14,26 +14,26 @@ static void pair_free(struct kv_pair *p)
 	mem_free_secret(p->value);
 }
 
-void kv_free(struct kv *m)
+void kv_free(struct kv *kv)
 {
-	for (size_t i = 0; i < m->n; i++)
-		pair_free(&m->pairs[i]);
-	free(m->pairs);
-	*m = (struct kv){ 0 };
+	for (size_t i = 0; i < kv->n; i++)
+		pair_free(&kv->pairs[i]);
+	free(kv->pairs);
+	*kv = (struct kv){ 0 };
 }
 
-static struct kv_pair *find(const struct kv *m, const char *key)
+static struct kv_pair *find(const struct kv *kv, const char *key)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		if (strcmp(m->pairs[i].key, key) == 0)
-			return &m->pairs[i];
+	for (size_t i = 0; i < kv->n; i++) {
+		if (strcmp(kv->pairs[i].key, key) == 0)
+			return &kv->pairs[i];
 	}
 	return NULL;
 }
 
-void kv_set(struct kv *m, const char *key, const char *value)
+void kv_set(struct kv *kv, const char *key, const char *value)
 {
-	struct kv_pair *p = find(m, key);
+	struct kv_pair *p = find(kv, key);
 	char *copy = mem_dup(value ? value : "");
 
 	if (p) {
@@ -41,37 +41,37 @@ void kv_set(struct kv *m, const char *key, const char *value)
 		p->value = copy;
 		return;
 	}
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 8;
+	if (kv->n == kv->cap) {
+		size_t cap = kv->cap ? kv->cap * 2 : 8;
 		struct kv_pair *pairs = mem_array(cap, sizeof(*pairs));
 
-		if (m->n)
-			memcpy(pairs, m->pairs, m->n * sizeof(*pairs));
-		free(m->pairs);
-		m->pairs = pairs;
-		m->cap = cap;
+		if (kv->n)
+			memcpy(pairs, kv->pairs, kv->n * sizeof(*pairs));
+		free(kv->pairs);
+		kv->pairs = pairs;
+		kv->cap = cap;
 	}
-	m->pairs[m->n++] = (struct kv_pair){ mem_dup(key), copy };
+	kv->pairs[kv->n++] = (struct kv_pair){ mem_dup(key), copy };
 }
 
-const char *kv_get(const struct kv *m, const char *key)
+const char *kv_get(const struct kv *kv, const char *key)
 {
-	const struct kv_pair *p = find(m, key);
+	const struct kv_pair *p = find(kv, key);
 
 	return p ? p->value : NULL;
 }
 
-bool kv_del(struct kv *m, const char *key)
+bool kv_del(struct kv *kv, const char *key)
 {
-	struct kv_pair *p = find(m, key);
+	struct kv_pair *p = find(kv, key);
 	size_t at;
 
 	if (!p)
 		return false;
-	at = (size_t)(p - m->pairs);
+	at = (size_t)(p - kv->pairs);
 	pair_free(p);
-	memmove(p, p + 1, (m->n - at - 1) * sizeof(*p));
-	m->n--;
+	memmove(p, p + 1, (kv->n - at - 1) * sizeof(*p));
+	kv->n--;
 	return true;
 }
 
@@ -83,7 +83,7 @@ void kv_merge(struct kv *into, const struct kv *from)
 		kv_set(into, from->pairs[i].key, from->pairs[i].value);
 }
 
-void kv_from_json(struct kv *m, struct json obj)
+void kv_from_json(struct kv *kv, struct json obj)
 {
 	if (!json_is_object(obj))
 		return;
@@ -93,28 +93,28 @@ void kv_from_json(struct kv *m, struct json obj)
 
 		json_key(v, &key);
 		if (value && strlen(buf_cstr(&key)) == key.n)
-			kv_set(m, buf_cstr(&key), value);
+			kv_set(kv, buf_cstr(&key), value);
 		buf_free(&key);
 		mem_free_secret(value);
 	}
 }
 
-void kv_to_json(const struct kv *m, struct buf *b)
+void kv_to_json(const struct kv *kv, struct buf *b)
 {
 	jw_obj(b);
-	for (size_t i = 0; i < m->n; i++)
-		jw_kstr(b, m->pairs[i].key, m->pairs[i].value);
+	for (size_t i = 0; i < kv->n; i++)
+		jw_kstr(b, kv->pairs[i].key, kv->pairs[i].value);
 	jw_obj_end(b);
 }
 
-char **kv_to_env(const struct kv *m)
+char **kv_to_env(const struct kv *kv)
 {
-	char **env = mem_array(m->n + 1, sizeof(*env));
+	char **env = mem_array(kv->n + 1, sizeof(*env));
 
-	for (size_t i = 0; i < m->n; i++) {
+	for (size_t i = 0; i < kv->n; i++) {
 		struct buf b = { 0 };
 
-		buf_addf(&b, "%s=%s", m->pairs[i].key, m->pairs[i].value);
+		buf_addf(&b, "%s=%s", kv->pairs[i].key, kv->pairs[i].value);
 		env[i] = buf_take(&b);
 	}
 	return env;

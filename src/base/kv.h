@@ -19,16 +19,16 @@ struct kv {
 	size_t cap;
 };
 
-void kv_free(struct kv *m); /* wipes values: they may be secrets */
-void kv_set(struct kv *m, const char *key, const char *value); /* replaces; copies both */
-const char *kv_get(const struct kv *m, const char *key);       /* borrowed; NULL if missing */
-bool kv_del(struct kv *m, const char *key);
+void kv_free(struct kv *kv); /* wipes values: they may be secrets */
+void kv_set(struct kv *kv, const char *key, const char *value); /* replaces; copies both */
+const char *kv_get(const struct kv *kv, const char *key);       /* borrowed; NULL if missing */
+bool kv_del(struct kv *kv, const char *key);
 void kv_merge(struct kv *into, const struct kv *from); /* from wins */
 /* Every member of a JSON object whose value is a string; others are skipped. Absent or null is empty. */
-void kv_from_json(struct kv *m, struct json obj);
-void kv_to_json(const struct kv *m, struct buf *b);
+void kv_from_json(struct kv *kv, struct json obj);
+void kv_to_json(const struct kv *kv, struct buf *b);
 /* NULL-terminated "K=V" array for exec; the caller frees with kv_env_free. */
-char **kv_to_env(const struct kv *m);
+char **kv_to_env(const struct kv *kv);
 void kv_env_free(char **env);
 
 #endif

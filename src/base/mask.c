@@ -284,26 +284,26 @@ void mask_text(struct buf *out, struct str s)
 	scan(&c, true);
 }
 
-static void stream(struct mask_stream *m, struct buf *out, bool final)
+static void stream(struct mask_stream *mask, struct buf *out, bool final)
 {
-	struct scan c = { .s = buf_str(&m->held), .hidden = m->covered, .out = out };
+	struct scan c = { .s = buf_str(&mask->held), .hidden = mask->covered, .out = out };
 
 	scan(&c, final);
-	m->covered = c.hidden > c.i ? c.hidden - c.i : 0;
-	buf_drop(&m->held, c.i);
+	mask->covered = c.hidden > c.i ? c.hidden - c.i : 0;
+	buf_drop(&mask->held, c.i);
 }
 
-void mask_stream_feed(struct mask_stream *m, struct buf *out, struct str s)
+void mask_stream_feed(struct mask_stream *mask, struct buf *out, struct str s)
 {
-	buf_add_str(&m->held, s);
-	stream(m, out, false);
+	buf_add_str(&mask->held, s);
+	stream(mask, out, false);
 }
 
-void mask_stream_end(struct mask_stream *m, struct buf *out)
+void mask_stream_end(struct mask_stream *mask, struct buf *out)
 {
-	stream(m, out, true);
-	buf_wipe(&m->held);
-	m->covered = 0;
+	stream(mask, out, true);
+	buf_wipe(&mask->held);
+	mask->covered = 0;
 }
 
 void mask_tail_add(struct mask_tail *t, struct str s)

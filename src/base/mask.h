@@ -23,8 +23,9 @@ struct mask_stream {
 	struct buf held; /* the tail: maybe the beginning of a secret or of a URL's user part */
 	size_t covered;  /* of held, what belongs to a secret that was replaced already */
 };
-void mask_stream_feed(struct mask_stream *m, struct buf *out, struct str s);
-void mask_stream_end(struct mask_stream *m, struct buf *out); /* flushes what is held and frees */
+void mask_stream_feed(struct mask_stream *mask, struct buf *out, struct str s);
+void mask_stream_end(struct mask_stream *mask,
+                     struct buf *out); /* flushes what is held and frees */
 
 /* The end of what a program said, for an error text: masked as it comes in, so that the cut leaves no part of a
  * secret. Zero but max is the valid start. */

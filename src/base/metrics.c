@@ -10,23 +10,24 @@
 #include <sys/auxv.h>
 #include <time.h>
 
-void metrics_head(struct metrics *m, const char *name, const char *type, const char *help)
+void metrics_head(struct metrics *metrics, const char *name, const char *type, const char *help)
 {
-	buf_addf(&m->b, "# HELP %s%s %s\n# TYPE %s%s %s\n", m->prefix, name, help, m->prefix, name,
-	         type);
+	buf_addf(&metrics->b, "# HELP %s%s %s\n# TYPE %s%s %s\n", metrics->prefix, name, help,
+	         metrics->prefix, name, type);
 }
 
-void metrics_each(struct metrics *m, const char *name, const char *label, const char *of,
+void metrics_each(struct metrics *metrics, const char *name, const char *label, const char *of,
                   int64_t value)
 {
-	buf_addf(&m->b, "%s%s{%s=\"%s\"} %lld\n", m->prefix, name, label, of, (long long)value);
+	buf_addf(&metrics->b, "%s%s{%s=\"%s\"} %lld\n", metrics->prefix, name, label, of,
+	         (long long)value);
 }
 
-void metrics_one(struct metrics *m, const char *name, const char *type, const char *help,
+void metrics_one(struct metrics *metrics, const char *name, const char *type, const char *help,
                  int64_t value)
 {
-	metrics_head(m, name, type, help);
-	buf_addf(&m->b, "%s%s %lld\n", m->prefix, name, (long long)value);
+	metrics_head(metrics, name, type, help);
+	buf_addf(&metrics->b, "%s%s %lld\n", metrics->prefix, name, (long long)value);
 }
 
 static int64_t resident_bytes(void)
@@ -59,19 +60,20 @@ static int64_t open_descriptors(void)
 	return n;
 }
 
-void metrics_process(struct metrics *m, int64_t start_ms)
+void metrics_process(struct metrics *metrics, int64_t start_ms)
 {
 	struct timespec cpu = { 0 };
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	metrics_head(m, "build_info", "gauge", "1; which build this is");
-	buf_addf(&m->b, "%sbuild_info{version=\"%s\",build=\"%s\"} 1\n", m->prefix, DR_VERSION,
-	         dr_build_id);
-	metrics_one(m, "uptime_seconds", "counter", "seconds since the start",
+	metrics_head(metrics, "build_info", "gauge", "1; which build this is");
+	buf_addf(&metrics->b, "%sbuild_info{version=\"%s\",build=\"%s\"} 1\n", metrics->prefix,
+	         DR_VERSION, dr_build_id);
+	metrics_one(metrics, "uptime_seconds", "counter", "seconds since the start",
 	            (clock_mono_ms() - start_ms) / 1000);
-	metrics_head(m, "cpu_seconds_total", "counter", "processor time of this process");
-	buf_addf(&m->b, "%scpu_seconds_total %lld.%03ld\n", m->prefix, (long long)cpu.tv_sec,
-	         cpu.tv_nsec / 1000000);
-	metrics_one(m, "resident_bytes", "gauge", "resident memory", resident_bytes());
-	metrics_one(m, "open_descriptors", "gauge", "open file descriptors", open_descriptors());
+	metrics_head(metrics, "cpu_seconds_total", "counter", "processor time of this process");
+	buf_addf(&metrics->b, "%scpu_seconds_total %lld.%03ld\n", metrics->prefix,
+	         (long long)cpu.tv_sec, cpu.tv_nsec / 1000000);
+	metrics_one(metrics, "resident_bytes", "gauge", "resident memory", resident_bytes());
+	metrics_one(metrics, "open_descriptors", "gauge", "open file descriptors",
+	            open_descriptors());
 }

@@ -14,13 +14,13 @@ struct metrics {
 	const char *prefix; /* of every name: "daytona_runner_" */
 };
 
-void metrics_one(struct metrics *m, const char *name, const char *type, const char *help,
+void metrics_one(struct metrics *metrics, const char *name, const char *type, const char *help,
                  int64_t value);
 /* A name whose values differ by one label: the head, then each. No quotes in label and value. */
-void metrics_head(struct metrics *m, const char *name, const char *type, const char *help);
-void metrics_each(struct metrics *m, const char *name, const char *label, const char *of,
+void metrics_head(struct metrics *metrics, const char *name, const char *type, const char *help);
+void metrics_each(struct metrics *metrics, const char *name, const char *label, const char *of,
                   int64_t value);
 /* Build, uptime, processor time, memory, descriptors. start_ms: monotonic. */
-void metrics_process(struct metrics *m, int64_t start_ms);
+void metrics_process(struct metrics *metrics, int64_t start_ms);
 
 #endif

@@ -53,9 +53,9 @@ static void tree_add(struct tree *t, struct proc_stat s)
 
 static int by_pid(const void *a, const void *b)
 {
-	const struct proc_stat *x = a, *y = b;
+	const struct proc_stat *stat = a, *y = b;
 
-	return (x->id.pid > y->id.pid) - (x->id.pid < y->id.pid);
+	return (stat->id.pid > y->id.pid) - (stat->id.pid < y->id.pid);
 }
 
 static size_t find_seen(const struct tree *t, pid_t pid)
@@ -103,24 +103,24 @@ static int walk(struct tree *t, struct err *e)
 static void refresh(struct tree *t)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		struct member *m = &t->v[i];
-		size_t at = find_seen(t, m->stat.id.pid);
+		struct member *member = &t->v[i];
+		size_t at = find_seen(t, member->stat.id.pid);
 
-		if (m->stat.gone)
+		if (member->stat.gone)
 			continue;
-		if (at >= t->n_seen || t->seen[at].id.start != m->stat.id.start) {
+		if (at >= t->n_seen || t->seen[at].id.start != member->stat.id.start) {
 			/* A walk is no snapshot: who was not met is looked up before he counts as gone, since nobody
 			 * would look at him again. */
 			struct proc_stat now;
 
-			if (proc_stat_read(m->stat.id.pid, &now) &&
-			    now.id.start == m->stat.id.start)
-				m->stat = now;
+			if (proc_stat_read(member->stat.id.pid, &now) &&
+			    now.id.start == member->stat.id.start)
+				member->stat = now;
 			else
-				m->stat.gone = true;
+				member->stat.gone = true;
 			continue;
 		}
-		m->stat = t->seen[at];
+		member->stat = t->seen[at];
 		t->mine[at] = true;
 	}
 }
@@ -132,10 +132,11 @@ static pid_t relative(const struct proc_stat *s, enum relation r)
 	return r == BY_PARENT ? s->ppid : r == BY_GROUP ? s->pgid : s->sid;
 }
 
-/* Whether m may be the one that s names so: not younger, and the leader that a leader must be. */
-static bool fits(const struct proc_stat *m, const struct proc_stat *s, enum relation r)
+/* Whether stat_m may be the one that s names so: not younger, and the leader that a leader must be. */
+static bool fits(const struct proc_stat *stat_m, const struct proc_stat *s, enum relation r)
 {
-	return m->id.start <= s->id.start && (r == BY_PARENT || relative(m, r) == m->id.pid);
+	return stat_m->id.start <= s->id.start &&
+	       (r == BY_PARENT || relative(stat_m, r) == stat_m->id.pid);
 }
 
 static bool belongs(const struct tree *t, const struct proc_stat *s, enum relation r)
@@ -211,15 +212,15 @@ static size_t living(const struct tree *t)
 static void send_new(struct tree *t, int sig)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		struct member *m = &t->v[i];
-		bool still = m->stat.stopped || m->sent == SIGSTOP;
+		struct member *member = &t->v[i];
+		bool still = member->stat.stopped || member->sent == SIGSTOP;
 
-		if (m->stat.gone || m->sent == sig)
+		if (member->stat.gone || member->sent == sig)
 			continue;
-		m->sent = sig;
-		proc_signal(m->stat.id, sig);
+		member->sent = sig;
+		proc_signal(member->stat.id, sig);
 		if (sig == SIGTERM && still)
-			proc_signal(m->stat.id, SIGCONT);
+			proc_signal(member->stat.id, SIGCONT);
 	}
 }
 

@@ -53,22 +53,22 @@ static struct entry *find(const struct spawned *p)
 
 static void drop(struct spawned *p)
 {
-	struct entry *x = find(p);
+	struct entry *entry = find(p);
 
-	if (x)
-		*x = children.list[--children.n];
+	if (entry)
+		*entry = children.list[--children.n];
 	*p = (struct spawned){ 0 };
 }
 
 enum spawn_state spawn_look(const struct spawned *p)
 {
-	const struct entry *x = find(p);
+	const struct entry *entry = find(p);
 	siginfo_t si = { 0 };
 	int rc;
 
-	if (!x)
+	if (!entry)
 		return SPAWN_LOST;
-	if (x->taken)
+	if (entry->taken)
 		return SPAWN_ENDED;
 	do
 		rc = waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT);
@@ -79,7 +79,7 @@ enum spawn_state spawn_look(const struct spawned *p)
 }
 
 /* Takes it from the kernel. */
-static bool take(struct entry *x, pid_t pid, int flags)
+static bool take(struct entry *entry, pid_t pid, int flags)
 {
 	int status = 0;
 	pid_t got;
@@ -87,31 +87,31 @@ static bool take(struct entry *x, pid_t pid, int flags)
 	do
 		got = waitpid(pid, &status, flags);
 	while (got < 0 && errno == EINTR);
-	if (got == pid && x) {
-		x->taken = true;
-		x->status = status;
+	if (got == pid && entry) {
+		entry->taken = true;
+		entry->status = status;
 	}
 	return got == pid;
 }
 
 bool spawn_collect(struct spawned *p, int *status)
 {
-	struct entry *x = find(p);
-	bool known = x && (x->taken || take(x, p->pid, 0));
+	struct entry *entry = find(p);
+	bool known = entry && (entry->taken || take(entry, p->pid, 0));
 
-	*status = known ? x->status : 0;
+	*status = known ? entry->status : 0;
 	drop(p);
 	return known;
 }
 
 void spawn_signal(const struct spawned *p, int sig)
 {
-	const struct entry *x = find(p);
+	const struct entry *entry = find(p);
 
-	if (!x || spawn_look(p) == SPAWN_LOST || x->taken)
+	if (!entry || spawn_look(p) == SPAWN_LOST || entry->taken)
 		return;
 	/* A function's child may not lead its session yet: then the process is all there is. */
-	if (!x->leads || kill(-p->pid, sig) < 0)
+	if (!entry->leads || kill(-p->pid, sig) < 0)
 		kill(p->pid, sig);
 }
 
@@ -125,10 +125,10 @@ void spawn_end(struct spawned *p)
 
 void spawn_forget(struct spawned *p)
 {
-	struct entry *x = find(p);
+	struct entry *entry = find(p);
 
-	if (x && !x->taken)
-		take(x, p->pid, WNOHANG);
+	if (entry && !entry->taken)
+		take(entry, p->pid, WNOHANG);
 	drop(p);
 }
 
@@ -144,13 +144,13 @@ pid_t spawn_next_ended(int *status)
 
 void spawn_take(pid_t pid)
 {
-	struct entry *x = NULL;
+	struct entry *entry = NULL;
 
 	for (size_t i = 0; i < children.n; i++) {
 		if (children.list[i].who.pid == pid && !children.list[i].taken)
-			x = &children.list[i];
+			entry = &children.list[i];
 	}
-	take(x, pid, WNOHANG);
+	take(entry, pid, WNOHANG);
 }
 
 void spawn_take_all(void)

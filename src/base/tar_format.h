@@ -60,9 +60,9 @@ struct tar_extra {
 	bool half_piece; /* an offset came whose length is still to come */
 };
 
-void tar_extra_free(struct tar_extra *x); /* all zero again */
+void tar_extra_free(struct tar_extra *extra); /* all zero again */
 /* Takes text (a PAX header's content) apart. */
-int tar_pax_parse(struct tar_extra *x, struct err *e);
-int tar_piece_add(struct tar_extra *x, uint64_t at, uint64_t n, struct err *e);
+int tar_pax_parse(struct tar_extra *extra, struct err *e);
+int tar_piece_add(struct tar_extra *extra, uint64_t at, uint64_t n, struct err *e);
 
 #endif

@@ -21,7 +21,7 @@ struct tar_read {
 	enum state state;
 	char block[TAR_BLOCK];
 	size_t n_block;
-	struct tar_extra x;
+	struct tar_extra extra;
 	unsigned preludes; /* headers before this entry */
 	struct buf *text;  /* where the content of one goes; NULL: nowhere */
 	char text_type;
@@ -51,7 +51,7 @@ void tar_read_free(struct tar_read *r)
 {
 	if (!r)
 		return;
-	tar_extra_free(&r->x);
+	tar_extra_free(&r->extra);
 	free(r);
 }
 
@@ -153,8 +153,8 @@ static int take_ids(struct tar_read *r, struct err *e)
 	    !get_number(h + TAR_GID_AT, TAR_ID_SIZE, &gid) ||
 	    !get_number(h + TAR_MTIME_AT, TAR_SIZE_SIZE, &mtime))
 		return malformed(e, "a number in a header is malformed");
-	uid = r->x.has_uid ? (int64_t)r->x.uid : uid;
-	gid = r->x.has_gid ? (int64_t)r->x.gid : gid;
+	uid = r->extra.has_uid ? (int64_t)r->extra.uid : uid;
+	gid = r->extra.has_gid ? (int64_t)r->extra.gid : gid;
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
 		return err_set(e, ERR_PARSE, 0, "tar: %.200s: owner %lld:%lld is beyond 32 bits",
 		               en->name, (long long)uid, (long long)gid);
@@ -167,10 +167,10 @@ static int take_ids(struct tar_read *r, struct err *e)
 	en->gid = (unsigned)gid;
 	en->major = (unsigned)major;
 	en->minor = (unsigned)minor;
-	en->mtime = r->x.has_mtime ? r->x.mtime : mtime;
-	en->mtime_ns = r->x.has_mtime ? r->x.mtime_ns : 0;
-	en->xattrs = r->x.xattrs;
-	en->n_xattrs = r->x.n_xattrs;
+	en->mtime = r->extra.has_mtime ? r->extra.mtime : mtime;
+	en->mtime_ns = r->extra.has_mtime ? r->extra.mtime_ns : 0;
+	en->xattrs = r->extra.xattrs;
+	en->n_xattrs = r->extra.n_xattrs;
 	return 0;
 }
 
@@ -186,15 +186,16 @@ static int take_names(struct tar_read *r, struct err *e)
 	size_t n;
 
 	take_name(r);
-	en->name = r->x.sparse_name ? r->x.sparse_name : first_of(r->x.path, &r->x.name, r->name);
-	link = first_of(r->x.linkpath, &r->x.link, r->link);
+	en->name = r->extra.sparse_name ? r->extra.sparse_name
+	                                : first_of(r->extra.path, &r->extra.name, r->name);
+	link = first_of(r->extra.linkpath, &r->extra.link, r->link);
 	en->link = en->type == '1' || en->type == '2' ? link : NULL;
 	n = strlen(en->name);
 	if (!n)
 		return malformed(e, "an entry without a name");
 	if (n > TAR_NAME_MAX || (en->link && strlen(en->link) > TAR_NAME_MAX))
 		return err_set(e, ERR_LIMIT, 0, "tar: a name of more than %d bytes", TAR_NAME_MAX);
-	if (en->type == '0' && en->name[n - 1] == '/' && !r->x.sparse)
+	if (en->type == '0' && en->name[n - 1] == '/' && !r->extra.sparse)
 		en->type = '5'; /* as v7 wrote them */
 	return 0;
 }
@@ -205,7 +206,7 @@ static int finish(struct tar_read *r, struct err *e)
 	if (r->in_entry && r->h.end && r->h.end(r->h.arg, e) < 0)
 		return -1;
 	r->in_entry = false;
-	tar_extra_free(&r->x);
+	tar_extra_free(&r->extra);
 	r->preludes = 0;
 	r->state = r->pad ? AT_PAD : AT_HEADER;
 	return 0;
@@ -216,19 +217,19 @@ static int begin(struct tar_read *r, struct err *e)
 {
 	uint64_t sum = 0;
 
-	if (r->x.sparse) {
-		for (size_t i = 0; i < r->x.n_pieces; i++)
-			sum += r->x.pieces[i]
+	if (r->extra.sparse) {
+		for (size_t i = 0; i < r->extra.n_pieces; i++)
+			sum += r->extra.pieces[i]
 			               .n; /* at most the file's size, since they do not overlap */
 		if (sum != r->left)
 			return malformed(e, "a sparse file's map does not fit its data");
-		if (r->x.n_pieces) {
-			const struct tar_piece *last = &r->x.pieces[r->x.n_pieces - 1];
+		if (r->extra.n_pieces) {
+			const struct tar_piece *last = &r->extra.pieces[r->extra.n_pieces - 1];
 
-			if (last->at + last->n > r->x.realsize)
+			if (last->at + last->n > r->extra.realsize)
 				return malformed(e, "a sparse file's map leads beyond its end");
 		}
-		r->en.size = r->x.realsize;
+		r->en.size = r->extra.realsize;
 	} else {
 		r->whole = (struct tar_piece){ 0, r->left };
 		r->en.size = r->left;
@@ -251,7 +252,7 @@ static int gnu_pieces(struct tar_read *r, const char *at, int n, bool more, stru
 			break; /* unused */
 		if (!get_size(at, &from) || !get_size(at + TAR_SIZE_SIZE, &len))
 			return malformed(e, "the map of a sparse file is malformed");
-		if (tar_piece_add(&r->x, from, len, e) < 0)
+		if (tar_piece_add(&r->extra, from, len, e) < 0)
 			return -1;
 	}
 	if (more) {
@@ -268,7 +269,7 @@ static int start_entry(struct tar_read *r, uint64_t size, struct err *e)
 
 	if (take_names(r, e) < 0 || take_ids(r, e) < 0)
 		return -1;
-	r->left = r->x.has_size ? r->x.size : size;
+	r->left = r->extra.has_size ? r->extra.size : size;
 	if (r->left > INT64_MAX - TAR_BLOCK)
 		return malformed(e, "a size is out of range");
 	/* The size of a link may be that of its target; no data follow. */
@@ -279,25 +280,25 @@ static int start_entry(struct tar_read *r, uint64_t size, struct err *e)
 		r->en.type = '0';
 	if (r->en.type == 'S') {
 		r->en.type = '0';
-		r->x.sparse = true;
-		if (!get_size(h + TAR_GNU_REALSIZE_AT, &r->x.realsize))
+		r->extra.sparse = true;
+		if (!get_size(h + TAR_GNU_REALSIZE_AT, &r->extra.realsize))
 			return malformed(e, "the size of a sparse file is malformed");
 		return gnu_pieces(r, h + TAR_GNU_SPARSE_AT, TAR_GNU_SPARSE_N, h[TAR_GNU_MORE_AT],
 		                  e);
 	}
-	if (r->x.sparse && r->en.type == '0') {
-		if (!r->x.has_realsize)
+	if (r->extra.sparse && r->en.type == '0') {
+		if (!r->extra.has_realsize)
 			return malformed(e, "a sparse file without its size");
 		r->map_left = 1;
 		r->map_number = 0;
 		r->map_digits = 0;
 		r->map_begun = false;
-		if (r->x.sparse_in_data) {
+		if (r->extra.sparse_in_data) {
 			r->state = AT_MAP;
 			return r->left ? 0 : malformed(e, "the map of a sparse file is missing");
 		}
 	} else {
-		r->x.sparse = false;
+		r->extra.sparse = false;
 	}
 	return begin(r, e);
 }
@@ -313,11 +314,11 @@ static int start_text(struct tar_read *r, uint64_t size, struct err *e)
 	if (size > TAR_EXTRA_MAX)
 		return err_set(e, ERR_LIMIT, 0, "tar: an extended header of %llu bytes",
 		               (unsigned long long)size);
-	r->text = type == 'x' || type == 'X' ? &r->x.text
-	          : type == 'L'              ? &r->x.name
-	          : type == 'K'              ? &r->x.link
+	r->text = type == 'x' || type == 'X' ? &r->extra.text
+	          : type == 'L'              ? &r->extra.name
+	          : type == 'K'              ? &r->extra.link
 	                                     : NULL; /* of the whole archive: comments */
-	if (r->text == &r->x.text && r->text->n)
+	if (r->text == &r->extra.text && r->text->n)
 		return malformed(e, "two extended headers for one entry");
 	if (r->text)
 		buf_reset(r->text);
@@ -374,8 +375,8 @@ static int header(struct tar_read *r, struct err *e)
 static int text_done(struct tar_read *r, struct err *e)
 {
 	r->state = r->pad ? AT_PAD : AT_HEADER;
-	if (r->text == &r->x.text)
-		return tar_pax_parse(&r->x, e);
+	if (r->text == &r->extra.text)
+		return tar_pax_parse(&r->extra, e);
 	if (r->text) {
 		r->text->n = strnlen(r->text->p, r->text->n);
 		if (r->text->n > TAR_NAME_MAX)
@@ -407,7 +408,7 @@ static int map_block(struct tar_read *r, struct err *e)
 			r->map_left = 2 * r->map_number;
 		else if (r->map_left % 2)
 			r->piece_at = r->map_number;
-		else if (tar_piece_add(&r->x, r->piece_at, r->map_number, e) < 0)
+		else if (tar_piece_add(&r->extra, r->piece_at, r->map_number, e) < 0)
 			return -1;
 		r->map_begun = true;
 		r->map_number = 0;
@@ -433,7 +434,7 @@ static int block(struct tar_read *r, struct err *e)
 /* Content: as much of bytes as belongs to one piece. */
 static int data(struct tar_read *r, struct str *in, struct err *e)
 {
-	const struct tar_piece *pieces = r->x.sparse ? r->x.pieces : &r->whole;
+	const struct tar_piece *pieces = r->extra.sparse ? r->extra.pieces : &r->whole;
 	const struct tar_piece *p;
 	struct str bytes = *in;
 

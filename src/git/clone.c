@@ -35,68 +35,68 @@ struct clone {
 	int64_t progress_ms;     /* when a progress line was last passed on */
 };
 
-static void say(const struct clone *k, struct str line)
+static void say(const struct clone *clone, struct str line)
 {
 	struct buf b = { 0 };
 
-	if (!k->c->log)
+	if (!clone->c->log)
 		return;
 	buf_add_str(&b, line);
 	buf_addc(&b, '\n');
-	k->c->log(k->c->log_arg, buf_str(&b));
+	clone->c->log(clone->c->log_arg, buf_str(&b));
 	buf_free(&b);
 }
 
 /* git rewrites its progress line many times a second: one in some seconds is enough for a log. */
-static void end_line(struct clone *k, bool progress)
+static void end_line(struct clone *clone, bool progress)
 {
-	struct str line = str_trim(buf_str(&k->line));
+	struct str line = str_trim(buf_str(&clone->line));
 	int64_t now = clock_mono_ms();
 
-	if (line.n > 0 && (!progress || now - k->progress_ms >= PROGRESS_EVERY_MS)) {
+	if (line.n > 0 && (!progress || now - clone->progress_ms >= PROGRESS_EVERY_MS)) {
 		if (progress)
-			k->progress_ms = now;
-		say(k, line);
+			clone->progress_ms = now;
+		say(clone, line);
 	}
 	if (!progress && line.n > 0 &&
-	    !(str_starts(buf_str(&k->last), "fatal:") && !str_starts(line, "fatal:"))) {
-		buf_reset(&k->last);
-		buf_add(&k->last, line.p, line.n < TAIL_MAX_BYTES ? line.n : TAIL_MAX_BYTES);
+	    !(str_starts(buf_str(&clone->last), "fatal:") && !str_starts(line, "fatal:"))) {
+		buf_reset(&clone->last);
+		buf_add(&clone->last, line.p, line.n < TAIL_MAX_BYTES ? line.n : TAIL_MAX_BYTES);
 	}
-	buf_reset(&k->line);
+	buf_reset(&clone->line);
 }
 
-static void take_masked(struct clone *k, struct str bytes)
+static void take_masked(struct clone *clone, struct str bytes)
 {
 	for (size_t i = 0; i < bytes.n; i++) {
 		char c = bytes.p[i];
 
 		if (c == '\n' || c == '\r')
-			end_line(k, c == '\r');
+			end_line(clone, c == '\r');
 		else
-			buf_addc(&k->line, c);
-		if (k->line.n >= LINE_MAX_BYTES)
-			end_line(k, false);
+			buf_addc(&clone->line, c);
+		if (clone->line.n >= LINE_MAX_BYTES)
+			end_line(clone, false);
 	}
 }
 
 static void git_output(void *arg, struct str bytes)
 {
-	struct clone *k = arg;
+	struct clone *clone = arg;
 	struct buf shown = { 0 };
 
-	mask_stream_feed(&k->mask, &shown, bytes);
-	take_masked(k, buf_str(&shown));
+	mask_stream_feed(&clone->mask, &shown, bytes);
+	take_masked(clone, buf_str(&shown));
 	buf_free(&shown);
 }
 
-static void git_output_ended(struct clone *k)
+static void git_output_ended(struct clone *clone)
 {
 	struct buf shown = { 0 };
 
-	mask_stream_end(&k->mask, &shown);
-	take_masked(k, buf_str(&shown));
-	end_line(k, false);
+	mask_stream_end(&clone->mask, &shown);
+	take_masked(clone, buf_str(&shown));
+	end_line(clone, false);
 	buf_free(&shown);
 }
 
@@ -115,29 +115,29 @@ static const char *advice(const char *text, bool have_secret)
 	return "";
 }
 
-static int git(struct clone *k, const char *const *argv, struct deadline d, struct err *e)
+static int git(struct clone *clone, const char *const *argv, struct deadline d, struct err *e)
 {
 	const struct git_run run = {
 		.argv = argv,
-		.env = &k->env,
+		.env = &clone->env,
 		.output = git_output,
-		.arg = k,
-		.stop = k->c->stop,
-		.end_daemons = k->c->in_job,
+		.arg = clone,
+		.stop = clone->c->stop,
+		.end_daemons = clone->c->in_job,
 	};
 	int status, rc;
 
-	buf_reset(&k->last);
+	buf_reset(&clone->last);
 	rc = git_run(&run, d, &status, e);
-	git_output_ended(k);
+	git_output_ended(clone);
 	if (rc < 0)
 		return -1;
 	if (status == 0)
 		return 0;
-	if (k->last.n == 0)
+	if (clone->last.n == 0)
 		return err_set(e, ERR_OTHER, status, "git ended with exit status %d", status);
-	return err_set(e, ERR_OTHER, status, "%s%s", buf_cstr(&k->last),
-	               advice(buf_cstr(&k->last), k->secret[0] != '\0'));
+	return err_set(e, ERR_OTHER, status, "%s%s", buf_cstr(&clone->last),
+	               advice(buf_cstr(&clone->last), clone->secret[0] != '\0'));
 }
 
 enum { ARGS_MAX = 40 };
@@ -155,7 +155,7 @@ static void add(struct args *a, const char *s)
 
 /* Settings that no repository can change: no hooks, no helper programs, no transport but the one
  * that the URL names (an http URL may be redirected to https). */
-static void common(const struct clone *k, struct args *a)
+static void common(const struct clone *clone, struct args *a)
 {
 	static const char *const always[] = {
 		"credential.helper=",    "core.hooksPath=/dev/null",  "core.fsmonitor=false",
@@ -176,51 +176,51 @@ static void common(const struct clone *k, struct args *a)
 		add(a, always[i]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(allow); i++) {
-		if (strcmp(allow[i][0], k->src.scheme) == 0 ||
-		    (strcmp(allow[i][0], "https") == 0 && strcmp(k->src.scheme, "http") == 0)) {
+		if (strcmp(allow[i][0], clone->src.scheme) == 0 ||
+		    (strcmp(allow[i][0], "https") == 0 && strcmp(clone->src.scheme, "http") == 0)) {
 			add(a, "-c");
 			add(a, allow[i][1]);
 		}
 	}
 }
 
-static int fetch_commit(struct clone *k, struct deadline d, struct err *e)
+static int fetch_commit(struct clone *clone, struct deadline d, struct err *e)
 {
-	const char *sha = k->c->repo->sha;
+	const char *sha = clone->c->repo->sha;
 	struct args checkout = { 0 }, fetch = { 0 };
 
-	common(k, &checkout);
+	common(clone, &checkout);
 	add(&checkout, "-C");
-	add(&checkout, k->part);
+	add(&checkout, clone->part);
 	add(&checkout, "checkout");
 	add(&checkout, "--quiet");
 	add(&checkout, "--detach");
 	add(&checkout, sha);
 	add(&checkout, "--");
-	if (git(k, checkout.v, d, e) == 0)
+	if (git(clone, checkout.v, d, e) == 0)
 		return 0;
 	if (e->kind != ERR_OTHER)
 		return -1;
 	/* Not on the branch: many servers hand out single commits. */
-	common(k, &fetch);
+	common(clone, &fetch);
 	add(&fetch, "-C");
-	add(&fetch, k->part);
+	add(&fetch, clone->part);
 	add(&fetch, "fetch");
 	add(&fetch, "--quiet");
 	add(&fetch, "--no-tags");
 	add(&fetch, "--no-recurse-submodules");
 	add(&fetch, "origin");
 	add(&fetch, sha);
-	if (git(k, fetch.v, d, e) < 0 || git(k, checkout.v, d, e) < 0)
+	if (git(clone, fetch.v, d, e) < 0 || git(clone, checkout.v, d, e) < 0)
 		return err_wrap(e, "check out commit %s", sha);
 	return 0;
 }
 
-static int clone_branch(struct clone *k, const char *branch, struct deadline d, struct err *e)
+static int clone_branch(struct clone *clone, const char *branch, struct deadline d, struct err *e)
 {
 	struct args a = { 0 };
 
-	common(k, &a);
+	common(clone, &a);
 	add(&a, "clone");
 	add(&a, "--progress");
 	add(&a, "--no-recurse-submodules");
@@ -230,123 +230,126 @@ static int clone_branch(struct clone *k, const char *branch, struct deadline d, 
 		add(&a, branch);
 	}
 	add(&a, "--");
-	add(&a, k->src.url);
-	add(&a, k->part);
-	return git(k, a.v, d, e);
+	add(&a, clone->src.url);
+	add(&a, clone->part);
+	return git(clone, a.v, d, e);
 }
 
-static int in_checkout(struct clone *k, const char *const args[3], struct deadline d, struct err *e)
+static int in_checkout(struct clone *clone, const char *const args[3], struct deadline d,
+                       struct err *e)
 {
 	struct args a = { 0 };
 
-	common(k, &a);
+	common(clone, &a);
 	add(&a, "-C");
-	add(&a, k->part);
+	add(&a, clone->part);
 	for (size_t i = 0; i < 3; i++)
 		add(&a, args[i]);
-	return git(k, a.v, d, e);
+	return git(clone, a.v, d, e);
 }
 
 /* Whether the repository has no branch at all: no branch of it can be asked for. */
-static bool is_empty(struct clone *k, struct deadline d)
+static bool is_empty(struct clone *clone, struct deadline d)
 {
 	struct args a = { 0 };
-	const struct git_run run = {
-		.argv = a.v, .env = &k->env, .stop = k->c->stop, .end_daemons = k->c->in_job
-	};
+	const struct git_run run = { .argv = a.v,
+		                     .env = &clone->env,
+		                     .stop = clone->c->stop,
+		                     .end_daemons = clone->c->in_job };
 	struct err ignored = { 0 };
 	int status;
 
-	common(k, &a);
+	common(clone, &a);
 	add(&a, "ls-remote");
 	add(&a, "--exit-code");
 	add(&a, "--quiet");
 	add(&a, "--");
-	add(&a, k->src.url);
+	add(&a, clone->src.url);
 	return git_run(&run, d, &status, &ignored) == 0 && status == 2;
 }
 
-static int clone_empty(struct clone *k, const char *branch, struct deadline d, struct err *e)
+static int clone_empty(struct clone *clone, const char *branch, struct deadline d, struct err *e)
 {
 	struct buf head = { 0 };
 	int rc;
 
 	buf_addf(&head, "refs/heads/%s", branch);
-	say(k, STR_LIT("the repository is empty: so is the checkout"));
-	rc = clone_branch(k, NULL, d, e);
+	say(clone, STR_LIT("the repository is empty: so is the checkout"));
+	rc = clone_branch(clone, NULL, d, e);
 	if (rc == 0)
-		rc = in_checkout(
-			k, (const char *const[]){ "symbolic-ref", "HEAD", buf_cstr(&head) }, d, e);
+		rc = in_checkout(clone,
+		                 (const char *const[]){ "symbolic-ref", "HEAD", buf_cstr(&head) },
+		                 d, e);
 	buf_free(&head);
 	return rc;
 }
 
-static int fetch_all(struct clone *k, struct deadline d, struct err *e)
+static int fetch_all(struct clone *clone, struct deadline d, struct err *e)
 {
-	const struct repository *repo = k->c->repo;
+	const struct repository *repo = clone->c->repo;
 	const char *branch = repo->branch && repo->branch[0] ? repo->branch : NULL;
 	/* One branch was fetched; whoever works in the checkout fetches any. */
 	static const char *const all[] = { "config", "remote.origin.fetch",
 		                           "+refs/heads/*:refs/remotes/origin/*" };
 
-	if (clone_branch(k, branch, d, e) < 0 &&
+	if (clone_branch(clone, branch, d, e) < 0 &&
 	    (!branch || e->kind != ERR_OTHER || !strstr(e->msg, "not found in upstream") ||
-	     !is_empty(k, d) || clone_empty(k, branch, d, e) < 0))
+	     !is_empty(clone, d) || clone_empty(clone, branch, d, e) < 0))
 		return -1;
-	if (repo->clone_commit && repo->sha && repo->sha[0] && fetch_commit(k, d, e) < 0)
+	if (repo->clone_commit && repo->sha && repo->sha[0] && fetch_commit(clone, d, e) < 0)
 		return -1;
-	return in_checkout(k, all, d, e);
+	return in_checkout(clone, all, d, e);
 }
 
 /* The git of an attempt whose job was killed may still run, and would remove our files when it
  * ends. */
-static int end_leftover(const struct clone *k, struct deadline d, struct err *e)
+static int end_leftover(const struct clone *clone, struct deadline d, struct err *e)
 {
 	struct proc_list l = { 0 };
 	int rc = 0;
 
-	if (!file_exists(k->aux))
+	if (!file_exists(clone->aux))
 		return 0;
-	proc_list_by_env(&l, "HOME", k->home);
+	proc_list_by_env(&l, "HOME", clone->home);
 	if (l.n > 0)
 		rc = proc_end_tree(l.v, l.n, 1000, deadline_min(d, deadline_in_ms(10000)), e);
 	proc_list_free(&l);
 	return rc;
 }
 
-static int prepare(struct clone *k, struct deadline d, struct err *e)
+static int prepare(struct clone *clone, struct deadline d, struct err *e)
 {
-	const struct git_clone *c = k->c;
+	const struct git_clone *c = clone->c;
 	struct buf b = { 0 };
 	char *config;
 	int rc;
 
-	if (end_leftover(k, d, e) < 0 || file_remove_tree(k->part, e) < 0 ||
-	    file_remove_tree(k->aux, e) < 0)
+	if (end_leftover(clone, d, e) < 0 || file_remove_tree(clone->part, e) < 0 ||
+	    file_remove_tree(clone->aux, e) < 0)
 		return -1;
-	if (mkdir(k->aux, 0700) < 0 || mkdir(k->home, 0700) < 0)
-		return err_sys(e, errno, "create directory %s", k->aux);
-	git_env(&k->env, k->home);
+	if (mkdir(clone->aux, 0700) < 0 || mkdir(clone->home, 0700) < 0)
+		return err_sys(e, errno, "create directory %s", clone->aux);
+	git_env(&clone->env, clone->home);
 	/* The first key of a host is accepted and remembered in the user's own known_hosts; a changed
 	 * one is refused. */
-	kv_set(&k->env, "GIT_SSH_COMMAND",
+	kv_set(&clone->env, "GIT_SSH_COMMAND",
 	       "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30");
 	if (c->ca_file && c->ca_file[0])
-		kv_set(&k->env, "GIT_SSL_CAINFO", c->ca_file);
-	if (k->secret[0] && k->src.host[0] && strcmp(k->src.scheme, "ssh") != 0) {
-		if (symlink(c->self_exe, k->askpass) < 0)
-			return err_sys(e, errno, "create %s", k->askpass);
-		kv_set(&k->env, "GIT_ASKPASS", k->askpass);
-		kv_set(&k->env, ENV_ASKPASS_HOST, k->src.host);
-		kv_set(&k->env, ENV_ASKPASS_USER, k->user);
-		kv_set(&k->env, ENV_ASKPASS_SECRET, k->secret);
-		mask_add(str_of(k->secret));
+		kv_set(&clone->env, "GIT_SSL_CAINFO", c->ca_file);
+	if (clone->secret[0] && clone->src.host[0] && strcmp(clone->src.scheme, "ssh") != 0) {
+		if (symlink(c->self_exe, clone->askpass) < 0)
+			return err_sys(e, errno, "create %s", clone->askpass);
+		kv_set(&clone->env, "GIT_ASKPASS", clone->askpass);
+		kv_set(&clone->env, ENV_ASKPASS_HOST, clone->src.host);
+		kv_set(&clone->env, ENV_ASKPASS_USER, clone->user);
+		kv_set(&clone->env, ENV_ASKPASS_SECRET, clone->secret);
+		mask_add(str_of(clone->secret));
 	}
-	if (strcmp(k->src.scheme, "file") != 0)
+	if (strcmp(clone->src.scheme, "file") != 0)
 		return 0;
 	/* A local source may belong to another user; that is what allow_file agreed to. */
 	buf_adds(&b, "[safe]\n\tdirectory = *\n");
-	config = path_join(k->home, ".gitconfig");
+	config = path_join(clone->home, ".gitconfig");
 	rc = file_replace(config, 0600, buf_str(&b), e);
 	free(config);
 	buf_free(&b);
@@ -404,40 +407,40 @@ static char *with_suffix(const char *dir, const char *suffix)
 	return buf_take(&b);
 }
 
-static void choose_credentials(struct clone *k)
+static void choose_credentials(struct clone *clone)
 {
-	const struct git_provider *g = k->c->creds;
+	const struct git_provider *git = clone->c->creds;
 
-	k->user = "";
-	k->secret = "";
-	if (g && g->token && g->token[0]) {
-		k->user = g->username ? g->username : "";
-		k->secret = g->token;
-	} else if (k->src.password) {
-		k->user = k->src.user;
-		k->secret = k->src.password;
-	} else if (k->src.user && strncmp(k->src.scheme, "http", 4) == 0) {
-		k->user = "x-access-token"; /* "https://TOKEN@host/…" */
-		k->secret = k->src.user;
+	clone->user = "";
+	clone->secret = "";
+	if (git && git->token && git->token[0]) {
+		clone->user = git->username ? git->username : "";
+		clone->secret = git->token;
+	} else if (clone->src.password) {
+		clone->user = clone->src.user;
+		clone->secret = clone->src.password;
+	} else if (clone->src.user && strncmp(clone->src.scheme, "http", 4) == 0) {
+		clone->user = "x-access-token"; /* "https://TOKEN@host/…" */
+		clone->secret = clone->src.user;
 	}
 }
 
-static int clone_into(struct clone *k, struct deadline d, struct err *e)
+static int clone_into(struct clone *clone, struct deadline d, struct err *e)
 {
-	const struct git_clone *c = k->c;
+	const struct git_clone *c = clone->c;
 	struct buf text = { 0 };
 	int rc = -1;
 
-	if (k->secret[0] && strcmp(k->src.scheme, "http") == 0)
-		say(k, STR_LIT("warning: the repository is read over plain http, so the token "
-		               "is not protected"));
-	buf_addf(&text, "cloning %s", k->src.url);
-	say(k, buf_str(&text));
+	if (clone->secret[0] && strcmp(clone->src.scheme, "http") == 0)
+		say(clone, STR_LIT("warning: the repository is read over plain http, so the token "
+		                   "is not protected"));
+	buf_addf(&text, "cloning %s", clone->src.url);
+	say(clone, buf_str(&text));
 	buf_free(&text);
-	if (prepare(k, d, e) < 0 || fetch_all(k, d, e) < 0)
+	if (prepare(clone, d, e) < 0 || fetch_all(clone, d, e) < 0)
 		goto out;
-	if (rename(k->part, c->dir) < 0) {
-		err_sys(e, errno, "rename %s to %s", k->part, c->dir);
+	if (rename(clone->part, c->dir) < 0) {
+		err_sys(e, errno, "rename %s to %s", clone->part, c->dir);
 		goto out;
 	}
 	rc = 0;
@@ -445,49 +448,49 @@ out:
 	if (rc < 0) {
 		struct err ignored = { 0 }; /* the next attempt removes what is left */
 
-		file_remove_tree(k->part, &ignored);
+		file_remove_tree(clone->part, &ignored);
 	}
 	return rc;
 }
 
 int git_clone(const struct git_clone *c, struct deadline d, struct err *e)
 {
-	struct clone k = { .c = c, .progress_ms = clock_mono_ms() };
+	struct clone clone = { .c = c, .progress_ms = clock_mono_ms() };
 	struct err aux_error = { 0 };
 	int rc;
 
-	if (git_source_parse(c->repo->url, c->allow_file, &k.src, e) < 0 ||
+	if (git_source_parse(c->repo->url, c->allow_file, &clone.src, e) < 0 ||
 	    check_request(c, e) < 0) {
-		git_source_free(&k.src);
+		git_source_free(&clone.src);
 		return err_wrap(e, "clone the repository");
 	}
-	k.part = with_suffix(c->dir, ".part");
-	k.aux = with_suffix(c->dir, ".aux");
-	k.home = path_join(k.aux, "home");
-	k.askpass = path_join(k.aux, "askpass");
-	choose_credentials(&k);
+	clone.part = with_suffix(c->dir, ".part");
+	clone.aux = with_suffix(c->dir, ".aux");
+	clone.home = path_join(clone.aux, "home");
+	clone.askpass = path_join(clone.aux, "askpass");
+	choose_credentials(&clone);
 	if (is_checkout(c->dir)) {
-		say(&k, STR_LIT("the checkout is there already"));
+		say(&clone, STR_LIT("the checkout is there already"));
 		rc = 0;
 	} else {
 		rc = check_place(c->dir, e);
 		if (rc == 0)
-			rc = clone_into(&k, d, e);
+			rc = clone_into(&clone, d, e);
 	}
 	if (rc < 0)
-		err_wrap(e, "clone %s", k.src.url);
-	if (file_remove_tree(k.aux, &aux_error) < 0 && rc == 0) {
+		err_wrap(e, "clone %s", clone.src.url);
+	if (file_remove_tree(clone.aux, &aux_error) < 0 && rc == 0) {
 		*e = aux_error;
 		rc = -1;
 	}
-	kv_free(&k.env);
-	git_source_free(&k.src);
-	buf_free(&k.line);
-	buf_free(&k.last);
-	free(k.part);
-	free(k.aux);
-	free(k.home);
-	free(k.askpass);
+	kv_free(&clone.env);
+	git_source_free(&clone.src);
+	buf_free(&clone.line);
+	buf_free(&clone.last);
+	free(clone.part);
+	free(clone.aux);
+	free(clone.home);
+	free(clone.askpass);
 	return rc;
 }
 

@@ -233,13 +233,14 @@ const char *check_state_name(enum check_state s)
 	return names[s];
 }
 
-void checkup_run(struct checkup *k, const struct config *c, const char *self_exe, struct deadline d)
+void checkup_run(struct checkup *checkup, const struct config *c, const char *self_exe,
+                 struct deadline d)
 {
 	struct look l = { .c = c, .self_exe = self_exe, .d = d };
 	unsigned good = 0;
 
 	for (size_t i = 0; i < CHECKUP_ROWS; i++) {
-		struct check_row *r = &k->rows[i];
+		struct check_row *r = &checkup->rows[i];
 		struct buf said = { 0 };
 		struct err e = { 0 };
 
@@ -251,7 +252,7 @@ void checkup_run(struct checkup *k, const struct config *c, const char *self_exe
 			buf_adds(&said, "waits for what is wrong above");
 		if (r->state < CHECK_WRONG)
 			good |= 1u << i;
-		k->wrong += r->state == CHECK_WRONG;
+		checkup->wrong += r->state == CHECK_WRONG;
 		mask_text(&r->text, r->state == CHECK_WRONG ? str_of(e.msg) : buf_str(&said));
 		buf_free(&said);
 	}
@@ -262,8 +263,8 @@ void checkup_run(struct checkup *k, const struct config *c, const char *self_exe
 	buf_free(&l.notes);
 }
 
-void checkup_free(struct checkup *k)
+void checkup_free(struct checkup *checkup)
 {
 	for (size_t i = 0; i < CHECKUP_ROWS; i++)
-		buf_free(&k->rows[i].text);
+		buf_free(&checkup->rows[i].text);
 }

@@ -26,8 +26,8 @@ struct checkup {
 
 const char *check_state_name(enum check_state s);
 /* c: of config_look, so that what is wrong in it is a row too. */
-void checkup_run(struct checkup *k, const struct config *c, const char *self_exe,
+void checkup_run(struct checkup *checkup, const struct config *c, const char *self_exe,
                  struct deadline d);
-void checkup_free(struct checkup *k);
+void checkup_free(struct checkup *checkup);
 
 #endif

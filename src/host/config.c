@@ -21,19 +21,19 @@
 #define SECOND 1000
 #define WRONG_LINES_MAX 32
 
-static void *member(struct config *c, const struct config_key *k)
+static void *member(struct config *c, const struct config_key *key)
 {
-	return (char *)c + k->offset;
+	return (char *)c + key->offset;
 }
 
-static const void *value_of(const struct config *c, const struct config_key *k)
+static const void *value_of(const struct config *c, const struct config_key *key)
 {
-	return (const char *)c + k->offset;
+	return (const char *)c + key->offset;
 }
 
-static bool is_text(const struct config_key *k)
+static bool is_text(const struct config_key *key)
 {
-	return k->type == CFG_STR || k->type == CFG_SECRET || k->type == CFG_PATH;
+	return key->type == CFG_STR || key->type == CFG_SECRET || key->type == CFG_PATH;
 }
 
 int config_key_index(const char *full_name)
@@ -48,43 +48,43 @@ int config_key_index(const char *full_name)
 	return -1;
 }
 
-static int parse_number(const struct config_key *k, const char *text, int64_t *out, struct err *e)
+static int parse_number(const struct config_key *key, const char *text, int64_t *out, struct err *e)
 {
-	long long lo = (long long)k->min, hi = (long long)k->max;
+	long long lo = (long long)key->min, hi = (long long)key->max;
 
-	if (k->type == CFG_INT && !str_to_i64(str_of(text), k->min, k->max, out))
+	if (key->type == CFG_INT && !str_to_i64(str_of(text), key->min, key->max, out))
 		return err_set(e, ERR_CONFIG, 0, "%s is a number from %lld to %lld, not \"%s\"",
-		               k->name, lo, hi, text);
-	if (k->type == CFG_MS && !str_to_ms(str_of(text), k->unit_ms, k->min, k->max, out))
+		               key->name, lo, hi, text);
+	if (key->type == CFG_MS && !str_to_ms(str_of(text), key->unit_ms, key->min, key->max, out))
 		return err_set(
 			e, ERR_CONFIG, 0,
 			"%s is a time from %lld%s to %lld seconds (\"90\", \"15m\", \"2h\"), not \"%s\"",
-			k->name, lo < SECOND ? lo : lo / SECOND, lo % SECOND ? "ms" : "",
+			key->name, lo < SECOND ? lo : lo / SECOND, lo % SECOND ? "ms" : "",
 			hi / SECOND, text);
 	return 0;
 }
 
-static int check_text(const struct config_key *k, const char *text, struct err *e)
+static int check_text(const struct config_key *key, const char *text, struct err *e)
 {
 	enum log_level level;
 
 	for (const char *p = text; *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			return err_set(e, ERR_CONFIG, 0,
-			               "%s holds a control character (byte 0x%02x)", k->name,
+			               "%s holds a control character (byte 0x%02x)", key->name,
 			               (unsigned)(unsigned char)*p);
 	}
-	if (strcmp(k->name, "log_level") == 0 && !log_level_parse(str_of(text), &level))
+	if (strcmp(key->name, "log_level") == 0 && !log_level_parse(str_of(text), &level))
 		return err_set(e, ERR_CONFIG, 0,
 		               "log_level is error, warn, info or debug, not \"%s\"", text);
-	if (strcmp(k->name, "log_format") == 0 && strcmp(text, "text") != 0 &&
+	if (strcmp(key->name, "log_format") == 0 && strcmp(text, "text") != 0 &&
 	    strcmp(text, "json") != 0)
 		return err_set(e, ERR_CONFIG, 0, "log_format is text or json, not \"%s\"", text);
-	if (strcmp(k->name, "log_target") == 0 && strcmp(text, "stderr") != 0 &&
+	if (strcmp(key->name, "log_target") == 0 && strcmp(text, "stderr") != 0 &&
 	    strcmp(text, "journal") != 0 && strcmp(text, "syslog") != 0)
 		return err_set(e, ERR_CONFIG, 0,
 		               "log_target is stderr, journal or syslog, not \"%s\"", text);
-	if (strcmp(k->name, "id") == 0 && !str_is_id(str_of(text)))
+	if (strcmp(key->name, "id") == 0 && !str_is_id(str_of(text)))
 		return err_set(e, ERR_CONFIG, 0,
 		               "id has letters, digits, \".\", \"_\" and \"-\" alone, not \"%s\"",
 		               text);
@@ -93,18 +93,18 @@ static int check_text(const struct config_key *k, const char *text, struct err *
 
 int config_check_value(size_t key, const char *text, struct err *e)
 {
-	const struct config_key *k = &config_keys[key];
+	const struct config_key *config_key = &config_keys[key];
 	int64_t number;
 	bool b;
 
-	if (is_text(k))
-		return check_text(k, text, e);
-	if (k->type == CFG_BOOL)
+	if (is_text(config_key))
+		return check_text(config_key, text, e);
+	if (config_key->type == CFG_BOOL)
 		return str_to_bool(str_of(text), &b)
 		               ? 0
 		               : err_set(e, ERR_CONFIG, 0, "%s is true or false, not \"%s\"",
-		                         k->name, text);
-	return parse_number(k, text, &number, e);
+		                         config_key->name, text);
+	return parse_number(config_key, text, &number, e);
 }
 
 static char *absolute(const char *path, const char *base)
@@ -124,22 +124,24 @@ static char *absolute(const char *path, const char *base)
 int config_set(struct config *c, size_t key, const char *text, const char *base, const char *source,
                struct err *e)
 {
-	const struct config_key *k = &config_keys[key];
-	char **s = member(c, k);
+	const struct config_key *config_key = &config_keys[key];
+	char **s = member(c, config_key);
 
 	if (!*text)
-		text = k->fallback ? k->fallback : "";
+		text = config_key->fallback ? config_key->fallback : "";
 	else if (config_check_value(key, text, e) < 0)
 		return -1;
-	if (k->type == CFG_BOOL) {
-		str_to_bool(str_of(text), member(c, k));
-	} else if (!is_text(k)) {
-		if (parse_number(k, text, member(c, k), e) < 0)
+	if (config_key->type == CFG_BOOL) {
+		str_to_bool(str_of(text), member(c, config_key));
+	} else if (!is_text(config_key)) {
+		if (parse_number(config_key, text, member(c, config_key), e) < 0)
 			return -1;
 	} else {
 		mem_free_secret(*s);
-		*s = !*text ? NULL : k->type == CFG_PATH ? absolute(text, base) : mem_dup(text);
-		if (k->type == CFG_SECRET)
+		*s = !*text                         ? NULL
+		     : config_key->type == CFG_PATH ? absolute(text, base)
+		                                    : mem_dup(text);
+		if (config_key->type == CFG_SECRET)
 			mask_add(str_of(text));
 	}
 	free(c->sources[key]);
@@ -149,15 +151,15 @@ int config_set(struct config *c, size_t key, const char *text, const char *base,
 
 void config_value_text(const struct config *c, size_t key, struct buf *b)
 {
-	const struct config_key *k = &config_keys[key];
-	const int64_t *number = value_of(c, k);
-	char *const *s = value_of(c, k);
+	const struct config_key *config_key = &config_keys[key];
+	const int64_t *number = value_of(c, config_key);
+	char *const *s = value_of(c, config_key);
 
-	if (is_text(k))
+	if (is_text(config_key))
 		buf_adds(b, *s ? *s : "");
-	else if (k->type == CFG_BOOL)
-		buf_adds(b, *(const bool *)value_of(c, k) ? "true" : "false");
-	else if (k->type == CFG_INT)
+	else if (config_key->type == CFG_BOOL)
+		buf_adds(b, *(const bool *)value_of(c, config_key) ? "true" : "false");
+	else if (config_key->type == CFG_INT)
 		buf_addf(b, "%lld", (long long)*number);
 	else if (*number % 1000)
 		buf_addf(b, "%lldms", (long long)*number);

@@ -81,7 +81,7 @@ static int set_credential(struct config *c, size_t key_file, struct err *e)
 
 static int env_key(struct config *c, size_t key, struct err *e)
 {
-	const struct config_key *k = &config_keys[key];
+	const struct config_key *config_key = &config_keys[key];
 	struct buf name = { 0 };
 	const char *value;
 	int rc = 0;
@@ -90,14 +90,14 @@ static int env_key(struct config *c, size_t key, struct err *e)
 	value = getenv(buf_cstr(&name));
 	/* The short form repeats no "RUNNER". Not for the port: orchestrators set
 	 * DAYTONA_RUNNER_PORT to "tcp://…" for a service of that name. */
-	if ((!value || !*value) && strcmp(k->section, "runner") == 0 &&
-	    strcmp(k->name, "port") != 0) {
+	if ((!value || !*value) && strcmp(config_key->section, "runner") == 0 &&
+	    strcmp(config_key->name, "port") != 0) {
 		buf_reset(&name);
 		buf_adds(&name, PREFIX);
-		add_upper(&name, k->name);
+		add_upper(&name, config_key->name);
 		value = getenv(buf_cstr(&name));
 	}
-	if ((!value || !*value) && strcmp(k->name, "log_level") == 0) {
+	if ((!value || !*value) && strcmp(config_key->name, "log_level") == 0) {
 		enum log_level level;
 
 		buf_reset(&name);
@@ -109,9 +109,9 @@ static int env_key(struct config *c, size_t key, struct err *e)
 	}
 	if (value && *value)
 		rc = set_from_env(c, key, buf_cstr(&name), value, e);
-	else if (k->type == CFG_SECRET && strcmp(k->name, "key") != 0)
+	else if (config_key->type == CFG_SECRET && strcmp(config_key->name, "key") != 0)
 		rc = set_secret_file(c, key, &name, e);
-	else if (strcmp(k->name, "key_file") == 0 && !getenv(PREFIX "SERVER_KEY") &&
+	else if (strcmp(config_key->name, "key_file") == 0 && !getenv(PREFIX "SERVER_KEY") &&
 	         !getenv(PREFIX "SERVER_KEY_COMMAND"))
 		rc = set_credential(c, key, e);
 	buf_free(&name);

@@ -227,7 +227,7 @@ void ctx_provider_done(struct ctx *c, int rc, const struct err *e)
 	provider_close(&c->provider);
 }
 
-int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *git, bool *have,
                      struct err *e)
 {
 	unsigned tries = 0;
@@ -237,7 +237,7 @@ int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool
 	if (!id || !*id)
 		return 0;
 	do
-		rc = api_git_provider(c->api, id, g, ctx_call(c), e);
+		rc = api_git_provider(c->api, id, git, ctx_call(c), e);
 	while (rc < 0 && ctx_again(c, &tries, e));
 	if (rc < 0 && api_verdict(e) == API_MISSING) {
 		joblog_say(
@@ -248,7 +248,7 @@ int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool
 	}
 	*have = rc == 0;
 	if (*have)
-		ctx_hide(g->token);
+		ctx_hide(git->token);
 	return rc < 0 ? err_wrap(e, "read Git credentials") : 0;
 }
 

@@ -45,8 +45,8 @@ struct deadline ctx_call(const struct ctx *c);
 /* For do … while (rc < 0 && ctx_again(c, &tries, &e)): waits and says true when the call may work later: a Server
  * that is away gets OUTAGE_MS. Only for calls that may be repeated. */
 bool ctx_again(struct ctx *c, unsigned *tries, const struct err *e);
-/* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether g is filled. */
-int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *g, bool *have,
+/* Git credentials by configuration id; id NULL or unknown to the Server gives none. *have says whether git is filled. */
+int ctx_git_provider(struct ctx *c, const char *id, struct git_provider *git, bool *have,
                      struct err *e);
 
 /* ERR_DENIED unless this runner allows jobs to use the repository, whoever will clone it. */

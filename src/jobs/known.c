@@ -48,14 +48,14 @@ static void add_options(struct buf *b, const char *options)
 	struct json root = json_root(doc);
 
 	jw_obj(&text);
-	for (struct json m = json_first(root); json_is_object(root) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(root); json_is_object(root) && json_present(member);
+	     member = json_next(member)) {
 		struct buf key = { 0 };
 
-		json_key(m, &key);
+		json_key(member, &key);
 		if (!is_secret(buf_str(&key))) {
 			jw_key(&text, buf_cstr(&key));
-			jw_raw(&text, json_raw(m));
+			jw_raw(&text, json_raw(member));
 		}
 		buf_free(&key);
 	}
@@ -125,54 +125,54 @@ static bool load_one(struct workspace *ws, const char *state_dir, const char *id
 
 static int by_name(const void *a, const void *b)
 {
-	const struct workspace *x = a, *y = b;
-	int order = strcmp(x->name, y->name);
+	const struct workspace *workspace = a, *y = b;
+	int order = strcmp(workspace->name, y->name);
 
-	return order ? order : strcmp(x->id, y->id);
+	return order ? order : strcmp(workspace->id, y->id);
 }
 
-void known_load(struct known *k, const char *state_dir)
+void known_load(struct known *known, const char *state_dir)
 {
 	struct buf dir = { 0 };
 	struct dirent *ent;
 	DIR *d;
 
-	*k = (struct known){ 0 };
+	*known = (struct known){ 0 };
 	buf_addf(&dir, "%s/logs/%s", state_dir, joblog_kind_dir(RES_WORKSPACE));
 	d = opendir(buf_cstr(&dir));
-	while (d && k->n < RECORDS_MAX && (ent = readdir(d)) != NULL) {
+	while (d && known->n < RECORDS_MAX && (ent = readdir(d)) != NULL) {
 		struct workspace ws;
 
 		if (!str_is_id(str_of(ent->d_name)) || !load_one(&ws, state_dir, ent->d_name))
 			continue;
-		k->list = mem_realloc(k->list, (k->n + 1) * sizeof(*k->list));
-		k->list[k->n++] = ws;
+		known->list = mem_realloc(known->list, (known->n + 1) * sizeof(*known->list));
+		known->list[known->n++] = ws;
 	}
 	if (d)
 		closedir(d);
 	buf_free(&dir);
-	if (k->n)
-		qsort(k->list, k->n, sizeof(*k->list), by_name);
+	if (known->n)
+		qsort(known->list, known->n, sizeof(*known->list), by_name);
 }
 
-void known_free(struct known *k)
+void known_free(struct known *known)
 {
-	for (size_t i = 0; i < k->n; i++)
-		workspace_free(&k->list[i]);
-	free(k->list);
-	*k = (struct known){ 0 };
+	for (size_t i = 0; i < known->n; i++)
+		workspace_free(&known->list[i]);
+	free(known->list);
+	*known = (struct known){ 0 };
 }
 
-const struct workspace *known_find(const struct known *k, const char *id_or_name, struct err *e)
+const struct workspace *known_find(const struct known *known, const char *id_or_name, struct err *e)
 {
 	const struct workspace *found = NULL;
 	size_t n = 0;
 
-	for (size_t i = 0; i < k->n; i++) {
-		if (strcmp(k->list[i].id, id_or_name) == 0)
-			return &k->list[i];
-		if (strcmp(k->list[i].name, id_or_name) == 0) {
-			found = &k->list[i];
+	for (size_t i = 0; i < known->n; i++) {
+		if (strcmp(known->list[i].id, id_or_name) == 0)
+			return &known->list[i];
+		if (strcmp(known->list[i].name, id_or_name) == 0) {
+			found = &known->list[i];
 			n++;
 		}
 	}

@@ -17,9 +17,10 @@ struct known {
 	size_t n;
 };
 /* By name. A record that cannot be read is left out. */
-void known_load(struct known *k, const char *state_dir);
-void known_free(struct known *k);
+void known_load(struct known *known, const char *state_dir);
+void known_free(struct known *known);
 /* By id, or else by name if only one has it. ERR_NOT_FOUND, ERR_USAGE: several have it. */
-const struct workspace *known_find(const struct known *k, const char *id_or_name, struct err *e);
+const struct workspace *known_find(const struct known *known, const char *id_or_name,
+                                   struct err *e);
 
 #endif

@@ -49,13 +49,14 @@ static void list_running(struct ctx *c, struct buf *out)
 	if (api_call(c->api, "GET", "/job?states=running", (struct str){ 0 }, &doc, ctx_call(c),
 	             &none) < 0)
 		return;
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
 		struct job j = { 0 };
 		struct buf one = { 0 };
 
-		if (json_str_is(json_get(m, "state"), "running") &&
-		    json_str_is(json_get(m, "runnerId"), c->env->runner_id) &&
-		    job_parse(m, &j, &none) == 0)
+		if (json_str_is(json_get(member, "state"), "running") &&
+		    json_str_is(json_get(member, "runnerId"), c->env->runner_id) &&
+		    job_parse(member, &j, &none) == 0)
 			job_write(&j, &one);
 		if (one.n && out->n + one.n < RUNNING_MAX) /* else at the next start */
 			buf_addf(out, "?%s\n", buf_cstr(&one));

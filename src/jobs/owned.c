@@ -36,10 +36,10 @@ int owned_each(struct provider_handle *h, struct api *api, const char *runner_id
 	if (rc == 0 && api)
 		rc = api_call(api, "GET", "/target-config?showOptions=true", (struct str){ 0 },
 		              &doc, d, e);
-	for (struct json m = json_first(json_root(doc)); rc == 0 && json_present(m);
-	     m = json_next(m)) {
-		struct json p = json_get(m, "providerInfo");
-		char *options = json_dup_or_empty(json_get(m, "options"));
+	for (struct json member = json_first(json_root(doc)); rc == 0 && json_present(member);
+	     member = json_next(member)) {
+		struct json p = json_get(member, "providerInfo");
+		char *options = json_dup_or_empty(json_get(member, "options"));
 		struct err away = { 0 }; /* an engine that only this one leads to */
 
 		if (json_str_is(json_get(p, "name"), h->p->name) &&

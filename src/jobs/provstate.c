@@ -61,15 +61,16 @@ int provstate_load(struct provstate *s, const char *state_dir, struct err *e)
 		doc = json_parse(buf_str(&b), FILE_MAX, e);
 		rc = doc ? 0 : err_wrap(e, "%s", path);
 	}
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
 		struct buf name = { 0 };
 		struct provstate_entry *en;
 
-		json_key(m, &name);
+		json_key(member, &name);
 		en = entry_for(s, buf_cstr(&name));
-		en->enabled = json_bool(json_get(m, "enabled"), true);
+		en->enabled = json_bool(json_get(member, "enabled"), true);
 		free(en->version);
-		en->version = json_dup(json_get(m, "version"));
+		en->version = json_dup(json_get(member, "version"));
 		buf_free(&name);
 	}
 	json_doc_free(doc);

@@ -23,11 +23,12 @@ static int state_on_server(struct ctx *c, enum job_state *state, bool *listed, s
 		err_clear(e);
 		rc = 0;
 	}
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
 		struct job j = { 0 };
 		struct err ignored;
 
-		if (job_parse(m, &j, &ignored) == 0 && strcmp(j.id, c->job->id) == 0)
+		if (job_parse(member, &j, &ignored) == 0 && strcmp(j.id, c->job->id) == 0)
 			*state = j.state;
 		job_free(&j);
 	}

@@ -57,10 +57,10 @@ void pollset_add(struct pollset *ps, int fd, short events)
 
 void pollset_renew(struct pollset *ps, size_t i)
 {
-	struct pollmem *m = ps->mem;
+	struct pollmem *poll_memory = ps->mem;
 
-	if (m && i < ps->n && (size_t)ps->fds[i].fd < m->n)
-		m->told[ps->fds[i].fd].there = false;
+	if (poll_memory && i < ps->n && (size_t)ps->fds[i].fd < poll_memory->n)
+		poll_memory->told[ps->fds[i].fd].there = false;
 }
 
 void pollset_until(struct pollset *ps, struct deadline d)
@@ -68,33 +68,33 @@ void pollset_until(struct pollset *ps, struct deadline d)
 	ps->next = deadline_min(ps->next, d);
 }
 
-static struct told *told_of(struct pollmem *m, int fd)
+static struct told *told_of(struct pollmem *poll_memory, int fd)
 {
-	if ((size_t)fd >= m->n) {
+	if ((size_t)fd >= poll_memory->n) {
 		size_t n = (size_t)fd + 64;
 
-		m->told = mem_realloc(m->told, n * sizeof(*m->told));
-		for (; m->n < n; m->n++)
-			m->told[m->n] = (struct told){ 0 };
+		poll_memory->told = mem_realloc(poll_memory->told, n * sizeof(*poll_memory->told));
+		for (; poll_memory->n < n; poll_memory->n++)
+			poll_memory->told[poll_memory->n] = (struct told){ 0 };
 	}
-	return &m->told[fd];
+	return &poll_memory->told[fd];
 }
 
 /* False: epoll cannot have it. */
-static bool tell(struct pollmem *m, const struct pollfd *want, size_t i)
+static bool tell(struct pollmem *poll_memory, const struct pollfd *want, size_t i)
 {
-	struct told *t = told_of(m, want->fd);
+	struct told *t = told_of(poll_memory, want->fd);
 	struct epoll_event ev = { .events = (uint32_t)(unsigned short)want->events,
 		                  .data.fd = want->fd };
 
-	if (t->turn == m->turn)
+	if (t->turn == poll_memory->turn)
 		return false; /* it is wanted twice */
-	t->turn = m->turn;
+	t->turn = poll_memory->turn;
 	t->i = i;
 	if (t->there && t->events == want->events)
 		return true;
-	if (epoll_ctl(m->fd, EPOLL_CTL_MOD, want->fd, &ev) < 0 &&
-	    (errno != ENOENT || epoll_ctl(m->fd, EPOLL_CTL_ADD, want->fd, &ev) < 0))
+	if (epoll_ctl(poll_memory->fd, EPOLL_CTL_MOD, want->fd, &ev) < 0 &&
+	    (errno != ENOENT || epoll_ctl(poll_memory->fd, EPOLL_CTL_ADD, want->fd, &ev) < 0))
 		return t->there = false;
 	t->events = want->events;
 	return t->there = true;
@@ -102,48 +102,48 @@ static bool tell(struct pollmem *m, const struct pollfd *want, size_t i)
 
 static bool tell_all(struct pollset *ps)
 {
-	struct pollmem *m = ps->mem;
+	struct pollmem *poll_memory = ps->mem;
 
 	if (!ps->many)
 		return false;
-	if (!m) {
-		m = ps->mem = mem_alloc(sizeof(*m));
-		m->fd = -1;
+	if (!poll_memory) {
+		poll_memory = ps->mem = mem_alloc(sizeof(*poll_memory));
+		poll_memory->fd = -1;
 	}
-	if (m->fd < 0 && (m->fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+	if (poll_memory->fd < 0 && (poll_memory->fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		return false; /* for want of descriptors: poll(2) needs none */
-	m->turn++;
+	poll_memory->turn++;
 	for (size_t i = 0; i < ps->n; i++)
-		if (!tell(m, &ps->fds[i], i))
+		if (!tell(poll_memory, &ps->fds[i], i))
 			return false;
 	return true;
 }
 
 /* Nobody asks for fd now. When it is none any more, but a copy of it is open in another process, only
  * a new beginning helps. */
-static void untell(struct pollmem *m, int fd)
+static void untell(struct pollmem *poll_memory, int fd)
 {
-	m->told[fd].there = false;
-	if (epoll_ctl(m->fd, EPOLL_CTL_DEL, fd, NULL) == 0)
+	poll_memory->told[fd].there = false;
+	if (epoll_ctl(poll_memory->fd, EPOLL_CTL_DEL, fd, NULL) == 0)
 		return;
-	fd_close(&m->fd);
-	for (size_t i = 0; i < m->n; i++)
-		m->told[i].there = false;
+	fd_close(&poll_memory->fd);
+	for (size_t i = 0; i < poll_memory->n; i++)
+		poll_memory->told[i].there = false;
 }
 
 static int wait_many(struct pollset *ps)
 {
-	struct pollmem *m = ps->mem;
+	struct pollmem *poll_memory = ps->mem;
 	struct epoll_event ev[AT_ONCE];
-	int n = epoll_wait(m->fd, ev, AT_ONCE, deadline_poll_ms(ps->next));
+	int n = epoll_wait(poll_memory->fd, ev, AT_ONCE, deadline_poll_ms(ps->next));
 
 	for (int k = 0; k < n; k++) {
-		const struct told *t = told_of(m, ev[k].data.fd);
+		const struct told *t = told_of(poll_memory, ev[k].data.fd);
 
-		if (t->turn == m->turn)
+		if (t->turn == poll_memory->turn)
 			ps->fds[t->i].revents = (short)ev[k].events;
-		else if (m->fd >= 0)
-			untell(m, ev[k].data.fd);
+		else if (poll_memory->fd >= 0)
+			untell(poll_memory, ev[k].data.fd);
 	}
 	return n;
 }

@@ -70,27 +70,27 @@ static struct good *good_find(const char *host)
 
 void resolve_remember(const char *host, const union net_addr *a)
 {
-	struct good *g = good_find(host);
+	struct good *good = good_find(host);
 	union net_addr literal;
 
 	if (net_addr_parse(host, &literal) || host_is_localhost(str_of(host)) ||
 	    strlen(host) >= NAME_MAX_BYTES)
 		return;
-	if (!g) {
-		g = &good_hosts[good_next++ % HOSTS_MAX];
-		memcpy(g->host, host, strlen(host) + 1);
-		g->warned = false;
+	if (!good) {
+		good = &good_hosts[good_next++ % HOSTS_MAX];
+		memcpy(good->host, host, strlen(host) + 1);
+		good->warned = false;
 	}
-	g->addr = *a;
-	g->doubted = false;
+	good->addr = *a;
+	good->doubted = false;
 }
 
 void resolve_doubt(const char *host)
 {
-	struct good *g = good_find(host);
+	struct good *good = good_find(host);
 
-	if (g)
-		g->doubted = true;
+	if (good)
+		good->doubted = true;
 }
 
 static void child_write(int fd, struct str s)
@@ -147,16 +147,16 @@ static void child_main(void *arg)
 	child_write(t->fd, buf_str(&out));
 }
 
-static int start_child(struct ask *k, const char *host, struct err *e)
+static int start_child(struct ask *ask, const char *host, struct err *e)
 {
-	struct errand errand = { .host = host, .family = k->family };
+	struct errand errand = { .host = host, .family = ask->family };
 	int fds[2];
 	int rc;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "resolve %s: pipe", host);
 	errand.fd = fds[1];
-	k->fd = fds[0];
+	ask->fd = fds[0];
 	rc = fd_set_nonblock(fds[0], e);
 	if (rc == 0)
 		rc = spawn_start(&(struct spawn){ .work = child_main,
@@ -165,7 +165,7 @@ static int start_child(struct ask *k, const char *host, struct err *e)
 		                                  .keep = &fds[1],
 		                                  .n_keep = 1,
 		                                  .death_signal = SIGKILL },
-		                 DEADLINE_NEVER, &k->child, e);
+		                 DEADLINE_NEVER, &ask->child, e);
 	close(fds[1]);
 	return rc < 0 ? err_wrap(e, "resolve %s", host) : 0;
 }
@@ -183,7 +183,7 @@ static void add_found(struct resolver *r, const union net_addr *a)
 struct resolver *resolve_start(const char *host, uint16_t port, struct deadline d)
 {
 	struct resolver *r = mem_alloc(sizeof(*r));
-	const struct good *g = good_find(host);
+	const struct good *good = good_find(host);
 	union net_addr literal;
 
 	r->host = host;
@@ -191,7 +191,7 @@ struct resolver *resolve_start(const char *host, uint16_t port, struct deadline 
 	r->asks[V4] = (struct ask){ .family = AF_INET, .fd = -1 };
 	r->asks[V6] = (struct ask){ .family = AF_INET6, .fd = -1 };
 	r->d = deadline_min(d, deadline_in_ms(RESOLVE_MAX_MS));
-	r->patience = g && !g->doubted ? deadline_in_ms(RESOLVE_PATIENCE_MS) : DEADLINE_NEVER;
+	r->patience = good && !good->doubted ? deadline_in_ms(RESOLVE_PATIENCE_MS) : DEADLINE_NEVER;
 	if (net_addr_parse(host, &literal)) {
 		add_found(r, &literal);
 	} else if (host_is_localhost(str_of(host))) {
@@ -206,10 +206,10 @@ struct resolver *resolve_start(const char *host, uint16_t port, struct deadline 
 	return r;
 }
 
-static void end_ask(struct ask *k)
+static void end_ask(struct ask *ask)
 {
-	spawn_end(&k->child);
-	fd_close(&k->fd);
+	spawn_end(&ask->child);
+	fd_close(&ask->fd);
 }
 
 void resolve_free(struct resolver *r)
@@ -246,10 +246,10 @@ static size_t first_family(const struct resolver *r)
 }
 
 /* The remembered address goes before its family. */
-static bool recall(const struct good *g, struct addr_list *l)
+static bool recall(const struct good *good, struct addr_list *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
-		if (net_addr_same_ip(&l->a[i], &g->addr)) {
+		if (net_addr_same_ip(&l->a[i], &good->addr)) {
 			union net_addr first = l->a[i];
 
 			memmove(&l->a[1], &l->a[0], i * sizeof(first));
@@ -263,11 +263,11 @@ static bool recall(const struct good *g, struct addr_list *l)
 /* Families alternate; a remembered address goes before all. */
 static void arrange(struct resolver *r, struct addr_list *out)
 {
-	const struct good *g = good_find(r->host);
+	const struct good *good = good_find(r->host);
 	size_t first = first_family(r);
 
-	for (size_t i = 0; g && i < FAMILIES; i++)
-		if (recall(g, &r->asks[i].found))
+	for (size_t i = 0; good && i < FAMILIES; i++)
+		if (recall(good, &r->asks[i].found))
 			first = i;
 	out->n = 0;
 	for (size_t i = 0; i < RESOLVE_ADDRS_MAX; i++) {
@@ -280,32 +280,32 @@ static void arrange(struct resolver *r, struct addr_list *out)
 	}
 }
 
-static void take_reply(struct resolver *r, const struct ask *k)
+static void take_reply(struct resolver *r, const struct ask *ask)
 {
 	union net_addr a;
 
-	for (size_t at = 0; at + sizeof(a) <= k->reply.n; at += sizeof(a)) {
-		memcpy(&a, k->reply.p + at, sizeof(a));
-		if (a.sa.sa_family != k->family)
+	for (size_t at = 0; at + sizeof(a) <= ask->reply.n; at += sizeof(a)) {
+		memcpy(&a, ask->reply.p + at, sizeof(a));
+		if (a.sa.sa_family != ask->family)
 			return;
 		add_found(r, &a);
 	}
 }
 
 /* 1 the child has ended, 0 not yet. */
-static int read_child(struct ask *k)
+static int read_child(struct ask *ask)
 {
 	char piece[512];
 
 	for (;;) {
-		ssize_t n = read(k->fd, piece, sizeof(piece));
+		ssize_t n = read(ask->fd, piece, sizeof(piece));
 		struct err ignored = { 0 };
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return 0;
-		if (n <= 0 || buf_add_max(&k->reply, piece, (size_t)n, REPLY_MAX, &ignored) < 0)
+		if (n <= 0 || buf_add_max(&ask->reply, piece, (size_t)n, REPLY_MAX, &ignored) < 0)
 			return 1;
 	}
 }
@@ -313,18 +313,18 @@ static int read_child(struct ask *k)
 /* The remembered address, when the name servers failed. */
 static bool stand_in(struct resolver *r, struct addr_list *out, const struct err *why)
 {
-	struct good *g = good_find(r->host);
+	struct good *good = good_find(r->host);
 	char text[NET_ADDR_TEXT];
 
-	if (!g)
+	if (!good)
 		return false;
-	out->a[0] = g->addr;
+	out->a[0] = good->addr;
 	out->n = 1;
 	net_addr_set_port(&out->a[0], r->port);
 	net_addr_text(&out->a[0], text);
-	if (!g->warned)
+	if (!good->warned)
 		log_warn("%s; using the last good address %s", why->msg, text);
-	g->warned = true;
+	good->warned = true;
 	return true;
 }
 
@@ -334,9 +334,9 @@ static size_t found(const struct resolver *r)
 }
 
 /* What a family's child said instead of addresses. */
-static struct str reason(const struct ask *k)
+static struct str reason(const struct ask *ask)
 {
-	struct str why = buf_str(&k->reply);
+	struct str why = buf_str(&ask->reply);
 
 	if (why.n <= sizeof(union net_addr))
 		return STR_LIT("no address");
@@ -360,14 +360,14 @@ static void both_reasons(const struct resolver *r, struct buf *b)
 static enum resolve_status finish(struct resolver *r, bool in_time, struct addr_list *out,
                                   struct err *e)
 {
-	struct good *g = good_find(r->host);
+	struct good *good = good_find(r->host);
 	struct buf why = { 0 };
 
 	for (size_t i = 0; i < FAMILIES; i++)
 		end_ask(&r->asks[i]);
 	if (found(r)) {
-		if (g)
-			g->warned = false;
+		if (good)
+			good->warned = false;
 		arrange(r, out);
 		return RESOLVE_DONE;
 	}
@@ -386,19 +386,19 @@ static bool read_asks(struct resolver *r)
 	bool over = true;
 
 	for (size_t i = 0; i < FAMILIES; i++) {
-		struct ask *k = &r->asks[i];
+		struct ask *ask = &r->asks[i];
 
-		if (k->fd >= 0 && read_child(k)) {
-			end_ask(k);
-			take_reply(r, k);
+		if (ask->fd >= 0 && read_child(ask)) {
+			end_ask(ask);
+			take_reply(r, ask);
 			/* Addresses that lead nowhere from here are no reason to hurry. */
-			if (!r->answered && k->found.n &&
-			    net_addr_has_route(&k->found.a[0], &from)) {
+			if (!r->answered && ask->found.n &&
+			    net_addr_has_route(&ask->found.a[0], &from)) {
 				r->answered = true;
 				r->grace = deadline_in_ms(RESOLVE_GRACE_MS);
 			}
 		}
-		over = over && k->fd < 0;
+		over = over && ask->fd < 0;
 	}
 	return over;
 }

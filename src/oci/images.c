@@ -127,21 +127,21 @@ int images_choose(struct imgstore *s, const struct digest *from, const char *med
                   const struct platform *p, struct digest *manifest, struct err *e)
 {
 	struct buf text = { 0 };
-	struct manifest m = { 0 };
+	struct manifest parsed = { 0 };
 	int rc = imgstore_read_blob(s, from, MANIFEST_MAX, &text, e);
 
 	if (rc == 0)
-		rc = manifest_parse(buf_str(&text), media_type, p, &m, e);
+		rc = manifest_parse(buf_str(&text), media_type, p, &parsed, e);
 	if (rc == 0)
-		*manifest = m.is_index ? m.best.digest : *from;
-	manifest_free(&m);
+		*manifest = parsed.is_index ? parsed.best.digest : *from;
+	manifest_free(&parsed);
 	buf_free(&text);
 	return rc;
 }
 
 /* What the image needs, from its manifest and configuration. */
 static int describe(struct imgstore *s, const struct digest *manifest, const struct digest *index,
-                    struct manifest *m, struct stored *i, struct err *e)
+                    struct manifest *parsed, struct stored *i, struct err *e)
 {
 	struct platform p = platform_here();
 	struct buf text = { 0 };
@@ -149,28 +149,28 @@ static int describe(struct imgstore *s, const struct digest *manifest, const str
 	int rc = imgstore_read_blob(s, manifest, MANIFEST_MAX, &text, e);
 
 	if (rc == 0)
-		rc = manifest_parse(buf_str(&text), "", &p, m, e);
+		rc = manifest_parse(buf_str(&text), "", &p, parsed, e);
 	buf_free(&text);
-	if (rc == 0 && m->is_index)
+	if (rc == 0 && parsed->is_index)
 		rc = err_set(e, ERR_PARSE, 0, "an index names another index");
 	if (rc < 0)
 		return -1;
 	i->manifest = *manifest;
-	i->config = m->config.digest;
+	i->config = parsed->config.digest;
 	i->added_ms = clock_wall_ms();
 	if (images_config(s, i, &c, e) < 0)
 		return -1;
-	if (c.n_diff_ids != m->n_layers)
+	if (c.n_diff_ids != parsed->n_layers)
 		rc = err_set(e, ERR_PARSE, 0,
-		             "the manifest has %zu layers and the configuration %zu", m->n_layers,
-		             c.n_diff_ids);
-	i->blobs = mem_array(m->n_layers + 3, sizeof(*i->blobs));
+		             "the manifest has %zu layers and the configuration %zu",
+		             parsed->n_layers, c.n_diff_ids);
+	i->blobs = mem_array(parsed->n_layers + 3, sizeof(*i->blobs));
 	i->blobs[i->n_blobs++] = *manifest;
-	i->blobs[i->n_blobs++] = m->config.digest;
+	i->blobs[i->n_blobs++] = parsed->config.digest;
 	if (index && !digest_eq(index, manifest))
 		i->blobs[i->n_blobs++] = *index;
-	for (size_t k = 0; k < m->n_layers; k++)
-		i->blobs[i->n_blobs++] = m->layers[k].digest;
+	for (size_t k = 0; k < parsed->n_layers; k++)
+		i->blobs[i->n_blobs++] = parsed->layers[k].digest;
 	i->layers = c.diff_ids;
 	i->n_layers = c.n_diff_ids;
 	c.diff_ids = NULL;
@@ -178,14 +178,14 @@ static int describe(struct imgstore *s, const struct digest *manifest, const str
 	return rc;
 }
 
-static int unpack_all(struct imgstore *s, const struct manifest *m, const struct stored *i,
+static int unpack_all(struct imgstore *s, const struct manifest *manifest, const struct stored *i,
                       struct deadline until, struct err *e)
 {
 	struct unpackers u = { .s = s, .until = until };
 	int rc = 0;
 
 	for (size_t k = 0; rc == 0 && k < i->n_layers; k++)
-		rc = unpackers_add(&u, &m->layers[k].digest, &i->layers[k], e);
+		rc = unpackers_add(&u, &manifest->layers[k].digest, &i->layers[k], e);
 	if (rc == 0)
 		rc = unpackers_wait(&u, e);
 	unpackers_end(&u);
@@ -195,20 +195,20 @@ static int unpack_all(struct imgstore *s, const struct manifest *m, const struct
 int images_complete(struct imgstore *s, const struct digest *manifest, const struct digest *index,
                     const char *name, struct deadline until, struct err *e)
 {
-	struct manifest m = { 0 };
+	struct manifest parsed = { 0 };
 	struct stored i = { .name = mem_dup(name) };
-	int rc = describe(s, manifest, index, &m, &i, e);
+	int rc = describe(s, manifest, index, &parsed, &i, e);
 
 	if (rc == 0 && !*name) {
 		free(i.name);
 		i.name = mem_dup(i.config.text);
 	}
 	if (rc == 0)
-		rc = unpack_all(s, &m, &i, until, e);
+		rc = unpack_all(s, &parsed, &i, until, e);
 	if (rc == 0)
 		rc = imgstore_put_name(s, &i, e);
 	stored_free(&i);
-	manifest_free(&m);
+	manifest_free(&parsed);
 	return rc < 0 && *name ? err_wrap(e, "%s", name) : rc;
 }
 
@@ -217,18 +217,18 @@ static int unpack_missing(struct imgstore *s, const struct stored *i, struct dea
                           struct err *e)
 {
 	struct stored again = { .name = mem_dup(i->name) };
-	struct manifest m = { 0 };
+	struct manifest manifest = { 0 };
 	int rc = 0;
 	bool all = true;
 
 	for (size_t k = 0; k < i->n_layers; k++)
 		all = all && imgstore_has_layer(s, &i->layers[k]);
 	if (!all)
-		rc = describe(s, &i->manifest, NULL, &m, &again, e);
+		rc = describe(s, &i->manifest, NULL, &manifest, &again, e);
 	if (!all && rc == 0)
-		rc = unpack_all(s, &m, &again, until, e);
+		rc = unpack_all(s, &manifest, &again, until, e);
 	stored_free(&again);
-	manifest_free(&m);
+	manifest_free(&manifest);
 	return rc;
 }
 
@@ -280,11 +280,11 @@ int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const ch
                      struct deadline until, struct rootfs *r, struct err *e)
 {
 	struct stored i = { .name = mem_dup(manifest->text) };
-	struct manifest m = { 0 };
-	int rc = describe(s, manifest, NULL, &m, &i, e);
+	struct manifest parsed = { 0 };
+	int rc = describe(s, manifest, NULL, &parsed, &i, e);
 
 	*r = (struct rootfs){ 0 };
-	manifest_free(&m);
+	manifest_free(&parsed);
 	if (rc == 0)
 		return fill(s, &i, holder, until, r, e);
 	stored_free(&i);

@@ -282,9 +282,9 @@ static int make_manifest(struct load *l, struct json j, struct buf *b, struct er
 	free(path);
 	jw_key(b, "layers");
 	jw_arr(b);
-	for (struct json k = json_first(json_get(j, "Layers")); rc == 0 && json_present(k);
-	     k = json_next(k)) {
-		path = json_dup_or_empty(k);
+	for (struct json key = json_first(json_get(j, "Layers")); rc == 0 && json_present(key);
+	     key = json_next(key)) {
+		path = json_dup_or_empty(key);
 		rc = add_ref(l, b, path, true, e);
 		free(path);
 	}

@@ -56,14 +56,14 @@ static void blob_ref_free(struct blob_ref *r)
 	*r = (struct blob_ref){ 0 };
 }
 
-void manifest_free(struct manifest *m)
+void manifest_free(struct manifest *manifest)
 {
-	blob_ref_free(&m->config);
-	blob_ref_free(&m->best);
-	for (size_t i = 0; i < m->n_layers; i++)
-		blob_ref_free(&m->layers[i]);
-	free(m->layers);
-	*m = (struct manifest){ 0 };
+	blob_ref_free(&manifest->config);
+	blob_ref_free(&manifest->best);
+	for (size_t i = 0; i < manifest->n_layers; i++)
+		blob_ref_free(&manifest->layers[i]);
+	free(manifest->layers);
+	*manifest = (struct manifest){ 0 };
 }
 
 static int read_ref(struct json j, const char *what, struct blob_ref *r, struct err *e)
@@ -100,16 +100,16 @@ static bool is_layer(const char *type)
 	return !*type;
 }
 
-static int read_layers(struct json list, struct manifest *m, struct err *e)
+static int read_layers(struct json list, struct manifest *manifest, struct err *e)
 {
 	size_t n = json_len(list);
 
 	if (!json_is_array(list) || n > MANIFEST_LAYERS_MAX)
 		return err_set(e, ERR_LIMIT, 0, "manifest: %zu layers; at most %d are taken", n,
 		               MANIFEST_LAYERS_MAX);
-	m->layers = mem_array(n, sizeof(*m->layers));
+	manifest->layers = mem_array(n, sizeof(*manifest->layers));
 	for (struct json j = json_first(list); json_present(j); j = json_next(j)) {
-		struct blob_ref *r = &m->layers[m->n_layers++];
+		struct blob_ref *r = &manifest->layers[manifest->n_layers++];
 
 		if (read_ref(j, "layer", r, e) < 0)
 			return -1;
@@ -160,7 +160,8 @@ static void add_platform(struct buf *b, struct json p)
 	}
 }
 
-static int choose(struct json list, const struct platform *want, struct manifest *m, struct err *e)
+static int choose(struct json list, const struct platform *want, struct manifest *manifest,
+                  struct err *e)
 {
 	struct json best = { 0 };
 	struct buf there = { 0 };
@@ -183,7 +184,7 @@ static int choose(struct json list, const struct platform *want, struct manifest
 		        want->os, want->arch, *want->variant ? "/" : "", want->variant,
 		        there.n ? buf_cstr(&there) : "nothing");
 	buf_free(&there);
-	return rank < 0 ? -1 : read_ref(best, "index", &m->best, e);
+	return rank < 0 ? -1 : read_ref(best, "index", &manifest->best, e);
 }
 
 static bool is_index_type(const char *t)
@@ -196,21 +197,21 @@ static bool is_manifest_type(const char *t)
 	return strcmp(t, MEDIA_OCI_MANIFEST) == 0 || strcmp(t, MEDIA_DOCKER_MANIFEST) == 0;
 }
 
-static int read_manifest(struct json root, struct manifest *m, struct err *e)
+static int read_manifest(struct json root, struct manifest *manifest, struct err *e)
 {
 	const char *type;
 
-	if (read_ref(json_get(root, "config"), "manifest", &m->config, e) < 0)
+	if (read_ref(json_get(root, "config"), "manifest", &manifest->config, e) < 0)
 		return -1;
-	type = m->config.media_type;
+	type = manifest->config.media_type;
 	if (*type && strcmp(type, MEDIA_OCI_CONFIG) != 0 && strcmp(type, MEDIA_DOCKER_CONFIG) != 0)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 		               "it is no image of a container but of type %.100s", type);
-	return read_layers(json_get(root, "layers"), m, e);
+	return read_layers(json_get(root, "layers"), manifest, e);
 }
 
 static int read_document(struct json root, const char *media_type, const struct platform *p,
-                         struct manifest *m, struct err *e)
+                         struct manifest *manifest, struct err *e)
 {
 	char *type = json_dup_or_empty(json_get(root, "mediaType"));
 	int64_t schema = 0;
@@ -229,14 +230,14 @@ static int read_document(struct json root, const char *media_type, const struct 
 		                     : "it is no manifest of an image");
 	else if (is_index_type(type) || (!*type && json_is_array(json_get(root, "manifests")))) {
 		/* Both at once would mean one thing to one reader and another to the next. */
-		m->is_index = true;
+		manifest->is_index = true;
 		rc = json_present(json_get(root, "layers"))
 		             ? err_set(e, ERR_PARSE, 0, "it is both an index and a manifest")
-		             : choose(json_get(root, "manifests"), p, m, e);
+		             : choose(json_get(root, "manifests"), p, manifest, e);
 	} else if (is_manifest_type(type) || !*type) {
 		rc = json_present(json_get(root, "manifests"))
 		             ? err_set(e, ERR_PARSE, 0, "it is both an index and a manifest")
-		             : read_manifest(root, m, e);
+		             : read_manifest(root, manifest, e);
 	} else {
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "it is of type %.100s", type);
 	}
@@ -245,17 +246,17 @@ static int read_document(struct json root, const char *media_type, const struct 
 }
 
 int manifest_parse(struct str text, const char *media_type, const struct platform *p,
-                   struct manifest *m, struct err *e)
+                   struct manifest *manifest, struct err *e)
 {
 	struct json_doc *doc = json_parse(text, MANIFEST_MAX, e);
 	int rc;
 
-	*m = (struct manifest){ 0 };
+	*manifest = (struct manifest){ 0 };
 	if (!doc)
 		return -1;
-	rc = read_document(json_root(doc), media_type, p, m, e);
+	rc = read_document(json_root(doc), media_type, p, manifest, e);
 	json_doc_free(doc);
 	if (rc < 0)
-		manifest_free(m);
+		manifest_free(manifest);
 	return rc;
 }

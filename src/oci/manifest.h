@@ -55,8 +55,8 @@ struct manifest {
 /* The media type of the reply or descriptor, "" if unknown, only decides where the document itself does not say. For an
  * index: ERR_NOT_FOUND names the platforms that there are. Anything that is no image of a container is refused by name. */
 int manifest_parse(struct str text, const char *media_type, const struct platform *p,
-                   struct manifest *m, struct err *e);
-void manifest_free(struct manifest *m);
+                   struct manifest *manifest, struct err *e);
+void manifest_free(struct manifest *manifest);
 const char *manifest_type(struct str manifest); /* of one that says it, or is OCI's */
 
 /* What a process of the image begins with. Lists end in NULL; NULL is an empty one. */

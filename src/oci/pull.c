@@ -17,7 +17,7 @@ struct pull {
 	struct image_ref ref;
 	struct deadline d;
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
-	struct manifest m;
+	struct manifest manifest;
 	struct image_config c;
 	uint64_t done, total;
 };
@@ -41,14 +41,14 @@ static void came(void *arg, uint64_t bytes)
 }
 
 /* One document by tag or digest, kept as a blob. */
-static int fetch(struct pull *p, const char *what, struct digest *d, struct manifest *m,
+static int fetch(struct pull *p, const char *what, struct digest *d, struct manifest *manifest,
                  struct err *e)
 {
 	struct buf text = { 0 };
 	char *type = NULL;
 	int rc = registry_manifest(p->r, p->ref.path, what, &text, &type, p->d, e);
 
-	if (rc == 0 && (rc = manifest_parse(buf_str(&text), type, p->p, m, e)) < 0)
+	if (rc == 0 && (rc = manifest_parse(buf_str(&text), type, p->p, manifest, e)) < 0)
 		err_wrap(e, "manifest");
 	if (rc == 0)
 		rc = imgstore_put_blob(p->s, buf_str(&text), d, p->d, e);
@@ -64,12 +64,12 @@ static int fetch_manifest(struct pull *p, struct err *e)
 
 	if (rc == 0 && !first.is_index) {
 		p->digest = p->index;
-		p->m = first;
+		p->manifest = first;
 		return 0;
 	}
 	if (rc == 0)
-		rc = fetch(p, first.best.digest.text, &p->digest, &p->m, e);
-	if (rc == 0 && p->m.is_index)
+		rc = fetch(p, first.best.digest.text, &p->digest, &p->manifest, e);
+	if (rc == 0 && p->manifest.is_index)
 		rc = err_set(e, ERR_PARSE, 0, "an index names another index");
 	manifest_free(&first);
 	return rc;
@@ -96,17 +96,17 @@ static int fetch_blob(struct pull *p, const struct blob_ref *ref, struct err *e)
 
 static int fetch_config(struct pull *p, struct err *e)
 {
-	struct stored i = { .name = p->ref.name, .config = p->m.config.digest };
+	struct stored i = { .name = p->ref.name, .config = p->manifest.config.digest };
 
-	if (p->m.config.size > CONFIG_MAX)
+	if (p->manifest.config.size > CONFIG_MAX)
 		return err_set(e, ERR_LIMIT, 0, "its configuration has %lld bytes",
-		               (long long)p->m.config.size);
-	if (fetch_blob(p, &p->m.config, e) < 0 || images_config(p->s, &i, &p->c, e) < 0)
+		               (long long)p->manifest.config.size);
+	if (fetch_blob(p, &p->manifest.config, e) < 0 || images_config(p->s, &i, &p->c, e) < 0)
 		return -1;
-	if (p->c.n_diff_ids != p->m.n_layers)
+	if (p->c.n_diff_ids != p->manifest.n_layers)
 		return err_set(e, ERR_PARSE, 0,
 		               "the manifest has %zu layers and the configuration %zu",
-		               p->m.n_layers, p->c.n_diff_ids);
+		               p->manifest.n_layers, p->c.n_diff_ids);
 	return 0;
 }
 
@@ -116,12 +116,12 @@ static int fetch_layers(struct pull *p, struct err *e)
 	int rc = 0;
 
 	p->done = 0;
-	for (size_t i = 0; i < p->m.n_layers; i++)
-		p->total += (uint64_t)p->m.layers[i].size;
-	for (size_t i = 0; rc == 0 && i < p->m.n_layers; i++) {
-		rc = fetch_blob(p, &p->m.layers[i], e);
+	for (size_t i = 0; i < p->manifest.n_layers; i++)
+		p->total += (uint64_t)p->manifest.layers[i].size;
+	for (size_t i = 0; rc == 0 && i < p->manifest.n_layers; i++) {
+		rc = fetch_blob(p, &p->manifest.layers[i], e);
 		if (rc == 0)
-			rc = unpackers_add(&u, &p->m.layers[i].digest, &p->c.diff_ids[i], e);
+			rc = unpackers_add(&u, &p->manifest.layers[i].digest, &p->c.diff_ids[i], e);
 	}
 	if (rc == 0)
 		rc = unpackers_wait(&u, e);
@@ -154,7 +154,7 @@ static int run_at(struct pull *p, const char *host, const struct registry_option
 	if (rc == 0)
 		rc = run(p, full, changed, e);
 	registry_close(p->r);
-	manifest_free(&p->m);
+	manifest_free(&p->manifest);
 	image_config_free(&p->c);
 	p->r = NULL;
 	return rc;

@@ -34,20 +34,20 @@ static int push(struct imgstore *s, const struct stored *i, const struct image_r
                 struct registry *r, struct deadline d, struct err *e)
 {
 	struct platform p = platform_here();
-	struct manifest m = { 0 };
+	struct manifest manifest = { 0 };
 	struct buf text = { 0 };
 	int rc = imgstore_read_blob(s, &i->manifest, MANIFEST_MAX, &text, e);
 
 	if (rc == 0)
-		rc = manifest_parse(buf_str(&text), "", &p, &m, e);
-	for (size_t k = 0; rc == 0 && k < m.n_layers; k++)
-		rc = push_blob(s, r, ref->path, &m.layers[k].digest, d, e);
+		rc = manifest_parse(buf_str(&text), "", &p, &manifest, e);
+	for (size_t k = 0; rc == 0 && k < manifest.n_layers; k++)
+		rc = push_blob(s, r, ref->path, &manifest.layers[k].digest, d, e);
 	if (rc == 0)
-		rc = push_blob(s, r, ref->path, &m.config.digest, d, e);
+		rc = push_blob(s, r, ref->path, &manifest.config.digest, d, e);
 	if (rc == 0)
 		rc = registry_push_manifest(r, ref->path, ref->tag, manifest_type(buf_str(&text)),
 		                            buf_str(&text), d, e);
-	manifest_free(&m);
+	manifest_free(&manifest);
 	buf_free(&text);
 	return rc;
 }

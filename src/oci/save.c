@@ -94,7 +94,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Manifest, configuration and layers of all, each once. An index would name manifests that are not here. */
-static int put_blobs(struct imgstore *s, const struct stored *list, const struct manifest *m,
+static int put_blobs(struct imgstore *s, const struct stored *list, const struct manifest *manifest,
                      size_t n, int fd, struct err *e)
 {
 	struct digest *all;
@@ -102,13 +102,13 @@ static int put_blobs(struct imgstore *s, const struct stored *list, const struct
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++)
-		most += m[i].n_layers + 2;
+		most += manifest[i].n_layers + 2;
 	all = mem_array(most, sizeof(*all));
 	for (size_t i = 0; i < n; i++) {
 		all[n_all++] = list[i].manifest;
 		all[n_all++] = list[i].config;
-		for (size_t k = 0; k < m[i].n_layers; k++)
-			all[n_all++] = m[i].layers[k].digest;
+		for (size_t k = 0; k < manifest[i].n_layers; k++)
+			all[n_all++] = manifest[i].layers[k].digest;
 	}
 	qsort(all, n_all, sizeof(*all), by_text);
 	for (size_t i = 0; rc == 0 && i < n_all; i++)
@@ -157,7 +157,7 @@ static void add_path(struct buf *b, const struct digest *d)
 	jw_str(b, str_of(path));
 }
 
-static void add_to_docker(const struct stored *i, const struct manifest *m, struct buf *b)
+static void add_to_docker(const struct stored *i, const struct manifest *manifest, struct buf *b)
 {
 	struct buf name = { 0 };
 
@@ -172,15 +172,15 @@ static void add_to_docker(const struct stored *i, const struct manifest *m, stru
 	jw_arr_end(b);
 	jw_key(b, "Layers");
 	jw_arr(b);
-	for (size_t k = 0; k < m->n_layers; k++)
-		add_path(b, &m->layers[k].digest);
+	for (size_t k = 0; k < manifest->n_layers; k++)
+		add_path(b, &manifest->layers[k].digest);
 	jw_arr_end(b);
 	jw_obj_end(b);
 	buf_free(&name);
 }
 
-static int read_all(struct imgstore *s, const struct stored *list, size_t n, struct manifest *m,
-                    struct buf *index, struct buf *docker, struct err *e)
+static int read_all(struct imgstore *s, const struct stored *list, size_t n,
+                    struct manifest *manifest, struct buf *index, struct buf *docker, struct err *e)
 {
 	struct platform p = platform_here();
 	int rc = 0;
@@ -190,17 +190,17 @@ static int read_all(struct imgstore *s, const struct stored *list, size_t n, str
 
 		rc = imgstore_read_blob(s, &list[i].manifest, MANIFEST_MAX, &text, e);
 		if (rc == 0)
-			rc = manifest_parse(buf_str(&text), "", &p, &m[i], e);
+			rc = manifest_parse(buf_str(&text), "", &p, &manifest[i], e);
 		if (rc == 0) {
 			add_to_index(&list[i], buf_str(&text), index);
-			add_to_docker(&list[i], &m[i], docker);
+			add_to_docker(&list[i], &manifest[i], docker);
 		}
 		buf_free(&text);
 	}
 	return rc;
 }
 
-static int put_all(struct imgstore *s, const struct stored *list, const struct manifest *m,
+static int put_all(struct imgstore *s, const struct stored *list, const struct manifest *manifest,
                    size_t n, const struct buf *index, const struct buf *docker, int fd,
                    struct err *e)
 {
@@ -211,7 +211,8 @@ static int put_all(struct imgstore *s, const struct stored *list, const struct m
 	    put_text(fd, "index.json", buf_str(index), e) < 0 ||
 	    put_text(fd, "manifest.json", buf_str(docker), e) < 0 ||
 	    put_header(fd, "blobs/", '5', 0, e) < 0 ||
-	    put_header(fd, "blobs/sha256/", '5', 0, e) < 0 || put_blobs(s, list, m, n, fd, e) < 0)
+	    put_header(fd, "blobs/sha256/", '5', 0, e) < 0 ||
+	    put_blobs(s, list, manifest, n, fd, e) < 0)
 		return -1;
 	tar_finish(&end);
 	rc = file_write_all(fd, buf_str(&end), "the archive", e);
@@ -221,7 +222,7 @@ static int put_all(struct imgstore *s, const struct stored *list, const struct m
 
 int images_save(struct imgstore *s, const struct stored *list, size_t n, int fd, struct err *e)
 {
-	struct manifest *m = mem_array(n, sizeof(*m));
+	struct manifest *manifest = mem_array(n, sizeof(*manifest));
 	struct buf index = { 0 }, docker = { 0 };
 	int rc;
 
@@ -231,15 +232,15 @@ int images_save(struct imgstore *s, const struct stored *list, size_t n, int fd,
 	jw_key(&index, "manifests");
 	jw_arr(&index);
 	jw_arr(&docker);
-	rc = read_all(s, list, n, m, &index, &docker, e);
+	rc = read_all(s, list, n, manifest, &index, &docker, e);
 	jw_arr_end(&index);
 	jw_obj_end(&index);
 	jw_arr_end(&docker);
 	if (rc == 0)
-		rc = put_all(s, list, m, n, &index, &docker, fd, e);
+		rc = put_all(s, list, manifest, n, &index, &docker, fd, e);
 	for (size_t i = 0; i < n; i++)
-		manifest_free(&m[i]);
-	free(m);
+		manifest_free(&manifest[i]);
+	free(manifest);
 	buf_free(&index);
 	buf_free(&docker);
 	return rc;

@@ -141,7 +141,7 @@ struct provider {
 
 	/* Runs a program in a workspace to its end; *status: its exit status, or 128 and the signal. ERR_NOT_FOUND: the
 	 * workspace does not run; ERR_UNSUPPORTED: not as that user. When the caller ends, so does the program, or soon. */
-	int (*workspace_exec)(void *self, const struct workspace_exec *x, int *status,
+	int (*workspace_exec)(void *self, const struct workspace_exec *exec, int *status,
 	                      struct deadline d, struct err *e);
 	/* What a workspace uses of this host. */
 	int (*workspace_usage)(void *self, const struct workspace *ws, struct provider_usage *u,
@@ -193,8 +193,8 @@ int provider_target_info(struct provider_handle *h, const struct target *t, stru
                          struct deadline d, struct err *e);
 int provider_workspace_info(struct provider_handle *h, const struct workspace_job *w, struct buf *b,
                             struct deadline d, struct err *e);
-int provider_workspace_exec(struct provider_handle *h, const struct workspace_exec *x, int *status,
-                            struct deadline d, struct err *e);
+int provider_workspace_exec(struct provider_handle *h, const struct workspace_exec *exec,
+                            int *status, struct deadline d, struct err *e);
 /* A provider without it knows nothing. */
 int provider_workspace_usage(struct provider_handle *h, const struct workspace *ws,
                              struct provider_usage *u, struct deadline d, struct err *e);

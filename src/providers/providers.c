@@ -208,13 +208,13 @@ int provider_workspace_info(struct provider_handle *h, const struct workspace_jo
 	return h->p->workspace_info ? h->p->workspace_info(h->self, w, b, d, e) : 0;
 }
 
-int provider_workspace_exec(struct provider_handle *h, const struct workspace_exec *x, int *status,
-                            struct deadline d, struct err *e)
+int provider_workspace_exec(struct provider_handle *h, const struct workspace_exec *exec,
+                            int *status, struct deadline d, struct err *e)
 {
 	if (!h->p->workspace_exec)
 		return err_set(e, ERR_UNSUPPORTED, 0, "%s cannot run a program in a workspace",
 		               h->p->name);
-	return h->p->workspace_exec(h->self, x, status, d, e);
+	return h->p->workspace_exec(h->self, exec, status, d, e);
 }
 
 int provider_workspace_usage(struct provider_handle *h, const struct workspace *ws,

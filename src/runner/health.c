@@ -215,43 +215,44 @@ static bool is_ready(const struct sup *s)
 	       provset_any(s);
 }
 
-static void metrics(const struct sup *s, struct metrics *m)
+static void metrics(const struct sup *s, struct metrics *out)
 {
 	const struct health *h = s->health;
 	struct tasks_counts jobs = tasks_counts(s);
 	int64_t now = clock_mono_ms();
 	struct http_stats net = channels_stats(s);
 
-	metrics_one(m, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
-	metrics_one(m, "ready", "gauge", "1 if jobs are taken", is_ready(s));
-	metrics_one(m, "paused", "gauge", "1 while the operator has paused it", pause_is_on(s));
-	metrics_one(m, "heartbeats_total", "counter", "accepted heartbeats",
+	metrics_one(out, "up", "gauge", "1 if the Server accepts our heartbeats", h->ok);
+	metrics_one(out, "ready", "gauge", "1 if jobs are taken", is_ready(s));
+	metrics_one(out, "paused", "gauge", "1 while the operator has paused it", pause_is_on(s));
+	metrics_one(out, "heartbeats_total", "counter", "accepted heartbeats",
 	            (int64_t)h->heartbeats);
-	metrics_one(m, "polls_total", "counter", "answered polls", (int64_t)h->polls);
-	metrics_one(m, "heartbeat_age_milliseconds", "gauge",
+	metrics_one(out, "polls_total", "counter", "answered polls", (int64_t)h->polls);
+	metrics_one(out, "heartbeat_age_milliseconds", "gauge",
 	            "since the last accepted heartbeat, -1 before the first",
 	            h->last_ok_ms ? now - h->last_ok_ms : -1);
-	metrics_one(m, "jobs_running", "gauge", "jobs whose process works", (int64_t)jobs.running);
-	metrics_one(m, "jobs_known", "gauge", "jobs not yet settled with the Server",
+	metrics_one(out, "jobs_running", "gauge", "jobs whose process works",
+	            (int64_t)jobs.running);
+	metrics_one(out, "jobs_known", "gauge", "jobs not yet settled with the Server",
 	            (int64_t)jobs.known);
-	metrics_one(m, "jobs_succeeded_total", "counter", "jobs that succeeded",
+	metrics_one(out, "jobs_succeeded_total", "counter", "jobs that succeeded",
 	            (int64_t)jobs.succeeded);
-	metrics_one(m, "jobs_failed_total", "counter", "jobs that failed", (int64_t)jobs.failed);
-	metrics_one(m, "connects_total", "counter", "connections made to the Server",
+	metrics_one(out, "jobs_failed_total", "counter", "jobs that failed", (int64_t)jobs.failed);
+	metrics_one(out, "connects_total", "counter", "connections made to the Server",
 	            (int64_t)net.connects);
-	metrics_one(m, "bytes_received_total", "counter", "bytes from the Server",
+	metrics_one(out, "bytes_received_total", "counter", "bytes from the Server",
 	            (int64_t)net.bytes_in);
-	metrics_one(m, "bytes_sent_total", "counter", "bytes to the Server",
+	metrics_one(out, "bytes_sent_total", "counter", "bytes to the Server",
 	            (int64_t)net.bytes_out);
-	metrics_one(m, "journal_durable", "gauge", "1 if claims survive a crash",
+	metrics_one(out, "journal_durable", "gauge", "1 if claims survive a crash",
 	            journal_is_durable(s->journal));
-	metrics_process(m, s->start_ms);
+	metrics_process(out, s->start_ms);
 }
 
 static void on_request(void *arg, struct httpd_req *r)
 {
 	struct sup *s = arg;
-	struct metrics m = { .prefix = "daytona_runner_" };
+	struct metrics out = { .prefix = "daytona_runner_" };
 
 	if (!str_eq(r->method, "GET") && !str_eq(r->method, "HEAD"))
 		httpd_respond(r, 405, "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n",
@@ -268,12 +269,12 @@ static void on_request(void *arg, struct httpd_req *r)
 		              : pause_is_on(s) ? STR_LIT("paused\n")
 		                               : STR_LIT("not ready\n"));
 	else if (str_eq(r->path, "/metrics")) {
-		metrics(s, &m);
-		httpd_respond(r, 200, METRICS_TYPE, NULL, buf_str(&m.b));
+		metrics(s, &out);
+		httpd_respond(r, 200, METRICS_TYPE, NULL, buf_str(&out.b));
 	} else {
 		httpd_respond(r, 404, "text/plain", NULL, STR_LIT("404 page not found"));
 	}
-	buf_free(&m.b);
+	buf_free(&out.b);
 }
 
 static void stop_listening(struct sup *s)

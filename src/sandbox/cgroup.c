@@ -61,18 +61,18 @@ static bool may_write(const char *dir, bool v2)
 }
 
 /* From our own group up, as long as we may write; where we may not do so at all, what a user's systemd has been given. */
-static char *find_top(const char *root, const struct cgroup_mount *m)
+static char *find_top(const char *root, const struct cgroup_mount *at)
 {
 	struct buf b = { 0 };
 	char *top = NULL;
 	size_t mount;
 
-	buf_addf(&b, "%s%s", root, m->dir);
+	buf_addf(&b, "%s%s", root, at->dir);
 	mount = b.n;
-	buf_adds(&b, m->own);
+	buf_adds(&b, at->own);
 	if (!file_is_dir(buf_cstr(&b)))
 		buf_cut(&b, mount);
-	while (may_write(buf_cstr(&b), m->v2)) {
+	while (may_write(buf_cstr(&b), at->v2)) {
 		free(top);
 		top = mem_dup(b.p);
 		if (b.n <= mount)
@@ -81,7 +81,7 @@ static char *find_top(const char *root, const struct cgroup_mount *m)
 			buf_cut(&b, b.n - 1);
 		buf_cut(&b, b.n > mount ? b.n - 1 : mount);
 	}
-	if (!top && m->v2) {
+	if (!top && at->v2) {
 		buf_cut(&b, mount);
 		buf_addf(&b, "/user.slice/user-%u.slice/user@%u.service", geteuid(), geteuid());
 		if (may_write(b.p, true))
@@ -115,15 +115,15 @@ static uint32_t hash(const char *s)
 	return h;
 }
 
-static void place(struct cgroup *g, int i, const char *top, const char *name, bool v2)
+static void place(struct cgroup *cgroup, int i, const char *top, const char *name, bool v2)
 {
 	struct buf b = { 0 };
 
 	buf_addf(&b, "%s/" PARENT "/%s", top, name);
-	g->at[i].top = mem_dup(top);
-	g->at[i].dir = buf_take(&b);
-	g->at[i].v2 = v2;
-	g->at[i].enabled = true;
+	cgroup->at[i].top = mem_dup(top);
+	cgroup->at[i].dir = buf_take(&b);
+	cgroup->at[i].v2 = v2;
+	cgroup->at[i].enabled = true;
 }
 
 static int read_proc(const char *root, const char *file, size_t max, struct buf *b, struct err *e)
@@ -139,40 +139,41 @@ static int read_proc(const char *root, const char *file, size_t max, struct buf 
 
 static const char *const v2_names[] = { "cpu", "memory", "pids" };
 
-static void place_all(struct cgroup *g, const char *root, struct cgroup_mount m[CGROUP_N],
+static void place_all(struct cgroup *cgroup, const char *root, struct cgroup_mount mount[CGROUP_N],
                       const char *name)
 {
-	char *unified = m[CGROUP_UNIFIED].dir ? find_top(root, &m[CGROUP_UNIFIED]) : NULL;
+	char *unified = mount[CGROUP_UNIFIED].dir ? find_top(root, &mount[CGROUP_UNIFIED]) : NULL;
 
 	if (unified) {
 		struct buf own = { 0 };
 
-		place(g, CGROUP_UNIFIED, unified, name, true);
-		buf_addf(&own, "%s%s%s", root, m[CGROUP_UNIFIED].dir, m[CGROUP_UNIFIED].own);
-		g->own_v2 = buf_take(&own);
+		place(cgroup, CGROUP_UNIFIED, unified, name, true);
+		buf_addf(&own, "%s%s%s", root, mount[CGROUP_UNIFIED].dir,
+		         mount[CGROUP_UNIFIED].own);
+		cgroup->own_v2 = buf_take(&own);
 		for (int i = CGROUP_CPU; i <= CGROUP_PIDS; i++)
 			if (has_word(unified, "cgroup.controllers", v2_names[i]))
-				place(g, i, unified, name, true);
+				place(cgroup, i, unified, name, true);
 	}
 	for (int i = CGROUP_CPU; i < CGROUP_UNIFIED; i++) {
-		char *top = g->at[i].top || !m[i].dir ? NULL : find_top(root, &m[i]);
+		char *top = cgroup->at[i].top || !mount[i].dir ? NULL : find_top(root, &mount[i]);
 
 		if (top)
-			place(g, i, top, name, false);
+			place(cgroup, i, top, name, false);
 		free(top);
 	}
 	free(unified);
 }
 
-int cgroup_open(struct cgroup *g, const char *root, const char *state_dir, const char *id,
+int cgroup_open(struct cgroup *cgroup, const char *root, const char *state_dir, const char *id,
                 struct err *e)
 {
-	struct cgroup_mount m[CGROUP_N] = { 0 };
+	struct cgroup_mount mount[CGROUP_N] = { 0 };
 	struct buf mountinfo = { 0 }, own = { 0 }, name = { 0 };
 	char *real = realpath(state_dir, NULL);
 	int rc = -1;
 
-	*g = (struct cgroup){ 0 };
+	*cgroup = (struct cgroup){ 0 };
 	buf_addf(&name, "%08x-%s", hash(real ? real : state_dir), id);
 	free(real);
 	if (!str_is_id(str_of(id)))
@@ -183,25 +184,25 @@ int cgroup_open(struct cgroup *g, const char *root, const char *state_dir, const
 		err_clear(e); /* a kernel without them */
 		rc = 0;
 	} else if (rc == 0) {
-		rc = cgroup_locate(buf_str(&mountinfo), buf_str(&own), m, e);
+		rc = cgroup_locate(buf_str(&mountinfo), buf_str(&own), mount, e);
 	}
 	if (rc == 0)
-		place_all(g, root, m, buf_cstr(&name));
-	cgroup_mounts_free(m);
+		place_all(cgroup, root, mount, buf_cstr(&name));
+	cgroup_mounts_free(mount);
 	buf_free(&mountinfo);
 	buf_free(&own);
 	buf_free(&name);
 	return rc;
 }
 
-void cgroup_free(struct cgroup *g)
+void cgroup_free(struct cgroup *cgroup)
 {
 	for (int i = 0; i < CGROUP_N; i++) {
-		free(g->at[i].top);
-		free(g->at[i].dir);
+		free(cgroup->at[i].top);
+		free(cgroup->at[i].dir);
 	}
-	free(g->own_v2);
-	*g = (struct cgroup){ 0 };
+	free(cgroup->own_v2);
+	*cgroup = (struct cgroup){ 0 };
 }
 
 /* ---- groups ---- */
@@ -233,7 +234,7 @@ static void step_aside(const char *top)
 }
 
 /* 0 or an errno. */
-static int hand_on(const struct cgroup *g, const char *dir, const char *controller)
+static int hand_on(const struct cgroup *cgroup, const char *dir, const char *controller)
 {
 	char word[16];
 	int code;
@@ -242,7 +243,7 @@ static int hand_on(const struct cgroup *g, const char *dir, const char *controll
 		return 0;
 	snprintf(word, sizeof(word), "+%s", controller);
 	code = cgroup_write(dir, "cgroup.subtree_control", word);
-	if (code == EBUSY && strcmp(dir, g->own_v2) == 0) {
+	if (code == EBUSY && strcmp(dir, cgroup->own_v2) == 0) {
 		step_aside(dir);
 		code = cgroup_write(dir, "cgroup.subtree_control", word);
 	}
@@ -250,19 +251,19 @@ static int hand_on(const struct cgroup *g, const char *dir, const char *controll
 }
 
 /* The group of one controller; the parent may be removed by another workspace's end at any moment. */
-static int make_one(struct cgroup *g, int i)
+static int make_one(struct cgroup *cgroup, int i)
 {
-	char *parent = path_join(g->at[i].top, PARENT);
+	char *parent = path_join(cgroup->at[i].top, PARENT);
 	int code = ENOENT;
 
 	for (int n = 0; code == ENOENT && n < MAKE_TRIES; n++) {
 		code = mkdir(parent, 0755) < 0 && errno != EEXIST ? errno : 0;
-		if (code == 0 && g->at[i].v2 && i != CGROUP_UNIFIED) {
-			code = hand_on(g, g->at[i].top, v2_names[i]);
+		if (code == 0 && cgroup->at[i].v2 && i != CGROUP_UNIFIED) {
+			code = hand_on(cgroup, cgroup->at[i].top, v2_names[i]);
 			if (code == 0)
-				code = hand_on(g, parent, v2_names[i]);
+				code = hand_on(cgroup, parent, v2_names[i]);
 		}
-		if (code == 0 && mkdir(g->at[i].dir, 0755) < 0 && errno != EEXIST)
+		if (code == 0 && mkdir(cgroup->at[i].dir, 0755) < 0 && errno != EEXIST)
 			code = errno;
 	}
 	free(parent);
@@ -270,59 +271,60 @@ static int make_one(struct cgroup *g, int i)
 }
 
 /* A file of a v1 or v2 group, with a number or what stands for none. */
-static int set(const struct cgroup *g, int i, const char *name, int64_t value)
+static int set(const struct cgroup *cgroup, int i, const char *name, int64_t value)
 {
 	char text[32];
 
 	if (value > 0)
 		snprintf(text, sizeof(text), "%lld", (long long)value);
 	else
-		snprintf(text, sizeof(text), "%s", g->at[i].v2 || i == CGROUP_PIDS ? "max" : "-1");
-	return cgroup_write(g->at[i].dir, name, text);
+		snprintf(text, sizeof(text), "%s",
+		         cgroup->at[i].v2 || i == CGROUP_PIDS ? "max" : "-1");
+	return cgroup_write(cgroup->at[i].dir, name, text);
 }
 
-static int limit_cpu(const struct cgroup *g, int64_t milli)
+static int limit_cpu(const struct cgroup *cgroup, int64_t milli)
 {
 	int64_t quota = milli * (PERIOD_US / 1000);
 	char text[64];
 	int code;
 
-	if (!g->at[CGROUP_CPU].v2) {
-		code = cgroup_write(g->at[CGROUP_CPU].dir, "cpu.cfs_period_us", "100000");
-		return code ? code : set(g, CGROUP_CPU, "cpu.cfs_quota_us", quota);
+	if (!cgroup->at[CGROUP_CPU].v2) {
+		code = cgroup_write(cgroup->at[CGROUP_CPU].dir, "cpu.cfs_period_us", "100000");
+		return code ? code : set(cgroup, CGROUP_CPU, "cpu.cfs_quota_us", quota);
 	}
 	if (milli > 0)
 		snprintf(text, sizeof(text), "%lld %d", (long long)quota, PERIOD_US);
 	else
 		snprintf(text, sizeof(text), "max %d", PERIOD_US);
-	return cgroup_write(g->at[CGROUP_CPU].dir, "cpu.max", text);
+	return cgroup_write(cgroup->at[CGROUP_CPU].dir, "cpu.max", text);
 }
 
 /* Swap is no way around it, where the kernel counts swap. */
-static int limit_memory(const struct cgroup *g, int64_t bytes)
+static int limit_memory(const struct cgroup *cgroup, int64_t bytes)
 {
 	static const char limit[] = "memory.limit_in_bytes", both[] = "memory.memsw.limit_in_bytes";
-	const char *dir = g->at[CGROUP_MEMORY].dir;
+	const char *dir = cgroup->at[CGROUP_MEMORY].dir;
 	int code;
 
-	if (g->at[CGROUP_MEMORY].v2) {
-		code = set(g, CGROUP_MEMORY, "memory.max", bytes);
+	if (cgroup->at[CGROUP_MEMORY].v2) {
+		code = set(cgroup, CGROUP_MEMORY, "memory.max", bytes);
 		(void)cgroup_write(dir, "memory.swap.max", bytes > 0 ? "0" : "max");
 		return code;
 	}
 	/* The second is never below the first, so what is raised is raised in the other order. */
-	code = set(g, CGROUP_MEMORY, limit, bytes);
-	(void)set(g, CGROUP_MEMORY, both, bytes);
-	return code ? set(g, CGROUP_MEMORY, limit, bytes) : 0;
+	code = set(cgroup, CGROUP_MEMORY, limit, bytes);
+	(void)set(cgroup, CGROUP_MEMORY, both, bytes);
+	return code ? set(cgroup, CGROUP_MEMORY, limit, bytes) : 0;
 }
 
-static int limit_one(const struct cgroup *g, const struct cgroup_limits *l, int i)
+static int limit_one(const struct cgroup *cgroup, const struct cgroup_limits *l, int i)
 {
 	if (i == CGROUP_CPU)
-		return limit_cpu(g, l->cpu_milli);
+		return limit_cpu(cgroup, l->cpu_milli);
 	if (i == CGROUP_MEMORY)
-		return limit_memory(g, l->memory_bytes);
-	return set(g, CGROUP_PIDS, "pids.max", l->pids);
+		return limit_memory(cgroup, l->memory_bytes);
+	return set(cgroup, CGROUP_PIDS, "pids.max", l->pids);
 }
 
 /* ---- what is said ---- */
@@ -338,11 +340,11 @@ static void say_limit(const struct cgroup_limits *l, int i, struct buf *b)
 		buf_addf(b, "Pids %lld", (long long)l->pids);
 }
 
-static void say_missing(const struct cgroup *g, int i, bool own_ids, int code, struct buf *b)
+static void say_missing(const struct cgroup *cgroup, int i, bool own_ids, int code, struct buf *b)
 {
 	buf_adds(b, "not limited: ");
 	if (code)
-		buf_addf(b, "%s: %s", g->at[i].dir, strerror(code));
+		buf_addf(b, "%s: %s", cgroup->at[i].dir, strerror(code));
 	else
 		buf_addf(b, "no control group for %s that this user may write%s", v2_names[i],
 		         geteuid() == 0 ? "" : "; a service of the user has one (systemd)");
@@ -357,30 +359,30 @@ static int64_t asked_for(const struct cgroup_limits *l, int i)
 	return i == CGROUP_CPU ? l->cpu_milli : i == CGROUP_MEMORY ? l->memory_bytes : l->pids;
 }
 
-void cgroup_make(struct cgroup *g, const struct cgroup_limits *l, bool own_ids,
+void cgroup_make(struct cgroup *cgroup, const struct cgroup_limits *l, bool own_ids,
                  struct cgroup_plan *plan)
 {
 	*plan = (struct cgroup_plan){ 0 };
 	for (int i = 0; i < CGROUP_N; i++) {
 		bool limit = i <= CGROUP_PIDS;
-		int code = g->at[i].enabled ? make_one(g, i) : 0;
+		int code = cgroup->at[i].enabled ? make_one(cgroup, i) : 0;
 
-		if (g->at[i].enabled && code == 0 && limit) {
-			code = limit_one(g, l, i);
+		if (cgroup->at[i].enabled && code == 0 && limit) {
+			code = limit_one(cgroup, l, i);
 			if (asked_for(l, i) <= 0)
 				code = 0;
 		}
 		if (!limit || asked_for(l, i) <= 0)
 			continue;
 		say_limit(l, i, &plan->lines);
-		if (g->at[i].enabled && code == 0) {
+		if (cgroup->at[i].enabled && code == 0) {
 			buf_addf(&plan->lines, ": control group of version %d\n",
-			         g->at[i].v2 ? 2 : 1);
+			         cgroup->at[i].v2 ? 2 : 1);
 			continue;
 		}
 		plan->missing |= 1u << i;
 		buf_adds(&plan->lines, ": ");
-		say_missing(g, i, own_ids, code, &plan->lines);
+		say_missing(cgroup, i, own_ids, code, &plan->lines);
 		buf_addc(&plan->lines, '\n');
 	}
 }
@@ -410,15 +412,15 @@ void cgroup_fall_back(pid_t pid, const struct cgroup_limits *l, bool own_ids, un
 		(void)prlimit(pid, RLIMIT_NPROC, lowered(&r, l->pids), NULL);
 }
 
-bool cgroup_exists(const struct cgroup *g)
+bool cgroup_exists(const struct cgroup *cgroup)
 {
 	for (int i = 0; i < CGROUP_N; i++)
-		if (g->at[i].dir && file_is_dir(g->at[i].dir))
+		if (cgroup->at[i].dir && file_is_dir(cgroup->at[i].dir))
 			return true;
 	return false;
 }
 
-int cgroup_put(const struct cgroup *g, pid_t pid, struct err *e)
+int cgroup_put(const struct cgroup *cgroup, pid_t pid, struct err *e)
 {
 	char text[24];
 	int rc = 0;
@@ -427,11 +429,11 @@ int cgroup_put(const struct cgroup *g, pid_t pid, struct err *e)
 	for (int i = 0; i < CGROUP_N; i++) {
 		int code;
 
-		if (!g->at[i].dir || !file_is_dir(g->at[i].dir))
+		if (!cgroup->at[i].dir || !file_is_dir(cgroup->at[i].dir))
 			continue;
-		code = cgroup_write(g->at[i].dir, "cgroup.procs", text);
+		code = cgroup_write(cgroup->at[i].dir, "cgroup.procs", text);
 		if (code && rc == 0)
-			rc = err_sys(e, code, "put process %s into %s", text, g->at[i].dir);
+			rc = err_sys(e, code, "put process %s into %s", text, cgroup->at[i].dir);
 	}
 	return rc;
 }

@@ -50,9 +50,9 @@ struct cgroup {
 };
 
 /* Reads /proc below root ("" but in tests) and changes nothing. */
-int cgroup_open(struct cgroup *g, const char *root, const char *state_dir, const char *id,
+int cgroup_open(struct cgroup *cgroup, const char *root, const char *state_dir, const char *id,
                 struct err *e);
-void cgroup_free(struct cgroup *g);
+void cgroup_free(struct cgroup *cgroup);
 
 struct cgroup_plan {
 	unsigned missing; /* 1 << enum cgroup_controller, of the limits that were asked for */
@@ -62,15 +62,15 @@ struct cgroup_plan {
  * Makes the groups and sets the limits; may be repeated, also with others. own_ids: the workspace has user ids that
  * nobody else has, so that a limit of processes by user is one by workspace.
  */
-void cgroup_make(struct cgroup *g, const struct cgroup_limits *l, bool own_ids,
+void cgroup_make(struct cgroup *cgroup, const struct cgroup_limits *l, bool own_ids,
                  struct cgroup_plan *plan);
 void cgroup_plan_free(struct cgroup_plan *p);
 /* What groups do not keep, as far as limits of the process pid (0: ours) and of what it starts can. */
 void cgroup_fall_back(pid_t pid, const struct cgroup_limits *l, bool own_ids, unsigned missing);
 
-bool cgroup_exists(const struct cgroup *g);
+bool cgroup_exists(const struct cgroup *cgroup);
 /* pid, and all that it starts from then on. 0 as well where there is no group at all. */
-int cgroup_put(const struct cgroup *g, pid_t pid, struct err *e);
+int cgroup_put(const struct cgroup *cgroup, pid_t pid, struct err *e);
 
 struct cgroup_usage {         /* -1: not known */
 	int64_t memory_bytes; /* without what the kernel can drop at any time */
@@ -79,10 +79,10 @@ struct cgroup_usage {         /* -1: not known */
 	int64_t oom_kills; /* processes ended for want of memory; before Linux 4.13: how often the limit was reached */
 	int64_t pids_refused; /* processes that were not started */
 };
-void cgroup_usage(const struct cgroup *g, struct cgroup_usage *u);
+void cgroup_usage(const struct cgroup *cgroup, struct cgroup_usage *u);
 
 /* Kills all that is in the groups and removes them; none there: success. ERR_TIMEOUT names what is left. */
-int cgroup_end(struct cgroup *g, struct deadline d, struct err *e);
+int cgroup_end(struct cgroup *cgroup, struct deadline d, struct err *e);
 
 /* Parses /proc/self/mountinfo and /proc/self/cgroup. ERR_PARSE if a line of them is malformed; nothing to free then. */
 int cgroup_locate(struct str mountinfo, struct str own, struct cgroup_mount at[CGROUP_N],

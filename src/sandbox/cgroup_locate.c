@@ -81,7 +81,7 @@ struct mount_line {
 	struct str root, point, type, options;
 };
 
-static bool split(struct str line, struct mount_line *m)
+static bool split(struct str line, struct mount_line *mount)
 {
 	struct str field, after[3];
 	int n = 0, dash = 0;
@@ -89,9 +89,9 @@ static bool split(struct str line, struct mount_line *m)
 	while (str_next(&line, ' ', &field)) {
 		n++;
 		if (n == 4)
-			m->root = field;
+			mount->root = field;
 		else if (n == 5)
-			m->point = field;
+			mount->point = field;
 		else if (n > 6 && !dash && str_eq(field, "-"))
 			dash = n;
 		else if (dash && n - dash <= 3)
@@ -99,15 +99,15 @@ static bool split(struct str line, struct mount_line *m)
 	}
 	if (!dash || n - dash != 3 || n < FIELDS_MIN)
 		return false;
-	m->type = after[0];
-	m->options = after[2];
+	mount->type = after[0];
+	mount->options = after[2];
 	return true;
 }
 
 /* Takes the mount if it shows the part of the hierarchy that we are in. */
-static void take(struct cgroup_mount *at, const struct mount_line *m, struct str path, bool v2)
+static void take(struct cgroup_mount *at, const struct mount_line *mount, struct str path, bool v2)
 {
-	char *root = unescape(m->root), *point = unescape(m->point);
+	char *root = unescape(mount->root), *point = unescape(mount->point);
 	char *own = mem_dupn(path.p, path.n);
 	size_t n = root ? strlen(root) : 0;
 
@@ -126,14 +126,14 @@ static void take(struct cgroup_mount *at, const struct mount_line *m, struct str
 int cgroup_locate(struct str mountinfo, struct str own, struct cgroup_mount at[CGROUP_N],
                   struct err *e)
 {
-	struct mount_line m;
+	struct mount_line mount;
 	struct str line;
 
 	memset(at, 0, CGROUP_N * sizeof(*at));
 	while (str_next(&mountinfo, '\n', &line)) {
 		if (!line.n)
 			continue;
-		if (!split(line, &m)) {
+		if (!split(line, &mount)) {
 			cgroup_mounts_free(at);
 			return err_set(e, ERR_PARSE, 0, "mountinfo: \"%.*s\" is malformed",
 			               (int)(line.n < 200 ? line.n : 200), line.p);
@@ -142,15 +142,15 @@ int cgroup_locate(struct str mountinfo, struct str own, struct cgroup_mount at[C
 			bool v2 = i == CGROUP_UNIFIED;
 			struct str path;
 
-			if (at[i].dir || !str_eq(m.type, v2 ? "cgroup2" : "cgroup") ||
-			    (!v2 && !in_list(m.options, names[i])))
+			if (at[i].dir || !str_eq(mount.type, v2 ? "cgroup2" : "cgroup") ||
+			    (!v2 && !in_list(mount.options, names[i])))
 				continue;
 			if (!own_path(own, names[i], &path)) {
 				cgroup_mounts_free(at);
 				return err_set(e, ERR_PARSE, 0, "/proc/self/cgroup is malformed");
 			}
 			if (path.p)
-				take(&at[i], &m, path, v2);
+				take(&at[i], &mount, path, v2);
 		}
 	}
 	return 0;

@@ -24,13 +24,13 @@ static bool number(struct str s, int64_t *out)
 }
 
 /* The whole file, or the value behind "key " on a line of it; -1 if there is none. */
-static int64_t value(const struct cgroup *g, int i, const char *file, const char *key)
+static int64_t value(const struct cgroup *cgroup, int i, const char *file, const char *key)
 {
 	struct buf b = { 0 };
 	struct str rest, line;
 	int64_t v = -1;
 
-	if (g->at[i].dir && cgroup_read(g->at[i].dir, file, &b) == 0) {
+	if (cgroup->at[i].dir && cgroup_read(cgroup->at[i].dir, file, &b) == 0) {
 		rest = buf_str(&b);
 		if (!key)
 			(void)number(rest, &v);
@@ -45,30 +45,30 @@ static int64_t value(const struct cgroup *g, int i, const char *file, const char
 	return v;
 }
 
-static int64_t memory_used(const struct cgroup *g)
+static int64_t memory_used(const struct cgroup *cgroup)
 {
-	bool v2 = g->at[CGROUP_MEMORY].v2;
-	int64_t all = value(g, CGROUP_MEMORY, v2 ? "memory.current" : "memory.usage_in_bytes",
+	bool v2 = cgroup->at[CGROUP_MEMORY].v2;
+	int64_t all = value(cgroup, CGROUP_MEMORY, v2 ? "memory.current" : "memory.usage_in_bytes",
 	                    NULL);
-	int64_t cache = value(g, CGROUP_MEMORY, "memory.stat",
+	int64_t cache = value(cgroup, CGROUP_MEMORY, "memory.stat",
 	                      v2 ? "inactive_file" : "total_inactive_file");
 
 	return all >= 0 && cache > 0 ? (all > cache ? all - cache : 0) : all;
 }
 
-void cgroup_usage(const struct cgroup *g, struct cgroup_usage *u)
+void cgroup_usage(const struct cgroup *cgroup, struct cgroup_usage *u)
 {
-	bool v2 = g->at[CGROUP_MEMORY].v2;
-	int64_t ns = value(g, CGROUP_CPUACCT, "cpuacct.usage", NULL);
+	bool v2 = cgroup->at[CGROUP_MEMORY].v2;
+	int64_t ns = value(cgroup, CGROUP_CPUACCT, "cpuacct.usage", NULL);
 
-	u->memory_bytes = memory_used(g);
-	u->cpu_us = ns >= 0 ? ns / 1000 : value(g, CGROUP_UNIFIED, "cpu.stat", "usage_usec");
-	u->pids = value(g, CGROUP_PIDS, "pids.current", NULL);
-	u->pids_refused = value(g, CGROUP_PIDS, "pids.events", "max");
-	u->oom_kills = value(g, CGROUP_MEMORY, v2 ? "memory.events" : "memory.oom_control",
+	u->memory_bytes = memory_used(cgroup);
+	u->cpu_us = ns >= 0 ? ns / 1000 : value(cgroup, CGROUP_UNIFIED, "cpu.stat", "usage_usec");
+	u->pids = value(cgroup, CGROUP_PIDS, "pids.current", NULL);
+	u->pids_refused = value(cgroup, CGROUP_PIDS, "pids.events", "max");
+	u->oom_kills = value(cgroup, CGROUP_MEMORY, v2 ? "memory.events" : "memory.oom_control",
 	                     "oom_kill");
 	if (u->oom_kills < 0 && !v2)
-		u->oom_kills = value(g, CGROUP_MEMORY, "memory.failcnt", NULL);
+		u->oom_kills = value(cgroup, CGROUP_MEMORY, "memory.failcnt", NULL);
 }
 
 /* ---- end ---- */
@@ -166,44 +166,45 @@ static size_t remove_one(const char *dir)
 	return rmdir_code(dir) != 0;
 }
 
-static void freeze(const struct cgroup *g, bool on)
+static void freeze(const struct cgroup *cgroup, bool on)
 {
-	if (g->at[CGROUP_FREEZER].dir)
-		(void)cgroup_write(g->at[CGROUP_FREEZER].dir, "freezer.state",
+	if (cgroup->at[CGROUP_FREEZER].dir)
+		(void)cgroup_write(cgroup->at[CGROUP_FREEZER].dir, "freezer.state",
 		                   on ? "FROZEN" : "THAWED");
-	if (g->at[CGROUP_UNIFIED].dir)
-		(void)cgroup_write(g->at[CGROUP_UNIFIED].dir, "cgroup.freeze", on ? "1" : "0");
+	if (cgroup->at[CGROUP_UNIFIED].dir)
+		(void)cgroup_write(cgroup->at[CGROUP_UNIFIED].dir, "cgroup.freeze", on ? "1" : "0");
 }
 
-static size_t each_dir(const struct cgroup *g, size_t (*visit)(const char *dir))
+static size_t each_dir(const struct cgroup *cgroup, size_t (*visit)(const char *dir))
 {
 	size_t n = 0;
 
 	for (int i = 0; i < CGROUP_N; i++) {
-		bool seen = !g->at[i].dir;
+		bool seen = !cgroup->at[i].dir;
 
 		for (int k = 0; k < i && !seen; k++)
-			seen = g->at[k].dir && strcmp(g->at[k].dir, g->at[i].dir) == 0;
+			seen = cgroup->at[k].dir &&
+			       strcmp(cgroup->at[k].dir, cgroup->at[i].dir) == 0;
 		if (!seen)
-			n += walk(g->at[i].dir, 0, visit);
+			n += walk(cgroup->at[i].dir, 0, visit);
 	}
 	return n;
 }
 
 /* What is frozen can start nothing, and gets the signal when it thaws. */
-static void kill_all(const struct cgroup *g)
+static void kill_all(const struct cgroup *cgroup)
 {
-	if (g->at[CGROUP_UNIFIED].dir)
-		(void)cgroup_write(g->at[CGROUP_UNIFIED].dir, "cgroup.kill", "1");
-	freeze(g, true);
-	each_dir(g, kill_in);
-	freeze(g, false);
+	if (cgroup->at[CGROUP_UNIFIED].dir)
+		(void)cgroup_write(cgroup->at[CGROUP_UNIFIED].dir, "cgroup.kill", "1");
+	freeze(cgroup, true);
+	each_dir(cgroup, kill_in);
+	freeze(cgroup, false);
 }
 
-static void remove_parents(const struct cgroup *g)
+static void remove_parents(const struct cgroup *cgroup)
 {
 	for (int i = 0; i < CGROUP_N; i++) {
-		char *parent = g->at[i].dir ? mem_dup(g->at[i].dir) : NULL;
+		char *parent = cgroup->at[i].dir ? mem_dup(cgroup->at[i].dir) : NULL;
 		char *slash = parent ? strrchr(parent, '/') : NULL;
 
 		if (slash) {
@@ -214,24 +215,24 @@ static void remove_parents(const struct cgroup *g)
 	}
 }
 
-int cgroup_end(struct cgroup *g, struct deadline d, struct err *e)
+int cgroup_end(struct cgroup *cgroup, struct deadline d, struct err *e)
 {
 	useconds_t wait = LOOK_FIRST_US;
 
-	while (cgroup_exists(g)) {
-		if (each_dir(g, count_in) > 0)
-			kill_all(g);
+	while (cgroup_exists(cgroup)) {
+		if (each_dir(cgroup, count_in) > 0)
+			kill_all(cgroup);
 		/* Who was killed is in it until it is gone. */
-		if (each_dir(g, remove_one) == 0)
+		if (each_dir(cgroup, remove_one) == 0)
 			break;
 		if (deadline_passed(d))
 			return err_set(e, ERR_TIMEOUT, 0,
 			               "%zu processes of the workspace do not end, or its control "
 			               "group cannot be removed",
-			               each_dir(g, count_in));
+			               each_dir(cgroup, count_in));
 		usleep(wait);
 		wait = wait * 2 < LOOK_MAX_US ? wait * 2 : LOOK_MAX_US;
 	}
-	remove_parents(g);
+	remove_parents(cgroup);
 	return 0;
 }

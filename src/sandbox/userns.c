@@ -104,20 +104,20 @@ static int run_tool(const char *tool, pid_t pid, uint32_t own, uint32_t first, u
 	                             tool, first, first + n - 1);
 }
 
-static int write_maps(pid_t pid, const struct userns_map *m, struct deadline d, struct err *e)
+static int write_maps(pid_t pid, const struct userns_map *map, struct deadline d, struct err *e)
 {
-	bool range = m->how == MAP_RANGE;
+	bool range = map->how == MAP_RANGE;
 	char uids[48], gids[48];
 
-	if (m->how == MAP_TOOLS) {
-		if (run_tool("newuidmap", pid, geteuid(), m->uids, m->n_uids, d, e) < 0)
+	if (map->how == MAP_TOOLS) {
+		if (run_tool("newuidmap", pid, geteuid(), map->uids, map->n_uids, d, e) < 0)
 			return -1;
-		return run_tool("newgidmap", pid, getegid(), m->gids, m->n_gids, d, e);
+		return run_tool("newgidmap", pid, getegid(), map->gids, map->n_gids, d, e);
 	}
-	snprintf(uids, sizeof(uids), "0 %u %u\n", range ? m->uids : geteuid(),
-	         range ? m->n_uids : 1);
-	snprintf(gids, sizeof(gids), "0 %u %u\n", range ? m->gids : getegid(),
-	         range ? m->n_gids : 1);
+	snprintf(uids, sizeof(uids), "0 %u %u\n", range ? map->uids : geteuid(),
+	         range ? map->n_uids : 1);
+	snprintf(gids, sizeof(gids), "0 %u %u\n", range ? map->gids : getegid(),
+	         range ? map->n_gids : 1);
 	if (!range && write_proc(pid, "setgroups", "deny", e) < 0)
 		return -1;
 	if (write_proc(pid, "uid_map", uids, e) < 0)
@@ -125,7 +125,7 @@ static int write_maps(pid_t pid, const struct userns_map *m, struct deadline d, 
 	return write_proc(pid, "gid_map", gids, e);
 }
 
-int userns_open(const struct userns_map *m, struct deadline d, struct err *e)
+int userns_open(const struct userns_map *map, struct deadline d, struct err *e)
 {
 	struct holder h = { 0 };
 	char path[64];
@@ -133,7 +133,7 @@ int userns_open(const struct userns_map *m, struct deadline d, struct err *e)
 
 	if (hold_start(&h, d, e) < 0)
 		return -1;
-	if (write_maps(h.process.pid, m, d, e) == 0) {
+	if (write_maps(h.process.pid, map, d, e) == 0) {
 		snprintf(path, sizeof(path), "/proc/%ld/ns/user", (long)h.process.pid);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -143,34 +143,34 @@ int userns_open(const struct userns_map *m, struct deadline d, struct err *e)
 	return fd;
 }
 
-int userns_enter(int ns, const struct userns_map *m, struct err *e)
+int userns_enter(int ns, const struct userns_map *map, struct err *e)
 {
 	if (setns(ns, CLONE_NEWUSER) < 0)
 		return err_sys(e, errno, "enter the user namespace");
-	if (m->how != MAP_SINGLE && setgroups(0, NULL) < 0)
+	if (map->how != MAP_SINGLE && setgroups(0, NULL) < 0)
 		return err_sys(e, errno, "leave all groups");
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return err_sys(e, errno, "become root of the user namespace");
 	return 0;
 }
 
-bool userns_has(const struct userns_map *m, uint32_t uid, uint32_t gid)
+bool userns_has(const struct userns_map *map, uint32_t uid, uint32_t gid)
 {
-	uint32_t more = m->how == MAP_TOOLS;
+	uint32_t more = map->how == MAP_TOOLS;
 
-	if (m->how == MAP_SINGLE)
+	if (map->how == MAP_SINGLE)
 		return uid == 0 && gid == 0;
-	return uid < m->n_uids + more && gid < m->n_gids + more;
+	return uid < map->n_uids + more && gid < map->n_gids + more;
 }
 
-uint32_t userns_uid(const struct userns_map *m, uint32_t uid)
+uint32_t userns_uid(const struct userns_map *map, uint32_t uid)
 {
-	return m->how == MAP_RANGE ? m->uids + uid : uid;
+	return map->how == MAP_RANGE ? map->uids + uid : uid;
 }
 
-uint32_t userns_gid(const struct userns_map *m, uint32_t gid)
+uint32_t userns_gid(const struct userns_map *map, uint32_t gid)
 {
-	return m->how == MAP_RANGE ? m->gids + gid : gid;
+	return map->how == MAP_RANGE ? map->gids + gid : gid;
 }
 
 bool subid_parse(struct str text, const char *name, uint32_t uid, uint32_t *first, uint32_t *n)
@@ -222,18 +222,18 @@ static bool has_tool(const char *name)
 	return false;
 }
 
-void userns_ordinary(struct userns_map *m, struct buf *why)
+void userns_ordinary(struct userns_map *map, struct buf *why)
 {
-	*m = (struct userns_map){ .how = MAP_SINGLE };
+	*map = (struct userns_map){ .how = MAP_SINGLE };
 	if (!has_tool("newuidmap") || !has_tool("newgidmap"))
 		buf_adds(why, "newuidmap and newgidmap are missing: install the package uidmap");
 	else if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 		buf_adds(why, "newuidmap has no effect without new privileges");
-	else if (!range_of_us("/etc/subuid", &m->uids, &m->n_uids) ||
-	         !range_of_us("/etc/subgid", &m->gids, &m->n_gids))
+	else if (!range_of_us("/etc/subuid", &map->uids, &map->n_uids) ||
+	         !range_of_us("/etc/subgid", &map->gids, &map->n_gids))
 		buf_adds(why, "this user has no range in /etc/subuid and /etc/subgid");
 	else
-		m->how = MAP_TOOLS;
+		map->how = MAP_TOOLS;
 }
 
 struct errand {
@@ -254,15 +254,15 @@ static void run_errand(void *arg)
 	_exit(0);
 }
 
-int userns_run(const struct userns_map *m, int (*work)(void *arg, struct err *e), void *arg,
+int userns_run(const struct userns_map *map, int (*work)(void *arg, struct err *e), void *arg,
                struct deadline d, struct err *e)
 {
-	struct errand t = { .map = m, .work = work, .arg = arg };
+	struct errand t = { .map = map, .work = work, .arg = arg };
 	struct spawned p = { 0 };
 	struct err said = { 0 };
 	int fd[2], rc;
 
-	t.ns = userns_open(m, d, e);
+	t.ns = userns_open(map, d, e);
 	if (t.ns < 0)
 		return -1;
 	if (pipe2(fd, O_CLOEXEC) < 0) {

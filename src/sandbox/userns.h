@@ -25,24 +25,24 @@ struct userns_map {
 };
 
 /* Descriptor of a new namespace. */
-int userns_open(const struct userns_map *m, struct deadline d, struct err *e);
+int userns_open(const struct userns_map *map, struct deadline d, struct err *e);
 /* Becomes root in it. For a process with one thread. */
-int userns_enter(int ns, const struct userns_map *m, struct err *e);
+int userns_enter(int ns, const struct userns_map *map, struct err *e);
 /* Whether there is such an id inside. */
-bool userns_has(const struct userns_map *m, uint32_t uid, uint32_t gid);
+bool userns_has(const struct userns_map *map, uint32_t uid, uint32_t gid);
 /* What ids are called by the one who builds the root file system: with MAP_RANGE it does so from outside. */
-uint32_t userns_uid(const struct userns_map *m, uint32_t uid);
-uint32_t userns_gid(const struct userns_map *m, uint32_t gid);
+uint32_t userns_uid(const struct userns_map *map, uint32_t uid);
+uint32_t userns_gid(const struct userns_map *map, uint32_t gid);
 
 /* What an ordinary user may have: MAP_TOOLS if there are ranges and tools, else MAP_SINGLE, with the reason in why. */
 struct buf;
-void userns_ordinary(struct userns_map *m, struct buf *why);
+void userns_ordinary(struct userns_map *map, struct buf *why);
 /* The first range of uid (by number or name) in the text of /etc/subuid or /etc/subgid. */
 struct str;
 bool subid_parse(struct str text, const char *name, uint32_t uid, uint32_t *first, uint32_t *n);
 
 /* Runs work(arg) as root of such a namespace, in a process of its own; its error becomes ours. */
-int userns_run(const struct userns_map *m, int (*work)(void *arg, struct err *e), void *arg,
+int userns_run(const struct userns_map *map, int (*work)(void *arg, struct err *e), void *arg,
                struct deadline d, struct err *e);
 
 #endif

@@ -30,15 +30,15 @@ struct moment {
 	struct buf tail, config, client; /* the last file, and those beside the log */
 };
 
-static void moment_free(struct moment *m)
+static void moment_free(struct moment *moment)
 {
-	for (unsigned i = m->oldest; m->fds && i < m->last; i++)
-		fd_close(&m->fds[i - m->oldest]);
-	free(m->fds);
-	buf_wipe(&m->tail);
-	buf_wipe(&m->config);
-	buf_wipe(&m->client);
-	*m = (struct moment){ .data = m->data };
+	for (unsigned i = moment->oldest; moment->fds && i < moment->last; i++)
+		fd_close(&moment->fds[i - moment->oldest]);
+	free(moment->fds);
+	buf_wipe(&moment->tail);
+	buf_wipe(&moment->config);
+	buf_wipe(&moment->client);
+	*moment = (struct moment){ .data = moment->data };
 }
 
 static int read_small(const char *data, const char *name, struct buf *b, struct err *e)
@@ -64,94 +64,94 @@ static bool all_whole(struct str text)
 	return true;
 }
 
-static int damaged(const struct moment *m, unsigned number, struct err *e)
+static int damaged(const struct moment *moment, unsigned number, struct err *e)
 {
 	return err_set(e, ERR_PARSE, 0,
 	               "%s/" DISK_LOG_DIR "/%08u has damaged lines; start the server, which sets "
 	               "them aside, then back up",
-	               m->data, number);
+	               moment->data, number);
 }
 
-static int open_segment(const struct moment *m, unsigned number)
+static int open_segment(const struct moment *moment, unsigned number)
 {
 	char name[SEGMENT_NAME_SIZE];
 	struct buf path = { 0 };
 	int fd;
 
 	disk_segment_name(name, number);
-	buf_addf(&path, "%s/" DISK_LOG_DIR "/%s", m->data, name);
+	buf_addf(&path, "%s/" DISK_LOG_DIR "/%s", moment->data, name);
 	fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	buf_free(&path);
 	return fd;
 }
 
 /* The last file up to its last line's end; a line that is not whole is one that is being written. */
-static int read_tail(struct moment *m, struct err *e)
+static int read_tail(struct moment *moment, struct err *e)
 {
-	int fd = open_segment(m, m->last), rc;
+	int fd = open_segment(moment, moment->last), rc;
 
 	if (fd < 0)
-		return err_sys(e, errno, "open " DISK_LOG_DIR "/%08u", m->last);
-	rc = file_read_fd(fd, DISK_LOG_DIR, DISK_SEGMENT_MAX, &m->tail, e);
+		return err_sys(e, errno, "open " DISK_LOG_DIR "/%08u", moment->last);
+	rc = file_read_fd(fd, DISK_LOG_DIR, DISK_SEGMENT_MAX, &moment->tail, e);
 	close(fd);
-	while (m->tail.n && m->tail.p[m->tail.n - 1] != '\n')
-		m->tail.n--;
-	if (rc == 0 && !all_whole(buf_str(&m->tail)))
-		rc = damaged(m, m->last, e);
+	while (moment->tail.n && moment->tail.p[moment->tail.n - 1] != '\n')
+		moment->tail.n--;
+	if (rc == 0 && !all_whole(buf_str(&moment->tail)))
+		rc = damaged(moment, moment->last, e);
 	return rc;
 }
 
-static int open_all(struct moment *m, struct err *e)
+static int open_all(struct moment *moment, struct err *e)
 {
-	m->fds = mem_array(m->last - m->oldest + 1, sizeof(int));
-	for (unsigned i = m->oldest; i <= m->last; i++)
-		m->fds[i - m->oldest] = -1;
-	for (unsigned i = m->oldest; i < m->last; i++)
-		if ((m->fds[i - m->oldest] = open_segment(m, i)) < 0)
+	moment->fds = mem_array(moment->last - moment->oldest + 1, sizeof(int));
+	for (unsigned i = moment->oldest; i <= moment->last; i++)
+		moment->fds[i - moment->oldest] = -1;
+	for (unsigned i = moment->oldest; i < moment->last; i++)
+		if ((moment->fds[i - moment->oldest] = open_segment(moment, i)) < 0)
 			return err_sys(e, errno, "open " DISK_LOG_DIR "/%08u", i);
-	return read_tail(m, e);
+	return read_tail(moment, e);
 }
 
-static int find(const struct moment *m, unsigned *oldest, unsigned *last, struct err *e)
+static int find(const struct moment *moment, unsigned *oldest, unsigned *last, struct err *e)
 {
-	if (disk_find_segments(m->data, oldest, last, e) < 0)
+	if (disk_find_segments(moment->data, oldest, last, e) < 0)
 		return e->kind == ERR_NOT_FOUND
 		               ? err_set(e, ERR_NOT_FOUND, ENOENT,
 		                         "%s holds no server's store; give its directory with "
 		                         "--data",
-		                         m->data)
+		                         moment->data)
 		               : -1;
 	return *last ? 0
 	             : err_set(e, ERR_NOT_FOUND, 0,
-	                       "%s holds an empty store: start the server first", m->data);
+	                       "%s holds an empty store: start the server first", moment->data);
 }
 
-static int take_once(struct moment *m, struct err *e)
+static int take_once(struct moment *moment, struct err *e)
 {
 	unsigned oldest, last;
 	struct buf config = { 0 };
 	int rc = 0;
 
-	if (find(m, &m->oldest, &m->last, e) < 0 ||
-	    read_small(m->data, SERVER_CONFIG_FILE, &m->config, e) < 0 ||
-	    read_small(m->data, CLIENT_KEY_FILE, &m->client, e) < 0 || open_all(m, e) < 0 ||
-	    find(m, &oldest, &last, e) < 0 ||
-	    read_small(m->data, SERVER_CONFIG_FILE, &config, e) < 0)
+	if (find(moment, &moment->oldest, &moment->last, e) < 0 ||
+	    read_small(moment->data, SERVER_CONFIG_FILE, &moment->config, e) < 0 ||
+	    read_small(moment->data, CLIENT_KEY_FILE, &moment->client, e) < 0 ||
+	    open_all(moment, e) < 0 || find(moment, &oldest, &last, e) < 0 ||
+	    read_small(moment->data, SERVER_CONFIG_FILE, &config, e) < 0)
 		rc = -1;
-	else if (oldest != m->oldest || last != m->last || config.n != m->config.n ||
-	         (config.n && memcmp(config.p, m->config.p, config.n) != 0))
+	else if (oldest != moment->oldest || last != moment->last || config.n != moment->config.n ||
+	         (config.n && memcmp(config.p, moment->config.p, config.n) != 0))
 		rc = err_set(e, ERR_BUSY, 0, "the store changes faster than it can be read");
 	buf_wipe(&config);
 	return rc;
 }
 
-static int take(struct moment *m, struct err *e)
+static int take(struct moment *moment, struct err *e)
 {
 	for (int i = 0; i < TRIES; i++) {
 		err_clear(e);
-		if (take_once(m, e) == 0)
+		if (take_once(moment, e) == 0)
 			return 0;
-		moment_free(m);
+		moment_free(moment);
 	}
 	return -1;
 }
@@ -199,20 +199,22 @@ static int add_file(struct writer *w, const char *name, struct str content, bool
 	return rc;
 }
 
-static int add_segment(struct writer *w, const struct moment *m, unsigned number, struct err *e)
+static int add_segment(struct writer *w, const struct moment *moment, unsigned number,
+                       struct err *e)
 {
 	char name[sizeof(DISK_LOG_DIR) + SEGMENT_NAME_SIZE];
 	struct buf text = { 0 };
-	struct str content = buf_str(&m->tail);
+	struct str content = buf_str(&moment->tail);
 	int rc = 0;
 
 	snprintf(name, sizeof(name), DISK_LOG_DIR "/%08u", number);
-	if (number != m->last) {
-		rc = file_read_fd(m->fds[number - m->oldest], name, DISK_SEGMENT_MAX, &text, e);
+	if (number != moment->last) {
+		rc = file_read_fd(moment->fds[number - moment->oldest], name, DISK_SEGMENT_MAX,
+		                  &text, e);
 		content = buf_str(&text);
 	}
 	if (rc == 0 && !all_whole(content))
-		rc = damaged(m, number, e);
+		rc = damaged(moment, number, e);
 	if (rc == 0)
 		rc = add_file(w, name, content, true, e);
 	buf_wipe(&text);
@@ -221,17 +223,17 @@ static int add_segment(struct writer *w, const struct moment *m, unsigned number
 
 int backup_write(const char *data, int fd, uint64_t *bytes, struct err *e)
 {
-	struct moment m = { .data = data };
+	struct moment moment = { .data = data };
 	struct writer w = { .fd = fd };
 	struct buf end = { 0 };
-	int rc = take(&m, e);
+	int rc = take(&moment, e);
 
-	for (unsigned i = m.oldest; rc == 0 && i <= m.last; i++)
-		rc = add_segment(&w, &m, i, e);
-	if (rc == 0 && m.config.n)
-		rc = add_file(&w, SERVER_CONFIG_FILE, buf_str(&m.config), true, e);
-	if (rc == 0 && m.client.n)
-		rc = add_file(&w, CLIENT_KEY_FILE, buf_str(&m.client), true, e);
+	for (unsigned i = moment.oldest; rc == 0 && i <= moment.last; i++)
+		rc = add_segment(&w, &moment, i, e);
+	if (rc == 0 && moment.config.n)
+		rc = add_file(&w, SERVER_CONFIG_FILE, buf_str(&moment.config), true, e);
+	if (rc == 0 && moment.client.n)
+		rc = add_file(&w, CLIENT_KEY_FILE, buf_str(&moment.client), true, e);
 	if (rc == 0)
 		rc = add_file(&w, BACKUP_SUMS, buf_str(&w.sums), false, e);
 	tar_finish(&end);
@@ -240,6 +242,6 @@ int backup_write(const char *data, int fd, uint64_t *bytes, struct err *e)
 	*bytes = w.bytes;
 	buf_free(&end);
 	buf_free(&w.sums);
-	moment_free(&m);
+	moment_free(&moment);
 	return rc;
 }

@@ -133,20 +133,20 @@ static void write_line(struct change *ch, struct buf *line)
 /* Returns what is stored now; NULL when it was removed. The draft of an edit is used up. */
 static struct rec *publish(struct change *ch, struct part *p)
 {
-	struct index *x = ch->s->index;
+	struct index *index = ch->s->index;
 	struct rec *r;
 
 	if (!p->old) {
 		r = p->draft;
-		index_insert(x, r);
+		index_insert(index, r);
 	} else {
 		r = stored(ch, p->old);
 		if (p->draft) {
-			index_update(x, r, p->draft);
+			index_update(index, r, p->draft);
 			rec_free(p->draft);
 		} else {
 			disk_forget(ch->s, r);
-			index_remove(x, r);
+			index_remove(index, r);
 			rec_free(r);
 			r = NULL;
 		}

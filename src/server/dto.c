@@ -65,18 +65,19 @@ static bool check_elements(const struct dto_field *f, struct json v, const struc
 	struct buf name = { 0 };
 	bool ok = true;
 
-	for (struct json m = json_first(v); ok && json_present(m); m = json_next(m)) {
-		if (json_is_null(m))
+	for (struct json member = json_first(v); ok && json_present(member);
+	     member = json_next(member)) {
+		if (json_is_null(member))
 			continue;
-		if (strings && !json_is_string(m)) {
-			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path, "string",
-			              why);
-		} else if (!strings && !json_is_object(m)) {
+		if (strings && !json_is_string(member)) {
+			ok = mismatch(kind_of(member), (struct str){ NULL, 0 }, outer, path,
+			              "string", why);
+		} else if (!strings && !json_is_object(member)) {
 			buf_addf(&name, "%s.%s", f->of->package, f->of->name);
-			ok = mismatch(kind_of(m), (struct str){ NULL, 0 }, outer, path,
+			ok = mismatch(kind_of(member), (struct str){ NULL, 0 }, outer, path,
 			              buf_cstr(&name), why);
 		} else if (!strings) {
-			ok = check_types(f->of, m, path, why);
+			ok = check_types(f->of, member, path, why);
 		}
 	}
 	buf_free(&name);
@@ -138,15 +139,16 @@ static bool check_types(const struct dto *d, struct json obj, const char *prefix
 {
 	bool ok = true;
 
-	for (struct json m = json_first(obj); ok && json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(obj); ok && json_present(member);
+	     member = json_next(member)) {
 		struct buf key = { 0 }, path = { 0 };
 		const struct dto_field *f;
 
-		json_key(m, &key);
+		json_key(member, &key);
 		f = field_of(d, buf_cstr(&key));
 		if (f) {
 			buf_addf(&path, "%s%s%s", prefix, prefix[0] ? "." : "", f->json);
-			ok = check_field(f, m, d, buf_cstr(&path), why);
+			ok = check_field(f, member, d, buf_cstr(&path), why);
 		}
 		buf_free(&key);
 		buf_free(&path);
@@ -211,11 +213,12 @@ bool dto_check(const struct dto *d, struct json v, struct buf *why)
 		return false;
 	}
 	if (map) {
-		for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
-			if (json_is_string(m) || json_is_null(m))
+		for (struct json member = json_first(v); json_present(member);
+		     member = json_next(member)) {
+			if (json_is_string(member) || json_is_null(member))
 				continue;
 			buf_addf(why, "json: cannot unmarshal %s into Go value of type string",
-			         kind_of(m));
+			         kind_of(member));
 			return false;
 		}
 		return true;

@@ -28,7 +28,7 @@ static const struct {
 };
 
 /* host NULL: of a URL without one, which no provider serves. */
-static bool fits(const struct rec *g, const char *host)
+static bool fits(const struct rec *provider, const char *host)
 {
 	const char *own = NULL;
 	bool ok;
@@ -36,11 +36,11 @@ static bool fits(const struct rec *g, const char *host)
 	if (!host)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
-		if (rec_is(g, "providerId", providers[i].id))
+		if (rec_is(provider, "providerId", providers[i].id))
 			own = providers[i].host;
 	if (own)
 		return strcmp(own, host) == 0;
-	char *base = git_host(rec_text(g, "baseApiUrl"));
+	char *base = git_host(rec_text(provider, "baseApiUrl"));
 
 	ok = base && strcmp(base, host) == 0;
 	free(base);
@@ -63,13 +63,13 @@ bool git_same_host(const struct rec *r, const char *url)
 }
 
 /* A workspace that has a config of its own is shown no other one of the same host. */
-static bool may_see(const struct call *c, const struct rec *g)
+static bool may_see(const struct call *c, const struct rec *provider)
 {
 	const struct rec *w = NULL;
 
 	if (c->key_type == KEY_WORKSPACE && !c->s->opt.reference_keys)
 		w = store_find(&c->s->store, K_WORKSPACE, "id", rec_text(c->key, "name"));
-	return !w || !rec_has(w, "gitProviderConfigId") || role_owns(c, g);
+	return !w || !rec_has(w, "gitProviderConfigId") || role_owns(c, provider);
 }
 
 static size_t matches(const struct srv *s, const char *url, const struct rec **first)
@@ -77,11 +77,12 @@ static size_t matches(const struct srv *s, const char *url, const struct rec **f
 	char *host = git_host(url);
 	size_t n = 0;
 
-	for (const struct rec *g = store_first(&s->store, K_GIT); g; g = store_next(g)) {
-		if (!fits(g, host))
+	for (const struct rec *provider = store_first(&s->store, K_GIT); provider;
+	     provider = store_next(provider)) {
+		if (!fits(provider, host))
 			continue;
 		if (n++ == 0)
-			*first = g;
+			*first = provider;
 	}
 	free(host);
 	return n;
@@ -89,15 +90,15 @@ static size_t matches(const struct srv *s, const char *url, const struct rec **f
 
 int git_adopt(const struct srv *s, const char *url, char **id, struct err *e)
 {
-	const struct rec *g = NULL;
-	size_t n = matches(s, url, &g);
+	const struct rec *provider = NULL;
+	size_t n = matches(s, url, &provider);
 
 	if (n > 1)
 		return err_set(e, ERR_EXISTS, 0,
 		               "multiple git provider configs found for the repository url");
 	if (n == 1) {
 		free(*id);
-		*id = mem_dup(rec_text(g, "id"));
+		*id = mem_dup(rec_text(provider, "id"));
 	}
 	return 0;
 }
@@ -120,22 +121,23 @@ static char *escaped(const char *text)
 	return buf_take(&plus);
 }
 
-static void view(const struct call *c, struct buf *b, const struct rec *g, bool for_url)
+static void view(const struct call *c, struct buf *b, const struct rec *provider, bool for_url)
 {
 	static const char *const optional[] = { "baseApiUrl", "signingKey", "signingMethod" };
-	char *username = for_url ? escaped(rec_text(g, "username"))
-	                         : mem_dup(rec_text(g, "username"));
-	char *token = for_url ? escaped(rec_text(g, "token")) : mem_dup(rec_text(g, "token"));
+	char *username = for_url ? escaped(rec_text(provider, "username"))
+	                         : mem_dup(rec_text(provider, "username"));
+	char *token = for_url ? escaped(rec_text(provider, "token"))
+	                      : mem_dup(rec_text(provider, "token"));
 
 	jw_obj(b);
-	rec_write(g, b, "id", NULL);
-	rec_write(g, b, "providerId", NULL);
+	rec_write(provider, b, "id", NULL);
+	rec_write(provider, b, "providerId", NULL);
 	jw_kstr(b, "username", username);
 	jw_kstr(b, "token", c->key_type == KEY_CLIENT ? "" : token);
-	rec_write(g, b, "alias", NULL);
+	rec_write(provider, b, "alias", NULL);
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
-		if (rec_has(g, optional[i]))
-			rec_write(g, b, optional[i], NULL);
+		if (rec_has(provider, optional[i]))
+			rec_write(provider, b, optional[i], NULL);
 	jw_obj_end(b);
 	free(username);
 	mem_free_secret(token);
@@ -146,22 +148,23 @@ void h_git_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	for (const struct rec *g = store_first(&c->s->store, K_GIT); g; g = store_next(g))
-		view(c, &b, g, false);
+	for (const struct rec *provider = store_first(&c->s->store, K_GIT); provider;
+	     provider = store_next(provider))
+		view(c, &b, provider, false);
 	jw_arr_end(&b);
 	reply_json(c, 200, &b);
 }
 
 void h_git_get(struct call *c)
 {
-	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	const struct rec *provider = store_find(&c->s->store, K_GIT, "id", c->param[0]);
 	struct buf b = { 0 };
 
-	if (!g) {
+	if (!provider) {
 		reply_error(c, 500, "git provider config not found");
 		return;
 	}
-	view(c, &b, g, false);
+	view(c, &b, provider, false);
 	reply_json(c, 200, &b);
 }
 
@@ -182,18 +185,18 @@ static bool known_provider(struct json id)
 }
 
 /* A config without an alias is called after its user, numbered when that is taken. */
-static void set_alias(const struct srv *s, struct rec *g)
+static void set_alias(const struct srv *s, struct rec *provider)
 {
 	struct buf alias = { 0 };
-	const char *base = rec_text(g, "username")[0] ? rec_text(g, "username")
-	                                              : rec_text(g, "providerId");
+	const char *base = rec_text(provider, "username")[0] ? rec_text(provider, "username")
+	                                                     : rec_text(provider, "providerId");
 
 	buf_adds(&alias, base);
 	for (int i = 2; store_find(&s->store, K_GIT, "alias", buf_cstr(&alias)); i++) {
 		buf_reset(&alias);
 		buf_addf(&alias, "%s%d", base, i);
 	}
-	rec_set(g, "alias", buf_cstr(&alias));
+	rec_set(provider, "alias", buf_cstr(&alias));
 	buf_free(&alias);
 }
 
@@ -219,20 +222,20 @@ void h_git_set(struct call *c)
 		return;
 	}
 	struct change *ch = change_begin(&c->s->store);
-	struct rec *g = old ? change_edit(ch, old) : change_add(ch, K_GIT);
+	struct rec *provider = old ? change_edit(ch, old) : change_add(ch, K_GIT);
 
-	rec_set(g, "id", id[0] ? id : fresh);
-	rec_set_value(g, "providerId", json_get(body, "providerId"));
-	rec_set_value(g, "token", json_get(body, "token"));
+	rec_set(provider, "id", id[0] ? id : fresh);
+	rec_set_value(provider, "providerId", json_get(body, "providerId"));
+	rec_set_value(provider, "token", json_get(body, "token"));
 	char *username = json_dup_or_empty(json_get(body, "username"));
 
-	rec_set(g, "username", username);
+	rec_set(provider, "username", username);
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
-		rec_set_value(g, optional[i], json_get(body, optional[i]));
+		rec_set_value(provider, optional[i], json_get(body, optional[i]));
 	if (json_is_string(json_get(body, "alias")) && !json_str_is(json_get(body, "alias"), ""))
-		rec_set_value(g, "alias", json_get(body, "alias"));
-	else if (!rec_get(g, "alias"))
-		set_alias(c->s, g);
+		rec_set_value(provider, "alias", json_get(body, "alias"));
+	else if (!rec_get(provider, "alias"))
+		set_alias(c->s, provider);
 	if (change_commit(ch, &e) < 0)
 		reply_error(c, error_status(&e), "failed to set git provider: %s", e.msg);
 	else
@@ -243,15 +246,15 @@ void h_git_set(struct call *c)
 
 void h_git_delete(struct call *c)
 {
-	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	const struct rec *provider = store_find(&c->s->store, K_GIT, "id", c->param[0]);
 	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 
-	if (g)
-		change_remove(ch, g);
+	if (provider)
+		change_remove(ch, provider);
 	if (change_commit(ch, &e) < 0)
 		reply_error(c, error_status(&e), "failed to remove git provider: %s", e.msg);
-	else if (!g)
+	else if (!provider)
 		reply_error(c, 500, "failed to remove git provider: git provider config not found");
 	else
 		reply_null(c);
@@ -276,12 +279,13 @@ void h_git_for_url(struct call *c)
 	size_t n = matches(c->s, buf_cstr(&url), &first);
 	char *host = git_host(buf_cstr(&url));
 
-	for (const struct rec *g = n ? first : NULL; g; g = store_next(g)) {
-		if (!fits(g, host) || !may_see(c, g))
+	for (const struct rec *provider = n ? first : NULL; provider;
+	     provider = store_next(provider)) {
+		if (!fits(provider, host) || !may_see(c, provider))
 			continue;
 		if (!b.n)
 			jw_arr(&b);
-		view(c, &b, g, true);
+		view(c, &b, provider, true);
 	}
 	if (b.n)
 		jw_arr_end(&b);

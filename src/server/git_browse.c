@@ -493,12 +493,12 @@ static bool number(struct call *c, const char *name, int64_t max, int64_t *out)
 	return ok;
 }
 
-static const struct host *host_of(const struct rec *g)
+static const struct host *host_of(const struct rec *provider)
 {
 	struct buf word = { 0 };
 	const struct host *found = NULL;
 
-	buf_addf(&word, " %s ", rec_text(g, "providerId"));
+	buf_addf(&word, " %s ", rec_text(provider, "providerId"));
 	for (size_t i = 0; i < ARRAY_LEN(hosts) && !found; i++)
 		if (strstr(hosts[i].ids, buf_cstr(&word)))
 			found = &hosts[i];
@@ -506,13 +506,13 @@ static const struct host *host_of(const struct rec *g)
 	return found;
 }
 
-static int reach(struct browse *w, const struct rec *g, struct err *e)
+static int reach(struct browse *w, const struct rec *provider, struct err *e)
 {
-	const char *base = rec_text(g, "baseApiUrl"), *proxy;
+	const char *base = rec_text(provider, "baseApiUrl"), *proxy;
 	struct tls_settings ts = { 0 };
 
 	w->suffix = base[0] ? w->host->suffix : "";
-	if (!base[0] && str_starts(str_of(w->host->ids + 1), rec_text(g, "providerId")))
+	if (!base[0] && str_starts(str_of(w->host->ids + 1), rec_text(provider, "providerId")))
 		base = w->host->base;
 	if (url_parse(str_of(base), &w->url, e) < 0)
 		return err_wrap(e, "its API URL");
@@ -534,9 +534,9 @@ static int reach(struct browse *w, const struct rec *g, struct err *e)
 	return 0;
 }
 
-static void authorize(struct browse *w, const struct rec *g)
+static void authorize(struct browse *w, const struct rec *provider)
 {
-	const char *token = rec_text(g, "token"), *scheme = w->host->scheme;
+	const char *token = rec_text(provider, "token"), *scheme = w->host->scheme;
 
 	if (!scheme && w->user[0]) {
 		struct buf pair = { 0 };
@@ -573,21 +573,21 @@ static bool names(struct call *c, struct browse *w)
 
 static void begin(struct call *c, enum what what)
 {
-	const struct rec *g = store_find(&c->s->store, K_GIT, "id", c->param[0]);
-	const struct host *h = g ? host_of(g) : NULL;
+	const struct rec *provider = store_find(&c->s->store, K_GIT, "id", c->param[0]);
+	const struct host *h = provider ? host_of(provider) : NULL;
 	struct browse *w;
 	struct err e = { 0 };
 	size_t n = 0;
 
 	for (w = c->s->browses; w; w = w->next)
 		n++;
-	if (!g) {
+	if (!provider) {
 		reply_error(c, 500, "git provider config not found");
 		return;
 	}
 	if (!h) {
 		reply_error(c, 501, "what is at %s cannot be listed here",
-		            rec_text(g, "providerId"));
+		            rec_text(provider, "providerId"));
 		return;
 	}
 	if (n >= AT_ONCE) {
@@ -599,19 +599,19 @@ static void begin(struct call *c, enum what what)
 	w->r = c->r;
 	w->host = h;
 	w->what = what;
-	w->name = mem_dup(rec_text(g, "alias"));
-	w->user = mem_dup(rec_text(g, "username"));
+	w->name = mem_dup(rec_text(provider, "alias"));
+	w->user = mem_dup(rec_text(provider, "username"));
 	w->until = deadline_in_ms(ANSWER_MS);
 	if (!names(c, w)) {
 		browse_free(w);
 		return;
 	}
-	if (reach(w, g, &e) < 0) {
+	if (reach(w, provider, &e) < 0) {
 		answer(w, 500, e.msg);
 		browse_free(w);
 		return;
 	}
-	authorize(w, g);
+	authorize(w, provider);
 	w->next = c->s->browses;
 	c->s->browses = w;
 	c->r->user = w;

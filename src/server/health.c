@@ -36,44 +36,46 @@ void h_readyz(struct call *c)
 	}
 }
 
-static void http_figures(struct metrics *m, const struct srv *s)
+static void http_figures(struct metrics *metrics, const struct srv *s)
 {
 	static const char *const classes[HTTPD_CLASSES] = { "1xx", "2xx", "3xx", "4xx", "5xx" };
 	struct httpd_stats st = httpd_stats(s->httpd);
 
-	metrics_head(m, "requests_total", "counter", "answered requests by class of status");
+	metrics_head(metrics, "requests_total", "counter", "answered requests by class of status");
 	for (size_t i = 0; i < HTTPD_CLASSES; i++)
-		metrics_each(m, "requests_total", "class", classes[i], (int64_t)st.answers[i]);
-	metrics_one(m, "log_lines_lost_total", "counter",
+		metrics_each(metrics, "requests_total", "class", classes[i],
+		             (int64_t)st.answers[i]);
+	metrics_one(metrics, "log_lines_lost_total", "counter",
 	            "lines of access and audit log that could not be written",
 	            (int64_t)s->lines_lost);
-	metrics_head(m, "connections", "gauge", "open connections by what they are");
-	metrics_each(m, "connections", "kind", "with_key", (int64_t)st.known);
-	metrics_each(m, "connections", "kind", "without_key", (int64_t)st.unknown);
-	metrics_one(m, "websockets", "gauge", "connections that are WebSockets",
+	metrics_head(metrics, "connections", "gauge", "open connections by what they are");
+	metrics_each(metrics, "connections", "kind", "with_key", (int64_t)st.known);
+	metrics_each(metrics, "connections", "kind", "without_key", (int64_t)st.unknown);
+	metrics_one(metrics, "websockets", "gauge", "connections that are WebSockets",
 	            (int64_t)st.websockets);
-	metrics_one(m, "files_sending", "gauge", "connections that a file is sent on",
+	metrics_one(metrics, "files_sending", "gauge", "connections that a file is sent on",
 	            (int64_t)st.files);
-	metrics_one(m, "polls_waiting", "gauge", "long polls of runners that wait",
+	metrics_one(metrics, "polls_waiting", "gauge", "long polls of runners that wait",
 	            (int64_t)polls_waiting(s->polls));
-	metrics_one(m, "log_readers", "gauge", "logs being read", (int64_t)s->log_readers);
+	metrics_one(metrics, "log_readers", "gauge", "logs being read", (int64_t)s->log_readers);
 }
 
-static void tunnel_figures(struct metrics *m, const struct srv *s)
+static void tunnel_figures(struct metrics *metrics, const struct srv *s)
 {
 	struct tunnels_figures f = tunnels_figures(s->tunnels);
 
-	metrics_head(m, "streams", "gauge", "byte streams into workspaces by state");
-	metrics_each(m, "streams", "state", "open", (int64_t)f.open);
-	metrics_each(m, "streams", "state", "waiting", (int64_t)f.waiting);
-	metrics_head(m, "streams_total", "counter", "byte streams since the start by outcome");
-	metrics_each(m, "streams_total", "outcome", "opened", (int64_t)f.opened);
-	metrics_each(m, "streams_total", "outcome", "failed", (int64_t)f.failed);
-	metrics_one(m, "stream_bytes_total", "counter", "bytes passed on in streams",
+	metrics_head(metrics, "streams", "gauge", "byte streams into workspaces by state");
+	metrics_each(metrics, "streams", "state", "open", (int64_t)f.open);
+	metrics_each(metrics, "streams", "state", "waiting", (int64_t)f.waiting);
+	metrics_head(metrics, "streams_total", "counter",
+	             "byte streams since the start by outcome");
+	metrics_each(metrics, "streams_total", "outcome", "opened", (int64_t)f.opened);
+	metrics_each(metrics, "streams_total", "outcome", "failed", (int64_t)f.failed);
+	metrics_one(metrics, "stream_bytes_total", "counter", "bytes passed on in streams",
 	            (int64_t)f.bytes);
-	metrics_one(m, "stream_queued_bytes", "gauge", "bytes that slow readers have not taken",
-	            (int64_t)f.queued);
-	metrics_one(m, "agents_polling", "gauge", "agents that wait for streams",
+	metrics_one(metrics, "stream_queued_bytes", "gauge",
+	            "bytes that slow readers have not taken", (int64_t)f.queued);
+	metrics_one(metrics, "agents_polling", "gauge", "agents that wait for streams",
 	            (int64_t)f.agents);
 }
 
@@ -87,11 +89,11 @@ static int64_t jobs_in(const struct srv *s, const char *state)
 	return n;
 }
 
-static void store_figures(struct metrics *m, const struct srv *s)
+static void store_figures(struct metrics *metrics, const struct srv *s)
 {
 	int64_t responsive = 0;
 
-	metrics_head(m, "records", "gauge", "what is stored, by kind");
+	metrics_head(metrics, "records", "gauge", "what is stored, by kind");
 	for (enum kind k = 0; k < K_N; k++) {
 		int64_t n = 0;
 
@@ -104,24 +106,25 @@ static void store_figures(struct metrics *m, const struct srv *s)
 			state_of_runner(r, &st);
 			responsive += strcmp(st.name, "started") == 0;
 		}
-		metrics_each(m, "records", "kind", kind_dir(k), n);
+		metrics_each(metrics, "records", "kind", kind_dir(k), n);
 	}
-	metrics_one(m, "runners_responsive", "gauge", "runners whose heartbeats come", responsive);
-	metrics_head(m, "jobs_open", "gauge", "jobs that have not ended, by state");
-	metrics_each(m, "jobs_open", "state", "pending", jobs_in(s, "pending"));
-	metrics_each(m, "jobs_open", "state", "running", jobs_in(s, "running"));
-	metrics_one(m, "store_bytes", "gauge", "bytes of the store's log on the disk",
+	metrics_one(metrics, "runners_responsive", "gauge", "runners whose heartbeats come",
+	            responsive);
+	metrics_head(metrics, "jobs_open", "gauge", "jobs that have not ended, by state");
+	metrics_each(metrics, "jobs_open", "state", "pending", jobs_in(s, "pending"));
+	metrics_each(metrics, "jobs_open", "state", "running", jobs_in(s, "running"));
+	metrics_one(metrics, "store_bytes", "gauge", "bytes of the store's log on the disk",
 	            (int64_t)store_bytes(&s->store));
 }
 
 void h_metrics(struct call *c)
 {
-	struct metrics m = { .prefix = "daytona_server_" };
+	struct metrics metrics = { .prefix = "daytona_server_" };
 
-	http_figures(&m, c->s);
-	tunnel_figures(&m, c->s);
-	store_figures(&m, c->s);
-	metrics_process(&m, c->s->start_ms);
-	httpd_respond(c->r, 200, METRICS_TYPE, NULL, buf_str(&m.b));
-	buf_free(&m.b);
+	http_figures(&metrics, c->s);
+	tunnel_figures(&metrics, c->s);
+	store_figures(&metrics, c->s);
+	metrics_process(&metrics, c->s->start_ms);
+	httpd_respond(c->r, 200, METRICS_TYPE, NULL, buf_str(&metrics.b));
+	buf_free(&metrics.b);
 }

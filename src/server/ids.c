@@ -101,11 +101,11 @@ static struct rec *put(struct change *ch, const char *type, const char *name,
 /* Those whose time is up may have the same name still. */
 static const struct rec *named(const struct srv *s, const char *type, const char *name)
 {
-	const struct rec *k = store_find(&s->store, K_KEY, "name", name);
+	const struct rec *key = store_find(&s->store, K_KEY, "name", name);
 
-	while (k && (key_expired(k) || (type && !rec_is(k, "type", type))))
-		k = store_find_next(&s->store, k, "name");
-	return k;
+	while (key && (key_expired(key) || (type && !rec_is(key, "type", type))))
+		key = store_find_next(&s->store, key, "name");
+	return key;
 }
 
 static int is_free(const struct srv *s, const char *name, struct err *e)
@@ -147,10 +147,10 @@ int key_join(struct srv *s, const char *name, int64_t for_ms, const char *url, s
 		return -1;
 	}
 	rec_set_int(r, "expires", clock_wall_ms() + for_ms);
-	for (const struct rec *k = store_find(&s->store, K_KEY, "type", "join"); k;
-	     k = store_find_next(&s->store, k, "type"))
-		if (key_expired(k))
-			change_remove(ch, k);
+	for (const struct rec *rec = store_find(&s->store, K_KEY, "type", "join"); rec;
+	     rec = store_find_next(&s->store, rec, "type"))
+		if (key_expired(rec))
+			change_remove(ch, rec);
 	kv_set(&settings, "server.url", url);
 	kv_set(&settings, TOKEN_JOIN, key);
 	if (url_parse(str_of(url), &u, &ignored) == 0 && !url_is_tls(&u) && !url_is_loopback(&u))
@@ -175,10 +175,10 @@ int key_rotate(struct srv *s, const char *runner_id, char out[API_KEY_SIZE], str
 	}
 	rec_set_bool(r, "fresh", true);
 	/* One that nobody has used is lost: whoever asked for it died. */
-	for (const struct rec *k = store_find(&s->store, K_KEY, "name", runner_id); k;
-	     k = store_find_next(&s->store, k, "name"))
-		if (rec_bool(k, "fresh") || key_expired(k))
-			change_remove(ch, k);
+	for (const struct rec *key = store_find(&s->store, K_KEY, "name", runner_id); key;
+	     key = store_find_next(&s->store, key, "name"))
+		if (rec_bool(key, "fresh") || key_expired(key))
+			change_remove(ch, key);
 	return change_commit(ch, e);
 }
 
@@ -191,12 +191,12 @@ void key_used(struct srv *s, const struct rec *key)
 		return;
 	ch = change_begin(&s->store);
 	rec_set(change_edit(ch, key), "fresh", NULL);
-	for (const struct rec *k = store_find(&s->store, K_KEY, "name", rec_text(key, "name")); k;
-	     k = store_find_next(&s->store, k, "name"))
-		if (k != key && rec_has(k, "expires"))
-			change_remove(ch, k); /* the one before the last */
-		else if (k != key)
-			rec_set_int(change_edit(ch, k), "expires", clock_wall_ms() + GRACE_MS);
+	for (const struct rec *rec = store_find(&s->store, K_KEY, "name", rec_text(key, "name"));
+	     rec; rec = store_find_next(&s->store, rec, "name"))
+		if (rec != key && rec_has(rec, "expires"))
+			change_remove(ch, rec); /* the one before the last */
+		else if (rec != key)
+			rec_set_int(change_edit(ch, rec), "expires", clock_wall_ms() + GRACE_MS);
 	(void)change_commit(ch, &ignored);
 }
 

@@ -81,11 +81,11 @@ static bool key_of(const struct rec *r, int index, struct key *key)
 	return key->text != NULL;
 }
 
-static uint64_t hash_of(const struct index *x, const struct key *key)
+static uint64_t hash_of(const struct index *index, const struct key *key)
 {
 	/* FNV-1a, begun at a secret place and stirred at the end (splitmix64). */
-	uint64_t h = x->seed ^ (((uint64_t)key->kind << 8) + ((uint64_t)key->index << 4) +
-	                        (uint64_t)key->queue);
+	uint64_t h = index->seed ^ (((uint64_t)key->kind << 8) + ((uint64_t)key->index << 4) +
+	                            (uint64_t)key->queue);
 
 	for (const char *p = key->text; *p; p++)
 		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
@@ -94,157 +94,158 @@ static uint64_t hash_of(const struct index *x, const struct key *key)
 	return h ^ (h >> 31);
 }
 
-static bool same(const struct group *g, uint64_t hash, const struct key *key)
+static bool same(const struct group *group, uint64_t hash, const struct key *key)
 {
 	struct key have;
 
-	return g->hash == hash && g->first->kind == (int)key->kind &&
-	       g->first->link[key->index].group == g && key_of(g->first, key->index, &have) &&
-	       have.queue == key->queue && strcmp(have.text, key->text) == 0;
+	return group->hash == hash && group->first->kind == (int)key->kind &&
+	       group->first->link[key->index].group == group &&
+	       key_of(group->first, key->index, &have) && have.queue == key->queue &&
+	       strcmp(have.text, key->text) == 0;
 }
 
-static struct group **place(struct index *x, uint64_t hash, const struct key *key)
+static struct group **place(struct index *index, uint64_t hash, const struct key *key)
 {
-	struct group **at = &x->buckets[hash & (x->n_buckets - 1)];
+	struct group **at = &index->buckets[hash & (index->n_buckets - 1)];
 
-	x->work++;
+	index->work++;
 	while (*at && !same(*at, hash, key)) {
 		at = &(*at)->chain;
-		x->work++;
+		index->work++;
 	}
 	return at;
 }
 
-static void grow(struct index *x)
+static void grow(struct index *index)
 {
-	size_t n = 2 * x->n_buckets;
+	size_t n = 2 * index->n_buckets;
 	struct group **bigger = mem_array(n, sizeof(struct group *));
 
-	for (size_t i = 0; i < x->n_buckets; i++) {
-		for (struct group *g = x->buckets[i], *chain; g; g = chain) {
-			chain = g->chain;
-			g->chain = bigger[g->hash & (n - 1)];
-			bigger[g->hash & (n - 1)] = g;
+	for (size_t i = 0; i < index->n_buckets; i++) {
+		for (struct group *group = index->buckets[i], *chain; group; group = chain) {
+			chain = group->chain;
+			group->chain = bigger[group->hash & (n - 1)];
+			bigger[group->hash & (n - 1)] = group;
 		}
 	}
-	free(x->buckets);
-	x->buckets = bigger;
-	x->n_buckets = n;
+	free(index->buckets);
+	index->buckets = bigger;
+	index->n_buckets = n;
 }
 
-static void link_in(struct index *x, struct rec *r, int i)
+static void link_in(struct index *index, struct rec *r, int i)
 {
 	struct key key;
 	struct link *l = &r->link[i];
 
 	if (!key_of(r, i, &key))
 		return;
-	uint64_t hash = hash_of(x, &key);
-	struct group **at = place(x, hash, &key), *g = *at;
+	uint64_t hash = hash_of(index, &key);
+	struct group **at = place(index, hash, &key), *g = *at;
 
 	if (!g) {
 		g = mem_alloc(sizeof(*g));
 		g->hash = hash;
 		*at = g;
-		x->n_groups++;
+		index->n_groups++;
 	}
 	/* Nearly always the newest of its group. */
 	struct rec *before = g->last;
 
 	for (; before && before->seq > r->seq; before = before->link[i].prev)
-		x->work++;
+		index->work++;
 	l->group = g;
 	l->prev = before;
 	l->next = before ? before->link[i].next : g->first;
 	*(l->prev ? &l->prev->link[i].next : &g->first) = r;
 	*(l->next ? &l->next->link[i].prev : &g->last) = r;
-	x->past += key.queue == Q_PAST;
-	if (x->n_groups > x->n_buckets)
-		grow(x);
+	index->past += key.queue == Q_PAST;
+	if (index->n_groups > index->n_buckets)
+		grow(index);
 }
 
 /* Called while r still has the value that it is indexed by. */
-static void link_out(struct index *x, struct rec *r, int i)
+static void link_out(struct index *index, struct rec *r, int i)
 {
 	struct link *l = &r->link[i];
-	struct group *g = l->group, **at;
+	struct group *group = l->group, **at;
 	struct key key;
 
-	if (!g)
+	if (!group)
 		return;
 	if (key_of(r, i, &key))
-		x->past -= key.queue == Q_PAST;
-	if (g->first == r && g->last == r) {
-		at = &x->buckets[g->hash & (x->n_buckets - 1)];
-		while (*at != g)
+		index->past -= key.queue == Q_PAST;
+	if (group->first == r && group->last == r) {
+		at = &index->buckets[group->hash & (index->n_buckets - 1)];
+		while (*at != group)
 			at = &(*at)->chain;
-		*at = g->chain;
-		free(g);
-		x->n_groups--;
+		*at = group->chain;
+		free(group);
+		index->n_groups--;
 	} else {
-		*(l->prev ? &l->prev->link[i].next : &g->first) = l->next;
-		*(l->next ? &l->next->link[i].prev : &g->last) = l->prev;
+		*(l->prev ? &l->prev->link[i].next : &group->first) = l->next;
+		*(l->next ? &l->next->link[i].prev : &group->last) = l->prev;
 	}
 	*l = (struct link){ 0 };
 }
 
 struct index *index_new(struct err *e)
 {
-	struct index *x = mem_alloc(sizeof(*x));
+	struct index *index = mem_alloc(sizeof(*index));
 
-	if (crypto_random(&x->seed, sizeof(x->seed), e) < 0) {
-		free(x);
+	if (crypto_random(&index->seed, sizeof(index->seed), e) < 0) {
+		free(index);
 		return NULL;
 	}
-	x->n_buckets = 256;
-	x->buckets = mem_array(x->n_buckets, sizeof(struct group *));
-	x->next_seq = 1;
-	return x;
+	index->n_buckets = 256;
+	index->buckets = mem_array(index->n_buckets, sizeof(struct group *));
+	index->next_seq = 1;
+	return index;
 }
 
-void index_free(struct index *x)
+void index_free(struct index *index)
 {
-	if (!x)
+	if (!index)
 		return;
-	for (size_t i = 0; i < x->n_buckets; i++) {
-		for (struct group *g = x->buckets[i], *chain; g; g = chain) {
-			chain = g->chain;
-			free(g);
+	for (size_t i = 0; i < index->n_buckets; i++) {
+		for (struct group *group = index->buckets[i], *chain; group; group = chain) {
+			chain = group->chain;
+			free(group);
 		}
 	}
 	for (int k = 0; k < K_N; k++) {
-		for (struct rec *r = x->first[k], *next; r; r = next) {
+		for (struct rec *r = index->first[k], *next; r; r = next) {
 			next = r->next;
 			rec_free(r);
 		}
 	}
-	free(x->buckets);
-	free(x);
+	free(index->buckets);
+	free(index);
 }
 
-static void count_numbers(struct index *x, const struct rec *r)
+static void count_numbers(struct index *index, const struct rec *r)
 {
 	int64_t linked = rec_int(r, "linked");
 
-	if (r->seq >= x->next_seq)
-		x->next_seq = r->seq + 1;
-	if (linked >= x->next_seq)
-		x->next_seq = linked + 1;
+	if (r->seq >= index->next_seq)
+		index->next_seq = r->seq + 1;
+	if (linked >= index->next_seq)
+		index->next_seq = linked + 1;
 }
 
-void index_insert(struct index *x, struct rec *r)
+void index_insert(struct index *index, struct rec *r)
 {
-	struct rec *before = x->last[r->kind];
+	struct rec *before = index->last[r->kind];
 
-	for (; before && before->seq > r->seq && !x->loading; before = before->prev)
-		x->work++;
+	for (; before && before->seq > r->seq && !index->loading; before = before->prev)
+		index->work++;
 	r->prev = before;
-	r->next = before ? before->next : x->first[r->kind];
-	*(r->prev ? &r->prev->next : &x->first[r->kind]) = r;
-	*(r->next ? &r->next->prev : &x->last[r->kind]) = r;
-	for (int i = 0; i < (x->loading ? 1 : REC_INDEXES); i++)
-		link_in(x, r, i);
-	count_numbers(x, r);
+	r->next = before ? before->next : index->first[r->kind];
+	*(r->prev ? &r->prev->next : &index->first[r->kind]) = r;
+	*(r->next ? &r->next->prev : &index->last[r->kind]) = r;
+	for (int i = 0; i < (index->loading ? 1 : REC_INDEXES); i++)
+		link_in(index, r, i);
+	count_numbers(index, r);
 }
 
 static int by_seq(const void *a, const void *b)
@@ -254,72 +255,72 @@ static int by_seq(const void *a, const void *b)
 	return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-static void sort_kind(struct index *x, int kind)
+static void sort_kind(struct index *index, int kind)
 {
 	struct rec **all, *r;
 	size_t n = 0, i = 0;
 
-	for (r = x->first[kind]; r; r = r->next)
+	for (r = index->first[kind]; r; r = r->next)
 		n++;
 	if (!n)
 		return;
 	all = mem_array(n, sizeof(struct rec *));
-	for (r = x->first[kind]; r; r = r->next)
+	for (r = index->first[kind]; r; r = r->next)
 		all[i++] = r;
 	qsort(all, n, sizeof(struct rec *), by_seq);
-	x->first[kind] = all[0];
-	x->last[kind] = all[n - 1];
+	index->first[kind] = all[0];
+	index->last[kind] = all[n - 1];
 	for (i = 0; i < n; i++) {
 		all[i]->prev = i ? all[i - 1] : NULL;
 		all[i]->next = i + 1 < n ? all[i + 1] : NULL;
 		/* The first index names each once: its order does not matter. */
 		for (int k = 1; k < REC_INDEXES; k++)
-			link_in(x, all[i], k);
+			link_in(index, all[i], k);
 	}
 	free(all);
 }
 
-void index_sort(struct index *x)
+void index_sort(struct index *index)
 {
-	x->loading = false;
+	index->loading = false;
 	for (int k = 0; k < K_N; k++)
-		sort_kind(x, k);
+		sort_kind(index, k);
 }
 
-void index_remove(struct index *x, struct rec *r)
+void index_remove(struct index *index, struct rec *r)
 {
 	for (int i = 0; i < REC_INDEXES; i++)
-		link_out(x, r, i);
-	*(r->prev ? &r->prev->next : &x->first[r->kind]) = r->next;
-	*(r->next ? &r->next->prev : &x->last[r->kind]) = r->prev;
+		link_out(index, r, i);
+	*(r->prev ? &r->prev->next : &index->first[r->kind]) = r->next;
+	*(r->next ? &r->next->prev : &index->last[r->kind]) = r->prev;
 	r->prev = r->next = NULL;
 }
 
-void index_update(struct index *x, struct rec *r, struct rec *draft)
+void index_update(struct index *index, struct rec *r, struct rec *draft)
 {
 	bool moved[REC_INDEXES] = { false };
 
-	for (int i = 0; i < (x->loading ? 0 : REC_INDEXES); i++) {
+	for (int i = 0; i < (index->loading ? 0 : REC_INDEXES); i++) {
 		struct key have, want;
 		bool was = key_of(r, i, &have), is = key_of(draft, i, &want);
 
 		moved[i] = was != is ||
 		           (was && (have.queue != want.queue || strcmp(have.text, want.text) != 0));
 		if (moved[i])
-			link_out(x, r, i);
+			link_out(index, r, i);
 	}
 	rec_swap(r, draft);
 	for (int i = 0; i < REC_INDEXES; i++)
 		if (moved[i])
-			link_in(x, r, i);
-	count_numbers(x, r);
+			link_in(index, r, i);
+	count_numbers(index, r);
 }
 
-static struct rec *first_of(struct index *x, const struct key *key)
+static struct rec *first_of(struct index *index, const struct key *key)
 {
-	struct group *g = *place(x, hash_of(x, key), key);
+	struct group *group = *place(index, hash_of(index, key), key);
 
-	return g ? g->first : NULL;
+	return group ? group->first : NULL;
 }
 
 static int field_index(enum kind kind, const char *field)
@@ -331,11 +332,11 @@ static int field_index(enum kind kind, const char *field)
 	return 0;
 }
 
-struct rec *index_find(struct index *x, enum kind kind, const char *field, const char *value)
+struct rec *index_find(struct index *index, enum kind kind, const char *field, const char *value)
 {
 	struct key key = { .kind = kind, .index = field_index(kind, field), .text = value };
 
-	return first_of(x, &key);
+	return first_of(index, &key);
 }
 
 const struct rec *store_find(const struct store *s, enum kind kind, const char *field,

@@ -16,14 +16,14 @@ struct index {
 };
 
 struct index *index_new(struct err *e);
-void index_free(struct index *x); /* with all records */
+void index_free(struct index *index); /* with all records */
 /* Each at its place in the order of creation; at once when it is the newest, or while loading. */
-void index_insert(struct index *x, struct rec *r);
-void index_sort(struct index *x);                  /* the end of loading */
-void index_remove(struct index *x, struct rec *r); /* the caller frees it */
+void index_insert(struct index *index, struct rec *r);
+void index_sort(struct index *index);                  /* the end of loading */
+void index_remove(struct index *index, struct rec *r); /* the caller frees it */
 /* r gets draft's values, and draft those of r. */
-void index_update(struct index *x, struct rec *r, struct rec *draft);
-struct rec *index_find(struct index *x, enum kind kind, const char *field, const char *value);
+void index_update(struct index *index, struct rec *r, struct rec *draft);
+struct rec *index_find(struct index *index, enum kind kind, const char *field, const char *value);
 
 /* The field that names a kind's file. */
 const char *kind_id(enum kind kind);

@@ -95,10 +95,10 @@ struct entry {
 
 static int by_name(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
-	int order = strcmp(x->name, y->name);
+	const struct entry *entry = a, *y = b;
+	int order = strcmp(entry->name, y->name);
 
-	return order ? order : strcmp(x->version, y->version);
+	return order ? order : strcmp(entry->version, y->version);
 }
 
 static size_t add_versions(struct entry *list, size_t n, const char *name, struct json provider)

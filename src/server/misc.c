@@ -56,20 +56,20 @@ void h_apikey_list(struct call *c)
 	struct buf b = { 0 };
 
 	jw_arr(&b);
-	const struct rec *k = store_find(&c->s->store, K_KEY, "type", type_asked(c));
+	const struct rec *key = store_find(&c->s->store, K_KEY, "type", type_asked(c));
 
-	for (; k; k = store_find_next(&c->s->store, k, "type")) {
+	for (; key; key = store_find_next(&c->s->store, key, "type")) {
 		char until[TIME_TEXT_SIZE];
 
-		if (key_expired(k))
+		if (key_expired(key))
 			continue;
 		jw_obj(&b);
-		key_until(k, until);
+		key_until(key, until);
 		if (until[0])
 			jw_kstr(&b, "expires", until);
-		rec_write(k, &b, "type", NULL);
-		rec_write(k, &b, "name", NULL);
-		jw_kbool(&b, "current", k == c->key);
+		rec_write(key, &b, "type", NULL);
+		rec_write(key, &b, "name", NULL);
+		jw_kbool(&b, "current", key == c->key);
 		jw_obj_end(&b);
 	}
 	jw_arr_end(&b);
@@ -113,17 +113,17 @@ void h_apikey_create(struct call *c)
 /* Of the keys that are listed; a runner's goes with the runner. */
 void h_apikey_delete(struct call *c)
 {
-	const struct rec *k = key_named(c->s, type_asked(c), c->param[0]);
+	const struct rec *key = key_named(c->s, type_asked(c), c->param[0]);
 	struct change *ch = change_begin(&c->s->store);
 	struct err e = { 0 };
 	int rc = 0;
 
-	if (k && k != c->key) {
-		change_remove(ch, k);
+	if (key && key != c->key) {
+		change_remove(ch, key);
 		rc = change_commit(ch, &e);
 		ch = NULL;
 	}
-	if (!k)
+	if (!key)
 		reply_error(c, 500, "failed to revoke api key: api key not found");
 	else if (ch)
 		reply_error(c, 403, "cannot revoke current api key");

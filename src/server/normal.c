@@ -42,8 +42,9 @@ static void put_strings(struct buf *b, const char *key, struct json list)
 		return;
 	}
 	jw_arr(b);
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *text = json_dup_or_empty(m);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *text = json_dup_or_empty(member);
 
 		jw_str(b, str_of(text));
 		free(text);
@@ -71,11 +72,12 @@ static struct member *sorted(struct json obj, size_t *n)
 	size_t all = 0, kept = 0;
 	struct member *list = mem_array(json_len(obj) + 1, sizeof(*list));
 
-	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(obj); json_present(member);
+	     member = json_next(member)) {
 		struct buf key = { 0 };
 
-		json_key(m, &key);
-		list[all] = (struct member){ buf_take(&key), all, m };
+		json_key(member, &key);
+		list[all] = (struct member){ buf_take(&key), all, member };
 		all++;
 	}
 	qsort(list, all, sizeof(*list), by_key);

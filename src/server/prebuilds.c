@@ -274,11 +274,12 @@ static bool touches(const struct rec *p, struct json commits)
 	     f = json_next(f)) {
 		char *name = json_dup_or_empty(f);
 
-		for (struct json m = json_first(commits); json_present(m); m = json_next(m))
+		for (struct json member = json_first(commits); json_present(member);
+		     member = json_next(member))
 			for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-				for (struct json x = json_first(json_get(m, lists[i]));
-				     json_present(x); x = json_next(x))
-					yes = yes || json_str_is(x, name);
+				for (struct json value = json_first(json_get(member, lists[i]));
+				     json_present(value); value = json_next(value))
+					yes = yes || json_str_is(value, name);
 		free(name);
 	}
 	json_doc_free(doc);
@@ -384,12 +385,13 @@ static int take_event(struct srv *s, struct change *ch, struct json body, struct
 	struct json changes = json_get(json_get(body, "push"), "changes");
 	int rc = 0;
 
-	for (struct json m = json_first(changes); rc == 0 && json_present(m); m = json_next(m)) {
-		struct json to = json_get(m, "new");
+	for (struct json member = json_first(changes); rc == 0 && json_present(member);
+	     member = json_next(member)) {
+		struct json to = json_get(member, "new");
 		struct push push = { json_dup_or_empty(json_get(to, "name")),
 			             json_dup_or_empty(json_get(json_get(to, "target"), "hash")),
-			             json_get(m, "commits"),
-			             (int64_t)json_len(json_get(m, "commits")) };
+			             json_get(member, "commits"),
+			             (int64_t)json_len(json_get(member, "commits")) };
 
 		rc = take_push(s, ch, body, &push, e);
 	}

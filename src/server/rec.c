@@ -295,28 +295,29 @@ void rec_write_some(const struct rec *r, struct buf *b, const char *prefix)
 
 void rec_take_some(struct rec *r, struct json obj, const char *prefix)
 {
-	for (struct json m = json_first(obj); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(obj); json_present(member);
+	     member = json_next(member)) {
 		struct buf key = { 0 };
 
-		json_key(m, &key);
+		json_key(member, &key);
 		if (str_starts(buf_str(&key), prefix))
-			rec_set_value(r, buf_cstr(&key), m);
+			rec_set_value(r, buf_cstr(&key), member);
 		buf_free(&key);
 	}
 }
 
 /* As rec_set_value, for many: the bufs are used again. A text with a NUL is kept as JSON. */
-static void read_field(struct rec *r, struct json m, struct buf *key, struct buf *text)
+static void read_field(struct rec *r, struct json member, struct buf *key, struct buf *text)
 {
 	buf_reset(key);
 	buf_reset(text);
-	json_key(m, key);
+	json_key(member, key);
 	if (strcmp(buf_cstr(key), "seq") == 0)
 		return;
-	if (json_string(m, text) && !memchr(buf_cstr(text), '\0', text->n))
+	if (json_string(member, text) && !memchr(buf_cstr(text), '\0', text->n))
 		set(r, buf_cstr(key), buf_str(text), false);
 	else
-		set(r, buf_cstr(key), json_raw(m), true);
+		set(r, buf_cstr(key), json_raw(member), true);
 }
 
 bool rec_read_all(struct rec *r, struct json obj)
@@ -330,8 +331,8 @@ bool rec_read_all(struct rec *r, struct json obj)
 	r->seq = seq;
 	r->fields = mem_array(json_len(obj), sizeof(*r->fields));
 	r->room = (unsigned)json_len(obj);
-	for (struct json m = json_first(obj); json_present(m); m = json_next(m))
-		read_field(r, m, &key, &text);
+	for (struct json member = json_first(obj); json_present(member); member = json_next(member))
+		read_field(r, member, &key, &text);
 	buf_wipe(&key);
 	buf_wipe(&text);
 	return true;

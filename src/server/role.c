@@ -21,10 +21,10 @@ bool role_owns_runner(const struct call *c, const char *id)
 }
 
 /* A workspace of the key's owner uses that config. */
-static bool uses_git(const struct call *c, const struct rec *g)
+static bool uses_git(const struct call *c, const struct rec *provider)
 {
 	for (const struct rec *w = store_first(&c->s->store, K_WORKSPACE); w; w = store_next(w))
-		if (rec_is(w, "gitProviderConfigId", rec_text(g, "id")) && role_owns(c, w))
+		if (rec_is(w, "gitProviderConfigId", rec_text(provider, "id")) && role_owns(c, w))
 			return true;
 	return false;
 }

@@ -176,10 +176,10 @@ static void file_begin(struct sums *u)
 		return;
 	}
 	f->of = stamp_of(&st);
-	for (const struct sum *k = u->known; k; k = k->next) {
-		if (!k->known || strcmp(k->name, f->name) != 0 || !same(&k->of, &f->of))
+	for (const struct sum *sum = u->known; sum; sum = sum->next) {
+		if (!sum->known || strcmp(sum->name, f->name) != 0 || !same(&sum->of, &f->of))
 			continue;
-		memcpy(f->hex, k->hex, sizeof(f->hex));
+		memcpy(f->hex, sum->hex, sizeof(f->hex));
 		f->known = true;
 		file_end(u);
 		return;

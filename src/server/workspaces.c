@@ -76,12 +76,13 @@ static void labels_wanted(struct call *c, struct buf *out)
 	                               ? json_parse(buf_str(&raw), JSON_BODY_MAX, &e)
 	                               : NULL;
 
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
 		if (out->n)
 			buf_addc(out, ',');
-		json_key(m, out);
+		json_key(member, out);
 		buf_addc(out, '=');
-		json_string(m, out);
+		json_string(member, out);
 	}
 	if (!doc)
 		buf_add_str(out, buf_str(&raw));

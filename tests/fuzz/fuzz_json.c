@@ -27,16 +27,17 @@ static void visit(struct json v, struct buf *copy, int depth)
 		jw_str(copy, buf_str(&text));
 	} else if (json_is_object(v) || json_is_array(v)) {
 		json_is_object(v) ? jw_obj(copy) : jw_arr(copy);
-		for (struct json m = json_first(v); json_present(m); m = json_next(m), n++) {
+		for (struct json member = json_first(v); json_present(member);
+		     member = json_next(member), n++) {
 			buf_reset(&text);
-			json_key(m, &text);
+			json_key(member, &text);
 			if (json_is_object(v)) {
 				jw_str(copy, buf_str(&text));
 				buf_addc(copy, ':');
 				if (!memchr(buf_cstr(&text), 0, text.n))
 					REQUIRE(json_present(json_get(v, buf_cstr(&text))));
 			}
-			visit(m, copy, depth + 1);
+			visit(member, copy, depth + 1);
 		}
 		REQUIRE(json_len(v) == n);
 		json_is_object(v) ? jw_obj_end(copy) : jw_arr_end(copy);

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str rest = { (const char *)data, size }, secrets = { 0 }, first = { 0 };
 	struct buf whole = { 0 }, pieces = { 0 };
-	struct mask_stream m = { 0 };
+	struct mask_stream mask = { 0 };
 
 	str_next(&rest, '\n', &secrets);
 	if (secrets.n > 512)
@@ -33,10 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (n > rest.n - i)
 			n = rest.n - i;
-		mask_stream_feed(&m, &pieces, (struct str){ rest.p + i, n });
+		mask_stream_feed(&mask, &pieces, (struct str){ rest.p + i, n });
 		i += n;
 	}
-	mask_stream_end(&m, &pieces);
+	mask_stream_end(&mask, &pieces);
 	if (whole.n != pieces.n || (whole.n && memcmp(whole.p, pieces.p, whole.n) != 0))
 		abort();
 	/* Stars may join what is around them to a new match only if the secret itself holds stars. */

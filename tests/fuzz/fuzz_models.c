@@ -71,7 +71,7 @@ static void read_models(struct json v)
 	struct target t = { 0 };
 	struct build b = { 0 };
 	struct runner_info r = { 0 };
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 	struct server_config s = { 0 };
 	struct target_config c = { 0 };
 	struct err e = { 0 };
@@ -88,7 +88,7 @@ static void read_models(struct json v)
 		REQUIRE(str_is_id(str_of(b.id)) && b.container_image);
 	if (runner_info_parse(v, &r, &e) == 0)
 		REQUIRE(r.id && r.state);
-	git_provider_parse(v, &g, &e);
+	git_provider_parse(v, &git, &e);
 	server_config_parse(v, &s, &e);
 	target_config_parse(v, &c, &e);
 	for (int i = 0; i < 2; i++) {
@@ -96,7 +96,7 @@ static void read_models(struct json v)
 		target_free(&t);
 		build_free(&b);
 		runner_info_free(&r);
-		git_provider_free(&g);
+		git_provider_free(&git);
 		server_config_free(&s);
 		target_config_free(&c);
 	}

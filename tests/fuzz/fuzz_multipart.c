@@ -9,29 +9,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void read_form(struct str type, struct str body, size_t step, struct buf *out)
 {
-	struct multipart m = { 0 };
+	struct multipart parts = { 0 };
 	struct err e = { 0 };
 	struct str piece;
 	enum multipart_event ev = MULTIPART_MORE;
 
-	if (multipart_start(&m, type, &e) < 0)
+	if (multipart_start(&parts, type, &e) < 0)
 		return;
 	for (size_t i = 0; i < body.n && ev != MULTIPART_END && ev != MULTIPART_BAD; i += step) {
 		size_t n = body.n - i < step ? body.n - i : step;
 
-		multipart_feed(&m, (struct str){ body.p + i, n });
-		while ((ev = multipart_next(&m, &piece)) > MULTIPART_MORE && ev != MULTIPART_END) {
+		multipart_feed(&parts, (struct str){ body.p + i, n });
+		while ((ev = multipart_next(&parts, &piece)) > MULTIPART_MORE &&
+		       ev != MULTIPART_END) {
 			if (ev == MULTIPART_PART)
-				buf_addf(out, "\n[%s]\n", buf_cstr(&m.name));
+				buf_addf(out, "\n[%s]\n", buf_cstr(&parts.name));
 			if (ev == MULTIPART_DATA && !piece.n)
 				abort();
 			buf_add_str(out, piece);
 		}
-		if (m.raw.n - m.used > step + MULTIPART_HEAD_MAX + MULTIPART_BOUNDARY_MAX + 256)
+		if (parts.raw.n - parts.used >
+		    step + MULTIPART_HEAD_MAX + MULTIPART_BOUNDARY_MAX + 256)
 			abort();
 	}
 	buf_addf(out, "\nend %d", (int)ev);
-	multipart_free(&m);
+	multipart_free(&parts);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

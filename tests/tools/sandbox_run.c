@@ -49,17 +49,17 @@ static struct sandbox_bind parse_bind(char *text)
 	return b;
 }
 
-static void take_map(struct userns_map *m, const char *text)
+static void take_map(struct userns_map *map, const char *text)
 {
 	struct buf why = { 0 };
 	int64_t base;
 
-	*m = (struct userns_map){ .how = MAP_SINGLE };
+	*map = (struct userns_map){ .how = MAP_SINGLE };
 	if (strcmp(text, "tools") == 0)
-		userns_ordinary(m, &why);
+		userns_ordinary(map, &why);
 	else if (str_to_i64(str_of(text), 1, INT32_MAX, &base))
-		*m = (struct userns_map){ MAP_RANGE, (uint32_t)base, (uint32_t)base, USERNS_RANGE,
-			                  USERNS_RANGE };
+		*map = (struct userns_map){ MAP_RANGE, (uint32_t)base, (uint32_t)base, USERNS_RANGE,
+			                    USERNS_RANGE };
 	buf_free(&why);
 }
 

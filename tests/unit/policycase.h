@@ -97,12 +97,12 @@ static inline void say(void *arg, const char *text)
 static inline void ask_mount(struct spec *s, const char *type, const char *source,
                              const char *target)
 {
-	struct mount_spec m = { .type = mem_dup(type),
-		                .source = mem_dup(source),
-		                .target = mem_dup(target) };
+	struct mount_spec mount = { .type = mem_dup(type),
+		                    .source = mem_dup(source),
+		                    .target = mem_dup(target) };
 
-	spec_ask_mount(s, &m);
-	mount_spec_free(&m);
+	spec_ask_mount(s, &mount);
+	mount_spec_free(&mount);
 }
 
 static inline struct policy policy(enum policy_use use, const struct docker_options *o,

@@ -195,22 +195,23 @@ static void repository_urls_are_encoded_twice(void)
 {
 	struct peer p;
 	struct err e = { 0 };
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 
 	start_with(
 		&p, "200 OK", "",
 		"[{\"id\":\"g1\",\"providerId\":\"github\",\"username\":\"a%40b\",\"token\":\"t%2Bk+x\"}]");
-	CHECK_INT(api_git_provider_for_url(p.api, "https://github.com/acme/app", &g, LIMIT, &e), 0);
-	CHECK_STR(g.username, "a@b");
-	CHECK_STR(g.token, "t+k x");
+	CHECK_INT(api_git_provider_for_url(p.api, "https://github.com/acme/app", &git, LIMIT, &e),
+	          0);
+	CHECK_STR(git.username, "a@b");
+	CHECK_STR(git.token, "t+k x");
 	CHECK(strstr(peer_request(&p),
 	             " /base/gitprovider/for-url/https%253A%252F%252Fgithub.com%252Facme%252Fapp HTTP") !=
 	      NULL);
-	git_provider_free(&g);
+	git_provider_free(&git);
 	peer_free(&p);
 	start_with(&p, "200 OK", "Content-Type: application/json\r\n", "null");
-	CHECK_INT(api_git_provider_for_url(p.api, "https://x.test/a", &g, LIMIT, &e), 0);
-	CHECK(g.id == NULL);
+	CHECK_INT(api_git_provider_for_url(p.api, "https://x.test/a", &git, LIMIT, &e), 0);
+	CHECK(git.id == NULL);
 	peer_request(&p);
 	peer_free(&p);
 }
@@ -364,13 +365,13 @@ static void special_answers_are_understood(void)
 {
 	struct peer p;
 	struct err e = { 0 };
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 	struct runner_info r = { 0 }, *list = NULL;
 	size_t n = 9;
 
 	start_with(&p, "500 Internal Server Error", "",
 	           "{\"error\":\"git provider config not found\"}");
-	CHECK_INT(api_git_provider(p.api, "g1", &g, LIMIT, &e), -1);
+	CHECK_INT(api_git_provider(p.api, "g1", &git, LIMIT, &e), -1);
 	CHECK_INT(e.kind, ERR_NOT_FOUND);
 	peer_request(&p);
 	peer_free(&p);

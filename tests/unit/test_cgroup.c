@@ -150,7 +150,7 @@ static char name_of_group[64];
 
 static void host(const char *mountinfo, const char *own)
 {
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err e;
 
 	CHECK(test_mkdtemp(root));
@@ -163,12 +163,12 @@ static void host(const char *mountinfo, const char *own)
 	put("cg/pids/cgroup.procs", "");
 	put("cg/memory/cgroup.procs", "");
 	put("cg/cpu/cgroup.procs", "");
-	CHECK_INT(cgroup_open(&g, root, "/", "w1", &e), 0);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "w1", &e), 0);
 	for (int i = 0; i < CGROUP_N; i++)
-		if (g.at[i].dir)
+		if (cgroup.at[i].dir)
 			snprintf(name_of_group, sizeof(name_of_group), "%s",
-			         strrchr(g.at[i].dir, '/') + 1);
-	cgroup_free(&g);
+			         strrchr(cgroup.at[i].dir, '/') + 1);
+	cgroup_free(&cgroup);
 }
 
 static const char *in_group(const char *top, const char *file)
@@ -186,7 +186,7 @@ static void limits_of_version_2(void)
 {
 	struct cgroup_plan plan;
 	struct cgroup_usage u;
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err e;
 
 	host(V2("/cg"), "0::/system.slice/r.service\n");
@@ -196,8 +196,8 @@ static void limits_of_version_2(void)
 	put("cg/system.slice/r.service/cgroup.subtree_control", "");
 	put("cg/daytona-runner/cgroup.subtree_control", "");
 	group(in_group("cg", ""), files_v2);
-	CHECK_INT(cgroup_open(&g, root, "/", "w1", &e), 0);
-	cgroup_make(&g, &some, false, &plan);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "w1", &e), 0);
+	cgroup_make(&cgroup, &some, false, &plan);
 	CHECK_INT(plan.missing, 0);
 	CHECK(is("cg/daytona-runner/cgroup.subtree_control", "+"));
 	CHECK(is(in_group("cg", "cpu.max"), "150000 100000"));
@@ -206,8 +206,8 @@ static void limits_of_version_2(void)
 	CHECK(is(in_group("cg", "pids.max"), "99"));
 	CHECK(strstr(buf_cstr(&plan.lines), "CPUs 1.500: control group of version 2\n"));
 	cgroup_plan_free(&plan);
-	CHECK(cgroup_exists(&g));
-	CHECK_INT(cgroup_put(&g, 4711, &e), 0);
+	CHECK(cgroup_exists(&cgroup));
+	CHECK_INT(cgroup_put(&cgroup, 4711, &e), 0);
 	CHECK(is(in_group("cg", "cgroup.procs"), "4711"));
 
 	put(in_group("cg", "memory.current"), "5000\n");
@@ -215,13 +215,13 @@ static void limits_of_version_2(void)
 	put(in_group("cg", "cpu.stat"), "usage_usec 77\nuser_usec 70\n");
 	put(in_group("cg", "memory.events"), "low 0\noom 3\noom_kill 2\n");
 	put(in_group("cg", "pids.current"), "7\n");
-	cgroup_usage(&g, &u);
+	cgroup_usage(&cgroup, &u);
 	CHECK_INT(u.memory_bytes, 4000);
 	CHECK_INT(u.cpu_us, 77);
 	CHECK_INT(u.oom_kills, 2);
 	CHECK_INT(u.pids, 7);
 	CHECK_INT(u.pids_refused, -1);
-	cgroup_free(&g);
+	cgroup_free(&cgroup);
 }
 
 static void limits_of_version_1(void)
@@ -231,7 +231,7 @@ static void limits_of_version_1(void)
 	static const char *const pids[] = { "cgroup.procs", "pids.max", NULL };
 	struct cgroup_plan plan;
 	struct cgroup_usage u;
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err e;
 
 	/* Hybrid: version 2 without a controller, and no "cpu" at all. */
@@ -243,8 +243,8 @@ static void limits_of_version_1(void)
 	put(in_group("v2", "cgroup.procs"), "");
 	group(in_group("cg/memory", ""), memory);
 	group(in_group("cg/pids", ""), pids);
-	CHECK_INT(cgroup_open(&g, root, "/", "w1", &e), 0);
-	cgroup_make(&g, &some, true, &plan);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "w1", &e), 0);
+	cgroup_make(&cgroup, &some, true, &plan);
 	CHECK_INT(plan.missing, 1u << CGROUP_CPU);
 	CHECK(strstr(buf_cstr(&plan.lines), "CPUs 1.500: not limited: no control group for cpu"));
 	CHECK(strstr(buf_cstr(&plan.lines), "Pids 99: control group of version 1\n"));
@@ -252,19 +252,19 @@ static void limits_of_version_1(void)
 	CHECK(is(in_group("cg/memory", "memory.memsw.limit_in_bytes"), "67108864"));
 	CHECK(is(in_group("cg/pids", "pids.max"), "99"));
 	cgroup_plan_free(&plan);
-	CHECK_INT(cgroup_put(&g, 4711, &e), 0);
+	CHECK_INT(cgroup_put(&cgroup, 4711, &e), 0);
 	CHECK(is(in_group("v2", "cgroup.procs"), "4711"));
 	CHECK(is(in_group("cg/pids", "cgroup.procs"), "4711"));
 	put(in_group("cg/memory", "memory.oom_control"),
 	    "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n");
-	cgroup_usage(&g, &u);
+	cgroup_usage(&cgroup, &u);
 	CHECK_INT(u.oom_kills, 5);
 	put(in_group("cg/memory", "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\n");
 	put(in_group("cg/memory", "memory.failcnt"), "8\n");
-	cgroup_usage(&g, &u);
+	cgroup_usage(&cgroup, &u);
 	CHECK_INT(u.oom_kills, 8);
 	CHECK_INT(u.cpu_us, -1);
-	cgroup_free(&g);
+	cgroup_free(&cgroup);
 
 	/* A limit that the group does not take is one that is missing. */
 	{
@@ -273,31 +273,31 @@ static void limits_of_version_1(void)
 		CHECK(unlink(gone) == 0);
 		free(gone);
 	}
-	CHECK_INT(cgroup_open(&g, root, "/", "w1", &e), 0);
-	cgroup_make(&g, &some, true, &plan);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "w1", &e), 0);
+	cgroup_make(&cgroup, &some, true, &plan);
 	CHECK_INT(plan.missing, 1u << CGROUP_CPU | 1u << CGROUP_PIDS);
 	CHECK(strstr(buf_cstr(&plan.lines), "those of each user in it are limited instead"));
 	cgroup_plan_free(&plan);
-	cgroup_free(&g);
+	cgroup_free(&cgroup);
 }
 
 static void no_groups_are_no_error(void)
 {
 	struct cgroup_plan plan;
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err e = { 0 };
 
 	CHECK(test_mkdtemp(root));
-	CHECK_INT(cgroup_open(&g, root, "/", "w1", &e), 0);
-	cgroup_make(&g, &some, false, &plan);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "w1", &e), 0);
+	cgroup_make(&cgroup, &some, false, &plan);
 	CHECK_INT(plan.missing, 1u << CGROUP_CPU | 1u << CGROUP_MEMORY | 1u << CGROUP_PIDS);
-	CHECK(!cgroup_exists(&g));
-	CHECK_INT(cgroup_put(&g, getpid(), &e), 0);
-	CHECK_INT(cgroup_end(&g, DEADLINE_PAST, &e), 0);
+	CHECK(!cgroup_exists(&cgroup));
+	CHECK_INT(cgroup_put(&cgroup, getpid(), &e), 0);
+	CHECK_INT(cgroup_end(&cgroup, DEADLINE_PAST, &e), 0);
 	cgroup_plan_free(&plan);
-	cgroup_free(&g);
-	CHECK_INT(cgroup_open(&g, root, "/", "../w1", &e), -1);
-	CHECK_INT(cgroup_open(&g, root, "/", "", &e), -1);
+	cgroup_free(&cgroup);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "../w1", &e), -1);
+	CHECK_INT(cgroup_open(&cgroup, root, "/", "", &e), -1);
 }
 
 /* ---- this machine ---- */
@@ -350,7 +350,7 @@ static void when_told(void *arg)
 }
 
 /* It begins once it is in the group. */
-static bool runs(const struct cgroup *g, void (*work)(void *), void *arg, struct spawned *p)
+static bool runs(const struct cgroup *cgroup, void (*work)(void *), void *arg, struct spawned *p)
 {
 	struct later l = { work, arg };
 	struct err e;
@@ -364,7 +364,8 @@ static bool runs(const struct cgroup *g, void (*work)(void *), void *arg, struct
 	                                       .std = { fds[0], SPAWN_OURS, SPAWN_OURS },
 	                                       .death_signal = SIGKILL },
 	                      deadline_in_ms(HANG_MS), p, &e) == 0)) {
-		ok = CHECK_INT(cgroup_put(g, p->pid, &e), 0) && CHECK(write(fds[1], "x", 1) == 1);
+		ok = CHECK_INT(cgroup_put(cgroup, p->pid, &e), 0) &&
+		     CHECK(write(fds[1], "x", 1) == 1);
 		if (!ok)
 			spawn_end(p);
 	}
@@ -373,20 +374,20 @@ static bool runs(const struct cgroup *g, void (*work)(void *), void *arg, struct
 	return ok;
 }
 
-static bool real_group(struct cgroup *g, const struct cgroup_limits *l, int needed)
+static bool real_group(struct cgroup *cgroup, const struct cgroup_limits *l, int needed)
 {
 	struct cgroup_plan plan;
 	struct err e;
 	bool ok;
 
-	CHECK_INT(cgroup_open(g, "", test_tmp(), "unit", &e), 0);
-	cgroup_make(g, l, false, &plan);
-	ok = cgroup_exists(g) && !(plan.missing & 1u << needed) && g->at[needed].dir;
+	CHECK_INT(cgroup_open(cgroup, "", test_tmp(), "unit", &e), 0);
+	cgroup_make(cgroup, l, false, &plan);
+	ok = cgroup_exists(cgroup) && !(plan.missing & 1u << needed) && cgroup->at[needed].dir;
 	if (!ok) {
 		TEST_SKIP(plan.lines.n ? buf_cstr(&plan.lines)
 		                       : "no control groups that we may write");
-		CHECK_INT(cgroup_end(g, deadline_in_ms(HANG_MS), &e), 0);
-		cgroup_free(g);
+		CHECK_INT(cgroup_end(cgroup, deadline_in_ms(HANG_MS), &e), 0);
+		cgroup_free(cgroup);
 	}
 	cgroup_plan_free(&plan);
 	return ok;
@@ -395,83 +396,83 @@ static bool real_group(struct cgroup *g, const struct cgroup_limits *l, int need
 static void what_is_in_a_group_is_ended(void)
 {
 	struct cgroup_limits l = { 500, 256 << 20, 64 };
-	struct cgroup g, again;
+	struct cgroup cgroup, again;
 	struct spawned p;
 	struct err e;
 	int status = 0;
 
-	if (!real_group(&g, &l, CGROUP_PIDS))
+	if (!real_group(&cgroup, &l, CGROUP_PIDS))
 		return;
-	if (runs(&g, sleeps, NULL, &p)) {
+	if (runs(&cgroup, sleeps, NULL, &p)) {
 		/* Found again by id alone; another id and another state directory have others. */
 		CHECK_INT(cgroup_open(&again, "", test_tmp(), "unit", &e), 0);
 		CHECK(cgroup_exists(&again));
 		CHECK_INT(cgroup_end(&again, deadline_in_ms(HANG_MS), &e), 0);
-		CHECK(!cgroup_exists(&again) && !cgroup_exists(&g));
+		CHECK(!cgroup_exists(&again) && !cgroup_exists(&cgroup));
 		CHECK_INT(cgroup_end(&again, deadline_in_ms(HANG_MS), &e), 0);
 		cgroup_free(&again);
 		CHECK(spawn_collect(&p, &status));
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	}
-	cgroup_free(&g);
+	cgroup_free(&cgroup);
 }
 
 static void a_fork_bomb_is_bounded(void)
 {
 	struct cgroup_limits l = { .pids = 20 };
 	struct cgroup_usage u;
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct spawned p;
 	struct err e;
 	volatile int *stopped = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
 	                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (!CHECK(stopped != MAP_FAILED) || !real_group(&g, &l, CGROUP_PIDS))
+	if (!CHECK(stopped != MAP_FAILED) || !real_group(&cgroup, &l, CGROUP_PIDS))
 		return;
 	*stopped = -1;
-	if (runs(&g, forks, (void *)(uintptr_t)stopped, &p)) {
+	if (runs(&cgroup, forks, (void *)(uintptr_t)stopped, &p)) {
 		struct deadline d = deadline_in_ms(HANG_MS);
 
 		while (*stopped < 0 && !deadline_passed(d))
 			usleep(1000);
 		CHECK(*stopped >= 0);
-		cgroup_usage(&g, &u);
+		cgroup_usage(&cgroup, &u);
 		CHECK(u.pids > 1 && u.pids <= 20);
 		CHECK(u.pids_refused != 0);
-		CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
+		CHECK_INT(cgroup_end(&cgroup, deadline_in_ms(HANG_MS), &e), 0);
 		spawn_end(&p);
 	}
 	munmap((void *)(uintptr_t)stopped, sizeof(int));
-	CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
-	cgroup_free(&g);
+	CHECK_INT(cgroup_end(&cgroup, deadline_in_ms(HANG_MS), &e), 0);
+	cgroup_free(&cgroup);
 }
 
 static void out_of_memory_is_seen(void)
 {
 	struct cgroup_limits l = { .memory_bytes = 64 << 20 };
 	struct cgroup_usage u;
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct spawned p;
 	struct err e;
 	int status = 0;
 
-	if (!real_group(&g, &l, CGROUP_MEMORY))
+	if (!real_group(&cgroup, &l, CGROUP_MEMORY))
 		return;
-	cgroup_usage(&g, &u);
+	cgroup_usage(&cgroup, &u);
 	CHECK_INT(u.oom_kills, 0);
-	if (runs(&g, eats, NULL, &p)) {
+	if (runs(&cgroup, eats, NULL, &p)) {
 		struct deadline d = deadline_in_ms(HANG_MS);
 
 		while (spawn_look(&p) == SPAWN_RUNS && !deadline_passed(d))
 			usleep(1000);
-		cgroup_usage(&g, &u);
+		cgroup_usage(&cgroup, &u);
 		CHECK(u.oom_kills > 0);
 		spawn_signal(&p, SIGKILL);
 		CHECK(spawn_collect(&p, &status));
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	}
-	CHECK_INT(cgroup_end(&g, deadline_in_ms(HANG_MS), &e), 0);
-	cgroup_free(&g);
+	CHECK_INT(cgroup_end(&cgroup, deadline_in_ms(HANG_MS), &e), 0);
+	cgroup_free(&cgroup);
 }
 
 static int lowered(void)

@@ -286,8 +286,9 @@ static bool lists(struct json list, const char *text)
 {
 	bool has = false;
 
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
-		has |= json_str_is(m, text);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
+		has |= json_str_is(member, text);
 	return has;
 }
 
@@ -296,11 +297,11 @@ static char *mounted(struct json host, const char *target)
 {
 	char *source = NULL;
 
-	for (struct json m = json_first(json_get(host, "Mounts")); json_present(m);
-	     m = json_next(m))
-		if (json_str_is(json_get(m, "Target"), target)) {
+	for (struct json member = json_first(json_get(host, "Mounts")); json_present(member);
+	     member = json_next(member))
+		if (json_str_is(json_get(member, "Target"), target)) {
 			free(source);
-			source = json_dup_or_empty(json_get(m, "Source"));
+			source = json_dup_or_empty(json_get(member, "Source"));
 		}
 	return source;
 }

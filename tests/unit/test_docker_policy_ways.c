@@ -176,18 +176,18 @@ static void what_a_container_made_of_its_mounts(void)
 
 	for (size_t i = 0; i < TEST_N(starts); i++) {
 		char source[TEST_PATH_SIZE + 64];
-		struct mount m = { .type = mem_dup(starts[i].type), .target = mem_dup("/t") };
-		struct container c = { .mounts = &m, .n_mounts = 1 };
+		struct mount mount = { .type = mem_dup(starts[i].type), .target = mem_dup("/t") };
+		struct container c = { .mounts = &mount, .n_mounts = 1 };
 		struct err e = { 0 };
 
 		TEST_ROW(i);
 		snprintf(source, sizeof(source), "%s%s%s", *starts[i].source == '/' ? "" : tmp,
 		         *starts[i].source == '/' ? "" : "/", starts[i].source);
-		m.source = source;
+		mount.source = source;
 		CHECK_INT(policy_check_mounts(&c, checkout, &e), starts[i].want ? -1 : 0);
 		CHECK_INT(e.kind, starts[i].want);
-		free(m.type);
-		free(m.target);
+		free(mount.type);
+		free(mount.target);
 	}
 }
 

@@ -246,19 +246,21 @@ static void iteration_gives_keys_and_values(void)
 	struct json_doc *doc = parse_text("{\"a\":[],\"b\":{\"z\":[1,2]},\"c\\n\":3,\"\":[[]]}");
 	struct buf got = { 0 };
 
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
-		json_key(m, &got);
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
+		json_key(member, &got);
 		buf_addc(&got, '=');
-		buf_add_str(&got, json_raw(m));
+		buf_add_str(&got, json_raw(member));
 		buf_addc(&got, ';');
 	}
 	CHECK_STR(buf_cstr(&got), "a=[];b={\"z\":[1,2]};c\n=3;=[[]];");
 	buf_free(&got);
 	json_doc_free(doc);
 	doc = parse_text("[[1],[],2]");
-	for (struct json m = json_first(json_root(doc)); json_present(m); m = json_next(m)) {
-		json_key(m, &got); /* an element has no key */
-		buf_add_str(&got, json_raw(m));
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
+		json_key(member, &got); /* an element has no key */
+		buf_add_str(&got, json_raw(member));
 		buf_addc(&got, ';');
 	}
 	CHECK_STR(buf_cstr(&got), "[1];[];2;");
@@ -445,11 +447,11 @@ static long long read_list(int many)
 	buf_addc(&b, ']');
 	doc = json_parse(buf_str(&b), MAX, &e);
 	if (CHECK(doc != NULL)) {
-		for (struct json m = json_first(json_root(doc)); json_present(m);
-		     m = json_next(m)) {
+		for (struct json member = json_first(json_root(doc)); json_present(member);
+		     member = json_next(member)) {
 			int64_t id = -1;
 
-			json_i64(json_get(m, "id"), 0, INT64_MAX, &id);
+			json_i64(json_get(member, "id"), 0, INT64_MAX, &id);
 			n += (size_t)id == n;
 		}
 	}

@@ -17,18 +17,18 @@ static const char *masked(struct buf *out, const char *text)
 /* The same text in two pieces, cut at `at`, or bytewise if at is beyond its end. */
 static const char *streamed(struct buf *out, const char *text, size_t at)
 {
-	struct mask_stream m = { 0 };
+	struct mask_stream mask = { 0 };
 	size_t n = strlen(text);
 
 	buf_reset(out);
 	if (at > n) {
 		for (size_t i = 0; i < n; i++)
-			mask_stream_feed(&m, out, (struct str){ text + i, 1 });
+			mask_stream_feed(&mask, out, (struct str){ text + i, 1 });
 	} else {
-		mask_stream_feed(&m, out, (struct str){ text, at });
-		mask_stream_feed(&m, out, (struct str){ text + at, n - at });
+		mask_stream_feed(&mask, out, (struct str){ text, at });
+		mask_stream_feed(&mask, out, (struct str){ text + at, n - at });
 	}
-	mask_stream_end(&m, out);
+	mask_stream_end(&mask, out);
 	return buf_cstr(out);
 }
 
@@ -169,17 +169,17 @@ static void user_part_of_urls_is_masked(void)
 
 static void stream_holds_back_only_what_may_matter(void)
 {
-	struct mask_stream m = { 0 };
+	struct mask_stream mask = { 0 };
 	struct buf out = { 0 };
 
 	mask_add(STR_LIT("s3cr3tValue42"));
-	mask_stream_feed(&m, &out, STR_LIT("prompt> "));
+	mask_stream_feed(&mask, &out, STR_LIT("prompt> "));
 	CHECK_STR(buf_cstr(&out), "prompt> ");
-	mask_stream_feed(&m, &out, STR_LIT("s3cr"));
+	mask_stream_feed(&mask, &out, STR_LIT("s3cr"));
 	CHECK_STR(buf_cstr(&out), "prompt> ");
-	mask_stream_feed(&m, &out, STR_LIT("x"));
+	mask_stream_feed(&mask, &out, STR_LIT("x"));
 	CHECK_STR(buf_cstr(&out), "prompt> s3crx");
-	mask_stream_end(&m, &out);
+	mask_stream_end(&mask, &out);
 	mask_clear();
 	buf_free(&out);
 }
@@ -202,14 +202,14 @@ static void long_secrets_are_masked_whole(void)
 
 static void endless_url_does_not_grow_the_stream(void)
 {
-	struct mask_stream m = { 0 };
+	struct mask_stream mask = { 0 };
 	struct buf out = { 0 };
 
-	mask_stream_feed(&m, &out, STR_LIT("x://"));
+	mask_stream_feed(&mask, &out, STR_LIT("x://"));
 	for (int i = 0; i < 5000; i++)
-		mask_stream_feed(&m, &out, STR_LIT("abcd"));
-	CHECK(m.held.n < 9000);
-	mask_stream_end(&m, &out);
+		mask_stream_feed(&mask, &out, STR_LIT("abcd"));
+	CHECK(mask.held.n < 9000);
+	mask_stream_end(&mask, &out);
 	CHECK_INT((long long)out.n, 20004);
 	buf_free(&out);
 }

@@ -96,25 +96,28 @@ static void manifests_are_read(void)
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
-		struct manifest m;
+		struct manifest manifest;
 		struct err e = { 0 };
-		int rc = manifest_parse(str_of(rows[i].text), rows[i].type, &amd64, &m, &e);
+		int rc = manifest_parse(str_of(rows[i].text), rows[i].type, &amd64, &manifest, &e);
 
 		TEST_ROW(i);
 		CHECK_INT(rc, rows[i].want ? -1 : 0);
 		if (!CHECK(!rows[i].want || strstr(e.msg, rows[i].want)))
 			fprintf(stderr, "  %s\n", e.msg);
 		if (rc == 0) {
-			CHECK_STR(m.config.digest.text, A);
-			CHECK(m.n_layers == 0 || strcmp(m.layers[0].digest.text, B) == 0);
+			CHECK_STR(manifest.config.digest.text, A);
+			CHECK(manifest.n_layers == 0 ||
+			      strcmp(manifest.layers[0].digest.text, B) == 0);
 		}
-		manifest_free(&m);
+		manifest_free(&manifest);
 		/* Cut anywhere it is an error, never half a manifest. */
 		for (size_t n = 0; n < strlen(rows[i].text); n++) {
 			char *exact = mem_dupn(rows[i].text, n);
 
 			err_clear(&e);
-			CHECK_INT(manifest_parse((struct str){ exact, n }, "", &amd64, &m, &e), -1);
+			CHECK_INT(
+				manifest_parse((struct str){ exact, n }, "", &amd64, &manifest, &e),
+				-1);
 			free(exact);
 		}
 	}
@@ -150,7 +153,7 @@ static void the_platform_is_chosen(void)
 		struct str rest = str_of(rows[i].there), piece;
 		struct buf text = { 0 }, parts = { 0 };
 		struct platform here;
-		struct manifest m;
+		struct manifest manifest;
 		struct err e = { 0 };
 		int rc, n = 0;
 
@@ -172,14 +175,14 @@ static void the_platform_is_chosen(void)
 		}
 		buf_adds(&text, "]}");
 		CHECK(platform_parse(rows[i].here, &parts, &here));
-		rc = manifest_parse(buf_str(&text), "", &here, &m, &e);
+		rc = manifest_parse(buf_str(&text), "", &here, &manifest, &e);
 		CHECK_INT(rc, rows[i].want ? 0 : -1);
 		if (rc == 0)
-			CHECK_STR(m.best.digest.text, rows[i].want);
+			CHECK_STR(manifest.best.digest.text, rows[i].want);
 		else
 			CHECK(e.kind == ERR_NOT_FOUND &&
 			      strstr(e.msg, "there is no image for linux/"));
-		manifest_free(&m);
+		manifest_free(&manifest);
 		buf_free(&text);
 		buf_free(&parts);
 	}

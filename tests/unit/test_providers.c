@@ -192,14 +192,15 @@ static void provider_info_has_what_the_server_demands(void)
 		CHECK(json_is_bool(json_get(root, "agentlessTarget")));
 		manifest = json_get(root, "targetConfigManifest");
 		CHECK(json_is_object(manifest));
-		for (struct json m = json_first(manifest); json_present(m); m = json_next(m)) {
-			CHECK(json_is_string(json_get(m, "type")));
+		for (struct json member = json_first(manifest); json_present(member);
+		     member = json_next(member)) {
+			CHECK(json_is_string(json_get(member, "type")));
 			/* What is empty is left out (provider_manifest_text). */
-			CHECK(!json_str_is(json_get(m, "disabledPredicate"), ""));
-			CHECK(!json_str_is(json_get(m, "defaultValue"), ""));
-			CHECK(!json_str_is(json_get(m, "description"), ""));
-			if (json_str_is(json_get(m, "type"), "option"))
-				CHECK(json_len(json_get(m, "options")) > 0);
+			CHECK(!json_str_is(json_get(member, "disabledPredicate"), ""));
+			CHECK(!json_str_is(json_get(member, "defaultValue"), ""));
+			CHECK(!json_str_is(json_get(member, "description"), ""));
+			if (json_str_is(json_get(member, "type"), "option"))
+				CHECK(json_len(json_get(member, "options")) > 0);
 		}
 		json_doc_free(doc);
 	}

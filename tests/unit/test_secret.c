@@ -147,7 +147,7 @@ static void json_leaves_nothing(void)
 	struct json_doc *doc;
 	struct runner_info r = { 0 };
 	struct workspace w = { 0 };
-	struct git_provider g = { 0 };
+	struct git_provider git = { 0 };
 
 	begin();
 	jw_obj(&b);
@@ -165,14 +165,14 @@ static void json_leaves_nothing(void)
 	if (CHECK(doc != NULL)) {
 		(void)runner_info_parse(json_root(doc), &r, &e);
 		(void)workspace_parse(json_root(doc), &w, &e);
-		(void)git_provider_parse(json_root(doc), &g, &e);
+		(void)git_provider_parse(json_root(doc), &git, &e);
 		CHECK_STR(r.api_key, KEY);
 		CHECK_STR(w.api_key, KEY);
-		CHECK_STR(g.token, KEY);
+		CHECK_STR(git.token, KEY);
 	}
 	runner_info_free(&r);
 	workspace_free(&w);
-	git_provider_free(&g);
+	git_provider_free(&git);
 	json_doc_free(doc);
 	buf_free(&b);
 	CHECK(json_parse(STR_LIT("{\"apiKey\": \"" KEY "\""), 1 << 20, &e) == NULL);
@@ -250,7 +250,7 @@ static void drop(void *arg, struct str s)
 static void texts_leave_nothing(void)
 {
 	struct provider_env env = { .log = drop };
-	struct mask_stream m = { 0 };
+	struct mask_stream mask = { 0 };
 	struct mask_tail t = { .max = 40 };
 	struct buf out = { 0 };
 	struct err e = { 0 };
@@ -258,8 +258,8 @@ static void texts_leave_nothing(void)
 	begin();
 	mask_add(STR_LIT(KEY));
 	for (size_t i = 0; i < sizeof(KEY) - 1; i++)
-		mask_stream_feed(&m, &out, (struct str){ &(KEY)[i], 1 });
-	mask_stream_feed(&m, &out, (struct str){ KEY, 20 });
+		mask_stream_feed(&mask, &out, (struct str){ &(KEY)[i], 1 });
+	mask_stream_feed(&mask, &out, (struct str){ KEY, 20 });
 	mask_tail_add(&t, STR_LIT("text " KEY));
 	mask_tail_free(&t);
 	mask_text(&out, STR_LIT("a " KEY " b"));
@@ -268,7 +268,7 @@ static void texts_leave_nothing(void)
 	CHECK(!strstr(e.msg, KEY) && strstr(e.msg, "***"));
 	log_error("the key is %s", KEY);
 	provider_logf(&env, "the key is %s", KEY);
-	mask_stream_end(&m, &out);
+	mask_stream_end(&mask, &out);
 	buf_free(&out);
 	mask_clear();
 	CHECK_INT(end(), 0);

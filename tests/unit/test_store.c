@@ -202,12 +202,12 @@ static void a_failed_change_leaves_all_as_it_was(void)
 		TEST_ROW(i);
 		open_in(&s, dir);
 		const struct rec *w = add(&s, K_WORKSPACE, "w1", "work");
-		const struct rec *k = add(&s, K_KEY, "k1", "w1");
+		const struct rec *key = add(&s, K_KEY, "k1", "w1");
 		struct change *ch = change_begin(&s);
 
 		rec_set(change_edit(ch, w), "name", "other");
 		rec_set(change_add(ch, K_JOB), "id", "j1");
-		change_remove(ch, k);
+		change_remove(ch, key);
 		failure = rows[i].code;
 		fail_from_now(rows[i].what, rows[i].nth);
 		CHECK(change_commit(ch, &e) < 0);
@@ -216,7 +216,7 @@ static void a_failed_change_leaves_all_as_it_was(void)
 		CHECK(strstr(e.msg, "not saved"));
 		CHECK(store_find(&s, K_WORKSPACE, "name", "work") == w);
 		CHECK(!store_find(&s, K_WORKSPACE, "name", "other"));
-		CHECK(store_find(&s, K_KEY, "hash", "k1") == k);
+		CHECK(store_find(&s, K_KEY, "hash", "k1") == key);
 		CHECK(!store_first(&s, K_JOB));
 		if (i % 2) {
 			/* and the next one works */

@@ -10,12 +10,12 @@
 /* The form's events in short: "P(name)" "D(bytes)" "E" or "B"; data that comes in pieces is joined. */
 static void run(struct str type, struct str body, size_t step, struct buf *out)
 {
-	struct multipart m = { 0 };
+	struct multipart parts = { 0 };
 	struct err e = { 0 };
 	struct buf data = { 0 };
 	enum multipart_event ev = MULTIPART_MORE;
 
-	if (multipart_start(&m, type, &e) < 0) {
+	if (multipart_start(&parts, type, &e) < 0) {
 		buf_adds(out, "refused");
 		return;
 	}
@@ -25,9 +25,9 @@ static void run(struct str type, struct str body, size_t step, struct buf *out)
 		struct str piece;
 
 		memcpy(copy, body.p + i, n);
-		multipart_feed(&m, (struct str){ copy, n });
+		multipart_feed(&parts, (struct str){ copy, n });
 		free(copy);
-		while ((ev = multipart_next(&m, &piece)) != MULTIPART_MORE) {
+		while ((ev = multipart_next(&parts, &piece)) != MULTIPART_MORE) {
 			if (ev == MULTIPART_DATA) {
 				buf_add_str(&data, piece);
 				continue;
@@ -36,7 +36,7 @@ static void run(struct str type, struct str body, size_t step, struct buf *out)
 				buf_addf(out, "D(%s)", buf_cstr(&data));
 			buf_reset(&data);
 			if (ev == MULTIPART_PART)
-				buf_addf(out, "P(%s)", buf_cstr(&m.name));
+				buf_addf(out, "P(%s)", buf_cstr(&parts.name));
 			else
 				buf_adds(out, ev == MULTIPART_END ? "E" : "B");
 			if (ev == MULTIPART_END || ev == MULTIPART_BAD)
@@ -46,7 +46,7 @@ static void run(struct str type, struct str body, size_t step, struct buf *out)
 	if (ev == MULTIPART_MORE)
 		buf_adds(out, "cut");
 	buf_free(&data);
-	multipart_free(&m);
+	multipart_free(&parts);
 }
 
 static void a_form_is_read_in_pieces_of_any_size(void)

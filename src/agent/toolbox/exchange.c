@@ -22,23 +22,23 @@
 #define TYPE_JSON "application/json; charset=utf-8"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 
-static void used_up(struct exchange *x)
+static void used_up(struct exchange *exchange)
 {
-	buf_drop(&x->in, x->used);
-	x->used = 0;
+	buf_drop(&exchange->in, exchange->used);
+	exchange->used = 0;
 }
 
 /* 1: more has come; 0: the end; -1: an error. */
-static int receive(struct exchange *x, struct deadline d, struct err *e)
+static int receive(struct exchange *exchange, struct deadline d, struct err *e)
 {
 	for (;;) {
 		ssize_t n;
 
-		if (wait_fd(x->fd, POLLIN, d, e) < 0)
+		if (wait_fd(exchange->fd, POLLIN, d, e) < 0)
 			return -1;
-		n = read(x->fd, buf_reserve(&x->in, READ_CHUNK), READ_CHUNK);
+		n = read(exchange->fd, buf_reserve(&exchange->in, READ_CHUNK), READ_CHUNK);
 		if (n >= 0) {
-			x->in.n += (size_t)n;
+			exchange->in.n += (size_t)n;
 			return n > 0;
 		}
 		if (errno != EINTR && errno != EAGAIN)
@@ -46,92 +46,95 @@ static int receive(struct exchange *x, struct deadline d, struct err *e)
 	}
 }
 
-bool exchange_write(struct exchange *x, struct str bytes)
+bool exchange_write(struct exchange *exchange, struct str bytes)
 {
 	struct err e = { 0 };
 
-	while (bytes.n && !x->broken) {
-		ssize_t n = write(x->fd, bytes.p, bytes.n);
+	while (bytes.n && !exchange->broken) {
+		ssize_t n = write(exchange->fd, bytes.p, bytes.n);
 
 		if (n >= 0) {
 			bytes.p += n;
 			bytes.n -= (size_t)n;
 		} else if (errno != EINTR &&
 		           (errno != EAGAIN ||
-		            wait_fd(x->fd, POLLOUT, deadline_in_ms(STALL_MS), &e) < 0)) {
-			x->broken = true;
+		            wait_fd(exchange->fd, POLLOUT, deadline_in_ms(STALL_MS), &e) < 0)) {
+			exchange->broken = true;
 		}
 	}
-	return !x->broken;
+	return !exchange->broken;
 }
 
 /* Path and query of the target. False: no path that could be a route. */
-static bool split_target(struct exchange *x)
+static bool split_target(struct exchange *exchange)
 {
-	struct str target = x->head.target;
+	struct str target = exchange->head.target;
 	const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
 	struct str path = { target.p, mark ? (size_t)(mark - target.p) : target.n };
 
-	x->query = (struct str){ mark ? mark + 1 : target.p, mark ? target.n - path.n - 1 : 0 };
-	buf_reset(&x->path);
-	if (!path.n || path.p[0] != '/' || !buf_add_urldec(&x->path, path, false) ||
-	    memchr(x->path.p, '\0', x->path.n))
+	exchange->query = (struct str){ mark ? mark + 1 : target.p,
+		                        mark ? target.n - path.n - 1 : 0 };
+	buf_reset(&exchange->path);
+	if (!path.n || path.p[0] != '/' || !buf_add_urldec(&exchange->path, path, false) ||
+	    memchr(exchange->path.p, '\0', exchange->path.n))
 		return false;
-	if (x->path.n > 1 && x->path.p[x->path.n - 1] == '/')
-		buf_cut(&x->path, x->path.n - 1);
+	if (exchange->path.n > 1 && exchange->path.p[exchange->path.n - 1] == '/')
+		buf_cut(&exchange->path, exchange->path.n - 1);
 	return true;
 }
 
-static int refuse(struct exchange *x, int status, const char *why, struct err *e)
+static int refuse(struct exchange *exchange, int status, const char *why, struct err *e)
 {
-	x->keep = false;
-	x->body_done = true; /* it is not read */
-	exchange_fail(x, status, "%s", why);
+	exchange->keep = false;
+	exchange->body_done = true; /* it is not read */
+	exchange_fail(exchange, status, "%s", why);
 	return err_set(e, ERR_PARSE, status, "%s", why);
 }
 
 /* A whole head of n bytes is at the front of in. */
-static int head_done(struct exchange *x, size_t n, struct err *e)
+static int head_done(struct exchange *exchange, size_t n, struct err *e)
 {
-	buf_reset(&x->head_text);
-	buf_add(&x->head_text, x->in.p, n);
-	x->used = n;
-	used_up(x);
-	if (http_parse_request(buf_str(&x->head_text), &x->head, e) <= 0)
-		return refuse(x, 400, "this is no HTTP request", e);
-	x->keep = x->head.keep_alive;
-	x->left = x->head.length;
-	x->chunked = (struct http_chunked){ 0 };
-	x->body_done = x->head.framing == HTTP_NO_BODY ||
-	               (x->head.framing == HTTP_LENGTH && !x->left);
-	x->waits = str_ieq(http_head_get(&x->head, "Expect"), "100-continue");
-	if (!split_target(x))
-		return refuse(x, 400, "the request names no path", e);
+	buf_reset(&exchange->head_text);
+	buf_add(&exchange->head_text, exchange->in.p, n);
+	exchange->used = n;
+	used_up(exchange);
+	if (http_parse_request(buf_str(&exchange->head_text), &exchange->head, e) <= 0)
+		return refuse(exchange, 400, "this is no HTTP request", e);
+	exchange->keep = exchange->head.keep_alive;
+	exchange->left = exchange->head.length;
+	exchange->chunked = (struct http_chunked){ 0 };
+	exchange->body_done = exchange->head.framing == HTTP_NO_BODY ||
+	                      (exchange->head.framing == HTTP_LENGTH && !exchange->left);
+	exchange->waits = str_ieq(http_head_get(&exchange->head, "Expect"), "100-continue");
+	if (!split_target(exchange))
+		return refuse(exchange, 400, "the request names no path", e);
 	return 1;
 }
 
-int exchange_next(struct exchange *x, struct err *e)
+int exchange_next(struct exchange *exchange, struct err *e)
 {
-	struct deadline d = deadline_in_ms(x->in.n ? HEAD_MS : IDLE_MS);
+	struct deadline d = deadline_in_ms(exchange->in.n ? HEAD_MS : IDLE_MS);
 
-	used_up(x);
-	json_doc_free(x->doc);
-	x->doc = NULL;
-	if (x->broken || (x->answered && !x->keep))
+	used_up(exchange);
+	json_doc_free(exchange->doc);
+	exchange->doc = NULL;
+	if (exchange->broken || (exchange->answered && !exchange->keep))
 		return 0;
-	x->answered = false;
+	exchange->answered = false;
 	for (;;) {
-		long n = x->in.n ? http_parse_request(buf_str(&x->in), &x->head, e) : 0;
-		bool first = !x->in.n;
+		long n = exchange->in.n
+		                 ? http_parse_request(buf_str(&exchange->in), &exchange->head, e)
+		                 : 0;
+		bool first = !exchange->in.n;
 		int got;
 
 		if (n > 0)
-			return head_done(x, (size_t)n, e);
-		x->head = (struct http_head){ 0 };
+			return head_done(exchange, (size_t)n, e);
+		exchange->head = (struct http_head){ 0 };
 		if (n < 0)
-			return refuse(x, e->kind == ERR_LIMIT ? 431 : 400,
+			return refuse(exchange, e->kind == ERR_LIMIT ? 431 : 400,
 			              "this is no HTTP request", e);
-		got = receive(x, d, e);
+		got = receive(exchange, d, e);
 		if (got <= 0 && first)
 			return 0; /* between two requests that is an end like any other */
 		if (got == 0)
@@ -144,122 +147,123 @@ int exchange_next(struct exchange *x, struct err *e)
 }
 
 /* The peer may still send: closing at once would throw the answer away that it has not yet read. */
-static void linger(struct exchange *x)
+static void linger(struct exchange *exchange)
 {
 	struct deadline d = deadline_in_ms(LINGER_MS);
 	struct err e = { 0 };
 
-	if (x->broken || !x->answered || shutdown(x->fd, SHUT_WR) < 0)
+	if (exchange->broken || !exchange->answered || shutdown(exchange->fd, SHUT_WR) < 0)
 		return;
 	for (int i = 0; i < LINGER_MAX; i++) {
-		buf_reset(&x->in);
-		if (receive(x, d, &e) <= 0)
+		buf_reset(&exchange->in);
+		if (receive(exchange, d, &e) <= 0)
 			return;
 	}
 }
 
-void exchange_free(struct exchange *x)
+void exchange_free(struct exchange *exchange)
 {
-	linger(x);
-	json_doc_free(x->doc);
-	buf_free(&x->in);
-	buf_free(&x->head_text);
-	buf_free(&x->path);
-	*x = (struct exchange){ .fd = x->fd };
+	linger(exchange);
+	json_doc_free(exchange->doc);
+	buf_free(&exchange->in);
+	buf_free(&exchange->head_text);
+	buf_free(&exchange->path);
+	*exchange = (struct exchange){ .fd = exchange->fd };
 }
 
-/* What is in x->in, of the body. 1, 0 (none yet), -1. */
-static int cut_body(struct exchange *x, struct str *data, struct err *e)
+/* What is in exchange->in, of the body. 1, 0 (none yet), -1. */
+static int cut_body(struct exchange *exchange, struct str *data, struct err *e)
 {
-	long n = (long)x->in.n;
+	long n = (long)exchange->in.n;
 
-	if (!x->in.n)
+	if (!exchange->in.n)
 		return 0;
-	if (x->head.framing == HTTP_LENGTH) {
-		n = x->in.n < x->left ? n : (long)x->left;
-		*data = (struct str){ x->in.p, (size_t)n };
-		x->left -= (uint64_t)n;
-		x->body_done = !x->left;
+	if (exchange->head.framing == HTTP_LENGTH) {
+		n = exchange->in.n < exchange->left ? n : (long)exchange->left;
+		*data = (struct str){ exchange->in.p, (size_t)n };
+		exchange->left -= (uint64_t)n;
+		exchange->body_done = !exchange->left;
 	} else {
 		*data = (struct str){ NULL, 0 };
-		n = http_chunked_feed(&x->chunked, buf_str(&x->in), data, e);
+		n = http_chunked_feed(&exchange->chunked, buf_str(&exchange->in), data, e);
 		if (n < 0)
 			return -1;
-		x->body_done = x->chunked.done;
+		exchange->body_done = exchange->chunked.done;
 	}
-	x->used = (size_t)n;
+	exchange->used = (size_t)n;
 	return data->n > 0;
 }
 
-int exchange_read(struct exchange *x, struct str *data, struct err *e)
+int exchange_read(struct exchange *exchange, struct str *data, struct err *e)
 {
-	used_up(x);
-	while (!x->body_done) {
-		int got = cut_body(x, data, e);
+	used_up(exchange);
+	while (!exchange->body_done) {
+		int got = cut_body(exchange, data, e);
 
 		if (got)
 			return got;
-		if (x->used || x->body_done) {
-			used_up(x);
+		if (exchange->used || exchange->body_done) {
+			used_up(exchange);
 			continue;
 		}
-		if (x->waits && !exchange_write(x, STR_LIT("HTTP/1.1 100 Continue\r\n\r\n")))
+		if (exchange->waits &&
+		    !exchange_write(exchange, STR_LIT("HTTP/1.1 100 Continue\r\n\r\n")))
 			return err_set(e, ERR_CLOSED, 0, "the peer has gone");
-		x->waits = false;
-		got = receive(x, deadline_in_ms(STALL_MS), e);
+		exchange->waits = false;
+		got = receive(exchange, deadline_in_ms(STALL_MS), e);
 		if (got <= 0) {
-			x->broken = got < 0; /* half closed, maybe: it may hear the answer */
+			exchange->broken = got < 0; /* half closed, maybe: it may hear the answer */
 			return got < 0 ? -1 : err_set(e, ERR_CLOSED, 0, "the body broke off");
 		}
 	}
 	return 0;
 }
 
-bool exchange_body(struct exchange *x, struct buf *body)
+bool exchange_body(struct exchange *exchange, struct buf *body)
 {
 	struct err e = { 0 };
 	struct str data;
 	int got;
 
-	while ((got = exchange_read(x, &data, &e)) > 0) {
+	while ((got = exchange_read(exchange, &data, &e)) > 0) {
 		if (buf_add_max(body, data.p, data.n, EXCHANGE_BODY_MAX, &e) < 0) {
-			exchange_fail(x, 413, "the body is larger than %u bytes",
+			exchange_fail(exchange, 413, "the body is larger than %u bytes",
 			              EXCHANGE_BODY_MAX);
 			return false;
 		}
 	}
 	if (got < 0)
-		exchange_fail(x, 400, "%s", e.msg);
+		exchange_fail(exchange, 400, "%s", e.msg);
 	return got == 0;
 }
 
-bool exchange_object(struct exchange *x, struct json *root)
+bool exchange_object(struct exchange *exchange, struct json *root)
 {
 	struct buf body = { 0 };
 	struct err e = { 0 };
-	bool ok = exchange_body(x, &body);
+	bool ok = exchange_body(exchange, &body);
 
 	if (ok) {
-		x->doc = json_parse(buf_str(&body), EXCHANGE_BODY_MAX, &e);
-		*root = json_root(x->doc);
-		ok = x->doc && json_is_object(*root);
+		exchange->doc = json_parse(buf_str(&body), EXCHANGE_BODY_MAX, &e);
+		*root = json_root(exchange->doc);
+		ok = exchange->doc && json_is_object(*root);
 		if (!ok)
-			exchange_fail(x, 400, "the body is no JSON object%s%s",
+			exchange_fail(exchange, 400, "the body is no JSON object%s%s",
 			              e.msg[0] ? ": " : "", e.msg);
 	}
 	buf_wipe(&body);
 	return ok;
 }
 
-char *exchange_member(struct exchange *x, struct json root, const char *name, bool must)
+char *exchange_member(struct exchange *exchange, struct json root, const char *name, bool must)
 {
 	struct json v = json_get(root, name);
 	char *text = json_dup(v);
 
 	if (!text && !json_is_null(v) && must)
-		exchange_fail(x, 400, "%s is no text", name);
+		exchange_fail(exchange, 400, "%s is no text", name);
 	else if (must && (!text || !text[0]))
-		exchange_fail(x, 400, "%s is required", name);
+		exchange_fail(exchange, 400, "%s is required", name);
 	if (text && must && !text[0]) {
 		free(text);
 		text = NULL;
@@ -267,32 +271,33 @@ char *exchange_member(struct exchange *x, struct json root, const char *name, bo
 	return text;
 }
 
-bool exchange_query_maybe(struct exchange *x, const char *name, struct buf *out)
+bool exchange_query_maybe(struct exchange *exchange, const char *name, struct buf *out)
 {
-	return httpd_query_get(x->query, name, out) && out->n && !memchr(out->p, '\0', out->n);
+	return httpd_query_get(exchange->query, name, out) && out->n &&
+	       !memchr(out->p, '\0', out->n);
 }
 
-bool exchange_query(struct exchange *x, const char *name, struct buf *out)
+bool exchange_query(struct exchange *exchange, const char *name, struct buf *out)
 {
-	if (exchange_query_maybe(x, name, out) && out->n < PATH_MAX)
+	if (exchange_query_maybe(exchange, name, out) && out->n < PATH_MAX)
 		return true;
-	exchange_fail(x, 400, out->n < PATH_MAX ? "%s is required" : "%s is too long", name);
+	exchange_fail(exchange, 400, out->n < PATH_MAX ? "%s is required" : "%s is too long", name);
 	return false;
 }
 
-void exchange_begin(struct exchange *x, int status, const char *type, const char *fields,
+void exchange_begin(struct exchange *exchange, int status, const char *type, const char *fields,
                     uint64_t length)
 {
 	struct buf b = { 0 };
 
-	if (x->answered) {
-		x->broken = true; /* two answers would be read as one and the next one's */
+	if (exchange->answered) {
+		exchange->broken = true; /* two answers would be read as one and the next one's */
 		return;
 	}
-	x->answered = true;
+	exchange->answered = true;
 	/* What is left of a body would be taken for the next request. */
-	if (!x->body_done)
-		x->keep = false;
+	if (!exchange->body_done)
+		exchange->keep = false;
 	buf_addf(&b, "HTTP/1.1 %d %s\r\n", status, httpd_reason(status));
 	if (type)
 		buf_addf(&b, "Content-Type: %s\r\n", type);
@@ -300,32 +305,32 @@ void exchange_begin(struct exchange *x, int status, const char *type, const char
 	httpd_add_date(&b);
 	if (status != 204)
 		buf_addf(&b, "Content-Length: %llu\r\n", (unsigned long long)length);
-	buf_addf(&b, "Connection: %s\r\n\r\n", x->keep ? "keep-alive" : "close");
-	exchange_write(x, buf_str(&b));
+	buf_addf(&b, "Connection: %s\r\n\r\n", exchange->keep ? "keep-alive" : "close");
+	exchange_write(exchange, buf_str(&b));
 	buf_free(&b);
 }
 
-void exchange_reply(struct exchange *x, int status, const char *type, const char *fields,
+void exchange_reply(struct exchange *exchange, int status, const char *type, const char *fields,
                     struct str body)
 {
-	exchange_begin(x, status, type, fields, body.n);
-	if (!str_eq(x->head.method, "HEAD"))
-		exchange_write(x, body);
+	exchange_begin(exchange, status, type, fields, body.n);
+	if (!str_eq(exchange->head.method, "HEAD"))
+		exchange_write(exchange, body);
 }
 
-void exchange_json(struct exchange *x, int status, struct buf *json)
+void exchange_json(struct exchange *exchange, int status, struct buf *json)
 {
-	exchange_reply(x, status, TYPE_JSON, NULL, buf_str(json));
+	exchange_reply(exchange, status, TYPE_JSON, NULL, buf_str(json));
 	buf_free(json);
 }
 
-void exchange_empty(struct exchange *x, int status)
+void exchange_empty(struct exchange *exchange, int status)
 {
-	exchange_reply(x, status, NULL, NULL, (struct str){ NULL, 0 });
+	exchange_reply(exchange, status, NULL, NULL, (struct str){ NULL, 0 });
 }
 
 /* In the form of the Server's errors (server/call.c). */
-void exchange_fail(struct exchange *x, int status, const char *fmt, ...)
+void exchange_fail(struct exchange *exchange, int status, const char *fmt, ...)
 {
 	struct buf body = { 0 }, text = { 0 };
 	va_list ap;
@@ -337,14 +342,14 @@ void exchange_fail(struct exchange *x, int status, const char *fmt, ...)
 	jw_key(&body, "error");
 	jw_str(&body, buf_str(&text));
 	jw_obj_end(&body);
-	exchange_reply(x, status, TYPE_TEXT, NULL, buf_str(&body));
+	exchange_reply(exchange, status, TYPE_TEXT, NULL, buf_str(&body));
 	buf_free(&body);
 	buf_free(&text);
 }
 
-void exchange_fail_err(struct exchange *x, const struct err *e)
+void exchange_fail_err(struct exchange *exchange, const struct err *e)
 {
 	int status = e->kind == ERR_NOT_FOUND ? 404 : e->kind == ERR_TIMEOUT ? 408 : 400;
 
-	exchange_fail(x, status, "%s", e->msg);
+	exchange_fail(exchange, status, "%s", e->msg);
 }

@@ -34,7 +34,7 @@ static int exit_code(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void run(struct exchange *x, const struct words *words, int64_t timeout_s)
+static void run(struct exchange *exchange, const struct words *words, int64_t timeout_s)
 {
 	struct output o = { 0 };
 	struct buf b = { 0 };
@@ -50,7 +50,7 @@ static void run(struct exchange *x, const struct words *words, int64_t timeout_s
 
 	if (proc_run(&p, deadline_in_ms(timeout_s * 1000), &status, &e) < 0) {
 		/* A program that is not there is the request's fault, not a path's. */
-		exchange_fail(x, e.kind == ERR_TIMEOUT ? 408 : 400, "%s", e.msg);
+		exchange_fail(exchange, e.kind == ERR_TIMEOUT ? 408 : 400, "%s", e.msg);
 	} else {
 		if (o.cut)
 			buf_adds(&o.text, CUT_TEXT);
@@ -59,12 +59,12 @@ static void run(struct exchange *x, const struct words *words, int64_t timeout_s
 		jw_key(&b, "result");
 		jw_str(&b, buf_str(&o.text));
 		jw_obj_end(&b);
-		exchange_json(x, 200, &b);
+		exchange_json(exchange, 200, &b);
 	}
 	buf_free(&o.text);
 }
 
-void process_execute(struct exchange *x, const struct toolbox *t)
+void process_execute(struct exchange *exchange, const struct toolbox *t)
 {
 	struct words words = { 0 };
 	struct json root, timeout;
@@ -73,19 +73,20 @@ void process_execute(struct exchange *x, const struct toolbox *t)
 	char *command;
 
 	(void)t;
-	if (!exchange_object(x, &root))
+	if (!exchange_object(exchange, &root))
 		return;
-	command = exchange_member(x, root, "command", true);
+	command = exchange_member(exchange, root, "command", true);
 	if (!command)
 		return;
 	timeout = json_get(root, "timeout");
 	if (!json_is_null(timeout) && !json_i64(timeout, INT64_MIN, TIMEOUT_MAX_S, &timeout_s))
-		exchange_fail(x, 400, "timeout has to be a whole number of seconds, at most %d",
+		exchange_fail(exchange, 400,
+		              "timeout has to be a whole number of seconds, at most %d",
 		              TIMEOUT_MAX_S);
 	else if (words_cut(&words, str_of(command), &e) < 0)
-		exchange_fail(x, 400, "%s", e.msg);
+		exchange_fail(exchange, 400, "%s", e.msg);
 	else
-		run(x, &words, timeout_s > 0 ? timeout_s : TIMEOUT_S);
+		run(exchange, &words, timeout_s > 0 ? timeout_s : TIMEOUT_S);
 	words_free(&words);
 	free(command);
 }

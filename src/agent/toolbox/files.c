@@ -99,7 +99,7 @@ static struct str last_part(const char *path)
 	return s;
 }
 
-static void list_entries(struct exchange *x, const char *dir, const struct names *names)
+static void list_entries(struct exchange *exchange, const char *dir, const struct names *names)
 {
 	struct buf b = { 0 };
 	bool cut = names->cut || names->n > LIST_MAX;
@@ -115,43 +115,43 @@ static void list_entries(struct exchange *x, const char *dir, const struct names
 		free(path);
 	}
 	jw_arr_end(&b);
-	exchange_reply(x, 200, "application/json; charset=utf-8", cut ? TOOLBOX_CUT_FIELD : NULL,
-	               buf_str(&b));
+	exchange_reply(exchange, 200, "application/json; charset=utf-8",
+	               cut ? TOOLBOX_CUT_FIELD : NULL, buf_str(&b));
 	buf_free(&b);
 }
 
-void files_list(struct exchange *x, const struct toolbox *t)
+void files_list(struct exchange *exchange, const struct toolbox *t)
 {
 	struct names names = { 0 };
 	struct buf path = { 0 };
 	struct err e = { 0 };
 
 	(void)t;
-	if (!exchange_query_maybe(x, "path", &path))
+	if (!exchange_query_maybe(exchange, "path", &path))
 		buf_reset(&path);
 	if (!path.n)
 		buf_addc(&path, '.');
 	if (names_read(buf_cstr(&path), &names, &e) < 0)
-		exchange_fail_err(x, &e);
+		exchange_fail_err(exchange, &e);
 	else
-		list_entries(x, buf_cstr(&path), &names);
+		list_entries(exchange, buf_cstr(&path), &names);
 	names_free(&names);
 	buf_free(&path);
 }
 
-void files_info(struct exchange *x, const struct toolbox *t)
+void files_info(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 }, b = { 0 };
 	struct err e = { 0 };
 	struct stat st;
 
 	(void)t;
-	if (exchange_query(x, "path", &path)) {
+	if (exchange_query(exchange, "path", &path)) {
 		if (look(buf_cstr(&path), &st, &e) < 0) {
-			exchange_fail_err(x, &e);
+			exchange_fail_err(exchange, &e);
 		} else {
 			add_info(&b, last_part(buf_cstr(&path)), &st);
-			exchange_json(x, 200, &b);
+			exchange_json(exchange, 200, &b);
 		}
 	}
 	buf_free(&path);
@@ -172,19 +172,19 @@ static int delete_it(const char *path, bool recursive, struct err *e)
 	return unlink(path) < 0 ? err_sys(e, errno, "delete %s", path) : 0;
 }
 
-void files_delete(struct exchange *x, const struct toolbox *t)
+void files_delete(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 }, flag = { 0 };
 	struct err e = { 0 };
-	bool recursive = exchange_query_maybe(x, "recursive", &flag) &&
+	bool recursive = exchange_query_maybe(exchange, "recursive", &flag) &&
 	                 str_eq(buf_str(&flag), "true");
 
 	(void)t;
-	if (exchange_query(x, "path", &path)) {
+	if (exchange_query(exchange, "path", &path)) {
 		if (delete_it(buf_cstr(&path), recursive, &e) < 0)
-			exchange_fail_err(x, &e);
+			exchange_fail_err(exchange, &e);
 		else
-			exchange_empty(x, 204);
+			exchange_empty(exchange, 204);
 	}
 	buf_free(&path);
 	buf_free(&flag);
@@ -205,35 +205,36 @@ static bool parse_mode(struct str s, mode_t *mode)
 }
 
 /* False: it was answered. The mode stays what it was where the query names none. */
-static bool query_mode(struct exchange *x, mode_t *mode)
+static bool query_mode(struct exchange *exchange, mode_t *mode)
 {
 	struct buf text = { 0 };
-	bool ok = !exchange_query_maybe(x, "mode", &text) || parse_mode(buf_str(&text), mode);
+	bool ok = !exchange_query_maybe(exchange, "mode", &text) ||
+	          parse_mode(buf_str(&text), mode);
 
 	if (!ok)
-		exchange_fail(x, 400, "mode is \"%.40s\", not octal digits such as 0755",
+		exchange_fail(exchange, 400, "mode is \"%.40s\", not octal digits such as 0755",
 		              buf_cstr(&text));
 	buf_free(&text);
 	return ok;
 }
 
-void files_folder(struct exchange *x, const struct toolbox *t)
+void files_folder(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 };
 	struct err e = { 0 };
 	mode_t mode = 0755;
 
 	(void)t;
-	if (exchange_query(x, "path", &path) && query_mode(x, &mode)) {
+	if (exchange_query(exchange, "path", &path) && query_mode(exchange, &mode)) {
 		bool is_new = !file_exists(buf_cstr(&path));
 
 		if (file_mkdirs(buf_cstr(&path), mode, &e) == 0 && is_new &&
 		    chmod(buf_cstr(&path), mode) < 0)
 			err_sys(&e, errno, "set the mode of %s", buf_cstr(&path));
 		if (e.kind)
-			exchange_fail(x, 400, "%s", e.msg);
+			exchange_fail(exchange, 400, "%s", e.msg);
 		else
-			exchange_empty(x, 201);
+			exchange_empty(exchange, 201);
 	}
 	buf_free(&path);
 }
@@ -266,31 +267,32 @@ static int move(const char *from, const char *to, struct err *e)
 	return err_sys(e, errno, "move %s to %s", from, to);
 }
 
-void files_move(struct exchange *x, const struct toolbox *t)
+void files_move(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf from = { 0 }, to = { 0 };
 	struct err e = { 0 };
 
 	(void)t;
-	if (exchange_query(x, "source", &from) && exchange_query(x, "destination", &to)) {
+	if (exchange_query(exchange, "source", &from) &&
+	    exchange_query(exchange, "destination", &to)) {
 		if (move(buf_cstr(&from), buf_cstr(&to), &e) < 0)
-			exchange_fail_err(x, &e);
+			exchange_fail_err(exchange, &e);
 		else
-			exchange_empty(x, 200);
+			exchange_empty(exchange, 200);
 	}
 	buf_free(&from);
 	buf_free(&to);
 }
 
 /* A number or a name. False: it was answered. */
-static bool query_id(struct exchange *x, const char *name, bool is_group, long *id)
+static bool query_id(struct exchange *exchange, const char *name, bool is_group, long *id)
 {
 	struct buf text = { 0 };
 	const struct passwd *user;
 	const struct group *group;
 	int64_t number = -1;
 
-	if (!exchange_query_maybe(x, name, &text)) {
+	if (!exchange_query_maybe(exchange, name, &text)) {
 		buf_free(&text);
 		return true;
 	}
@@ -301,8 +303,8 @@ static bool query_id(struct exchange *x, const char *name, bool is_group, long *
 	else if (!is_group && (user = getpwnam(buf_cstr(&text))) != NULL)
 		number = user->pw_uid;
 	if (number < 0)
-		exchange_fail(x, 400, "there is no %s \"%.80s\"", is_group ? "group" : "user",
-		              buf_cstr(&text));
+		exchange_fail(exchange, 400, "there is no %s \"%.80s\"",
+		              is_group ? "group" : "user", buf_cstr(&text));
 	*id = number;
 	buf_free(&text);
 	return number >= 0;
@@ -322,7 +324,7 @@ static int set_permissions(const char *path, mode_t mode, long uid, long gid, st
 	return 0;
 }
 
-void files_permissions(struct exchange *x, const struct toolbox *t)
+void files_permissions(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 };
 	struct err e = { 0 };
@@ -330,12 +332,12 @@ void files_permissions(struct exchange *x, const struct toolbox *t)
 	long uid = -1, gid = -1;
 
 	(void)t;
-	if (exchange_query(x, "path", &path) && query_mode(x, &mode) &&
-	    query_id(x, "owner", false, &uid) && query_id(x, "group", true, &gid)) {
+	if (exchange_query(exchange, "path", &path) && query_mode(exchange, &mode) &&
+	    query_id(exchange, "owner", false, &uid) && query_id(exchange, "group", true, &gid)) {
 		if (set_permissions(buf_cstr(&path), mode, uid, gid, &e) < 0)
-			exchange_fail_err(x, &e);
+			exchange_fail_err(exchange, &e);
 		else
-			exchange_empty(x, 200);
+			exchange_empty(exchange, 200);
 	}
 	buf_free(&path);
 }

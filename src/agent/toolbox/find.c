@@ -124,7 +124,7 @@ static bool by_content(void *arg, const char *path, const struct stat *st)
 }
 
 /* key: of the array in an object; NULL: the answer is the array. */
-static void run_search(struct exchange *x, const char *key,
+static void run_search(struct exchange *exchange, const char *key,
                        bool (*each)(void *arg, const char *path, const struct stat *st))
 {
 	struct buf path = { 0 }, pattern = { 0 };
@@ -132,7 +132,8 @@ static void run_search(struct exchange *x, const char *key,
 	struct walk w = { .each = each, .arg = &s, .d = s.d };
 	struct err e = { 0 };
 
-	if (exchange_query(x, "path", &path) && exchange_query(x, "pattern", &pattern)) {
+	if (exchange_query(exchange, "path", &path) &&
+	    exchange_query(exchange, "pattern", &pattern)) {
 		s.pattern = buf_cstr(&pattern);
 		s.pattern_n = pattern.n;
 		if (key) {
@@ -141,12 +142,12 @@ static void run_search(struct exchange *x, const char *key,
 		}
 		jw_arr(&s.json);
 		if (walk(&w, buf_cstr(&path), &e) < 0) {
-			exchange_fail_err(x, &e);
+			exchange_fail_err(exchange, &e);
 		} else {
 			jw_arr_end(&s.json);
 			if (key)
 				jw_obj_end(&s.json);
-			exchange_reply(x, 200, "application/json; charset=utf-8",
+			exchange_reply(exchange, 200, "application/json; charset=utf-8",
 			               w.cut ? TOOLBOX_CUT_FIELD : NULL, buf_str(&s.json));
 		}
 	}
@@ -155,16 +156,16 @@ static void run_search(struct exchange *x, const char *key,
 	buf_free(&path);
 }
 
-void files_search(struct exchange *x, const struct toolbox *t)
+void files_search(struct exchange *exchange, const struct toolbox *t)
 {
 	(void)t;
-	run_search(x, "files", by_name);
+	run_search(exchange, "files", by_name);
 }
 
-void files_find(struct exchange *x, const struct toolbox *t)
+void files_find(struct exchange *exchange, const struct toolbox *t)
 {
 	(void)t;
-	run_search(x, NULL, by_content);
+	run_search(exchange, NULL, by_content);
 }
 
 struct replacement {
@@ -207,7 +208,8 @@ static int replace_in(const char *path, const struct replacement *r, struct err 
 	return rc;
 }
 
-static void replace_in_all(struct exchange *x, struct json files, const struct replacement *r)
+static void replace_in_all(struct exchange *exchange, struct json files,
+                           const struct replacement *r)
 {
 	struct buf b = { 0 };
 
@@ -229,28 +231,28 @@ static void replace_in_all(struct exchange *x, struct json files, const struct r
 		free(path);
 	}
 	jw_arr_end(&b);
-	exchange_json(x, 200, &b);
+	exchange_json(exchange, 200, &b);
 }
 
-void files_replace(struct exchange *x, const struct toolbox *t)
+void files_replace(struct exchange *exchange, const struct toolbox *t)
 {
 	struct replacement r = { 0 };
 	struct json root, files;
 
 	(void)t;
-	if (!exchange_object(x, &root))
+	if (!exchange_object(exchange, &root))
 		return;
 	files = json_get(root, "files");
 	if (!json_is_array(files) || !json_len(files))
-		exchange_fail(x, 400, "files is required: an array of paths");
+		exchange_fail(exchange, 400, "files is required: an array of paths");
 	else if (json_len(files) > REPLACE_FILES_MAX)
-		exchange_fail(x, 400, "at most %d files at a time", REPLACE_FILES_MAX);
+		exchange_fail(exchange, 400, "at most %d files at a time", REPLACE_FILES_MAX);
 	else if (!json_string(json_get(root, "pattern"), &r.pattern) || !r.pattern.n)
-		exchange_fail(x, 400, "pattern is required");
+		exchange_fail(exchange, 400, "pattern is required");
 	else if (!json_string(json_get(root, "newValue"), &r.value))
-		exchange_fail(x, 400, "newValue is required; it may be empty");
+		exchange_fail(exchange, 400, "newValue is required; it may be empty");
 	else
-		replace_in_all(x, files, &r);
+		replace_in_all(exchange, files, &r);
 	buf_free(&r.pattern);
 	buf_free(&r.value);
 }

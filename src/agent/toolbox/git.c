@@ -24,51 +24,51 @@
 
 static const struct str no_input = { NULL, 0 };
 
-static void fail(struct exchange *x, const struct err *e)
+static void fail(struct exchange *exchange, const struct err *e)
 {
-	exchange_fail(x, e->kind == ERR_TIMEOUT ? 408 : 400, "%s", e->msg);
+	exchange_fail(exchange, e->kind == ERR_TIMEOUT ? 408 : 400, "%s", e->msg);
 }
 
 /* Runs git in the checkout at path; an error is answered. */
-static bool git_in(struct exchange *x, const struct git_work *w, const char *const *args,
+static bool git_in(struct exchange *exchange, const struct git_work *w, const char *const *args,
                    struct str input, struct buf *out, int64_t limit_ms)
 {
 	struct err e = { 0 };
 
 	if (git_work(w, args, input, OUTPUT_MAX, out, deadline_in_ms(limit_ms), &e) == 0)
 		return true;
-	fail(x, &e);
+	fail(exchange, &e);
 	return false;
 }
 
-static bool git_query(struct exchange *x, const char *const *args, struct buf *out)
+static bool git_query(struct exchange *exchange, const char *const *args, struct buf *out)
 {
 	struct buf path = { 0 };
-	bool ok = exchange_query(x, "path", &path) &&
-	          git_in(x, &(struct git_work){ .dir = buf_cstr(&path) }, args, no_input, out,
-	                 LOCAL_MS);
+	bool ok = exchange_query(exchange, "path", &path) &&
+	          git_in(exchange, &(struct git_work){ .dir = buf_cstr(&path) }, args, no_input,
+	                 out, LOCAL_MS);
 
 	buf_free(&path);
 	return ok;
 }
 
-void git_call_status(struct exchange *x, const struct toolbox *t)
+void git_call_status(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 }, b = { 0 };
 	struct err e = { 0 };
 
 	(void)t;
-	if (exchange_query(x, "path", &path)) {
+	if (exchange_query(exchange, "path", &path)) {
 		if (git_status_read(buf_cstr(&path), deadline_in_ms(LOCAL_MS), &b, &e) < 0)
-			fail(x, &e);
+			fail(exchange, &e);
 		else
-			exchange_json(x, 200, &b);
+			exchange_json(exchange, 200, &b);
 	}
 	buf_free(&b);
 	buf_free(&path);
 }
 
-void git_call_branches(struct exchange *x, const struct toolbox *t)
+void git_call_branches(struct exchange *exchange, const struct toolbox *t)
 {
 	/* A mark before each: what else git says is none. */
 	static const char *const args[] = { "for-each-ref", "--format=branch %(refname:lstrip=2)",
@@ -78,7 +78,7 @@ void git_call_branches(struct exchange *x, const struct toolbox *t)
 	size_t n = 0;
 
 	(void)t;
-	if (git_query(x, args, &out)) {
+	if (git_query(exchange, args, &out)) {
 		rest = buf_str(&out);
 		jw_obj(&b);
 		jw_key(&b, "branches");
@@ -91,12 +91,12 @@ void git_call_branches(struct exchange *x, const struct toolbox *t)
 		}
 		jw_arr_end(&b);
 		jw_obj_end(&b);
-		exchange_json(x, 200, &b);
+		exchange_json(exchange, 200, &b);
 	}
 	buf_free(&out);
 }
 
-void git_call_history(struct exchange *x, const struct toolbox *t)
+void git_call_history(struct exchange *exchange, const struct toolbox *t)
 {
 	static const char format[] = "--format=" HISTORY_FORMAT;
 	static const char *const args[] = {
@@ -106,29 +106,30 @@ void git_call_history(struct exchange *x, const struct toolbox *t)
 	struct buf out = { 0 }, b = { 0 };
 
 	(void)t;
-	if (git_query(x, args, &out)) {
+	if (git_query(exchange, args, &out)) {
 		history_parse(buf_str(&out), &b);
-		exchange_json(x, 200, &b);
+		exchange_json(exchange, 200, &b);
 	}
 	buf_free(&out);
 }
 
-void git_call_branch(struct exchange *x, const struct toolbox *t)
+void git_call_branch(struct exchange *exchange, const struct toolbox *t)
 {
 	struct json root;
 	char *path = NULL, *name = NULL;
 	struct buf out = { 0 };
 
 	(void)t;
-	if (exchange_object(x, &root) && (path = exchange_member(x, root, "path", true)) &&
-	    (name = exchange_member(x, root, "name", true))) {
+	if (exchange_object(exchange, &root) &&
+	    (path = exchange_member(exchange, root, "path", true)) &&
+	    (name = exchange_member(exchange, root, "name", true))) {
 		const char *const args[] = { "checkout", "-q", "-b", name, "--", NULL };
 
 		if (!git_branch_ok(name))
-			exchange_fail(x, 400, "\"%.200s\" is no name for a branch", name);
-		else if (git_in(x, &(struct git_work){ .dir = path }, args, no_input, &out,
+			exchange_fail(exchange, 400, "\"%.200s\" is no name for a branch", name);
+		else if (git_in(exchange, &(struct git_work){ .dir = path }, args, no_input, &out,
 		                LOCAL_MS))
-			exchange_empty(x, 201);
+			exchange_empty(exchange, 201);
 	}
 	buf_free(&out);
 	free(path);
@@ -136,7 +137,7 @@ void git_call_branch(struct exchange *x, const struct toolbox *t)
 }
 
 /* "." and paths, none of them a pattern. */
-static void add(struct exchange *x, const char *path, struct json files)
+static void add(struct exchange *exchange, const char *path, struct json files)
 {
 	struct buf list = { 0 }, out = { 0 };
 	bool ok = true;
@@ -152,30 +153,33 @@ static void add(struct exchange *x, const char *path, struct json files)
 		free(name);
 	}
 	if (!ok)
-		exchange_fail(x, 400, "files has something in it that is no path");
-	else if (git_in(x, &(struct git_work){ .dir = path }, args, buf_str(&list), &out, LOCAL_MS))
-		exchange_empty(x, 200);
+		exchange_fail(exchange, 400, "files has something in it that is no path");
+	else if (git_in(exchange, &(struct git_work){ .dir = path }, args, buf_str(&list), &out,
+	                LOCAL_MS))
+		exchange_empty(exchange, 200);
 	buf_free(&list);
 	buf_free(&out);
 }
 
-void git_call_add(struct exchange *x, const struct toolbox *t)
+void git_call_add(struct exchange *exchange, const struct toolbox *t)
 {
 	struct json root, files;
 	char *path;
 
 	(void)t;
-	if (!exchange_object(x, &root) || !(path = exchange_member(x, root, "path", true)))
+	if (!exchange_object(exchange, &root) ||
+	    !(path = exchange_member(exchange, root, "path", true)))
 		return;
 	files = json_get(root, "files");
 	if (!json_is_array(files) || !json_len(files) || json_len(files) > FILES_MAX)
-		exchange_fail(x, 400, "files is required: an array of at most %d paths", FILES_MAX);
+		exchange_fail(exchange, 400, "files is required: an array of at most %d paths",
+		              FILES_MAX);
 	else
-		add(x, path, files);
+		add(exchange, path, files);
 	free(path);
 }
 
-static void commit(struct exchange *x, const struct git_work *w, const char *message)
+static void commit(struct exchange *exchange, const struct git_work *w, const char *message)
 {
 	static const char *const commit_args[] = { "commit", "-q", "--cleanup=verbatim",
 		                                   "-F",     "-",  NULL };
@@ -183,22 +187,22 @@ static void commit(struct exchange *x, const struct git_work *w, const char *mes
 	struct buf out = { 0 }, b = { 0 };
 	struct str hash;
 
-	if (!git_in(x, w, commit_args, str_of(message), &out, LOCAL_MS))
+	if (!git_in(exchange, w, commit_args, str_of(message), &out, LOCAL_MS))
 		goto out;
 	buf_reset(&out);
-	if (!git_in(x, w, head_args, no_input, &out, LOCAL_MS))
+	if (!git_in(exchange, w, head_args, no_input, &out, LOCAL_MS))
 		goto out;
 	hash = str_trim(buf_str(&out));
 	jw_obj(&b);
 	jw_key(&b, "hash");
 	jw_str(&b, hash);
 	jw_obj_end(&b);
-	exchange_json(x, 200, &b);
+	exchange_json(exchange, 200, &b);
 out:
 	buf_free(&out);
 }
 
-void git_call_commit(struct exchange *x, const struct toolbox *t)
+void git_call_commit(struct exchange *exchange, const struct toolbox *t)
 {
 	static const char *const names[] = { "path", "message", "author", "email" };
 	char *v[ARRAY_LEN(names)] = { NULL };
@@ -206,11 +210,13 @@ void git_call_commit(struct exchange *x, const struct toolbox *t)
 	size_t n = 0;
 
 	(void)t;
-	if (exchange_object(x, &root))
-		while (n < ARRAY_LEN(names) && (v[n] = exchange_member(x, root, names[n], true)))
+	if (exchange_object(exchange, &root))
+		while (n < ARRAY_LEN(names) &&
+		       (v[n] = exchange_member(exchange, root, names[n], true)))
 			n++;
 	if (n == ARRAY_LEN(names))
-		commit(x, &(struct git_work){ .dir = v[0], .author = v[2], .email = v[3] }, v[1]);
+		commit(exchange, &(struct git_work){ .dir = v[0], .author = v[2], .email = v[3] },
+		       v[1]);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		free(v[i]);
 }
@@ -247,7 +253,7 @@ static void askpass_free(char *folder, char *link)
 
 /* The branch at hand, as refs/heads/NAME: whoever made the repository chose the name, and could choose one that looks like
  * an option. False: it was answered. */
-static bool current_branch(struct exchange *x, const struct git_work *w, struct buf *branch)
+static bool current_branch(struct exchange *exchange, const struct git_work *w, struct buf *branch)
 {
 	static const char *const args[] = { "symbolic-ref", "-q", "HEAD", NULL };
 	struct git_work plain = { .dir = w->dir };
@@ -259,10 +265,10 @@ static bool current_branch(struct exchange *x, const struct git_work *w, struct 
 
 	name = str_trim(buf_str(&out));
 	if ((!ok && e.code == 1) || (ok && !str_starts(name, "refs/heads/"))) {
-		exchange_fail(x, 400, "the checkout is on no branch");
+		exchange_fail(exchange, 400, "the checkout is on no branch");
 		ok = false;
 	} else if (!ok) {
-		fail(x, &e);
+		fail(exchange, &e);
 	} else {
 		buf_add_str(branch, name);
 	}
@@ -270,7 +276,7 @@ static bool current_branch(struct exchange *x, const struct git_work *w, struct 
 	return ok;
 }
 
-static void with_origin(struct exchange *x, const struct toolbox *t, bool push)
+static void with_origin(struct exchange *exchange, const struct toolbox *t, bool push)
 {
 	struct buf branch = { 0 }, out = { 0 };
 	struct git_work w = { .ca_file = t->ca_file };
@@ -278,23 +284,24 @@ static void with_origin(struct exchange *x, const struct toolbox *t, bool push)
 	struct json root;
 	struct err e = { 0 };
 
-	if (!exchange_object(x, &root) || !(path = exchange_member(x, root, "path", true)))
+	if (!exchange_object(exchange, &root) ||
+	    !(path = exchange_member(exchange, root, "path", true)))
 		return;
-	user = exchange_member(x, root, "username", false);
-	password = exchange_member(x, root, "password", false);
+	user = exchange_member(exchange, root, "username", false);
+	password = exchange_member(exchange, root, "password", false);
 	w.dir = path;
 	w.username = user;
 	w.password = password && password[0] ? password : NULL;
 	if (w.password && askpass_make(&folder, &link, t, &e) < 0) {
-		exchange_fail(x, 500, "%s", e.msg);
-	} else if (current_branch(x, &w, &branch)) {
+		exchange_fail(exchange, 500, "%s", e.msg);
+	} else if (current_branch(exchange, &w, &branch)) {
 		const char *name = buf_cstr(&branch);
 		const char *const pushing[] = { "push", "-q", "-u", "origin", name, NULL };
 		const char *const pulling[] = { "pull", "-q", "--ff-only", "origin", name, NULL };
 
 		w.askpass = link;
-		if (git_in(x, &w, push ? pushing : pulling, no_input, &out, REMOTE_MS))
-			exchange_empty(x, 200);
+		if (git_in(exchange, &w, push ? pushing : pulling, no_input, &out, REMOTE_MS))
+			exchange_empty(exchange, 200);
 	}
 	askpass_free(folder, link);
 	buf_free(&branch);
@@ -304,14 +311,14 @@ static void with_origin(struct exchange *x, const struct toolbox *t, bool push)
 	free(path);
 }
 
-void git_call_push(struct exchange *x, const struct toolbox *t)
+void git_call_push(struct exchange *exchange, const struct toolbox *t)
 {
-	with_origin(x, t, true);
+	with_origin(exchange, t, true);
 }
 
-void git_call_pull(struct exchange *x, const struct toolbox *t)
+void git_call_pull(struct exchange *exchange, const struct toolbox *t)
 {
-	with_origin(x, t, false);
+	with_origin(exchange, t, false);
 }
 
 static int clone_to(const char *path, struct git_clone *c, struct err *e)
@@ -342,7 +349,7 @@ static int clone_to(const char *path, struct git_clone *c, struct err *e)
 	return rc;
 }
 
-void git_call_clone(struct exchange *x, const struct toolbox *t)
+void git_call_clone(struct exchange *exchange, const struct toolbox *t)
 {
 	struct repository repo = { 0 };
 	struct git_provider creds = { 0 };
@@ -353,22 +360,23 @@ void git_call_clone(struct exchange *x, const struct toolbox *t)
 	struct err e = { 0 };
 	char *path = NULL;
 
-	if (!exchange_object(x, &root) || !(repo.url = exchange_member(x, root, "url", true)) ||
-	    !(path = exchange_member(x, root, "path", true))) {
+	if (!exchange_object(exchange, &root) ||
+	    !(repo.url = exchange_member(exchange, root, "url", true)) ||
+	    !(path = exchange_member(exchange, root, "path", true))) {
 		free(repo.url);
 		return;
 	}
-	repo.branch = exchange_member(x, root, "branch", false);
-	repo.sha = exchange_member(x, root, "commit_id", false);
+	repo.branch = exchange_member(exchange, root, "branch", false);
+	repo.sha = exchange_member(exchange, root, "commit_id", false);
 	repo.clone_commit = repo.sha && repo.sha[0];
-	creds.username = exchange_member(x, root, "username", false);
-	creds.token = exchange_member(x, root, "password", false);
+	creds.username = exchange_member(exchange, root, "username", false);
+	creds.token = exchange_member(exchange, root, "password", false);
 	if (creds.token && creds.token[0] && t->self_exe)
 		c.creds = &creds;
 	if (clone_to(path, &c, &e) < 0)
-		fail(x, &e);
+		fail(exchange, &e);
 	else
-		exchange_empty(x, 200);
+		exchange_empty(exchange, 200);
 	free(path);
 	free(repo.url);
 	free(repo.branch);

@@ -9,7 +9,7 @@
 #define TOOLBOX_CUT_FIELD \
 	"X-Toolbox-Cut: true\r\n" /* there would be more than the limits let through */
 
-typedef void toolbox_handler(struct exchange *x, const struct toolbox *t);
+typedef void toolbox_handler(struct exchange *exchange, const struct toolbox *t);
 
 /* files.c */
 toolbox_handler files_list, files_info, files_delete, files_folder, files_move, files_permissions;

@@ -63,7 +63,7 @@ bool mime_param(struct str value, const char *name, struct buf *out)
 	return found;
 }
 
-int multipart_start(struct multipart *m, struct str content_type, struct err *e)
+int multipart_start(struct multipart *parts, struct str content_type, struct err *e)
 {
 	struct buf boundary = { 0 };
 	struct str kind = { content_type.p, strlen("multipart/form-data") };
@@ -74,8 +74,8 @@ int multipart_start(struct multipart *m, struct str content_type, struct err *e)
 	for (size_t i = 0; ok && i < boundary.n; i++)
 		ok = boundary.p[i] >= ' ' && boundary.p[i] <= '~';
 	if (ok) {
-		buf_addf(&m->delimiter, "\r\n--%s", buf_cstr(&boundary));
-		buf_adds(&m->raw, "\r\n"); /* the first boundary begins a line, too */
+		buf_addf(&parts->delimiter, "\r\n--%s", buf_cstr(&boundary));
+		buf_adds(&parts->raw, "\r\n"); /* the first boundary begins a line, too */
 	} else {
 		err_set(e, ERR_PARSE, 0,
 		        "the body has to be multipart/form-data with a boundary of at most %d "
@@ -86,109 +86,109 @@ int multipart_start(struct multipart *m, struct str content_type, struct err *e)
 	return ok ? 0 : -1;
 }
 
-void multipart_free(struct multipart *m)
+void multipart_free(struct multipart *parts)
 {
-	buf_free(&m->name);
-	buf_free(&m->delimiter);
-	buf_free(&m->raw);
-	*m = (struct multipart){ 0 };
+	buf_free(&parts->name);
+	buf_free(&parts->delimiter);
+	buf_free(&parts->raw);
+	*parts = (struct multipart){ 0 };
 }
 
-void multipart_feed(struct multipart *m, struct str bytes)
+void multipart_feed(struct multipart *parts, struct str bytes)
 {
-	buf_drop(&m->raw, m->used);
-	m->used = 0;
-	if (m->state != ENDED && m->state != BROKEN)
-		buf_add_str(&m->raw, bytes);
+	buf_drop(&parts->raw, parts->used);
+	parts->used = 0;
+	if (parts->state != ENDED && parts->state != BROKEN)
+		buf_add_str(&parts->raw, bytes);
 }
 
-static enum multipart_event broken(struct multipart *m)
+static enum multipart_event broken(struct multipart *parts)
 {
-	m->state = BROKEN;
+	parts->state = BROKEN;
 	return MULTIPART_BAD;
 }
 
 /* The end of the line with a boundary. */
-static enum multipart_event after_boundary(struct multipart *m, struct str rest)
+static enum multipart_event after_boundary(struct multipart *parts, struct str rest)
 {
 	struct str s = skip_blanks(rest);
 
 	if (rest.n >= 2 && rest.p[0] == '-' && rest.p[1] == '-') {
-		m->state = ENDED;
+		parts->state = ENDED;
 		return MULTIPART_END;
 	}
 	if (rest.n - s.n > PADDING_MAX)
-		return broken(m);
+		return broken(parts);
 	if (s.n < 2)
-		return s.n && s.p[0] != '\r' && s.p[0] != '-' ? broken(m) : MULTIPART_MORE;
+		return s.n && s.p[0] != '\r' && s.p[0] != '-' ? broken(parts) : MULTIPART_MORE;
 	if (s.p[0] != '\r' || s.p[1] != '\n')
-		return broken(m);
+		return broken(parts);
 	/* This line end is the beginning of an empty head's, too. */
-	m->used += (size_t)(s.p - rest.p);
-	m->state = HEAD;
+	parts->used += (size_t)(s.p - rest.p);
+	parts->state = HEAD;
 	return MULTIPART_PART; /* nobody sees it: the caller goes on */
 }
 
-static enum multipart_event take_head(struct multipart *m, struct str rest)
+static enum multipart_event take_head(struct multipart *parts, struct str rest)
 {
 	const char *end = rest.n ? memmem(rest.p, rest.n, "\r\n\r\n", 4) : NULL;
 	struct str lines, line;
 
 	if ((end ? (size_t)(end - rest.p) : rest.n) > MULTIPART_HEAD_MAX)
-		return broken(m);
+		return broken(parts);
 	if (!end)
 		return MULTIPART_MORE;
 	lines = (struct str){ rest.p, (size_t)(end - rest.p) };
-	buf_reset(&m->name);
+	buf_reset(&parts->name);
 	while (str_next(&lines, '\n', &line)) {
 		const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
 		struct str field = { line.p, colon ? (size_t)(colon - line.p) : 0 };
 
 		line = str_trim(line);
-		if (colon && str_ieq(field, "Content-Disposition") && !m->name.n)
-			mime_param(line, "name", &m->name);
+		if (colon && str_ieq(field, "Content-Disposition") && !parts->name.n)
+			mime_param(line, "name", &parts->name);
 	}
-	m->used += (size_t)(end - rest.p) + 4;
-	m->state = DATA;
+	parts->used += (size_t)(end - rest.p) + 4;
+	parts->state = DATA;
 	return MULTIPART_PART;
 }
 
 /* Up to a boundary; what may be the beginning of one waits. */
-static enum multipart_event take_data(struct multipart *m, struct str rest, struct str *data)
+static enum multipart_event take_data(struct multipart *parts, struct str rest, struct str *data)
 {
-	size_t want = m->delimiter.n, n;
-	const char *at = rest.n >= want ? memmem(rest.p, rest.n, m->delimiter.p, want) : NULL;
+	size_t want = parts->delimiter.n, n;
+	const char *at = rest.n >= want ? memmem(rest.p, rest.n, parts->delimiter.p, want) : NULL;
 
 	if (at == rest.p && at) {
-		m->used += want;
-		m->state = LINE;
+		parts->used += want;
+		parts->state = LINE;
 		return MULTIPART_PART;
 	}
 	n = at ? (size_t)(at - rest.p) : rest.n >= want ? rest.n - want + 1 : 0;
-	m->used += n;
+	parts->used += n;
 	*data = (struct str){ rest.p, n };
 	return n ? MULTIPART_DATA : MULTIPART_MORE;
 }
 
-enum multipart_event multipart_next(struct multipart *m, struct str *data)
+enum multipart_event multipart_next(struct multipart *parts, struct str *data)
 {
 	enum multipart_event ev = MULTIPART_MORE;
 
 	for (;;) {
-		struct str rest = { m->raw.p + m->used, m->raw.n - m->used };
-		int state = m->state;
+		struct str rest = { parts->raw.p + parts->used, parts->raw.n - parts->used };
+		int state = parts->state;
 
 		*data = (struct str){ NULL, 0 };
 		switch (state) {
 		case PREAMBLE:
 		case DATA:
-			ev = take_data(m, rest, data);
+			ev = take_data(parts, rest, data);
 			break;
 		case LINE:
-			ev = after_boundary(m, rest);
+			ev = after_boundary(parts, rest);
 			break;
 		case HEAD:
-			ev = take_head(m, rest);
+			ev = take_head(parts, rest);
 			if (ev == MULTIPART_PART)
 				return ev;
 			break;

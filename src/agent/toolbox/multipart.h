@@ -34,10 +34,10 @@ struct multipart {
 };
 
 /* content_type: of the request. ERR_PARSE if it is no form or names no boundary. */
-int multipart_start(struct multipart *m, struct str content_type, struct err *e);
-void multipart_feed(struct multipart *m, struct str bytes);
-enum multipart_event multipart_next(struct multipart *m, struct str *data);
-void multipart_free(struct multipart *m);
+int multipart_start(struct multipart *parts, struct str content_type, struct err *e);
+void multipart_feed(struct multipart *parts, struct str bytes);
+enum multipart_event multipart_next(struct multipart *parts, struct str *data);
+void multipart_free(struct multipart *parts);
 
 /* Appends the parameter of a header's value: `form-data; name="a \"b\""`. False: it has none. */
 bool mime_param(struct str value, const char *name, struct buf *out);

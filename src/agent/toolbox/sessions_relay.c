@@ -37,16 +37,16 @@ static int receive(int from, int to, struct buf *b, struct err *e)
 	}
 }
 
-static void add_request(struct buf *b, const struct exchange *x, struct str body)
+static void add_request(struct buf *b, const struct exchange *exchange, struct str body)
 {
-	bool ws = http_head_websocket(&x->head);
+	bool ws = http_head_websocket(&exchange->head);
 	static const char *const passed[] = { "Upgrade", "Sec-WebSocket-Key",
 		                              "Sec-WebSocket-Version" };
 
 	buf_addf(b, "%.*s %.*s HTTP/1.1\r\nHost: toolbox\r\nContent-Length: %zu\r\n",
-	         STR_ARG(x->head.method), STR_ARG(x->head.target), body.n);
+	         STR_ARG(exchange->head.method), STR_ARG(exchange->head.target), body.n);
 	for (size_t i = 0; ws && i < ARRAY_LEN(passed); i++) {
-		struct str value = http_head_get(&x->head, passed[i]);
+		struct str value = http_head_get(&exchange->head, passed[i]);
 
 		if (value.p)
 			buf_addf(b, "%s: %.*s\r\n", passed[i], STR_ARG(value));
@@ -70,14 +70,14 @@ static int send_all(int fd, struct str bytes, struct err *e)
 }
 
 /* A WebSocket: bytes both ways until one side ends. */
-static void join(struct exchange *x, int fd)
+static void join(struct exchange *exchange, int fd)
 {
 	struct buf b = { 0 };
 	struct err e = { 0 };
 
 	for (;;) {
 		struct pollfd p[] = { { .fd = fd, .events = POLLIN },
-			              { .fd = x->fd, .events = POLLIN } };
+			              { .fd = exchange->fd, .events = POLLIN } };
 		int i = 0;
 		ssize_t n;
 
@@ -92,7 +92,7 @@ static void join(struct exchange *x, int fd)
 			continue;
 		if (n <= 0)
 			break;
-		if (i == 0 ? !exchange_write(x, (struct str){ b.p, (size_t)n })
+		if (i == 0 ? !exchange_write(exchange, (struct str){ b.p, (size_t)n })
 		           : send_all(fd, (struct str){ b.p, (size_t)n }, &e) < 0)
 			break;
 	}
@@ -100,7 +100,7 @@ static void join(struct exchange *x, int fd)
 }
 
 /* in: begins with a whole head of n bytes. */
-static int pass_answer(struct exchange *x, int fd, struct buf *in, const struct http_head *h,
+static int pass_answer(struct exchange *exchange, int fd, struct buf *in, const struct http_head *h,
                        size_t n, struct err *e)
 {
 	uint64_t left = h->framing == HTTP_LENGTH ? h->length : 0;
@@ -108,43 +108,43 @@ static int pass_answer(struct exchange *x, int fd, struct buf *in, const struct 
 	int status = h->status;
 
 	if (status == 101) {
-		x->answered = true;
-		x->keep = false;
-		if (exchange_write(x, buf_str(in)))
-			join(x, fd);
+		exchange->answered = true;
+		exchange->keep = false;
+		if (exchange_write(exchange, buf_str(in)))
+			join(exchange, fd);
 		return 0;
 	}
 	buf_add_str(&type, http_head_get(h, "Content-Type"));
-	exchange_begin(x, status, type.n ? buf_cstr(&type) : NULL, NULL, left);
+	exchange_begin(exchange, status, type.n ? buf_cstr(&type) : NULL, NULL, left);
 	buf_free(&type);
 	buf_drop(in, n); /* h borrows from it */
 	for (;;) {
 		size_t take = in->n < left ? in->n : (size_t)left;
 
-		if (!exchange_write(x, (struct str){ in->p, take }))
+		if (!exchange_write(exchange, (struct str){ in->p, take }))
 			return 0;
 		left -= take;
 		buf_reset(in);
 		if (!left)
 			return 0;
-		if (receive(fd, x->fd, in, e) <= 0) {
-			x->broken = true; /* its length was said */
+		if (receive(fd, exchange->fd, in, e) <= 0) {
+			exchange->broken = true; /* its length was said */
 			return 0;
 		}
 	}
 }
 
-static int ask(struct exchange *x, int fd, struct str body, struct err *e)
+static int ask(struct exchange *exchange, int fd, struct str body, struct err *e)
 {
 	struct buf request = { 0 }, in = { 0 };
 	struct http_head h;
 	long n = 0;
 	int rc;
 
-	add_request(&request, x, body);
+	add_request(&request, exchange, body);
 	rc = send_all(fd, buf_str(&request), e);
 	while (rc == 0 && n == 0) {
-		int got = receive(fd, x->fd, &in, e);
+		int got = receive(fd, exchange->fd, &in, e);
 
 		if (got < 0)
 			rc = -1;
@@ -157,35 +157,35 @@ static int ask(struct exchange *x, int fd, struct str body, struct err *e)
 	if (n < 0)
 		rc = -1;
 	if (rc == 0)
-		rc = pass_answer(x, fd, &in, &h, (size_t)n, e);
+		rc = pass_answer(exchange, fd, &in, &h, (size_t)n, e);
 	buf_free(&request);
 	buf_free(&in);
 	return rc;
 }
 
-static int connect_and_ask(struct exchange *x, const struct toolbox *t, struct str body,
+static int connect_and_ask(struct exchange *exchange, const struct toolbox *t, struct str body,
                            struct err *e)
 {
 	int fd = sessions_connect(t, deadline_in_ms(CONNECT_MS), e);
-	int rc = fd < 0 ? -1 : ask(x, fd, body, e);
+	int rc = fd < 0 ? -1 : ask(exchange, fd, body, e);
 
 	fd_close(&fd);
 	return rc;
 }
 
-void process_session(struct exchange *x, const struct toolbox *t)
+void process_session(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf body = { 0 };
 	struct err e = { 0 };
 
-	if (exchange_body(x, &body)) {
-		int rc = connect_and_ask(x, t, buf_str(&body), &e);
+	if (exchange_body(exchange, &body)) {
+		int rc = connect_and_ask(exchange, t, buf_str(&body), &e);
 
 		/* They may have been about to end. What changes something may have been done. */
-		if (rc < 0 && !x->answered && str_eq(x->head.method, "GET"))
-			rc = connect_and_ask(x, t, buf_str(&body), &e);
+		if (rc < 0 && !exchange->answered && str_eq(exchange->head.method, "GET"))
+			rc = connect_and_ask(exchange, t, buf_str(&body), &e);
 		if (rc < 0)
-			exchange_fail(x, 500, "%s", e.msg);
+			exchange_fail(exchange, 500, "%s", e.msg);
 	}
 	buf_wipe(&body);
 }

@@ -11,7 +11,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static void workspace_dir(struct exchange *x, const struct toolbox *t)
+static void workspace_dir(struct exchange *exchange, const struct toolbox *t)
 {
 	char here[PATH_MAX];
 	struct buf b = { 0 };
@@ -19,7 +19,7 @@ static void workspace_dir(struct exchange *x, const struct toolbox *t)
 	jw_obj(&b);
 	jw_kstr(&b, "dir", t->dir ? t->dir : getcwd(here, sizeof(here)) ? here : "/");
 	jw_obj_end(&b);
-	exchange_json(x, 200, &b);
+	exchange_json(exchange, 200, &b);
 }
 
 static const struct {
@@ -59,16 +59,16 @@ static bool is_below(struct str path, const char *parent)
 	return str_starts(path, parent) && (path.n == n || path.p[n] == '/');
 }
 
-static void answer(struct exchange *x, const struct toolbox *t)
+static void answer(struct exchange *exchange, const struct toolbox *t)
 {
-	struct str path = buf_str(&x->path), method = x->head.method;
+	struct str path = buf_str(&exchange->path), method = exchange->head.method;
 
 	if (is_below(path, "/process/session")) {
-		process_session(x, t);
+		process_session(exchange, t);
 		return;
 	}
 	if (is_below(path, "/lsp")) {
-		exchange_reply(x, 501, "text/plain; charset=utf-8", NULL,
+		exchange_reply(exchange, 501, "text/plain; charset=utf-8", NULL,
 		               STR_LIT("This agent runs no language servers; start one with "
 		                       "/process/session and speak to it through a forwarded "
 		                       "port.\n"));
@@ -78,16 +78,16 @@ static void answer(struct exchange *x, const struct toolbox *t)
 		method = STR_LIT("GET");
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		if (str_eq(path, routes[i].path) && str_eq(method, routes[i].method)) {
-			routes[i].call(x, t);
+			routes[i].call(exchange, t);
 			return;
 		}
 	}
-	exchange_reply(x, 404, "text/plain", NULL, STR_LIT("404 page not found"));
+	exchange_reply(exchange, 404, "text/plain", NULL, STR_LIT("404 page not found"));
 }
 
 int toolbox_serve(int fd, const struct toolbox *t, struct err *e)
 {
-	struct exchange x = { .fd = fd };
+	struct exchange exchange = { .fd = fd };
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -96,11 +96,11 @@ int toolbox_serve(int fd, const struct toolbox *t, struct err *e)
 	/* A checkout that is not there yet is no reason to refuse what needs none. */
 	if (t->dir && chdir(t->dir) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "enter %s", t->dir);
-	while ((rc = exchange_next(&x, e)) > 0) {
-		answer(&x, t);
-		if (!x.answered)
-			exchange_fail(&x, 500, "the call gave no answer");
+	while ((rc = exchange_next(&exchange, e)) > 0) {
+		answer(&exchange, t);
+		if (!exchange.answered)
+			exchange_fail(&exchange, 500, "the call gave no answer");
 	}
-	exchange_free(&x);
+	exchange_free(&exchange);
 	return rc;
 }

@@ -116,20 +116,20 @@ static void upload_free(struct upload *u)
 }
 
 /* One piece of the form. What is not in its part "file" means nothing. */
-static int take_form(struct multipart *m, struct upload *u, struct str piece, bool *ended,
+static int take_form(struct multipart *parts, struct upload *u, struct str piece, bool *ended,
                      struct err *e)
 {
 	struct str data;
 
-	multipart_feed(m, piece);
+	multipart_feed(parts, piece);
 	for (;;) {
-		switch (multipart_next(m, &data)) {
+		switch (multipart_next(parts, &data)) {
 		case MULTIPART_BAD:
 			return err_set(e, ERR_PARSE, 0, "the form is malformed");
 		case MULTIPART_MORE:
 			return 0;
 		case MULTIPART_PART:
-			if (!str_eq(buf_str(&m->name), "file"))
+			if (!str_eq(buf_str(&parts->name), "file"))
 				break;
 			if (u->fd >= 0)
 				return err_set(e, ERR_PARSE, 0, "the form has more than one file");
@@ -137,7 +137,7 @@ static int take_form(struct multipart *m, struct upload *u, struct str piece, bo
 				return -1;
 			break;
 		case MULTIPART_DATA:
-			if (str_eq(buf_str(&m->name), "file") && upload_write(u, data, e) < 0)
+			if (str_eq(buf_str(&parts->name), "file") && upload_write(u, data, e) < 0)
 				return -1;
 			break;
 		case MULTIPART_END:
@@ -147,37 +147,37 @@ static int take_form(struct multipart *m, struct upload *u, struct str piece, bo
 	}
 }
 
-static int receive_form(struct exchange *x, struct upload *u, struct err *e)
+static int receive_form(struct exchange *exchange, struct upload *u, struct err *e)
 {
-	struct multipart m = { 0 };
+	struct multipart parts = { 0 };
 	struct str piece;
 	bool ended = false;
-	int rc = multipart_start(&m, http_head_get(&x->head, "Content-Type"), e);
+	int rc = multipart_start(&parts, http_head_get(&exchange->head, "Content-Type"), e);
 
 	/* To the body's end, also behind the form's. */
-	while (rc == 0 && (rc = exchange_read(x, &piece, e)) > 0)
-		rc = ended ? 0 : take_form(&m, u, piece, &ended, e);
+	while (rc == 0 && (rc = exchange_read(exchange, &piece, e)) > 0)
+		rc = ended ? 0 : take_form(&parts, u, piece, &ended, e);
 	if (rc == 0 && !ended)
 		rc = err_set(e, ERR_PARSE, 0, "the form broke off");
 	if (rc == 0 && u->fd < 0)
 		rc = err_set(e, ERR_PARSE, 0, "file is required: a part of the form by that name");
-	multipart_free(&m);
+	multipart_free(&parts);
 	return rc;
 }
 
-void files_upload(struct exchange *x, const struct toolbox *t)
+void files_upload(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 };
 	struct upload u = { .fd = -1 };
 	struct err e = { 0 };
 
 	(void)t;
-	if (exchange_query(x, "path", &path)) {
+	if (exchange_query(exchange, "path", &path)) {
 		u.path = buf_cstr(&path);
-		if (receive_form(x, &u, &e) < 0 || upload_finish(&u, &e) < 0)
-			exchange_fail(x, e.kind == ERR_LIMIT ? 413 : 400, "%s", e.msg);
+		if (receive_form(exchange, &u, &e) < 0 || upload_finish(&u, &e) < 0)
+			exchange_fail(exchange, e.kind == ERR_LIMIT ? 413 : 400, "%s", e.msg);
 		else
-			exchange_empty(x, 200);
+			exchange_empty(exchange, 200);
 	}
 	upload_free(&u);
 	buf_free(&path);
@@ -201,27 +201,27 @@ static void add_disposition(struct buf *b, const char *path)
 }
 
 /* A file that becomes shorter meanwhile ends the connection: its length was said. */
-static void send_file(struct exchange *x, int fd, uint64_t size)
+static void send_file(struct exchange *exchange, int fd, uint64_t size)
 {
 	struct buf chunk = { 0 };
 
-	while (size && !x->broken) {
+	while (size && !exchange->broken) {
 		size_t want = size < CHUNK ? (size_t)size : CHUNK;
 		ssize_t n = read(fd, buf_reserve(&chunk, CHUNK), want);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			x->broken = true;
+			exchange->broken = true;
 			break;
 		}
-		exchange_write(x, (struct str){ chunk.p, (size_t)n });
+		exchange_write(exchange, (struct str){ chunk.p, (size_t)n });
 		size -= (uint64_t)n;
 	}
 	buf_free(&chunk);
 }
 
-static int download(struct exchange *x, const char *path, struct err *e)
+static int download(struct exchange *exchange, const char *path, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct buf fields = { 0 }, text = { 0 };
@@ -239,14 +239,14 @@ static int download(struct exchange *x, const char *path, struct err *e)
 		rc = file_read_fd(fd, path, UNSIZED_MAX, &text, e);
 	if (rc == 0) {
 		add_disposition(&fields, path);
-		exchange_begin(x, 200, "application/octet-stream", buf_cstr(&fields),
+		exchange_begin(exchange, 200, "application/octet-stream", buf_cstr(&fields),
 		               st.st_size ? (uint64_t)st.st_size : text.n);
-		if (str_eq(x->head.method, "HEAD"))
+		if (str_eq(exchange->head.method, "HEAD"))
 			;
 		else if (st.st_size)
-			send_file(x, fd, (uint64_t)st.st_size);
+			send_file(exchange, fd, (uint64_t)st.st_size);
 		else
-			exchange_write(x, buf_str(&text));
+			exchange_write(exchange, buf_str(&text));
 	}
 	fd_close(&fd);
 	buf_free(&fields);
@@ -254,13 +254,13 @@ static int download(struct exchange *x, const char *path, struct err *e)
 	return rc;
 }
 
-void files_download(struct exchange *x, const struct toolbox *t)
+void files_download(struct exchange *exchange, const struct toolbox *t)
 {
 	struct buf path = { 0 };
 	struct err e = { 0 };
 
 	(void)t;
-	if (exchange_query(x, "path", &path) && download(x, buf_cstr(&path), &e) < 0)
-		exchange_fail_err(x, &e);
+	if (exchange_query(exchange, "path", &path) && download(exchange, buf_cstr(&path), &e) < 0)
+		exchange_fail_err(exchange, &e);
 	buf_free(&path);
 }

@@ -14,122 +14,122 @@
 
 #define LAST_WORDS_MS 300 /* for the output of a container that was just started */
 
-static void unuse(struct docker *k)
+static void unuse(struct docker *docker)
 {
-	if (k->agent.conn) {
+	if (docker->agent.conn) {
 		struct err ignored = { 0 };
 
-		(void)exec_step(&k->agent, &ignored); /* what it said last */
+		(void)exec_step(&docker->agent, &ignored); /* what it said last */
 	}
-	exec_free(&k->agent);
-	follow_finish(k->logs, LAST_WORDS_MS);
-	k->logs = NULL;
-	if (k->used_for) {
-		engine_close(&k->g);
-		docker_options_free(&k->opt);
+	exec_free(&docker->agent);
+	follow_finish(docker->logs, LAST_WORDS_MS);
+	docker->logs = NULL;
+	if (docker->used_for) {
+		engine_close(&docker->engine);
+		docker_options_free(&docker->opt);
 	}
-	mem_free_secret(k->used_for);
-	k->used_for = NULL;
+	mem_free_secret(docker->used_for);
+	docker->used_for = NULL;
 }
 
 /* docker.c: opens the engine that the target config's options name. */
-static int docker_use(struct docker *k, const char *options_json, struct err *e)
+static int docker_use(struct docker *docker, const char *options_json, struct err *e)
 {
 	const char *text = options_json ? options_json : "";
 
-	if (k->used_for && strcmp(k->used_for, text) == 0)
+	if (docker->used_for && strcmp(docker->used_for, text) == 0)
 		return 0;
-	unuse(k);
-	if (docker_options_parse(&k->opt, k->env->options, text, e) < 0)
+	unuse(docker);
+	if (docker_options_parse(&docker->opt, docker->env->options, text, e) < 0)
 		return -1;
-	if (engine_open(&k->g, &k->opt, k->env, e) < 0) {
-		docker_options_free(&k->opt);
+	if (engine_open(&docker->engine, &docker->opt, docker->env, e) < 0) {
+		docker_options_free(&docker->opt);
 		return -1;
 	}
-	k->used_for = mem_dup(text);
+	docker->used_for = mem_dup(text);
 	return 0;
 }
 
 static int docker_open(void **self, const struct provider_env *env, struct err *e)
 {
-	struct docker *k = mem_alloc(sizeof(*k));
+	struct docker *docker = mem_alloc(sizeof(*docker));
 
 	(void)e;
-	k->env = env;
-	*self = k;
+	docker->env = env;
+	*self = docker;
 	return 0;
 }
 
 static void docker_close(void *self)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	if (!k)
+	if (!docker)
 		return;
-	unuse(k);
-	free(k);
+	unuse(docker);
+	free(docker);
 }
 
 static bool docker_untouched(const void *self)
 {
-	const struct docker *k = self;
+	const struct docker *docker = self;
 
-	return k->used_for && !k->g.api && !k->g.remote;
+	return docker->used_for && !docker->engine.api && !docker->engine.remote;
 }
 
 static int check(const struct provider_env *env, struct buf *report, struct deadline d,
                  struct err *e)
 {
-	struct docker k = { .env = env };
+	struct docker docker = { .env = env };
 	struct buf why = { 0 };
-	int rc = docker_use(&k, "", e);
+	int rc = docker_use(&docker, "", e);
 
 	if (rc == 0) {
-		k.g.call_ms = deadline_left_ms(d);
-		k.g.doubted = true;
-		rc = engine_hello(&k.g, d, e);
+		docker.engine.call_ms = deadline_left_ms(d);
+		docker.engine.doubted = true;
+		rc = engine_hello(&docker.engine, d, e);
 	}
 	if (rc < 0) {
 		buf_addf(report, "missing: %s\n", e->msg);
-		if (e->kind == ERR_CONNECT && e->code == ENOENT && k.g.local)
+		if (e->kind == ERR_CONNECT && e->code == ENOENT && docker.engine.local)
 			err_set(e, ERR_CONNECT, ENOENT,
 			        "Docker is not here (%s: no such socket). Not needed? daytona-runner "
 			        "provider disable docker-provider",
-			        k.g.url.path);
+			        docker.engine.url.path);
 	} else {
-		buf_addf(report, "ok: %s %s at %s, API 1.%d\n", k.g.name, k.g.version, k.g.where,
-		         k.g.api);
-		if (!delivery_program(&k, &why))
+		buf_addf(report, "ok: %s %s at %s, API 1.%d\n", docker.engine.name,
+		         docker.engine.version, docker.engine.where, docker.engine.api);
+		if (!delivery_program(&docker, &why))
 			buf_addf(report, "note: no built-in agent for workspaces: %s\n",
 			         buf_cstr(&why));
 	}
 	buf_free(&why);
-	unuse(&k);
+	unuse(&docker);
 	return rc;
 }
 
-static int target_dir(const struct docker *k, const struct target *t, struct buf *dir,
+static int target_dir(const struct docker *docker, const struct target *t, struct buf *dir,
                       struct err *e)
 {
 	if (!str_is_id(str_of(t->id)))
 		return err_set(e, ERR_PARSE, 0, "target id \"%.100s\" is no id", t->id);
-	buf_addf(dir, "%s/targets/%s", k->env->state_dir, t->id);
+	buf_addf(dir, "%s/targets/%s", docker->env->state_dir, t->id);
 	return 0;
 }
 
 static int target_create(void *self, const struct target *t, struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 	struct buf dir = { 0 };
-	int rc = docker_use(k, t->config.options, e);
+	int rc = docker_use(docker, t->config.options, e);
 
 	if (rc == 0)
-		rc = target_dir(k, t, &dir, e);
+		rc = target_dir(docker, t, &dir, e);
 	if (rc == 0)
-		rc = engine_hello(&k->g, d, e);
+		rc = engine_hello(&docker->engine, d, e);
 	if (rc == 0) {
-		provider_logf(k->env, "Using %s %s at %s, API 1.%d", k->g.name, k->g.version,
-		              k->g.where, k->g.api);
+		provider_logf(docker->env, "Using %s %s at %s, API 1.%d", docker->engine.name,
+		              docker->engine.version, docker->engine.where, docker->engine.api);
 		rc = file_mkdirs(buf_cstr(&dir), 0700, e);
 	}
 	buf_free(&dir);
@@ -147,7 +147,7 @@ static int target_nothing(void *self, const struct target *t, struct deadline d,
 }
 
 /* Containers of the target that outlive it belong to workspaces that failed to go: named, never touched. */
-static void name_leftovers(struct docker *k, const struct target *t, struct deadline d)
+static void name_leftovers(struct docker *docker, const struct target *t, struct deadline d)
 {
 	bool is = false;
 	struct buf label = { 0 };
@@ -157,13 +157,14 @@ static void name_leftovers(struct docker *k, const struct target *t, struct dead
 
 	buf_addf(&label, LABEL_TARGET "=%s", t->id);
 	labels[0] = buf_cstr(&label);
-	if (container_list(&k->g, labels, 1, &l, d, &problem) < 0)
-		provider_logf(k->env, "Warning: resources may remain: %s", problem.msg);
+	if (container_list(&docker->engine, labels, 1, &l, d, &problem) < 0)
+		provider_logf(docker->env, "Warning: resources may remain: %s", problem.msg);
 	for (size_t i = 0; i < l.n; i++)
-		if (identity_is(k, &l.list[i].labels, l.list[i].image_id, LABEL_TARGET, t->id, &is,
-		                d, &problem) == 0 &&
+		if (identity_is(docker, &l.list[i].labels, l.list[i].image_id, LABEL_TARGET, t->id,
+		                &is, d, &problem) == 0 &&
 		    is)
-			provider_logf(k->env, "Warning: resources may remain: container %s (%.12s)",
+			provider_logf(docker->env,
+			              "Warning: resources may remain: container %s (%.12s)",
 			              l.list[i].name, l.list[i].id);
 	container_list_free(&l);
 	buf_free(&label);
@@ -172,20 +173,20 @@ static void name_leftovers(struct docker *k, const struct target *t, struct dead
 static int target_delete(void *self, const struct target *t, bool force, struct deadline d,
                          struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 	struct buf dir = { 0 };
 	struct err problem = { 0 };
 	int rc;
 
-	if (target_dir(k, t, &dir, e) < 0)
+	if (target_dir(docker, t, &dir, e) < 0)
 		return -1;
-	if (docker_use(k, t->config.options, &problem) == 0)
-		name_leftovers(k, t, deadline_min(d, deadline_in_ms(15000)));
+	if (docker_use(docker, t->config.options, &problem) == 0)
+		name_leftovers(docker, t, deadline_min(d, deadline_in_ms(15000)));
 	else
-		provider_logf(k->env, "Warning: resources may remain: %s", problem.msg);
+		provider_logf(docker->env, "Warning: resources may remain: %s", problem.msg);
 	rc = file_remove_tree(buf_cstr(&dir), e);
 	if (rc < 0 && force) {
-		provider_logf(k->env, "Warning: resources may remain: %s", e->msg);
+		provider_logf(docker->env, "Warning: resources may remain: %s", e->msg);
 		err_clear(e);
 		rc = 0;
 	}
@@ -196,44 +197,48 @@ static int target_delete(void *self, const struct target *t, bool force, struct 
 static int workspace_create(void *self, const struct workspace_job *w, struct deadline d,
                             struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, w->ws->target.config.options, e) < 0 ? -1 : ws_create(k, w, d, e);
+	return docker_use(docker, w->ws->target.config.options, e) < 0 ? -1
+	                                                               : ws_create(docker, w, d, e);
 }
 
 static int workspace_start(void *self, const struct workspace_job *w, struct deadline d,
                            struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, w->ws->target.config.options, e) < 0 ? -1 : ws_start(k, w, d, e);
+	return docker_use(docker, w->ws->target.config.options, e) < 0 ? -1
+	                                                               : ws_start(docker, w, d, e);
 }
 
 static int workspace_stop(void *self, const struct workspace_job *w, struct deadline d,
                           struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, w->ws->target.config.options, e) < 0 ? -1 : ws_stop(k, w, d, e);
+	return docker_use(docker, w->ws->target.config.options, e) < 0 ? -1
+	                                                               : ws_stop(docker, w, d, e);
 }
 
 static int workspace_delete(void *self, const struct workspace_job *w, struct deadline d,
                             struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, w->ws->target.config.options, e) < 0 ? -1 : ws_delete(k, w, d, e);
+	return docker_use(docker, w->ws->target.config.options, e) < 0 ? -1
+	                                                               : ws_delete(docker, w, d, e);
 }
 
-static int find(struct docker *k, const struct workspace *ws, struct container *c,
+static int find(struct docker *docker, const struct workspace *ws, struct container *c,
                 struct deadline d, struct err *e)
 {
 	struct wsdir dir;
-	int rc = wsdir_open(&dir, k->env, ws, e);
+	int rc = wsdir_open(&dir, docker->env, ws, e);
 
 	*c = (struct container){ 0 };
 	if (rc == 0)
-		rc = ws_find(k, ws, &dir, c, d, e);
+		rc = ws_find(docker, ws, &dir, c, d, e);
 	wsdir_free(&dir);
 	return rc;
 }
@@ -242,12 +247,13 @@ static int find(struct docker *k, const struct workspace *ws, struct container *
 static int workspace_info(void *self, const struct workspace_job *w, struct buf *b,
                           struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 	struct container c;
 
-	if (docker_use(k, w->ws->target.config.options, e) < 0 || find(k, w->ws, &c, d, e) < 0)
+	if (docker_use(docker, w->ws->target.config.options, e) < 0 ||
+	    find(docker, w->ws, &c, d, e) < 0)
 		return -1;
-	if (delivery_agent_stays(k, e) < 0) {
+	if (delivery_agent_stays(docker, e) < 0) {
 		container_free(&c);
 		return -1;
 	}
@@ -268,13 +274,13 @@ static int workspace_info(void *self, const struct workspace_job *w, struct buf 
 static int workspace_condition(void *self, const struct workspace *ws, enum resource_condition *out,
                                struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 	struct container c;
 
 	*out = COND_UNKNOWN;
-	if (docker_use(k, ws->target.config.options, e) < 0)
+	if (docker_use(docker, ws->target.config.options, e) < 0)
 		return -1;
-	if (find(k, ws, &c, d, e) < 0) {
+	if (find(docker, ws, &c, d, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
@@ -287,10 +293,10 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 		*out = COND_STOPPED;
 	else if (c.state == CS_RUNNING || c.state == CS_PAUSED)
 		*out = COND_RUNNING;
-	if (*out == COND_RUNNING && k->opt.agent != AGENT_NONE) {
+	if (*out == COND_RUNNING && docker->opt.agent != AGENT_NONE) {
 		bool runs = false;
 
-		if (delivery_agent_runs(k, &c, &runs, d, e) < 0)
+		if (delivery_agent_runs(docker, &c, &runs, d, e) < 0)
 			err_clear(e);
 		else if (!runs)
 			*out = COND_INCOMPLETE;
@@ -299,25 +305,27 @@ static int workspace_condition(void *self, const struct workspace *ws, enum reso
 	return 0;
 }
 
-static int workspace_exec(void *self, const struct workspace_exec *x, int *status,
+static int workspace_exec(void *self, const struct workspace_exec *exec, int *status,
                           struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, x->ws->target.config.options, e) < 0 ? -1
-	                                                          : ws_exec(k, x, status, d, e);
+	return docker_use(docker, exec->ws->target.config.options, e) < 0
+	               ? -1
+	               : ws_exec(docker, exec, status, d, e);
 }
 
 static int workspace_usage(void *self, const struct workspace *ws, struct provider_usage *u,
                            struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, ws->target.config.options, e) < 0 ? -1 : ws_usage(k, ws, u, d, e);
+	return docker_use(docker, ws->target.config.options, e) < 0 ? -1
+	                                                            : ws_usage(docker, ws, u, d, e);
 }
 
 /* Whose thing it is by labels that its image did not give it; NULL: not one of ours. */
-static const char *resource_of(const struct docker *k, const struct container_item *c,
+static const char *resource_of(const struct docker *docker, const struct container_item *c,
                                const struct identity *i)
 {
 	static const char *const keys[] = { LABEL_WORKSPACE, LABEL_HELPER, LABEL_BUILD };
@@ -325,7 +333,8 @@ static const char *resource_of(const struct docker *k, const struct container_it
 	const char *workspace = kv_get(&c->labels, LABEL_WORKSPACE);
 
 	/* Of an image that an older runner built, which has the label too, a workspace's container is known by the record. */
-	if (workspace && str_is_id(str_of(workspace)) && identity_recorded(k, workspace, c->id))
+	if (workspace && str_is_id(str_of(workspace)) &&
+	    identity_recorded(docker, workspace, c->id))
 		return workspace;
 	for (size_t n = 0; runner && n < ARRAY_LEN(keys); n++)
 		if (identity_label(i, keys[n]))
@@ -337,27 +346,27 @@ static const char *resource_of(const struct docker *k, const struct container_it
 static int owned(void *self, const char *options, provider_owned_fn *each, void *arg,
                  struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 	struct buf label = { 0 };
 	struct container_list l = { 0 };
 	const char *text;
 	int rc;
 
-	if (docker_use(k, options, e) < 0)
+	if (docker_use(docker, options, e) < 0)
 		return -1;
-	if (k->g.remote)
+	if (docker->engine.remote)
 		return 0;
-	buf_addf(&label, LABEL_RUNNER "=%s", k->env->runner_id);
+	buf_addf(&label, LABEL_RUNNER "=%s", docker->env->runner_id);
 	text = buf_cstr(&label);
-	rc = container_list(&k->g, &text, 1, &l, d, e);
+	rc = container_list(&docker->engine, &text, 1, &l, d, e);
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		const struct container_item *c = &l.list[i];
 		struct provider_owned t = { .id = c->id, .name = c->name, .state = c->state_text };
 		struct identity of;
 
-		rc = identity_read(k, &c->labels, c->image_id, &of, d, e);
+		rc = identity_read(docker, &c->labels, c->image_id, &of, d, e);
 		if (rc == 0)
-			t.resource_id = resource_of(k, c, &of);
+			t.resource_id = resource_of(docker, c, &of);
 		if (t.resource_id)
 			rc = each(arg, &t, e);
 		identity_free(&of);
@@ -369,24 +378,24 @@ static int owned(void *self, const char *options, provider_owned_fn *each, void 
 
 static int owned_remove(void *self, const char *id, struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return container_remove(&k->g, id, d, e);
+	return container_remove(&docker->engine, id, d, e);
 }
 
 static int run_build(void *self, const struct build_job *b, struct deadline d, struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, "", e) < 0 ? -1 : build_run(k, b, d, e);
+	return docker_use(docker, "", e) < 0 ? -1 : build_run(docker, b, d, e);
 }
 
 static int delete_build(void *self, const struct build_job *b, bool force, struct deadline d,
                         struct err *e)
 {
-	struct docker *k = self;
+	struct docker *docker = self;
 
-	return docker_use(k, "", e) < 0 ? -1 : build_delete(k, b, force, d, e);
+	return docker_use(docker, "", e) < 0 ? -1 : build_delete(docker, b, force, d, e);
 }
 
 const struct provider docker_provider = {

@@ -132,12 +132,12 @@ static int run(const struct provider_env *env, const char *verb, struct str fact
 
 /* ---- what the program is told ---- */
 
-static void add_kv(struct buf *b, const char *key, const struct kv *m)
+static void add_kv(struct buf *b, const char *key, const struct kv *kv)
 {
 	static const struct kv none;
 
 	jw_key(b, key);
-	kv_to_json(m ? m : &none, b);
+	kv_to_json(kv ? kv : &none, b);
 }
 
 static void begin(struct buf *b, const struct provider_env *env, const char *verb, bool force)

@@ -22,12 +22,12 @@
 #define DISK_WALK_MS 60000
 
 /* <state_dir>/workspaces/<id>, or of a build. */
-static int open_group(struct cgroup *g, const struct native_paths *p, struct err *e)
+static int open_group(struct cgroup *cgroup, const struct native_paths *p, struct err *e)
 {
 	const char *id = strrchr(p->root, '/');
 	const char *parent = memrchr(p->root, '/', (size_t)(id - p->root));
 	char *state_dir = mem_dupn(p->root, (size_t)(parent - p->root));
-	int rc = cgroup_open(g, "", state_dir, id + 1, e);
+	int rc = cgroup_open(cgroup, "", state_dir, id + 1, e);
 
 	free(state_dir);
 	return rc;
@@ -147,12 +147,12 @@ static unsigned all_of(const struct cgroup_limits *l)
 }
 
 /* By the groups that are there. */
-static unsigned kept(const struct cgroup *g)
+static unsigned kept(const struct cgroup *cgroup)
 {
 	unsigned bits = 0;
 
 	for (unsigned i = CGROUP_CPU; i <= CGROUP_PIDS; i++)
-		if (g->at[i].dir && file_is_dir(g->at[i].dir))
+		if (cgroup->at[i].dir && file_is_dir(cgroup->at[i].dir))
 			bits |= 1u << i;
 	return bits;
 }
@@ -183,9 +183,9 @@ int native_bounds_open(struct native_bounds *b, const struct native_call *c, boo
 	b->watch_disk = c->options.disk_bytes && !disk_limited(c->paths.root, &limit);
 	if (!boxed && !any_limit(l))
 		return 0;
-	if (open_group(&b->g, &c->paths, e) < 0)
+	if (open_group(&b->cgroup, &c->paths, e) < 0)
 		return -1;
-	cgroup_make(&b->g, l, boxed, &plan);
+	cgroup_make(&b->cgroup, l, boxed, &plan);
 	b->missing = plan.missing;
 	rc = say_plan(b, &plan, e);
 	cgroup_plan_free(&plan);
@@ -194,7 +194,7 @@ int native_bounds_open(struct native_bounds *b, const struct native_call *c, boo
 
 void native_bounds_close(struct native_bounds *b)
 {
-	cgroup_free(&b->g);
+	cgroup_free(&b->cgroup);
 	*b = (struct native_bounds){ 0 };
 }
 
@@ -203,7 +203,7 @@ int native_bounds_admit(struct native_bounds *b, struct proc_id first, struct er
 	const struct native_options *o = &b->c->options;
 	struct err why = { 0 };
 
-	if (cgroup_put(&b->g, first.pid, &why) < 0) {
+	if (cgroup_put(&b->cgroup, first.pid, &why) < 0) {
 		if (o->strict) {
 			*e = why;
 			return -1;
@@ -219,15 +219,15 @@ int native_bounds_admit(struct native_bounds *b, struct proc_id first, struct er
 int native_bounds_join(const struct native_paths *p, const struct native_options *o, bool boxed,
                        pid_t pid, struct err *e)
 {
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err why = { 0 };
 	unsigned missing;
 	int64_t limit;
-	int rc = open_group(&g, p, e);
+	int rc = open_group(&cgroup, p, e);
 
-	missing = all_of(&o->limits) & ~kept(&g);
+	missing = all_of(&o->limits) & ~kept(&cgroup);
 	/* An ordinary user has the groups of his services, but cannot go there from a login session. */
-	if (rc == 0 && cgroup_put(&g, pid, &why) < 0) {
+	if (rc == 0 && cgroup_put(&cgroup, pid, &why) < 0) {
 		missing = all_of(&o->limits);
 		if (o->strict) {
 			*e = why;
@@ -238,19 +238,19 @@ int native_bounds_join(const struct native_paths *p, const struct native_options
 		cgroup_fall_back(pid, &o->limits, boxed, missing);
 	if (rc == 0 && o->disk_bytes && !disk_limited(p->root, &limit))
 		limit_files(pid, o->disk_bytes);
-	cgroup_free(&g);
+	cgroup_free(&cgroup);
 	return rc;
 }
 
 bool native_bounds_usage(const struct native_paths *p, struct cgroup_usage *u)
 {
-	struct cgroup g;
+	struct cgroup cgroup;
 	struct err ignored;
-	bool there = open_group(&g, p, &ignored) == 0 && cgroup_exists(&g);
+	bool there = open_group(&cgroup, p, &ignored) == 0 && cgroup_exists(&cgroup);
 
 	if (there)
-		cgroup_usage(&g, u);
-	cgroup_free(&g);
+		cgroup_usage(&cgroup, u);
+	cgroup_free(&cgroup);
 	return there;
 }
 
@@ -270,11 +270,11 @@ void native_bounds_tell(const struct provider_env *env, const struct native_path
 
 int native_bounds_end(const struct native_paths *p, struct deadline d, struct err *e)
 {
-	struct cgroup g;
-	int rc = open_group(&g, p, e);
+	struct cgroup cgroup;
+	int rc = open_group(&cgroup, p, e);
 
 	if (rc == 0)
-		rc = cgroup_end(&g, d, e);
-	cgroup_free(&g);
+		rc = cgroup_end(&cgroup, d, e);
+	cgroup_free(&cgroup);
 	return rc;
 }

@@ -12,7 +12,7 @@
 
 struct native_bounds {
 	const struct native_call *c;
-	struct cgroup g;
+	struct cgroup cgroup;
 	unsigned missing; /* as in struct cgroup_plan */
 	bool boxed;       /* process 1 of a sandbox is bounded; else the agent */
 	bool watch_disk;  /* nothing else keeps that limit */

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 /* Namespaces and the host's root in them, in an empty directory. */
-static int try_map(const struct userns_map *m, struct deadline d, struct err *e)
+static int try_map(const struct userns_map *map, struct deadline d, struct err *e)
 {
 	char point[] = "/tmp/daytona-runner-check-XXXXXX";
-	struct sandbox s = { .map = m,
+	struct sandbox s = { .map = map,
 		             .point = point,
 		             .hostname = "check",
 		             .net = SANDBOX_NET_NONE,
@@ -30,9 +30,9 @@ static int try_range(struct deadline d, struct err *e)
 {
 	/* Behind all that are given. */
 	const uint32_t first = IDRANGE_FIRST + IDRANGE_N * USERNS_RANGE;
-	struct userns_map m = { MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
+	struct userns_map map = { MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
 
-	return try_map(&m, d, e);
+	return try_map(&map, d, e);
 }
 
 static void describe_network(struct buf *report)
@@ -50,7 +50,7 @@ static void describe_network(struct buf *report)
 int native_box_check(const struct provider_env *env, const struct native_options *o,
                      struct buf *report, struct deadline d, struct err *e)
 {
-	struct userns_map m = { .how = MAP_SINGLE };
+	struct userns_map map = { .how = MAP_SINGLE };
 	struct err strict = { 0 }, less = { 0 };
 	struct buf why = { 0 };
 	bool can_strict, can_less;
@@ -59,13 +59,13 @@ int native_box_check(const struct provider_env *env, const struct native_options
 	if (geteuid() == 0) {
 		can_strict = try_range(d, &strict) == 0;
 	} else {
-		userns_ordinary(&m, &why);
-		can_strict = m.how == MAP_TOOLS && try_map(&m, d, &strict) == 0;
-		if (m.how != MAP_TOOLS)
+		userns_ordinary(&map, &why);
+		can_strict = map.how == MAP_TOOLS && try_map(&map, d, &strict) == 0;
+		if (map.how != MAP_TOOLS)
 			err_set(&strict, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
 	}
-	m.how = MAP_SINGLE;
-	can_less = can_strict || try_map(&m, d, &less) == 0;
+	map.how = MAP_SINGLE;
+	can_less = can_strict || try_map(&map, d, &less) == 0;
 	buf_adds(report, "ok: isolation none (process group only)\n");
 	if (can_less)
 		buf_addf(report, "ok: isolation %s (Image, Root)\n",

@@ -150,9 +150,9 @@ static int run_there(const struct native_dev *v, void *arg, const char *const *a
 		const struct provider_env *from;
 		void *to;
 	} self = { c->env };
-	struct workspace_exec x = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
+	struct workspace_exec exec = { .ws = c->ws, .env = &v->remote_env, .user = v->user };
 
-	return native_logged(c->env, argv, &x, native_exec, self.to, name, d, e);
+	return native_logged(c->env, argv, &exec, native_exec, self.to, name, d, e);
 }
 
 static int run(const struct native_dev *v, const struct native_call *c, run_fn *how, void *arg,
@@ -185,13 +185,14 @@ static int run_hook(const struct native_dev *v, struct native_call *c, run_fn *h
 
 		if (!json_is_object(command))
 			rc = run(v, c, how, arg, hook, command, d, e);
-		for (struct json m = json_first(command);
-		     rc == 0 && json_is_object(command) && json_present(m); m = json_next(m)) {
+		for (struct json member = json_first(command);
+		     rc == 0 && json_is_object(command) && json_present(member);
+		     member = json_next(member)) {
 			struct buf name = { 0 };
 
 			buf_addf(&name, "%s.", hook);
-			json_key(m, &name);
-			rc = run(v, c, how, arg, buf_cstr(&name), m, d, e);
+			json_key(member, &name);
+			rc = run(v, c, how, arg, buf_cstr(&name), member, d, e);
 			buf_free(&name);
 		}
 	}
@@ -232,14 +233,14 @@ static int run_in_build(const struct native_dev *v, void *arg, const char *const
 	return native_build_step(arg, argv, e) < 0 ? err_wrap(e, "%s", name) : 0;
 }
 
-static int steps(void *arg, struct building *x, struct err *e)
+static int steps(void *arg, struct building *building, struct err *e)
 {
 	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
 	const struct prebuild *p = arg;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
-		rc = run_hook(p->v, p->c, run_in_build, x, hooks[i], p->d, e);
+		rc = run_hook(p->v, p->c, run_in_build, building, hooks[i], p->d, e);
 	return rc;
 }
 

@@ -26,7 +26,7 @@ static int weaker(const struct native_call *c, const char *text, const char *why
 	return 0;
 }
 
-static int choose_range(const struct native_call *c, struct userns_map *m, struct deadline d,
+static int choose_range(const struct native_call *c, struct userns_map *map, struct deadline d,
                         struct err *e)
 {
 	struct err why = { 0 };
@@ -35,26 +35,26 @@ static int choose_range(const struct native_call *c, struct userns_map *m, struc
 
 	if (idrange_take(c->paths.ids, c->ws->id, &first, e) < 0)
 		return -1;
-	*m = (struct userns_map){ MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
-	ns = userns_open(m, d, &why);
+	*map = (struct userns_map){ MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
+	ns = userns_open(map, d, &why);
 	if (ns >= 0) {
 		close(ns);
 		return 0;
 	}
-	*m = (struct userns_map){ .how = MAP_SINGLE };
+	*map = (struct userns_map){ .how = MAP_SINGLE };
 	return weaker(c, "no range of ids of its own", why.msg, e);
 }
 
-static int choose_map(const struct native_call *c, struct userns_map *m, struct deadline d,
+static int choose_map(const struct native_call *c, struct userns_map *map, struct deadline d,
                       struct err *e)
 {
 	struct buf why = { 0 };
 	int rc = 0;
 
 	if (geteuid() == 0)
-		return choose_range(c, m, d, e);
-	userns_ordinary(m, &why);
-	if (m->how == MAP_SINGLE)
+		return choose_range(c, map, d, e);
+	userns_ordinary(map, &why);
+	if (map->how == MAP_SINGLE)
 		rc = weaker(
 			c,
 			"only one user id, so packages and services with users of their own do not "

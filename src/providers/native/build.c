@@ -37,28 +37,32 @@ static const char *pair_value(char **list, const char *name)
 
 static const char *value_of(const void *arg, const char *name)
 {
-	const struct building *x = arg;
-	const char *value = x->in_stage ? pair_value(x->config.env, name) : NULL;
+	const struct building *building = arg;
+	const char *value = building->in_stage ? pair_value(building->config.env, name) : NULL;
 
-	return value ? value : kv_get(x->in_stage ? &x->args : &x->global, name);
+	return value ? value
+	             : kv_get(building->in_stage ? &building->args : &building->global, name);
 }
 
-int nb_go_on(const struct building *x, struct err *e)
+int nb_go_on(const struct building *building, struct err *e)
 {
-	const volatile int *stop = x->c->env->stop;
+	const volatile int *stop = building->c->env->stop;
 
 	if (stop && *stop)
 		return err_set(e, ERR_CANCELED, 0, "it was canceled");
-	return deadline_passed(x->d) ? err_set(e, ERR_TIMEOUT, 0, "the time for this is over") : 0;
+	return deadline_passed(building->d)
+	               ? err_set(e, ERR_TIMEOUT, 0, "the time for this is over")
+	               : 0;
 }
 
-int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e)
+int nb_word(struct building *building, struct str *rest, bool whole, struct buf *word,
+            struct err *e)
 {
-	const struct dockerfile_scope scope = { value_of, x, x->f.escape };
+	const struct dockerfile_scope scope = { value_of, building, building->f.escape };
 	int rc = dockerfile_word(rest, whole, &scope, word, e);
 
-	x->spent += rc > 0 ? word->n + WORD_COST : 0;
-	return rc < 0 || x->spent <= WORDS_MAX
+	building->spent += rc > 0 ? word->n + WORD_COST : 0;
+	return rc < 0 || building->spent <= WORDS_MAX
 	               ? rc
 	               : err_set(e, ERR_LIMIT, 0, "its words are more than %u MiB in all",
 	                         WORDS_MAX >> 20);
@@ -90,10 +94,12 @@ char **nb_list(const char *text)
 /* ---- images ---- */
 
 /* From its registry unless it is here; by name alone. */
-static int bring(struct building *x, const char *name, struct digest *manifest, struct err *e)
+static int bring(struct building *building, const char *name, struct digest *manifest,
+                 struct err *e)
 {
-	struct native_box as = { .map = x->c->state.box.map, .shift = x->c->state.box.shift };
-	struct native_options *o = &x->c->options;
+	struct native_box as = { .map = building->c->state.box.map,
+		                 .shift = building->c->state.box.shift };
+	struct native_options *o = &building->c->options;
 	char *wanted = o->image;
 	struct rootfs r = { 0 };
 	struct buf full = { 0 };
@@ -103,7 +109,7 @@ static int bring(struct building *x, const char *name, struct digest *manifest, 
 	as.manifest = mem_dup("");
 	if (rc == 0) {
 		o->image = buf_take(&full);
-		rc = native_box_pull(x->c, &as, x->d, &r, e);
+		rc = native_box_pull(building->c, &as, building->d, &r, e);
 		free(o->image);
 		o->image = wanted;
 	}
@@ -115,32 +121,32 @@ static int bring(struct building *x, const char *name, struct digest *manifest, 
 	return rc;
 }
 
-int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
+int nb_find(struct building *building, const char *name, bool numbers, struct digest *manifest,
             struct err *e)
 {
 	int64_t number = -1;
 
 	if (numbers)
-		(void)str_to_i64(str_of(name), 0, (int64_t)x->n_stages - 1, &number);
-	for (size_t i = x->n_stages; i-- > 0;)
-		if (number == (int64_t)i || strcasecmp(x->stages[i].name, name) == 0) {
-			*manifest = x->stages[i].manifest;
+		(void)str_to_i64(str_of(name), 0, (int64_t)building->n_stages - 1, &number);
+	for (size_t i = building->n_stages; i-- > 0;)
+		if (number == (int64_t)i || strcasecmp(building->stages[i].name, name) == 0) {
+			*manifest = building->stages[i].manifest;
 			return 0;
 		}
-	return bring(x, name, manifest, e);
+	return bring(building, name, manifest, e);
 }
 
-static void drop_stage(struct building *x)
+static void drop_stage(struct building *building)
 {
-	for (size_t i = 0; x->layers && i < x->config.n_diff_ids; i++)
-		free(x->layers[i].media_type);
-	free(x->layers);
-	free(x->name);
-	x->layers = NULL;
-	x->name = NULL;
-	image_config_free(&x->config);
-	kv_free(&x->args);
-	x->in_stage = x->has_cmd = false;
+	for (size_t i = 0; building->layers && i < building->config.n_diff_ids; i++)
+		free(building->layers[i].media_type);
+	free(building->layers);
+	free(building->name);
+	building->layers = NULL;
+	building->name = NULL;
+	image_config_free(&building->config);
+	kv_free(&building->args);
+	building->in_stage = building->has_cmd = false;
 }
 
 /* Whatever a registry called it. */
@@ -151,29 +157,30 @@ static const char *layer_type(const char *type)
 	                              : MEDIA_OCI_LAYER;
 }
 
-static int begin_stage(struct building *x, const struct digest *from, struct err *e)
+static int begin_stage(struct building *building, const struct digest *from, struct err *e)
 {
 	struct platform p = platform_here();
 	struct rootfs r = { 0 };
-	struct manifest m = { 0 };
+	struct manifest manifest = { 0 };
 	struct buf text = { 0 };
-	int rc = images_rootfs_of(x->s, from, x->c->ws->id, x->d, &r, e);
+	int rc = images_rootfs_of(building->s, from, building->c->ws->id, building->d, &r, e);
 
 	if (rc == 0)
-		rc = imgstore_read_blob(x->s, from, MANIFEST_MAX, &text, e);
+		rc = imgstore_read_blob(building->s, from, MANIFEST_MAX, &text, e);
 	if (rc == 0)
-		rc = manifest_parse(buf_str(&text), "", &p, &m, e);
+		rc = manifest_parse(buf_str(&text), "", &p, &manifest, e);
 	if (rc == 0) {
-		x->config = r.config;
+		building->config = r.config;
 		r.config = (struct image_config){ 0 };
-		x->layers = mem_array(m.n_layers, sizeof(*x->layers));
-		for (size_t i = 0; i < m.n_layers; i++) {
-			x->layers[i] = m.layers[i];
-			x->layers[i].media_type = mem_dup(layer_type(m.layers[i].media_type));
+		building->layers = mem_array(manifest.n_layers, sizeof(*building->layers));
+		for (size_t i = 0; i < manifest.n_layers; i++) {
+			building->layers[i] = manifest.layers[i];
+			building->layers[i].media_type = mem_dup(
+				layer_type(manifest.layers[i].media_type));
 		}
 	}
 	rootfs_free(&r);
-	manifest_free(&m);
+	manifest_free(&manifest);
 	buf_free(&text);
 	return rc;
 }
@@ -187,7 +194,7 @@ static void add_ref(struct buf *b, const struct blob_ref *r)
 	jw_obj_end(b);
 }
 
-static int end_stage(struct building *x, bool last, struct err *e)
+static int end_stage(struct building *building, bool last, struct err *e)
 {
 	char type[] = MEDIA_OCI_CONFIG;
 	struct blob_ref config = { .media_type = type };
@@ -195,15 +202,16 @@ static int end_stage(struct building *x, bool last, struct err *e)
 	struct digest manifest;
 	int rc;
 
-	for (size_t i = 0; last && i < x->b->labels.n; i++) {
+	for (size_t i = 0; last && i < building->b->labels.n; i++) {
 		buf_reset(&b);
-		buf_addf(&b, "%s=%s", x->b->labels.pairs[i].key, x->b->labels.pairs[i].value);
-		image_list_set(&x->config.labels, buf_cstr(&b));
+		buf_addf(&b, "%s=%s", building->b->labels.pairs[i].key,
+		         building->b->labels.pairs[i].value);
+		image_list_set(&building->config.labels, buf_cstr(&b));
 	}
-	set(&x->config.created, ""); /* the same in every build */
-	image_config_write(&x->config, &text);
+	set(&building->config.created, ""); /* the same in every build */
+	image_config_write(&building->config, &text);
 	config.size = (int64_t)text.n;
-	rc = imgstore_put_blob(x->s, buf_str(&text), &config.digest, x->d, e);
+	rc = imgstore_put_blob(building->s, buf_str(&text), &config.digest, building->d, e);
 	buf_reset(&b);
 	jw_obj(&b);
 	jw_kint(&b, "schemaVersion", 2);
@@ -212,20 +220,21 @@ static int end_stage(struct building *x, bool last, struct err *e)
 	add_ref(&b, &config);
 	jw_key(&b, "layers");
 	jw_arr(&b);
-	for (size_t i = 0; i < x->config.n_diff_ids; i++)
-		add_ref(&b, &x->layers[i]);
+	for (size_t i = 0; i < building->config.n_diff_ids; i++)
+		add_ref(&b, &building->layers[i]);
 	jw_arr_end(&b);
 	jw_obj_end(&b);
 	if (rc == 0)
-		rc = imgstore_put_blob(x->s, buf_str(&b), &manifest, x->d, e);
+		rc = imgstore_put_blob(building->s, buf_str(&b), &manifest, building->d, e);
 	if (rc == 0)
-		rc = images_complete(x->s, &manifest, NULL, "", x->d, e);
+		rc = images_complete(building->s, &manifest, NULL, "", building->d, e);
 	if (rc == 0) {
-		x->stages = mem_realloc(x->stages, (x->n_stages + 1) * sizeof(*x->stages));
-		x->stages[x->n_stages++] = (struct stage){ x->name, manifest };
-		x->name = NULL;
+		building->stages = mem_realloc(building->stages, (building->n_stages + 1) *
+		                                                         sizeof(*building->stages));
+		building->stages[building->n_stages++] = (struct stage){ building->name, manifest };
+		building->name = NULL;
 	}
-	drop_stage(x);
+	drop_stage(building);
 	buf_free(&text);
 	buf_free(&b);
 	return rc;
@@ -245,70 +254,72 @@ static bool is_here(const char *platform)
 }
 
 /* FROM [--platform=P] IMAGE [AS NAME] */
-static int do_from(struct building *x, struct str rest, struct err *e)
+static int do_from(struct building *building, struct str rest, struct err *e)
 {
 	struct buf word = { 0 }, image = { 0 };
 	struct str name, value;
 	struct digest from;
 	int rc = 0;
 
-	if (x->in_stage && end_stage(x, false, e) < 0)
+	if (building->in_stage && end_stage(building, false, e) < 0)
 		return -1;
 	while (rc == 0 && dockerfile_flag(&rest, &name, &value))
-		if (!str_eq(name, "platform") || nb_word(x, &value, true, &word, e) < 0 ||
+		if (!str_eq(name, "platform") || nb_word(building, &value, true, &word, e) < 0 ||
 		    !is_here(buf_cstr(&word)))
 			rc = e->kind ? -1
 			             : err_set(e, ERR_UNSUPPORTED, 0,
 			                       "\"--%.*s=%.60s\" is not done: images are built for "
 			                       "this machine's platform",
 			                       STR_ARG(name), buf_cstr(&word));
-	if (rc == 0 && nb_word(x, &rest, false, &image, e) <= 0)
+	if (rc == 0 && nb_word(building, &rest, false, &image, e) <= 0)
 		rc = e->kind ? -1 : err_set(e, ERR_PARSE, 0, "it names no image");
-	while (rc == 0 && (rc = nb_word(x, &rest, false, &word, e)) > 0) {
+	while (rc == 0 && (rc = nb_word(building, &rest, false, &word, e)) > 0) {
 		bool as = str_ieq(buf_str(&word), "as");
 
-		rc = as ? nb_word(x, &rest, false, &word, e) : 0;
+		rc = as ? nb_word(building, &rest, false, &word, e) : 0;
 		if (rc <= 0 || str_trim(rest).n)
 			rc = e->kind ? -1
 			             : err_set(e, ERR_PARSE, 0, "\"%.60s\" is not \"AS NAME\"",
 			                       buf_cstr(&word));
 		else
-			set(&x->name, buf_cstr(&word));
+			set(&building->name, buf_cstr(&word));
 		rc = rc > 0 ? 0 : rc;
 	}
-	if (rc == 0 && !x->name)
-		x->name = mem_dup("");
+	if (rc == 0 && !building->name)
+		building->name = mem_dup("");
 	if (rc == 0 && strcasecmp(buf_cstr(&image), "scratch") == 0) {
-		rc = image_config_parse(STR_LIT("{\"rootfs\":{\"diff_ids\":[]}}"), &x->config, e);
-		set(&x->config.os, platform_here().os);
-		set(&x->config.arch, platform_here().arch);
+		rc = image_config_parse(STR_LIT("{\"rootfs\":{\"diff_ids\":[]}}"),
+		                        &building->config, e);
+		set(&building->config.os, platform_here().os);
+		set(&building->config.arch, platform_here().arch);
 	} else if (rc == 0) {
-		rc = nb_find(x, buf_cstr(&image), false, &from, e);
+		rc = nb_find(building, buf_cstr(&image), false, &from, e);
 		if (rc == 0)
-			rc = begin_stage(x, &from, e);
+			rc = begin_stage(building, &from, e);
 	}
-	x->in_stage = rc == 0;
+	building->in_stage = rc == 0;
 	buf_free(&word);
 	buf_free(&image);
 	return rc;
 }
 
 /* ARG NAME[=VALUE]… */
-static int do_arg(struct building *x, struct str rest, struct err *e)
+static int do_arg(struct building *building, struct str rest, struct err *e)
 {
 	struct buf word = { 0 };
 	int rc;
 
-	while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+	while ((rc = nb_word(building, &rest, false, &word, e)) > 0) {
 		char *name = mem_dupn(word.p, strcspn(buf_cstr(&word), "="));
-		const char *value = kv_get(&x->b->args, name);
+		const char *value = kv_get(&building->b->args, name);
 
 		if (!value && word.n > strlen(name))
 			value = word.p + strlen(name) + 1;
-		if (!value && x->in_stage)
-			value = kv_get(&x->global, name);
+		if (!value && building->in_stage)
+			value = kv_get(&building->global, name);
 		if (value)
-			kv_set(x->in_stage ? &x->args : &x->global, name, value);
+			kv_set(building->in_stage ? &building->args : &building->global, name,
+			       value);
 		free(name);
 	}
 	buf_free(&word);
@@ -316,7 +327,7 @@ static int do_arg(struct building *x, struct str rest, struct err *e)
 }
 
 /* NAME=VALUE…, or NAME and the rest of the line. */
-static int do_pairs(struct building *x, struct str rest, char ***list, struct err *e)
+static int do_pairs(struct building *building, struct str rest, char ***list, struct err *e)
 {
 	char **pairs = NULL;
 	struct buf word = { 0 }, pair = { 0 };
@@ -328,11 +339,11 @@ static int do_pairs(struct building *x, struct str rest, char ***list, struct er
 	if (n < rest.n && rest.p[n] != '=') {
 		buf_addf(&pair, "%.*s=", (int)n, rest.p);
 		rest = (struct str){ rest.p + n, rest.n - n };
-		rc = nb_word(x, &rest, true, &word, e);
+		rc = nb_word(building, &rest, true, &word, e);
 		buf_add_str(&pair, buf_str(&word));
 		image_list_add(&pairs, buf_cstr(&pair));
 	} else {
-		while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+		while ((rc = nb_word(building, &rest, false, &word, e)) > 0) {
 			if (!memchr(word.p ? word.p : "", '=', word.n)) {
 				rc = err_set(e, ERR_PARSE, 0, "\"%.60s\" is not NAME=VALUE",
 				             buf_cstr(&word));
@@ -350,7 +361,8 @@ static int do_pairs(struct building *x, struct str rest, char ***list, struct er
 }
 
 /* Words, or the strings of a JSON list. port: what has no protocol is of TCP. */
-static int do_names(struct building *x, const char *text, char ***list, bool port, struct err *e)
+static int do_names(struct building *building, const char *text, char ***list, bool port,
+                    struct err *e)
 {
 	char **names = nb_list(text);
 	struct str rest = str_of(names ? "" : text);
@@ -359,7 +371,7 @@ static int do_names(struct building *x, const char *text, char ***list, bool por
 
 	for (char **p = names; p && *p; p++)
 		image_list_set(list, *p);
-	while ((rc = nb_word(x, &rest, false, &word, e)) > 0) {
+	while ((rc = nb_word(building, &rest, false, &word, e)) > 0) {
 		if (port && !strchr(buf_cstr(&word), '/'))
 			buf_adds(&word, "/tcp");
 		image_list_set(list, buf_cstr(&word));
@@ -370,13 +382,13 @@ static int do_names(struct building *x, const char *text, char ***list, bool por
 }
 
 /* As it is, or for the shell. */
-static char **command(const struct building *x, const char *text)
+static char **command(const struct building *building, const char *text)
 {
 	char **list = nb_list(text);
 
 	if (list)
 		return list;
-	for (char **p = x->config.shell; p && *p; p++)
+	for (char **p = building->config.shell; p && *p; p++)
 		image_list_add(&list, *p);
 	if (!list) {
 		image_list_add(&list, "/bin/sh");
@@ -393,7 +405,7 @@ static void put(char ***to, char **list)
 }
 
 /* Mounts of a cache go, since what is in one is not in the image; others bring what is missing without them. */
-static int do_run(struct building *x, struct str rest, struct err *e)
+static int do_run(struct building *building, struct str rest, struct err *e)
 {
 	struct str name, value;
 	char **argv;
@@ -403,23 +415,23 @@ static int do_run(struct building *x, struct str rest, struct err *e)
 		if (!str_eq(name, "mount") || !str_find(value, "type=cache"))
 			return err_set(e, ERR_UNSUPPORTED, 0, "\"--%.*s=%.*s\" is not done",
 			               STR_ARG(name), STR_ARG(value));
-		provider_logf(x->c->env, " --mount=type=cache has no effect here");
+		provider_logf(building->c->env, " --mount=type=cache has no effect here");
 	}
 	rest = str_trim(rest);
 	if (!rest.n)
 		return err_set(e, ERR_PARSE, 0, "there is nothing to run");
-	argv = command(x, rest.p);
-	rc = *argv ? nb_run(x, (const char *const *)argv, e)
+	argv = command(building, rest.p);
+	rc = *argv ? nb_run(building, (const char *const *)argv, e)
 	           : err_set(e, ERR_PARSE, 0, "there is nothing to run");
 	image_list_free(&argv);
 	return rc;
 }
 
-static int do_text(struct building *x, const char *text, char **to, struct err *e)
+static int do_text(struct building *building, const char *text, char **to, struct err *e)
 {
 	struct str rest = str_of(text);
 	struct buf word = { 0 };
-	int rc = nb_word(x, &rest, true, &word, e);
+	int rc = nb_word(building, &rest, true, &word, e);
 
 	if (rc > 0)
 		set(to, buf_cstr(&word));
@@ -427,47 +439,47 @@ static int do_text(struct building *x, const char *text, char **to, struct err *
 	return rc;
 }
 
-static int instruction(struct building *x, const struct instruction *i, struct err *e)
+static int instruction(struct building *building, const struct instruction *i, struct err *e)
 {
-	struct image_config *c = &x->config;
+	struct image_config *c = &building->config;
 	struct str rest = str_of(i->rest);
 	char *dir = NULL, **list;
 	int rc;
 
 	switch (i->kind) {
 	case DOCKERFILE_FROM:
-		return do_from(x, rest, e);
+		return do_from(building, rest, e);
 	case DOCKERFILE_ARG:
-		return do_arg(x, rest, e);
+		return do_arg(building, rest, e);
 	case DOCKERFILE_RUN:
-		return do_run(x, rest, e);
+		return do_run(building, rest, e);
 	case DOCKERFILE_COPY:
 	case DOCKERFILE_ADD:
-		return nb_copy(x, i, e);
+		return nb_copy(building, i, e);
 	case DOCKERFILE_ENV:
-		return do_pairs(x, rest, &c->env, e);
+		return do_pairs(building, rest, &c->env, e);
 	case DOCKERFILE_LABEL:
-		return do_pairs(x, rest, &c->labels, e);
+		return do_pairs(building, rest, &c->labels, e);
 	case DOCKERFILE_EXPOSE:
-		return do_names(x, i->rest, &c->ports, true, e);
+		return do_names(building, i->rest, &c->ports, true, e);
 	case DOCKERFILE_VOLUME:
-		return do_names(x, i->rest, &c->volumes, false, e);
+		return do_names(building, i->rest, &c->volumes, false, e);
 	case DOCKERFILE_USER:
-		return do_text(x, i->rest, &c->user, e);
+		return do_text(building, i->rest, &c->user, e);
 	case DOCKERFILE_STOPSIGNAL:
-		return do_text(x, i->rest, &c->stop_signal, e);
+		return do_text(building, i->rest, &c->stop_signal, e);
 	case DOCKERFILE_WORKDIR:
-		rc = do_text(x, i->rest, &dir, e);
-		rc = rc > 0 ? nb_workdir(x, dir, e) : rc;
+		rc = do_text(building, i->rest, &dir, e);
+		rc = rc > 0 ? nb_workdir(building, dir, e) : rc;
 		free(dir);
 		return rc;
 	case DOCKERFILE_CMD:
-		put(&c->cmd, command(x, i->rest));
-		x->has_cmd = true;
+		put(&c->cmd, command(building, i->rest));
+		building->has_cmd = true;
 		return 0;
 	case DOCKERFILE_ENTRYPOINT: /* the base's command was for another one */
-		put(&c->entrypoint, command(x, i->rest));
-		if (!x->has_cmd)
+		put(&c->entrypoint, command(building, i->rest));
+		if (!building->has_cmd)
 			image_list_free(&c->cmd);
 		return 0;
 	case DOCKERFILE_SHELL:
@@ -480,46 +492,47 @@ static int instruction(struct building *x, const struct instruction *i, struct e
 		put(&c->shell, list);
 		return 0;
 	default: /* HEALTHCHECK, MAINTAINER */
-		provider_logf(x->c->env, " this has no effect here");
+		provider_logf(building->c->env, " this has no effect here");
 		return 0;
 	}
 }
 
-static bool is_target(const struct building *x)
+static bool is_target(const struct building *building)
 {
 	int64_t number;
-	const char *target = x->b->target;
+	const char *target = building->b->target;
 
-	return target && *target && x->in_stage &&
-	       (strcasecmp(x->name, target) == 0 ||
+	return target && *target && building->in_stage &&
+	       (strcasecmp(building->name, target) == 0 ||
 	        (str_to_i64(str_of(target), 0, INT64_MAX, &number) &&
-	         number == (int64_t)x->n_stages));
+	         number == (int64_t)building->n_stages));
 }
 
-static int run_all(struct building *x, struct err *e)
+static int run_all(struct building *building, struct err *e)
 {
-	const char *target = x->b->target && *x->b->target ? x->b->target : NULL;
+	const char *target = building->b->target && *building->b->target ? building->b->target
+	                                                                 : NULL;
 
-	for (size_t i = 0; i < x->f.n; i++) {
-		const struct instruction *in = &x->f.list[i];
+	for (size_t i = 0; i < building->f.n; i++) {
+		const struct instruction *in = &building->f.list[i];
 		struct buf shown = { 0 };
 
-		if (in->kind == DOCKERFILE_FROM && is_target(x))
-			return end_stage(x, true, e);
+		if (in->kind == DOCKERFILE_FROM && is_target(building))
+			return end_stage(building, true, e);
 		buf_add_printable(&shown, str_of(in->rest), false);
-		provider_logf(x->c->env, "%s %.*s", dockerfile_words[in->kind], SHOWN,
+		provider_logf(building->c->env, "%s %.*s", dockerfile_words[in->kind], SHOWN,
 		              buf_cstr(&shown));
 		buf_free(&shown);
-		if (nb_go_on(x, e) < 0 || instruction(x, in, e) < 0)
-			return err_wrap(e, "%s, line %u: %s", x->b->dockerfile, in->line,
+		if (nb_go_on(building, e) < 0 || instruction(building, in, e) < 0)
+			return err_wrap(e, "%s, line %u: %s", building->b->dockerfile, in->line,
 			                dockerfile_words[in->kind]);
 	}
-	if (!x->in_stage)
-		return err_set(e, ERR_PARSE, 0, "%s: there is no FROM", x->b->dockerfile);
-	if (target && !is_target(x))
-		return err_set(e, ERR_CONFIG, 0, "%s has no stage \"%.100s\"", x->b->dockerfile,
-		               target);
-	return end_stage(x, true, e);
+	if (!building->in_stage)
+		return err_set(e, ERR_PARSE, 0, "%s: there is no FROM", building->b->dockerfile);
+	if (target && !is_target(building))
+		return err_set(e, ERR_CONFIG, 0, "%s has no stage \"%.100s\"",
+		               building->b->dockerfile, target);
+	return end_stage(building, true, e);
 }
 
 /* ---- all of it ---- */
@@ -546,130 +559,131 @@ static void set_platform(struct kv *global)
 	buf_free(&b);
 }
 
-static int read_files(struct building *x, const char *checkout, struct err *e)
+static int read_files(struct building *building, const char *checkout, struct err *e)
 {
 	struct buf text = { 0 };
-	char *dir = dc_resolve(checkout, x->b->context);
-	int rc = dc_build_check(x->b, checkout, e);
+	char *dir = dc_resolve(checkout, building->b->context);
+	int rc = dc_build_check(building->b, checkout, e);
 
-	if (rc == 0 && x->b->platform && !is_here(x->b->platform))
+	if (rc == 0 && building->b->platform && !is_here(building->b->platform))
 		rc = err_set(e, ERR_UNSUPPORTED, 0,
 		             "platform \"%.60s\": images are built for this machine's",
-		             x->b->platform);
+		             building->b->platform);
 	if (rc == 0)
-		rc = dc_read(checkout, x->b->dockerfile, &text, e);
-	if (rc == 0 && dockerfile_parse(&x->f, buf_str(&text), e) < 0)
-		rc = err_wrap(e, "%s", x->b->dockerfile);
+		rc = dc_read(checkout, building->b->dockerfile, &text, e);
+	if (rc == 0 && dockerfile_parse(&building->f, buf_str(&text), e) < 0)
+		rc = err_wrap(e, "%s", building->b->dockerfile);
 	if (rc == 0)
-		rc = dc_read_ignore(checkout, dir ? dir : "", x->b->dockerfile, &x->ignore, e);
+		rc = dc_read_ignore(checkout, dir ? dir : "", building->b->dockerfile,
+		                    &building->ignore, e);
 	if (rc == 0)
-		x->context = dir && *dir ? path_join(checkout, dir) : mem_dup(checkout);
+		building->context = dir && *dir ? path_join(checkout, dir) : mem_dup(checkout);
 	buf_free(&text);
 	free(dir);
 	return rc;
 }
 
-static int open_all(struct building *x, struct err *e)
+static int open_all(struct building *building, struct err *e)
 {
 	struct unpack_owner owner;
 
-	if (sandbox_remove(&x->c->state.box.map, x->dir, x->d, e) < 0 ||
-	    file_mkdirs(x->dir, 0700, e) < 0 || nb_try(x, e) < 0)
+	if (sandbox_remove(&building->c->state.box.map, building->dir, building->d, e) < 0 ||
+	    file_mkdirs(building->dir, 0700, e) < 0 || nb_try(building, e) < 0)
 		return -1;
-	owner = native_box_owner(&x->c->state.box);
-	return imgstore_open(&x->s, x->c->paths.images, &owner, x->d, e);
+	owner = native_box_owner(&building->c->state.box);
+	return imgstore_open(&building->s, building->c->paths.images, &owner, building->d, e);
 }
 
-static void close_all(struct building *x, const struct native_options *before)
+static void close_all(struct building *building, const struct native_options *before)
 {
-	struct native_call *c = x->c;
+	struct native_call *c = building->c;
 	struct err ignored = { 0 };
 
-	(void)sandbox_remove(&c->state.box.map, x->dir, x->d, &ignored);
+	(void)sandbox_remove(&c->state.box.map, building->dir, building->d, &ignored);
 	c->options.agent = before->agent;
 	c->options.net = before->net;
-	drop_stage(x);
-	for (size_t i = 0; i < x->n_stages; i++)
-		free(x->stages[i].name);
-	free(x->stages);
-	kv_free(&x->global);
-	native_boxed_close(&x->box);
-	imgstore_close(x->s);
-	dockerfile_free(&x->f);
-	dockerignore_free(&x->ignore);
-	free(x->context);
-	free(x->dir);
+	drop_stage(building);
+	for (size_t i = 0; i < building->n_stages; i++)
+		free(building->stages[i].name);
+	free(building->stages);
+	kv_free(&building->global);
+	native_boxed_close(&building->box);
+	imgstore_close(building->s);
+	dockerfile_free(&building->f);
+	dockerignore_free(&building->ignore);
+	free(building->context);
+	free(building->dir);
 }
 
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
                  struct digest *manifest, struct deadline d, struct err *e)
 {
-	struct building x = { .c = c,
-		              .b = b,
-		              .d = d,
-		              .dir = path_join(c->paths.box, "build"),
-		              .net = c->options.net };
+	struct building building = { .c = c,
+		                     .b = b,
+		                     .d = d,
+		                     .dir = path_join(c->paths.box, "build"),
+		                     .net = c->options.net };
 	const struct native_options before = c->options;
-	int rc = read_files(&x, checkout, e);
+	int rc = read_files(&building, checkout, e);
 
 	c->options.agent = false; /* nothing of a build asks the Server */
-	native_boxed_init(&x.box, c);
-	x.box.s.tmp = x.box.s.owned = NULL;
-	x.box.s.n_binds = 0;
-	set_platform(&x.global);
+	native_boxed_init(&building.box, c);
+	building.box.s.tmp = building.box.s.owned = NULL;
+	building.box.s.n_binds = 0;
+	set_platform(&building.global);
 	if (rc == 0)
-		rc = open_all(&x, e);
+		rc = open_all(&building, e);
 	if (rc == 0)
-		rc = run_all(&x, e);
+		rc = run_all(&building, e);
 	if (rc == 0)
-		*manifest = x.stages[x.n_stages - 1].manifest;
-	close_all(&x, &before);
+		*manifest = building.stages[building.n_stages - 1].manifest;
+	close_all(&building, &before);
 	return rc;
 }
 
-int native_build_step(struct building *x, const char *const *argv, struct err *e)
+int native_build_step(struct building *building, const char *const *argv, struct err *e)
 {
-	return nb_run(x, argv, e);
+	return nb_run(building, argv, e);
 }
 
-int native_build_more(struct native_call *c, const struct native_more *m, struct deadline d,
+int native_build_more(struct native_call *c, const struct native_more *more, struct deadline d,
                       struct err *e)
 {
 	/* What they do depends on the checkout: nothing is known again. */
 	const struct dc_build again = { .no_cache = true };
-	struct building x = { .c = c,
-		              .b = &again,
-		              .d = d,
-		              .dir = path_join(c->paths.box, "build"),
-		              .net = c->options.net,
-		              .env = m->env,
-		              .name = mem_dup("") };
+	struct building building = { .c = c,
+		                     .b = &again,
+		                     .d = d,
+		                     .dir = path_join(c->paths.box, "build"),
+		                     .net = c->options.net,
+		                     .env = more->env,
+		                     .name = mem_dup("") };
 	const struct native_options before = c->options;
 	char *user, *workdir;
 	int rc;
 
 	c->options.agent = false;
-	native_boxed_init(&x.box, c);
-	x.box.s.tmp = NULL;
-	x.box.s.n_binds = 1; /* the checkout */
-	rc = open_all(&x, e);
+	native_boxed_init(&building.box, c);
+	building.box.s.tmp = NULL;
+	building.box.s.n_binds = 1; /* the checkout */
+	rc = open_all(&building, e);
 	if (rc == 0)
-		rc = begin_stage(&x, m->manifest, e);
+		rc = begin_stage(&building, more->manifest, e);
 	if (rc == 0) {
-		user = x.config.user;
-		workdir = x.config.workdir;
-		x.config.user = mem_dup(m->user ? m->user : user);
-		x.config.workdir = mem_dup(x.box.inside);
-		rc = m->steps(m->arg, &x, e);
-		set(&x.config.user, user);
-		set(&x.config.workdir, workdir);
+		user = building.config.user;
+		workdir = building.config.workdir;
+		building.config.user = mem_dup(more->user ? more->user : user);
+		building.config.workdir = mem_dup(building.box.inside);
+		rc = more->steps(more->arg, &building, e);
+		set(&building.config.user, user);
+		set(&building.config.workdir, workdir);
 		free(user);
 		free(workdir);
 	}
 	if (rc == 0)
-		rc = end_stage(&x, false, e);
+		rc = end_stage(&building, false, e);
 	if (rc == 0)
-		*m->manifest = x.stages[0].manifest;
-	close_all(&x, &before);
+		*more->manifest = building.stages[0].manifest;
+	close_all(&building, &before);
 	return rc;
 }

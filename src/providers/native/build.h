@@ -28,12 +28,12 @@ struct native_more {
 	struct digest *manifest; /* before, and after */
 	const char *user;        /* of the commands; NULL: the image's */
 	const struct kv *env;    /* theirs, beside the image's */
-	int (*steps)(void *arg, struct building *x, struct err *e);
+	int (*steps)(void *arg, struct building *building, struct err *e);
 	void *arg;
 };
-int native_build_more(struct native_call *c, const struct native_more *m, struct deadline d,
+int native_build_more(struct native_call *c, const struct native_more *more, struct deadline d,
                       struct err *e);
-int native_build_step(struct building *x, const char *const *argv, struct err *e);
+int native_build_step(struct building *building, const char *const *argv, struct err *e);
 
 /* Build jobs: see provider.h. The image is here under its name, and in the builder registry if there is one. */
 int native_build_run(void *self, const struct build_job *b, struct deadline d, struct err *e);

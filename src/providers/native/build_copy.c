@@ -28,7 +28,7 @@
 #define ENTRIES_MAX 1000000 /* that are copied at once: links to directories multiply them */
 
 struct copy {
-	const struct building *x;
+	const struct building *building;
 	struct strlist from; /* what, below a directory */
 	char *to;            /* below the root, "" for it */
 	bool into;           /* it is a directory */
@@ -54,7 +54,7 @@ struct copy {
 static bool skip(void *arg, const char *path, bool is_dir, bool *whole)
 {
 	const struct copy *c = arg;
-	const struct dockerignore *ignore = &c->x->ignore;
+	const struct dockerignore *ignore = &c->building->ignore;
 	struct buf b = { 0 };
 	bool out;
 
@@ -118,7 +118,7 @@ static int feed(void *arg, struct str bytes, struct err *e)
 
 static struct unpack *unpack_at(const struct copy *c, int root, int *scratch)
 {
-	*scratch = open(c->x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*scratch = open(c->building->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return unpack_new(root, *scratch, &c->owner);
 }
 
@@ -141,7 +141,7 @@ static int pump(struct copy *c, int (*fill)(void *arg, struct buf *b, struct err
 			           b.n - c->hashed - (more ? 0 : 2 * TAR_BLOCK));
 		c->hashed = 0;
 		if (rc == 0)
-			rc = nb_go_on(c->x, e);
+			rc = nb_go_on(c->building, e);
 	}
 	if (rc == 0 && u)
 		rc = unpack_end(u, e);
@@ -250,7 +250,7 @@ static int unpack_archive(struct copy *c, int fd, struct err *e)
 		return e->kind ? -1 : err_sys(e, errno, "open /%s", c->to);
 	u = unpack_at(c, at, &scratch);
 	d = decode_new((struct sink){ feed, u }, UNPACK_BYTES_MAX);
-	rc = decode_file(d, fd, c->x->d, c->x->c->env->stop, e);
+	rc = decode_file(d, fd, c->building->d, c->building->c->env->stop, e);
 	if (rc == 0)
 		rc = unpack_end(u, e);
 	decode_free(d);
@@ -375,7 +375,7 @@ static int copy_matches(struct copy *c, const char *base, struct str rest, unsig
 	pattern = mem_dupn(part.p, part.n);
 	if (depth == DEPTH_MAX)
 		rc = err_set(e, ERR_LIMIT, 0, "%s: too deep", base);
-	else if (nb_go_on(c->x, e) < 0)
+	else if (nb_go_on(c->building, e) < 0)
 		rc = -1;
 	else if (strpbrk(pattern, "*?["))
 		rc = members(c, base, pattern, &found, e);
@@ -420,7 +420,7 @@ static int work(void *arg, const int *roots, struct err *e)
 	int rc = 0;
 
 	c->root = roots[0];
-	c->source = c->of_context ? open(c->x->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+	c->source = c->of_context ? open(c->building->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 	                          : roots[1];
 	if (c->source < 0)
 		return err_sys(e, errno, "open the build's context");
@@ -446,7 +446,7 @@ static int context_digest(struct copy *c, struct buf *text, struct err *e)
 	int rc;
 
 	c->root = -1;
-	c->source = open(c->x->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c->source = open(c->building->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->source < 0)
 		return err_sys(e, errno, "open the build's context");
 	c->hash = sha256_new();
@@ -461,33 +461,34 @@ static int context_digest(struct copy *c, struct buf *text, struct err *e)
 	return rc;
 }
 
-static int do_copy(struct building *x, struct copy *c, const struct digest *from, struct str text,
-                   struct err *e)
+static int do_copy(struct building *building, struct copy *c, const struct digest *from,
+                   struct str text, struct err *e)
 {
 	struct nb_root roots[SANDBOX_WORK_MAX] = { 0 };
 	struct sandbox list[SANDBOX_WORK_MAX];
 	struct rootfs r = { 0 };
 	struct digest key;
-	struct native_box whole = { .map = x->c->state.box.map };
+	struct native_box whole = { .map = building->c->state.box.map };
 	size_t n = from ? 2 : 1;
-	int rc = nb_known(x, text, &key, e);
+	int rc = nb_known(building, text, &key, e);
 
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
-	nb_root_open(x, "top", x->config.diff_ids, x->config.n_diff_ids, &roots[0]);
+	nb_root_open(building, "top", building->config.diff_ids, building->config.n_diff_ids,
+	             &roots[0]);
 	if (from)
-		rc = images_rootfs_of(x->s, from, x->c->ws->id, x->d, &r, e);
+		rc = images_rootfs_of(building->s, from, building->c->ws->id, building->d, &r, e);
 	if (rc == 0 && from)
-		nb_root_open(x, "from", r.config.diff_ids, r.config.n_diff_ids, &roots[1]);
+		nb_root_open(building, "from", r.config.diff_ids, r.config.n_diff_ids, &roots[1]);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		rc = nb_root_empty(x, &roots[i], e);
+		rc = nb_root_empty(building, &roots[i], e);
 		list[i] = roots[i].s;
 	}
 	c->owner = native_box_owner(&whole);
 	if (rc == 0)
-		rc = sandbox_work(list, n, work, c, x->d, e);
+		rc = sandbox_work(list, n, work, c, building->d, e);
 	if (rc == 0)
-		rc = nb_commit(x, &roots[0], !LAYER_OF_SANDBOX, &key, e);
+		rc = nb_commit(building, &roots[0], !LAYER_OF_SANDBOX, &key, e);
 	rootfs_free(&r);
 	nb_root_close(&roots[0]);
 	nb_root_close(&roots[1]);
@@ -495,12 +496,12 @@ static int do_copy(struct building *x, struct copy *c, const struct digest *from
 }
 
 /* Below the root, clean. */
-static char *below_root(const struct building *x, const char *path)
+static char *below_root(const struct building *building, const char *path)
 {
 	struct buf b = { 0 };
 
 	if (*path != '/')
-		(void)path_add(&b, str_of(x->config.workdir));
+		(void)path_add(&b, str_of(building->config.workdir));
 	(void)path_add(&b, str_of(path));
 	return buf_take(&b);
 }
@@ -516,7 +517,7 @@ static bool octal(struct str s, int64_t *out)
 	return s.n > 0;
 }
 
-static int flags(struct building *x, struct copy *c, struct str *rest, struct buf *chown,
+static int flags(struct building *building, struct copy *c, struct str *rest, struct buf *chown,
                  struct buf *from, struct err *e)
 {
 	struct str name, value;
@@ -524,7 +525,7 @@ static int flags(struct building *x, struct copy *c, struct str *rest, struct bu
 	int rc = 0;
 
 	while (rc == 0 && dockerfile_flag(rest, &name, &value)) {
-		if (nb_word(x, &value, true, &word, e) < 0)
+		if (nb_word(building, &value, true, &word, e) < 0)
 			rc = -1;
 		else if (str_eq(name, "chown"))
 			buf_adds(chown, buf_cstr(&word));
@@ -540,7 +541,7 @@ static int flags(struct building *x, struct copy *c, struct str *rest, struct bu
 	return rc;
 }
 
-static int arguments(struct building *x, struct copy *c, const char *text, struct err *e)
+static int arguments(struct building *building, struct copy *c, const char *text, struct err *e)
 {
 	struct str rest = str_of(text);
 	char **list = nb_list(text);
@@ -551,7 +552,7 @@ static int arguments(struct building *x, struct copy *c, const char *text, struc
 	for (size_t i = 0; rc > 0 && (list ? list[i] != NULL : true); i++) {
 		struct str one = str_of(list ? list[i] : "");
 
-		rc = nb_word(x, list ? &one : &rest, list != NULL, &word, e);
+		rc = nb_word(building, list ? &one : &rest, list != NULL, &word, e);
 		if (rc > 0)
 			strlist_add(&c->from, buf_cstr(&word));
 	}
@@ -562,7 +563,7 @@ static int arguments(struct building *x, struct copy *c, const char *text, struc
 		return rc < 0 ? -1 : err_set(e, ERR_PARSE, 0, "it needs sources and where they go");
 	text = c->from.p[n - 1];
 	c->into = n > 2 || text[strlen(text) - (*text != '\0')] == '/' || strcmp(text, ".") == 0;
-	c->to = below_root(x, text);
+	c->to = below_root(building, text);
 	free(c->from.p[--c->from.n]);
 	for (size_t i = 0; c->add && i < c->from.n; i++)
 		if (strstr(c->from.p[i], "://") || strncmp(c->from.p[i], "git@", 4) == 0)
@@ -572,18 +573,20 @@ static int arguments(struct building *x, struct copy *c, const char *text, struc
 	return 0;
 }
 
-int nb_copy(struct building *x, const struct instruction *i, struct err *e)
+int nb_copy(struct building *building, const struct instruction *i, struct err *e)
 {
-	struct copy c = { .x = x, .add = i->kind == DOCKERFILE_ADD, .chmod = -1, .source = -1 };
+	struct copy c = {
+		.building = building, .add = i->kind == DOCKERFILE_ADD, .chmod = -1, .source = -1
+	};
 	struct str rest = str_of(i->rest);
 	struct buf chown = { 0 }, from = { 0 }, text = { 0 };
 	struct digest manifest;
-	int rc = flags(x, &c, &rest, &chown, &from, e);
+	int rc = flags(building, &c, &rest, &chown, &from, e);
 
 	c.of_context = !from.n;
 	c.chown = chown.n ? buf_cstr(&chown) : NULL;
 	if (rc == 0)
-		rc = arguments(x, &c, rest.p ? rest.p : "", e);
+		rc = arguments(building, &c, rest.p ? rest.p : "", e);
 	if (rc == 0) {
 		buf_addf(&text, "%s %lld %d", dockerfile_words[i->kind], (long long)c.chmod,
 		         c.into);
@@ -591,13 +594,13 @@ int nb_copy(struct building *x, const struct instruction *i, struct err *e)
 		nb_text(&text, c.to);
 		for (size_t k = 0; k < c.from.n; k++)
 			nb_text(&text, c.from.p[k]);
-		rc = from.n ? nb_find(x, buf_cstr(&from), true, &manifest, e)
+		rc = from.n ? nb_find(building, buf_cstr(&from), true, &manifest, e)
 		            : context_digest(&c, &text, e);
 	}
 	if (rc == 0 && from.n)
 		buf_adds(&text, manifest.text);
 	if (rc == 0)
-		rc = do_copy(x, &c, from.n ? &manifest : NULL, buf_str(&text), e);
+		rc = do_copy(building, &c, from.n ? &manifest : NULL, buf_str(&text), e);
 	strlist_free(&c.from);
 	free(c.to);
 	buf_free(&chown);
@@ -606,17 +609,20 @@ int nb_copy(struct building *x, const struct instruction *i, struct err *e)
 	return rc;
 }
 
-int nb_workdir(struct building *x, const char *path, struct err *e)
+int nb_workdir(struct building *building, const char *path, struct err *e)
 {
-	struct copy c = { .x = x, .to = below_root(x, path), .of_context = true, .chmod = -1 };
+	struct copy c = { .building = building,
+		          .to = below_root(building, path),
+		          .of_context = true,
+		          .chmod = -1 };
 	struct buf text = { 0 }, dir = { 0 };
 	int rc;
 
 	buf_addf(&text, "WORKDIR\n%s", c.to);
-	rc = do_copy(x, &c, NULL, buf_str(&text), e);
+	rc = do_copy(building, &c, NULL, buf_str(&text), e);
 	buf_addf(&dir, "/%s", c.to);
-	free(x->config.workdir);
-	x->config.workdir = buf_take(&dir);
+	free(building->config.workdir);
+	building->config.workdir = buf_take(&dir);
 	buf_free(&text);
 	free(c.to);
 	return rc;

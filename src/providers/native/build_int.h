@@ -43,37 +43,38 @@ struct nb_root {
 	char **lower;
 };
 /* name: of its directory. ids: lowest first. */
-void nb_root_open(const struct building *x, const char *name, const struct digest *ids, size_t n,
-                  struct nb_root *r);
+void nb_root_open(const struct building *building, const char *name, const struct digest *ids,
+                  size_t n, struct nb_root *r);
 void nb_root_close(struct nb_root *r);
-int nb_root_empty(const struct building *x, const struct nb_root *r, struct err *e);
+int nb_root_empty(const struct building *building, const struct nb_root *r, struct err *e);
 
 /* A stage by its name, or its number where numbers are meant, or else an image, which is brought. */
-int nb_find(struct building *x, const char *name, bool numbers, struct digest *manifest,
+int nb_find(struct building *building, const char *name, bool numbers, struct digest *manifest,
             struct err *e);
 /* -1 when it was canceled, or its time is over. */
-int nb_go_on(const struct building *x, struct err *e);
+int nb_go_on(const struct building *building, struct err *e);
 /* The next word of rest with values filled in. 1, 0, -1. */
-int nb_word(struct building *x, struct str *rest, bool whole, struct buf *word, struct err *e);
+int nb_word(struct building *building, struct str *rest, bool whole, struct buf *word,
+            struct err *e);
 /* The strings of a JSON list; NULL: it is none. */
 char **nb_list(const char *text);
 
 /* build_step.c. */
 
 /* Whether overlays can be had; sets whether ids can be shifted. */
-int nb_try(struct building *x, struct err *e);
+int nb_try(struct building *building, struct err *e);
 /* A part of what a layer is made of, told apart from the next whatever is in it. */
 void nb_text(struct buf *b, const char *text);
 /* The layer that this makes of those that are there, taken if it was made before: 1. */
-int nb_known(struct building *x, struct str text, struct digest *key, struct err *e);
+int nb_known(struct building *building, struct str text, struct digest *key, struct err *e);
 /* What was written becomes one. */
-int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
+int nb_commit(struct building *building, const struct nb_root *r, bool of_sandbox,
               const struct digest *key, struct err *e);
-int nb_run(struct building *x, const char *const *argv, struct err *e);
+int nb_run(struct building *building, const char *const *argv, struct err *e);
 
 /* build_copy.c. */
 
-int nb_copy(struct building *x, const struct instruction *i, struct err *e);
-int nb_workdir(struct building *x, const char *path, struct err *e);
+int nb_copy(struct building *building, const struct instruction *i, struct err *e);
+int nb_workdir(struct building *building, const char *path, struct err *e);
 
 #endif

@@ -17,12 +17,12 @@
 
 #define END_MS 10000
 
-void nb_root_open(const struct building *x, const char *name, const struct digest *ids, size_t n,
-                  struct nb_root *r)
+void nb_root_open(const struct building *building, const char *name, const struct digest *ids,
+                  size_t n, struct nb_root *r)
 {
-	char *dir = path_join(x->dir, name);
+	char *dir = path_join(building->dir, name);
 
-	*r = (struct nb_root){ .s = x->box.s,
+	*r = (struct nb_root){ .s = building->box.s,
 		               .upper = path_join(dir, "upper"),
 		               .work = path_join(dir, "work"),
 		               .point = path_join(dir, "point"),
@@ -33,15 +33,15 @@ void nb_root_open(const struct building *x, const char *name, const struct diges
 		for (size_t k = i + 1; k < n; k++)
 			above = above || digest_eq(&ids[k], &ids[i]);
 		if (!above)
-			r->lower[r->s.n_lower++] = imgstore_layer_path(x->s, &ids[i]);
+			r->lower[r->s.n_lower++] = imgstore_layer_path(building->s, &ids[i]);
 	}
 	if (!n) /* without any it would be the host's root */
-		r->lower[r->s.n_lower++] = path_join(x->dir, "empty");
+		r->lower[r->s.n_lower++] = path_join(building->dir, "empty");
 	r->s.lower = (const char *const *)r->lower;
 	r->s.upper = r->upper;
 	r->s.work = r->work;
 	r->s.point = r->point;
-	r->s.shift = x->c->state.box.shift;
+	r->s.shift = building->c->state.box.shift;
 	free(dir);
 }
 
@@ -56,19 +56,19 @@ void nb_root_close(struct nb_root *r)
 	*r = (struct nb_root){ 0 };
 }
 
-int nb_root_empty(const struct building *x, const struct nb_root *r, struct err *e)
+int nb_root_empty(const struct building *building, const struct nb_root *r, struct err *e)
 {
-	if (sandbox_remove(r->s.map, r->upper, x->d, e) < 0 ||
-	    sandbox_remove(r->s.map, r->work, x->d, e) < 0 || file_mkdirs(r->upper, 0755, e) < 0 ||
-	    file_mkdirs(r->work, 0700, e) < 0)
+	if (sandbox_remove(r->s.map, r->upper, building->d, e) < 0 ||
+	    sandbox_remove(r->s.map, r->work, building->d, e) < 0 ||
+	    file_mkdirs(r->upper, 0755, e) < 0 || file_mkdirs(r->work, 0700, e) < 0)
 		return -1;
 	return file_mkdirs(r->point, 0700, e);
 }
 
-int nb_try(struct building *x, struct err *e)
+int nb_try(struct building *building, struct err *e)
 {
-	struct native_box *box = &x->c->state.box;
-	char *empty = path_join(x->dir, "empty");
+	struct native_box *box = &building->c->state.box;
+	char *empty = path_join(building->dir, "empty");
 	int rc = file_mkdirs(empty, 0755, e);
 
 	for (box->shift = box->map.how == MAP_RANGE;; box->shift = false) {
@@ -76,9 +76,9 @@ int nb_try(struct building *x, struct err *e)
 		struct err why = { 0 };
 		bool again;
 
-		nb_root_open(x, "top", NULL, 0, &r);
-		rc = rc < 0 ? -1 : nb_root_empty(x, &r, e);
-		again = rc == 0 && (rc = sandbox_try(&r.s, x->d, &why)) < 0;
+		nb_root_open(building, "top", NULL, 0, &r);
+		rc = rc < 0 ? -1 : nb_root_empty(building, &r, e);
+		again = rc == 0 && (rc = sandbox_try(&r.s, building->d, &why)) < 0;
 		nb_root_close(&r);
 		if (again && box->shift)
 			continue;
@@ -96,9 +96,9 @@ int nb_try(struct building *x, struct err *e)
 
 /* ---- layers ---- */
 
-static int take(struct building *x, const struct digest *layer, struct err *e)
+static int take(struct building *building, const struct digest *layer, struct err *e)
 {
-	struct image_config *c = &x->config;
+	struct image_config *c = &building->config;
 	size_t n = c->n_diff_ids;
 	struct stat st = { 0 };
 	int fd;
@@ -107,17 +107,18 @@ static int take(struct building *x, const struct digest *layer, struct err *e)
 		return 0;
 	if (n >= MANIFEST_LAYERS_MAX)
 		return err_set(e, ERR_LIMIT, 0, "more than %d layers", MANIFEST_LAYERS_MAX);
-	fd = imgstore_open_blob(x->s, layer, e);
+	fd = imgstore_open_blob(building->s, layer, e);
 	if (fd < 0)
 		return -1;
 	(void)fstat(fd, &st);
 	close(fd);
-	if (imgstore_unpack(x->s, layer, layer, x->d, e) < 0)
+	if (imgstore_unpack(building->s, layer, layer, building->d, e) < 0)
 		return -1;
 	c->diff_ids = mem_realloc(c->diff_ids, (n + 1) * sizeof(*c->diff_ids));
-	x->layers = mem_realloc(x->layers, (n + 1) * sizeof(*x->layers));
+	building->layers = mem_realloc(building->layers, (n + 1) * sizeof(*building->layers));
 	c->diff_ids[n] = *layer;
-	x->layers[n] = (struct blob_ref){ mem_dup(MEDIA_OCI_LAYER), *layer, (int64_t)st.st_size };
+	building->layers[n] = (struct blob_ref){ mem_dup(MEDIA_OCI_LAYER), *layer,
+		                                 (int64_t)st.st_size };
 	c->n_diff_ids++;
 	return 0;
 }
@@ -127,29 +128,29 @@ void nb_text(struct buf *b, const char *text)
 	buf_add(b, text, strlen(text) + 1);
 }
 
-int nb_known(struct building *x, struct str text, struct digest *key, struct err *e)
+int nb_known(struct building *building, struct str text, struct digest *key, struct err *e)
 {
 	struct digest layer;
 	struct buf b = { 0 };
 	bool known;
 
 	/* Which users there are, and what of the network. */
-	buf_addf(&b, "%d %d\n", (int)x->c->state.box.map.how, (int)x->net);
-	for (size_t i = 0; i < x->config.n_diff_ids; i++)
-		buf_addf(&b, "%s\n", x->config.diff_ids[i].text);
+	buf_addf(&b, "%d %d\n", (int)building->c->state.box.map.how, (int)building->net);
+	for (size_t i = 0; i < building->config.n_diff_ids; i++)
+		buf_addf(&b, "%s\n", building->config.diff_ids[i].text);
 	buf_add_str(&b, text);
 	digest_of(buf_str(&b), key);
 	buf_wipe(&b);
-	known = !x->b->no_cache && imgstore_made(x->s, key, &layer);
+	known = !building->b->no_cache && imgstore_made(building->s, key, &layer);
 	if (!known)
 		return 0;
-	provider_logf(x->c->env, " (as before)");
-	return take(x, &layer, e) < 0 ? -1 : 1;
+	provider_logf(building->c->env, " (as before)");
+	return take(building, &layer, e) < 0 ? -1 : 1;
 }
 
 /* In a process that may read what was written, and has nothing of ours open. */
 struct writing {
-	const struct building *x;
+	const struct building *building;
 	const struct nb_root *r;
 	bool of_sandbox;
 	struct digest *made; /* shared with us */
@@ -158,27 +159,27 @@ struct writing {
 static int write_layer(void *arg, struct err *e)
 {
 	const struct writing *w = arg;
-	const struct native_call *c = w->x->c;
+	const struct native_call *c = w->building->c;
 	struct native_box whole = { .map = c->state.box.map };
 	struct unpack_owner owner = native_box_owner(&whole);
 	struct imgstore *s = NULL;
 	uint64_t room = c->options.disk_bytes ? (uint64_t)c->options.disk_bytes : UINT64_MAX;
-	int rc = imgstore_open(&s, c->paths.images, &owner, w->x->d, e);
+	int rc = imgstore_open(&s, c->paths.images, &owner, w->building->d, e);
 
 	/* The store lies where no quota is, and what is in it counts like what is in the workspace. */
-	room = room > w->x->made ? room - w->x->made : 0;
+	room = room > w->building->made ? room - w->building->made : 0;
 	if (rc == 0)
 		rc = layer_add(s, w->r->upper, &owner, w->of_sandbox,
-		               room < UNPACK_BYTES_MAX ? room : UNPACK_BYTES_MAX, w->x->d, w->made,
-		               e);
+		               room < UNPACK_BYTES_MAX ? room : UNPACK_BYTES_MAX, w->building->d,
+		               w->made, e);
 	imgstore_close(s);
 	return rc;
 }
 
-int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
+int nb_commit(struct building *building, const struct nb_root *r, bool of_sandbox,
               const struct digest *key, struct err *e)
 {
-	struct writing w = { x, r, of_sandbox, NULL };
+	struct writing w = { building, r, of_sandbox, NULL };
 	struct digest layer;
 	int rc;
 
@@ -187,21 +188,22 @@ int nb_commit(struct building *x, const struct nb_root *r, bool of_sandbox,
 	if (w.made == MAP_FAILED)
 		return err_sys(e, errno, "share memory");
 	rc = r->s.map->how == MAP_RANGE ? write_layer(&w, e)
-	                                : userns_run(r->s.map, write_layer, &w, x->d, e);
+	                                : userns_run(r->s.map, write_layer, &w, building->d, e);
 	layer = *w.made;
 	munmap(w.made, sizeof(*w.made));
 	if (rc == 0)
-		rc = take(x, &layer, e);
+		rc = take(building, &layer, e);
 	if (rc == 0 && *layer.text)
-		x->made += (uint64_t)x->layers[x->config.n_diff_ids - 1].size;
+		building->made += (uint64_t)building->layers[building->config.n_diff_ids - 1].size;
 	/* What a checkout had to do with is in no key. */
-	return rc < 0 || x->box.s.n_binds ? rc : imgstore_note_made(x->s, key, &layer, e);
+	return rc < 0 || building->box.s.n_binds ? rc
+	                                         : imgstore_note_made(building->s, key, &layer, e);
 }
 
 /* ---- RUN ---- */
 
 struct inside {
-	struct building *x;
+	struct building *building;
 	char **env;
 };
 
@@ -215,19 +217,19 @@ static int admit(void *arg, pid_t pid, struct err *e)
 static int start(void *arg, const struct workspace_exec *w, const int std[3], bool terminal,
                  struct deadline d, struct spawned *p, struct err *e)
 {
-	const struct inside *g = arg;
-	const struct sandbox *s = &g->x->box.s;
+	const struct inside *inside = arg;
+	const struct sandbox *s = &inside->building->box.s;
 
-	return sandbox_enter(&(struct sandbox_command){ .init = g->x->box.agent.id,
+	return sandbox_enter(&(struct sandbox_command){ .init = inside->building->box.agent.id,
 	                                                .map = s->map,
 	                                                .user = s->user,
 	                                                .argv = w->argv,
-	                                                .env = (const char *const *)g->env,
+	                                                .env = (const char *const *)inside->env,
 	                                                .cwd = s->cwd,
 	                                                .std = { std[0], std[1], std[2] },
 	                                                .terminal = terminal,
 	                                                .admit = admit,
-	                                                .arg = g->x },
+	                                                .arg = inside->building },
 	                     d, p, e);
 }
 
@@ -238,11 +240,11 @@ static int join(void *arg, const struct workspace_exec *w, int *status, struct d
 }
 
 /* Our program holds the sandbox while the command runs in it. */
-static int run_inside(struct building *x, const char *const *argv, char **env, struct err *e)
+static int run_inside(struct building *building, const char *const *argv, char **env, struct err *e)
 {
 	static const char *const holder[] = { "daytona-runner", "agent", NULL };
-	struct native_call *c = x->c;
-	struct inside g = { x, env };
+	struct native_call *c = building->c;
+	struct inside inside = { building, env };
 	struct workspace_exec w = { .ws = c->ws };
 	struct kv vars = { 0 };
 	struct err left = { 0 };
@@ -250,13 +252,13 @@ static int run_inside(struct building *x, const char *const *argv, char **env, s
 	int rc;
 
 	kv_set(&vars, "DAYTONA_AGENT_INTERVAL_MS", "0");
-	rc = native_boxed_start(&x->box, holder, &vars, SPAWN_NULL, x->d, e);
+	rc = native_boxed_start(&building->box, holder, &vars, SPAWN_NULL, building->d, e);
 	if (rc == 0) {
 		/* What was said about it is not said again. */
-		c->options.net = x->box.s.net == SANDBOX_NET_HOST      ? NATIVE_NET_HOST
-		                 : x->box.s.net == SANDBOX_NET_PRIVATE ? NATIVE_NET_PRIVATE
-		                                                       : NATIVE_NET_NONE;
-		rc = native_logged(c->env, argv, &w, join, &g, "RUN", x->d, e);
+		c->options.net = building->box.s.net == SANDBOX_NET_HOST      ? NATIVE_NET_HOST
+		                 : building->box.s.net == SANDBOX_NET_PRIVATE ? NATIVE_NET_PRIVATE
+		                                                              : NATIVE_NET_NONE;
+		rc = native_logged(c->env, argv, &w, join, &inside, "RUN", building->d, e);
 		if (rc < 0)
 			native_bounds_tell(c->env, &c->paths);
 	}
@@ -264,30 +266,30 @@ static int run_inside(struct building *x, const char *const *argv, char **env, s
 		*e = left;
 		rc = -1;
 	}
-	native_bounds_close(&x->box.bounds);
+	native_bounds_close(&building->box.bounds);
 	kv_free(&vars);
 	return rc;
 }
 
-static void environment(const struct building *x, struct kv *vars)
+static void environment(const struct building *building, struct kv *vars)
 {
 	kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
-	kv_merge(vars, &x->args);
-	for (char **p = x->config.env; p && *p; p++) {
+	kv_merge(vars, &building->args);
+	for (char **p = building->config.env; p && *p; p++) {
 		char *name = mem_dupn(*p, strcspn(*p, "="));
 
 		if (*name)
 			kv_set(vars, name, *p + strlen(name) + ((*p)[strlen(name)] == '='));
 		free(name);
 	}
-	if (x->env)
-		kv_merge(vars, x->env);
+	if (building->env)
+		kv_merge(vars, building->env);
 }
 
-int nb_run(struct building *x, const char *const *argv, struct err *e)
+int nb_run(struct building *building, const char *const *argv, struct err *e)
 {
-	const struct native_options *o = &x->c->options;
-	struct sandbox before = x->box.s;
+	const struct native_options *o = &building->c->options;
+	struct sandbox before = building->box.s;
 	struct nb_root r;
 	struct kv vars = { 0 };
 	struct digest key;
@@ -295,32 +297,33 @@ int nb_run(struct building *x, const char *const *argv, struct err *e)
 	char **env;
 	int rc;
 
-	environment(x, &vars);
+	environment(building, &vars);
 	env = kv_to_env(&vars);
 	/* With less of anything it may have made less. */
 	buf_addf(&text, "RUN %lld %lld %lld %lld ", (long long)o->limits.cpu_milli,
 	         (long long)o->limits.memory_bytes, (long long)o->limits.pids,
 	         (long long)o->disk_bytes);
-	nb_text(&text, x->config.user);
-	nb_text(&text, x->config.workdir);
+	nb_text(&text, building->config.user);
+	nb_text(&text, building->config.workdir);
 	for (const char *const *p = argv; *p; p++)
 		nb_text(&text, *p);
 	nb_text(&text, "");
 	for (char **p = env; *p; p++)
 		nb_text(&text, *p);
-	rc = nb_known(x, buf_str(&text), &key, e);
+	rc = nb_known(building, buf_str(&text), &key, e);
 	buf_wipe(&text);
 	if (rc == 0) {
-		nb_root_open(x, "top", x->config.diff_ids, x->config.n_diff_ids, &r);
-		r.s.user = x->config.user;
-		r.s.cwd = *x->config.workdir ? x->config.workdir : "/";
-		x->box.s = r.s;
-		rc = nb_root_empty(x, &r, e);
+		nb_root_open(building, "top", building->config.diff_ids,
+		             building->config.n_diff_ids, &r);
+		r.s.user = building->config.user;
+		r.s.cwd = *building->config.workdir ? building->config.workdir : "/";
+		building->box.s = r.s;
+		rc = nb_root_empty(building, &r, e);
 		if (rc == 0)
-			rc = run_inside(x, argv, env, e);
+			rc = run_inside(building, argv, env, e);
 		if (rc == 0)
-			rc = nb_commit(x, &r, LAYER_OF_SANDBOX, &key, e);
-		x->box.s = before;
+			rc = nb_commit(building, &r, LAYER_OF_SANDBOX, &key, e);
+		building->box.s = before;
 		nb_root_close(&r);
 	}
 	kv_env_free(env);

@@ -18,15 +18,15 @@ struct gate {
 
 static void pass(void *arg)
 {
-	const struct gate *g = arg;
+	const struct gate *gate = arg;
 	char c;
 	int code;
 
-	if (read(g->go, &c, 1) != 1)
+	if (read(gate->go, &c, 1) != 1)
 		_exit(127);
-	umask(g->s->umask);
-	code = spawn_exec(g->s->program, g->s->argv, g->s->env);
-	if (write(g->report, &code, sizeof(code)) < 0)
+	umask(gate->s->umask);
+	code = spawn_exec(gate->s->program, gate->s->argv, gate->s->env);
+	if (write(gate->report, &code, sizeof(code)) < 0)
 		_exit(126);
 	_exit(127);
 }
@@ -49,13 +49,13 @@ static int open_gate(const struct spawn *s, int go[2], int report[2],
                      int (*admit)(void *arg, pid_t pid, struct err *e), void *arg,
                      struct deadline d, struct spawned *p, struct err *e)
 {
-	struct gate g = { s, go[0], report[1] };
+	struct gate gate = { s, go[0], report[1] };
 	struct spawn child = *s;
 	const int keep[] = { go[0], report[1] };
 	int rc;
 
 	child.work = pass;
-	child.arg = &g;
+	child.arg = &gate;
 	child.keep = keep;
 	child.n_keep = 2;
 	rc = spawn_start(&child, d, p, e);

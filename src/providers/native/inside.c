@@ -86,7 +86,7 @@ struct boxed {
 	const char *user, *cwd;
 };
 
-static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
+static void user_of(pid_t pid, const struct userns_map *map, struct buf *b)
 {
 	static const char *const keys[] = { "\nUid:\t", "\nGid:\t" };
 	struct buf path = { 0 }, text = { 0 };
@@ -97,13 +97,14 @@ static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
 	for (int i = 0; i < 2; i++) {
 		const char *at = str_find(buf_str(&text), keys[i]);
 		struct str line = str_of(at ? at + strlen(keys[i]) : "0\t"), number;
-		uint32_t first = i == 0 ? m->uids : m->gids, n = i == 0 ? m->n_uids : m->n_gids;
+		uint32_t first = i == 0 ? map->uids : map->gids,
+			 n = i == 0 ? map->n_uids : map->n_gids;
 		int64_t outside = 0, inside;
 
 		(void)str_next(&line, '\t', &number);
 		(void)str_to_i64(number, 0, UINT32_MAX, &outside);
-		inside = outside - first + (m->how == MAP_TOOLS ? 1 : 0);
-		if (m->how == MAP_SINGLE || outside < first || outside - first >= n)
+		inside = outside - first + (map->how == MAP_TOOLS ? 1 : 0);
+		if (map->how == MAP_SINGLE || outside < first || outside - first >= n)
 			inside = 0; /* root inside is we */
 		buf_addf(b, "%s%lld", i ? ":" : "", (long long)inside);
 	}
@@ -113,26 +114,26 @@ static void user_of(pid_t pid, const struct userns_map *m, struct buf *b)
 
 static int admit(void *arg, pid_t pid, struct err *e)
 {
-	const struct boxed *g = arg;
+	const struct boxed *boxed = arg;
 
-	return native_bounds_join(&g->place->paths, &g->place->options, true, pid, e);
+	return native_bounds_join(&boxed->place->paths, &boxed->place->options, true, pid, e);
 }
 
-static int start_boxed(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
-                       struct deadline d, struct spawned *p, struct err *e)
+static int start_boxed(void *arg, const struct workspace_exec *exec, const int std[3],
+                       bool terminal, struct deadline d, struct spawned *p, struct err *e)
 {
-	struct boxed *g = arg;
+	struct boxed *boxed = arg;
 
-	return sandbox_enter(&(struct sandbox_command){ .init = g->agent.id,
-	                                                .map = &g->place->state.box.map,
-	                                                .user = g->user,
-	                                                .argv = x->argv,
-	                                                .env = (const char *const *)g->env,
-	                                                .cwd = g->cwd,
+	return sandbox_enter(&(struct sandbox_command){ .init = boxed->agent.id,
+	                                                .map = &boxed->place->state.box.map,
+	                                                .user = boxed->user,
+	                                                .argv = exec->argv,
+	                                                .env = (const char *const *)boxed->env,
+	                                                .cwd = boxed->cwd,
 	                                                .std = { std[0], std[1], std[2] },
 	                                                .terminal = terminal,
 	                                                .admit = admit,
-	                                                .arg = g },
+	                                                .arg = boxed },
 	                     d, p, e);
 }
 
@@ -144,28 +145,28 @@ struct program {
 
 static int admit_plain(void *arg, pid_t pid, struct err *e)
 {
-	const struct program *g = arg;
+	const struct program *program = arg;
 
-	return native_bounds_join(&g->place->paths, &g->place->options, false, pid, e);
+	return native_bounds_join(&program->place->paths, &program->place->options, false, pid, e);
 }
 
-static int start(void *arg, const struct workspace_exec *x, const int std[3], bool terminal,
+static int start(void *arg, const struct workspace_exec *exec, const int std[3], bool terminal,
                  struct deadline d, struct spawned *p, struct err *e)
 {
-	struct program *g = arg;
-	char **vars = kv_to_env(g->vars);
-	int rc = native_gate(&(struct spawn){ .argv = x->argv,
+	struct program *program = arg;
+	char **vars = kv_to_env(program->vars);
+	int rc = native_gate(&(struct spawn){ .argv = exec->argv,
 	                                      .env = (const char *const *)vars,
-	                                      .cwd = g->cwd,
+	                                      .cwd = program->cwd,
 	                                      .std = { std[0], std[1], std[2] },
 	                                      .lead = terminal ? SPAWN_SESSION : SPAWN_GROUP,
 	                                      .terminal = terminal,
-	                                      .confine = g->place->options.best_effort
+	                                      .confine = program->place->options.best_effort
 	                                                         ? SPAWN_WORKSPACE
 	                                                         : SPAWN_FREE,
 	                                      .death_signal = SIGHUP,
 	                                      .umask = 022 },
-	                     admit_plain, g, d, p, e);
+	                     admit_plain, program, d, p, e);
 
 	kv_env_free(vars);
 	return rc;
@@ -188,48 +189,49 @@ static int check_user(const struct place *place, struct err *e)
 
 /* Only root may read the environment of process 1; else what a login would have. */
 static void boxed_environment(const struct place *place, pid_t agent, const char *dir,
-                              const struct workspace_exec *x, struct kv *vars)
+                              const struct workspace_exec *exec, struct kv *vars)
 {
 	struct err ignored;
 
 	if (take_environment(place, agent, vars, &ignored) < 0) {
 		kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
 		kv_set(vars, "LANG", "C.UTF-8");
-		kv_set(vars, "DAYTONA_WORKSPACE_ID", x->ws->id);
+		kv_set(vars, "DAYTONA_WORKSPACE_ID", exec->ws->id);
 		kv_set(vars, "DAYTONA_WORKSPACE_DIR", dir);
 	}
 	kv_set(vars, NATIVE_MARK, dir);
-	if (x->user && *x->user) { /* these are of another one */
+	if (exec->user && *exec->user) { /* these are of another one */
 		kv_del(vars, "HOME");
 		kv_del(vars, "USER");
 		kv_del(vars, "SHELL");
 	}
-	if (x->env)
-		kv_merge(vars, x->env);
+	if (exec->env)
+		kv_merge(vars, exec->env);
 }
 
 static int exec_boxed(const struct place *place, struct native_agent agent,
-                      const struct workspace_exec *x, int *status, struct deadline d, struct err *e)
+                      const struct workspace_exec *exec, int *status, struct deadline d,
+                      struct err *e)
 {
 	struct buf dir = { 0 }, cwd = { 0 }, user = { 0 };
 	struct kv vars = { 0 };
-	struct boxed g = { .place = place, .agent = agent };
+	struct boxed boxed = { .place = place, .agent = agent };
 	int rc;
 
 	buf_addf(&dir, BOX_DIR "/%s", place->state.dir);
-	if (!x->cwd || *x->cwd != '/')
+	if (!exec->cwd || *exec->cwd != '/')
 		buf_addf(&cwd, "%s/", buf_cstr(&dir));
-	buf_adds(&cwd, x->cwd ? x->cwd : "");
-	if (x->user && *x->user)
-		buf_adds(&user, x->user);
+	buf_adds(&cwd, exec->cwd ? exec->cwd : "");
+	if (exec->user && *exec->user)
+		buf_adds(&user, exec->user);
 	else
 		user_of(agent.id.pid, &place->state.box.map, &user);
-	boxed_environment(place, agent.id.pid, buf_cstr(&dir), x, &vars);
-	g.env = kv_to_env(&vars);
-	g.user = buf_cstr(&user);
-	g.cwd = buf_cstr(&cwd);
-	rc = native_join(start_boxed, &g, x, status, d, e);
-	kv_env_free(g.env);
+	boxed_environment(place, agent.id.pid, buf_cstr(&dir), exec, &vars);
+	boxed.env = kv_to_env(&vars);
+	boxed.user = buf_cstr(&user);
+	boxed.cwd = buf_cstr(&cwd);
+	rc = native_join(start_boxed, &boxed, exec, status, d, e);
+	kv_env_free(boxed.env);
 	kv_free(&vars);
 	buf_free(&dir);
 	buf_free(&cwd);
@@ -237,7 +239,7 @@ static int exec_boxed(const struct place *place, struct native_agent agent,
 	return rc;
 }
 
-static int exec_in(const struct place *place, const struct workspace_exec *x, int *status,
+static int exec_in(const struct place *place, const struct workspace_exec *exec, int *status,
                    struct deadline d, struct err *e)
 {
 	struct native_agent agent = native_agent_read(&place->paths);
@@ -246,36 +248,36 @@ static int exec_in(const struct place *place, const struct workspace_exec *x, in
 	int rc;
 
 	if (!agent.id.pid)
-		return err_set(e, ERR_NOT_FOUND, 0, "workspace %s does not run", x->ws->id);
+		return err_set(e, ERR_NOT_FOUND, 0, "workspace %s does not run", exec->ws->id);
 	if (agent.boxed)
-		return exec_boxed(place, agent, x, status, d, e);
-	if (x->user && *x->user)
+		return exec_boxed(place, agent, exec, status, d, e);
+	if (exec->user && *exec->user)
 		return err_set(
 			e, ERR_UNSUPPORTED, 0,
 			"a workspace without isolation has no other users; leave --user out");
 	if (check_user(place, e) < 0)
 		return -1;
-	cwd = x->cwd && *x->cwd == '/' ? mem_dup(x->cwd)
-	      : x->cwd && *x->cwd      ? path_join(place->dir, x->cwd)
-	                               : mem_dup(place->dir);
+	cwd = exec->cwd && *exec->cwd == '/' ? mem_dup(exec->cwd)
+	      : exec->cwd && *exec->cwd      ? path_join(place->dir, exec->cwd)
+	                                     : mem_dup(place->dir);
 	rc = take_environment(place, agent.id.pid, &vars, e);
-	if (rc == 0 && x->env)
-		kv_merge(&vars, x->env);
+	if (rc == 0 && exec->env)
+		kv_merge(&vars, exec->env);
 	if (rc == 0)
-		rc = native_join(start, &(struct program){ place, &vars, cwd }, x, status, d, e);
+		rc = native_join(start, &(struct program){ place, &vars, cwd }, exec, status, d, e);
 	kv_free(&vars);
 	free(cwd);
 	return rc;
 }
 
-int native_exec(void *self, const struct workspace_exec *x, int *status, struct deadline d,
+int native_exec(void *self, const struct workspace_exec *exec, int *status, struct deadline d,
                 struct err *e)
 {
 	struct place place;
-	int rc = place_open(&place, self, x->ws, e);
+	int rc = place_open(&place, self, exec->ws, e);
 
 	if (rc == 0)
-		rc = exec_in(&place, x, status, d, e);
+		rc = exec_in(&place, exec, status, d, e);
 	place_free(&place);
 	return rc;
 }
@@ -328,7 +330,7 @@ int native_usage(void *self, const struct workspace *ws, struct provider_usage *
 {
 	struct place place;
 	struct proc_list l = { 0 };
-	struct cgroup_usage g;
+	struct cgroup_usage usage;
 	bool whole;
 	int rc = place_open(&place, self, ws, e);
 
@@ -339,10 +341,11 @@ int native_usage(void *self, const struct workspace *ws, struct provider_usage *
 		for (size_t i = 0; i < l.n; i++)
 			add_process(l.v[i].pid, u);
 		proc_list_free(&l);
-		if (native_bounds_usage(&place.paths, &g)) { /* what has ended counts there */
-			u->memory_bytes = g.memory_bytes >= 0 ? g.memory_bytes : u->memory_bytes;
-			u->cpu_us = g.cpu_us >= 0 ? g.cpu_us : u->cpu_us;
-			u->processes = g.pids >= 0 ? g.pids : u->processes;
+		if (native_bounds_usage(&place.paths, &usage)) { /* what has ended counts there */
+			u->memory_bytes = usage.memory_bytes >= 0 ? usage.memory_bytes
+			                                          : u->memory_bytes;
+			u->cpu_us = usage.cpu_us >= 0 ? usage.cpu_us : u->cpu_us;
+			u->processes = usage.pids >= 0 ? usage.pids : u->processes;
 		}
 		rc = disk_usage(place.paths.root, INT64_MAX,
 		                deadline_min(d, deadline_in_ms(DISK_MS)), &u->disk_bytes, &whole,

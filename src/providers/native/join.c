@@ -21,7 +21,7 @@
 
 /* What is not handed over itself: the terminal of who asked would let a program type into it (TIOCSTI) and change it. */
 struct join {
-	const struct workspace_exec *x;
+	const struct workspace_exec *exec;
 	struct spawned p;
 	int pidfd;
 	int in, out[2]; /* our ends; -1: it has our descriptor, or has closed its end. A terminal's master is in and out[0] */
@@ -35,7 +35,7 @@ static void set_size(const struct join *j, unsigned short rows, unsigned short c
 {
 	struct winsize w = { .ws_row = rows, .ws_col = cols };
 
-	if (j->x->tty && j->in >= 0 && rows && cols)
+	if (j->exec->tty && j->in >= 0 && rows && cols)
 		(void)ioctl(j->in, TIOCSWINSZ, &w);
 }
 
@@ -43,7 +43,7 @@ static void take_events(struct join *j)
 {
 	struct exec_event ev;
 
-	while (j->x->next(j->x->arg, &ev)) {
+	while (j->exec->next(j->exec->arg, &ev)) {
 		if (ev.signal)
 			spawn_signal(&j->p, ev.signal);
 		else
@@ -53,7 +53,7 @@ static void take_events(struct join *j)
 
 static void take_input(struct join *j)
 {
-	ssize_t n = read(j->x->std[0], j->input, sizeof(j->input));
+	ssize_t n = read(j->exec->std[0], j->input, sizeof(j->input));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -62,7 +62,7 @@ static void take_input(struct join *j)
 	j->n = n > 0 ? (size_t)n : 0;
 	if (!j->over)
 		return;
-	if (j->x->tty) {
+	if (j->exec->tty) {
 		j->input[0] = END_OF_INPUT;
 		j->n = 1;
 	} else {
@@ -82,7 +82,7 @@ static void give_input(struct join *j)
 		if (n < 0) { /* it reads no more; its output still counts */
 			j->over = true;
 			j->n = 0;
-			if (!j->x->tty)
+			if (!j->exec->tty)
 				fd_close(&j->in);
 			return;
 		}
@@ -104,10 +104,10 @@ static void take_output(struct join *j, int i)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0) { /* EIO of a terminal: nobody has it open */
-			if (!j->x->tty)
+			if (!j->exec->tty)
 				close(j->out[i]);
 			j->out[i] = -1;
-		} else if (file_write_all(j->x->std[i + 1], (struct str){ piece, (size_t)n },
+		} else if (file_write_all(j->exec->std[i + 1], (struct str){ piece, (size_t)n },
 		                          "output", &ignored) < 0) {
 			j->unwanted = true;
 		}
@@ -120,24 +120,24 @@ static int turn(struct join *j, struct pollset *ps, struct deadline d, struct er
 
 	pollset_reset(ps);
 	pollset_add(ps, j->pidfd, POLLIN);
-	pollset_add(ps, j->x->side, POLLIN);
+	pollset_add(ps, j->exec->side, POLLIN);
 	if (reads)
-		pollset_add(ps, j->x->std[0], POLLIN);
+		pollset_add(ps, j->exec->std[0], POLLIN);
 	if (j->n)
 		pollset_add(ps, j->in, POLLOUT);
 	for (int i = 0; i < 2; i++)
 		pollset_add(ps, j->out[i], POLLIN);
 	pollset_until(ps,
-	              j->pidfd < 0 || j->x->stop ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
+	              j->pidfd < 0 || j->exec->stop ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
 	if (pollset_wait(ps, e) < 0)
 		return -1;
-	if (j->x->stop && *j->x->stop)
+	if (j->exec->stop && *j->exec->stop)
 		return err_set(e, ERR_CANCELED, 0, "it was canceled");
 	if (deadline_passed(d))
 		return err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
-	if (j->x->side >= 0 && pollset_revents(ps, j->x->side))
+	if (j->exec->side >= 0 && pollset_revents(ps, j->exec->side))
 		take_events(j);
-	if (reads && pollset_revents(ps, j->x->std[0]))
+	if (reads && pollset_revents(ps, j->exec->std[0]))
 		take_input(j);
 	give_input(j);
 	for (int i = 0; i < 2; i++)
@@ -186,8 +186,10 @@ static int open_stream(struct join *j, int i, int *theirs, struct err *e)
 {
 	int fds[2];
 
-	*theirs = j->x->std[i] == i ? SPAWN_OURS : j->x->std[i] < 0 ? SPAWN_NULL : j->x->std[i];
-	if (j->x->std[i] < 0 || !isatty(j->x->std[i]))
+	*theirs = j->exec->std[i] == i  ? SPAWN_OURS
+	          : j->exec->std[i] < 0 ? SPAWN_NULL
+	                                : j->exec->std[i];
+	if (j->exec->std[i] < 0 || !isatty(j->exec->std[i]))
 		return 0;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "pipe");
@@ -200,33 +202,33 @@ static int open_all(struct join *j, int std[3], struct err *e)
 {
 	int slave = -1, rc = 0;
 
-	if (j->x->tty) {
+	if (j->exec->tty) {
 		rc = open_terminal(&j->in, &slave, e);
 		j->out[0] = j->in;
 		std[0] = std[1] = std[2] = slave;
 	}
-	for (int i = 0; !j->x->tty && rc == 0 && i < 3; i++)
+	for (int i = 0; !j->exec->tty && rc == 0 && i < 3; i++)
 		rc = open_stream(j, i, &std[i], e);
 	return rc;
 }
 
-int native_join(native_start_fn *start, void *arg, const struct workspace_exec *x, int *status,
+int native_join(native_start_fn *start, void *arg, const struct workspace_exec *exec, int *status,
                 struct deadline d, struct err *e)
 {
-	struct join j = { .x = x, .pidfd = -1, .in = -1, .out = { -1, -1 } };
+	struct join j = { .exec = exec, .pidfd = -1, .in = -1, .out = { -1, -1 } };
 	int std[3] = { SPAWN_NULL, SPAWN_NULL, SPAWN_NULL }, master;
 	int rc = open_all(&j, std, e);
 
-	master = x->tty ? j.in : -1;
-	set_size(&j, x->rows, x->cols);
+	master = exec->tty ? j.in : -1;
+	set_size(&j, exec->rows, exec->cols);
 	if (rc == 0)
-		rc = start(arg, x, std, x->tty, d, &j.p, e);
+		rc = start(arg, exec, std, exec->tty, d, &j.p, e);
 	for (int i = 0; i < 3; i++)
-		if (std[i] > 2 && std[i] != x->std[i] && (i == 0 || !x->tty))
+		if (std[i] > 2 && std[i] != exec->std[i] && (i == 0 || !exec->tty))
 			close(std[i]);
 	if (rc == 0)
 		rc = run(&j, status, d, e);
-	if (x->tty) {
+	if (exec->tty) {
 		fd_close(&master);
 	} else {
 		fd_close(&j.in);
@@ -255,8 +257,9 @@ static bool pass_on(void *arg, struct exec_event *ev)
 	return false;
 }
 
-int native_logged(const struct provider_env *env, const char *const *argv, struct workspace_exec *x,
-                  int (*run_it)(void *arg, const struct workspace_exec *x, int *status,
+int native_logged(const struct provider_env *env, const char *const *argv,
+                  struct workspace_exec *exec,
+                  int (*run_it)(void *arg, const struct workspace_exec *exec, int *status,
                                 struct deadline d, struct err *e),
                   void *arg, const char *name, struct deadline d, struct err *e)
 {
@@ -265,18 +268,18 @@ int native_logged(const struct provider_env *env, const char *const *argv, struc
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "make a pipe");
-	w.fd = x->side = fd[0];
-	x->argv = argv;
-	x->std[0] = -1;
-	x->std[1] = x->std[2] = fd[1];
-	x->next = pass_on;
-	x->arg = &w;
-	x->stop = env->stop;
+	w.fd = exec->side = fd[0];
+	exec->argv = argv;
+	exec->std[0] = -1;
+	exec->std[1] = exec->std[2] = fd[1];
+	exec->next = pass_on;
+	exec->arg = &w;
+	exec->stop = env->stop;
 	rc = fd_set_nonblock(fd[0], e);
 	if (rc == 0)
-		rc = run_it(arg, x, &status, d, e);
+		rc = run_it(arg, exec, &status, d, e);
 	pass_on(&w, NULL);
-	x->arg = NULL;
+	exec->arg = NULL;
 	close(fd[0]);
 	close(fd[1]);
 	if (rc == 0 && status != 0)

@@ -27,16 +27,17 @@ static void write_override(const struct devcontainer *dc, const struct dc_up *u,
 	kv_merge(&env, u->env);
 	kv_set(&env, "DAYTONA_WORKSPACE_DIR", dc->folder);
 	jw_obj(b);
-	for (struct json m = json_first(dc->root); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(dc->root); json_present(member);
+	     member = json_next(member)) {
 		buf_reset(&key);
-		json_key(m, &key);
+		json_key(member, &key);
 		if (strcmp(buf_cstr(&key), "initializeCommand") == 0 ||
 		    strcmp(buf_cstr(&key), "containerEnv") == 0 ||
 		    strcmp(buf_cstr(&key), "workspaceFolder") == 0 ||
 		    strcmp(buf_cstr(&key), "workspaceMount") == 0)
 			continue;
 		jw_key(b, buf_cstr(&key));
-		jw_raw(b, json_raw(m));
+		jw_raw(b, json_raw(member));
 	}
 	jw_key(b, "containerEnv");
 	kv_to_json(&env, b);
@@ -96,7 +97,7 @@ int dc_helper_result(struct str output, char **container, char **user, struct er
 }
 
 struct helper {
-	struct docker *k;
+	struct docker *docker;
 	char *id;
 	struct spec s;
 	struct frames frames;
@@ -112,7 +113,7 @@ static void take(void *arg, int stream, struct str s)
 		if (h->result.n > RESULT_MAX)
 			buf_drop(&h->result, h->result.n - RESULT_MAX / 2);
 	} else {
-		h->k->env->log(h->k->env->log_arg, s);
+		h->docker->env->log(h->docker->env->log_arg, s);
 	}
 }
 
@@ -133,7 +134,7 @@ static int read_output(struct helper *h, struct deadline d, struct err *e)
 
 	buf_addf(&path, "/containers/%s/logs?follow=1&stdout=1&stderr=1", h->id);
 	r.path = buf_cstr(&path);
-	rc = engine_send(&h->k->g, &r, &reply, d, e);
+	rc = engine_send(&h->docker->engine, &r, &reply, d, e);
 	if (rc == 0 && reply.status != 200)
 		rc = engine_refused(&r, &reply, e);
 	http_reply_free(&reply);
@@ -151,7 +152,7 @@ static void fill(struct helper *h, const struct devcontainer *dc, const char *bu
 	s->workdir = mem_dup(dc->host_dir);
 	s->entry = ENTRY_GIVEN;
 	kv_set(&s->env, "DOCKER_HOST", "unix://" ENGINE_SOCKET);
-	spec_mount(s, "bind", h->k->g.url.path, ENGINE_SOCKET, false);
+	spec_mount(s, "bind", h->docker->engine.url.path, ENGINE_SOCKET, false);
 }
 
 static void add_up(struct helper *h, const struct devcontainer *dc, const struct dc_up *u,
@@ -190,18 +191,18 @@ static int make(struct helper *h, const char *resource, struct deadline d, struc
 	struct container old;
 	struct err none = { 0 };
 	struct buf name = { 0 };
-	struct admitted *a = docker_admit_helper(h->k, resource, &h->s);
+	struct admitted *a = docker_admit_helper(h->docker, resource, &h->s);
 	bool is = false;
 	int rc;
 
 	buf_addf(&name, "daytona-devcontainer-%s", resource);
-	if (container_inspect(&h->k->g, buf_cstr(&name), &old, d, &none) == 0 &&
-	    identity_is(h->k, &old.labels, old.image_id, LABEL_HELPER, resource, &is, d, &none) ==
-	            0 &&
+	if (container_inspect(&h->docker->engine, buf_cstr(&name), &old, d, &none) == 0 &&
+	    identity_is(h->docker, &old.labels, old.image_id, LABEL_HELPER, resource, &is, d,
+	                &none) == 0 &&
 	    is)
-		(void)container_remove(&h->k->g, old.id, d, &none);
+		(void)container_remove(&h->docker->engine, old.id, d, &none);
 	container_free(&old);
-	rc = container_create(&h->k->g, buf_cstr(&name), a, &h->id, d, e);
+	rc = container_create(&h->docker->engine, buf_cstr(&name), a, &h->id, d, e);
 	admitted_free(a);
 	buf_free(&name);
 	return rc;
@@ -213,8 +214,8 @@ static int run(struct helper *h, const char *key, struct deadline d, struct err 
 	int rc;
 
 	buf_addf(&path, "/containers/%s/start", h->id);
-	rc = engine_call_ms(&h->k->g, "POST", buf_cstr(&path), (struct str){ 0 }, NULL,
-	                    2 * h->k->g.call_ms, d, e);
+	rc = engine_call_ms(&h->docker->engine, "POST", buf_cstr(&path), (struct str){ 0 }, NULL,
+	                    2 * h->docker->engine.call_ms, d, e);
 	buf_free(&path);
 	if (rc < 0 && e->kind != ERR_CANCELED && e->code >= 400)
 		return err_set(
@@ -227,10 +228,11 @@ static int run(struct helper *h, const char *key, struct deadline d, struct err 
 	return rc;
 }
 
-static int check(struct docker *k, const struct devcontainer *dc, const char *key,
+static int check(struct docker *docker, const struct devcontainer *dc, const char *key,
                  const char *image, const struct registries *regs, struct deadline d, struct err *e)
 {
-	if (!k->g.local || strcmp(k->g.url.scheme, "unix") != 0 || !image || !*image)
+	if (!docker->engine.local || strcmp(docker->engine.url.scheme, "unix") != 0 || !image ||
+	    !*image)
 		return err_set(
 			e, ERR_UNSUPPORTED, 0,
 			"%s: \"%s\" needs an engine on the runner's host and a builder image with "
@@ -242,7 +244,7 @@ static int check(struct docker *k, const struct devcontainer *dc, const char *ke
 			"%s: \"%s\" is left to the dev container CLI, which takes images by itself, and this runner "
 			"allows certain images only",
 			dc->path, key);
-	if (image_ensure(&k->g, &k->opt, image, regs, NULL, d, e) < 0)
+	if (image_ensure(&docker->engine, &docker->opt, image, regs, NULL, d, e) < 0)
 		return err_wrap(
 			e, "\"%s\" needs the dev container CLI of the Server's builder image", key);
 	return 0;
@@ -263,7 +265,7 @@ static int run_cli(struct helper *h, const char *resource, const char *key, cons
 	if (rc == 0)
 		rc = run(h, key, d, e);
 	if (h->id)
-		(void)container_remove(&h->k->g, h->id, d, &ignored);
+		(void)container_remove(&h->docker->engine, h->id, d, &ignored);
 	(void)file_remove_tree(dir, &ignored); /* it may hold the workspace's variables */
 	free(file);
 	return rc;
@@ -276,19 +278,19 @@ static void helper_free(struct helper *h)
 	free(h->id);
 }
 
-int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
+int dc_helper_up(struct docker *docker, const struct devcontainer *dc, const struct dc_up *u,
                  char **container, char **user, struct deadline d, struct err *e)
 {
 	static const char key[] = "dockerComposeFile";
-	struct helper h = { .k = k };
+	struct helper h = { .docker = docker };
 	char *dir = path_join(u->work_dir, ".override");
 	struct buf text = { 0 };
 	int rc;
 
 	*container = NULL;
 	*user = NULL;
-	if (k->opt.privileged)
-		rc = check(k, dc, key, u->builder_image, u->registries, d, e);
+	if (docker->opt.privileged)
+		rc = check(docker, dc, key, u->builder_image, u->registries, d, e);
 	else
 		rc = err_set(
 			e, ERR_UNSUPPORTED, 0,

@@ -22,7 +22,7 @@ struct dc_up {
 	bool prebuild;
 };
 /* Runs "devcontainer up" for a compose file. ERR_UNSUPPORTED unless the target is privileged. *container and *user (of the result, may be "") are the caller's to free. */
-int dc_helper_up(struct docker *k, const struct devcontainer *dc, const struct dc_up *u,
+int dc_helper_up(struct docker *docker, const struct devcontainer *dc, const struct dc_up *u,
                  char **container, char **user, struct deadline d, struct err *e);
 /* Pure: the result object that ends the CLI's output. */
 int dc_helper_result(struct str output, char **container, char **user, struct err *e);

@@ -109,15 +109,16 @@ void dc_name_unknown(const struct devcontainer *dc, const struct policy *p)
 	struct json build = json_get(dc->root, "build");
 	struct buf key = { 0 };
 
-	for (struct json m = json_first(dc->root); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(dc->root); json_present(member);
+	     member = json_next(member)) {
 		buf_reset(&key);
-		json_key(m, &key);
+		json_key(member, &key);
 		look(p, "", buf_cstr(&key), done, ARRAY_LEN(done));
 	}
-	for (struct json m = json_first(build); json_is_object(build) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(build); json_is_object(build) && json_present(member);
+	     member = json_next(member)) {
 		buf_reset(&key);
-		json_key(m, &key);
+		json_key(member, &key);
 		look(p, "build.", buf_cstr(&key), build_done, ARRAY_LEN(build_done));
 	}
 	buf_free(&key);

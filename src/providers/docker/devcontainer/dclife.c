@@ -25,8 +25,9 @@ bool dc_command(const struct devcontainer *dc, struct json v, struct strlist *ar
 		}
 		free(text);
 	}
-	for (struct json m = json_first(v); json_is_array(v) && json_present(m); m = json_next(m)) {
-		text = dc_text(dc, m);
+	for (struct json member = json_first(v); json_is_array(v) && json_present(member);
+	     member = json_next(member)) {
+		text = dc_text(dc, member);
 		strlist_add(argv, text ? text : "");
 		free(text);
 	}
@@ -35,7 +36,7 @@ bool dc_command(const struct devcontainer *dc, struct json v, struct strlist *ar
 
 struct hook_run {
 	const struct devcontainer *dc;
-	struct engine *g;
+	struct engine *engine;
 	const char *hook, *container, *user;
 	const struct kv *env;
 	struct exec execs[PARALLEL_MAX];
@@ -61,7 +62,7 @@ static int start_one(struct hook_run *r, struct json v, const char *name, struct
 		list[i] = argv.p[i];
 	buf_adds(&r->names[r->n], name);
 	rc = exec_start(
-		&r->execs[r->n], r->g, r->container,
+		&r->execs[r->n], r->engine, r->container,
 		&(struct exec_spec){
 			.argv = list, .user = r->user, .cwd = r->dc->folder, .env = r->env },
 		d, e);
@@ -76,13 +77,13 @@ static int start_all(struct hook_run *r, struct json v, struct deadline d, struc
 {
 	if (!json_is_object(v))
 		return start_one(r, v, r->hook, d, e);
-	for (struct json m = json_first(v); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(v); json_present(member); member = json_next(member)) {
 		struct buf name = { 0 };
 		int rc;
 
 		buf_addf(&name, "%s.", r->hook);
-		json_key(m, &name);
-		rc = start_one(r, m, buf_cstr(&name), d, e);
+		json_key(member, &name);
+		rc = start_one(r, member, buf_cstr(&name), d, e);
 		buf_free(&name);
 		if (rc < 0)
 			return -1;
@@ -174,7 +175,7 @@ bool dc_probe_parse(struct str output, const char *container_path, struct kv *ou
 }
 
 /* What its start-up files set; a shell that fails or hangs costs a warning. */
-static void probe(struct devcontainer *dc, struct engine *g, const char *container,
+static void probe(struct devcontainer *dc, struct engine *engine, const char *container,
                   const char *user)
 {
 	static const char *const modes[][2] = { { "loginInteractiveShell", "-lic" },
@@ -191,7 +192,7 @@ static void probe(struct devcontainer *dc, struct engine *g, const char *contain
 		if (strcmp(mode ? mode : modes[0][0], modes[i][0]) == 0)
 			argv[5] = modes[i][1];
 	if (argv[5] &&
-	    (exec_run(g, container,
+	    (exec_run(engine, container,
 	              &(struct exec_spec){
 			      .argv = argv, .user = user, .quiet = true, .capture = &out },
 	              &status, deadline_in_ms(PROBE_MS), &e) < 0 ||
@@ -199,7 +200,7 @@ static void probe(struct devcontainer *dc, struct engine *g, const char *contain
 	                     dc->container_env ? kv_get(dc->container_env, "PATH") : NULL,
 	                     &dc->probed)))
 		provider_logf(
-			g->env,
+			engine->env,
 			"Warning: the shell of user %s did not say its environment (userEnvProbe)%s%s",
 			user, e.kind ? ": " : "", e.msg);
 	buf_wipe(&out);
@@ -207,17 +208,18 @@ static void probe(struct devcontainer *dc, struct engine *g, const char *contain
 }
 
 /* Below it what the shell sets. */
-static void hook_env(struct devcontainer *dc, struct engine *g, const char *container,
+static void hook_env(struct devcontainer *dc, struct engine *engine, const char *container,
                      const char *user, const struct kv *env, struct kv *out)
 {
 	if (!dc->was_probed)
-		probe(dc, g, container, user);
+		probe(dc, engine, container, user);
 	kv_merge(out, &dc->probed);
 	kv_merge(out, env);
 }
 
-int dc_run_hook(struct devcontainer *dc, const char *hook, struct engine *g, const char *container,
-                const char *user, const struct kv *env, struct deadline d, struct err *e)
+int dc_run_hook(struct devcontainer *dc, const char *hook, struct engine *engine,
+                const char *container, const char *user, const struct kv *env, struct deadline d,
+                struct err *e)
 {
 	int rc = 0;
 
@@ -228,15 +230,15 @@ int dc_run_hook(struct devcontainer *dc, const char *hook, struct engine *g, con
 
 		if (!json_present(v) || json_is_null(v))
 			continue;
-		hook_env(dc, g, container, user, env, &all);
+		hook_env(dc, engine, container, user, env, &all);
 		r = mem_alloc(sizeof(*r));
 		r->dc = dc;
-		r->g = g;
+		r->engine = engine;
 		r->hook = hook;
 		r->container = container;
 		r->user = user;
 		r->env = &all;
-		provider_logf(g->env, "Running %s", hook);
+		provider_logf(engine->env, "Running %s", hook);
 		rc = start_all(r, v, d, e);
 		if (rc == 0)
 			rc = wait_all(r, d, e);
@@ -290,7 +292,8 @@ int dc_run_initialize(const struct devcontainer *dc, const char *checkout,
 	provider_logf(env, "Running initializeCommand on the runner's host");
 	if (!json_is_object(v))
 		return initialize_one(dc, v, checkout, env, d, e);
-	for (struct json m = json_first(v); rc == 0 && json_present(m); m = json_next(m))
-		rc = initialize_one(dc, m, checkout, env, d, e);
+	for (struct json member = json_first(v); rc == 0 && json_present(member);
+	     member = json_next(member))
+		rc = initialize_one(dc, member, checkout, env, d, e);
 	return rc;
 }

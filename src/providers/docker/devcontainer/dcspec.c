@@ -18,7 +18,7 @@ static void set_text(char **at, struct str value)
 }
 
 /* "type=bind,source=/a,target=/b,readonly" or an object with these members. */
-static void parse_mount(const struct devcontainer *dc, struct json v, struct mount_spec *m)
+static void parse_mount(const struct devcontainer *dc, struct json v, struct mount_spec *mount)
 {
 	char *text = dc_text(dc, v);
 	struct str rest = str_of(text), piece, key;
@@ -26,35 +26,35 @@ static void parse_mount(const struct devcontainer *dc, struct json v, struct mou
 	while (text && str_next(&rest, ',', &piece)) {
 		(void)str_next(&piece, '=', &key);
 		if (str_eq(key, "type"))
-			set_text(&m->type, piece);
+			set_text(&mount->type, piece);
 		else if (str_eq(key, "source") || str_eq(key, "src"))
-			set_text(&m->source, piece);
+			set_text(&mount->source, piece);
 		else if (str_eq(key, "target") || str_eq(key, "dst") || str_eq(key, "destination"))
-			set_text(&m->target, piece);
+			set_text(&mount->target, piece);
 		else if (str_eq(key, "readonly") || str_eq(key, "ro"))
-			m->read_only = !str_eq(piece, "false");
+			mount->read_only = !str_eq(piece, "false");
 	}
 	free(text);
 	if (json_is_object(v)) {
-		m->type = dc_text(dc, json_get(v, "type"));
-		m->source = dc_text(dc, json_get(v, "source"));
-		m->target = dc_text(dc, json_get(v, "target"));
+		mount->type = dc_text(dc, json_get(v, "type"));
+		mount->source = dc_text(dc, json_get(v, "source"));
+		mount->target = dc_text(dc, json_get(v, "target"));
 	}
-	if (!m->type)
-		m->type = mem_dup("volume");
+	if (!mount->type)
+		mount->type = mem_dup("volume");
 }
 
 static void add_mount(const struct devcontainer *dc, const struct policy *p, struct json v,
                       struct spec *s)
 {
-	struct mount_spec m = { 0 };
+	struct mount_spec mount = { 0 };
 
-	parse_mount(dc, v, &m);
-	if (m.target)
-		spec_ask_mount(s, &m);
+	parse_mount(dc, v, &mount);
+	if (mount.target)
+		spec_ask_mount(s, &mount);
 	else
-		policy_refuse(p, "mount of", m.source ? m.source : "nothing");
-	mount_spec_free(&m);
+		policy_refuse(p, "mount of", mount.source ? mount.source : "nothing");
+	mount_spec_free(&mount);
 }
 
 /* The checkout at the workspace folder, or where workspaceMount puts it (or a part of it). */
@@ -62,18 +62,19 @@ static void add_workspace_mount(const struct devcontainer *dc, const struct poli
                                 struct spec *s)
 {
 	struct json v = json_get(dc->root, "workspaceMount");
-	struct mount_spec m = { 0 };
+	struct mount_spec mount = { 0 };
 
 	if (json_is_string(v))
-		parse_mount(dc, v, &m);
-	if (m.source && m.target && *m.target == '/' && policy_may_bind(p, m.source)) {
-		spec_mount(s, "bind", m.source, m.target, false);
+		parse_mount(dc, v, &mount);
+	if (mount.source && mount.target && *mount.target == '/' &&
+	    policy_may_bind(p, mount.source)) {
+		spec_mount(s, "bind", mount.source, mount.target, false);
 	} else {
-		if (m.source)
-			policy_refuse(p, "workspaceMount of", m.source);
+		if (mount.source)
+			policy_refuse(p, "workspaceMount of", mount.source);
 		spec_mount(s, "bind", dc->host_dir, dc->folder, false);
 	}
-	mount_spec_free(&m);
+	mount_spec_free(&mount);
 }
 
 static void add_cap(const char *cap, struct spec *s)
@@ -181,9 +182,9 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 {
 	struct json args = json_get(dc->root, "runArgs");
 
-	for (struct json m = json_first(args); json_is_array(args) && json_present(m);
-	     m = json_next(m)) {
-		char *name = dc_text(dc, m);
+	for (struct json member = json_first(args); json_is_array(args) && json_present(member);
+	     member = json_next(member)) {
+		char *name = dc_text(dc, member);
 		char *eq = name ? strchr(name, '=') : NULL;
 		char *value = NULL;
 
@@ -198,15 +199,15 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 		if (eq && name[0] == '-' && name[1] == '-') {
 			*eq = '\0';
 			value = mem_dup(eq + 1);
-		} else if (json_present(json_next(m))) {
-			value = dc_text(dc, json_next(m));
+		} else if (json_present(json_next(member))) {
+			value = dc_text(dc, json_next(member));
 			if (value &&
 			    *value ==
 			            '-') { /* the next option: what we do not know may have no value */
 				free(value);
 				value = NULL;
 			} else {
-				m = json_next(m);
+				member = json_next(member);
 			}
 		}
 		if (!value || !run_arg(dc, p, name, value, s)) {
@@ -228,11 +229,12 @@ static void add_ports(const struct devcontainer *dc, struct spec *s)
 	if (json_len(ports) > 0 && json_is_array(ports)) {
 		struct buf b = { 0 };
 
-		for (struct json m = json_first(ports); json_present(m); m = json_next(m)) {
+		for (struct json member = json_first(ports); json_present(member);
+		     member = json_next(member)) {
 			if (b.n)
 				buf_addc(&b, ',');
-			if (!json_string(m, &b))
-				buf_add_str(&b, json_raw(m));
+			if (!json_string(member, &b))
+				buf_add_str(&b, json_raw(member));
 		}
 		kv_set(&s->labels, LABEL_PORTS, buf_cstr(&b));
 		buf_free(&b);
@@ -242,9 +244,9 @@ static void add_ports(const struct devcontainer *dc, struct spec *s)
 static void add_strings(const struct devcontainer *dc, struct json list,
                         void (*add)(const char *, struct spec *), struct spec *s)
 {
-	for (struct json m = json_first(list); json_is_array(list) && json_present(m);
-	     m = json_next(m)) {
-		char *text = dc_text(dc, m);
+	for (struct json member = json_first(list); json_is_array(list) && json_present(member);
+	     member = json_next(member)) {
+		char *text = dc_text(dc, member);
 
 		if (text)
 			add(text, s);
@@ -264,9 +266,9 @@ void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct 
 	for (size_t i = 0; i < dc->n_layers; i++) {
 		struct json layer = dc->layers[i], mounts = json_get(layer, "mounts");
 
-		for (struct json m = json_first(mounts); json_is_array(mounts) && json_present(m);
-		     m = json_next(m))
-			add_mount(dc, p, m, s);
+		for (struct json member = json_first(mounts);
+		     json_is_array(mounts) && json_present(member); member = json_next(member))
+			add_mount(dc, p, member, s);
 		add_strings(dc, json_get(layer, "capAdd"), add_cap, s);
 		add_strings(dc, json_get(layer, "securityOpt"), add_security_opt, s);
 		s->init |= json_bool(json_get(layer, "init"), false);

@@ -109,15 +109,16 @@ static bool lists_are_short(struct json v, struct err *e)
 	struct buf key = { 0 };
 	bool ok = true;
 
-	for (struct json m = json_first(v); ok && json_present(m); m = json_next(m)) {
-		if (json_len(m) <= DC_LIST_MAX)
+	for (struct json member = json_first(v); ok && json_present(member);
+	     member = json_next(member)) {
+		if (json_len(member) <= DC_LIST_MAX)
 			continue;
 		buf_reset(&key);
-		json_key(m, &key);
+		json_key(member, &key);
 		ok = is_for_tools(buf_cstr(&key));
 		if (!ok)
 			err_set(e, ERR_LIMIT, 0, "\"%.100s\" has %zu members, %d are allowed",
-			        buf_cstr(&key), json_len(m), DC_LIST_MAX);
+			        buf_cstr(&key), json_len(member), DC_LIST_MAX);
 	}
 	buf_free(&key);
 	return ok;
@@ -209,11 +210,11 @@ void dc_set_metadata(struct devcontainer *dc, const char *label)
 	root = json_root(dc->metadata);
 	if (json_is_object(root) && is_bounded(root, &ignored))
 		dc->layers[dc->n_layers++] = root;
-	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
-	     m = json_next(m))
-		if (json_is_object(m) && dc->n_layers < DC_LAYERS_MAX - 1 &&
-		    is_bounded(m, &ignored))
-			dc->layers[dc->n_layers++] = m;
+	for (struct json member = json_first(root); json_is_array(root) && json_present(member);
+	     member = json_next(member))
+		if (json_is_object(member) && dc->n_layers < DC_LAYERS_MAX - 1 &&
+		    is_bounded(member, &ignored))
+			dc->layers[dc->n_layers++] = member;
 	dc->layers[dc->n_layers++] = dc->root;
 }
 
@@ -351,15 +352,15 @@ void dc_env(const struct devcontainer *dc, const char *key, struct kv *out)
 	for (size_t i = 0; i < dc->n_layers; i++) {
 		struct json env = json_get(dc->layers[i], key);
 
-		for (struct json m = json_first(env); json_is_object(env) && json_present(m);
-		     m = json_next(m)) {
+		for (struct json member = json_first(env);
+		     json_is_object(env) && json_present(member); member = json_next(member)) {
 			struct buf name = { 0 };
-			char *value = plain_text(dc, m);
+			char *value = plain_text(dc, member);
 
-			json_key(m, &name);
+			json_key(member, &name);
 			if (value)
 				kv_set(out, buf_cstr(&name), value);
-			else if (json_is_null(m))
+			else if (json_is_null(member))
 				(void)kv_del(out, buf_cstr(&name));
 			free(value);
 			buf_free(&name);
@@ -437,9 +438,9 @@ static bool build_option(const char *name, const char *value, struct dc_build *b
 static void build_options(const struct devcontainer *dc, const struct policy *p, struct json list,
                           struct dc_build *b)
 {
-	for (struct json m = json_first(list); json_is_array(list) && json_present(m);
-	     m = json_next(m)) {
-		char *name = dc_text(dc, m), *value = NULL, *eq;
+	for (struct json member = json_first(list); json_is_array(list) && json_present(member);
+	     member = json_next(member)) {
+		char *name = dc_text(dc, member), *value = NULL, *eq;
 
 		if (!name)
 			continue;
@@ -452,9 +453,9 @@ static void build_options(const struct devcontainer *dc, const struct policy *p,
 			if (eq) {
 				value = mem_dup(eq + 1);
 				*eq = '\0';
-			} else if (json_is_string(json_next(m))) {
-				m = json_next(m);
-				value = dc_text(dc, m);
+			} else if (json_is_string(json_next(member))) {
+				member = json_next(member);
+				value = dc_text(dc, member);
 			}
 			if (!value || !build_option(name, value, b))
 				policy_refuse(p, "build.options", name);
@@ -486,21 +487,21 @@ int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_bu
 		return -1;
 	}
 	b->target = dc_text(dc, json_get(build, "target"));
-	for (struct json m = json_first(args); json_is_object(args) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(args); json_is_object(args) && json_present(member);
+	     member = json_next(member)) {
 		struct buf name = { 0 };
-		char *value = plain_text(dc, m);
+		char *value = plain_text(dc, member);
 
-		json_key(m, &name);
+		json_key(member, &name);
 		if (value)
 			kv_set(&b->args, buf_cstr(&name), value);
 		free(value);
 		buf_free(&name);
 	}
 	build_options(dc, p, json_get(build, "options"), b);
-	for (struct json m = json_first(from); json_is_array(from) && json_present(m);
-	     m = json_next(m)) {
-		char *value = dc_text(dc, m);
+	for (struct json member = json_first(from); json_is_array(from) && json_present(member);
+	     member = json_next(member)) {
+		char *value = dc_text(dc, member);
 
 		if (value)
 			strlist_add(&b->cache_from, value);

@@ -115,7 +115,7 @@ static void write_path(struct buf *path, const struct context *c, const char *ta
 		add_param(path, "extrahosts", str_of(b->extra_hosts.p[i]));
 }
 
-static int send(struct docker *k, struct context *c, const char *path,
+static int send(struct docker *docker, struct context *c, const char *path,
                 const struct registries *regs, struct deadline d, struct err *e)
 {
 	struct progress p;
@@ -135,8 +135,8 @@ static int send(struct docker *k, struct context *c, const char *path,
 
 	registry_config_header(regs, &config);
 	r.registry_config = buf_cstr(&config);
-	progress_start(&p, k->env);
-	rc = engine_send(&k->g, &r, &reply, d, e);
+	progress_start(&p, docker->env);
+	rc = engine_send(&docker->engine, &r, &reply, d, e);
 	ended = progress_end(&p, &cut);
 	if (rc == 0 && reply.status != 200)
 		rc = engine_refused(&r, &reply, e);
@@ -200,7 +200,7 @@ bool dockerfile_needs_buildkit(struct str text)
 
 /* BuildKit asks a client for credentials, which nobody is: so images are here before it begins. One that cannot be had
  * (a stage's name, or one with variables) is left to it. */
-static void pull_bases(struct docker *k, struct str text, const struct registries *regs,
+static void pull_bases(struct docker *docker, struct str text, const struct registries *regs,
                        struct deadline d)
 {
 	struct dockerfile_lines l = { .rest = text };
@@ -219,7 +219,8 @@ static void pull_bases(struct docker *k, struct str text, const struct registrie
 		if (registries_for_image(regs, name) && !strchr(name, '$')) {
 			struct err ignored = { 0 };
 
-			(void)image_ensure(&k->g, &k->opt, name, regs, NULL, d, &ignored);
+			(void)image_ensure(&docker->engine, &docker->opt, name, regs, NULL, d,
+			                   &ignored);
 		}
 		free(name);
 	}
@@ -235,9 +236,9 @@ static const char *within(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
 }
 
-int build_image(struct docker *k, const char *checkout, const struct dc_build *b, const char *tag,
-                const struct strlist *cache_from, const struct registries *regs, struct deadline d,
-                struct err *e)
+int build_image(struct docker *docker, const char *checkout, const struct dc_build *b,
+                const char *tag, const struct strlist *cache_from, const struct registries *regs,
+                struct deadline d, struct err *e)
 {
 	char *dir = dc_resolve(checkout, b->context), *file = dc_resolve(checkout, b->dockerfile),
 	     *root = NULL;
@@ -270,7 +271,7 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		rc = dc_read_ignore(checkout, dir, file, &c.ignore, e);
 	if (rc == 0 && dockerfile_needs_buildkit(buf_str(&text))) {
 		c.buildkit = true;
-		pull_bases(k, buf_str(&text), regs, d);
+		pull_bases(docker, buf_str(&text), regs, d);
 	}
 	if (rc == 0) {
 		root = path_join(checkout, dir);
@@ -279,9 +280,9 @@ int build_image(struct docker *k, const char *checkout, const struct dc_build *b
 		o.root = root;
 		o.skip_arg = &c;
 		c.tree = tar_tree_new(&o);
-		write_path(&path, &c, tag, k->opt.network, b, cache_from);
-		provider_logf(k->env, "Building image %s", tag);
-		rc = send(k, &c, buf_cstr(&path), regs, d, e);
+		write_path(&path, &c, tag, docker->opt.network, b, cache_from);
+		provider_logf(docker->env, "Building image %s", tag);
+		rc = send(docker, &c, buf_cstr(&path), regs, d, e);
 		tar_tree_free(c.tree);
 	}
 	dockerignore_free(&c.ignore);

@@ -130,10 +130,11 @@ static int find_layer(struct str manifest, struct digest *digest, int64_t *size,
 	struct buf text = { 0 };
 	int rc = doc ? 0 : -1;
 
-	for (struct json m = json_first(layers);
-	     json_is_array(layers) && json_present(m) && !json_present(layer); m = json_next(m))
-		if (json_str_is(json_get(m, "mediaType"), LAYER_TYPE))
-			layer = m;
+	for (struct json member = json_first(layers);
+	     json_is_array(layers) && json_present(member) && !json_present(layer);
+	     member = json_next(member))
+		if (json_str_is(json_get(member, "mediaType"), LAYER_TYPE))
+			layer = member;
 	if (rc == 0 && (!json_string(json_get(layer, "digest"), &text) ||
 	                !digest_parse(buf_str(&text), digest) ||
 	                !json_i64(json_get(layer, "size"), 1, INT64_MAX, size)))
@@ -193,7 +194,7 @@ static void say(void *arg, const char *line)
 {
 	const struct feature_source *s = arg;
 
-	provider_logf(s->k->env, "%s", line);
+	provider_logf(s->docker->env, "%s", line);
 }
 
 static int fetch_from(struct feature_source *s, const struct image_ref *ref,
@@ -308,7 +309,7 @@ int feature_fetch(void *arg, const struct feature *f, const char *path, struct b
 
 	if (fd < 0)
 		return err_sys(e, errno, "create %s", path);
-	provider_logf(s->k->env, "Fetching feature %s", f->ref);
+	provider_logf(s->docker->env, "Fetching feature %s", f->ref);
 	rc = *f->ref == '.' ? fetch_local(s, f, fd, e) : fetch_remote(s, f, fd, e);
 	if (rc == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		rc = err_sys(e, errno, "read %s", path);

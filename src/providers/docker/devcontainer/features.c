@@ -121,14 +121,14 @@ static int add(struct features *fs, const char *name, struct json options, size_
 
 static int add_all(struct features *fs, struct json map, uint64_t *bits, struct err *e)
 {
-	for (struct json m = json_first(map); json_is_object(map) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(map); json_is_object(map) && json_present(member);
+	     member = json_next(member)) {
 		struct buf name = { 0 };
 		size_t at;
 		int rc;
 
-		json_key(m, &name);
-		rc = add(fs, buf_cstr(&name), m, &at, e);
+		json_key(member, &name);
+		rc = add(fs, buf_cstr(&name), member, &at, e);
 		buf_free(&name);
 		if (rc < 0)
 			return -1;
@@ -193,9 +193,9 @@ static bool is_called(const struct feature *f, const char *name)
 	if (is || !dir || strncasecmp(f->resource, name, dir) != 0)
 		return is;
 	is = json_str_is(json_get(doc, "id"), name + dir);
-	for (struct json m = json_first(old); !is && json_is_array(old) && json_present(m);
-	     m = json_next(m))
-		is = json_str_is(m, name + dir);
+	for (struct json member = json_first(old);
+	     !is && json_is_array(old) && json_present(member); member = json_next(member))
+		is = json_str_is(member, name + dir);
 	return is;
 }
 
@@ -220,9 +220,9 @@ static uint64_t before(const struct features *fs, size_t f)
 	struct json after = json_get(json_root(fs->list[f].doc), "installsAfter");
 	uint64_t bits = fs->list[f].depends;
 
-	for (struct json m = json_first(after); json_is_array(after) && json_present(m);
-	     m = json_next(m))
-		bits |= named(fs, m);
+	for (struct json member = json_first(after); json_is_array(after) && json_present(member);
+	     member = json_next(member))
+		bits |= named(fs, member);
 	return bits & ~(UINT64_C(1) << f);
 }
 
@@ -281,9 +281,9 @@ int features_order(const struct features *fs, struct json override, size_t order
 
 	for (size_t i = 0; i < fs->n; i++)
 		waits[i] = before(fs, i);
-	for (struct json m = json_first(override); json_is_array(override) && json_present(m);
-	     m = json_next(m), first--) {
-		uint64_t bits = named(fs, m);
+	for (struct json member = json_first(override);
+	     json_is_array(override) && json_present(member); member = json_next(member), first--) {
+		uint64_t bits = named(fs, member);
 
 		for (size_t i = 0; i < fs->n; i++)
 			if (bits >> i & 1 && !rank[i])
@@ -351,17 +351,18 @@ void feature_env(const struct feature *f, const char *remote_user, const char *c
 	         "\t\t[ \"$name\" != \"$1\" ] || printf '%s' \"$home\"\n\tdone </etc/passwd\n}\n");
 	export_user("_REMOTE_USER", remote_user, b);
 	export_user("_CONTAINER_USER", container_user, b);
-	for (struct json m = json_first(known); json_is_object(known) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(known); json_is_object(known) && json_present(member);
+	     member = json_next(member)) {
 		buf_reset(&name);
-		json_key(m, &name);
+		json_key(member, &name);
 		if (!json_present(json_get(given, buf_cstr(&name))))
-			export_option(buf_cstr(&name), json_get(m, "default"), b);
+			export_option(buf_cstr(&name), json_get(member, "default"), b);
 	}
-	for (struct json m = json_first(given); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(given); json_present(member);
+	     member = json_next(member)) {
 		buf_reset(&name);
-		json_key(m, &name);
-		export_option(buf_cstr(&name), m, b);
+		json_key(member, &name);
+		export_option(buf_cstr(&name), member, b);
 	}
 	buf_free(&name);
 }
@@ -381,12 +382,12 @@ static int add_env(const struct feature *f, struct buf *b, struct err *e)
 	struct json env = json_get(json_root(f->doc), "containerEnv");
 	int rc = 0;
 
-	for (struct json m = json_first(env); rc == 0 && json_is_object(env) && json_present(m);
-	     m = json_next(m)) {
+	for (struct json member = json_first(env);
+	     rc == 0 && json_is_object(env) && json_present(member); member = json_next(member)) {
 		struct buf key = { 0 };
-		char *value = json_dup_or_empty(m);
+		char *value = json_dup_or_empty(member);
 
-		json_key(m, &key);
+		json_key(member, &key);
 		if (!is_variable(buf_cstr(&key)) || value[strcspn(value, "\r\n")])
 			rc = err_set(
 				e, ERR_CONFIG, 0,
@@ -454,9 +455,9 @@ void features_metadata(const struct features *fs, const size_t *order, const cha
 	jw_arr(label);
 	if (json_is_object(base))
 		jw_raw(label, json_raw(base));
-	for (struct json m = json_first(base); json_is_array(base) && json_present(m);
-	     m = json_next(m))
-		jw_raw(label, json_raw(m));
+	for (struct json member = json_first(base); json_is_array(base) && json_present(member);
+	     member = json_next(member))
+		jw_raw(label, json_raw(member));
 	for (size_t i = 0; i < fs->n; i++) {
 		const struct feature *f = &fs->list[order[i]];
 

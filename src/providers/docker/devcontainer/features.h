@@ -53,7 +53,7 @@ void features_metadata(const struct features *fs, const size_t *order, const cha
 
 /* featurefetch.c: where they come from in earnest. */
 struct feature_source {
-	struct docker *k;
+	struct docker *docker;
 	const struct devcontainer *dc;
 	const struct registries *registries; /* logins; one on loopback is spoken to without TLS */
 	const char *work_dir;                /* a directory of ours, removed afterwards */

@@ -14,8 +14,8 @@
 
 #define LINKS_MAX 5
 
-static int put(struct engine *g, const char *container, struct engine_request *r, struct deadline d,
-               struct err *e)
+static int put(struct engine *engine, const char *container, struct engine_request *r,
+               struct deadline d, struct err *e)
 {
 	struct http_reply reply = { 0 };
 	struct buf path = { 0 };
@@ -25,7 +25,7 @@ static int put(struct engine *g, const char *container, struct engine_request *r
 	r->method = "PUT";
 	r->path = buf_cstr(&path);
 	r->content_type = "application/x-tar";
-	rc = engine_send(g, r, &reply, d, e);
+	rc = engine_send(engine, r, &reply, d, e);
 	if (rc == 0 && reply.status != 200)
 		rc = engine_refused(r, &reply, e);
 	http_reply_free(&reply);
@@ -33,8 +33,8 @@ static int put(struct engine *g, const char *container, struct engine_request *r
 	return rc;
 }
 
-int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
-                        struct str first, struct deadline d, struct err *e)
+int archive_put_program(struct engine *engine, const char *container, const char *path,
+                        const char *file, struct str first, struct deadline d, struct err *e)
 {
 	struct buf before = { 0 }, after = { 0 };
 	struct tar_file f;
@@ -53,14 +53,15 @@ int archive_put_program(struct engine *g, const char *container, const char *pat
 	tar_finish(&after);
 	f.before = buf_str(&before);
 	f.after = buf_str(&after);
-	rc = put(g, container, &r, deadline_min(d, deadline_in_ms(4 * g->call_ms)), e);
+	rc = put(engine, container, &r, deadline_min(d, deadline_in_ms(4 * engine->call_ms)), e);
 	tar_file_close(&f);
 	buf_free(&before);
 	buf_free(&after);
 	return rc < 0 ? err_wrap(e, "copy %s into the container", path) : 0;
 }
 
-bool archive_exists(struct engine *g, const char *container, const char *path, struct deadline d)
+bool archive_exists(struct engine *engine, const char *container, const char *path,
+                    struct deadline d)
 {
 	struct buf target = { 0 };
 	struct engine_request r = { .method = "HEAD" };
@@ -71,16 +72,16 @@ bool archive_exists(struct engine *g, const char *container, const char *path, s
 	buf_addf(&target, "/containers/%s/archive?path=", container);
 	buf_add_urlenc(&target, str_of(path));
 	r.path = buf_cstr(&target);
-	there = engine_send(g, &r, &reply, deadline_min(d, deadline_in_ms(g->call_ms)), &ignored) ==
-	                0 &&
+	there = engine_send(engine, &r, &reply, deadline_min(d, deadline_in_ms(engine->call_ms)),
+	                    &ignored) == 0 &&
 	        reply.status == 200;
 	http_reply_free(&reply);
 	buf_free(&target);
 	return there;
 }
 
-int archive_put_tree(struct engine *g, const char *container, const char *path, const char *dir,
-                     long uid, long gid, struct deadline d, struct err *e)
+int archive_put_tree(struct engine *engine, const char *container, const char *path,
+                     const char *dir, long uid, long gid, struct deadline d, struct err *e)
 {
 	struct buf prefix = { 0 };
 	struct tar_tree_options o = { .root = dir, .uid = uid, .gid = gid };
@@ -92,22 +93,23 @@ int archive_put_tree(struct engine *g, const char *container, const char *path, 
 	o.prefix = buf_cstr(&prefix);
 	t = tar_tree_new(&o);
 	r.body_arg = t;
-	rc = put(g, container, &r, d, e);
+	rc = put(engine, container, &r, d, e);
 	tar_tree_free(t);
 	buf_free(&prefix);
 	return rc < 0 ? err_wrap(e, "copy %s into the container", dir) : 0;
 }
 
-int archive_put_tar(struct engine *g, const char *container, struct str tar, struct deadline d,
+int archive_put_tar(struct engine *engine, const char *container, struct str tar, struct deadline d,
                     struct err *e)
 {
 	struct engine_request r = { .body = tar };
 
-	return put(g, container, &r, deadline_min(d, deadline_in_ms(g->call_ms)), e);
+	return put(engine, container, &r, deadline_min(d, deadline_in_ms(engine->call_ms)), e);
 }
 
-int archive_put_text(struct engine *g, const char *container, const char *path, struct str text,
-                     const struct tar_entry *like, struct deadline d, struct err *e)
+int archive_put_text(struct engine *engine, const char *container, const char *path,
+                     struct str text, const struct tar_entry *like, struct deadline d,
+                     struct err *e)
 {
 	struct tar_entry en = *like;
 	struct buf tar = { 0 };
@@ -122,7 +124,7 @@ int archive_put_text(struct engine *g, const char *container, const char *path, 
 	buf_add_str(&tar, text);
 	tar_pad(&tar, text.n);
 	tar_finish(&tar);
-	rc = archive_put_tar(g, container, buf_str(&tar), d, e);
+	rc = archive_put_tar(engine, container, buf_str(&tar), d, e);
 	buf_free(&tar);
 	return rc < 0 ? err_wrap(e, "write %s in the container", path) : 0;
 }
@@ -145,8 +147,8 @@ static char *follow(const char *path, const char *to)
 	return mem_dup(to);
 }
 
-static int get_once(struct engine *g, const char *container, const char *path, struct tar_first *t,
-                    struct deadline d, struct err *e)
+static int get_once(struct engine *engine, const char *container, const char *path,
+                    struct tar_first *t, struct deadline d, struct err *e)
 {
 	struct buf target = { 0 };
 	struct http_reply reply = { 0 };
@@ -156,7 +158,7 @@ static int get_once(struct engine *g, const char *container, const char *path, s
 	buf_addf(&target, "/containers/%s/archive?path=", container);
 	buf_add_urlenc(&target, str_of(path));
 	r.path = buf_cstr(&target);
-	rc = engine_send(g, &r, &reply, deadline_min(d, deadline_in_ms(g->call_ms)), e);
+	rc = engine_send(engine, &r, &reply, deadline_min(d, deadline_in_ms(engine->call_ms)), e);
 	if (rc == 0 && reply.status != 200)
 		rc = engine_refused(&r, &reply, e);
 	else if (rc == 0 && !t->done)
@@ -166,7 +168,7 @@ static int get_once(struct engine *g, const char *container, const char *path, s
 	return rc;
 }
 
-int archive_get(struct engine *g, const char *container, const char *path, size_t max,
+int archive_get(struct engine *engine, const char *container, const char *path, size_t max,
                 struct buf *out, struct tar_entry *entry, struct deadline d, struct err *e)
 {
 	char *at = mem_dup(path);
@@ -176,7 +178,7 @@ int archive_get(struct engine *g, const char *container, const char *path, size_
 		struct tar_first t = { .max = max };
 		char type, *next = NULL;
 
-		rc = get_once(g, container, at, &t, d, e);
+		rc = get_once(engine, container, at, &t, d, e);
 		type = t.first.type;
 		if (rc == 0 && type == '2')
 			next = follow(at, buf_cstr(&t.link));

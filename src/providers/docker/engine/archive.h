@@ -8,21 +8,23 @@
 
 /* Puts the host's file at path (absolute; its directories are made) with mode 0755, owner root. first: archive entries that
  * go with it, since each call on a container that does not run costs a mount of its files. */
-int archive_put_program(struct engine *g, const char *container, const char *path, const char *file,
-                        struct str first, struct deadline d, struct err *e);
-bool archive_exists(struct engine *g, const char *container, const char *path, struct deadline d);
+int archive_put_program(struct engine *engine, const char *container, const char *path,
+                        const char *file, struct str first, struct deadline d, struct err *e);
+bool archive_exists(struct engine *engine, const char *container, const char *path,
+                    struct deadline d);
 /* Packs the host's directory below path (absolute). uid, gid: owner of all. */
-int archive_put_tree(struct engine *g, const char *container, const char *path, const char *dir,
-                     long uid, long gid, struct deadline d, struct err *e);
+int archive_put_tree(struct engine *engine, const char *container, const char *path,
+                     const char *dir, long uid, long gid, struct deadline d, struct err *e);
 /* Unpacks an archive at the root. */
-int archive_put_tar(struct engine *g, const char *container, struct str tar, struct deadline d,
+int archive_put_tar(struct engine *engine, const char *container, struct str tar, struct deadline d,
                     struct err *e);
 /* Replaces a file's content; mode and owner as given in like. */
-int archive_put_text(struct engine *g, const char *container, const char *path, struct str text,
-                     const struct tar_entry *like, struct deadline d, struct err *e);
+int archive_put_text(struct engine *engine, const char *container, const char *path,
+                     struct str text, const struct tar_entry *like, struct deadline d,
+                     struct err *e);
 /* Reads a file of at most max bytes, through up to 5 symbolic links; entry (may be NULL) receives mode and owner.
  * ERR_NOT_FOUND if it is missing. */
-int archive_get(struct engine *g, const char *container, const char *path, size_t max,
+int archive_get(struct engine *engine, const char *container, const char *path, size_t max,
                 struct buf *out, struct tar_entry *entry, struct deadline d, struct err *e);
 
 #endif

@@ -61,8 +61,9 @@ void container_free(struct container *c)
 
 static void read_env(struct container *c, struct json list)
 {
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *text = json_dup_or_empty(m);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *text = json_dup_or_empty(member);
 		char *eq = strchr(text, '=');
 
 		if (eq) {
@@ -76,19 +77,21 @@ static void read_env(struct container *c, struct json list)
 static void read_mounts(struct container *c, struct json list)
 {
 	c->mounts = mem_array(json_len(list), sizeof(*c->mounts));
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
 		c->mounts[c->n_mounts++] = (struct mount){
-			.type = json_dup_or_empty(json_get(m, "Type")),
-			.source = json_dup_or_empty(json_get(m, "Source")),
-			.target = json_dup_or_empty(json_get(m, "Destination")),
+			.type = json_dup_or_empty(json_get(member, "Type")),
+			.source = json_dup_or_empty(json_get(member, "Source")),
+			.target = json_dup_or_empty(json_get(member, "Destination")),
 		};
 }
 
 static void read_execs(struct container *c, struct json list)
 {
 	c->execs = mem_array(json_len(list), sizeof(*c->execs));
-	for (struct json m = json_first(list); json_present(m); m = json_next(m))
-		c->execs[c->n_execs++] = json_dup_or_empty(m);
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member))
+		c->execs[c->n_execs++] = json_dup_or_empty(member);
 }
 
 static void read_container(struct container *c, struct json v)
@@ -121,21 +124,21 @@ static void read_container(struct container *c, struct json v)
 	read_execs(c, json_get(v, "ExecIDs"));
 }
 
-int container_inspect(struct engine *g, const char *ref, struct container *out, struct deadline d,
-                      struct err *e)
+int container_inspect(struct engine *engine, const char *ref, struct container *out,
+                      struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/containers/%s/json", ref);
-	rc = engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	rc = engine_call(engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	buf_free(&path);
 	*out = (struct container){ 0 };
 	if (rc == 0)
 		read_container(out, json_root(doc));
-	for (size_t i = 0; i < out->n_mounts && g->local; i++) {
-		char *ours = host_path_in(&g->dirs, out->mounts[i].source);
+	for (size_t i = 0; i < out->n_mounts && engine->local; i++) {
+		char *ours = host_path_in(&engine->dirs, out->mounts[i].source);
 
 		free(out->mounts[i].source);
 		out->mounts[i].source = ours;
@@ -144,9 +147,9 @@ int container_inspect(struct engine *g, const char *ref, struct container *out, 
 	return rc;
 }
 
-void container_find_ours(struct engine *g, struct deadline d)
+void container_find_ours(struct engine *engine, struct deadline d)
 {
-	const char *dir = g->env->state_dir;
+	const char *dir = engine->env->state_dir;
 	const struct mount *best = NULL;
 	char id[CONTAINER_ID_LEN + 1];
 	struct buf mounts = { 0 };
@@ -156,10 +159,10 @@ void container_find_ours(struct engine *g, struct deadline d)
 	}; /* another engine's container, or none: then the names are the same */
 	size_t longest = 0;
 
-	if (!g->local || g->dirs.ours || !dir ||
+	if (!engine->local || engine->dirs.ours || !dir ||
 	    file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &mounts, &none) < 0 ||
 	    !host_path_container(buf_str(&mounts), id) ||
-	    container_inspect(g, id, &c, d, &none) < 0) {
+	    container_inspect(engine, id, &c, d, &none) < 0) {
 		buf_free(&mounts);
 		return;
 	}
@@ -176,11 +179,11 @@ void container_find_ours(struct engine *g, struct deadline d)
 		struct buf there = { 0 };
 
 		buf_addf(&there, "%s%s", best->source, dir + longest);
-		host_path_set(&g->dirs, dir, buf_cstr(&there));
+		host_path_set(&engine->dirs, dir, buf_cstr(&there));
 		buf_free(&there);
 	} else {
 		provider_logf(
-			g->env,
+			engine->env,
 			"Warning: this runner is in container %.12s, and no volume or directory of the "
 			"engine's host is mounted at its state directory %s, so no checkout can be "
 			"mounted into workspaces; mount one, or set host_state_dir",
@@ -227,16 +230,17 @@ static void read_list(struct container_list *out, struct json root, const char *
                       size_t n)
 {
 	out->list = mem_array(json_len(root), sizeof(*out->list));
-	for (struct json m = json_first(root); json_present(m); m = json_next(m)) {
+	for (struct json member = json_first(root); json_present(member);
+	     member = json_next(member)) {
 		struct container_item *i = &out->list[out->n];
 
 		*i = (struct container_item){
-			.id = json_dup_or_empty(json_get(m, "Id")),
-			.name = json_dup_or_empty(json_first(json_get(m, "Names"))),
-			.image_id = json_dup_or_empty(json_get(m, "ImageID")),
-			.state_text = json_dup_or_empty(json_get(m, "State")),
+			.id = json_dup_or_empty(json_get(member, "Id")),
+			.name = json_dup_or_empty(json_first(json_get(member, "Names"))),
+			.image_id = json_dup_or_empty(json_get(member, "ImageID")),
+			.state_text = json_dup_or_empty(json_get(member, "State")),
 		};
-		kv_from_json(&i->labels, json_get(m, "Labels"));
+		kv_from_json(&i->labels, json_get(member, "Labels"));
 		if (!*i->id || !has_labels(&i->labels, labels, n)) {
 			item_free(i);
 			continue;
@@ -244,12 +248,12 @@ static void read_list(struct container_list *out, struct json root, const char *
 		if (*i->name == '/')
 			memmove(i->name, i->name + 1, strlen(i->name));
 		i->state = container_state_of(i->state_text);
-		(void)json_i64(json_get(m, "Created"), 0, INT64_MAX, &i->created);
+		(void)json_i64(json_get(member, "Created"), 0, INT64_MAX, &i->created);
 		out->n++;
 	}
 }
 
-int container_list(struct engine *g, const char *const *labels, size_t n,
+int container_list(struct engine *engine, const char *const *labels, size_t n,
                    struct container_list *out, struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
@@ -259,7 +263,7 @@ int container_list(struct engine *g, const char *const *labels, size_t n,
 	*out = (struct container_list){ 0 };
 	buf_adds(&path, "/containers/json?all=1&");
 	engine_add_filter(&path, "label", labels, n);
-	rc = engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	rc = engine_call(engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	buf_free(&path);
 	if (rc == 0 && doc && !json_is_array(json_root(doc)) && !json_is_null(json_root(doc)))
 		rc = err_set(e, ERR_PARSE, 0, "GET /containers/json: the answer is no list");
@@ -269,20 +273,20 @@ int container_list(struct engine *g, const char *const *labels, size_t n,
 	return rc;
 }
 
-static bool is_there(struct engine *g, const char *ref, struct deadline d)
+static bool is_there(struct engine *engine, const char *ref, struct deadline d)
 {
 	struct container c;
 	struct err e = { 0 };
-	int rc = container_inspect(g, ref, &c, d, &e);
+	int rc = container_inspect(engine, ref, &c, d, &e);
 
 	container_free(&c);
 	return rc == 0 || e.kind != ERR_NOT_FOUND;
 }
 
-int container_create(struct engine *g, const char *name, const struct admitted *a, char **id,
+int container_create(struct engine *engine, const char *name, const struct admitted *a, char **id,
                      struct deadline d, struct err *e)
 {
-	struct deadline until = deadline_min(d, deadline_in_ms(g->call_ms));
+	struct deadline until = deadline_min(d, deadline_in_ms(engine->call_ms));
 	struct json_doc *doc = NULL;
 	struct buf path = { 0 };
 	struct str body;
@@ -295,11 +299,13 @@ int container_create(struct engine *g, const char *name, const struct admitted *
 		rc = admitted_body(a, &body, e);
 		if (rc < 0)
 			break;
-		rc = engine_call_ms(g, "POST", buf_cstr(&path), body, &doc, 4 * g->call_ms, d, e);
+		rc = engine_call_ms(engine, "POST", buf_cstr(&path), body, &doc,
+		                    4 * engine->call_ms, d, e);
 		/* The engine may still be at a call of a job that was killed, and holds its name. */
-		if (rc == 0 || e->code != 409 || is_there(g, name, d) || deadline_passed(until))
+		if (rc == 0 || e->code != 409 || is_there(engine, name, d) ||
+		    deadline_passed(until))
 			break;
-		if (engine_sleep(g, POLL_MS, d, e) < 0)
+		if (engine_sleep(engine, POLL_MS, d, e) < 0)
 			break;
 		err_clear(e);
 	}
@@ -307,11 +313,11 @@ int container_create(struct engine *g, const char *name, const struct admitted *
 	if (rc < 0)
 		return -1;
 	*id = json_dup(json_get(json_root(doc), "Id"));
-	for (struct json m = json_first(json_get(json_root(doc), "Warnings")); json_present(m);
-	     m = json_next(m)) {
-		char *text = json_dup_or_empty(m);
+	for (struct json member = json_first(json_get(json_root(doc), "Warnings"));
+	     json_present(member); member = json_next(member)) {
+		char *text = json_dup_or_empty(member);
 
-		provider_logf(g->env, "Warning from the engine: %s", text);
+		provider_logf(engine->env, "Warning from the engine: %s", text);
 		free(text);
 	}
 	json_doc_free(doc);
@@ -320,25 +326,25 @@ int container_create(struct engine *g, const char *name, const struct admitted *
 	return 0;
 }
 
-static int post(struct engine *g, const char *id, const char *verb, int64_t ms, struct deadline d,
-                struct err *e)
+static int post(struct engine *engine, const char *id, const char *verb, int64_t ms,
+                struct deadline d, struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/containers/%s/%s", id, verb);
-	rc = engine_call_ms(g, "POST", buf_cstr(&path), (struct str){ 0 }, NULL, ms, d, e);
+	rc = engine_call_ms(engine, "POST", buf_cstr(&path), (struct str){ 0 }, NULL, ms, d, e);
 	buf_free(&path);
 	return rc;
 }
 
-static int wait_running(struct engine *g, const char *id, struct deadline d, struct err *e)
+static int wait_running(struct engine *engine, const char *id, struct deadline d, struct err *e)
 {
 	struct deadline until = deadline_min(d, deadline_in_ms(START_WAIT_MS));
 	struct container c;
 
 	for (;;) {
-		int rc = container_inspect(g, id, &c, d, e);
+		int rc = container_inspect(engine, id, &c, d, e);
 		enum container_state state = c.state;
 		int64_t status = c.exit_code;
 
@@ -358,35 +364,35 @@ static int wait_running(struct engine *g, const char *id, struct deadline d, str
 			return 0;
 		if (state == CS_EXITED || deadline_passed(until))
 			return -1;
-		if (engine_sleep(g, POLL_MS, d, e) < 0)
+		if (engine_sleep(engine, POLL_MS, d, e) < 0)
 			return -1;
 	}
 }
 
-int container_start(struct engine *g, const char *id, struct deadline d, struct err *e)
+int container_start(struct engine *engine, const char *id, struct deadline d, struct err *e)
 {
 	struct container c;
 	enum container_state state;
 
-	if (container_inspect(g, id, &c, d, e) < 0)
+	if (container_inspect(engine, id, &c, d, e) < 0)
 		return -1;
 	state = c.state;
 	container_free(&c);
-	if (state == CS_PAUSED && post(g, id, "unpause", g->call_ms, d, e) < 0)
+	if (state == CS_PAUSED && post(engine, id, "unpause", engine->call_ms, d, e) < 0)
 		return err_wrap(e, "resume container %.12s", id);
 	if (state != CS_RUNNING && state != CS_PAUSED &&
-	    post(g, id, "start", 2 * g->call_ms, d, e) < 0)
+	    post(engine, id, "start", 2 * engine->call_ms, d, e) < 0)
 		return err_wrap(e, "start container %.12s", id);
-	return wait_running(g, id, d, e);
+	return wait_running(engine, id, d, e);
 }
 
 /* 0 it has ended or is gone, 1 it still runs, -1 failed. */
-static int has_ended(struct engine *g, const char *id, struct deadline d, struct err *e)
+static int has_ended(struct engine *engine, const char *id, struct deadline d, struct err *e)
 {
 	struct container c;
 	enum container_state state;
 
-	if (container_inspect(g, id, &c, d, e) < 0) {
+	if (container_inspect(engine, id, &c, d, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
@@ -397,50 +403,51 @@ static int has_ended(struct engine *g, const char *id, struct deadline d, struct
 	return state == CS_RUNNING || state == CS_PAUSED || state == CS_RESTARTING;
 }
 
-int container_stop(struct engine *g, const struct container *c, struct deadline d, struct err *e)
+int container_stop(struct engine *engine, const struct container *c, struct deadline d,
+                   struct err *e)
 {
 	/* Podman says 0 when nothing was asked for, and would kill at once. */
 	int64_t grace_s = c->stop_timeout_s > 0 ? c->stop_timeout_s : STOP_TIMEOUT_S;
-	int64_t ms = grace_s * 1000 + g->call_ms;
-	struct deadline until = deadline_min(d, deadline_in_ms(ms + g->call_ms));
+	int64_t ms = grace_s * 1000 + engine->call_ms;
+	struct deadline until = deadline_min(d, deadline_in_ms(ms + engine->call_ms));
 	int running;
 
 	if (c->state == CS_CREATED || c->state == CS_EXITED)
 		return 0;
-	if (post(g, c->id, c->stop_timeout_s > 0 ? "stop" : "stop?t=10", ms, d, e) < 0 &&
+	if (post(engine, c->id, c->stop_timeout_s > 0 ? "stop" : "stop?t=10", ms, d, e) < 0 &&
 	    e->kind != ERR_NOT_FOUND)
 		return err_wrap(e, "stop container %.12s", c->id);
 	err_clear(e);
-	while ((running = has_ended(g, c->id, d, e)) > 0) {
+	while ((running = has_ended(engine, c->id, d, e)) > 0) {
 		if (deadline_passed(until))
 			return err_set(
 				e, ERR_TIMEOUT, 0,
 				"stop container %.12s: the engine said yes, but it still runs "
 				"after %lld s",
 				c->id, (long long)(ms / 1000));
-		if (engine_sleep(g, POLL_MS, d, e) < 0)
+		if (engine_sleep(engine, POLL_MS, d, e) < 0)
 			return -1;
 	}
 	return running;
 }
 
 /* One DELETE; a refusal is looked at later, by whether the container is still there. */
-static int try_remove(struct engine *g, const char *ref, bool *gone, struct deadline d,
+static int try_remove(struct engine *engine, const char *ref, bool *gone, struct deadline d,
                       struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/containers/%s?force=1&v=1", ref);
-	rc = engine_call_ms(g, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, 2 * g->call_ms,
-	                    d, e);
+	rc = engine_call_ms(engine, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL,
+	                    2 * engine->call_ms, d, e);
 	buf_free(&path);
 	*gone = rc == 0 || e->kind == ERR_NOT_FOUND;
 	/* Without an HTTP status the engine itself is away. */
 	return *gone || e->kind == ERR_HTTP ? 0 : -1;
 }
 
-int container_remove(struct engine *g, const char *ref, struct deadline d, struct err *e)
+int container_remove(struct engine *engine, const char *ref, struct deadline d, struct err *e)
 {
 	struct deadline until = deadline_min(d, deadline_in_ms(REMOVE_WAIT_MS));
 	bool gone = false;
@@ -449,7 +456,7 @@ int container_remove(struct engine *g, const char *ref, struct deadline d, struc
 	for (;;) {
 		struct deadline again = deadline_in_ms(REMOVE_AGAIN_MS);
 
-		if (try_remove(g, ref, &gone, d, e) < 0)
+		if (try_remove(engine, ref, &gone, d, e) < 0)
 			return err_wrap(e, "remove container %.64s", ref);
 		if (gone)
 			break;
@@ -457,13 +464,13 @@ int container_remove(struct engine *g, const char *ref, struct deadline d, struc
 		if (strstr(last.msg, "is running")) { /* an engine that does not force */
 			struct container c;
 
-			if (container_inspect(g, ref, &c, d, e) == 0)
-				(void)container_stop(g, &c, until, e);
+			if (container_inspect(engine, ref, &c, d, e) == 0)
+				(void)container_stop(engine, &c, until, e);
 			container_free(&c);
 		}
 		while (!gone && !deadline_passed(again) && !deadline_passed(until)) {
-			gone = !is_there(g, ref, d);
-			if (!gone && engine_sleep(g, POLL_MS, d, e) < 0)
+			gone = !is_there(engine, ref, d);
+			if (!gone && engine_sleep(engine, POLL_MS, d, e) < 0)
 				return -1;
 		}
 		if (gone)

@@ -41,10 +41,10 @@ struct container {
 void container_free(struct container *c);
 
 /* Where we are in a container ourselves: its mount of the state directory says what the engine calls that. For engine_hello. */
-void container_find_ours(struct engine *g, struct deadline d);
+void container_find_ours(struct engine *engine, struct deadline d);
 /* ERR_NOT_FOUND if there is none. ref: id or name. */
-int container_inspect(struct engine *g, const char *ref, struct container *out, struct deadline d,
-                      struct err *e);
+int container_inspect(struct engine *engine, const char *ref, struct container *out,
+                      struct deadline d, struct err *e);
 
 struct container_item {
 	char *id, *name, *image_id, *state_text;
@@ -58,19 +58,20 @@ struct container_list {
 };
 void container_list_free(struct container_list *l);
 /* All (any state) that carry every label "key=value" of labels. */
-int container_list(struct engine *g, const char *const *labels, size_t n,
+int container_list(struct engine *engine, const char *const *labels, size_t n,
                    struct container_list *out, struct deadline d, struct err *e);
 
 /* *id: caller frees. A holder of the name: e->code is 409; one that cannot be seen is waited for a while.
  * ERR_DENIED: what was admitted has been replaced since. */
-int container_create(struct engine *g, const char *name, const struct admitted *a, char **id,
+int container_create(struct engine *engine, const char *name, const struct admitted *a, char **id,
                      struct deadline d, struct err *e);
 /* Starts (running already is success) and waits until it runs. One that ends at once is an error with its exit status. */
-int container_start(struct engine *g, const char *id, struct deadline d, struct err *e);
+int container_start(struct engine *engine, const char *id, struct deadline d, struct err *e);
 /* The engine sends the container's stop signal (TERM), waits its own stop timeout, kills. Not running and missing are success.
  * Waits until it has ended. */
-int container_stop(struct engine *g, const struct container *c, struct deadline d, struct err *e);
+int container_stop(struct engine *engine, const struct container *c, struct deadline d,
+                   struct err *e);
 /* Removes with anonymous volumes, also while it runs, and waits until it is gone (field case 58). */
-int container_remove(struct engine *g, const char *ref, struct deadline d, struct err *e);
+int container_remove(struct engine *engine, const char *ref, struct deadline d, struct err *e);
 
 #endif

@@ -15,49 +15,49 @@
 #define SLICE_MS 200 /* how soon a stop that came by no signal is noticed */
 #define MESSAGE_MAX 500
 
-int engine_open(struct engine *g, const struct docker_options *o, const struct provider_env *env,
-                struct err *e)
+int engine_open(struct engine *engine, const struct docker_options *o,
+                const struct provider_env *env, struct err *e)
 {
-	*g = (struct engine){ .env = env, .call_ms = o->call_ms };
+	*engine = (struct engine){ .env = env, .call_ms = o->call_ms };
 	if (o->remote_host) {
-		g->remote = remote_new(o, env, e);
-		if (!g->remote)
+		engine->remote = remote_new(o, env, e);
+		if (!engine->remote)
 			return -1;
-		g->url.scheme = mem_dup("unix");
-		g->url.host = mem_dup("");
-		g->url.path = mem_dup(remote_socket(g->remote));
-		g->where = mem_dup(remote_name(g->remote));
-	} else if (engine_locate(g, o, e) < 0) {
-		engine_close(g);
+		engine->url.scheme = mem_dup("unix");
+		engine->url.host = mem_dup("");
+		engine->url.path = mem_dup(remote_socket(engine->remote));
+		engine->where = mem_dup(remote_name(engine->remote));
+	} else if (engine_locate(engine, o, e) < 0) {
+		engine_close(engine);
 		return -1;
 	}
-	if (o->host_state_dir && g->local)
-		host_path_set(&g->dirs, env->state_dir, o->host_state_dir);
-	g->target = (struct conn_target){ .url = &g->url, .tls = g->tls };
-	g->http = http_client_new(&g->target, "daytona-runner");
+	if (o->host_state_dir && engine->local)
+		host_path_set(&engine->dirs, env->state_dir, o->host_state_dir);
+	engine->target = (struct conn_target){ .url = &engine->url, .tls = engine->tls };
+	engine->http = http_client_new(&engine->target, "daytona-runner");
 	return 0;
 }
 
-void engine_close(struct engine *g)
+void engine_close(struct engine *engine)
 {
-	http_client_free(g->http);
-	tls_ctx_free(g->tls);
-	buf_free(&g->ca_file);
-	buf_free(&g->cert_file);
-	buf_free(&g->key_file);
-	url_free(&g->url);
-	remote_free(g->remote);
-	host_path_free(&g->dirs);
-	free(g->where);
-	free(g->name);
-	free(g->version);
-	free(g->arch);
-	*g = (struct engine){ 0 };
+	http_client_free(engine->http);
+	tls_ctx_free(engine->tls);
+	buf_free(&engine->ca_file);
+	buf_free(&engine->cert_file);
+	buf_free(&engine->key_file);
+	url_free(&engine->url);
+	remote_free(engine->remote);
+	host_path_free(&engine->dirs);
+	free(engine->where);
+	free(engine->name);
+	free(engine->version);
+	free(engine->arch);
+	*engine = (struct engine){ 0 };
 }
 
-bool engine_stopped(const struct engine *g)
+bool engine_stopped(const struct engine *engine)
 {
-	return g->env->stop && *g->env->stop;
+	return engine->env->stop && *engine->env->stop;
 }
 
 static int stopped(struct err *e)
@@ -65,44 +65,44 @@ static int stopped(struct err *e)
 	return err_set(e, ERR_CANCELED, 0, "stopped because the runner was told to end");
 }
 
-int engine_sleep(const struct engine *g, int64_t ms, struct deadline d, struct err *e)
+int engine_sleep(const struct engine *engine, int64_t ms, struct deadline d, struct err *e)
 {
 	struct deadline until = deadline_min(deadline_in_ms(ms), d);
 	struct pollset ps = { 0 };
 	int rc = 0;
 
-	while (rc == 0 && !deadline_passed(until) && !engine_stopped(g)) {
+	while (rc == 0 && !deadline_passed(until) && !engine_stopped(engine)) {
 		pollset_reset(&ps);
 		pollset_until(&ps, deadline_min(until, deadline_in_ms(SLICE_MS)));
 		rc = pollset_wait(&ps, e);
 	}
 	pollset_free(&ps);
-	if (rc == 0 && engine_stopped(g))
+	if (rc == 0 && engine_stopped(engine))
 		return stopped(e);
 	if (rc == 0 && deadline_passed(d))
 		return err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 	return rc;
 }
 
-static int exchange(struct engine *g, const struct http_request *req, struct http_reply *reply,
+static int exchange(struct engine *engine, const struct http_request *req, struct http_reply *reply,
                     struct deadline d, struct err *e)
 {
 	enum http_progress p;
 	struct pollset ps = { 0 };
 	int rc = -1;
 
-	http_start(g->http, req, reply, d);
-	while ((p = http_step(g->http, e)) == HTTP_PENDING) {
-		if (engine_stopped(g)) {
-			http_abort(g->http);
+	http_start(engine->http, req, reply, d);
+	while ((p = http_step(engine->http, e)) == HTTP_PENDING) {
+		if (engine_stopped(engine)) {
+			http_abort(engine->http);
 			stopped(e);
 			goto out;
 		}
 		pollset_reset(&ps);
-		http_poll(g->http, &ps);
+		http_poll(engine->http, &ps);
 		pollset_until(&ps, deadline_in_ms(SLICE_MS));
 		if (pollset_wait(&ps, e) < 0) {
-			http_abort(g->http);
+			http_abort(engine->http);
 			goto out;
 		}
 	}
@@ -117,8 +117,8 @@ static struct str short_path(const char *path)
 	return (struct str){ path, strcspn(path, "?") };
 }
 
-static int send_once(struct engine *g, const struct engine_request *r, struct http_reply *reply,
-                     struct deadline d, struct err *e)
+static int send_once(struct engine *engine, const struct engine_request *r,
+                     struct http_reply *reply, struct deadline d, struct err *e)
 {
 	struct http_field fields[4];
 	size_t n = 0;
@@ -145,17 +145,17 @@ static int send_once(struct engine *g, const struct engine_request *r, struct ht
 	if (r->body.n || r->body_source || r->upgrade)
 		req.content_type = r->content_type ? r->content_type : "application/json";
 	if (!r->unversioned)
-		buf_addf(&target, "/v1.%d", g->api);
+		buf_addf(&target, "/v1.%d", engine->api);
 	buf_adds(&target, r->path);
 	req.target = buf_cstr(&target);
 	req.fields = fields;
 	req.n_fields = n;
-	rc = exchange(g, &req, reply, d, e);
+	rc = exchange(engine, &req, reply, d, e);
 	buf_free(&target);
 	if (rc < 0 && e->kind == ERR_TIMEOUT && !r->sink)
 		err_set(e, ERR_TIMEOUT, 0, "no answer from the engine in time");
 	if (rc < 0 && e->kind != ERR_CANCELED)
-		err_wrap(e, "%s %.*s at %s", r->method, STR_ARG(shown), g->where);
+		err_wrap(e, "%s %.*s at %s", r->method, STR_ARG(shown), engine->where);
 	return rc;
 }
 
@@ -185,21 +185,22 @@ static void set_text(char **at, struct json v)
 }
 
 /* "Podman Engine" is the name of a component there; Docker calls its own "Engine". */
-static void read_components(struct engine *g, struct json list)
+static void read_components(struct engine *engine, struct json list)
 {
-	for (struct json m = json_first(list); json_present(m); m = json_next(m)) {
-		char *name = json_dup_or_empty(json_get(m, "Name"));
+	for (struct json member = json_first(list); json_present(member);
+	     member = json_next(member)) {
+		char *name = json_dup_or_empty(json_get(member, "Name"));
 
 		if (strstr(name, "Podman")) {
-			free(g->name);
-			g->name = mem_dup("Podman");
-			set_text(&g->version, json_get(m, "Version"));
+			free(engine->name);
+			engine->name = mem_dup("Podman");
+			set_text(&engine->version, json_get(member, "Version"));
 		}
 		free(name);
 	}
 }
 
-static int read_version(struct engine *g, int *min, int *max, struct deadline d, struct err *e)
+static int read_version(struct engine *engine, int *min, int *max, struct deadline d, struct err *e)
 {
 	const struct engine_request r = { .method = "GET",
 		                          .path = "/version",
@@ -207,7 +208,7 @@ static int read_version(struct engine *g, int *min, int *max, struct deadline d,
 	struct http_reply reply = { 0 };
 	struct json_doc *doc = NULL;
 	struct err ignored = { 0 };
-	int rc = send_once(g, &r, &reply, d, e);
+	int rc = send_once(engine, &r, &reply, d, e);
 
 	if (rc == 0 && reply.status == 200)
 		doc = json_parse(buf_str(&reply.body), HTTP_BODY_MAX, &ignored);
@@ -217,9 +218,9 @@ static int read_version(struct engine *g, int *min, int *max, struct deadline d,
 		if (minor_in(json_get(v, "ApiVersion")))
 			*max = minor_in(json_get(v, "ApiVersion"));
 		*min = minor_in(json_get(v, "MinAPIVersion"));
-		set_text(&g->version, json_get(v, "Version"));
-		set_text(&g->arch, json_get(v, "Arch"));
-		read_components(g, json_get(v, "Components"));
+		set_text(&engine->version, json_get(v, "Version"));
+		set_text(&engine->arch, json_get(v, "Arch"));
+		read_components(engine, json_get(v, "Components"));
 	}
 	json_doc_free(doc);
 	http_reply_free(&reply);
@@ -227,36 +228,36 @@ static int read_version(struct engine *g, int *min, int *max, struct deadline d,
 }
 
 /* "Docker/20.10.24 (linux)", or "Libpod/4.3.1 (linux)" of Podman. */
-static void read_server(struct engine *g, struct str server)
+static void read_server(struct engine *engine, struct str server)
 {
 	struct str name, version;
 
 	if (!str_next(&server, '/', &name) || !str_next(&server, ' ', &version) ||
 	    !(str_eq(name, "Docker") || str_eq(name, "Libpod")))
 		return;
-	free(g->name);
-	g->name = mem_dup(str_eq(name, "Docker") ? "Docker" : "Podman");
-	free(g->version);
-	g->version = mem_dupn(version.p, version.n);
+	free(engine->name);
+	engine->name = mem_dup(str_eq(name, "Docker") ? "Docker" : "Podman");
+	free(engine->version);
+	engine->version = mem_dupn(version.p, version.n);
 }
 
-static int ping(struct engine *g, int *max, struct deadline d, struct err *e)
+static int ping(struct engine *engine, int *max, struct deadline d, struct err *e)
 {
 	const struct engine_request r = { .method = "GET", .path = "/_ping", .unversioned = true };
 	struct http_reply reply = { 0 };
-	int rc = send_once(g, &r, &reply, d, e);
+	int rc = send_once(engine, &r, &reply, d, e);
 
 	if (rc == 0 && reply.status >= 500)
 		rc = engine_refused(&r, &reply, e);
 	else if (rc == 0) {
 		*max = minor_of(http_head_get(&reply.h, "Api-Version"));
-		read_server(g, http_head_get(&reply.h, "Server"));
+		read_server(engine, http_head_get(&reply.h, "Server"));
 	}
 	http_reply_free(&reply);
 	return rc;
 }
 
-static int choose(struct engine *g, int min, int max, struct err *e)
+static int choose(struct engine *engine, int min, int max, struct err *e)
 {
 	const char *forced = getenv("DOCKER_API_VERSION");
 
@@ -267,54 +268,54 @@ static int choose(struct engine *g, int min, int max, struct err *e)
 			e, ERR_UNSUPPORTED, 0,
 			"engine at %s is too new: its API begins at 1.%d, this runner speaks up to "
 			"1.%d; update daytona-runner",
-			g->where, min, ENGINE_API_MAX);
+			engine->where, min, ENGINE_API_MAX);
 	if (max < ENGINE_API_MIN)
 		return err_set(
 			e, ERR_UNSUPPORTED, 0,
 			"engine at %s is too old: its API ends at 1.%d, this runner needs 1.%d; "
 			"update the engine",
-			g->where, max, ENGINE_API_MIN);
-	g->api = max < ENGINE_API_MAX ? max : ENGINE_API_MAX;
-	if (forced && *forced && !g->warned) {
+			engine->where, max, ENGINE_API_MIN);
+	engine->api = max < ENGINE_API_MAX ? max : ENGINE_API_MAX;
+	if (forced && *forced && !engine->warned) {
 		int v = minor_of(str_of(forced));
 
-		g->warned = true;
+		engine->warned = true;
 		log_warn("DOCKER_API_VERSION=%s %s", forced,
-		         v >= ENGINE_API_MIN && v <= g->api && v >= min
+		         v >= ENGINE_API_MIN && v <= engine->api && v >= min
 		                 ? "overrides the negotiated API version"
 		                 : "is outside of what engine and runner speak; it is not used");
-		if (v >= ENGINE_API_MIN && v <= g->api && v >= min)
-			g->api = v;
+		if (v >= ENGINE_API_MIN && v <= engine->api && v >= min)
+			engine->api = v;
 	}
 	return 0;
 }
 
-int engine_hello(struct engine *g, struct deadline d, struct err *e)
+int engine_hello(struct engine *engine, struct deadline d, struct err *e)
 {
-	struct deadline limit = deadline_min(d, deadline_in_ms(g->call_ms));
+	struct deadline limit = deadline_min(d, deadline_in_ms(engine->call_ms));
 	int min = 0, max = 0;
 
-	if (g->api)
+	if (engine->api)
 		return 0;
-	if (g->remote && remote_connect(g->remote, d, e) < 0)
+	if (engine->remote && remote_connect(engine->remote, d, e) < 0)
 		return -1;
-	free(g->name);
-	g->name = mem_dup("Docker");
-	if (ping(g, &max, limit, e) < 0)
+	free(engine->name);
+	engine->name = mem_dup("Docker");
+	if (ping(engine, &max, limit, e) < 0)
 		return -1;
 	/* The engine runs programs to answer that: 10 to 25 ms. On this machine only its oldest version is news, and too new a
 	 * one refuses the first call. */
-	if (g->local && g->version && max && !g->doubted && sizeof(void *) == 8)
-		g->arch = mem_dup(agent_host_arch());
-	else if (read_version(g, &min, &max, limit, e) < 0)
+	if (engine->local && engine->version && max && !engine->doubted && sizeof(void *) == 8)
+		engine->arch = mem_dup(agent_host_arch());
+	else if (read_version(engine, &min, &max, limit, e) < 0)
 		return -1;
-	if (!g->version)
-		g->version = mem_dup("");
-	if (!g->arch)
-		g->arch = mem_dup("");
-	if (choose(g, min, max, e) < 0)
+	if (!engine->version)
+		engine->version = mem_dup("");
+	if (!engine->arch)
+		engine->arch = mem_dup("");
+	if (choose(engine, min, max, e) < 0)
 		return -1;
-	container_find_ours(g, limit);
+	container_find_ours(engine, limit);
 	return 0;
 }
 
@@ -323,20 +324,20 @@ static bool version_refused(const struct http_reply *reply)
 	return reply->status == 400 && str_find(buf_str(&reply->body), "client version");
 }
 
-int engine_send(struct engine *g, const struct engine_request *r, struct http_reply *reply,
+int engine_send(struct engine *engine, const struct engine_request *r, struct http_reply *reply,
                 struct deadline d, struct err *e)
 {
-	if (engine_hello(g, d, e) < 0 || send_once(g, r, reply, d, e) < 0)
+	if (engine_hello(engine, d, e) < 0 || send_once(engine, r, reply, d, e) < 0)
 		return -1;
 	if (!version_refused(reply) || r->body_source)
 		return 0;
 	/* The engine was replaced under us: ask again what it speaks. */
 	http_reply_free(reply);
-	g->api = 0;
-	g->doubted = true;
-	if (engine_hello(g, d, e) < 0)
+	engine->api = 0;
+	engine->doubted = true;
+	if (engine_hello(engine, d, e) < 0)
 		return -1;
-	return send_once(g, r, reply, d, e);
+	return send_once(engine, r, reply, d, e);
 }
 
 int engine_refused(const struct engine_request *r, const struct http_reply *reply, struct err *e)
@@ -361,12 +362,12 @@ int engine_refused(const struct engine_request *r, const struct http_reply *repl
 	return -1;
 }
 
-int engine_call_ms(struct engine *g, const char *method, const char *path, struct str body,
+int engine_call_ms(struct engine *engine, const char *method, const char *path, struct str body,
                    struct json_doc **doc, int64_t ms, struct deadline d, struct err *e)
 {
 	const struct engine_request r = { .method = method, .path = path, .body = body };
 	struct http_reply reply = { 0 };
-	int rc = engine_send(g, &r, &reply, deadline_min(d, deadline_in_ms(ms)), e);
+	int rc = engine_send(engine, &r, &reply, deadline_min(d, deadline_in_ms(ms)), e);
 
 	if (doc)
 		*doc = NULL;
@@ -382,10 +383,10 @@ int engine_call_ms(struct engine *g, const char *method, const char *path, struc
 	return rc;
 }
 
-int engine_call(struct engine *g, const char *method, const char *path, struct str body,
+int engine_call(struct engine *engine, const char *method, const char *path, struct str body,
                 struct json_doc **doc, struct deadline d, struct err *e)
 {
-	return engine_call_ms(g, method, path, body, doc, g->call_ms, d, e);
+	return engine_call_ms(engine, method, path, body, doc, engine->call_ms, d, e);
 }
 
 void engine_add_filter(struct buf *path, const char *key, const char *const *values, size_t n)

@@ -39,11 +39,11 @@ struct engine {
 };
 
 /* Chooses the engine (field case 72); no I/O but looking at sockets. A remote one is connected by engine_hello. */
-int engine_open(struct engine *g, const struct docker_options *o, const struct provider_env *env,
-                struct err *e);
-void engine_close(struct engine *g);
+int engine_open(struct engine *engine, const struct docker_options *o,
+                const struct provider_env *env, struct err *e);
+void engine_close(struct engine *engine);
 /* Negotiates the version; called by the first request. */
-int engine_hello(struct engine *g, struct deadline d, struct err *e);
+int engine_hello(struct engine *engine, struct deadline d, struct err *e);
 
 struct engine_request {
 	const char *method, *path; /* path without version, encoded, with query */
@@ -61,25 +61,25 @@ struct engine_request {
 };
 
 /* 0 with any status; -1 without a complete reply. d is the only limit. */
-int engine_send(struct engine *g, const struct engine_request *r, struct http_reply *reply,
+int engine_send(struct engine *engine, const struct engine_request *r, struct http_reply *reply,
                 struct deadline d, struct err *e);
 /* Error for a status that is no success: "POST /x: 500: <engine's message>". 404 is ERR_NOT_FOUND, others ERR_HTTP;
  * code = status. */
 int engine_refused(const struct engine_request *r, const struct http_reply *reply, struct err *e);
 /* Ordinary JSON call: 2xx and 304 are success. *doc may be NULL, or receives the body (NULL when it is empty). */
-int engine_call(struct engine *g, const char *method, const char *path, struct str body,
+int engine_call(struct engine *engine, const char *method, const char *path, struct str body,
                 struct json_doc **doc, struct deadline d, struct err *e);
 /* As engine_call with a limit of ms instead of call_ms. */
-int engine_call_ms(struct engine *g, const char *method, const char *path, struct str body,
+int engine_call_ms(struct engine *engine, const char *method, const char *path, struct str body,
                    struct json_doc **doc, int64_t ms, struct deadline d, struct err *e);
 
-bool engine_stopped(const struct engine *g);
+bool engine_stopped(const struct engine *engine);
 /* Waits; -1 when told to stop (ERR_CANCELED) or when d passes (ERR_TIMEOUT). */
-int engine_sleep(const struct engine *g, int64_t ms, struct deadline d, struct err *e);
+int engine_sleep(const struct engine *engine, int64_t ms, struct deadline d, struct err *e);
 /* "?filters=" value for {"label":[…]} and the like. Appends the encoded JSON. */
 void engine_add_filter(struct buf *path, const char *key, const char *const *values, size_t n);
 
 /* locate.c: fills url, where, local, tls. */
-int engine_locate(struct engine *g, const struct docker_options *o, struct err *e);
+int engine_locate(struct engine *engine, const struct docker_options *o, struct err *e);
 
 #endif

@@ -49,8 +49,8 @@ static void write_body(struct buf *b, const struct exec_spec *s, bool attach)
 	jw_obj_end(b);
 }
 
-static int create(struct engine *g, const char *container, const struct exec_spec *s, bool attach,
-                  char **id, struct deadline d, struct err *e)
+static int create(struct engine *engine, const char *container, const struct exec_spec *s,
+                  bool attach, char **id, struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	struct buf path = { 0 }, body = { 0 };
@@ -58,7 +58,7 @@ static int create(struct engine *g, const char *container, const struct exec_spe
 
 	buf_addf(&path, "/containers/%s/exec", container);
 	write_body(&body, s, attach);
-	rc = engine_call(g, "POST", buf_cstr(&path), buf_str(&body), &doc, d, e);
+	rc = engine_call(engine, "POST", buf_cstr(&path), buf_str(&body), &doc, d, e);
 	buf_free(&path);
 	buf_wipe(&body);
 	*id = json_dup(json_get(json_root(doc), "Id"));
@@ -70,62 +70,62 @@ static int create(struct engine *g, const char *container, const struct exec_spe
 
 static void output(void *arg, int stream, struct str s)
 {
-	struct exec *x = arg;
+	struct exec *exec = arg;
 
-	if (x->std) {
+	if (exec->std) {
 		struct err problem;
 
-		if (!x->write_error &&
-		    file_write_all(x->std[stream == 2 ? 2 : 1], s, "output", &problem) < 0)
-			x->write_error = problem.code;
+		if (!exec->write_error &&
+		    file_write_all(exec->std[stream == 2 ? 2 : 1], s, "output", &problem) < 0)
+			exec->write_error = problem.code;
 		return;
 	}
-	if (x->capture && stream == 1 && x->capture->n < EXEC_CAPTURE_MAX) {
-		size_t room = EXEC_CAPTURE_MAX - x->capture->n;
+	if (exec->capture && stream == 1 && exec->capture->n < EXEC_CAPTURE_MAX) {
+		size_t room = EXEC_CAPTURE_MAX - exec->capture->n;
 
-		buf_add(x->capture, s.p, s.n < room ? s.n : room);
+		buf_add(exec->capture, s.p, s.n < room ? s.n : room);
 	}
-	if (!x->quiet)
-		x->g->env->log(x->g->env->log_arg, s);
-	for (size_t i = 0; x->watch && !x->seen && i < s.n; i++) {
+	if (!exec->quiet)
+		exec->engine->env->log(exec->engine->env->log_arg, s);
+	for (size_t i = 0; exec->watch && !exec->seen && i < s.n; i++) {
 		/* The marker has no repeating prefix, so one step back is enough. */
-		if (s.p[i] != x->watch[x->matched])
-			x->matched = 0;
-		if (s.p[i] == x->watch[x->matched])
-			x->matched++;
-		x->seen = !x->watch[x->matched];
+		if (s.p[i] != exec->watch[exec->matched])
+			exec->matched = 0;
+		if (s.p[i] == exec->watch[exec->matched])
+			exec->matched++;
+		exec->seen = !exec->watch[exec->matched];
 	}
-	mask_tail_add(&x->tail, s);
+	mask_tail_add(&exec->tail, s);
 }
 
-static int feed(struct exec *x, struct str s, struct err *e)
+static int feed(struct exec *exec, struct str s, struct err *e)
 {
-	x->last_ms = clock_mono_ms();
-	return frames_feed(&x->frames, s, output, x, e);
+	exec->last_ms = clock_mono_ms();
+	return frames_feed(&exec->frames, s, output, exec, e);
 }
 
-static int inspect(struct engine *g, const char *id, struct json_doc **doc, struct err *e)
+static int inspect(struct engine *engine, const char *id, struct json_doc **doc, struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/exec/%s/json", id);
-	rc = engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, doc, DEADLINE_NEVER, e);
+	rc = engine_call(engine, "GET", buf_cstr(&path), (struct str){ 0 }, doc, DEADLINE_NEVER, e);
 	buf_free(&path);
 	return rc;
 }
 
 /* *running, and status when it is over. */
-static int look(struct exec *x, bool *running, struct err *e)
+static int look(struct exec *exec, bool *running, struct err *e)
 {
 	struct json_doc *doc = NULL;
-	int rc = inspect(x->g, x->id, &doc, e);
+	int rc = inspect(exec->engine, exec->id, &doc, e);
 
 	if (rc == 0) {
 		*running = json_bool(json_get(json_root(doc), "Running"), false);
 		if (!*running)
 			(void)json_i64(json_get(json_root(doc), "ExitCode"), -65536, 65536,
-			               &x->status);
+			               &exec->status);
 	} else if (e->kind == ERR_NOT_FOUND) { /* its container is gone */
 		err_clear(e);
 		*running = false;
@@ -136,134 +136,135 @@ static int look(struct exec *x, bool *running, struct err *e)
 }
 
 /* The stream is over: the engine may need a moment to know the exit status. */
-static int stream_over(struct exec *x, struct err *e)
+static int stream_over(struct exec *exec, struct err *e)
 {
 	struct deadline until = deadline_in_ms(STATUS_WAIT_MS);
 	bool running = true;
 
-	x->ended = true;
-	conn_free(x->conn);
-	x->conn = NULL;
-	while (look(x, &running, e) == 0) {
+	exec->ended = true;
+	conn_free(exec->conn);
+	exec->conn = NULL;
+	while (look(exec, &running, e) == 0) {
 		if (!running)
 			return 0;
 		if (deadline_passed(until))
 			return err_set(e, ERR_CLOSED, 0,
 			               "the engine closed the output of a program that still runs");
-		if (engine_sleep(x->g, 20, DEADLINE_NEVER, e) < 0)
+		if (engine_sleep(exec->engine, 20, DEADLINE_NEVER, e) < 0)
 			return -1;
 	}
 	return -1;
 }
 
-static int attach(struct exec *x, struct deadline d, struct err *e)
+static int attach(struct exec *exec, struct deadline d, struct err *e)
 {
 	struct buf path = { 0 }, early = { 0 };
 	struct http_reply reply = { 0 };
 	struct engine_request r = {
 		.method = "POST",
-		.body = x->tty ? STR_LIT("{\"Detach\":false,\"Tty\":true}")
-		               : STR_LIT("{\"Detach\":false,\"Tty\":false}"),
+		.body = exec->tty ? STR_LIT("{\"Detach\":false,\"Tty\":true}")
+		                  : STR_LIT("{\"Detach\":false,\"Tty\":false}"),
 		.upgrade = true,
 	};
 	int rc;
 
-	buf_addf(&path, "/exec/%s/start", x->id);
+	buf_addf(&path, "/exec/%s/start", exec->id);
 	r.path = buf_cstr(&path);
-	rc = engine_send(x->g, &r, &reply, deadline_min(d, deadline_in_ms(2 * x->g->call_ms)), e);
+	rc = engine_send(exec->engine, &r, &reply,
+	                 deadline_min(d, deadline_in_ms(2 * exec->engine->call_ms)), e);
 	if (rc == 0 && reply.status != 101 && reply.status != 200)
 		rc = engine_refused(&r, &reply, e);
 	if (rc == 0)
-		x->conn = http_take_conn(x->g->http, &early);
+		exec->conn = http_take_conn(exec->engine->http, &early);
 	if (rc == 0)
-		rc = feed(x, buf_str(x->conn ? &early : &reply.body), e);
-	if (rc == 0 && !x->conn) /* an engine that sent all of it as an ordinary body */
-		rc = stream_over(x, e);
+		rc = feed(exec, buf_str(exec->conn ? &early : &reply.body), e);
+	if (rc == 0 && !exec->conn) /* an engine that sent all of it as an ordinary body */
+		rc = stream_over(exec, e);
 	http_reply_free(&reply);
 	buf_free(&early);
 	buf_free(&path);
 	return rc;
 }
 
-int exec_start(struct exec *x, struct engine *g, const char *container, const struct exec_spec *s,
-               struct deadline d, struct err *e)
+int exec_start(struct exec *exec, struct engine *engine, const char *container,
+               const struct exec_spec *s, struct deadline d, struct err *e)
 {
-	*x = (struct exec){ .g = g,
-		            .watch = s->watch,
-		            .quiet = s->quiet,
-		            .capture = s->capture,
-		            .std = s->std,
-		            .tty = s->tty,
-		            .frames = { .raw = s->tty },
-		            .status = -1,
-		            .tail = { .max = TAIL_BYTES } };
-	if (create(g, container, s, true, &x->id, d, e) < 0)
+	*exec = (struct exec){ .engine = engine,
+		               .watch = s->watch,
+		               .quiet = s->quiet,
+		               .capture = s->capture,
+		               .std = s->std,
+		               .tty = s->tty,
+		               .frames = { .raw = s->tty },
+		               .status = -1,
+		               .tail = { .max = TAIL_BYTES } };
+	if (create(engine, container, s, true, &exec->id, d, e) < 0)
 		return -1;
-	x->last_ms = clock_mono_ms();
-	x->look = deadline_in_ms(IDLE_MS);
-	if (attach(x, d, e) < 0) {
-		exec_free(x);
+	exec->last_ms = clock_mono_ms();
+	exec->look = deadline_in_ms(IDLE_MS);
+	if (attach(exec, d, e) < 0) {
+		exec_free(exec);
 		return err_wrap(e, "run %s in the container", s->argv[0]);
 	}
 	return 0;
 }
 
-int exec_detached(struct engine *g, const char *container, const struct exec_spec *s,
+int exec_detached(struct engine *engine, const char *container, const struct exec_spec *s,
                   struct deadline d, struct err *e)
 {
 	struct buf path = { 0 };
 	char *id = NULL;
 	int rc;
 
-	if (create(g, container, s, false, &id, d, e) < 0)
+	if (create(engine, container, s, false, &id, d, e) < 0)
 		return -1;
 	buf_addf(&path, "/exec/%s/start", id);
-	rc = engine_call(g, "POST", buf_cstr(&path), STR_LIT("{\"Detach\":true,\"Tty\":false}"),
-	                 NULL, d, e);
+	rc = engine_call(engine, "POST", buf_cstr(&path),
+	                 STR_LIT("{\"Detach\":true,\"Tty\":false}"), NULL, d, e);
 	buf_free(&path);
 	free(id);
 	return rc < 0 ? err_wrap(e, "run %s in the container", s->argv[0]) : 0;
 }
 
 /* Some engines leave the stream open after the program's end (field case 64). */
-static int look_when_idle(struct exec *x, struct err *e)
+static int look_when_idle(struct exec *exec, struct err *e)
 {
-	int64_t idle = clock_mono_ms() - x->last_ms;
+	int64_t idle = clock_mono_ms() - exec->last_ms;
 	bool running = true;
 
-	if (!deadline_passed(x->look))
+	if (!deadline_passed(exec->look))
 		return 0;
-	if (look(x, &running, e) < 0)
+	if (look(exec, &running, e) < 0)
 		return -1;
-	x->look = deadline_in_ms(idle < LOOK_MAX_MS ? IDLE_MS : LOOK_MAX_MS);
+	exec->look = deadline_in_ms(idle < LOOK_MAX_MS ? IDLE_MS : LOOK_MAX_MS);
 	if (!running && idle >= IDLE_MS) {
-		x->ended = true;
-		conn_free(x->conn);
-		x->conn = NULL;
+		exec->ended = true;
+		conn_free(exec->conn);
+		exec->conn = NULL;
 	}
 	return 0;
 }
 
-int exec_step(struct exec *x, struct err *e)
+int exec_step(struct exec *exec, struct err *e)
 {
 	char piece[READ_SIZE];
 	bool truncated = false;
 
-	if (x->ended || !x->conn)
+	if (exec->ended || !exec->conn)
 		return 0;
 	for (int i = 0; i < 64; i++) {
-		long n = conn_read(x->conn, piece, sizeof(piece), &truncated, e);
+		long n = conn_read(exec->conn, piece, sizeof(piece), &truncated, e);
 
 		if (n == CONN_AGAIN)
-			return look_when_idle(x, e);
+			return look_when_idle(exec, e);
 		if (n == CONN_ERROR)
 			return err_wrap(e, "output of a program in the container");
 		if (n == 0) {
-			if (frames_end(&x->frames, e) < 0)
+			if (frames_end(&exec->frames, e) < 0)
 				return -1;
-			return stream_over(x, e);
+			return stream_over(exec, e);
 		}
-		if (feed(x, (struct str){ piece, (size_t)n }, e) < 0)
+		if (feed(exec, (struct str){ piece, (size_t)n }, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -281,7 +282,7 @@ int exec_wait(struct exec *xs, size_t n, int64_t ms, struct deadline d, struct e
 			continue;
 		conn_poll(xs[i].conn, &ps, POLLIN);
 		any = true;
-		if (engine_stopped(xs[i].g))
+		if (engine_stopped(xs[i].engine))
 			rc = err_set(e, ERR_CANCELED, 0,
 			             "stopped because the runner was told to end");
 	}
@@ -294,40 +295,40 @@ int exec_wait(struct exec *xs, size_t n, int64_t ms, struct deadline d, struct e
 	return rc;
 }
 
-void exec_free(struct exec *x)
+void exec_free(struct exec *exec)
 {
-	conn_free(x->conn);
-	free(x->id);
-	mask_tail_free(&x->tail);
-	*x = (struct exec){ 0 };
+	conn_free(exec->conn);
+	free(exec->id);
+	mask_tail_free(&exec->tail);
+	*exec = (struct exec){ 0 };
 }
 
-int exec_run(struct engine *g, const char *container, const struct exec_spec *s, int64_t *status,
-             struct deadline d, struct err *e)
+int exec_run(struct engine *engine, const char *container, const struct exec_spec *s,
+             int64_t *status, struct deadline d, struct err *e)
 {
-	struct exec x;
-	int rc = exec_start(&x, g, container, s, d, e);
+	struct exec exec;
+	int rc = exec_start(&exec, engine, container, s, d, e);
 
-	while (rc == 0 && !x.ended) {
-		rc = exec_wait(&x, 1, IDLE_MS, d, e);
+	while (rc == 0 && !exec.ended) {
+		rc = exec_wait(&exec, 1, IDLE_MS, d, e);
 		if (rc == 0)
-			rc = exec_step(&x, e);
+			rc = exec_step(&exec, e);
 	}
 	if (rc == 0)
-		*status = x.status;
+		*status = exec.status;
 	else
 		err_wrap(e, "%s", s->argv[0]);
-	exec_free(&x);
+	exec_free(&exec);
 	return rc;
 }
 
-void exec_describe(struct exec *x, struct buf *b)
+void exec_describe(struct exec *exec, struct buf *b)
 {
-	struct str tail = mask_tail_text(&x->tail);
+	struct str tail = mask_tail_text(&exec->tail);
 	struct buf clean = { 0 };
 
-	if (x->ended && x->status >= 0)
-		buf_addf(b, "exit status %lld", (long long)x->status);
+	if (exec->ended && exec->status >= 0)
+		buf_addf(b, "exit status %lld", (long long)exec->status);
 	else
 		buf_adds(b, "no exit status");
 	buf_add_printable(&clean, tail, true);
@@ -364,7 +365,7 @@ static bool runs(struct json v, const char *const *texts)
 	return found;
 }
 
-bool exec_find_process(struct engine *g, const char *container, const char *const *texts,
+bool exec_find_process(struct engine *engine, const char *container, const char *const *texts,
                        struct deadline d)
 {
 	struct json_doc *doc = NULL;
@@ -373,24 +374,24 @@ bool exec_find_process(struct engine *g, const char *container, const char *cons
 	bool found = false;
 
 	buf_addf(&path, "/containers/%s/top", container);
-	if (engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &e) == 0) {
-		for (struct json m = json_first(json_get(json_root(doc), "Processes"));
-		     json_present(m); m = json_next(m))
-			found |= is_agent(json_raw(m), texts);
+	if (engine_call(engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &e) == 0) {
+		for (struct json member = json_first(json_get(json_root(doc), "Processes"));
+		     json_present(member); member = json_next(member))
+			found |= is_agent(json_raw(member), texts);
 	}
 	json_doc_free(doc);
 	buf_free(&path);
 	return found;
 }
 
-int exec_find(struct engine *g, char *const *ids, size_t n, const char *const *texts, bool *found,
-              struct err *e)
+int exec_find(struct engine *engine, char *const *ids, size_t n, const char *const *texts,
+              bool *found, struct err *e)
 {
 	*found = false;
 	for (size_t i = 0; i < n && !*found; i++) {
 		struct json_doc *doc = NULL;
 
-		if (inspect(g, ids[i], &doc, e) < 0) {
+		if (inspect(engine, ids[i], &doc, e) < 0) {
 			if (e->kind != ERR_NOT_FOUND)
 				return -1;
 			err_clear(e); /* it ended meanwhile */

@@ -28,7 +28,7 @@ struct exec_spec {
 };
 
 struct exec { /* zero is empty */
-	struct engine *g;
+	struct engine *engine;
 	char *id;
 	struct conn *conn;
 	struct frames frames;
@@ -47,19 +47,19 @@ struct exec { /* zero is empty */
 };
 
 /* Creates and starts it, attached. */
-int exec_start(struct exec *x, struct engine *g, const char *container, const struct exec_spec *s,
-               struct deadline d, struct err *e);
+int exec_start(struct exec *exec, struct engine *engine, const char *container,
+               const struct exec_spec *s, struct deadline d, struct err *e);
 /* Creates and starts it, detached: nobody reads its output. */
-int exec_detached(struct engine *g, const char *container, const struct exec_spec *s,
+int exec_detached(struct engine *engine, const char *container, const struct exec_spec *s,
                   struct deadline d, struct err *e);
 /* Takes what has arrived, without waiting. ended and status tell when it is over. */
-int exec_step(struct exec *x, struct err *e);
+int exec_step(struct exec *exec, struct err *e);
 /* Waits for output or the end of any of xs, at most ms. */
 int exec_wait(struct exec *xs, size_t n, int64_t ms, struct deadline d, struct err *e);
-void exec_free(struct exec *x); /* leaves the program running */
+void exec_free(struct exec *exec); /* leaves the program running */
 /* Runs to the end; *status is the exit status. */
-int exec_run(struct engine *g, const char *container, const struct exec_spec *s, int64_t *status,
-             struct deadline d, struct err *e);
+int exec_run(struct engine *engine, const char *container, const struct exec_spec *s,
+             int64_t *status, struct deadline d, struct err *e);
 /* What goes beside the streams of exec_join. */
 struct exec_side {
 	int fd; /* readable when next has something; -1: never */
@@ -69,18 +69,18 @@ struct exec_side {
 	struct proc_id (*process)(void *arg);
 	void *process_arg;
 };
-void exec_resize(struct exec *x, unsigned rows, unsigned cols);
+void exec_resize(struct exec *exec, unsigned rows, unsigned cols);
 /* Joins the streams of a program that was started with std, until it ends. */
-int exec_join(struct exec *x, struct exec_side *side, struct deadline d, struct err *e);
+int exec_join(struct exec *exec, struct exec_side *side, struct deadline d, struct err *e);
 /* "exit status 3: <last output>", one line. */
-void exec_describe(struct exec *x, struct buf *b);
+void exec_describe(struct exec *exec, struct buf *b);
 
 /* Whether one of the execs still runs with "agent" and one of texts (NULL-terminated) in its command line. An engine
  * forgets an exec whose output it could not pass on: see exec_find_process. */
-int exec_find(struct engine *g, char *const *ids, size_t n, const char *const *texts, bool *found,
-              struct err *e);
+int exec_find(struct engine *engine, char *const *ids, size_t n, const char *const *texts,
+              bool *found, struct err *e);
 /* The same among the running container's processes. False also where the engine cannot list them. */
-bool exec_find_process(struct engine *g, const char *container, const char *const *texts,
+bool exec_find_process(struct engine *engine, const char *container, const char *const *texts,
                        struct deadline d);
 
 #endif

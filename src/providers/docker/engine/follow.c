@@ -15,7 +15,7 @@
 #define TAIL_BYTES 400
 
 struct follow {
-	struct engine *g;
+	struct engine *engine;
 	struct http_client *http;
 	struct http_reply reply;
 	struct http_request req;
@@ -99,7 +99,7 @@ static void take(void *arg, int stream, struct str s)
 			f->line_start = true;
 		}
 		if (!f->drop)
-			f->g->env->log(f->g->env->log_arg, (struct str){ s.p, n });
+			f->engine->env->log(f->engine->env->log_arg, (struct str){ s.p, n });
 		s.p += n;
 		s.n -= n;
 	}
@@ -117,7 +117,7 @@ static void open_stream(struct follow *f)
 	buf_reset(&f->target);
 	buf_addf(&f->target,
 	         "/v1.%d/containers/%s/logs?follow=1&stdout=1&stderr=1&timestamps=1&since=",
-	         f->g->api, f->id);
+	         f->engine->api, f->id);
 	add_since(&f->target, *f->last ? f->last : f->started);
 	f->frames = (struct frames){ .raw = f->tty };
 	f->entry = 0;
@@ -131,17 +131,17 @@ static void open_stream(struct follow *f)
 	f->busy = true;
 }
 
-struct follow *follow_start(struct engine *g, const struct container *c)
+struct follow *follow_start(struct engine *engine, const struct container *c)
 {
 	struct follow *f = mem_alloc(sizeof(*f));
 	size_t n = strnlen(c->started_at, STAMP_MAX - 1);
 
-	f->g = g;
+	f->engine = engine;
 	f->id = mem_dup(c->id);
 	f->tty = c->tty;
 	f->silent = strcmp(c->entry, PROGRAM_PATH) == 0;
 	memcpy(f->started, c->started_at, n);
-	f->http = http_client_new(&g->target, "daytona-runner");
+	f->http = http_client_new(&engine->target, "daytona-runner");
 	open_stream(f);
 	return f;
 }
@@ -166,7 +166,7 @@ void follow_step(struct follow *f)
 	}
 	if (!deadline_passed(f->again))
 		return;
-	if (container_inspect(f->g, f->id, &c, deadline_in_ms(2000), &ignored) < 0 ||
+	if (container_inspect(f->engine, f->id, &c, deadline_in_ms(2000), &ignored) < 0 ||
 	    c.state != CS_RUNNING)
 		f->over = true;
 	else
@@ -181,7 +181,7 @@ void follow_finish(struct follow *f, int64_t ms)
 	struct err ignored = { 0 };
 
 	follow_step(f);
-	while (f && !f->silent && f->busy && !deadline_passed(d) && !engine_stopped(f->g)) {
+	while (f && !f->silent && f->busy && !deadline_passed(d) && !engine_stopped(f->engine)) {
 		pollset_reset(&ps);
 		http_poll(f->http, &ps);
 		pollset_until(&ps, d);
@@ -226,7 +226,7 @@ static int tail_sink(void *arg, struct str bytes, struct err *e)
 	return frames_feed(&t->frames, bytes, take_tail, t, e);
 }
 
-void follow_tail(struct engine *g, const struct container *c, struct buf *out)
+void follow_tail(struct engine *engine, const struct container *c, struct buf *out)
 {
 	struct tail t = { .frames = { .raw = c->tty }, .text = { .max = TAIL_BYTES } };
 	struct buf path = { 0 }, clean = { 0 };
@@ -236,7 +236,7 @@ void follow_tail(struct engine *g, const struct container *c, struct buf *out)
 
 	buf_addf(&path, "/containers/%s/logs?stdout=1&stderr=1&tail=20", c->id);
 	r.path = buf_cstr(&path);
-	(void)engine_send(g, &r, &reply, deadline_in_ms(5000), &ignored);
+	(void)engine_send(engine, &r, &reply, deadline_in_ms(5000), &ignored);
 	buf_add_printable(&clean, mask_tail_text(&t.text), true);
 	for (size_t i = 0; i < clean.n; i++)
 		buf_addc(out, clean.p[i] == '\n' ? ' ' : clean.p[i]);

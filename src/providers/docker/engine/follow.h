@@ -11,12 +11,12 @@
 struct follow;
 
 /* Begins at now (lines before are not shown). Never fails: a log that cannot be had is no reason to stop. */
-struct follow *follow_start(struct engine *g, const struct container *c);
+struct follow *follow_start(struct engine *engine, const struct container *c);
 void follow_step(struct follow *f); /* takes what is there; NULL is fine */
 /* Takes what comes within ms, then frees. Does not wait for a container that only runs our own program. */
 void follow_finish(struct follow *f, int64_t ms);
 void follow_free(struct follow *f);
 /* The last lines the container wrote, one line, for an error text. Appends. */
-void follow_tail(struct engine *g, const struct container *c, struct buf *out);
+void follow_tail(struct engine *engine, const struct container *c, struct buf *out);
 
 #endif

@@ -57,20 +57,20 @@ bool docker_capabilities_ok(struct str list)
 }
 
 /* "SOURCE:TARGET[:ro|:rw]". */
-static bool volume(struct str piece, struct mount_spec *m)
+static bool volume(struct str piece, struct mount_spec *mount)
 {
 	struct str source, target, mode = STR_LIT("rw");
 
 	if (!str_next(&piece, ':', &source) || !str_next(&piece, ':', &target))
 		return false;
 	(void)str_next(&piece, ':', &mode);
-	m->read_only = str_eq(mode, "ro");
+	mount->read_only = str_eq(mode, "ro");
 	if (piece.p || !source.n || !target.n || *target.p != '/' ||
-	    (!m->read_only && !str_eq(mode, "rw")))
+	    (!mount->read_only && !str_eq(mode, "rw")))
 		return false;
-	m->type = mem_dup(*source.p == '/' ? "bind" : "volume");
-	m->source = mem_dupn(source.p, source.n);
-	m->target = mem_dupn(target.p, target.n);
+	mount->type = mem_dup(*source.p == '/' ? "bind" : "volume");
+	mount->source = mem_dupn(source.p, source.n);
+	mount->target = mem_dupn(target.p, target.n);
 	return true;
 }
 
@@ -80,10 +80,10 @@ bool docker_volumes_ok(struct str list)
 	bool ok = true;
 
 	while (ok && next(&list, &piece)) {
-		struct mount_spec m = { 0 };
+		struct mount_spec mount = { 0 };
 
-		ok = volume(piece, &m);
-		mount_spec_free(&m);
+		ok = volume(piece, &mount);
+		mount_spec_free(&mount);
 	}
 	return ok;
 }
@@ -112,11 +112,11 @@ void spec_apply_grants(struct spec *s, const struct docker_options *o)
 	}
 	list = str_of(o->volumes);
 	while (o->volumes && next(&list, &piece)) {
-		struct mount_spec m = { 0 };
+		struct mount_spec mount = { 0 };
 
-		if (volume(piece, &m))
-			spec_ask_mount(s, &m);
-		mount_spec_free(&m);
+		if (volume(piece, &mount))
+			spec_ask_mount(s, &mount);
+		mount_spec_free(&mount);
 	}
 }
 

@@ -63,7 +63,7 @@ static char *raw_array(struct json v)
 	return json_is_array(v) ? mem_dupn(raw.p, raw.n) : mem_dup("[]");
 }
 
-int image_inspect(struct engine *g, const char *ref, struct image *out, struct deadline d,
+int image_inspect(struct engine *engine, const char *ref, struct image *out, struct deadline d,
                   struct err *e)
 {
 	struct json_doc *doc = NULL;
@@ -72,7 +72,7 @@ int image_inspect(struct engine *g, const char *ref, struct image *out, struct d
 	int rc;
 
 	buf_addf(&path, "/images/%s/json", ref);
-	rc = engine_call(g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	rc = engine_call(engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	buf_free(&path);
 	if (rc == 0 && out) {
 		v = json_root(doc);
@@ -113,7 +113,7 @@ static bool is_passing(const struct err *e)
 }
 
 /* One POST whose answer is a progress stream. */
-static int run_stream(struct engine *g, const struct docker_options *o,
+static int run_stream(struct engine *engine, const struct docker_options *o,
                       const struct engine_request *request, struct deadline d, struct err *e)
 {
 	struct engine_request r = *request;
@@ -122,11 +122,11 @@ static int run_stream(struct engine *g, const struct docker_options *o,
 	struct err cut = { 0 };
 	int rc, ended;
 
-	progress_start(&p, g->env);
+	progress_start(&p, engine->env);
 	r.sink = progress_sink;
 	r.sink_arg = &p;
 	r.stall_ms = o->pull_stall_ms;
-	rc = engine_send(g, &r, &reply, d, e);
+	rc = engine_send(engine, &r, &reply, d, e);
 	if (rc < 0 && e->kind == ERR_TIMEOUT && !deadline_passed(d))
 		err_set(e, ERR_TIMEOUT, 0, "stalled: no byte from the engine for %lld s",
 		        (long long)(o->pull_stall_ms / 1000));
@@ -141,7 +141,7 @@ static int run_stream(struct engine *g, const struct docker_options *o,
 	return rc;
 }
 
-static int pull(struct engine *g, const struct docker_options *o, const struct image_ref *ref,
+static int pull(struct engine *engine, const struct docker_options *o, const struct image_ref *ref,
                 const struct registry *auth, struct deadline d, struct err *e)
 {
 	struct buf path = { 0 }, header = { 0 };
@@ -158,11 +158,11 @@ static int pull(struct engine *g, const struct docker_options *o, const struct i
 		r.registry_auth = buf_cstr(&header);
 	}
 	for (int i = 1;; i++) {
-		rc = run_stream(g, o, &r, d, e);
+		rc = run_stream(engine, o, &r, d, e);
 		if (rc == 0 || i == PULL_TRIES || !is_passing(e))
 			break;
-		provider_logf(g->env, "Pull was interrupted (%s); trying again", e->msg);
-		if (engine_sleep(g, i * 1000, d, e) < 0)
+		provider_logf(engine->env, "Pull was interrupted (%s); trying again", e->msg);
+		if (engine_sleep(engine, i * 1000, d, e) < 0)
 			break;
 	}
 	buf_free(&path);
@@ -170,7 +170,7 @@ static int pull(struct engine *g, const struct docker_options *o, const struct i
 	return rc;
 }
 
-static int pull_and_check(struct engine *g, const struct docker_options *o, const char *name,
+static int pull_and_check(struct engine *engine, const struct docker_options *o, const char *name,
                           const struct image_ref *ref, const char *full,
                           const struct registries *regs, struct image *out, struct deadline d,
                           struct err *e)
@@ -179,20 +179,20 @@ static int pull_and_check(struct engine *g, const struct docker_options *o, cons
 
 	if (o->pull_total_ms > 0)
 		limit = deadline_min(d, deadline_in_ms(o->pull_total_ms));
-	provider_logf(g->env, "Pulling image %s", full);
-	if (pull(g, o, ref, registries_for_image(regs, name), limit, e) < 0)
+	provider_logf(engine->env, "Pulling image %s", full);
+	if (pull(engine, o, ref, registries_for_image(regs, name), limit, e) < 0)
 		return err_wrap(e, "pull image %s", full);
-	if (image_inspect(g, name, out, d, e) < 0) {
+	if (image_inspect(engine, name, out, d, e) < 0) {
 		if (e->kind == ERR_NOT_FOUND)
 			err_set(e, ERR_NOT_FOUND, 404,
 			        "the engine reported no error, but the image is not there");
 		return err_wrap(e, "pull image %s", full);
 	}
-	provider_logf(g->env, "Image %s is ready", full);
+	provider_logf(engine->env, "Image %s is ready", full);
 	return 0;
 }
 
-int image_load(struct engine *g, const struct docker_options *o,
+int image_load(struct engine *engine, const struct docker_options *o,
                int (*source)(void *arg, struct buf *b, struct err *e), void *arg, struct deadline d,
                struct err *e)
 {
@@ -202,10 +202,10 @@ int image_load(struct engine *g, const struct docker_options *o,
 		                          .body_source = source,
 		                          .body_arg = arg };
 
-	return run_stream(g, o, &r, d, e);
+	return run_stream(engine, o, &r, d, e);
 }
 
-int image_ensure(struct engine *g, const struct docker_options *o, const char *name,
+int image_ensure(struct engine *engine, const struct docker_options *o, const char *name,
                  const struct registries *regs, struct image *out, struct deadline d, struct err *e)
 {
 	static const struct registries none;
@@ -220,9 +220,9 @@ int image_ensure(struct engine *g, const struct docker_options *o, const char *n
 	if (o->pull == PULL_ALWAYS && !ref.is_id)
 		rc = -1;
 	else
-		rc = image_inspect(g, name, &found, d, e);
+		rc = image_inspect(engine, name, &found, d, e);
 	if (rc == 0) {
-		provider_logf(g->env, "Image %s is present", buf_cstr(&full));
+		provider_logf(engine->env, "Image %s is present", buf_cstr(&full));
 	} else if (o->pull != PULL_ALWAYS && e->kind != ERR_NOT_FOUND) {
 		err_wrap(e, "look for image %s", buf_cstr(&full));
 	} else if (o->pull == PULL_NEVER || ref.is_id) {
@@ -231,12 +231,14 @@ int image_ensure(struct engine *g, const struct docker_options *o, const char *n
 		        ref.is_id ? "an id cannot be pulled" : "the policy is pull = never");
 	} else {
 		err_clear(e);
-		rc = pull_and_check(g, o, name, &ref, buf_cstr(&full), regs ? regs : &none, &found,
-		                    d, e);
+		rc = pull_and_check(engine, o, name, &ref, buf_cstr(&full), regs ? regs : &none,
+		                    &found, d, e);
 	}
-	if (rc == 0 && found.arch && *found.arch && *g->arch && strcmp(found.arch, g->arch) != 0)
-		provider_logf(g->env, "Warning: image %s is for %s, the engine's machine is %s",
-		              buf_cstr(&full), found.arch, g->arch);
+	if (rc == 0 && found.arch && *found.arch && *engine->arch &&
+	    strcmp(found.arch, engine->arch) != 0)
+		provider_logf(engine->env,
+		              "Warning: image %s is for %s, the engine's machine is %s",
+		              buf_cstr(&full), found.arch, engine->arch);
 	if (rc == 0 && out)
 		*out = found;
 	else
@@ -246,7 +248,7 @@ int image_ensure(struct engine *g, const struct docker_options *o, const char *n
 	return rc;
 }
 
-int image_push(struct engine *g, const struct docker_options *o, const char *name,
+int image_push(struct engine *engine, const struct docker_options *o, const char *name,
                const struct registry *auth, struct deadline d, struct err *e)
 {
 	char empty[] = "";
@@ -264,22 +266,23 @@ int image_push(struct engine *g, const struct docker_options *o, const char *nam
 	registry_auth_header(auth ? auth : &anonymous, &header);
 	r.path = buf_cstr(&path);
 	r.registry_auth = buf_cstr(&header);
-	provider_logf(g->env, "Pushing image %s", name);
-	rc = run_stream(g, o, &r, d, e);
+	provider_logf(engine->env, "Pushing image %s", name);
+	rc = run_stream(engine, o, &r, d, e);
 	buf_free(&path);
 	buf_wipe(&header);
 	image_ref_free(&ref);
 	return rc < 0 ? err_wrap(e, "push image %s", name) : 0;
 }
 
-int image_remove(struct engine *g, const char *ref, bool force, struct deadline d, struct err *e)
+int image_remove(struct engine *engine, const char *ref, bool force, struct deadline d,
+                 struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/images/%s?noprune=0%s", ref, force ? "&force=1" : "");
-	rc = engine_call_ms(g, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, 2 * g->call_ms,
-	                    d, e);
+	rc = engine_call_ms(engine, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL,
+	                    2 * engine->call_ms, d, e);
 	buf_free(&path);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);

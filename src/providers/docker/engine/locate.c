@@ -14,16 +14,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static void use_socket(struct engine *g, const char *path, const char *why)
+static void use_socket(struct engine *engine, const char *path, const char *why)
 {
 	struct buf b = { 0 };
 
-	g->url.scheme = mem_dup("unix");
-	g->url.host = mem_dup("");
-	g->url.path = mem_dup(path);
-	g->local = true;
+	engine->url.scheme = mem_dup("unix");
+	engine->url.host = mem_dup("");
+	engine->url.path = mem_dup(path);
+	engine->local = true;
 	buf_addf(&b, "%s%s", path, why);
-	g->where = buf_take(&b);
+	engine->where = buf_take(&b);
 }
 
 static bool accepts(const char *path)
@@ -43,7 +43,7 @@ static bool accepts(const char *path)
 	return rc;
 }
 
-static void search(struct engine *g)
+static void search(struct engine *engine)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 	struct buf docker = { 0 }, podman = { 0 };
@@ -58,18 +58,18 @@ static void search(struct engine *g)
 	buf_addf(&podman, "/run/user/%u/podman/podman.sock", (unsigned)geteuid());
 	list[n++] = buf_cstr(&podman);
 	list[n++] = "/run/podman/podman.sock";
-	for (size_t i = 0; i < n && !g->where; i++)
+	for (size_t i = 0; i < n && !engine->where; i++)
 		if (accepts(list[i]))
-			use_socket(g, list[i], "");
-	if (!g->where)
+			use_socket(engine, list[i], "");
+	if (!engine->where)
 		use_socket(
-			g, DOCKER_DEFAULT_SOCK,
+			engine, DOCKER_DEFAULT_SOCK,
 			" (no other engine socket was found either; set \"Sock Path\" or DOCKER_HOST)");
 	buf_free(&docker);
 	buf_free(&podman);
 }
 
-static int use_tls(struct engine *g, struct err *e)
+static int use_tls(struct engine *engine, struct err *e)
 {
 	const char *dir = getenv("DOCKER_CERT_PATH"), *home = getenv("HOME");
 	struct tls_settings s = { 0 };
@@ -80,17 +80,17 @@ static int use_tls(struct engine *g, struct err *e)
 		buf_addf(&own, "%s/.docker", home ? home : "");
 		dir = buf_cstr(&own);
 	}
-	buf_addf(&g->ca_file, "%s/ca.pem", dir);
-	buf_addf(&g->cert_file, "%s/cert.pem", dir);
-	buf_addf(&g->key_file, "%s/key.pem", dir);
+	buf_addf(&engine->ca_file, "%s/ca.pem", dir);
+	buf_addf(&engine->cert_file, "%s/cert.pem", dir);
+	buf_addf(&engine->key_file, "%s/key.pem", dir);
 	buf_free(&own);
-	if (file_exists(buf_cstr(&g->ca_file)))
-		s.ca_file = buf_cstr(&g->ca_file);
-	if (file_exists(buf_cstr(&g->cert_file))) {
-		s.client_cert = buf_cstr(&g->cert_file);
-		s.client_key = buf_cstr(&g->key_file);
+	if (file_exists(buf_cstr(&engine->ca_file)))
+		s.ca_file = buf_cstr(&engine->ca_file);
+	if (file_exists(buf_cstr(&engine->cert_file))) {
+		s.client_cert = buf_cstr(&engine->cert_file);
+		s.client_key = buf_cstr(&engine->key_file);
 	}
-	rc = tls_ctx_new(&g->tls, &s, false, e);
+	rc = tls_ctx_new(&engine->tls, &s, false, e);
 	return rc < 0 ? err_wrap(e, "certificates for DOCKER_HOST") : 0;
 }
 
@@ -101,12 +101,12 @@ static bool is_set(const char *name)
 	return v && *v;
 }
 
-static int use_docker_host(struct engine *g, const char *host, struct err *e)
+static int use_docker_host(struct engine *engine, const char *host, struct err *e)
 {
 	struct buf b = { 0 };
 
 	if (strncmp(host, "unix://", 7) == 0) {
-		use_socket(g, host + 7, " (from DOCKER_HOST)");
+		use_socket(engine, host + 7, " (from DOCKER_HOST)");
 		return 0;
 	}
 	if (strncmp(host, "tcp://", 6) != 0 && strncmp(host, "http://", 7) != 0 &&
@@ -116,28 +116,28 @@ static int use_docker_host(struct engine *g, const char *host, struct err *e)
 			"DOCKER_HOST=%.100s is not supported: it takes unix:// or tcp://; for ssh "
 			"use a target config with \"Remote Hostname\"",
 			host);
-	if (url_parse(str_of(host), &g->url, e) < 0)
+	if (url_parse(str_of(host), &engine->url, e) < 0)
 		return err_wrap(e, "DOCKER_HOST");
 	buf_adds(&b, "");
-	url_origin(&g->url, &b);
+	url_origin(&engine->url, &b);
 	buf_adds(&b, " (from DOCKER_HOST)");
-	g->where = buf_take(&b);
-	if (url_is_tls(&g->url) || is_set("DOCKER_TLS_VERIFY") || is_set("DOCKER_CERT_PATH"))
-		return use_tls(g, e);
+	engine->where = buf_take(&b);
+	if (url_is_tls(&engine->url) || is_set("DOCKER_TLS_VERIFY") || is_set("DOCKER_CERT_PATH"))
+		return use_tls(engine, e);
 	return 0;
 }
 
-int engine_locate(struct engine *g, const struct docker_options *o, struct err *e)
+int engine_locate(struct engine *engine, const struct docker_options *o, struct err *e)
 {
 	const char *host = getenv("DOCKER_HOST");
 
 	if (o->sock && strcmp(o->sock, DOCKER_DEFAULT_SOCK) != 0) {
-		use_socket(g, strncmp(o->sock, "unix://", 7) == 0 ? o->sock + 7 : o->sock,
+		use_socket(engine, strncmp(o->sock, "unix://", 7) == 0 ? o->sock + 7 : o->sock,
 		           " (from \"Sock Path\")");
 		return 0;
 	}
 	if (host && *host)
-		return use_docker_host(g, host, e);
-	search(g);
+		return use_docker_host(engine, host, e);
+	search(engine);
 	return 0;
 }

@@ -210,18 +210,18 @@ static int take_config(struct docker_options *o, const struct kv *config, struct
 	return 0;
 }
 
-static int take_member(struct docker_options *o, struct json m, struct err *e)
+static int take_member(struct docker_options *o, struct json member, struct err *e)
 {
 	struct buf key = { 0 }, value = { 0 };
 	const struct option *opt;
 	int rc = 0;
 
-	json_key(m, &key);
+	json_key(member, &key);
 	opt = find(buf_str(&key));
 	/* Unknown ones belong to other versions of the provider. */
-	if (opt && opt->kind && !json_is_null(m)) {
-		if (!json_string(m, &value))
-			buf_add_str(&value, json_raw(m));
+	if (opt && opt->kind && !json_is_null(member)) {
+		if (!json_string(member, &value))
+			buf_add_str(&value, json_raw(member));
 		rc = set(o, opt, buf_str(&value), e);
 	}
 	buf_free(&key);
@@ -243,8 +243,9 @@ static int take_target(struct docker_options *o, const char *text, struct err *e
 	root = json_root(doc);
 	if (!json_is_object(root) && !json_is_null(root))
 		rc = err_set(e, ERR_CONFIG, 0, "options of the target config are no JSON object");
-	for (struct json m = json_first(root); rc == 0 && json_present(m); m = json_next(m))
-		rc = take_member(o, m, e);
+	for (struct json member = json_first(root); rc == 0 && json_present(member);
+	     member = json_next(member))
+		rc = take_member(o, member, e);
 	if (rc < 0)
 		err_wrap(e, "target config");
 	json_doc_free(doc);

@@ -133,31 +133,31 @@ static bool is_tmpfs(const char *arg)
 	return is_target((struct str){ arg, strcspn(arg, ":") });
 }
 
-static bool admit_mount(const struct policy *p, struct mount_spec *m, struct bind *b)
+static bool admit_mount(const struct policy *p, struct mount_spec *mount, struct bind *b)
 {
 	bool any = p->options->privileged || p->options->host_mounts;
 	struct buf name = { 0 };
 
-	if (strcmp(m->type, "bind") == 0)
-		b->mine = m->source && is_of_checkout(p, m->source, b);
+	if (strcmp(mount->type, "bind") == 0)
+		b->mine = mount->source && is_of_checkout(p, mount->source, b);
 	if (p->use == POLICY_HELPER)
-		return m->own;
-	if (!is_target(str_of(m->target)))
+		return mount->own;
+	if (!is_target(str_of(mount->target)))
 		return false;
-	if (m->own || strcmp(m->type, "tmpfs") == 0)
+	if (mount->own || strcmp(mount->type, "tmpfs") == 0)
 		return true;
-	if (strcmp(m->type, "bind") == 0)
-		return m->source && (b->mine || any);
-	if (strcmp(m->type, "volume") != 0)
+	if (strcmp(mount->type, "bind") == 0)
+		return mount->source && (b->mine || any);
+	if (strcmp(mount->type, "volume") != 0)
 		return false;
-	if (any || !m->source || !*m->source)
+	if (any || !mount->source || !*mount->source)
 		return true;
-	if (!is_volume_name(m->source))
+	if (!is_volume_name(mount->source))
 		return false;
 	policy_volume_prefix(p->id, &name);
-	buf_adds(&name, m->source);
-	free(m->source);
-	m->source = buf_take(&name);
+	buf_adds(&name, mount->source);
+	free(mount->source);
+	mount->source = buf_take(&name);
 	return true;
 }
 
@@ -167,23 +167,24 @@ static void admit_mounts(const struct policy *p, struct spec *s, struct admitted
 
 	a->binds = mem_array(s->n_mounts, sizeof(*a->binds));
 	for (size_t i = 0; i < s->n_mounts; i++) {
-		struct mount_spec *m = &s->mounts[i];
+		struct mount_spec *mount = &s->mounts[i];
 		struct bind b = { 0 };
 
-		if (!admit_mount(p, m, &b)) {
+		if (!admit_mount(p, mount, &b)) {
 			policy_refuse(p, "mount of",
-			              m->source && *m->source ? m->source : m->target);
-			if (m->own && !a->misplaced)
-				a->misplaced = mem_dup(m->target);
-			mount_spec_free(m);
+			              mount->source && *mount->source ? mount->source
+			                                              : mount->target);
+			if (mount->own && !a->misplaced)
+				a->misplaced = mem_dup(mount->target);
+			mount_spec_free(mount);
 			continue;
 		}
 		/* Our own mount of the checkout is looked at again like any other, and fails there if it is none now. */
-		if (strcmp(m->type, "bind") == 0 && is_here(p) && (b.mine || m->own)) {
-			b.source = mem_dup(m->source);
+		if (strcmp(mount->type, "bind") == 0 && is_here(p) && (b.mine || mount->own)) {
+			b.source = mem_dup(mount->source);
 			a->binds[a->n++] = b;
 		}
-		s->mounts[kept++] = *m;
+		s->mounts[kept++] = *mount;
 	}
 	s->n_mounts = kept;
 	if (a->n)

@@ -26,12 +26,12 @@ void strlist_free(struct strlist *l)
 	*l = (struct strlist){ 0 };
 }
 
-void mount_spec_free(struct mount_spec *m)
+void mount_spec_free(struct mount_spec *mount)
 {
-	free(m->type);
-	free(m->source);
-	free(m->target);
-	*m = (struct mount_spec){ 0 };
+	free(mount->type);
+	free(mount->source);
+	free(mount->target);
+	*mount = (struct mount_spec){ 0 };
 }
 
 void spec_free(struct spec *s)
@@ -57,14 +57,14 @@ void spec_free(struct spec *s)
 	*s = (struct spec){ 0 };
 }
 
-void spec_ask_mount(struct spec *s, const struct mount_spec *m)
+void spec_ask_mount(struct spec *s, const struct mount_spec *mount)
 {
 	s->mounts = mem_realloc(s->mounts, (s->n_mounts + 1) * sizeof(*s->mounts));
-	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(m->type),
-		                                        .source = mem_dup(m->source ? m->source
-		                                                                    : ""),
-		                                        .target = mem_dup(m->target),
-		                                        .read_only = m->read_only };
+	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(mount->type),
+		                                        .source = mem_dup(
+								mount->source ? mount->source : ""),
+		                                        .target = mem_dup(mount->target),
+		                                        .read_only = mount->read_only };
 }
 
 void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
@@ -131,19 +131,20 @@ static void write_mounts(struct buf *b, const struct spec *s, const struct host_
 	jw_key(b, "Mounts");
 	jw_arr(b);
 	for (size_t i = 0; i < s->n_mounts; i++) {
-		const struct mount_spec *m = &s->mounts[i];
+		const struct mount_spec *mount = &s->mounts[i];
 
 		jw_obj(b);
-		jw_kstr(b, "Type", m->type);
-		if (m->source && *m->source) {
-			char *source = strcmp(m->type, "bind") == 0 ? host_path_out(dirs, m->source)
-			                                            : mem_dup(m->source);
+		jw_kstr(b, "Type", mount->type);
+		if (mount->source && *mount->source) {
+			char *source = strcmp(mount->type, "bind") == 0
+			                       ? host_path_out(dirs, mount->source)
+			                       : mem_dup(mount->source);
 
 			jw_kstr(b, "Source", source);
 			free(source);
 		}
-		jw_kstr(b, "Target", m->target);
-		if (m->read_only)
+		jw_kstr(b, "Target", mount->target);
+		if (mount->read_only)
 			jw_kbool(b, "ReadOnly", true);
 		jw_obj_end(b);
 	}

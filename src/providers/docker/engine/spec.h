@@ -29,7 +29,7 @@ struct mount_spec {
 	bool read_only;
 	bool own; /* the runner's own decision; else it was asked for, see policy.h */
 };
-void mount_spec_free(struct mount_spec *m);
+void mount_spec_free(struct mount_spec *mount);
 
 enum spec_entry {
 	ENTRY_PROGRAM, /* ours, see PROGRAM_PATH */
@@ -59,8 +59,8 @@ void spec_free(struct spec *s);
 /* A mount of our own. */
 void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
                 bool read_only);
-/* What a repository or an image asks for; m's strings are copied. */
-void spec_ask_mount(struct spec *s, const struct mount_spec *m);
+/* What a repository or an image asks for; mount's strings are copied. */
+void spec_ask_mount(struct spec *s, const struct mount_spec *mount);
 /* Takes over what the target's options say: privileges, limits, network, hosts. */
 void spec_apply_options(struct spec *s, const struct docker_options *o);
 /* … and what they add: capabilities and volumes, which the policy looks at like any that are asked for. */

@@ -53,8 +53,8 @@ bool passwd_find(struct str text, const char *user, struct account *out)
 	return false;
 }
 
-int account_find(struct engine *g, const char *container, const char *user, struct account *out,
-                 struct deadline d, struct err *e)
+int account_find(struct engine *engine, const char *container, const char *user,
+                 struct account *out, struct deadline d, struct err *e)
 {
 	struct str spec = str_of(user), piece = { 0 };
 	struct buf text = { 0 };
@@ -66,7 +66,7 @@ int account_find(struct engine *g, const char *container, const char *user, stru
 	*out = (struct account){ 0 };
 	name = str_next(&spec, ':', &piece) && piece.n ? mem_dupn(piece.p, piece.n)
 	                                               : mem_dup("root");
-	rc = archive_get(g, container, "/etc/passwd", FILE_MAX_BYTES, &text, NULL, d, e);
+	rc = archive_get(engine, container, "/etc/passwd", FILE_MAX_BYTES, &text, NULL, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		missing = true;
@@ -191,24 +191,24 @@ int passwd_renumber(struct str passwd, struct str group, const struct account *a
 	return 0;
 }
 
-int account_renumber(struct engine *g, const char *container, struct account *a, unsigned uid,
+int account_renumber(struct engine *engine, const char *container, struct account *a, unsigned uid,
                      unsigned gid, struct deadline d, struct err *e)
 {
 	struct tar_entry passwd_entry, group_entry;
 	struct buf passwd = { 0 }, group = { 0 }, new_passwd = { 0 }, new_group = { 0 };
 	int rc = -1;
 
-	if (archive_get(g, container, "/etc/passwd", FILE_MAX_BYTES, &passwd, &passwd_entry, d, e) <
-	            0 ||
-	    archive_get(g, container, "/etc/group", FILE_MAX_BYTES, &group, &group_entry, d, e) <
-	            0 ||
+	if (archive_get(engine, container, "/etc/passwd", FILE_MAX_BYTES, &passwd, &passwd_entry, d,
+	                e) < 0 ||
+	    archive_get(engine, container, "/etc/group", FILE_MAX_BYTES, &group, &group_entry, d,
+	                e) < 0 ||
 	    passwd_renumber(buf_str(&passwd), buf_str(&group), a, uid, &gid, &new_passwd,
 	                    &new_group, e) < 0)
 		goto out;
-	if (archive_put_text(g, container, "/etc/passwd", buf_str(&new_passwd), &passwd_entry, d,
-	                     e) < 0)
+	if (archive_put_text(engine, container, "/etc/passwd", buf_str(&new_passwd), &passwd_entry,
+	                     d, e) < 0)
 		goto out;
-	if (gid != a->gid && archive_put_text(g, container, "/etc/group", buf_str(&new_group),
+	if (gid != a->gid && archive_put_text(engine, container, "/etc/group", buf_str(&new_group),
 	                                      &group_entry, d, e) < 0)
 		goto out;
 	a->uid = uid;

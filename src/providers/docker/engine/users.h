@@ -15,14 +15,14 @@ void account_free(struct account *a);
 
 /* user: "", name or number, with ":group" ignored but for a number. An unknown name is no error here: the engine says it
  * when the user is needed. */
-int account_find(struct engine *g, const char *container, const char *user, struct account *out,
-                 struct deadline d, struct err *e);
+int account_find(struct engine *engine, const char *container, const char *user,
+                 struct account *out, struct deadline d, struct err *e);
 /* An image without /etc/passwd cannot even start as "root": appends the archive entries of one with root and the user, which
  * a is then. Nothing to do when the user is a number or none. */
 void account_provide(const char *user, struct account *a, struct buf *tar);
 /* Gives the account (and its group of the same id) new ids in /etc/passwd and /etc/group. ERR_EXISTS when
  * another account has the uid; a gid that is taken keeps the old one. */
-int account_renumber(struct engine *g, const char *container, struct account *a, unsigned uid,
+int account_renumber(struct engine *engine, const char *container, struct account *a, unsigned uid,
                      unsigned gid, struct deadline d, struct err *e);
 
 /* Pure parts, for tests. */

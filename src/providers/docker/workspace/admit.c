@@ -9,37 +9,37 @@
 
 static void say(void *arg, const char *text)
 {
-	const struct docker *k = arg;
+	const struct docker *docker = arg;
 
-	provider_logf(k->env, "%s", text);
+	provider_logf(docker->env, "%s", text);
 }
 
-struct policy docker_policy(struct docker *k, enum policy_use use, const char *id,
+struct policy docker_policy(struct docker *docker, enum policy_use use, const char *id,
                             const struct kv *identity)
 {
 	return (struct policy){ .use = use,
-		                .options = &k->opt,
-		                .dirs = &k->g.dirs,
+		                .options = &docker->opt,
+		                .dirs = &docker->engine.dirs,
 		                .id = id,
 		                .identity = identity,
 		                .say = say,
-		                .arg = k };
+		                .arg = docker };
 }
 
-struct admitted *docker_admit_helper(struct docker *k, const char *id, struct spec *s)
+struct admitted *docker_admit_helper(struct docker *docker, const char *id, struct spec *s)
 {
 	struct kv identity = { 0 };
-	const struct policy policy = docker_policy(k, POLICY_HELPER, id, &identity);
+	const struct policy policy = docker_policy(docker, POLICY_HELPER, id, &identity);
 	struct admitted *a;
 
 	kv_set(&identity, LABEL_HELPER, id);
-	kv_set(&identity, LABEL_RUNNER, k->env->runner_id);
+	kv_set(&identity, LABEL_RUNNER, docker->env->runner_id);
 	a = policy_admit(&policy, s);
 	kv_free(&identity);
 	return a;
 }
 
-int docker_remove_volume(struct docker *k, const char *name, struct deadline d, struct err *e)
+int docker_remove_volume(struct docker *docker, const char *name, struct deadline d, struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
@@ -47,7 +47,7 @@ int docker_remove_volume(struct docker *k, const char *name, struct deadline d, 
 	buf_adds(&path, "/volumes/");
 	buf_add_urlenc(&path, str_of(name));
 	buf_adds(&path, "?force=1");
-	rc = engine_call(&k->g, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, d, e);
+	rc = engine_call(&docker->engine, "DELETE", buf_cstr(&path), (struct str){ 0 }, NULL, d, e);
 	buf_free(&path);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
@@ -56,7 +56,7 @@ int docker_remove_volume(struct docker *k, const char *name, struct deadline d, 
 	return rc;
 }
 
-int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, struct err *e)
+int docker_remove_volumes(struct docker *docker, const char *id, struct deadline d, struct err *e)
 {
 	struct buf prefix = { 0 }, path = { 0 };
 	struct json_doc *doc = NULL;
@@ -67,18 +67,18 @@ int docker_remove_volumes(struct docker *k, const char *id, struct deadline d, s
 	filter = buf_cstr(&prefix);
 	buf_adds(&path, "/volumes?");
 	engine_add_filter(&path, "name", &filter, 1);
-	rc = engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	rc = engine_call(&docker->engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) { /* an engine without volumes */
 		err_clear(e);
 		rc = 0;
 	}
 	/* The filter is for a part of the name. */
-	for (struct json m = json_first(json_get(json_root(doc), "Volumes"));
-	     rc == 0 && json_present(m); m = json_next(m)) {
-		char *name = json_dup_or_empty(json_get(m, "Name"));
+	for (struct json member = json_first(json_get(json_root(doc), "Volumes"));
+	     rc == 0 && json_present(member); member = json_next(member)) {
+		char *name = json_dup_or_empty(json_get(member, "Name"));
 
 		if (str_starts(str_of(name), filter))
-			rc = docker_remove_volume(k, name, d, e);
+			rc = docker_remove_volume(docker, name, d, e);
 		free(name);
 	}
 	json_doc_free(doc);

@@ -63,7 +63,7 @@ static void helper_env(const struct git_provider *git, const char *url, struct k
 	url_free(&u);
 }
 
-static int helper_exec(struct docker *k, const char *id, const char *const *argv,
+static int helper_exec(struct docker *docker, const char *id, const char *const *argv,
                        const struct kv *env, struct deadline d, struct err *e)
 {
 	struct buf user = { 0 };
@@ -71,7 +71,7 @@ static int helper_exec(struct docker *k, const char *id, const char *const *argv
 	int rc;
 
 	buf_addf(&user, "%u:%u", (unsigned)geteuid(), (unsigned)getegid());
-	rc = exec_run(&k->g, id,
+	rc = exec_run(&docker->engine, id,
 	              &(struct exec_spec){ .argv = argv, .user = buf_cstr(&user), .env = env },
 	              &status, d, e);
 	buf_free(&user);
@@ -81,7 +81,7 @@ static int helper_exec(struct docker *k, const char *id, const char *const *argv
 	return rc;
 }
 
-static int helper_clone(struct docker *k, const char *id, const struct repository *repo,
+static int helper_clone(struct docker *docker, const char *id, const struct repository *repo,
                         const struct git_provider *git, const char *url, struct deadline d,
                         struct err *e)
 {
@@ -102,11 +102,11 @@ static int helper_clone(struct docker *k, const char *id, const struct repositor
 	clone[n++] = url;
 	clone[n] = HELPER_DIR;
 	helper_env(git, url, &env);
-	rc = helper_exec(k, id, clone, &env, d, e);
+	rc = helper_exec(docker, id, clone, &env, d, e);
 	if (rc == 0 && repo->clone_commit && (*repo->sha == '-' || !*repo->sha))
 		rc = err_set(e, ERR_PARSE, 0, "commit \"%.100s\" is no commit", repo->sha);
 	else if (rc == 0 && repo->clone_commit)
-		rc = helper_exec(k, id, checkout, &env, d, e);
+		rc = helper_exec(docker, id, checkout, &env, d, e);
 	kv_free(&env);
 	return rc;
 }
@@ -130,7 +130,7 @@ static void fill_clone(struct spec *s, const char *image, struct deadline d)
 
 /* The only image of others that a container of ours is made of: the Server's builder image, which has a git. It runs as the
  * runner's user and sees the directory that the clone goes to. */
-static int clone_in_container(struct docker *k, const struct repository *repo,
+static int clone_in_container(struct docker *docker, const struct repository *repo,
                               const struct git_provider *git, const char *image,
                               const struct registries *regs, const char *parent, const char *name,
                               const char *id, struct deadline d, struct err *e)
@@ -151,26 +151,26 @@ static int clone_in_container(struct docker *k, const struct repository *repo,
 	buf_addf(&part, "%s.part", final);
 	rc = git_url_normalize(repo->url, false, &url, e);
 	if (rc == 0)
-		rc = helper_end(k, parent, d, e);
+		rc = helper_end(docker, parent, d, e);
 	if (rc == 0)
 		rc = file_remove_tree(buf_cstr(&part), e);
 	if (rc == 0)
 		rc = file_mkdirs(buf_cstr(&part), 0755, e);
 	if (rc == 0)
-		rc = image_ensure(&k->g, &k->opt, image, regs, NULL, d, e);
+		rc = image_ensure(&docker->engine, &docker->opt, image, regs, NULL, d, e);
 	fill_clone(&s, image, d);
 	if (rc == 0)
-		rc = helper_create(k,
+		rc = helper_create(docker,
 		                   &(struct helper_job){ .records = parent,
 		                                         .resource = id,
 		                                         .dir = buf_cstr(&part) },
 		                   &s, &container, d, e);
 	spec_free(&s);
 	if (rc == 0)
-		rc = container_start(&k->g, container, d, e);
+		rc = container_start(&docker->engine, container, d, e);
 	if (rc == 0)
-		rc = helper_clone(k, container, repo, git, buf_cstr(&url), d, e);
-	if (container && helper_end(k, parent, d, rc < 0 ? &ignored : e) < 0)
+		rc = helper_clone(docker, container, repo, git, buf_cstr(&url), d, e);
+	if (container && helper_end(docker, parent, d, rc < 0 ? &ignored : e) < 0)
 		rc = -1;
 	if (rc == 0 && rename(buf_cstr(&part), final) < 0)
 		rc = err_sys(e, errno, "%s", final);
@@ -181,41 +181,43 @@ static int clone_in_container(struct docker *k, const struct repository *repo,
 	return rc;
 }
 
-int checkout_clone(struct docker *k, const struct repository *repo, const struct git_provider *git,
-                   const char *builder_image, const struct registries *regs, const char *parent,
-                   const char *name, const char *id, struct deadline d, struct err *e)
+int checkout_clone(struct docker *docker, const struct repository *repo,
+                   const struct git_provider *git, const char *builder_image,
+                   const struct registries *regs, const char *parent, const char *name,
+                   const char *id, struct deadline d, struct err *e)
 {
 	char *dir = path_join(parent, name);
 	struct git_clone c = {
 		.repo = repo,
 		.creds = git,
 		.dir = dir,
-		.self_exe = k->env->self_exe,
-		.ca_file = k->opt.git_ca_file,
-		.allow_file = k->opt.allow_file,
-		.log = k->env->log,
-		.log_arg = k->env->log_arg,
-		.stop = k->env->stop,
+		.self_exe = docker->env->self_exe,
+		.ca_file = docker->opt.git_ca_file,
+		.allow_file = docker->opt.allow_file,
+		.log = docker->env->log,
+		.log_arg = docker->env->log_arg,
+		.stop = docker->env->stop,
 		.in_job = true,
 	};
 	int rc = file_mkdirs(parent, 0755, e);
 
-	if (rc == 0 && (have_git() || !k->g.local))
+	if (rc == 0 && (have_git() || !docker->engine.local))
 		rc = git_clone(&c, d, e);
 	else if (rc == 0 && !file_is_dir(dir))
-		rc = clone_in_container(k, repo, git, builder_image, regs, parent, name, id, d, e);
+		rc = clone_in_container(docker, repo, git, builder_image, regs, parent, name, id, d,
+		                        e);
 	free(dir);
 	return rc < 0 ? err_wrap(e, "clone the repository") : 0;
 }
 
-int checkout_make(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
+int checkout_make(struct docker *docker, const struct workspace_job *w, const struct wsdir *dir,
                   struct deadline d, struct err *e)
 {
-	return checkout_clone(k, &w->ws->repo, w->git, w->builder_image, w->registries, dir->dir,
-	                      dir->repo, w->ws->id, d, e);
+	return checkout_clone(docker, &w->ws->repo, w->git, w->builder_image, w->registries,
+	                      dir->dir, dir->repo, w->ws->id, d, e);
 }
 
-int checkout_put(struct docker *k, const struct workspace_job *w, const struct wsdir *dir,
+int checkout_put(struct docker *docker, const struct workspace_job *w, const struct wsdir *dir,
                  const struct container *c, const struct account *a, const char *path,
                  struct deadline d, struct err *e)
 {
@@ -224,14 +226,14 @@ int checkout_put(struct docker *k, const struct workspace_job *w, const struct w
 	int rc;
 
 	buf_addf(&git, "%s/.git", path);
-	there = archive_exists(&k->g, c->id, buf_cstr(&git), d);
+	there = archive_exists(&docker->engine, c->id, buf_cstr(&git), d);
 	buf_free(&git);
 	if (there)
 		return 0;
-	rc = checkout_make(k, w, dir, d, e);
+	rc = checkout_make(docker, w, dir, d, e);
 	if (rc == 0)
-		rc = archive_put_tree(&k->g, c->id, path, dir->checkout, (long)a->uid, (long)a->gid,
-		                      d, e);
+		rc = archive_put_tree(&docker->engine, c->id, path, dir->checkout, (long)a->uid,
+		                      (long)a->gid, d, e);
 	if (rc == 0)
 		rc = file_remove_tree(dir->checkout, e);
 	return rc;
@@ -270,11 +272,13 @@ static int own_tree(int parent, const char *name, unsigned uid, unsigned gid, in
 	return rc;
 }
 
-int checkout_own(struct docker *k, const struct wsdir *dir, const struct account *a, struct err *e)
+int checkout_own(struct docker *docker, const struct wsdir *dir, const struct account *a,
+                 struct err *e)
 {
 	struct stat st;
 
-	if (!k->g.local || !a->known || lstat(dir->checkout, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (!docker->engine.local || !a->known || lstat(dir->checkout, &st) < 0 ||
+	    !S_ISDIR(st.st_mode))
 		return 0;
 	if (geteuid() != 0 || (st.st_uid == a->uid && st.st_gid == a->gid))
 		return 0;

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-static int build_dockerfile(struct docker *k, const struct devcontainer *dc,
+static int build_dockerfile(struct docker *docker, const struct devcontainer *dc,
                             const struct dc_build *b, const struct dc_plan *p, const char *tag,
                             struct deadline d, struct err *e)
 {
@@ -22,19 +22,19 @@ static int build_dockerfile(struct docker *k, const struct devcontainer *dc,
 	if (p->cached_image && *p->cached_image) {
 		struct err missing = { 0 };
 
-		if (image_ensure(&k->g, &k->opt, p->cached_image, p->registries, NULL, d,
-		                 &missing) == 0)
+		if (image_ensure(&docker->engine, &docker->opt, p->cached_image, p->registries,
+		                 NULL, d, &missing) == 0)
 			strlist_add(&from, p->cached_image);
 		else
-			provider_logf(k->env, "The cached build is not used: %s", missing.msg);
+			provider_logf(docker->env, "The cached build is not used: %s", missing.msg);
 	}
-	rc = build_image(k, dc->checkout, b, tag, &from, p->registries, d, e);
+	rc = build_image(docker, dc->checkout, b, tag, &from, p->registries, d, e);
 	strlist_free(&from);
 	return rc;
 }
 
 /* The image before features. */
-static int plan_base(struct docker *k, const struct devcontainer *dc, const struct dc_plan *p,
+static int plan_base(struct docker *docker, const struct devcontainer *dc, const struct dc_plan *p,
                      const char *tag, char **image, bool *made, struct deadline d, struct err *e)
 {
 	struct dc_build b = { 0 };
@@ -44,7 +44,7 @@ static int plan_base(struct docker *k, const struct devcontainer *dc, const stru
 	if (rc == 0 && *made)
 		rc = dc_build_check(&b, dc->checkout, e);
 	if (rc == 0 && *made) {
-		rc = build_dockerfile(k, dc, &b, p, tag, d, e);
+		rc = build_dockerfile(docker, dc, &b, p, tag, d, e);
 		*image = mem_dup(tag);
 	} else if (rc == 0) {
 		*image = dc_text(dc, json_get(dc->root, "image"));
@@ -58,11 +58,11 @@ static int plan_base(struct docker *k, const struct devcontainer *dc, const stru
 }
 
 /* One that was made here is asked of nobody else, whatever the policy for pulls. */
-static int look_at(struct docker *k, const struct dc_plan *p, const char *image, bool made,
+static int look_at(struct docker *docker, const struct dc_plan *p, const char *image, bool made,
                    struct image *info, struct deadline d, struct err *e)
 {
-	return made ? image_inspect(&k->g, image, info, d, e)
-	            : image_ensure(&k->g, &k->opt, image, p->registries, info, d, e);
+	return made ? image_inspect(&docker->engine, image, info, d, e)
+	            : image_ensure(&docker->engine, &docker->opt, image, p->registries, info, d, e);
 }
 
 /* The build context of the features: their archives, what each finds in its environment, and the Dockerfile. */
@@ -94,13 +94,13 @@ static int write_context(const struct features *fs, const struct devcontainer *d
 }
 
 /* p->tag is base, which *info describes, with the features on it. */
-static int add_features(struct docker *k, const struct devcontainer *dc, const struct dc_plan *p,
-                        const char *base, const struct image *info, struct deadline d,
-                        struct err *e)
+static int add_features(struct docker *docker, const struct devcontainer *dc,
+                        const struct dc_plan *p, const char *base, const struct image *info,
+                        struct deadline d, struct err *e)
 {
 	char *dir = path_join(p->work_dir, ".features"), *context = path_join(dir, "context");
 	struct feature_source from = {
-		.k = k, .dc = dc, .registries = p->registries, .work_dir = dir, .d = d
+		.docker = docker, .dc = dc, .registries = p->registries, .work_dir = dir, .d = d
 	};
 	struct dc_build b = { .dockerfile = mem_dup("Dockerfile"), .context = mem_dup("") };
 	struct features *fs = mem_alloc(sizeof(*fs));
@@ -122,7 +122,7 @@ static int add_features(struct docker *k, const struct devcontainer *dc, const s
 	if (rc == 0) {
 		features_metadata(fs, order, info->metadata, &label);
 		kv_set(&b.labels, "devcontainer.metadata", buf_cstr(&label));
-		rc = build_image(k, context, &b, p->tag, &none, p->registries, d, e);
+		rc = build_image(docker, context, &b, p->tag, &none, p->registries, d, e);
 	}
 	(void)file_remove_tree(dir, &ignored);
 	features_free(fs);
@@ -134,8 +134,8 @@ static int add_features(struct docker *k, const struct devcontainer *dc, const s
 	return rc < 0 ? err_wrap(e, "%s", dc->path) : 0;
 }
 
-int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_plan *p, char **image,
-                  bool *made, struct image *info, struct deadline d, struct err *e)
+int dc_plan_image(struct docker *docker, struct devcontainer *dc, const struct dc_plan *p,
+                  char **image, bool *made, struct image *info, struct deadline d, struct err *e)
 {
 	bool features = dc_has_features(dc), base_made = false;
 	char *base = NULL;
@@ -144,25 +144,25 @@ int dc_plan_image(struct docker *k, struct devcontainer *dc, const struct dc_pla
 	*info = (struct image){ 0 };
 	*image = NULL;
 	*made = false;
-	rc = plan_base(k, dc, p, features ? p->base : p->tag, &base, &base_made, d, e);
+	rc = plan_base(docker, dc, p, features ? p->base : p->tag, &base, &base_made, d, e);
 	if (rc == 0 && features) {
-		rc = look_at(k, p, base, base_made, info, d, e);
+		rc = look_at(docker, p, base, base_made, info, d, e);
 		if (rc == 0) {
 			dc_set_metadata(dc, info->metadata);
-			rc = add_features(k, dc, p, base, info, d, e);
+			rc = add_features(docker, dc, p, base, info, d, e);
 		}
 		image_free(info);
 		if (base_made) { /* its layers are the other's */
 			struct err ignored = { 0 };
 
-			(void)image_remove(&k->g, base, false, d, &ignored);
+			(void)image_remove(&docker->engine, base, false, d, &ignored);
 		}
 		free(base);
 		base = mem_dup(p->tag);
 		base_made = true;
 	}
 	if (rc == 0)
-		rc = look_at(k, p, base, base_made, info, d, e);
+		rc = look_at(docker, p, base, base_made, info, d, e);
 	if (rc == 0)
 		dc_set_metadata(dc, info->metadata);
 	*image = base;

@@ -59,9 +59,10 @@ static const char *inspect_elf(const unsigned char *p, size_t n, bool *is_static
 	return machine_arch(p[18] | (unsigned)p[19] << 8);
 }
 
-const char *delivery_program(const struct docker *k, struct buf *why)
+const char *delivery_program(const struct docker *docker, struct buf *why)
 {
-	const char *file = k->opt.agent_binary ? k->opt.agent_binary : k->env->self_exe;
+	const char *file = docker->opt.agent_binary ? docker->opt.agent_binary
+	                                            : docker->env->self_exe;
 	unsigned char head[4096];
 	const char *arch;
 	bool is_static = false;
@@ -75,20 +76,20 @@ const char *delivery_program(const struct docker *k, struct buf *why)
 		buf_addf(why, "%s cannot be read as a program", file);
 	else if (!is_static)
 		buf_addf(why, "%s is not static (use a release build, or set agent_binary)", file);
-	else if (*k->g.arch && strcmp(arch, k->g.arch) != 0)
+	else if (*docker->engine.arch && strcmp(arch, docker->engine.arch) != 0)
 		buf_addf(why, "%s is for %s, the engine's machine is %s (set agent_binary)", file,
-		         arch, k->g.arch);
+		         arch, docker->engine.arch);
 	else
 		return file;
 	return NULL;
 }
 
 /* What is at its place, a link or a directory of another owner as well, makes way. */
-int delivery_put_program(struct docker *k, const char *container, struct str first,
+int delivery_put_program(struct docker *docker, const char *container, struct str first,
                          struct deadline d, struct err *e)
 {
 	struct buf why = { 0 }, before = { 0 };
-	const char *file = delivery_program(k, &why);
+	const char *file = delivery_program(docker, &why);
 	int rc;
 
 	buf_add_str(&before, first);
@@ -97,8 +98,8 @@ int delivery_put_program(struct docker *k, const char *container, struct str fir
 	                                         .mode = 0755,
 	                                         .mtime = clock_wall_ms() / 1000 });
 	if (file)
-		rc = archive_put_program(&k->g, container, PROGRAM_PATH, file, buf_str(&before), d,
-		                         e);
+		rc = archive_put_program(&docker->engine, container, PROGRAM_PATH, file,
+		                         buf_str(&before), d, e);
 	else
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
 	buf_free(&before);
@@ -113,45 +114,46 @@ static const char *job_value(const struct agent_job *a, const char *key)
 	return v ? v : "";
 }
 
-static int put_daytona(struct docker *k, const struct agent_job *a, struct deadline d,
+static int put_daytona(struct docker *docker, const struct agent_job *a, struct deadline d,
                        struct err *e)
 {
 	const char *version = job_value(a, "DAYTONA_SERVER_VERSION");
 	char *file = NULL;
 	int rc;
 
-	if (!k->env->api || !*version)
+	if (!docker->env->api || !*version)
 		return err_set(e, ERR_UNSUPPORTED, 0, "the Server's version is not known");
-	rc = agent_fetch(k->env->api, k->env->state_dir, version,
-	                 *k->g.arch ? k->g.arch : agent_host_arch(), &file, &d, e);
+	rc = agent_fetch(docker->env->api, docker->env->state_dir, version,
+	                 *docker->engine.arch ? docker->engine.arch : agent_host_arch(), &file, &d,
+	                 e);
 	if (rc == 0)
-		rc = archive_put_program(&k->g, a->c->id, DAYTONA_PATH, file, (struct str){ 0 }, d,
-		                         e);
+		rc = archive_put_program(&docker->engine, a->c->id, DAYTONA_PATH, file,
+		                         (struct str){ 0 }, d, e);
 	free(file);
 	return rc;
 }
 
 /* Daytona's agent, if it is wanted and can be had; *program stays NULL where it is not. */
-static int deliver_daytona(struct docker *k, const struct agent_job *a, const char **program,
+static int deliver_daytona(struct docker *docker, const struct agent_job *a, const char **program,
                            struct deadline d, struct err *e)
 {
 	*program = NULL;
-	if (k->opt.agent == AGENT_BUILTIN)
+	if (docker->opt.agent == AGENT_BUILTIN)
 		return 0;
-	if (put_daytona(k, a, d, e) == 0) {
+	if (put_daytona(docker, a, d, e) == 0) {
 		*program = DAYTONA_PATH;
 		return 0;
 	}
-	if (k->opt.agent == AGENT_DAYTONA || e->kind == ERR_CANCELED)
+	if (docker->opt.agent == AGENT_DAYTONA || e->kind == ERR_CANCELED)
 		return err_wrap(e, "Daytona's agent");
-	provider_logf(k->env, "Daytona's agent is not available (%s); using the built-in one",
+	provider_logf(docker->env, "Daytona's agent is not available (%s); using the built-in one",
 	              e->msg);
 	err_clear(e);
 	return 0;
 }
 
 /* The CA file of our configuration beside the agent. */
-static int put_ca(struct docker *k, const char *container, const char *file, const char *path,
+static int put_ca(struct docker *docker, const char *container, const char *file, const char *path,
                   struct deadline d, struct err *e)
 {
 	struct buf text = { 0 };
@@ -161,65 +163,67 @@ static int put_ca(struct docker *k, const char *container, const char *file, con
 		return 0;
 	rc = file_read(file, CA_MAX_BYTES, &text, e);
 	if (rc == 0)
-		rc = archive_put_text(&k->g, container, path, buf_str(&text),
+		rc = archive_put_text(&docker->engine, container, path, buf_str(&text),
 		                      &(struct tar_entry){ .mode = 0644 }, d, e);
 	buf_free(&text);
 	return rc;
 }
 
 /* there: the program is, as the container's first process. */
-static int deliver_builtin(struct docker *k, const struct agent_job *a, bool there,
+static int deliver_builtin(struct docker *docker, const struct agent_job *a, bool there,
                            struct deadline d, struct err *e)
 {
-	if ((!there && delivery_put_program(k, a->c->id, (struct str){ 0 }, d, e) < 0) ||
-	    put_ca(k, a->c->id, k->env->server_ca_file, SERVER_CA_PATH, d, e) < 0 ||
-	    put_ca(k, a->c->id, k->opt.git_ca_file, GIT_CA_PATH, d, e) < 0)
+	if ((!there && delivery_put_program(docker, a->c->id, (struct str){ 0 }, d, e) < 0) ||
+	    put_ca(docker, a->c->id, docker->env->server_ca_file, SERVER_CA_PATH, d, e) < 0 ||
+	    put_ca(docker, a->c->id, docker->opt.git_ca_file, GIT_CA_PATH, d, e) < 0)
 		return err_wrap(e, "built-in agent");
 	return 0;
 }
 
-int delivery_before_start(struct docker *k, const struct agent_job *a, const char **program,
+int delivery_before_start(struct docker *docker, const struct agent_job *a, const char **program,
                           struct deadline d, struct err *e)
 {
 	*program = NULL;
-	if (k->opt.agent == AGENT_NONE)
+	if (docker->opt.agent == AGENT_NONE)
 		return 0;
-	if (deliver_daytona(k, a, program, d, e) < 0)
+	if (deliver_daytona(docker, a, program, d, e) < 0)
 		return -1;
 	if (*program)
 		return 0;
 	*program = PROGRAM_PATH;
-	return deliver_builtin(k, a, strcmp(a->c->entry, PROGRAM_PATH) == 0, d, e);
+	return deliver_builtin(docker, a, strcmp(a->c->entry, PROGRAM_PATH) == 0, d, e);
 }
 
 /* Into a container that runs without an agent; one that could exchange its mounts meanwhile has what its start gave it. */
-static int deliver_to_running(struct docker *k, const struct agent_job *a, const char **program,
-                              struct deadline d, struct err *e)
+static int deliver_to_running(struct docker *docker, const struct agent_job *a,
+                              const char **program, struct deadline d, struct err *e)
 {
-	if (k->g.local && policy_can_exchange(a->c, a->at->checkout)) {
-		*program = k->opt.agent != AGENT_BUILTIN &&
-		                           archive_exists(&k->g, a->c->id, DAYTONA_PATH, d)
+	if (docker->engine.local && policy_can_exchange(a->c, a->at->checkout)) {
+		*program = docker->opt.agent != AGENT_BUILTIN &&
+		                           archive_exists(&docker->engine, a->c->id, DAYTONA_PATH,
+		                                          d)
 		                   ? DAYTONA_PATH
 		                   : PROGRAM_PATH;
 		return 0;
 	}
-	if (deliver_daytona(k, a, program, d, e) < 0)
+	if (deliver_daytona(docker, a, program, d, e) < 0)
 		return -1;
 	if (*program)
 		return 0;
 	*program = PROGRAM_PATH;
-	return deliver_builtin(k, a, false, d, e);
+	return deliver_builtin(docker, a, false, d, e);
 }
 
 /* What is on this machine's loopback is not on the container's. True if the URL was changed. */
-static bool fix_loopback(const struct docker *k, struct kv *env, const char *key)
+static bool fix_loopback(const struct docker *docker, struct kv *env, const char *key)
 {
 	struct url u;
 	struct err ignored = { 0 };
 	struct buf b = { 0 };
-	bool host_net = k->opt.network && strcmp(k->opt.network, "host") == 0, fixed;
+	bool host_net = docker->opt.network && strcmp(docker->opt.network, "host") == 0, fixed;
 
-	if (!k->g.local || host_net || url_parse(str_of(kv_get(env, key)), &u, &ignored) < 0)
+	if (!docker->engine.local || host_net ||
+	    url_parse(str_of(kv_get(env, key)), &u, &ignored) < 0)
 		return false;
 	fixed = url_is_loopback(&u) && !url_is_tls(&u);
 	if (fixed) {
@@ -238,9 +242,9 @@ static void set_default(struct kv *env, const char *key, const char *value)
 }
 
 /* How the built-in agent reaches the Server: as we do. A proxy is only passed on when it is our configuration's. */
-static void fill_link(const struct docker *k, bool near, struct kv *env)
+static void fill_link(const struct docker *docker, bool near, struct kv *env)
 {
-	const struct provider_env *p = k->env;
+	const struct provider_env *p = docker->env;
 
 	set_default(env, "DAYTONA_AGENT_PIN_SHA256", p->server_pin_sha256);
 	if (near) {
@@ -248,16 +252,16 @@ static void fill_link(const struct docker *k, bool near, struct kv *env)
 	} else {
 		set_default(env, AGENT_PROXY, p->server_proxy);
 		set_default(env, "DAYTONA_AGENT_NO_PROXY", p->server_no_proxy);
-		(void)fix_loopback(k, env, AGENT_PROXY);
+		(void)fix_loopback(docker, env, AGENT_PROXY);
 	}
 	if (p->server_ca_file)
 		set_default(env, "DAYTONA_AGENT_CA_FILE", SERVER_CA_PATH);
-	if (k->opt.git_ca_file)
+	if (docker->opt.git_ca_file)
 		set_default(env, "DAYTONA_AGENT_GIT_CA_FILE", GIT_CA_PATH);
 }
 
-static void fill_env(const struct docker *k, const struct agent_job *a, bool builtin, bool clone,
-                     struct kv *env)
+static void fill_env(const struct docker *docker, const struct agent_job *a, bool builtin,
+                     bool clone, struct kv *env)
 {
 	const struct workspace *ws = a->w->ws;
 	bool near;
@@ -268,8 +272,8 @@ static void fill_env(const struct docker *k, const struct agent_job *a, bool bui
 	if (ws->api_key && *ws->api_key)
 		kv_set(env, API_KEY, ws->api_key);
 	if (!kv_get(env, API_URL) || !*kv_get(env, API_URL))
-		kv_set(env, API_URL, k->env->api_url);
-	near = fix_loopback(k, env, API_URL);
+		kv_set(env, API_URL, docker->env->api_url);
+	near = fix_loopback(docker, env, API_URL);
 	if (!kv_get(env, "DAYTONA_WORKSPACE_ID"))
 		kv_set(env, "DAYTONA_WORKSPACE_ID", ws->id);
 	if (!kv_get(env, "DAYTONA_WORKSPACE_REPOSITORY_URL"))
@@ -282,16 +286,16 @@ static void fill_env(const struct docker *k, const struct agent_job *a, bool bui
 			kv_set(env, "DAYTONA_AGENT_SHA", ws->repo.sha);
 	}
 	if (builtin)
-		fill_link(k, near, env);
+		fill_link(docker, near, env);
 }
 
-static int failed(struct exec *x, int64_t ms, struct err *e)
+static int failed(struct exec *exec, int64_t ms, struct err *e)
 {
 	struct buf b = { 0 };
 
-	exec_describe(x, &b);
-	if (x->ended)
-		err_set(e, ERR_OTHER, (int)x->status,
+	exec_describe(exec, &b);
+	if (exec->ended)
+		err_set(e, ERR_OTHER, (int)exec->status,
 		        "the workspace agent ended before it was ready: %s", buf_cstr(&b));
 	else
 		err_set(e, ERR_TIMEOUT, 0, "the workspace agent was not ready after %lld s: %s",
@@ -300,60 +304,60 @@ static int failed(struct exec *x, int64_t ms, struct err *e)
 	return -1;
 }
 
-static int wait_ready(struct docker *k, struct deadline d, struct err *e)
+static int wait_ready(struct docker *docker, struct deadline d, struct err *e)
 {
-	struct deadline limit = deadline_min(d, deadline_in_ms(k->opt.agent_ms));
-	struct exec *x = &k->agent;
+	struct deadline limit = deadline_min(d, deadline_in_ms(docker->opt.agent_ms));
+	struct exec *exec = &docker->agent;
 
 	for (;;) {
-		if (exec_step(x, e) < 0)
+		if (exec_step(exec, e) < 0)
 			return -1;
-		follow_step(k->logs);
-		if (x->seen && !(x->ended && x->status != 0))
+		follow_step(docker->logs);
+		if (exec->seen && !(exec->ended && exec->status != 0))
 			return 0;
-		if (x->ended || deadline_passed(limit))
-			return failed(x, k->opt.agent_ms, e);
-		if (exec_wait(x, 1, 200, DEADLINE_NEVER, e) < 0)
+		if (exec->ended || deadline_passed(limit))
+			return failed(exec, docker->opt.agent_ms, e);
+		if (exec_wait(exec, 1, 200, DEADLINE_NEVER, e) < 0)
 			return -1;
 	}
 }
 
-int delivery_agent_stays(struct docker *k, struct err *e)
+int delivery_agent_stays(struct docker *docker, struct err *e)
 {
-	struct exec *x = &k->agent;
+	struct exec *exec = &docker->agent;
 	struct buf b = { 0 };
 
-	if (!x->id || !x->seen)
+	if (!exec->id || !exec->seen)
 		return 0;
-	if (exec_step(x, e) < 0)
+	if (exec_step(exec, e) < 0)
 		return -1;
-	if (!x->ended ||
-	    x->status <= 0) /* one that put itself into the background has ended well */
+	if (!exec->ended ||
+	    exec->status <= 0) /* one that put itself into the background has ended well */
 		return 0;
-	exec_describe(x, &b);
-	err_set(e, ERR_OTHER, (int)x->status,
+	exec_describe(exec, &b);
+	err_set(e, ERR_OTHER, (int)exec->status,
 	        "the workspace agent ended just after it was ready: %s", buf_cstr(&b));
 	buf_free(&b);
 	return -1;
 }
 
-int delivery_agent_runs(struct docker *k, const struct container *c, bool *runs, struct deadline d,
-                        struct err *e)
+int delivery_agent_runs(struct docker *docker, const struct container *c, bool *runs,
+                        struct deadline d, struct err *e)
 {
 	static const char *const known[] = { PROGRAM_PATH, DAYTONA_PATH, "daytona agent", NULL };
-	int rc = exec_find(&k->g, c->execs, c->n_execs, known, runs, e);
+	int rc = exec_find(&docker->engine, c->execs, c->n_execs, known, runs, e);
 
 	if (rc == 0 && !*runs)
-		*runs = exec_find_process(&k->g, c->id, known, d);
+		*runs = exec_find_process(&docker->engine, c->id, known, d);
 	return rc;
 }
 
-static bool has_git(struct docker *k, const char *container, struct deadline d)
+static bool has_git(struct docker *docker, const char *container, struct deadline d)
 {
 	static const char *const places[] = { "/usr/bin/git", "/usr/local/bin/git", "/bin/git" };
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		if (archive_exists(&k->g, container, places[i], d))
+		if (archive_exists(&docker->engine, container, places[i], d))
 			return true;
 	return false;
 }
@@ -364,7 +368,7 @@ static bool is_of_this_host(const char *url)
 	return *url == '/' || strncmp(url, "file://", 7) == 0;
 }
 
-int delivery_start_agent(struct docker *k, const struct agent_job *a, struct deadline d,
+int delivery_start_agent(struct docker *docker, const struct agent_job *a, struct deadline d,
                          struct err *e)
 {
 	const char *argv[] = { NULL, "agent", NULL };
@@ -372,40 +376,41 @@ int delivery_start_agent(struct docker *k, const struct agent_job *a, struct dea
 	bool runs = false, clone = a->clone && *a->w->ws->repo.url, builtin;
 	int rc;
 
-	if (k->opt.agent == AGENT_NONE) {
-		provider_logf(k->env, "No agent is started (option \"Agent\" is none)");
+	if (docker->opt.agent == AGENT_NONE) {
+		provider_logf(docker->env, "No agent is started (option \"Agent\" is none)");
 		return 0;
 	}
-	if (!a->fresh && delivery_agent_runs(k, a->c, &runs, d, e) < 0)
+	if (!a->fresh && delivery_agent_runs(docker, a->c, &runs, d, e) < 0)
 		return err_wrap(e, "look for a running agent");
 	if (runs) {
-		provider_logf(k->env, "The workspace agent runs already");
+		provider_logf(docker->env, "The workspace agent runs already");
 		return 0;
 	}
 	argv[0] = a->delivered;
-	if (!argv[0] && deliver_to_running(k, a, &argv[0], d, e) < 0)
+	if (!argv[0] && deliver_to_running(docker, a, &argv[0], d, e) < 0)
 		return -1;
 	builtin = strcmp(argv[0], PROGRAM_PATH) == 0;
-	if (clone && builtin && (is_of_this_host(a->w->ws->repo.url) || !has_git(k, a->c->id, d))) {
-		clone = checkout_put(k, a->w, a->at, a->c, a->account, a->dir, d, e) < 0;
+	if (clone && builtin &&
+	    (is_of_this_host(a->w->ws->repo.url) || !has_git(docker, a->c->id, d))) {
+		clone = checkout_put(docker, a->w, a->at, a->c, a->account, a->dir, d, e) < 0;
 		if (clone && (e->kind == ERR_CANCELED || deadline_passed(d)))
 			return -1;
 		if (clone)
 			provider_logf(
-				k->env,
+				docker->env,
 				"The runner could not make the checkout (%s); the agent tries",
 				e->msg);
 		err_clear(e);
 	}
-	fill_env(k, a, builtin, clone, &env);
-	exec_free(&k->agent);
+	fill_env(docker, a, builtin, clone, &env);
+	exec_free(&docker->agent);
 	rc = exec_start(
-		&k->agent, &k->g, a->c->id,
+		&docker->agent, &docker->engine, a->c->id,
 		&(struct exec_spec){
 			.argv = argv, .user = a->user, .env = &env, .watch = AGENT_READY_TEXT },
 		d, e);
 	kv_free(&env);
 	if (rc < 0)
 		return err_wrap(e, "start the workspace agent");
-	return wait_ready(k, d, e);
+	return wait_ready(docker, d, e);
 }

@@ -24,7 +24,7 @@ static bool is_name(struct str s)
 	return s.n == NAME_LEN && str_starts(s, NAME_PREFIX) && str_is_id(s);
 }
 
-int helper_end(struct docker *k, const char *records, struct deadline d, struct err *e)
+int helper_end(struct docker *docker, const char *records, struct deadline d, struct err *e)
 {
 	char *path = record_path(records);
 	struct buf name = { 0 };
@@ -32,7 +32,7 @@ int helper_end(struct docker *k, const char *records, struct deadline d, struct 
 	int rc = 0;
 
 	if (file_read(path, NAME_LEN, &name, &none) == 0 && is_name(buf_str(&name)))
-		rc = container_remove(&k->g, buf_cstr(&name), d, e);
+		rc = container_remove(&docker->engine, buf_cstr(&name), d, e);
 	if (rc == 0)
 		rc = file_remove_tree(path, e);
 	buf_free(&name);
@@ -57,29 +57,29 @@ static int record(const char *records, struct buf *name, struct err *e)
 }
 
 /* Labels and the health check are the policy's. */
-static struct admitted *admit(struct docker *k, const struct helper_job *h, struct spec *s)
+static struct admitted *admit(struct docker *docker, const struct helper_job *h, struct spec *s)
 {
 	s->entry = ENTRY_GIVEN;
 	s->read_only = s->auto_remove = true;
 	strlist_add(&s->cap_drop, "ALL");
 	strlist_add(&s->security_opt, "no-new-privileges");
 	spec_mount(s, "bind", h->dir, HELPER_DIR, false);
-	return docker_admit_helper(k, h->resource, s);
+	return docker_admit_helper(docker, h->resource, s);
 }
 
-int helper_create(struct docker *k, const struct helper_job *h, struct spec *s, char **id,
+int helper_create(struct docker *docker, const struct helper_job *h, struct spec *s, char **id,
                   struct deadline d, struct err *e)
 {
 	struct buf name = { 0 };
 	struct admitted *a = NULL;
-	int rc = helper_end(k, h->records, d, e);
+	int rc = helper_end(docker, h->records, d, e);
 
 	*id = NULL;
 	if (rc == 0)
 		rc = record(h->records, &name, e);
 	if (rc == 0) {
-		a = admit(k, h, s);
-		rc = container_create(&k->g, buf_cstr(&name), a, id, d, e);
+		a = admit(docker, h, s);
+		rc = container_create(&docker->engine, buf_cstr(&name), a, id, d, e);
 	}
 	admitted_free(a);
 	buf_free(&name);

@@ -18,9 +18,9 @@ struct helper_job {
 };
 /* Created, not started. s has image, user and command, and what else the work needs. *id: caller frees. What an earlier job
  * left is removed first. */
-int helper_create(struct docker *k, const struct helper_job *h, struct spec *s, char **id,
+int helper_create(struct docker *docker, const struct helper_job *h, struct spec *s, char **id,
                   struct deadline d, struct err *e);
 /* Removes the container that is recorded in the directory, and the record; nothing recorded is success. */
-int helper_end(struct docker *k, const char *records, struct deadline d, struct err *e);
+int helper_end(struct docker *docker, const char *records, struct deadline d, struct err *e);
 
 #endif

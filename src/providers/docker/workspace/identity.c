@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-int identity_read(struct docker *k, const struct kv *labels, const char *image_id,
+int identity_read(struct docker *docker, const struct kv *labels, const char *image_id,
                   struct identity *out, struct deadline d, struct err *e)
 {
 	struct image image = { 0 };
-	int rc = *image_id ? image_inspect(&k->g, image_id, &image, d, e)
+	int rc = *image_id ? image_inspect(&docker->engine, image_id, &image, d, e)
 	                   : err_set(e, ERR_NOT_FOUND, 0, "the engine names no image");
 
 	*out = (struct identity){ .labels = labels, .known = rc == 0 };
@@ -41,8 +41,8 @@ const char *identity_label(const struct identity *i, const char *key)
 	return value;
 }
 
-int identity_is(struct docker *k, const struct kv *labels, const char *image_id, const char *key,
-                const char *value, bool *is, struct deadline d, struct err *e)
+int identity_is(struct docker *docker, const struct kv *labels, const char *image_id,
+                const char *key, const char *value, bool *is, struct deadline d, struct err *e)
 {
 	const char *claimed = kv_get(labels, key), *given;
 	struct identity i;
@@ -50,7 +50,7 @@ int identity_is(struct docker *k, const struct kv *labels, const char *image_id,
 	*is = false;
 	if (!claimed || strcmp(claimed, value) != 0)
 		return 0; /* spares the look at the image */
-	if (identity_read(k, labels, image_id, &i, d, e) < 0)
+	if (identity_read(docker, labels, image_id, &i, d, e) < 0)
 		return -1;
 	given = identity_label(&i, key);
 	*is = given && strcmp(given, value) == 0;
@@ -58,17 +58,17 @@ int identity_is(struct docker *k, const struct kv *labels, const char *image_id,
 	return 0;
 }
 
-static void say_inherited(struct docker *k, const char *name, const char *id, const char *key,
+static void say_inherited(struct docker *docker, const char *name, const char *id, const char *key,
                           const char *value)
 {
-	provider_logf(k->env,
+	provider_logf(docker->env,
 	              "Container %s (%.12s) is left alone: its label %s=%s comes from its image, "
 	              "which says nothing about whose it is",
 	              name, id, key, value);
 }
 
-int identity_remove_all(struct docker *k, const char *key, const char *value, struct deadline d,
-                        struct err *e)
+int identity_remove_all(struct docker *docker, const char *key, const char *value,
+                        struct deadline d, struct err *e)
 {
 	struct buf label = { 0 };
 	const char *labels[1];
@@ -77,28 +77,28 @@ int identity_remove_all(struct docker *k, const char *key, const char *value, st
 
 	buf_addf(&label, "%s=%s", key, value);
 	labels[0] = buf_cstr(&label);
-	rc = container_list(&k->g, labels, 1, &l, d, e);
+	rc = container_list(&docker->engine, labels, 1, &l, d, e);
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		const struct container_item *c = &l.list[i];
 		bool is;
 
-		rc = identity_is(k, &c->labels, c->image_id, key, value, &is, d, e);
+		rc = identity_is(docker, &c->labels, c->image_id, key, value, &is, d, e);
 		if (rc == 0 && is)
-			rc = container_remove(&k->g, c->id, d, e);
+			rc = container_remove(&docker->engine, c->id, d, e);
 		else if (rc == 0)
-			say_inherited(k, c->name, c->id, key, value);
+			say_inherited(docker, c->name, c->id, key, value);
 	}
 	container_list_free(&l);
 	buf_free(&label);
 	return rc;
 }
 
-bool identity_recorded(const struct docker *k, const char *id, const char *container)
+bool identity_recorded(const struct docker *docker, const char *id, const char *container)
 {
 	struct workspace ws = { .id = mem_dup(id) };
 	struct err ignored = { 0 };
 	struct wsdir dir;
-	bool is = wsdir_open(&dir, k->env, &ws, &ignored) == 0 && *container &&
+	bool is = wsdir_open(&dir, docker->env, &ws, &ignored) == 0 && *container &&
 	          strcmp(dir.notes.container, container) == 0;
 
 	wsdir_free(&dir);

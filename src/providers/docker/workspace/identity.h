@@ -20,28 +20,28 @@ struct identity {
 	bool known; /* the image could be looked at */
 };
 /* An image that is gone leaves known false: then no label says anything. -1: the engine does not answer. */
-int identity_read(struct docker *k, const struct kv *labels, const char *image_id,
+int identity_read(struct docker *docker, const struct kv *labels, const char *image_id,
                   struct identity *out, struct deadline d, struct err *e);
 void identity_free(struct identity *i);
 /* The value that whoever created the container gave it; NULL: none, an empty one, or the image's. Borrowed from labels. */
 const char *identity_label(const struct identity *i, const char *key);
 /* The same for a container and one key, with its expected value. */
-int identity_is(struct docker *k, const struct kv *labels, const char *image_id, const char *key,
-                const char *value, bool *is, struct deadline d, struct err *e);
+int identity_is(struct docker *docker, const struct kv *labels, const char *image_id,
+                const char *key, const char *value, bool *is, struct deadline d, struct err *e);
 /* Removes the containers that were given key=value. One whose image has it stays and is named in the log. */
-int identity_remove_all(struct docker *k, const char *key, const char *value, struct deadline d,
-                        struct err *e);
+int identity_remove_all(struct docker *docker, const char *key, const char *value,
+                        struct deadline d, struct err *e);
 /* Whether the runner's record of workspace id names this container. */
-bool identity_recorded(const struct docker *k, const char *id, const char *container);
+bool identity_recorded(const struct docker *docker, const char *id, const char *container);
 /* Members of the Labels object of a commit: an image carries none of the labels that say whose a container is. */
 void identity_clear(struct buf *json);
 
 /* Finds the workspace's container; takes one over (and records it) where nothing is recorded. ERR_NOT_FOUND if there is none,
  * ERR_EXISTS if several could be it. dir: the workspace's, changed by a takeover. */
-int ws_find(struct docker *k, const struct workspace *ws, struct wsdir *dir, struct container *out,
-            struct deadline d, struct err *e);
+int ws_find(struct docker *docker, const struct workspace *ws, struct wsdir *dir,
+            struct container *out, struct deadline d, struct err *e);
 /* Whether c, which holds the workspace's name or was made by the dev container CLI, is the workspace's. */
-int ws_owns(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+int ws_owns(struct docker *docker, const struct workspace *ws, const struct wsdir *dir,
             const struct container *c, bool *owns, struct deadline d, struct err *e);
 
 #endif

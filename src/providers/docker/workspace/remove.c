@@ -18,17 +18,17 @@
 #define LOOK_MS 50
 
 /* Ended, or gone as it does by itself then. How it went the directory tells. */
-static int run_to_end(struct docker *k, const char *id, struct deadline d, struct err *e)
+static int run_to_end(struct docker *docker, const char *id, struct deadline d, struct err *e)
 {
 	struct container c;
 	bool runs = true;
-	int rc = container_start(&k->g, id, d, e);
+	int rc = container_start(&docker->engine, id, d, e);
 
 	if (rc < 0 && e->kind != ERR_NOT_FOUND && e->kind != ERR_OTHER)
 		return -1;
 	err_clear(e);
 	for (;;) {
-		rc = container_inspect(&k->g, id, &c, d, e);
+		rc = container_inspect(&docker->engine, id, &c, d, e);
 		runs = rc == 0 && c.state == CS_RUNNING;
 		container_free(&c);
 		if (rc < 0 && e->kind == ERR_NOT_FOUND) {
@@ -37,7 +37,7 @@ static int run_to_end(struct docker *k, const char *id, struct deadline d, struc
 		}
 		if (rc < 0 || !runs)
 			return rc;
-		if (engine_sleep(&k->g, LOOK_MS, d, e) < 0)
+		if (engine_sleep(&docker->engine, LOOK_MS, d, e) < 0)
 			return -1;
 	}
 }
@@ -58,7 +58,7 @@ static void fill(struct spec *s, const char *image)
 		strlist_add(&s->own_caps, caps[i]);
 }
 
-static int empty_by_engine(struct docker *k, const struct wsdir *w, const char *dir,
+static int empty_by_engine(struct docker *docker, const struct wsdir *w, const char *dir,
                            struct deadline d, struct err *e)
 {
 	struct spec s = { 0 };
@@ -67,24 +67,24 @@ static int empty_by_engine(struct docker *k, const struct wsdir *w, const char *
 	int rc;
 
 	d = deadline_min(d, deadline_in_ms(REMOVE_MS));
-	rc = scratch_image(k, &image, d, e);
+	rc = scratch_image(docker, &image, d, e);
 	if (rc == 0) {
 		fill(&s, image);
-		rc = helper_create(k,
+		rc = helper_create(docker,
 		                   &(struct helper_job){ .records = w->dir,
 		                                         .resource = strrchr(w->dir, '/') + 1,
 		                                         .dir = dir },
 		                   &s, &id, d, e);
 	}
 	if (rc == 0)
-		rc = run_to_end(k, id, d, e);
+		rc = run_to_end(docker, id, d, e);
 	/* The record may be among what was removed. */
-	if (id && container_remove(&k->g, id, d, rc < 0 ? &ignored : e) < 0)
+	if (id && container_remove(&docker->engine, id, d, rc < 0 ? &ignored : e) < 0)
 		rc = -1;
-	if (helper_end(k, w->dir, d, rc < 0 ? &ignored : e) < 0)
+	if (helper_end(docker, w->dir, d, rc < 0 ? &ignored : e) < 0)
 		rc = -1;
 	if (rc < 0)
-		provider_logf(k->env, "What the runner may not remove below %s stays: %s", dir,
+		provider_logf(docker->env, "What the runner may not remove below %s stays: %s", dir,
 		              e->msg);
 	spec_free(&s);
 	free(image);
@@ -92,20 +92,21 @@ static int empty_by_engine(struct docker *k, const struct wsdir *w, const char *
 	return rc;
 }
 
-int checkout_remove(struct docker *k, const struct wsdir *w, const char *path, struct deadline d,
-                    struct err *e)
+int checkout_remove(struct docker *docker, const struct wsdir *w, const char *path,
+                    struct deadline d, struct err *e)
 {
 	struct err why = { 0 };
 
 	if (file_remove_tree(path, e) == 0)
 		return 0;
-	if (geteuid() == 0 || !k->g.local || empty_by_engine(k, w, path, d, &why) < 0)
+	if (geteuid() == 0 || !docker->engine.local ||
+	    empty_by_engine(docker, w, path, d, &why) < 0)
 		return -1;
 	err_clear(e);
 	return file_remove_tree(path, e);
 }
 
-int checkout_remove_remote(struct docker *k, const struct wsdir *w, struct deadline d,
+int checkout_remove_remote(struct docker *docker, const struct wsdir *w, struct deadline d,
                            struct err *e)
 {
 	const char *argv[] = { "rm", "-rf", "--", NULL, NULL };
@@ -113,15 +114,15 @@ int checkout_remove_remote(struct docker *k, const struct wsdir *w, struct deadl
 	struct err why = { 0 };
 	int rc = 0;
 
-	if (k->g.remote && k->opt.data_dir) {
-		buf_addf(&dir, "%s/%s", k->opt.data_dir, strrchr(w->dir, '/') + 1);
+	if (docker->engine.remote && docker->opt.data_dir) {
+		buf_addf(&dir, "%s/%s", docker->opt.data_dir, strrchr(w->dir, '/') + 1);
 		argv[3] = buf_cstr(&dir);
-		rc = remote_run(k->g.remote, argv, d, e);
+		rc = remote_run(docker->engine.remote, argv, d, e);
 		/* The user of ssh need not be root there, and the files are the workspace's user's. */
 		if (rc < 0 && e->kind == ERR_OTHER &&
-		    empty_by_engine(k, w, argv[3], d, &why) == 0) {
+		    empty_by_engine(docker, w, argv[3], d, &why) == 0) {
 			err_clear(e);
-			rc = remote_run(k->g.remote, argv, d, e);
+			rc = remote_run(docker->engine.remote, argv, d, e);
 		}
 	}
 	buf_free(&dir);

@@ -128,12 +128,12 @@ static void add_file(struct buf *b, const char *name, struct str text)
 	tar_pad(b, text.n);
 }
 
-static int load(struct docker *k, struct scratch *s, struct deadline d, struct err *e)
+static int load(struct docker *docker, struct scratch *s, struct deadline d, struct err *e)
 {
 	struct buf config = { 0 }, name = { 0 }, manifest = { 0 }, before = { 0 }, after = { 0 };
 	int rc;
 
-	write_config(s, *k->g.arch ? k->g.arch : agent_host_arch(), &config);
+	write_config(s, *docker->engine.arch ? docker->engine.arch : agent_host_arch(), &config);
 	add_hash(&name, buf_str(&config));
 	buf_adds(&name, ".json");
 	write_manifest(s, buf_cstr(&name), &manifest);
@@ -148,7 +148,7 @@ static int load(struct docker *k, struct scratch *s, struct deadline d, struct e
 	tar_finish(&after);
 	s->f.before = buf_str(&before);
 	s->f.after = buf_str(&after);
-	rc = image_load(&k->g, &k->opt, tar_file_fill, &s->f, d, e);
+	rc = image_load(&docker->engine, &docker->opt, tar_file_fill, &s->f, d, e);
 	buf_free(&config);
 	buf_free(&name);
 	buf_free(&manifest);
@@ -175,7 +175,7 @@ bool scratch_is(struct json image, const char *layer)
 }
 
 /* *id stays NULL when the engine has none of that name, or another. */
-static int look(struct docker *k, const struct scratch *s, char **id, struct deadline d,
+static int look(struct docker *docker, const struct scratch *s, char **id, struct deadline d,
                 struct err *e)
 {
 	struct buf path = { 0 };
@@ -183,14 +183,14 @@ static int look(struct docker *k, const struct scratch *s, char **id, struct dea
 	int rc;
 
 	buf_addf(&path, "/images/%s/json", s->name);
-	rc = engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
+	rc = engine_call(&docker->engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = 0;
 	} else if (rc == 0 && scratch_is(json_root(doc), s->layer)) {
 		*id = json_dup(json_get(json_root(doc), "Id"));
 	} else if (rc == 0) {
-		provider_logf(k->env, "Image %s is not what its name says; it is replaced",
+		provider_logf(docker->env, "Image %s is not what its name says; it is replaced",
 		              s->name);
 	}
 	json_doc_free(doc);
@@ -198,34 +198,34 @@ static int look(struct docker *k, const struct scratch *s, char **id, struct dea
 	return rc;
 }
 
-static int refused(const struct docker *k, struct err *e)
+static int refused(const struct docker *docker, struct err *e)
 {
 	if (e->kind != ERR_HTTP && e->kind != ERR_NOT_FOUND)
 		return err_wrap(e, "load the runner's helper image");
 	return err_set(e, ERR_UNSUPPORTED, e->code,
 	               "the engine at %s does not take the runner's helper image (%s); allow the "
 	               "runner POST /images/load there",
-	               k->g.where, e->msg);
+	               docker->engine.where, e->msg);
 }
 
-int scratch_image(struct docker *k, char **id, struct deadline d, struct err *e)
+int scratch_image(struct docker *docker, char **id, struct deadline d, struct err *e)
 {
 	struct scratch s = { .f = { .fd = -1 } };
 	struct buf why = { 0 };
 	const char *file;
-	int rc = engine_hello(&k->g, d, e);
+	int rc = engine_hello(&docker->engine, d, e);
 
 	*id = NULL;
-	file = rc == 0 ? delivery_program(k, &why) : NULL;
+	file = rc == 0 ? delivery_program(docker, &why) : NULL;
 	if (rc == 0 && !file)
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "no helper container can run there: %s",
 		             buf_cstr(&why));
 	if (rc == 0)
 		rc = scratch_open(&s, file, e);
 	if (rc == 0)
-		rc = look(k, &s, id, d, e);
+		rc = look(docker, &s, id, d, e);
 	if (rc == 0 && !*id) {
-		rc = load(k, &s, d, e) < 0 ? refused(k, e) : look(k, &s, id, d, e);
+		rc = load(docker, &s, d, e) < 0 ? refused(docker, e) : look(docker, &s, id, d, e);
 		if (rc == 0 && !*id)
 			rc = err_set(
 				e, ERR_OTHER, 0,

@@ -15,7 +15,7 @@
 
 /* Has it on the engine. *id (caller frees) names these very bytes. ERR_UNSUPPORTED: our executable does not run there, or
  * the engine takes no images. */
-int scratch_image(struct docker *k, char **id, struct deadline d, struct err *e);
+int scratch_image(struct docker *docker, char **id, struct deadline d, struct err *e);
 /* Pure. Whether an inspected image is the layer "sha256:…" alone and brings no environment, labels or volumes along: those a
  * container takes from its image, whatever its maker says. */
 bool scratch_is(struct json image, const char *layer);

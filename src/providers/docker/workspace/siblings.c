@@ -22,12 +22,12 @@ static bool equal(const char *a, const char *b)
 }
 
 /* Whether who created the container with these labels put it into the project. */
-static int is_member(struct docker *k, const struct kv *labels, const char *image_id,
+static int is_member(struct docker *docker, const struct kv *labels, const char *image_id,
                      const struct project *p, bool *is, struct deadline d, struct err *e)
 {
 	struct identity i;
 
-	if (identity_read(k, labels, image_id, &i, d, e) < 0)
+	if (identity_read(docker, labels, image_id, &i, d, e) < 0)
 		return -1;
 	*is = equal(identity_label(&i, LABEL_COMPOSE_PROJECT), p->name) &&
 	      equal(identity_label(&i, LABEL_COMPOSE_DIR), p->dir);
@@ -49,24 +49,24 @@ static bool is_claimed(const struct container_item *c, const struct container *o
 	return false;
 }
 
-static int act(struct docker *k, const char *id, enum sibling_action a, struct deadline d,
+static int act(struct docker *docker, const char *id, enum sibling_action a, struct deadline d,
                struct err *e)
 {
 	struct container c;
 	int rc;
 
 	if (a == SIBLINGS_START)
-		return container_start(&k->g, id, d, e);
+		return container_start(&docker->engine, id, d, e);
 	if (a == SIBLINGS_REMOVE)
-		return container_remove(&k->g, id, d, e);
-	rc = container_inspect(&k->g, id, &c, d, e);
+		return container_remove(&docker->engine, id, d, e);
+	rc = container_inspect(&docker->engine, id, &c, d, e);
 	if (rc == 0)
-		rc = container_stop(&k->g, &c, d, e);
+		rc = container_stop(&docker->engine, &c, d, e);
 	container_free(&c);
 	return rc;
 }
 
-static void remove_networks(struct docker *k, const char *label, struct deadline d)
+static void remove_networks(struct docker *docker, const char *label, struct deadline d)
 {
 	struct buf path = { 0 };
 	struct json_doc *doc = NULL;
@@ -74,16 +74,17 @@ static void remove_networks(struct docker *k, const char *label, struct deadline
 
 	buf_adds(&path, "/networks?");
 	engine_add_filter(&path, "label", &label, 1);
-	if (engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d, &ignored) == 0)
-		for (struct json m = json_first(json_root(doc)); json_present(m);
-		     m = json_next(m)) {
-			char *id = json_dup_or_empty(json_get(m, "Id"));
+	if (engine_call(&docker->engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, d,
+	                &ignored) == 0)
+		for (struct json member = json_first(json_root(doc)); json_present(member);
+		     member = json_next(member)) {
+			char *id = json_dup_or_empty(json_get(member, "Id"));
 			struct buf one = { 0 };
 
 			buf_addf(&one, "/networks/%s", id);
-			if (*id && engine_call(&k->g, "DELETE", buf_cstr(&one), (struct str){ 0 },
-			                       NULL, d, &ignored) < 0)
-				provider_logf(k->env, "Warning: network %.12s remains: %s", id,
+			if (*id && engine_call(&docker->engine, "DELETE", buf_cstr(&one),
+			                       (struct str){ 0 }, NULL, d, &ignored) < 0)
+				provider_logf(docker->env, "Warning: network %.12s remains: %s", id,
 				              ignored.msg);
 			buf_free(&one);
 			free(id);
@@ -93,9 +94,9 @@ static void remove_networks(struct docker *k, const char *label, struct deadline
 }
 
 /* One container that carries the project's name. *foreign: it is of another project of that name. */
-static int act_on(struct docker *k, const struct container *own, const struct container_item *c,
-                  const struct project *p, enum sibling_action a, bool *foreign, struct deadline d,
-                  struct err *e)
+static int act_on(struct docker *docker, const struct container *own,
+                  const struct container_item *c, const struct project *p, enum sibling_action a,
+                  bool *foreign, struct deadline d, struct err *e)
 {
 	static const char *const verbs[] = { "start", "stop", "remove" };
 	bool is;
@@ -103,17 +104,17 @@ static int act_on(struct docker *k, const struct container *own, const struct co
 
 	if (strcmp(c->id, own->id) == 0)
 		return 0;
-	if (is_member(k, &c->labels, c->image_id, p, &is, d, e) < 0)
+	if (is_member(docker, &c->labels, c->image_id, p, &is, d, e) < 0)
 		return -1;
 	if (!is || is_claimed(c, own)) {
-		provider_logf(k->env,
+		provider_logf(docker->env,
 		              "Container %s (%.12s) is left alone: it is not of this workspace's "
 		              "compose project, which has the same name (%s)",
 		              c->name, c->id, p->name);
 		*foreign = true;
 		return 0;
 	}
-	rc = act(k, c->id, a, d, e);
+	rc = act(docker, c->id, a, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = 0;
@@ -121,7 +122,7 @@ static int act_on(struct docker *k, const struct container *own, const struct co
 	return rc < 0 ? err_wrap(e, "%s compose container %s", verbs[a], c->name) : 0;
 }
 
-int siblings_do(struct docker *k, const struct container *c, enum sibling_action a,
+int siblings_do(struct docker *docker, const struct container *c, enum sibling_action a,
                 struct deadline d, struct err *e)
 {
 	struct project p = { kv_get(&c->labels, LABEL_COMPOSE_PROJECT),
@@ -134,18 +135,18 @@ int siblings_do(struct docker *k, const struct container *c, enum sibling_action
 
 	if (!p.name || !*p.name)
 		return 0;
-	if (is_member(k, &c->labels, c->image_id, &p, &is, d, e) < 0)
+	if (is_member(docker, &c->labels, c->image_id, &p, &is, d, e) < 0)
 		return -1;
 	if (!is) /* the label is the image's: a committed compose container */
 		return 0;
 	buf_addf(&text, LABEL_COMPOSE_PROJECT "=%s", p.name);
 	label = buf_cstr(&text);
-	rc = container_list(&k->g, &label, 1, &l, d, e);
+	rc = container_list(&docker->engine, &label, 1, &l, d, e);
 	for (size_t i = 0; rc == 0 && i < l.n; i++)
-		rc = act_on(k, c, &l.list[i], &p, a, &foreign, d, e);
+		rc = act_on(docker, c, &l.list[i], &p, a, &foreign, d, e);
 	/* Networks carry no more than the project's name. */
 	if (rc == 0 && a == SIBLINGS_REMOVE && !foreign)
-		remove_networks(k, label, d);
+		remove_networks(docker, label, d);
 	container_list_free(&l);
 	buf_free(&text);
 	return rc;

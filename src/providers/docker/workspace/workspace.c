@@ -59,7 +59,7 @@ static const char *objection(const struct identity *i, const struct claim *claim
 }
 
 /* *why: NULL when the labels make the container the workspace's. */
-static int judge(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+static int judge(struct docker *docker, const struct workspace *ws, const struct wsdir *dir,
                  const struct kv *labels, const char *image_id, const char **why, struct deadline d,
                  struct err *e)
 {
@@ -67,7 +67,7 @@ static int judge(struct docker *k, const struct workspace *ws, const struct wsdi
 	size_t n = claims_of(ws, dir, claims);
 	struct identity i;
 
-	if (identity_read(k, labels, image_id, &i, d, e) < 0)
+	if (identity_read(docker, labels, image_id, &i, d, e) < 0)
 		return -1;
 	*why = objection(&i, claims, n);
 	identity_free(&i);
@@ -105,8 +105,9 @@ static int settle(const struct workspace *ws, const struct container_list *l, co
 	return rc;
 }
 
-static int find_by_labels(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
-                          struct container *out, struct deadline d, struct err *e)
+static int find_by_labels(struct docker *docker, const struct workspace *ws,
+                          const struct wsdir *dir, struct container *out, struct deadline d,
+                          struct err *e)
 {
 	struct claim claims[2];
 	struct buf texts[2] = { 0 };
@@ -121,15 +122,15 @@ static int find_by_labels(struct docker *k, const struct workspace *ws, const st
 		buf_addf(&texts[i], "%s=%s", claims[i].key, claims[i].value);
 		labels[i] = buf_cstr(&texts[i]);
 	}
-	rc = container_list(&k->g, labels, n, &l, d, e);
+	rc = container_list(&docker->engine, labels, n, &l, d, e);
 	mine = mem_array(l.n, sizeof(*mine));
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		const char *why = NULL;
 
-		rc = judge(k, ws, dir, &l.list[i].labels, l.list[i].image_id, &why, d, e);
+		rc = judge(docker, ws, dir, &l.list[i].labels, l.list[i].image_id, &why, d, e);
 		mine[i] = !why;
 		if (why)
-			provider_logf(k->env,
+			provider_logf(docker->env,
 			              "Container %s (%.12s), labelled as workspace %s, is left "
 			              "alone: %s",
 			              l.list[i].name, l.list[i].id, ws->id, why);
@@ -137,7 +138,7 @@ static int find_by_labels(struct docker *k, const struct workspace *ws, const st
 	if (rc == 0)
 		rc = settle(ws, &l, mine, &found, e);
 	if (rc == 0)
-		rc = container_inspect(&k->g, found->id, out, d, e);
+		rc = container_inspect(&docker->engine, found->id, out, d, e);
 	free(mine);
 	container_list_free(&l);
 	for (size_t i = 0; i < n; i++)
@@ -145,28 +146,28 @@ static int find_by_labels(struct docker *k, const struct workspace *ws, const st
 	return rc;
 }
 
-int ws_owns(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+int ws_owns(struct docker *docker, const struct workspace *ws, const struct wsdir *dir,
             const struct container *c, bool *owns, struct deadline d, struct err *e)
 {
 	const char *why = NULL;
 	int rc = 0;
 
 	if (strcmp(dir->notes.container, c->id) != 0)
-		rc = judge(k, ws, dir, &c->labels, c->image_id, &why, d, e);
+		rc = judge(docker, ws, dir, &c->labels, c->image_id, &why, d, e);
 	*owns = rc == 0 && !why;
 	return rc;
 }
 
 /* For an engine that cannot list. */
-static int find_by_name(struct docker *k, const struct workspace *ws, const struct wsdir *dir,
+static int find_by_name(struct docker *docker, const struct workspace *ws, const struct wsdir *dir,
                         struct container *out, struct deadline d, struct err *e)
 {
 	char *name = ws_container_name(ws);
 	bool owns = false;
-	int rc = container_inspect(&k->g, name, out, d, e);
+	int rc = container_inspect(&docker->engine, name, out, d, e);
 
 	if (rc == 0)
-		rc = ws_owns(k, ws, dir, out, &owns, d, e);
+		rc = ws_owns(docker, ws, dir, out, &owns, d, e);
 	if (rc == 0 && !owns)
 		rc = err_set(e, ERR_NOT_FOUND, 404, "container %s is not workspace %s's", name,
 		             ws->id);
@@ -177,11 +178,11 @@ static int find_by_name(struct docker *k, const struct workspace *ws, const stru
 }
 
 /* *found false: it is not there any more. */
-static int find_by_id(struct docker *k, const struct wsdir *dir, struct container *out, bool *found,
-                      struct deadline d, struct err *e)
+static int find_by_id(struct docker *docker, const struct wsdir *dir, struct container *out,
+                      bool *found, struct deadline d, struct err *e)
 {
 	const char *nonce;
-	int rc = container_inspect(&k->g, dir->notes.container, out, d, e);
+	int rc = container_inspect(&docker->engine, dir->notes.container, out, d, e);
 
 	*found = rc == 0;
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
@@ -200,11 +201,12 @@ static int find_by_id(struct docker *k, const struct wsdir *dir, struct containe
 	return 0;
 }
 
-static int take_over(struct docker *k, struct wsdir *dir, const struct container *c, struct err *e)
+static int take_over(struct docker *docker, struct wsdir *dir, const struct container *c,
+                     struct err *e)
 {
 	const char *nonce = kv_get(&c->labels, LABEL_NONCE);
 
-	provider_logf(k->env,
+	provider_logf(docker->env,
 	              "Taking over container %s (%.12s), of which this runner has no record: its "
 	              "labels are the workspace's, and not its image's",
 	              c->name, c->id);
@@ -214,64 +216,65 @@ static int take_over(struct docker *k, struct wsdir *dir, const struct container
 	return wsdir_save(dir, e);
 }
 
-int ws_find(struct docker *k, const struct workspace *ws, struct wsdir *dir, struct container *out,
-            struct deadline d, struct err *e)
+int ws_find(struct docker *docker, const struct workspace *ws, struct wsdir *dir,
+            struct container *out, struct deadline d, struct err *e)
 {
 	bool recorded = wsdir_recorded(dir), found = false;
 	int rc = 0;
 
 	*out = (struct container){ 0 };
 	if (*dir->notes.container)
-		rc = find_by_id(k, dir, out, &found, d, e);
+		rc = find_by_id(docker, dir, out, &found, d, e);
 	if (rc < 0 || found)
 		return rc;
 	if (recorded && !*dir->notes.nonce)
 		return err_set(e, ERR_NOT_FOUND, 404, "container %.12s of workspace %s is gone",
 		               dir->notes.container, ws->id);
-	rc = find_by_labels(k, ws, dir, out, d, e);
+	rc = find_by_labels(docker, ws, dir, out, d, e);
 	if (rc < 0 && e->kind == ERR_HTTP) {
 		err_clear(e);
-		rc = find_by_name(k, ws, dir, out, d, e);
+		rc = find_by_name(docker, ws, dir, out, d, e);
 	}
 	if (rc < 0 || !recorded)
-		return rc < 0 ? -1 : take_over(k, dir, out, e);
+		return rc < 0 ? -1 : take_over(docker, dir, out, e);
 	wsdir_about(dir, out->id);
 	return wsdir_save(dir, e);
 }
 
-bool ws_unfinished(const struct docker *k, const struct workspace *ws, struct wsdir *dir,
+bool ws_unfinished(const struct docker *docker, const struct workspace *ws, struct wsdir *dir,
                    const struct container *c)
 {
 	wsdir_about(dir, c->id);
-	return !k->g.local && ws->has_build_config && !dir->notes.uploaded &&
+	return !docker->engine.local && ws->has_build_config && !dir->notes.uploaded &&
 	       c->state == CS_CREATED;
 }
 
-int ws_create(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
+int ws_create(struct docker *docker, const struct workspace_job *w, struct deadline d,
+              struct err *e)
 {
 	struct wsdir dir;
 	struct container c;
 	char *id = NULL;
 	int rc;
 
-	if (wsdir_open(&dir, k->env, w->ws, e) < 0)
+	if (wsdir_open(&dir, docker->env, w->ws, e) < 0)
 		return -1;
-	rc = ws_find(k, w->ws, &dir, &c, d, e);
+	rc = ws_find(docker, w->ws, &dir, &c, d, e);
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
-		rc = ws_make_container(k, w, &dir, &id, d, e);
+		rc = ws_make_container(docker, w, &dir, &id, d, e);
 	} else if (rc == 0) {
-		if (c.state == CS_REMOVING || ws_unfinished(k, w->ws, &dir, &c)) {
-			rc = container_remove(&k->g, c.id, d, e);
+		if (c.state == CS_REMOVING || ws_unfinished(docker, w->ws, &dir, &c)) {
+			rc = container_remove(&docker->engine, c.id, d, e);
 			if (rc == 0)
-				rc = ws_make_container(k, w, &dir, &id, d, e);
+				rc = ws_make_container(docker, w, &dir, &id, d, e);
 		} else {
-			provider_logf(k->env, "Container %s is there already (%s)", c.name,
+			provider_logf(docker->env, "Container %s is there already (%s)", c.name,
 			              c.state_text);
 		}
 	}
 	if (rc == 0 && id)
-		provider_logf(k->env, "Container %.12s created", id);
+		provider_logf(docker->env, "Container %.12s created", id);
 	container_free(&c);
 	free(id);
 	wsdir_free(&dir);

@@ -19,22 +19,22 @@ int starting_load(struct starting *s, struct deadline d, struct err *e)
 		return 0;
 	path = dc_detect(s->dir.checkout, ws->devcontainer_path, e);
 	if (!path && ws->devcontainer_path) {
-		provider_logf(s->k->env, "Warning: %s; starting without it", e->msg);
+		provider_logf(s->docker->env, "Warning: %s; starting without it", e->msg);
 		err_clear(e);
 	}
 	if (!path)
 		return 0;
 	if (dc_load(&s->dc, s->dir.checkout, path, s->dir.checkout, s->dir.repo, ws->id, e) < 0) {
-		provider_logf(s->k->env, "Warning: %s; starting without it", e->msg);
+		provider_logf(s->docker->env, "Warning: %s; starting without it", e->msg);
 		err_clear(e);
 		free(path);
 		return 0;
 	}
 	free(path);
-	s->dc.env_allow = s->k->env->env_allow;
+	s->dc.env_allow = s->docker->env->env_allow;
 	if (dc_is_compose(&s->dc))
 		return 0;
-	if (image_inspect(&s->k->g, s->c.image_id, &image, d, e) == 0)
+	if (image_inspect(&s->docker->engine, s->c.image_id, &image, d, e) == 0)
 		dc_set_metadata(&s->dc, image.metadata);
 	else
 		err_clear(e); /* the image was removed meanwhile: its metadata is lost, no more */
@@ -53,9 +53,9 @@ void starting_label_user(struct starting *s)
 		return;
 	doc = json_parse(str_of(label), DC_FILE_MAX, &ignored);
 	root = json_root(doc);
-	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
-	     m = json_next(m)) {
-		char *user = json_dup(json_get(m, "remoteUser"));
+	for (struct json member = json_first(root); json_is_array(root) && json_present(member);
+	     member = json_next(member)) {
+		char *user = json_dup(json_get(member, "remoteUser"));
 
 		if (user && *user) {
 			free(s->user);
@@ -86,11 +86,12 @@ int starting_hooks(struct starting *s, struct deadline d, struct err *e)
 			continue;
 		if (!hooks[i].once && s->was_running)
 			continue;
-		rc = dc_run_hook(&s->dc, hooks[i].name, &s->k->g, s->c.id, s->user, &s->env, d, e);
+		rc = dc_run_hook(&s->dc, hooks[i].name, &s->docker->engine, s->c.id, s->user,
+		                 &s->env, d, e);
 		if (rc < 0 && (hooks[i].must || e->kind == ERR_CANCELED || e->kind == ERR_TIMEOUT))
 			return -1;
 		if (rc < 0) {
-			provider_logf(s->k->env, "Warning: %s", e->msg);
+			provider_logf(s->docker->env, "Warning: %s", e->msg);
 			err_clear(e);
 		}
 		if (hooks[i].once) {
@@ -120,7 +121,7 @@ int starting_compose(struct starting *s, struct deadline d, struct err *e)
 		labels[2] = buf_cstr(&nonce);
 	kv_merge(&env, s->w->env);
 	(void)kv_del(&env, "DAYTONA_SERVER_API_KEY");
-	rc = dc_helper_up(s->k, &s->dc,
+	rc = dc_helper_up(s->docker, &s->dc,
 	                  &(struct dc_up){ .builder_image = s->w->builder_image,
 	                                   .registries = s->w->registries,
 	                                   .resource_id = s->w->ws->id,
@@ -132,7 +133,7 @@ int starting_compose(struct starting *s, struct deadline d, struct err *e)
 	if (rc == 0)
 		rc = starting_reinspect(s, id, d, e);
 	if (rc == 0)
-		rc = ws_owns(s->k, s->w->ws, &s->dir, &s->c, &owns, d, e);
+		rc = ws_owns(s->docker, s->w->ws, &s->dir, &s->c, &owns, d, e);
 	if (rc == 0 && !owns)
 		rc = err_set(e, ERR_EXISTS, 0,
 		             "the dev container CLI chose container %.12s, which is not this "
@@ -147,7 +148,7 @@ int starting_compose(struct starting *s, struct deadline d, struct err *e)
 		s->user = mem_dup(user);
 	}
 	if (rc == 0)
-		rc = account_find(&s->k->g, s->c.id, s->user, &s->account, d, e);
+		rc = account_find(&s->docker->engine, s->c.id, s->user, &s->account, d, e);
 	free(id);
 	free(user);
 	kv_free(&env);

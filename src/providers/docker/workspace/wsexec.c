@@ -15,13 +15,13 @@
 #define PID_WAIT_MS 3000
 #define PID_LOOK_MS 50
 
-static int find_running(struct docker *k, const struct workspace *ws, struct wsdir *dir,
+static int find_running(struct docker *docker, const struct workspace *ws, struct wsdir *dir,
                         struct container *c, struct deadline d, struct err *e)
 {
 	*c = (struct container){ 0 };
-	if (wsdir_open(dir, k->env, ws, e) < 0)
+	if (wsdir_open(dir, docker->env, ws, e) < 0)
 		return -1;
-	if (ws_find(k, ws, dir, c, d, e) < 0)
+	if (ws_find(docker, ws, dir, c, d, e) < 0)
 		return -1;
 	if (c->state != CS_RUNNING)
 		return err_set(e, ERR_NOT_FOUND, 0, "workspace %s does not run (%s)", ws->id,
@@ -31,7 +31,7 @@ static int find_running(struct docker *k, const struct workspace *ws, struct wsd
 
 /* The engine's word for it counts only if the process is of that container: another host's engine has other processes. */
 struct place {
-	struct docker *k;
+	struct docker *docker;
 	const char *exec, *container;
 	struct deadline d;
 };
@@ -49,13 +49,14 @@ static int64_t pid_of(const struct place *p)
 	while (!pid && runs) {
 		struct json_doc *doc = NULL;
 
-		if (engine_call(&p->k->g, "GET", buf_cstr(&path), (struct str){ 0 }, &doc, until,
-		                &ignored) < 0)
+		if (engine_call(&p->docker->engine, "GET", buf_cstr(&path), (struct str){ 0 }, &doc,
+		                until, &ignored) < 0)
 			break;
 		(void)json_i64(json_get(json_root(doc), "Pid"), 2, INT32_MAX, &pid);
 		runs = json_bool(json_get(json_root(doc), "Running"), false);
 		json_doc_free(doc);
-		if (!pid && runs && engine_sleep(&p->k->g, PID_LOOK_MS, until, &ignored) < 0)
+		if (!pid && runs &&
+		    engine_sleep(&p->docker->engine, PID_LOOK_MS, until, &ignored) < 0)
 			break;
 	}
 	buf_free(&path);
@@ -68,7 +69,7 @@ static struct proc_id process_here(void *arg)
 	struct buf path = { 0 }, text = { 0 };
 	struct err ignored;
 	struct proc_id id = { 0 };
-	int64_t pid = p->k->g.local ? pid_of(p) : 0;
+	int64_t pid = p->docker->engine.local ? pid_of(p) : 0;
 
 	buf_addf(&path, "/proc/%lld/cgroup", (long long)pid);
 	if (!pid || kill((pid_t)pid, 0) < 0 || !proc_identify((pid_t)pid, &id) ||
@@ -81,33 +82,33 @@ static struct proc_id process_here(void *arg)
 }
 
 /* What is asked for, or the workspace's; a relative directory is below the checkout. */
-static char *directory(const struct workspace_exec *x, const struct wsdir *dir)
+static char *directory(const struct workspace_exec *exec, const struct wsdir *dir)
 {
 	struct buf b = { 0 };
 
-	if (!x->cwd || *x->cwd != '/')
+	if (!exec->cwd || *exec->cwd != '/')
 		buf_adds(&b, dir->notes.folder);
-	if (x->cwd && *x->cwd && b.n)
+	if (exec->cwd && *exec->cwd && b.n)
 		buf_addc(&b, '/');
-	if (x->cwd)
-		buf_adds(&b, x->cwd);
+	if (exec->cwd)
+		buf_adds(&b, exec->cwd);
 	return buf_take(&b);
 }
 
-static int run(struct docker *k, const struct workspace_exec *x, const struct container *c,
+static int run(struct docker *docker, const struct workspace_exec *exec, const struct container *c,
                const struct exec_spec *s, int *status, struct deadline d, struct err *e)
 {
 	struct exec_side side = {
-		.fd = x->side, .next = x->next, .arg = x->arg, .process = process_here
+		.fd = exec->side, .next = exec->next, .arg = exec->arg, .process = process_here
 	};
 	struct exec run;
-	int rc = exec_start(&run, &k->g, c->id, s, d, e);
+	int rc = exec_start(&run, &docker->engine, c->id, s, d, e);
 
 	if (rc < 0)
 		return -1;
-	side.process_arg = &(struct place){ k, run.id, c->id, d };
-	if (x->tty)
-		exec_resize(&run, x->rows, x->cols);
+	side.process_arg = &(struct place){ docker, run.id, c->id, d };
+	if (exec->tty)
+		exec_resize(&run, exec->rows, exec->cols);
 	rc = exec_join(&run, &side, d, e);
 	if (rc == 0 && run.status < 0)
 		rc = err_set(e, ERR_OTHER, 0, "the engine does not know the exit status");
@@ -116,28 +117,28 @@ static int run(struct docker *k, const struct workspace_exec *x, const struct co
 	return rc;
 }
 
-int ws_exec(struct docker *k, const struct workspace_exec *x, int *status, struct deadline d,
-            struct err *e)
+int ws_exec(struct docker *docker, const struct workspace_exec *exec, int *status,
+            struct deadline d, struct err *e)
 {
 	struct container c;
 	struct wsdir dir = { 0 };
-	int rc = find_running(k, x->ws, &dir, &c, d, e);
+	int rc = find_running(docker, exec->ws, &dir, &c, d, e);
 
 	if (rc == 0) {
-		char *cwd = directory(x, &dir);
+		char *cwd = directory(exec, &dir);
 		const char *user = dir.notes.user;
 
-		if (x->user && *x->user)
-			user = x->user;
-		else if (!*user && x->ws->user)
-			user = x->ws->user;
-		rc = run(k, x, &c,
-		         &(struct exec_spec){ .argv = x->argv,
+		if (exec->user && *exec->user)
+			user = exec->user;
+		else if (!*user && exec->ws->user)
+			user = exec->ws->user;
+		rc = run(docker, exec, &c,
+		         &(struct exec_spec){ .argv = exec->argv,
 		                              .user = user,
 		                              .cwd = cwd,
-		                              .env = x->env,
-		                              .std = x->std,
-		                              .tty = x->tty },
+		                              .env = exec->env,
+		                              .std = exec->std,
+		                              .tty = exec->tty },
 		         status, d, e);
 		free(cwd);
 	}
@@ -167,20 +168,20 @@ static void read_stats(struct json root, struct provider_usage *u)
 	take_number(json_get(json_get(root, "pids_stats"), "current"), &u->processes);
 }
 
-static int ask(struct docker *k, const char *id, const char *what, struct json_doc **doc,
+static int ask(struct docker *docker, const char *id, const char *what, struct json_doc **doc,
                struct deadline d, struct err *e)
 {
 	struct buf path = { 0 };
 	int rc;
 
 	buf_addf(&path, "/containers/%s/%s", id, what);
-	rc = engine_call(&k->g, "GET", buf_cstr(&path), (struct str){ 0 }, doc, d, e);
+	rc = engine_call(&docker->engine, "GET", buf_cstr(&path), (struct str){ 0 }, doc, d, e);
 	buf_free(&path);
 	return rc;
 }
 
 /* What the container wrote, and the checkout where it is on this host. */
-static void read_disk(struct docker *k, const struct wsdir *dir, struct json root,
+static void read_disk(struct docker *docker, const struct wsdir *dir, struct json root,
                       struct provider_usage *u, struct deadline d)
 {
 	int64_t checkout = 0;
@@ -189,30 +190,30 @@ static void read_disk(struct docker *k, const struct wsdir *dir, struct json roo
 
 	take_number(json_get(root, "SizeRw"), &u->disk_bytes);
 	d = deadline_min(d, deadline_in_ms(DISK_MS));
-	if (u->disk_bytes >= 0 && k->g.local &&
+	if (u->disk_bytes >= 0 && docker->engine.local &&
 	    disk_usage(dir->dir, INT64_MAX, d, &checkout, &whole, &ignored) == 0)
 		u->disk_bytes += checkout;
 }
 
-int ws_usage(struct docker *k, const struct workspace *ws, struct provider_usage *u,
+int ws_usage(struct docker *docker, const struct workspace *ws, struct provider_usage *u,
              struct deadline d, struct err *e)
 {
 	struct json_doc *doc = NULL;
 	struct wsdir dir = { 0 };
 	struct container c = { 0 };
-	int rc = wsdir_open(&dir, k->env, ws, e);
+	int rc = wsdir_open(&dir, docker->env, ws, e);
 
 	if (rc == 0)
-		rc = ws_find(k, ws, &dir, &c, d, e);
+		rc = ws_find(docker, ws, &dir, &c, d, e);
 	u->isolation = "container";
 	if (rc == 0)
-		rc = ask(k, c.id, "json?size=true", &doc, d, e);
+		rc = ask(docker, c.id, "json?size=true", &doc, d, e);
 	if (rc == 0)
-		read_disk(k, &dir, json_root(doc), u, d);
+		read_disk(docker, &dir, json_root(doc), u, d);
 	json_doc_free(doc);
 	doc = NULL;
 	if (rc == 0 && c.state == CS_RUNNING)
-		rc = ask(k, c.id, "stats?stream=false&one-shot=true", &doc, d, e);
+		rc = ask(docker, c.id, "stats?stream=false&one-shot=true", &doc, d, e);
 	if (doc)
 		read_stats(json_root(doc), u);
 	json_doc_free(doc);

@@ -5,9 +5,9 @@
 
 #include "providers/docker/workspace/internal.h"
 
-int ws_exec(struct docker *k, const struct workspace_exec *x, int *status, struct deadline d,
-            struct err *e);
-int ws_usage(struct docker *k, const struct workspace *ws, struct provider_usage *u,
+int ws_exec(struct docker *docker, const struct workspace_exec *exec, int *status,
+            struct deadline d, struct err *e);
+int ws_usage(struct docker *docker, const struct workspace *ws, struct provider_usage *u,
              struct deadline d, struct err *e);
 
 #endif

@@ -32,14 +32,14 @@ static void run_entrypoints(struct starting *s, struct deadline d)
 	struct json_doc *doc = label ? json_parse(str_of(label), 1u << 20, &problem) : NULL;
 	struct json root = json_root(doc);
 
-	for (struct json m = json_first(root); json_is_array(root) && json_present(m);
-	     m = json_next(m)) {
-		char *command = json_dup_or_empty(json_get(m, "entrypoint"));
+	for (struct json member = json_first(root); json_is_array(root) && json_present(member);
+	     member = json_next(member)) {
+		char *command = json_dup_or_empty(json_get(member, "entrypoint"));
 		const char *const argv[] = { "/bin/sh", "-c", command, NULL };
 
-		if (*command && exec_detached(&s->k->g, s->c.id,
+		if (*command && exec_detached(&s->docker->engine, s->c.id,
 		                              &(struct exec_spec){ .argv = argv }, d, &problem) < 0)
-			provider_logf(s->k->env, "Warning: entrypoint of the image: %s",
+			provider_logf(s->docker->env, "Warning: entrypoint of the image: %s",
 			              problem.msg);
 		free(command);
 	}
@@ -50,7 +50,7 @@ int starting_reinspect(struct starting *s, const char *id, struct deadline d, st
 {
 	struct container c;
 
-	if (container_inspect(&s->k->g, id, &c, d, e) < 0)
+	if (container_inspect(&s->docker->engine, id, &c, d, e) < 0)
 		return err_wrap(e, "look at container %.12s", id);
 	container_free(&s->c);
 	s->c = c;
@@ -62,7 +62,7 @@ static int start_failed(struct starting *s, struct err *e)
 	struct buf tail = { 0 };
 
 	if (e->kind == ERR_OTHER) {
-		follow_tail(&s->k->g, &s->c, &tail);
+		follow_tail(&s->docker->engine, &s->c, &tail);
 		if (tail.n)
 			err_set(e, ERR_OTHER, e->code,
 			        "container %.12s ended at once with exit status %d: %s", s->c.id,
@@ -79,12 +79,14 @@ static bool match_ids(struct starting *s, struct deadline d)
 	unsigned uid = (unsigned)geteuid(), gid = (unsigned)getegid();
 	struct err problem = { 0 };
 
-	if (!s->k->g.local || !s->w->ws->has_build_config || uid == 0 || !s->account.known ||
-	    s->account.uid == 0 || s->account.uid == uid || (s->dc.doc && !dc_updates_uid(&s->dc)))
+	if (!s->docker->engine.local || !s->w->ws->has_build_config || uid == 0 ||
+	    !s->account.known || s->account.uid == 0 || s->account.uid == uid ||
+	    (s->dc.doc && !dc_updates_uid(&s->dc)))
 		return false;
-	if (account_renumber(&s->k->g, s->c.id, &s->account, uid, gid, d, &problem) == 0)
+	if (account_renumber(&s->docker->engine, s->c.id, &s->account, uid, gid, d, &problem) == 0)
 		return true;
-	provider_logf(s->k->env, "Warning: user %s keeps uid %u, the checkout belongs to %u: %s",
+	provider_logf(s->docker->env,
+	              "Warning: user %s keeps uid %u, the checkout belongs to %u: %s",
 	              s->account.name, s->account.uid, uid, problem.msg);
 	return false;
 }
@@ -98,11 +100,11 @@ static void own_home(struct starting *s, struct deadline d)
 
 	buf_addf(&owner, "%u:%u", s->account.uid, s->account.gid);
 	argv[2] = buf_cstr(&owner);
-	if (exec_run(&s->k->g, s->c.id,
+	if (exec_run(&s->docker->engine, s->c.id,
 	             &(struct exec_spec){ .argv = argv, .user = "0:0", .quiet = true }, &status, d,
 	             &problem) < 0 ||
 	    status != 0)
-		provider_logf(s->k->env,
+		provider_logf(s->docker->env,
 		              "Warning: the home of user %s could not be given to uid %u: %s",
 		              s->account.name, s->account.uid,
 		              *problem.msg ? problem.msg : "chown failed");
@@ -118,52 +120,52 @@ static int prepare(struct starting *s, struct deadline d, struct err *e)
 	if (s->account.no_passwd)
 		account_provide(*s->user ? s->user : s->c.user, &s->account, &tar);
 	if (strcmp(s->c.entry, PROGRAM_PATH) == 0) {
-		rc = delivery_put_program(s->k, s->c.id, buf_str(&tar), d, e);
+		rc = delivery_put_program(s->docker, s->c.id, buf_str(&tar), d, e);
 	} else if (tar.n) {
 		tar_finish(&tar);
-		rc = archive_put_tar(&s->k->g, s->c.id, buf_str(&tar), d, e);
+		rc = archive_put_tar(&s->docker->engine, s->c.id, buf_str(&tar), d, e);
 	}
 	buf_free(&tar);
 	if (rc == 0)
 		rc = delivery_before_start(
-			s->k, &(struct agent_job){ .w = s->w, .c = &s->c, .at = &s->dir },
+			s->docker, &(struct agent_job){ .w = s->w, .c = &s->c, .at = &s->dir },
 			&s->delivered, d, e);
 	return rc;
 }
 
 static int bring_up(struct starting *s, struct deadline d, struct err *e)
 {
-	struct docker *k = s->k;
+	struct docker *docker = s->docker;
 	bool changed;
 
-	if (siblings_do(k, &s->c, SIBLINGS_START, d, e) < 0)
+	if (siblings_do(docker, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
 	s->was_running = s->c.state == CS_RUNNING;
 	if (s->c.out_of_memory)
-		provider_logf(k->env,
+		provider_logf(docker->env,
 		              s->was_running ? "A program of container %.12s was ended for want of "
 		                               "memory (option Memory of the target)"
 		                             : "Container %.12s did not run" OUT_OF_MEMORY,
 		              s->c.id);
 	/* Before anything else: the engine mounts all of it again, by path, for each file that it is asked for. */
-	if (k->g.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
+	if (docker->engine.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
 		return -1;
-	if (account_find(&k->g, s->c.id, s->user, &s->account, d, e) < 0)
+	if (account_find(&docker->engine, s->c.id, s->user, &s->account, d, e) < 0)
 		return -1;
 	/* One that runs has its ids, and could exchange a mount while its files are written. */
 	if (s->was_running)
 		return 0;
-	if (prepare(s, d, e) < 0 || checkout_own(k, &s->dir, &s->account, e) < 0)
+	if (prepare(s, d, e) < 0 || checkout_own(docker, &s->dir, &s->account, e) < 0)
 		return -1;
 	changed = match_ids(s, d);
-	if (container_start(&k->g, s->c.id, d, e) < 0)
+	if (container_start(&docker->engine, s->c.id, d, e) < 0)
 		return start_failed(s, e);
 	s->started = true;
 	if (changed)
 		own_home(s, d);
 	if (starting_reinspect(s, s->c.id, d, e) < 0)
 		return -1;
-	provider_logf(k->env, "Container %.12s started", s->c.id);
+	provider_logf(docker->env, "Container %.12s started", s->c.id);
 	return 0;
 }
 
@@ -177,12 +179,12 @@ static char *checkout_dir(const struct starting *s)
 	if (s->dc.doc)
 		return mem_dup(s->dc.folder);
 	for (size_t i = 0; s->w->ws->has_build_config && i < s->c.n_mounts; i++) {
-		const struct mount *m = &s->c.mounts[i];
-		const char *last = strrchr(m->target, '/');
+		const struct mount *mount = &s->c.mounts[i];
+		const char *last = strrchr(mount->target, '/');
 
-		if (strncmp(m->source, s->dir.dir, n) == 0 ||
+		if (strncmp(mount->source, s->dir.dir, n) == 0 ||
 		    (last && strcmp(last + 1, s->dir.repo) == 0))
-			return mem_dup(m->target);
+			return mem_dup(mount->target);
 	}
 	buf_addf(&b, "%s/%s", strcmp(home, "/") == 0 ? "" : home, s->dir.repo);
 	return buf_take(&b);
@@ -195,7 +197,7 @@ static int start_agent(struct starting *s, struct deadline d, struct err *e)
 
 	if (rc == 0)
 		rc = delivery_start_agent(
-			s->k,
+			s->docker,
 			&(struct agent_job){ .w = s->w,
 		                             .c = &s->c,
 		                             .account = &s->account,
@@ -216,21 +218,21 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 {
 	bool compose;
 
-	if (ws_find(s->k, s->w->ws, &s->dir, &s->c, d, e) < 0) {
+	if (ws_find(s->docker, s->w->ws, &s->dir, &s->c, d, e) < 0) {
 		if (e->kind == ERR_NOT_FOUND)
 			err_set(e, ERR_NOT_FOUND, 0,
 			        "the workspace has no container on the engine at %s; it was removed "
 			        "there, delete the workspace and create it again",
-			        s->k->g.where);
+			        s->docker->engine.where);
 		return -1;
 	}
-	if (ws_unfinished(s->k, s->w->ws, &s->dir, &s->c)) {
-		if (ws_create(s->k, s->w, d, e) < 0)
+	if (ws_unfinished(s->docker, s->w->ws, &s->dir, &s->c)) {
+		if (ws_create(s->docker, s->w, d, e) < 0)
 			return -1;
 		container_free(&s->c);
 		wsdir_free(&s->dir);
-		if (wsdir_open(&s->dir, s->k->env, s->w->ws, e) < 0 ||
-		    ws_find(s->k, s->w->ws, &s->dir, &s->c, d, e) < 0)
+		if (wsdir_open(&s->dir, s->docker->env, s->w->ws, e) < 0 ||
+		    ws_find(s->docker, s->w->ws, &s->dir, &s->c, d, e) < 0)
 			return -1;
 	}
 	s->user = mem_dup(s->w->ws->user);
@@ -244,8 +246,8 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 	}
 	if ((compose ? starting_compose(s, d, e) : bring_up(s, d, e)) < 0)
 		return -1;
-	follow_free(s->k->logs);
-	s->k->logs = follow_start(&s->k->g, &s->c);
+	follow_free(s->docker->logs);
+	s->docker->logs = follow_start(&s->docker->engine, &s->c);
 	if (!s->was_running && !compose)
 		run_entrypoints(s, d);
 	if (s->dc.doc) {
@@ -258,10 +260,10 @@ static int start(struct starting *s, struct deadline d, struct err *e)
 	return start_agent(s, d, e);
 }
 
-int ws_start(struct docker *k, const struct workspace_job *w, struct deadline d, struct err *e)
+int ws_start(struct docker *docker, const struct workspace_job *w, struct deadline d, struct err *e)
 {
-	struct starting s = { .k = k, .w = w };
-	int rc = wsdir_open(&s.dir, k->env, w->ws, e);
+	struct starting s = { .docker = docker, .w = w };
+	int rc = wsdir_open(&s.dir, docker->env, w->ws, e);
 
 	if (rc == 0)
 		rc = start(&s, d, e);

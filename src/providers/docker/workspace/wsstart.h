@@ -7,7 +7,7 @@
 #include "providers/docker/workspace/internal.h"
 
 struct starting {
-	struct docker *k;
+	struct docker *docker;
 	const struct workspace_job *w;
 	struct wsdir dir;
 	struct container c;
