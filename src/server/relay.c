@@ -7,16 +7,24 @@
 #include "base/mem.h"
 
 #define PIECE (32u << 10)
+#define CRLF "\r\n"
+#define UPGRADE "Upgrade: websocket" CRLF "Connection: upgrade" CRLF
+#define CLOSE "Connection: close" CRLF
 
 struct relay {
 	struct buf head;
 	const char *version;
-	size_t may_send; /* bytes to the agent */
-	size_t taken;    /* of the agent's, since the last grant */
-	bool answered;   /* some of the answer has come */
+	enum http_framing framing; /* of the request's body */
+	uint64_t left;
+	struct http_chunked chunked;
+	bool websocket, open; /* one was asked for; the agent agreed */
+	size_t may_send;      /* bytes to the agent */
+	size_t taken;         /* of the agent's, since the last grant */
+	struct buf answer;    /* its head, until it is whole */
+	bool answered;
 };
 
-/* Between the client and us, or what lets it in. */
+/* Between the client and us, or what lets it in, or what only we say of our address. */
 static bool is_ours(struct str name)
 {
 	static const char *const names[] = {
@@ -30,12 +38,23 @@ static bool is_ours(struct str name)
 		"Trailer",
 		"Upgrade",
 		"Sec-WebSocket-Protocol",
+		"Set-Cookie",
+		"Clear-Site-Data",
+		"Strict-Transport-Security",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_ieq(name, names[i]))
 			return true;
 	return false;
+}
+
+static void add_fields(struct buf *b, const struct http_head *h)
+{
+	for (size_t i = 0; i < h->n_headers; i++)
+		if (!is_ours(h->headers[i].name))
+			buf_addf(b, "%.*s: %.*s\r\n", STR_ARG(h->headers[i].name),
+			         STR_ARG(h->headers[i].value));
 }
 
 /* Segments were decoded for the routes. */
@@ -56,20 +75,17 @@ struct relay *relay_new(const struct call *c)
 	struct buf *b = &y->head;
 
 	y->version = c->s->opt.version;
+	y->framing = h->framing;
+	y->left = h->length;
+	y->websocket = http_head_websocket(h);
 	buf_addc(b, TUNNEL_IN);
 	buf_addf(b, "%.*s ", STR_ARG(c->r->method));
 	add_path(b, c->param[1]);
 	if (c->r->query.n)
 		buf_addf(b, "?%.*s", STR_ARG(c->r->query));
 	buf_adds(b, " HTTP/1.1\r\n");
-	for (size_t i = 0; i < h->n_headers; i++)
-		if (!is_ours(h->headers[i].name))
-			buf_addf(b, "%.*s: %.*s\r\n", STR_ARG(h->headers[i].name),
-			         STR_ARG(h->headers[i].value));
-	if (http_head_websocket(h))
-		buf_adds(b, "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n");
-	else
-		buf_adds(b, "Connection: close\r\n\r\n");
+	add_fields(b, h);
+	buf_adds(b, y->websocket ? UPGRADE CRLF : CLOSE CRLF);
 	/* There is room: encoding makes at most three bytes of one, and a head has HTTP_HEAD_MAX. */
 	y->may_send = TUNNEL_WINDOW - (b->n - 1);
 	return y;
@@ -77,8 +93,10 @@ struct relay *relay_new(const struct call *c)
 
 void relay_free(struct relay *y)
 {
-	if (y)
+	if (y) {
 		buf_wipe(&y->head);
+		buf_free(&y->answer);
+	}
 	free(y);
 }
 
@@ -87,32 +105,92 @@ struct str relay_head(const struct relay *y)
 	return buf_str(&y->head);
 }
 
-size_t relay_bytes(struct relay *y, struct str bytes, struct buf *message)
+/* How many of the bytes belong to the request. -1: they are no body. */
+static long of_request(struct relay *y, struct str s)
 {
-	size_t n = bytes.n < PIECE ? bytes.n : PIECE;
+	struct str data;
+	struct err e = { 0 };
+	size_t used = y->open ? s.n : 0;
+	long n = 1;
 
-	n = n < y->may_send ? n : y->may_send;
-	if (!n)
-		return 0;
-	y->may_send -= n;
-	buf_addc(message, TUNNEL_IN);
-	buf_add(message, bytes.p, n);
-	return n;
+	if (!y->open && y->framing == HTTP_LENGTH) {
+		used = s.n < y->left ? s.n : (size_t)y->left;
+		y->left -= used;
+	}
+	while (y->framing == HTTP_CHUNKED && n > 0 && used < s.n && !y->chunked.done) {
+		struct str rest = { s.p + used, s.n - used };
+
+		n = http_chunked_feed(&y->chunked, rest, &data, &e);
+		used += n > 0 ? (size_t)n : 0;
+	}
+	return n < 0 ? -1 : (long)used;
 }
 
-/* "HTTP/1.1 200 …", for the access log: behind those that are only on the way. */
-static void note_status(struct relay *y, struct httpd_req *r, struct str answer)
+long relay_bytes(struct relay *y, struct str bytes, struct buf *message)
 {
-	const char *end;
-	int64_t status;
+	size_t n = bytes.n < PIECE ? bytes.n : PIECE;
+	long used;
 
-	while (str_starts(answer, "HTTP/1.1 100") && (end = str_find(answer, "\r\n\r\n")) != NULL)
-		answer = (struct str){ end + 4, answer.n - (size_t)(end + 4 - answer.p) };
-	if (!answer.n)
-		return;
-	y->answered = true;
-	if (answer.n > 12 && str_to_i64((struct str){ answer.p + 9, 3 }, 100, 599, &status))
-		httpd_answered(r, (int)status);
+	n = n < y->may_send ? n : y->may_send;
+	if (!n || (y->websocket && !y->answered))
+		return 0;
+	used = of_request(y, (struct str){ bytes.p, n });
+	if (used ==
+	    0) /* another request, with somebody's key maybe: for nobody, least of all the agent */
+		return (long)bytes.n;
+	if (used < 0)
+		return -1;
+	y->may_send -= (size_t)used;
+	buf_addc(message, TUNNEL_IN);
+	buf_add(message, bytes.p, (size_t)used);
+	return used;
+}
+
+/* Passes a whole head on, n bytes. Whatever the agent says, the connection is not used again: a proxy might use it for
+ * somebody else. False: it is none. */
+static bool pass_head(struct relay *y, struct httpd_req *r, size_t n)
+{
+	struct http_head h;
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	bool ok = http_parse_response((struct str){ y->answer.p, n }, "GET", &h, &e) > 0 &&
+	          (h.status != 101 || y->websocket);
+
+	if (ok) {
+		y->open = h.status == 101;
+		y->answered = y->open || h.status >= 200;
+		buf_addf(&b, "HTTP/1.1 %d %.*s" CRLF, h.status, STR_ARG(h.reason));
+		add_fields(&b, &h);
+		buf_adds(&b, y->open ? UPGRADE CRLF : y->answered ? CLOSE CRLF : CRLF);
+		if (y->answered)
+			httpd_answered(r, h.status);
+		ok = httpd_ws_send(r, WS_BINARY, buf_str(&b));
+		httpd_more(r);
+	}
+	buf_drop(&y->answer, n);
+	buf_free(&b);
+	return ok;
+}
+
+/* More of an answer that has not begun. Each byte is looked at once, however small the pieces. */
+static bool take_head(struct relay *y, struct httpd_req *r, struct str s)
+{
+	size_t from = y->answer.n > 3 ? y->answer.n - 3 : 0;
+	const char *end;
+	bool ok = true;
+
+	buf_add_str(&y->answer, s);
+	while (ok && !y->answered &&
+	       (end = str_find((struct str){ buf_cstr(&y->answer) + from, y->answer.n - from },
+	                       CRLF CRLF)) != NULL) {
+		ok = pass_head(y, r, (size_t)(end - y->answer.p) + 4);
+		from = 0;
+	}
+	if (!ok || !y->answered)
+		return ok && y->answer.n <= HTTP_HEAD_MAX;
+	ok = !y->answer.n || httpd_ws_send(r, WS_BINARY, buf_str(&y->answer));
+	buf_free(&y->answer);
+	return ok;
 }
 
 static bool granted(struct relay *y, struct httpd_req *r, struct str s)
@@ -140,9 +218,7 @@ bool relay_message(struct relay *y, struct httpd_req *r, struct str message)
 	y->taken += s.n;
 	if (y->taken > TUNNEL_WINDOW)
 		return false;
-	if (!y->answered)
-		note_status(y, r, s);
-	return httpd_ws_send(r, WS_BINARY, s);
+	return y->answered ? httpd_ws_send(r, WS_BINARY, s) : take_head(y, r, s);
 }
 
 bool relay_drained(struct relay *y, char message[RELAY_GRANT])

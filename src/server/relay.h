@@ -18,8 +18,9 @@ struct relay *relay_new(const struct call *c);
 void relay_free(struct relay *y); /* NULL is fine */
 /* The first message to the agent. Borrowed. */
 struct str relay_head(const struct relay *y);
-/* Appends a message with some of the client's bytes; how many, 0 until the agent allows more. */
-size_t relay_bytes(struct relay *y, struct str bytes, struct buf *message);
+/* Appends a message with some of the client's bytes, as far as they are of this request; how many were used, 0 until the
+ * agent allows more. -1: they are no body. */
+long relay_bytes(struct relay *y, struct str bytes, struct buf *message);
 /* A message of the agent's: what is in it goes to r. False: it breaks the rules. */
 bool relay_message(struct relay *y, struct httpd_req *r, struct str message);
 /* All of it has been taken: true, and the message that says so, when that is due. */

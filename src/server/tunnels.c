@@ -235,22 +235,24 @@ static size_t end_bytes(struct httpd_req *r, struct str bytes)
 {
 	struct stream *st = r->user;
 	struct buf message = { 0 };
-	size_t taken = 0, n;
+	size_t taken = 0;
+	long n;
 
-	if (st->ended)
-		return bytes.n;
-	while (st->joined && st->end[AGENT] && taken < bytes.n) {
+	while (st->joined && st->end[AGENT] && !st->ended && taken < bytes.n) {
 		struct str rest = { bytes.p + taken, bytes.n - taken };
 
 		buf_reset(&message);
 		n = relay_bytes(st->relay, rest, &message);
 		if (!n)
 			break;
-		taken += n;
-		pass_message(st, AGENT, buf_str(&message));
+		taken += n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			stream_end(st, WS_CLOSE_POLICY, "the request's body is malformed");
+		else if (message.n)
+			pass_message(st, AGENT, buf_str(&message));
 	}
 	buf_free(&message);
-	return taken;
+	return st->ended ? bytes.n : taken;
 }
 
 static const struct httpd_ws relay_end = {

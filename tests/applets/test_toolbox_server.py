@@ -127,13 +127,51 @@ class Through(tunnelcase.TunnelCase):
                 (close(code=4005, reason=b"no toolbox here"), b"500", b"no toolbox here"),
                 (close(b"\x06\x00\x00\xff\xff\xff"), b"500", b"broke the protocol"),
                 (close(b"\x06\xff\xff\xff\xff"), b"500", b"broke the protocol"),
-                (close(*[b"\x01" + b"x" * 60000] * 6), b"xxx", b"x"),
+                (close(*[b"\x01" + b"x" * 60000] * 6), b"500", b"broke the protocol"),
+                (close(b"\x01HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
+                 b"500", b"broke the protocol"),
+                (close(*[b"\x01" + part[i:i + 1] for i in range(1, len(part))]), b"200", b"part"),
                 (close(b"\x00ignored", b"\x02ignored", b"\xff\x01", b"\x09", part), b"200", b"part")):
             _, thread = self.be_agent(answer)
             got = self.ask("POST /workspace/w2/toolbox/x HTTP/1.1\nHost: h\nAuthorization: Bearer {key}\n")
             thread.join()
             self.assertEqual((got[9:12], text in got), (status, True), got[:300])
             self.assertNotIn(b"ignored", got)
+
+    def test_a_connection_is_for_one_request(self):
+        """Whoever keeps connections open, as a proxy does, hands no agent the next request, which has somebody's key."""
+        next_one = f"GET /runner HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {self.server.key}\r\n\r\n".encode()
+        upgrade = ("Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n"
+                   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n")
+        for fields, body in (("Content-Length: 4\n", b"body"), ("Transfer-Encoding: chunked\n", b"4\r\nbody\r\n0\r\n\r\n"),
+                             ("", b""), (upgrade, b"")):
+            with self.subTest(fields=fields):
+                def answer(end):
+                    end.send(b"\x01HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=60\r\n"
+                             b"Content-Length: 2\r\nSet-Cookie: a=b\r\n\r\nok", opcode=2)
+                    while True:  # until the Server has heard of the client's end
+                        opcode, payload = end.frame()
+                        if opcode == 8:
+                            break
+                        if opcode == 2 and payload[:1] == b"\0":
+                            seen.append(payload[1:])
+                seen, thread = self.be_agent(answer)
+                head = f"POST /workspace/w2/toolbox/body HTTP/1.1\nHost: h\n{fields}Authorization: Bearer {{key}}\n\n"
+                with self.server.socket() as sock:
+                    sock.sendall(head.replace("\n", "\r\n").format(key=self.server.key).encode() + body + next_one)
+                    got = b""
+                    while not got.endswith(b"ok"):
+                        data = sock.recv(65536)
+                        self.assertTrue(data, got)
+                        got += data
+                    sock.sendall(next_one)
+                thread.join()
+                sent = b"".join(seen)
+                self.assertNotIn(b"Bearer", sent)
+                self.assertTrue(sent.endswith(body or b"\r\n\r\n"), sent)
+                self.assertIn(b"\r\nConnection: close\r\n", got)
+                for field in (b"Keep-Alive", b"keep-alive", b"Set-Cookie"):
+                    self.assertNotIn(field, got)
 
     def test_a_key_that_is_deleted_ends_its_calls(self):
         key = self.server.ok("POST", "/apikey/short").body.decode().strip('"')
