@@ -17,7 +17,7 @@ const struct rec *template_param(struct call *c, int status, const char *what);
 
 /* prebuilds.c */
 void prebuilds_view(const struct srv *s, struct buf *b, const struct rec *template);
-/* Deletes the successful builds that are more than the prebuild keeps, oldest first. */
+/* Deletes the builds that are more than the prebuild keeps, oldest first: of the successful ones, and of those that failed. */
 void prebuild_retain(struct srv *s, const char *id);
 /* All of a template, with their builds. */
 int prebuilds_remove(struct srv *s, struct change *ch, const char *template, bool force,

@@ -353,8 +353,9 @@ void h_runner_job_state(struct call *c)
 	else if (set_state(c->s, job, c->param[0], state, error, &e) < 0)
 		reply_error(c, error_status(&e), "failed to update job state: %s", e.msg);
 	else {
-		/* A prebuild has one more image, and gives up its oldest. */
-		if (rec_is(job, "resourceType", "build") && strcmp(state, "success") == 0)
+		/* A prebuild has one more image or failure, and gives up its oldest. */
+		if (rec_is(job, "resourceType", "build") && rec_is(job, "action", "run") &&
+		    !job_is_open(job))
 			prebuild_retain(c->s, rec_text(resource_of(c->s, job), "prebuildId"));
 		reply_empty(c, 200);
 	}

@@ -112,12 +112,26 @@ static const struct rec *next_build(const struct srv *s, const struct rec *build
 	return store_find_next(&s->store, build, "prebuildId");
 }
 
-static bool has_succeeded(const struct srv *s, const struct rec *build)
+static bool ended_so(const struct srv *s, const struct rec *build, const char *name)
 {
 	struct state st;
 
 	state_of(s, build, &st);
-	return strcmp(st.name, "run-successful") == 0;
+	return strcmp(st.name, name) == 0;
+}
+
+/* One that could not be deleted counts among the failed ones, and is tried again. */
+static void retire(struct srv *s, struct change *ch, const struct rec *p, const char *name)
+{
+	const struct rec *first = first_build(s, rec_text(p, "id"));
+	struct err ignored = { 0 };
+	int64_t n = 0;
+
+	for (const struct rec *b = first; b; b = next_build(s, b))
+		n += ended_so(s, b, name);
+	for (const struct rec *b = first; b; b = next_build(s, b))
+		if (ended_so(s, b, name) && n-- > rec_int(p, "retention"))
+			build_delete_job(s, ch, b, false, &ignored);
 }
 
 void prebuild_retain(struct srv *s, const char *id)
@@ -125,13 +139,11 @@ void prebuild_retain(struct srv *s, const char *id)
 	const struct rec *p = store_find(&s->store, K_PREBUILD, "id", id);
 	struct change *ch = change_begin(&s->store);
 	struct err ignored = { 0 };
-	int64_t n = 0;
 
-	for (const struct rec *b = p ? first_build(s, id) : NULL; b; b = next_build(s, b))
-		n += has_succeeded(s, b);
-	for (const struct rec *b = p ? first_build(s, id) : NULL; b; b = next_build(s, b))
-		if (has_succeeded(s, b) && n-- > rec_int(p, "retention"))
-			build_delete_job(s, ch, b, false, &ignored);
+	if (p) {
+		retire(s, ch, p, "run-successful");
+		retire(s, ch, p, "error");
+	}
 	/* What cannot be kept now is looked at again after the next build. */
 	change_commit(ch, &ignored);
 }
@@ -256,6 +268,16 @@ void h_prebuild_set(struct call *c)
 
 /* ---- what git hosts tell ---- */
 
+#define TOLD_DIGITS 16 /* of the SHA-256 of a hook's body */
+#define TOLD_MAX 128   /* bodies that a prebuild remembers */
+
+/* What a git host sent. The id of a delivery is a header, which no signature covers: a body is known by its hash. */
+struct event {
+	struct json body;
+	struct buf hash;
+	int64_t at_ms; /* of the push, by the git host's clock; 0: it does not say */
+};
+
 /* One branch that was pushed to. */
 struct push {
 	char *branch, *sha;
@@ -284,6 +306,28 @@ static bool touches(const struct rec *p, struct json commits)
 	}
 	json_doc_free(doc);
 	return yes;
+}
+
+/* Was the prebuild told of it, or of a later push? Else it has been now. */
+static bool is_old_news(struct change *ch, const struct rec *p, const struct event *event)
+{
+	struct str told = str_of(rec_text(p, "told"));
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i + TOLD_DIGITS <= told.n; i += TOLD_DIGITS)
+		if (memcmp(told.p + i, event->hash.p, TOLD_DIGITS) == 0)
+			return true;
+	if (event->at_ms && event->at_ms < rec_int(p, "toldAt"))
+		return true;
+	struct rec *draft = change_edit(ch, p);
+	size_t skip = told.n >= TOLD_MAX * TOLD_DIGITS ? TOLD_DIGITS : 0;
+
+	buf_addf(&b, "%s%.*s", told.p + skip, TOLD_DIGITS, event->hash.p);
+	rec_set(draft, "told", buf_cstr(&b));
+	if (event->at_ms)
+		rec_set_int(draft, "toldAt", event->at_ms);
+	buf_free(&b);
+	return false;
 }
 
 /* Builds what the push makes due, or counts it. */
@@ -350,38 +394,39 @@ static bool is_of(const struct rec *t, struct json body)
 	return yes;
 }
 
-static int each_prebuild(struct srv *s, struct change *ch, struct json body,
+static int each_prebuild(struct srv *s, struct change *ch, const struct event *event,
                          const struct push *push, struct err *e)
 {
 	int rc = 0;
 
 	for (const struct rec *t = store_first(&s->store, K_TEMPLATE); t; t = store_next(t)) {
-		if (!is_of(t, body))
+		if (!is_of(t, event->body))
 			continue;
 		for (const struct rec *p = first_of(s, rec_text(t, "name")); rc == 0 && p;
 		     p = next_of(s, p))
-			if (rec_is(p, "branch", push->branch))
+			if (rec_is(p, "branch", push->branch) && !is_old_news(ch, p, event))
 				rc = pushed(s, ch, t, p, push, e);
 	}
 	return rc;
 }
 
-static int take_push(struct srv *s, struct change *ch, struct json body, struct push *push,
+static int take_push(struct srv *s, struct change *ch, const struct event *event, struct push *push,
                      struct err *e)
 {
 	int rc = 0;
 
 	/* A branch that was deleted has no commit, or one of zeros. */
 	if (push->branch[0] && push->sha[strspn(push->sha, "0")])
-		rc = each_prebuild(s, ch, body, push, e);
+		rc = each_prebuild(s, ch, event, push, e);
 	free(push->branch);
 	free(push->sha);
 	return rc;
 }
 
 /* Bitbucket: push.changes[].new; the others: ref, after. */
-static int take_event(struct srv *s, struct change *ch, struct json body, struct err *e)
+static int take_event(struct srv *s, struct change *ch, const struct event *event, struct err *e)
 {
+	struct json body = event->body;
 	struct json changes = json_get(json_get(body, "push"), "changes");
 	int rc = 0;
 
@@ -393,7 +438,7 @@ static int take_event(struct srv *s, struct change *ch, struct json body, struct
 			             json_get(member, "commits"),
 			             (int64_t)json_len(json_get(member, "commits")) };
 
-		rc = take_push(s, ch, body, &push, e);
+		rc = take_push(s, ch, event, &push, e);
 	}
 	if (!json_is_array(changes)) {
 		char *ref = json_dup_or_empty(json_get(body, "ref"));
@@ -403,10 +448,31 @@ static int take_event(struct srv *s, struct change *ch, struct json body, struct
 			             (int64_t)json_len(json_get(body, "commits")) };
 
 		json_i64(json_get(body, "total_commits_count"), 0, INT32_MAX, &push.n);
-		rc = take_push(s, ch, body, &push, e);
+		rc = take_push(s, ch, event, &push, e);
 		free(ref);
 	}
 	return rc;
+}
+
+/* GitHub: repository.pushed_at; Gitea, Forgejo: repository.updated_at. Never later than now, so that a clock that was
+ * wrong there for a while does no lasting harm. */
+static void read_event(struct event *event, struct json_doc *doc, struct str body)
+{
+	struct json repository = json_get(json_root(doc), "repository");
+	char *updated = json_dup_or_empty(json_get(repository, "updated_at"));
+	int64_t now = clock_wall_ms(), *at = &event->at_ms;
+	unsigned char hash[SHA256_SIZE];
+
+	event->body = json_root(doc);
+	crypto_sha256(body.p, body.n, hash);
+	buf_add_hex(&event->hash, hash, TOLD_DIGITS / 2);
+	if (json_i64(json_get(repository, "pushed_at"), 0, INT32_MAX, at))
+		*at *= 1000;
+	else if (!time_parse_rfc3339(updated, at))
+		*at = 0;
+	if (*at > now)
+		*at = now;
+	free(updated);
 }
 
 static bool is_push(const struct http_head *head, bool *known)
@@ -446,11 +512,14 @@ void h_prebuild_event(struct call *c)
 		return;
 	}
 	struct change *ch = change_begin(&c->s->store);
+	struct event event = { 0 };
 
-	if (take_event(c->s, ch, json_root(c->doc), &e) < 0)
+	read_event(&event, c->doc, c->r->body);
+	if (take_event(c->s, ch, &event, &e) < 0)
 		change_drop(ch);
 	else
 		change_commit(ch, &e);
+	buf_free(&event.hash);
 	if (e.kind != ERR_NONE)
 		reply_error(c, error_status(&e), "failed to process git event: %s", e.msg);
 	else
@@ -489,12 +558,31 @@ static bool same(struct str a, const char *b)
 static const char *const signatures[] = { "X-Gitlab-Token", "X-Hub-Signature-256",
 	                                  "X-Gitea-Signature", "X-Hub-Signature" };
 
+/* Without what says how it was made. The first is the secret itself. */
+static struct str signature(const struct call *c, size_t i)
+{
+	struct str given = http_head_get(c->r->head, signatures[i]);
+
+	if (str_starts(given, "sha256="))
+		given = (struct str){ given.p + 7, given.n - 7 };
+	return given;
+}
+
+static const char *hook_secret(const struct rec *key)
+{
+	return key ? rec_text(key, "hash") : "";
+}
+
 bool prebuild_hook_may(struct call *c)
 {
-	for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
-		if (http_head_get(c->r->head, signatures[i]).n &&
-		    key_named(c->s, "client", HOOK_KEY))
+	const char *secret = hook_secret(key_named(c->s, "client", HOOK_KEY));
+
+	for (size_t i = 0; secret[0] && i < ARRAY_LEN(signatures); i++) {
+		struct str given = signature(c, i);
+
+		if (i ? given.n == SHA256_BLOCK : same(given, secret))
 			return true;
+	}
 	reply_error(c, 401, "unauthorized");
 	return false;
 }
@@ -502,20 +590,14 @@ bool prebuild_hook_may(struct call *c)
 void h_prebuild_hook(struct call *c)
 {
 	const struct rec *key = key_named(c->s, "client", HOOK_KEY);
-	const char *secret = key ? rec_text(key, "hash") : "";
+	const char *secret = hook_secret(key);
 	struct buf hex = { 0 };
 	bool known = false;
 
 	if (strlen(secret) == SHA256_BLOCK) {
 		hmac(secret, c->r->body, &hex);
-		for (size_t i = 0; i < ARRAY_LEN(signatures); i++) {
-			struct str given = http_head_get(c->r->head, signatures[i]);
-
-			if (str_starts(given, "sha256="))
-				given = (struct str){ given.p + 7, given.n - 7 };
-			/* The first is the secret itself. */
-			known = known || same(given, i ? buf_cstr(&hex) : secret);
-		}
+		for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
+			known = known || same(signature(c, i), i ? buf_cstr(&hex) : secret);
 	}
 	buf_free(&hex);
 	if (!known) {

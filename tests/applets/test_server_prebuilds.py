@@ -170,6 +170,94 @@ class Prebuilds(common.Case):
         self.server.ok("DELETE", path + "?force=true", status=204)
         self.assertEqual(self.server.ok("GET", "/workspace-template/prebuild").json, [])
 
+    def test_failures_are_kept_no_longer(self):
+        """As many as of the successful ones; what could not be deleted is tried again."""
+        self.prebuild(commitInterval=1)
+        for i in range(4):
+            self.tell(common_push(SHA[i]))
+            self.finish("error")
+            if i >= 2:
+                self.assertEqual([a for a, _ in self.finish("error" if i == 3 else "success")], ["delete"])
+        self.assertEqual([b["repository"]["sha"] for b in self.builds()], SHA[1:4])
+        self.tell(common_push(SHA[4]))
+        self.finish()
+        self.assertEqual(len(self.finish()), 1, "the one that could not be deleted")
+        self.assertEqual([b["repository"]["sha"] for b in self.builds()], SHA[2:5])
+
+    def hook_secret(self):
+        key = self.server.ok("POST", "/apikey/webhook").body.decode()
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    def test_a_replay_starts_nothing(self):
+        secret = self.hook_secret()
+        deliveries = iter(range(10 ** 6))
+
+        def deliver(body):
+            body = json.dumps(body)
+            self.tell(body, path=HOOK, key=None, headers=(
+                ("X-Hub-Signature-256", "sha256=" + hmac.new(secret.encode(), body.encode(), "sha256").hexdigest()),
+                ("X-GitHub-Delivery", str(next(deliveries)))))
+            return len(self.builds())
+
+        def push(sha, **repository):
+            return common_push(sha, of={"repository": {"html_url": URL, **repository}})
+        self.prebuild(commitInterval=1, retention=100)
+        bodies = [push(SHA[i]) for i in range(3)]
+        for i, body in enumerate(bodies):
+            self.assertEqual(deliver(body), i + 1)
+            self.finish()
+        for _ in range(2):
+            for body in bodies:
+                self.assertEqual(deliver(body), 3)
+            self.server.stop()  # it is remembered
+            self.server = serverproc.Server(self, os.path.join(self.tmp, "data"))
+        # One that was never told, but is older by what the host says.
+        self.assertEqual(deliver(push(SHA[3], pushed_at=2000)), 4)
+        self.assertEqual(deliver(push(SHA[4], pushed_at=1999)), 4)
+        self.assertEqual(deliver(push(SHA[4], updated_at="1970-01-01T00:33:19Z")), 4)
+        self.assertEqual(deliver(push(SHA[5], updated_at="1970-01-01T00:33:20Z")), 5)
+        self.assertEqual(deliver(push(SHA[6], pushed_at=2 ** 31 - 1)), 6)  # a clock far ahead
+        self.assertEqual(deliver(push(SHA[7], pushed_at=2 ** 31 - 2)), 7)
+        self.finish()
+        # As before, a branch may be set back to a commit that was built.
+        self.assertEqual(deliver(dict(push(SHA[0]), before=SHA[7])), 8)
+
+    def test_what_is_remembered_is_bounded(self):
+        self.prebuild(commitInterval=130)
+        for i in range(130):
+            self.tell(common_push(f"{i + 1:040x}", n=1 if i else 0))
+        self.finish()
+        self.tell(common_push(f"{100:040x}"))
+        self.assertEqual(len(self.builds()), 1, "129 commits")
+        self.tell(common_push(f"{2:040x}"))
+        self.assertEqual(len(self.builds()), 2, "the oldest is not remembered any more")
+
+    def test_bodies_of_strangers_are_bounded(self):
+        """A signature can be anything until the body is there. What none could be is refused at the head."""
+        secret = self.hook_secret()
+        head = f"POST {HOOK} HTTP/1.1\r\nHost: x\r\nX-GitHub-Event: push\r\nContent-Length: %d\r\n%s\r\n\r\n"
+        for name, value in (("X-Hub-Signature-256", "sha256=abc"), ("X-Gitlab-Token", "0" * 64), ("X-Gitea-Signature", "")):
+            s = self.server.socket()
+            s.sendall((head % (1 << 20, f"{name}: {value}")).encode())
+            self.assertIn(b" 401 ", s.recv(4096).split(b"\r\n")[0], name)
+        before = common.rss_kb(self.server.pid)
+        socks = [self.server.socket() for _ in range(24)]
+        for s in socks:
+            s.settimeout(5)
+            try:
+                s.sendall((head % (1 << 20, "X-Hub-Signature-256: sha256=" + "0" * 64)).encode() + b"x" * ((1 << 20) - 1))
+            except OSError:
+                pass  # it was dropped for another one
+        self.prebuild(commitInterval=1)
+        body = json.dumps(dict(common_push(SHA[0]), filler="x" * (200 << 10)))
+        self.tell(body, path=HOOK, key=None, headers=(
+            ("X-Hub-Signature-256", "sha256=" + hmac.new(secret.encode(), body.encode(), "sha256").hexdigest()),))
+        self.assertEqual(len(self.builds()), 1)
+        if common.is_static(common.BIN):
+            self.assertLess(common.rss_kb(self.server.pid) - before, 16 << 10, "KiB; 4 MiB and what growing takes")
+        for s in socks:
+            s.close()
+
     def test_a_hook_is_signed(self):
         self.prebuild(commitInterval=1)
         body = json.dumps(common_push(SHA[0]))
