@@ -8,6 +8,7 @@
 #include "applets/cli.h"
 #include "base/file.h"
 #include "base/out.h"
+#include "net/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static const char usage[] =
 	"git config credential.helper '!daytona-runner git-credential'. store and erase do nothing: the Server keeps them.";
 
 #define QUESTION_MAX (64u << 10)
+#define HTTPS_PORT 443
 
 static int read_question(struct kv *q, struct err *e)
 {
@@ -43,6 +45,21 @@ static int read_question(struct kv *q, struct err *e)
 	return rc;
 }
 
+/* The Server knows hosts by name. A submodule may name any scheme and port there, of which the token is none's to hear: only
+ * the workspace's own repository is where it is, whatever that is. */
+static bool may_ask(const char *own, const char *asked)
+{
+	struct url u = { 0 };
+	struct err ignored = { 0 };
+	bool ok = url_texts_match(own, asked, false) ||
+	          (url_parse(str_of(asked), &u, &ignored) == 0 &&
+	           (own ? url_is_tls(&u) && u.port == HTTPS_PORT
+	                : url_is_tls(&u) || url_is_loopback(&u)));
+
+	url_free(&u);
+	return ok;
+}
+
 static int get(struct cli_admin *a, struct err *e)
 {
 	const char *own = getenv("DAYTONA_WORKSPACE_REPOSITORY_URL"), *protocol, *host, *path;
@@ -58,6 +75,8 @@ static int get(struct cli_admin *a, struct err *e)
 		rc = err_set(e, ERR_USAGE, 0, "git gave no protocol and host on standard input");
 	if (rc == 0) {
 		buf_addf(&asked, "%s://%s%s%s", protocol, host, path ? "/" : "", path ? path : "");
+		if (!may_ask(own, buf_cstr(&asked)))
+			goto out; /* git asks whom it asks next */
 		rc = cli_admin_open(a, "git-credential", e);
 	}
 	/* A workspace's key is for its own repository alone, whose address git does not tell whole. */
@@ -73,6 +92,7 @@ static int get(struct cli_admin *a, struct err *e)
 	    !(git.username && strpbrk(git.username, "\r\n")))
 		printf("username=%s\npassword=%s\n",
 		       git.username && *git.username ? git.username : "git", git.token);
+out:
 	git_provider_free(&git);
 	buf_free(&asked);
 	kv_free(&q);

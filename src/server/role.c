@@ -165,8 +165,10 @@ unsigned role_hides(const struct call *c, enum kind kind)
 		return VIEW_HIDE;
 	if (c->s->opt.reference_keys || c->key_type == KEY_RUNNER)
 		return 0;
-	/* A workspace's program is told its own key and variables, nobody else's. */
-	return kind == K_WORKSPACE && c->key_type == KEY_WORKSPACE ? 0 : VIEW_HIDE;
+	/* A workspace's program is told its own key and variables, nobody else's; of its target, not who else is there. */
+	if (c->key_type == KEY_WORKSPACE)
+		return kind == K_WORKSPACE ? 0 : VIEW_HIDE | VIEW_ALONE;
+	return VIEW_HIDE;
 }
 
 unsigned role_options(const struct call *c)

@@ -177,6 +177,7 @@ const struct rec *find_live(const struct srv *s, enum kind kind, const char *id_
 #define VIEW_NESTED 8u   /* as a member of another resource: its own relations are not loaded */
 #define VIEW_CREATED 16u /* target of a workspace just made: loaded, but for the workspaces */
 #define VIEW_NEW 32u     /* a workspace just made: its metadata has not been read back */
+#define VIEW_ALONE 64u   /* target, to one of its workspaces: the others are left out */
 void view_job(struct buf *b, const struct rec *job);
 void view_state(struct buf *b, const struct state *st);
 void view_runner(struct buf *b, const struct rec *r); /* members id, name, metadata */

@@ -135,7 +135,7 @@ static void key_workspaces(const struct srv *s, struct buf *b, const struct rec 
 	const struct rec *w = NULL;
 
 	jw_key(b, "workspaces");
-	if (!(flags & (VIEW_NESTED | VIEW_CREATED)))
+	if (!(flags & (VIEW_NESTED | VIEW_CREATED | VIEW_ALONE)))
 		w = store_find(&s->store, K_WORKSPACE, "targetId", rec_text(t, "id"));
 	for (; w; w = store_find_next(&s->store, w, "targetId")) {
 		if (is_deleted(s, w))

@@ -301,7 +301,9 @@ class Roles(common.Case):
     def test_a_workspace_sees_no_secret_but_its_own(self):
         """Its target's options and key, and those of its siblings, are for the runner."""
         s = self.server
-        s.ok("POST", "/workspace", serverproc.workspace_body("w1b", "sibling", "t1"))
+        body = serverproc.workspace_body("w1b", "sibling", "t1")
+        body["source"]["repository"]["url"] = "https://u:hush@git.example/sibling"
+        s.ok("POST", "/workspace", body)
         sibling = s.ok("GET", "/workspace/w1b", key=self.keys["runner"]).json["apiKey"]
         for path in ("/workspace/w1", "/target/t1?showOptions=true"):
             for kind in ("workspace", "target"):
@@ -309,6 +311,8 @@ class Roles(common.Case):
                 for secret in {sibling, self.keys["target"], self.keys["workspace"]} - {self.keys[kind]}:
                     self.assertNotIn(secret, text, (path, kind))
                 shown = json.loads(text)
+                siblings = kind == "target" and path.startswith("/target")
+                self.assertEqual(("hush" in text, "w1b" in text), (siblings, siblings), (path, kind))
                 self.assertEqual(shown.get("target", shown)["targetConfig"]["options"], "", path)
         own = s.ok("GET", "/workspace/w1", key=self.keys["workspace"]).json
         self.assertEqual(own["envVars"]["DAYTONA_SERVER_API_KEY"], self.keys["workspace"])

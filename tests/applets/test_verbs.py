@@ -587,7 +587,15 @@ class Git(VerbsCase):
         self.assertEqual(ask(self.env()).stdout, "")
         self.assertEqual(ask(self.env(admin=False, **inside)).stdout, "username=ada\npassword=s3cr3t\n")
         self.assertEqual(ask(self.env(admin=False, **inside), "store").stdout, "")
-        question = question.replace("127.0.0.1", "127.0.0.2")
+        # A submodule may name the same host in the clear, or at a port where somebody else listens.
+        was = question
+        for question, given in (("protocol=http\nhost=127.0.0.1\n\n", ""), ("protocol=http\nhost=127.0.0.1:4\npath=x\n\n", ""),
+                                ("protocol=https\nhost=127.0.0.1:4\n\n", ""), (was.replace("http", "https"), ""),
+                                ("protocol=ftp\nhost=127.0.0.1\n\n", ""),
+                                ("protocol=https\nhost=127.0.0.1\n\n", "username=ada\npassword=s3cr3t\n")):
+            self.assertEqual(ask(self.env(admin=False, **inside)).stdout, given, question)
+        question = was
+        question = "protocol=https\nhost=127.0.0.2\n\n"
         with open(self.path("question"), "w", encoding="ascii") as file:
             file.write(question)
         with open(self.path("question"), encoding="ascii") as file:
