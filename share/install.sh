@@ -190,17 +190,15 @@ remove_stale()
 
 get_offline()
 {
+	given=$stage
 	case $offline in
 	*.tar.gz | *.tgz)
 		have tar || die "tar is needed for $offline"
-		member=$(tar -tzf "$offline" 2>/dev/null | grep -E '(^|/)daytona-runner$' | head -n 1) || :
-		[ -n "$member" ] || die "$offline holds no daytona-runner"
-		tar -xzOf "$offline" "$member" >"$stage" || die "cannot unpack $offline into $bin_dir"
-		;;
-	*)
-		cat <"$offline" >"$stage" || die "cannot copy $offline into $bin_dir"
+		given=$stage.tgz
 		;;
 	esac
+	# From here on the copy counts: whoever can write to the file could exchange it behind the check.
+	cat <"$offline" >"$given" || die "cannot copy $offline into $bin_dir"
 	folder=.
 	case $offline in
 	*/*) folder=${offline%/*} ;;
@@ -212,9 +210,15 @@ get_offline()
 	if [ -z "$wanted" ]; then
 		say "no --sha256 and no SHA256SUMS beside $offline: taken as it is"
 	else
-		check_hash "$offline" "$wanted"
+		check_hash "$given" "$wanted"
 	fi
-	[ -z "$public_key" ] || check_signature "$offline" "$offline.sig"
+	[ -z "$public_key" ] || check_signature "$given" "$offline.sig"
+	if [ "$given" != "$stage" ]; then
+		member=$(tar -tzf "$given" 2>/dev/null | grep -E '(^|/)daytona-runner$' | head -n 1) || :
+		[ -n "$member" ] || die "$offline holds no daytona-runner"
+		tar -xzOf "$given" "$member" >"$stage" || die "cannot unpack $offline into $bin_dir"
+		rm -f "$given"
+	fi
 }
 
 get_online()

@@ -37,6 +37,15 @@ def running(jobs):
             "restart | stop) echo $1 >>\"$0.calls\" ;;" % jobs)
 
 
+def tarball(content):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        member = tarfile.TarInfo("daytona-runner-1.1.0/daytona-runner")
+        member.size, member.mode = len(content), 0o755
+        archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
 class Downloads(Peer):
     """Serves one version of the file and its hash."""
 
@@ -173,18 +182,15 @@ class InstallTest(Case):
         file = self.path("daytona-runner-1.0.0")
         with open(file, "wb") as out:
             out.write(program("1.0.0"))
-        tarball = self.path("daytona-runner-1.1.0.tar.gz")
-        with tarfile.open(tarball, "w:gz") as archive:
-            content = program("1.1.0")
-            member = tarfile.TarInfo("daytona-runner-1.1.0/daytona-runner")
-            member.size, member.mode = len(content), 0o755
-            archive.addfile(member, io.BytesIO(content))
+        packed = self.path("daytona-runner-1.1.0.tar.gz")
+        with open(packed, "wb") as out:
+            out.write(tarball(program("1.1.0")))
         with open(self.path("SHA256SUMS"), "w", encoding="utf-8") as sums:
-            for name in (file, tarball):
+            for name in (file, packed):
                 with open(name, "rb") as data:
                     sums.write(f"{hashlib.sha256(data.read()).hexdigest()} *{os.path.basename(name)}\n")
         for shell in SHELLS:
-            for name, version in ((file, "1.0.0"), (tarball, "1.1.0")):
+            for name, version in ((file, "1.0.0"), (packed, "1.1.0")):
                 with self.subTest(shell=shell, name=name):
                     result = self.install("--offline", name, shell=shell)
                     self.assertEqual(result.returncode, 0, result.stderr)
@@ -211,6 +217,28 @@ class InstallTest(Case):
                 self.assertTrue(result.stderr.startswith(("install: ", "curl: ")), result.stderr)
                 self.assertEqual(os.listdir(self.bin), ["daytona-runner"])
                 self.assertEqual(self.version(), "1.0.0")
+
+    def test_what_is_checked_is_what_is_installed(self):
+        """Somebody who can write to the file puts the right one there when it is about to be checked."""
+        tools, right = self.path("tools"), program("2.0.0")
+        os.mkdir(tools)
+        for name, pack in (("file", bytes), ("file.tar.gz", tarball)):
+            given, good = self.path(name), self.path("good-" + name)
+            for path, content in ((given, b"#!/bin/sh\necho daytona-runner 6.6.6\n"), (good, right)):
+                with open(path, "wb") as file:
+                    file.write(pack(content))
+            with open(good, "rb") as file:
+                wanted = hashlib.sha256(file.read()).hexdigest()
+            with open(os.path.join(tools, "sha256sum"), "w", encoding="ascii") as file:
+                file.write(f"#!/bin/sh\ncat '{good}' >'{given}'\nexec /usr/bin/sha256sum\n")
+            os.chmod(os.path.join(tools, "sha256sum"), 0o755)
+            for shell in SHELLS:
+                result = self.install("--offline", given, "--sha256", wanted, shell=shell,
+                                      env=self.env(PATH=tools + ":/usr/bin:/bin"))
+                self.assertEqual((result.returncode, "wrong SHA-256" in result.stderr), (1, True), result)
+                self.assertEqual(os.listdir(self.bin), [])
+                with open(given, "wb") as file:
+                    file.write(pack(b"#!/bin/sh\necho daytona-runner 6.6.6\n"))
 
     def test_download_that_breaks_off_is_repeated(self):
         body = self.peer.files["/download/" + NAME]
