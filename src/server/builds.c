@@ -240,6 +240,7 @@ void h_template_set(struct call *c)
 	char *name = json_dup_or_empty(json_get(body, "name"));
 	char *url = normal_repo_url(json_get(body, "repositoryUrl"));
 	const struct rec *old = store_find(&c->s->store, K_TEMPLATE, "name", name);
+	char *from = mem_dup(old ? rec_text(old, "repositoryUrl") : "");
 	bool first = !default_for(c->s, url);
 	struct change *ch = change_begin(&c->s->store);
 	struct rec *t = old ? change_edit(ch, old) : change_add(ch, K_TEMPLATE);
@@ -264,6 +265,9 @@ void h_template_set(struct call *c)
 		reply_error(c, error_status(&e), "failed to save workspace template: %s", e.msg);
 	else
 		reply_empty(c, 201);
+	if (e.kind == ERR_NONE && old)
+		prebuilds_moved(c->s, old, from);
+	free(from);
 	buf_free(&b);
 	free(name);
 	free(url);
@@ -300,6 +304,9 @@ void h_template_delete(struct call *c)
 	if (!t)
 		return;
 	struct change *ch = change_begin(&c->s->store);
+	bool had = prebuilds_wanted(c->s, rec_text(t, "repositoryUrl"));
+	char *url = mem_dup(rec_text(t, "repositoryUrl")),
+	     *config = mem_dup(rec_text(t, "gitProviderConfigId"));
 	int rc = prebuilds_remove(c->s, ch, c->param[0], force, &e);
 
 	change_remove(ch, t);
@@ -311,6 +318,10 @@ void h_template_delete(struct call *c)
 		reply_error(c, error_status(&e), "failed to delete workspace template: %s", e.msg);
 	else
 		reply_empty(c, 204);
+	if (rc == 0 && had)
+		browse_hook(c->s, url, config);
+	free(url);
+	free(config);
 }
 
 void h_template_default(struct call *c)

@@ -22,6 +22,12 @@ void prebuild_retain(struct srv *s, const char *id);
 /* All of a template, with their builds. */
 int prebuilds_remove(struct srv *s, struct change *ch, const char *template, bool force,
                      struct err *e);
+/* Has a template of that repository a prebuild? */
+bool prebuilds_wanted(const struct srv *s, const char *url);
+/* Of hooks that git hosts sign: made, with its key, when there is none. NULL with e when that fails. Borrowed. */
+const char *prebuild_hook_secret(struct srv *s, struct err *e);
+/* A template has another repository. */
+void prebuilds_moved(struct srv *s, const struct rec *template, const char *from);
 /* Could the request be a git host's? Else it has its answer: before its body is read. */
 bool prebuild_hook_may(struct call *c);
 

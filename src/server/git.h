@@ -20,5 +20,8 @@ bool git_same_host(const struct rec *r, const char *url);
 void browse_poll(struct srv *s, struct pollset *ps);
 void browse_step(struct srv *s);
 void browse_end(struct srv *s); /* after the connections */
+/* Sees to it that the git host of that repository has our hook if a prebuild of it is there, and else not, by a git
+ * provider config ("": the one that fits). It goes on meanwhile, and says in the log how it ended. */
+void browse_hook(struct srv *s, const char *url, const char *config);
 
 #endif

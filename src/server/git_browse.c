@@ -2,11 +2,14 @@
 /*
  * What is behind a git provider config: its user, namespaces, repositories, branches and pull requests, asked from the git
  * host's API while others are served. Where a request goes is said by the config alone, which only a client key sets:
- * redirects are not followed, answers are bounded, and the token is in no message.
+ * redirects are not followed, answers are bounded, and the token is in no message. For prebuilds a hook of ours is
+ * entered there, brought up to date or removed, whichever it takes.
  */
+#include "server/builds.h"
 #include "server/git.h"
 
 #include "base/jsonw.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/http.h"
 
@@ -20,7 +23,17 @@
 #define LOOKUPS_MAX 20        /* other repositories that pull requests of a page come from */
 #define PERSONAL "<PERSONAL>" /* id of the user's own namespace, as the reference calls it */
 
-enum what { USER, NAMESPACES, REPOSITORIES, BRANCHES, PULLS, OWN_REPOSITORIES, REPOSITORY, WHATS };
+enum what {
+	USER,
+	NAMESPACES,
+	REPOSITORIES,
+	BRANCHES,
+	PULLS,
+	OWN_REPOSITORIES,
+	REPOSITORY,
+	HOOKS,
+	WHATS
+};
 #define FIELDS_MAX 7
 
 /* Of the answers, in their order. */
@@ -46,8 +59,11 @@ static const struct host {
 	const char *scheme; /* of Authorization; NULL: basic with a user name, else bearer */
 	const char *size,
 		*page; /* query's names of the number of things and of the page; "start" counts things */
-	const char *list; /* member that has the list; NULL: the answer is one */
-	struct ask asks[WHATS];
+	const char *list;       /* member that has the list; NULL: the answer is one */
+	struct ask asks[WHATS]; /* of HOOKS: id, url */
+	const char *
+		change; /* method that brings a hook up to date; its body: up to the URL, from there to the */
+	const char *body[3]; /* secret, the rest */
 } hosts[] = {
 	{ " github github-enterprise-server ",
 	  "https://api.github.com",
@@ -67,7 +83,11 @@ static const struct host {
 	                      { "title", "head.ref", "head.sha", "head.repo.name",
 	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
 		  [OWN_REPOSITORIES] = { "/user/repos?affiliation=owner", { NULL } },
-	  } },
+		  [HOOKS] = { "/repos/{n}/{r}/hooks", { "id", "config.url" } },
+	  },
+	  "PATCH",
+	  { "{\"name\":\"web\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
+	    ",\"secret\":\"", "\"}}" } },
 	{ " gitlab gitlab-self-managed ",
 	  "https://gitlab.com/api/v4",
 	  "/api/v4",
@@ -87,7 +107,10 @@ static const struct host {
 	                        "" } },
 		  [OWN_REPOSITORIES] = { "/users/{n}/projects", { NULL } },
 		  [REPOSITORY] = { "/projects/", { "web_url", "namespace.path", "name" } },
-	  } },
+		  [HOOKS] = { "/projects/{n}%2F{r}/hooks", { "id", "url" } },
+	  },
+	  "PUT",
+	  { "{\"push_events\":true,\"url\":", ",\"token\":\"", "\"}" } },
 	{ " codeberg gitea gogs ",
 	  "https://codeberg.org/api/v1",
 	  "/api/v1",
@@ -106,7 +129,11 @@ static const struct host {
 	                      { "title", "head.ref", "head.sha", "head.repo.name",
 	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
 		  [OWN_REPOSITORIES] = { "/user/repos", { NULL } },
-	  } },
+		  [HOOKS] = { "/repos/{n}/{r}/hooks", { "id", "config.url" } },
+	  },
+	  "PATCH",
+	  { "{\"type\":\"gitea\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
+	    ",\"secret\":\"", "\"}}" } },
 	{ " bitbucket ",
 	  "https://api.bitbucket.org/2.0",
 	  "/2.0",
@@ -125,7 +152,11 @@ static const struct host {
 	                      { "title", "source.branch.name", "source.commit.hash",
 	                        "source.repository.full_name", "source.repository.links.html.href",
 	                        "source.repository.full_name", "source.repository.name" } },
-	  } },
+		  [HOOKS] = { "/repositories/{n}/{r}/hooks", { "uuid", "url" } },
+	  },
+	  "PUT",
+	  { "{\"description\":\"daytona-runner\",\"active\":true,\"events\":[\"repo:push\"],\"url\":",
+	    ",\"secret\":\"", "\"}" } },
 	{ " bitbucket-server ",
 	  "",
 	  "/rest/api/1.0",
@@ -144,7 +175,9 @@ static const struct host {
 	                      { "title", "fromRef.displayId", "fromRef.latestCommit",
 	                        "fromRef.repository.slug", "fromRef.repository.links.self.href",
 	                        "fromRef.repository.project.key", "fromRef.repository.name" } },
-	  } },
+	  },
+	  NULL,
+	  { NULL } },
 };
 
 struct browse {
@@ -171,7 +204,10 @@ struct browse {
 	struct json_doc *doc;
 	struct json item;
 	unsigned lookups;
-	struct buf out;
+	struct buf out; /* the answer; a hook's: what is sent */
+	/* Of a hook: the repository's address; the hook's id there, once known; the provider config's. */
+	char *hook, *hook_id, *config;
+	bool again; /* what is wanted may have changed meanwhile */
 	bool done;
 };
 
@@ -185,7 +221,10 @@ static void browse_free(struct browse *w)
 	json_doc_free(w->doc);
 	buf_wipe(&w->auth);
 	buf_free(&w->target);
-	buf_free(&w->out);
+	buf_wipe(&w->out);
+	free(w->hook);
+	free(w->hook_id);
+	free(w->config);
 	free(w->name);
 	free(w->user);
 	free(w->namespace);
@@ -201,12 +240,31 @@ static void gone(struct httpd_req *r)
 	w->done = true;
 }
 
+#define HOOK_PATH "/prebuild/webhook-event"
+
+/* The repository's address may have a password in it. */
+static void hook_said(const struct browse *w, const char *why)
+{
+	const char *base = w->s->opt.public_url;
+
+	if (!why)
+		log_info("server: %s knows the hook for prebuilds of %s/%s", w->url.host,
+		         w->namespace, w->repository);
+	else
+		log_warn("server: the hook for prebuilds of %s/%s could not be set: %s. Enter or "
+		         "remove it there: URL %s" HOOK_PATH
+		         ", JSON, pushes; its secret: docs/server.md, Prebuilds",
+		         w->namespace, w->repository, why, base ? base : "https://SERVER");
+}
+
 static void answer(struct browse *w, int status, const char *why)
 {
 	struct call c = { .s = w->s, .r = w->r };
 
 	w->done = true;
-	if (why)
+	if (w->hook)
+		hook_said(w, why);
+	else if (why)
 		reply_error(&c, status, "git provider %s (%s): %s", w->name, w->url.host, why);
 	else
 		reply_json(&c, status, &w->out);
@@ -329,6 +387,52 @@ static void take_repository(struct browse *w, struct json root)
 		answer(w, 200, NULL);
 }
 
+/* Enters, changes or removes the one that has that URL. */
+static void send_hook(struct browse *w, struct buf *url)
+{
+	const char *const *body = w->host->body;
+	struct err e = { 0 };
+	bool wanted = prebuilds_wanted(w->s, w->hook);
+	const char *secret = wanted ? prebuild_hook_secret(w->s, &e) : "";
+
+	if (!secret) {
+		answer(w, 500, e.msg);
+		return;
+	}
+	if (!wanted && !w->hook_id) {
+		answer(w, 200, NULL);
+		return;
+	}
+	w->request.method = !wanted ? "DELETE" : w->hook_id ? w->host->change : "POST";
+	if (wanted) {
+		buf_adds(&w->out, body[0]);
+		jw_str(&w->out, buf_str(url));
+		buf_addf(&w->out, "%s%s%s", body[1], secret, body[2]);
+		w->request.body = buf_str(&w->out);
+		w->request.content_type = "application/json";
+	}
+	ask(w, HOOKS);
+}
+
+static void take_hooks(struct browse *w, struct json root)
+{
+	struct json list = w->host->list ? json_get(root, w->host->list) : root;
+	const char *const *at = w->host->asks[HOOKS].at;
+	struct buf ours = { 0 };
+
+	buf_addf(&ours, "%s" HOOK_PATH, w->s->opt.public_url);
+	for (struct json hook = json_first(list); !w->hook_id && json_present(hook);
+	     hook = json_next(hook)) {
+		char *url = text_at(hook, at[1]);
+
+		if (strcmp(url, buf_cstr(&ours)) == 0)
+			w->hook_id = text_at(hook, at[0]);
+		free(url);
+	}
+	send_hook(w, &ours);
+	buf_free(&ours);
+}
+
 static void take_answer(struct browse *w)
 {
 	int status = w->reply.status;
@@ -336,7 +440,12 @@ static void take_answer(struct browse *w)
 	struct json_doc *doc = NULL;
 	struct buf why = { 0 };
 
-	if (status == 200)
+	if (w->request.body.n || w->request.method[0] == 'D') {
+		if (status >= 200 && status <= 299) {
+			answer(w, 200, NULL);
+			return;
+		}
+	} else if (status == 200)
 		doc = json_parse(buf_str(&w->reply.body), ANSWER_MAX, &e);
 	if (w->step == REPOSITORY) {
 		take_repository(w, json_root(doc));
@@ -358,6 +467,8 @@ static void take_answer(struct browse *w)
 		answer(w, 200, NULL);
 	} else if (w->step == USER) {
 		take_user(w, json_root(doc));
+	} else if (w->step == HOOKS) {
+		take_hooks(w, json_root(doc));
 	} else {
 		w->doc = doc;
 		begin_list(w, json_root(doc));
@@ -381,6 +492,7 @@ static void ask(struct browse *w, enum what step)
 {
 	const char *p = w->host->asks[step].path;
 	char *id = step == REPOSITORY ? text_at(w->item, w->host->asks[PULLS].at[3]) : NULL;
+	const char *sub = id ? id : w->hook_id;
 
 	w->step = step;
 	buf_reset(&w->target);
@@ -397,9 +509,11 @@ static void ask(struct browse *w, enum what step)
 			buf_addc(&w->target, *p);
 		p += value ? 2 : 0;
 	}
-	if (id)
-		buf_add_urlenc(&w->target, str_of(id));
-	if (step != USER && step != REPOSITORY)
+	if (w->hook_id)
+		buf_addc(&w->target, '/');
+	if (sub)
+		buf_add_urlenc(&w->target, str_of(sub));
+	if (step != USER && step != REPOSITORY && w->request.method[0] == 'G')
 		buf_addf(&w->target, "%s%s=%lld&%s=%lld",
 		         strchr(buf_cstr(&w->target), '?') ? "&" : "?", w->host->size,
 		         (long long)w->per_page, w->host->page,
@@ -450,6 +564,8 @@ void browse_step(struct srv *s)
 			step(w);
 		if (w->done) {
 			*at = w->next;
+			if (w->again)
+				browse_hook(s, w->hook, w->config);
 			browse_free(w);
 		} else {
 			at = &w->next;
@@ -459,8 +575,10 @@ void browse_step(struct srv *s)
 
 void browse_end(struct srv *s)
 {
-	for (struct browse *w = s->browses; w; w = w->next)
+	for (struct browse *w = s->browses; w; w = w->next) {
 		w->done = true;
+		w->again = false;
+	}
 	browse_step(s);
 }
 
@@ -571,6 +689,79 @@ static bool names(struct call *c, struct browse *w)
 	       (w->repository = name_param(c, c->param[2])) != NULL;
 }
 
+/* provider NULL: there is none that could be asked. */
+static struct browse *browse_new(struct srv *s, const struct rec *provider, enum what what)
+{
+	struct browse *w = mem_alloc(sizeof(*w));
+
+	w->s = s;
+	w->what = what;
+	w->until = deadline_in_ms(ANSWER_MS);
+	if (provider) {
+		w->host = host_of(provider);
+		w->name = mem_dup(rec_text(provider, "alias"));
+		w->user = mem_dup(rec_text(provider, "username"));
+	}
+	return w;
+}
+
+static void name_repository(struct browse *w)
+{
+	struct buf b = { 0 };
+	struct err ignored = { 0 };
+	struct json_doc *doc;
+
+	git_repository(&b, w->hook, "", "");
+	doc = json_parse(buf_str(&b), SIZE_MAX, &ignored);
+	w->namespace = json_dup_or_empty(json_get(json_root(doc), "owner"));
+	w->repository = json_dup_or_empty(json_get(json_root(doc), "name"));
+	json_doc_free(doc);
+	buf_free(&b);
+}
+
+void browse_hook(struct srv *s, const char *url, const char *config)
+{
+	const struct rec *provider;
+	struct browse *w;
+	struct err e = { 0 };
+	char *id = mem_dup(config);
+	size_t n = 0;
+
+	if (!id[0])
+		git_adopt(s, url, &id, &e);
+	provider = store_find(&s->store, K_GIT, "id", id);
+	for (w = s->browses; w; w = w->next, n++) {
+		if (!w->hook || w->done || strcmp(w->hook, url) != 0)
+			continue;
+		w->again = true;
+		free(id);
+		return;
+	}
+	w = browse_new(s, provider, HOOKS);
+	w->hook = mem_dup(url);
+	w->config = id;
+	name_repository(w);
+	if (!s->opt.public_url)
+		err_set(&e, ERR_USAGE, 0, "the server has no --public-url");
+	else if (e.kind == ERR_NONE && !provider)
+		err_set(&e, ERR_USAGE, 0, "no git provider config fits it");
+	else if (e.kind == ERR_NONE && (!w->host || !w->host->change))
+		err_set(&e, ERR_USAGE, 0, "%s is not asked for hooks",
+		        rec_text(provider, "providerId"));
+	else if (n >= AT_ONCE)
+		err_set(&e, ERR_BUSY, 0,
+		        "too many git hosts are being asked; set the prebuild again");
+	if (e.kind != ERR_NONE || reach(w, provider, &e) < 0) {
+		answer(w, 500, e.msg);
+		browse_free(w);
+		return;
+	}
+	authorize(w, provider);
+	w->next = s->browses;
+	s->browses = w;
+	ask(w, HOOKS);
+}
+
 static void begin(struct call *c, enum what what)
 {
 	const struct rec *provider = store_find(&c->s->store, K_GIT, "id", c->param[0]);
@@ -594,14 +785,8 @@ static void begin(struct call *c, enum what what)
 		reply_error(c, 503, "too many git hosts are being asked; try again");
 		return;
 	}
-	w = mem_alloc(sizeof(*w));
-	w->s = c->s;
+	w = browse_new(c->s, provider, what);
 	w->r = c->r;
-	w->host = h;
-	w->what = what;
-	w->name = mem_dup(rec_text(provider, "alias"));
-	w->user = mem_dup(rec_text(provider, "username"));
-	w->until = deadline_in_ms(ANSWER_MS);
 	if (!names(c, w)) {
 		browse_free(w);
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prebuilds of workspace templates: a push that a git host tells us of becomes a build, and old builds go. No git host is
- * asked: how many commits lie between two pushes is counted as they come. Its hook is signed with the hash of the client
- * key that is named "webhook"; what it asks to build is run by a runner.
+ * Prebuilds of workspace templates: a push that a git host tells us of becomes a build, and old builds go. How many commits
+ * lie between two pushes is counted as they come. The host's hook is signed with the hash of the client key that is named
+ * "webhook"; what it asks to build is run by a runner.
  */
 #include "server/builds.h"
 
@@ -38,6 +38,32 @@ static const struct rec *first_of(const struct srv *s, const char *template)
 static const struct rec *next_of(const struct srv *s, const struct rec *p)
 {
 	return store_find_next(&s->store, p, "workspaceTemplateName");
+}
+
+bool prebuilds_wanted(const struct srv *s, const char *url)
+{
+	const struct rec *t = store_find(&s->store, K_TEMPLATE, "repositoryUrl", url);
+
+	while (t && !first_of(s, rec_text(t, "name")))
+		t = store_find_next(&s->store, t, "repositoryUrl");
+	return t != NULL;
+}
+
+void prebuilds_moved(struct srv *s, const struct rec *t, const char *from)
+{
+	const char *config = rec_text(t, "gitProviderConfigId"), *to = rec_text(t, "repositoryUrl");
+
+	if (!first_of(s, rec_text(t, "name")) || strcmp(from, to) == 0)
+		return;
+	browse_hook(s, from, config);
+	browse_hook(s, to, config);
+}
+
+static void set_hook(struct call *c)
+{
+	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
+
+	browse_hook(c->s, rec_text(t, "repositoryUrl"), rec_text(t, "gitProviderConfigId"));
 }
 
 void prebuilds_view(const struct srv *s, struct buf *b, const struct rec *template)
@@ -187,6 +213,8 @@ void h_prebuild_delete(struct call *c)
 		reply_error(c, error_status(&e), "failed to delete prebuild: %s", e.msg);
 	else
 		reply_empty(c, 204);
+	if (rc == 0)
+		set_hook(c);
 }
 
 /* The one of that id, or NULL with e when another one has the branch, or the id is another template's. */
@@ -262,6 +290,7 @@ void h_prebuild_set(struct call *c)
 	} else {
 		prebuild_retain(c->s, buf_cstr(&id));
 		reply_text(c, 201, buf_cstr(&id));
+		set_hook(c);
 	}
 	buf_free(&id);
 }
@@ -571,6 +600,18 @@ static struct str signature(const struct call *c, size_t i)
 static const char *hook_secret(const struct rec *key)
 {
 	return key ? rec_text(key, "hash") : "";
+}
+
+const char *prebuild_hook_secret(struct srv *s, struct err *e)
+{
+	char key[API_KEY_SIZE];
+
+	if (!key_named(s, "client", HOOK_KEY)) {
+		if (key_create(s, "client", HOOK_KEY, key, e) < 0)
+			return NULL;
+		mem_wipe(key, sizeof(key)); /* nobody needs it */
+	}
+	return hook_secret(key_named(s, "client", HOOK_KEY));
 }
 
 bool prebuild_hook_may(struct call *c)

@@ -6,9 +6,12 @@ import hmac
 import json
 import os
 import sys
+import threading
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from lib import common, serverproc  # noqa: E402
+from lib import common, httppeer, serverproc  # noqa: E402
+from lib.httppeer import reply  # noqa: E402
 
 URL = "https://git.test/Acme/App"
 SHA = [str(n) * 40 for n in range(1, 10)]
@@ -292,6 +295,197 @@ class Prebuilds(common.Case):
             self.assertEqual(json.loads(file.read().splitlines()[-1])["who"], "client/webhook")
         self.server.ok("DELETE", "/apikey/webhook")
         self.tell(body, status=401, path=HOOK, key=None, headers=(("X-Gitlab-Token", secret),))
+
+
+PUBLIC = "https://server.test/base"
+TOKEN = "git-token-of-ada"
+
+
+def in_config(url, secret):
+    return {"active": True, "events": ["push"], "config": {"content_type": "json", "url": url, "secret": secret}}
+
+
+# Provider; API; list of hooks of Acme/Sub/App (Acme/App where there are no groups in groups); Authorization; what lists
+# hold; what is sent; method of a change; id of ours; event and header of a push.
+HOSTS = {
+    "github-enterprise-server": ("/api/v3/repos/acme/app/hooks", "Bearer " + TOKEN, "{}",
+                                 lambda u, s: {"name": "web", **in_config(u, s)}, "PATCH", 77),
+    "gitea": ("/api/v1/repos/acme/app/hooks", "token " + TOKEN, "{}",
+              lambda u, s: {"type": "gitea", **in_config(u, s)}, "PATCH", 78),
+    "gitlab-self-managed": ("/api/v4/projects/acme%2Fsub%2Fapp/hooks", "Bearer " + TOKEN, "{}",
+                            lambda u, s: {"push_events": True, "url": u, "token": s}, "PUT", 79),
+    "bitbucket": ("/2.0/repositories/acme/app/hooks", "Bearer " + TOKEN, '{"values":{}}',
+                  lambda u, s: {"description": "daytona-runner", "active": True, "events": ["repo:push"], "url": u,
+                                "secret": s}, "PUT", "{ab-cd}"),
+}
+
+
+class GitHost(httppeer.Peer):
+    """One that knows the hooks of one repository."""
+
+    def __init__(self, provider):
+        super().__init__()
+        self.provider, self.path = provider, HOSTS[provider][0]
+        self.hooks = [self.hook("https://other.test/hook", "x", 1)]
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def hook(self, url, secret, number):
+        _, _, _, body, _, _ = HOSTS[self.provider]
+        return {("uuid" if self.provider == "bitbucket" else "id"): number, **body(url, secret)}
+
+    def changes(self):
+        return [(r.method, r.target) for r in self.requests if r.method != "GET"]
+
+    def handle(self, conn, request):
+        number = HOSTS[self.provider][5]
+        own = self.path + "/" + urllib.parse.quote(str(number), safe="")
+        if request.method == "GET" and request.target.split("?")[0] == self.path:
+            self.hold.wait(20 * common.PATIENCE)
+            said = {"values": self.hooks} if self.provider == "bitbucket" else self.hooks
+            return reply(200, said)(conn, request)
+        if request.method == "POST" and request.target == self.path:
+            self.hooks.append({("uuid" if self.provider == "bitbucket" else "id"): number, **json.loads(request.body)})
+            return reply(201, self.hooks[-1])(conn, request)
+        if request.method == HOSTS[self.provider][4] and request.target == own:
+            self.hooks[1].update(json.loads(request.body))
+            return reply(200, self.hooks[1])(conn, request)
+        if request.method == "DELETE" and request.target == own:
+            del self.hooks[1]
+            return reply(204, "")(conn, request)
+        return reply(404, {"message": "Not Found"})(conn, request)
+
+
+class Hooks(common.Case):
+    """The hook of a prebuild at its git host."""
+
+    def start(self, provider, *options, port=None):
+        self.peer = peer = GitHost(provider)
+        peer.start()
+        self.addCleanup(peer.stop)
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, provider), *options)
+        s.ok("PUT", "/gitprovider", {"id": "g", "providerId": provider, "token": TOKEN, "username": "",
+                                     "baseApiUrl": peer.url})
+        path = "Acme/Sub/App" if provider == "gitlab-self-managed" else "Acme/App"
+        self.template("app", f"http://127.0.0.1/{path}.git")
+
+    def template(self, name, url, config="g"):
+        self.server.ok("PUT", "/workspace-template", {"name": name, "repositoryUrl": url, "envVars": {},
+                                                      "gitProviderConfigId": config}, status=201)
+
+    def prebuild(self, name, template="app", branch="main"):
+        self.server.ok("PUT", f"/workspace-template/{template}/prebuild",
+                       {"id": name, "branch": branch, "retention": 1, "commitInterval": 1}, status=201)
+
+    def changed(self, n):
+        common.wait_for(lambda: len(self.peer.changes()) >= n, 20 * common.PATIENCE, f"{n} changes at the host")
+        changes = self.peer.changes()
+        self.assertEqual(len(changes), n, changes)
+        return changes[-1]
+
+    def said(self, word):
+        common.wait_for(lambda: word in self.server.log(), 20 * common.PATIENCE, word)
+
+    def test_each_host(self):
+        for provider, (path, auth, _, body, change, number) in HOSTS.items():
+            with self.subTest(provider=provider):
+                self.start(provider, "--public-url", PUBLIC + "/")
+                own = path + "/" + urllib.parse.quote(str(number), safe="")
+                self.prebuild("a")
+                self.assertEqual(self.changed(1), ("POST", path))
+                self.said("knows the hook for prebuilds")
+                mine = self.peer.hooks[1]
+                sent = {k: v for k, v in mine.items() if k not in ("id", "uuid")}
+                secret = sent.get("token") or sent.get("secret") or sent["config"]["secret"]
+                self.assertEqual(sent, body(PUBLIC + "/prebuild/webhook-event", secret))
+                # What the host signs with it is believed, and what it was not told is not.
+                push = json.dumps({**bitbucket_push(SHA[0], 1), **common_push(SHA[0])} if provider != "bitbucket"
+                                  else bitbucket_push(SHA[0], 1))
+                for key, status in ((secret, 200), ("0" * 64, 401)):
+                    header = (("X-Gitlab-Token", key) if "token" in sent else
+                              ("X-Hub-Signature-256", "sha256=" + hmac.new(key.encode(), push.encode(), "sha256").hexdigest()))
+                    answer = self.server.call("POST", HOOK, push, None, headers=(("X-GitHub-Event", "push"), header))
+                    self.assertEqual(answer.status, status)
+                self.prebuild("b", branch="dev")
+                self.assertEqual(self.changed(2), (change, own))
+                self.server.ok("DELETE", "/workspace-template/app/prebuild/a", status=204)
+                self.assertEqual(self.changed(3), (change, own), "another one needs it")
+                self.server.ok("DELETE", "/workspace-template/app/prebuild/b", status=204)
+                self.assertEqual(self.changed(4), ("DELETE", own))
+                self.prebuild("c")
+                self.assertEqual(self.changed(5), ("POST", path))
+                self.server.ok("DELETE", "/workspace-template/app", status=204)
+                self.assertEqual(self.changed(6), ("DELETE", own))
+                self.assertEqual(len(self.peer.hooks), 1, "the other one stays")
+                self.assertEqual({r.header("Authorization") for r in self.peer.requests}, {auth})
+                log = self.server.log()
+                for word in (secret, TOKEN):
+                    self.assertNotIn(word, log)
+                with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
+                    self.assertNotIn(secret, file.read())
+                self.assertEqual(self.server.stop(), 0)
+
+    def test_a_template_that_moves(self):
+        self.start("gitea", "--public-url", PUBLIC)
+        self.template("app", "http://127.0.0.1/acme/other")
+        self.template("app", "http://127.0.0.1/acme/app")
+        self.prebuild("a")
+        self.changed(1)
+        self.template("app", "http://127.0.0.1/acme/app")
+        self.template("app", "http://127.0.0.1/acme/other")
+        self.assertEqual(self.changed(2), ("DELETE", self.peer.path + "/78"))
+        self.said("prebuilds of acme/other could not be set: HTTP 404")
+
+    def test_changes_meanwhile(self):
+        """One question is under way for a repository; what is wanted is looked at when it has its answer, and again."""
+        self.start("gitea", "--public-url", PUBLIC)
+        self.peer.hold.clear()
+        self.prebuild("a")
+        common.wait_for(lambda: len(self.peer.requests) == 1, 20 * common.PATIENCE, "the list is asked for")
+        for _ in range(6):
+            self.prebuild("a")
+        self.server.ok("DELETE", "/workspace-template/app/prebuild/a", status=204)
+        self.peer.hold.set()
+        common.wait_for(lambda: len(self.peer.requests) == 2, 20 * common.PATIENCE, "it is asked for again")
+        self.prebuild("a")
+        self.assertEqual(self.changed(1)[0], "POST")
+        self.peer.hold.clear()  # the end does not wait for a host
+        self.prebuild("a")
+        self.server.ok("GET", "/health")
+        self.assertEqual(self.server.stop(), 0)
+        self.peer.hold.set()
+
+    def test_what_goes_wrong(self):
+        self.start("gitea", "--public-url", PUBLIC)
+        for method, status, word in (("GET", 401, "is its token right?"), ("GET", 403, "HTTP 403"), ("POST", 422, "HTTP 422"),
+                                     ("GET", 200, None)):
+            self.peer.on(method, ".*", reply(status, [] if status == 200 else {"message": TOKEN}))
+            self.prebuild("a")
+            self.said(word or "knows the hook for prebuilds of acme/app")
+            self.peer.rules.clear()
+        log = self.server.log()
+        self.assertIn(f"Enter or remove it there: URL {PUBLIC}/prebuild/webhook-event, JSON, pushes; its secret:", log)
+        self.assertNotIn(TOKEN, log)
+
+    def test_what_cannot_be_asked(self):
+        self.start("gitea")
+        self.prebuild("a")
+        self.said("prebuilds of acme/app could not be set: the server has no --public-url")
+        self.server.stop()
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, "gitea"), "--public-url", PUBLIC)
+        self.template("lone", "http://elsewhere:pass@git.test/acme/lone", None)
+        self.prebuild("b", "lone")
+        self.said("prebuilds of acme/lone could not be set: no git provider config fits it")
+        s.ok("PUT", "/gitprovider", {"id": "h", "providerId": "bitbucket-server", "token": TOKEN, "username": "",
+                                     "baseApiUrl": self.peer.url})
+        self.template("server", "http://127.0.0.1/scm/ac/app", "h")
+        self.prebuild("c", "server")
+        self.said("bitbucket-server is not asked for hooks")
+        self.template("two", "http://127.0.0.1/acme/two", None)
+        self.prebuild("d", "two")
+        self.said("multiple git provider configs")
+        self.assertNotIn("elsewhere", s.log())
+        self.assertEqual(self.peer.accepted, 0)
 
 
 if __name__ == "__main__":
