@@ -202,7 +202,8 @@ int decode_file(struct decode *d, int fd, struct deadline until, const volatile 
 		if (n < 0)
 			rc = err_sys(e, errno, "read the archive");
 		else if (stop && *stop)
-			rc = err_set(e, ERR_CANCELED, 0, "it was canceled");
+			rc = err_set(e, ERR_CANCELED, 0,
+			             "stopped because the runner was told to end");
 		else if (deadline_passed(until))
 			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 		else

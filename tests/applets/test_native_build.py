@@ -251,7 +251,7 @@ USER node
             common.wait_for(lambda: self.agent().get("pid"), 30 * common.PATIENCE, "RUN begins")
             family = self.inside(self.agent()["pid"])
             process.send_signal(signal.SIGTERM)
-            process.finish().error(self, "line 2: RUN: it was canceled")
+            process.finish().error(self, "line 2: RUN: stopped because the runner was told to end")
             common.wait_for(lambda: not any(common.alive(pid) for pid in family), 30 * common.PATIENCE, "its end")
             result = self.go(document, "create", DRIVE_SECONDS="8")
             self.assertRegex(result["create"], "^error .*line 2: RUN: .*time")
@@ -439,7 +439,7 @@ class Jobs(BuildCase):
     def get(self, host, path, kind="*/*"):
         request = urllib.request.Request(f"http://{host}/v2/{path}", headers={
             "Accept": kind, "Authorization": "Basic " + base64.b64encode(b"bob:pw-of-bob").decode()})
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=60 * common.PATIENCE) as reply:
             return reply.read()
 
     def test_an_image_is_made_and_pushed(self):

@@ -49,7 +49,7 @@ int nb_go_on(const struct building *building, struct err *e)
 	const volatile int *stop = building->c->env->stop;
 
 	if (stop && *stop)
-		return err_set(e, ERR_CANCELED, 0, "it was canceled");
+		return err_set(e, ERR_CANCELED, 0, "stopped because the runner was told to end");
 	return deadline_passed(building->d)
 	               ? err_set(e, ERR_TIMEOUT, 0, "the time for this is over")
 	               : 0;

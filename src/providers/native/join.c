@@ -132,7 +132,7 @@ static int turn(struct join *j, struct pollset *ps, struct deadline d, struct er
 	if (pollset_wait(ps, e) < 0)
 		return -1;
 	if (j->exec->stop && *j->exec->stop)
-		return err_set(e, ERR_CANCELED, 0, "it was canceled");
+		return err_set(e, ERR_CANCELED, 0, "stopped because the runner was told to end");
 	if (deadline_passed(d))
 		return err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 	if (j->exec->side >= 0 && pollset_revents(ps, j->exec->side))

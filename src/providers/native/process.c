@@ -205,7 +205,8 @@ static int await_ready(const struct native_launch *l, struct spawned p, struct o
 		if (o->ready)
 			return 0;
 		if (l->env->stop && *l->env->stop)
-			return err_set(e, ERR_CANCELED, 0, "start of the agent was canceled");
+			return err_set(e, ERR_CANCELED, 0,
+			               "stopped because the runner was told to end");
 		if (deadline_passed(d))
 			return err_set(e, ERR_TIMEOUT, 0, "the agent was not ready in time; see %s",
 			               l->paths->log);

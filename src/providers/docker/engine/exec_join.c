@@ -100,7 +100,8 @@ int exec_join(struct exec *exec, struct exec_side *side, struct deadline d, stru
 		pollset_until(&ps, deadline_min(d, deadline_in_ms(LOOK_MS)));
 		rc = pollset_wait(&ps, e);
 		if (rc == 0 && engine_stopped(exec->engine))
-			rc = err_set(e, ERR_CANCELED, 0, "stopped");
+			rc = err_set(e, ERR_CANCELED, 0,
+			             "stopped because the runner was told to end");
 		if (rc == 0 && deadline_passed(d))
 			rc = err_set(e, ERR_TIMEOUT, 0, "the time for this is over");
 		if (rc == 0 && side->fd >= 0 && pollset_revents(&ps, side->fd))
