@@ -66,7 +66,7 @@ class Agent(common.Case):
 
     def wait_posts(self, count, condition=lambda post: True):
         return self.fake.wait(lambda: len([p for p in self.posts() if condition(p)]) >= count,
-                              30, f"{count} posts, have {self.posts()[-1:]}")
+                              30 * common.PATIENCE, f"{count} posts, have {self.posts()[-1:]}")
 
     def wait_text(self, process, text, count=1):
         common.wait_for(lambda: process.text().count(text) >= count, 20 * common.PATIENCE,
@@ -192,12 +192,12 @@ class Agent(common.Case):
     def test_without_its_environment_it_says_what_is_missing(self):
         for name in ("DAYTONA_SERVER_API_URL", "DAYTONA_SERVER_API_KEY", "DAYTONA_WORKSPACE_ID"):
             agent = self.start(ready=False, **{name: None})
-            self.assertEqual(agent.wait(20), 1)
+            self.assertEqual(agent.wait(20 * common.PATIENCE), 1)
             self.assertIn(name + " is not set", agent.text())
         for extra in ({"DAYTONA_AGENT_INTERVAL_MS": "x"}, {"DAYTONA_WORKSPACE_ID": "../x"},
                       {"DAYTONA_SERVER_API_URL": "ftp://x"}, {"DAYTONA_AGENT_CLONE": "1"}):
             agent = self.start(ready=False, **extra)
-            self.assertEqual(agent.wait(20), 1, extra)
+            self.assertEqual(agent.wait(20 * common.PATIENCE), 1, extra)
             self.assertNotIn(READY, agent.text())
             self.assertEqual(len(agent.text().strip().splitlines()), 1, agent.text())
 
@@ -208,7 +208,7 @@ class Agent(common.Case):
             self.assertEqual(agent.wait(20 * common.PATIENCE), status, agent.text())
             self.assertIn(READY, agent.text())
         agent = self.start("no-such-program", ready=False)
-        self.assertEqual(agent.wait(20), 1)
+        self.assertEqual(agent.wait(20 * common.PATIENCE), 1)
         self.assertIn("no-such-program", agent.text())
         self.assertNotIn(READY, agent.text())
 
@@ -392,7 +392,7 @@ class Agent(common.Case):
         shutil.rmtree(work)
         count = len(self.posts())
         self.fake.wait(lambda: any("gitStatus" not in p for p in self.posts()[count:]),
-                       30, "no status")
+                       30 * common.PATIENCE, "no status")
         self.end(agent)
 
     def test_over_tls(self):
@@ -428,7 +428,7 @@ class Agent(common.Case):
         os.close(read)
         self.wait_posts(3)
         agent.send_signal(signal.SIGTERM)
-        self.assertEqual(agent.wait(20), 0)
+        self.assertEqual(agent.wait(20 * common.PATIENCE), 0)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ class Fetch(common.Case):
         self.serve(reply(200, data, "application/octet-stream", delay=0.3), forever=True)
         running = [subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True)
                    for _ in range(5)]
-        paths = {process.communicate(timeout=60)[0] for process in running}
+        paths = {process.communicate(timeout=60 * common.PATIENCE)[0] for process in running}
         self.assertEqual({process.returncode for process in running}, {0})
         self.assertEqual(len(paths), 1)
         self.assertEqual(len(self.fake.seen("GET", "/binary/.*")), 1)

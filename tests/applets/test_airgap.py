@@ -37,7 +37,7 @@ class AirGapTest(common.Case):
         no_route = common.run([*namespace(), sys.executable, "-c",
                                "import socket; socket.create_connection(('192.0.2.1', 9), 2)"], env=env)
         self.assertIn("unreachable", no_route.stderr)
-        result = common.run([*namespace(), os.path.join(ROOT, "scripts", "quickstart")], env=env, timeout=150)
+        result = common.run([*namespace(), os.path.join(ROOT, "scripts", "quickstart")], env=env, timeout=150 * common.PATIENCE)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("quickstart: done", result.stdout.splitlines()[-1])
 

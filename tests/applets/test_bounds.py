@@ -59,7 +59,7 @@ class Bounds(drivecase.DriveCase):
         workspace, doc, output = self.begin(Pids="40", **options)
         self.limited("Pids", output)
         # The bomb's own shell may be what cannot fork any more; that the others live is what counts.
-        self.drive(doc, "exec=" + FORKS, timeout=100)
+        self.drive(doc, "exec=" + FORKS)
         processes = int(self.drive(doc, "usage").ok(self)["usage"].split()[-1])
         self.assertTrue(2 <= processes <= 40, processes)
         self.assertIn("running", self.drive(doc, "condition")["condition"])

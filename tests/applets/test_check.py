@@ -154,7 +154,7 @@ class Check(LifeCase):
         self.configured()
         self.applet("start", env=self.env(admin=False))
         self.srv.stop()
-        common.wait_for(lambda: self.rows(1)["runner"]["state"] == "wrong", 30, "the runner's word for it")
+        common.wait_for(lambda: self.rows(1)["runner"]["state"] == "wrong", 30 * common.PATIENCE, "the runner's word for it")
         rows = self.rows(1)
         self.assertEqual(rows["route"]["state"], "wrong")
         self.assertIn("daytona-runner logs", rows["runner"]["text"])

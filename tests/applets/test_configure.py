@@ -702,7 +702,7 @@ class Top(LifeCase):
         for args in (["help"], ["--version"], ["config"], ["list"], ["create", "--name", "full"]):
             with open("/dev/full", "w", encoding="ascii") as full:
                 result = subprocess.run([common.BIN, *args], env=self.env(), stdout=full, stderr=subprocess.PIPE,
-                                        stdin=subprocess.DEVNULL, timeout=60, check=False)
+                                        stdin=subprocess.DEVNULL, timeout=60 * common.PATIENCE, check=False)
             self.assertEqual(result.returncode, 1, args)
             self.assertIn(b"No space", result.stderr, args)
         self.assertEqual(self.listed(), [])  # what nobody has the key of is not kept

@@ -21,7 +21,7 @@ from servecase import STATE, ServeCase  # noqa: E402
 
 class Unix(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=20 * PATIENCE)
         self.path = path
 
     def connect(self):
@@ -112,7 +112,7 @@ class CancelTest(ControlCase):
 class PauseTest(ControlCase):
     def readyz(self, runner):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{runner.port}/readyz", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{runner.port}/readyz", timeout=10 * PATIENCE) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -161,7 +161,7 @@ class PauseTest(ControlCase):
         wait_for(lambda: self.readyz(runner)[0] == 200, 30 * PATIENCE, "ready")
         self.said(runner, "pause")
         self.assertEqual(self.readyz(runner), (503, b"paused\n"))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10 * PATIENCE) as answer:
             self.assertIn(b"\ndaytona_runner_paused 1\n", answer.read())
         self.said(runner, "resume")
         wait_for(lambda: self.readyz(runner)[0] == 200, 30 * PATIENCE, "ready again")
@@ -233,7 +233,7 @@ class SocketTest(ControlCase):
         command = [BIN, "pause", "--state-dir", runner.state, "-C", runner.dir]
         try:
             made = subprocess.run(["setpriv", "--no-new-privs", *command], env=runner.env(), capture_output=True,
-                                  text=True, timeout=60, check=False)
+                                  text=True, timeout=60 * PATIENCE, check=False)
         except FileNotFoundError:
             raise unittest.SkipTest("no setpriv") from None
         if "NoNewPrivs:\t1" in open("/proc/self/status", encoding="ascii").read():

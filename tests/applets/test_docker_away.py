@@ -12,6 +12,7 @@ from servecase import ServeCase  # noqa: E402
 
 class AwayTest(ServeCase):
     def setUp(self):
+        """A call that is not answered ends where a test has a silent engine; elsewhere a slow machine is no fault."""
         super().setUp()
         self.socket = self.path("engine.sock")
         self.engine = None
@@ -22,7 +23,7 @@ class AwayTest(ServeCase):
             'provider "docker-provider"__enabled': "true",
             'provider "docker-provider"__sock_path': self.socket,
             'provider "docker-provider"__agent_binary': program,
-            'provider "docker-provider"__call_timeout': "2"})
+            'provider "docker-provider"__call_timeout': 60})
         self.target = self.srv.add_target(provider="docker-provider")
         self.workspace = self.srv.add_workspace(self.repo_url, target=self.target, image=IMAGE, user="dev")
         self.srv.workspaces[self.workspace]["targetId"] = self.target
@@ -68,6 +69,7 @@ class AwayTest(ServeCase):
 
     def test_an_engine_that_does_not_answer(self):
         """A dead socket, one that is taken and never answers."""
+        self.run_by.write_ini(**{'provider "docker-provider"__call_timeout': 2})
         self.run_by.start()
         self.run_by.wait_log("provider docker-provider")
         self.engine.stop()

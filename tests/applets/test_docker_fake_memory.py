@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Static: memory of a sanitized executable says nothing.
-"""Memory of a job's process while a gigabyte of pull progress, of agent output and of container log flows, in the
+"""Memory of a job's process while a quarter of a gigabyte of pull progress, of agent output and of container log flows, in the
 real runner against a scripted engine. Sanitized builds count differently, so they are left out."""
 import json
 import os
@@ -14,7 +14,7 @@ from fakeengine import FakeEngine, fake_program, frame  # noqa: E402
 
 LIMIT_KB = 4096
 BLOCK = 1 << 20
-BLOCKS = int(os.environ.get("DAYTONA_RUNNER_TEST_MEGABYTES", "1024"))
+BLOCKS = int(os.environ.get("DAYTONA_RUNNER_TEST_MEGABYTES", "256"))
 
 
 class Memory(common.Case):
@@ -25,6 +25,7 @@ class Memory(common.Case):
         self.srv = self.server()
         self.run_ner = self.runner(self.srv, **{
             f"{dockercase.SECTION}__enabled": "true", f"{dockercase.SECTION}__agent_binary": fake_program(self.path("p")),
+            f"{dockercase.SECTION}__agent_timeout": int(120 * common.PATIENCE),
             f"{dockercase.SECTION}__sock_path": self.engine.path})
         self.run_ner.start()
 
@@ -93,7 +94,7 @@ class Memory(common.Case):
         self.engine.fault("GET .*/logs", logs, times=1)
 
         def late(spec):
-            over.wait(60)
+            over.wait(100 * common.PATIENCE)
             yield b"Daytona Agent started\n"
         self.engine.exec_output = late
         self.peak("create")

@@ -33,7 +33,7 @@ class RealBounds(dockercase.LifeCase):
 
     def call(self, *args, data=b""):
         result = subprocess.run([common.BIN, *args], env=self.run_ner.env(), input=data, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, timeout=100, check=False)
+                                stderr=subprocess.PIPE, timeout=100 * common.PATIENCE, check=False)
         return result.returncode, result.stdout.decode(), result.stderr.decode()
 
     def test_options(self):
@@ -99,7 +99,7 @@ class RealBounds(dockercase.LifeCase):
         script = "import os, pty, sys\npty.spawn(sys.argv[1:])"
         result = subprocess.run([sys.executable, "-c", script, common.BIN, "shell", workspace],
                                 env=self.run_ner.env(TERM="dumb"), input=b"stty size 2>/dev/null; tty; echo in:$FLAVOUR; exit\n",
-                                stdout=subprocess.PIPE, timeout=100, check=False)
+                                stdout=subprocess.PIPE, timeout=100 * common.PATIENCE, check=False)
         self.assertRegex(result.stdout.decode(), re.compile("in:sour", re.M))
         self.job("delete", workspace)
 

@@ -315,7 +315,7 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
         self.assertEqual(self.inside("cat", f"{DEV}/base", f"{DEV}/started").split(), ["base", "late"])
         self.assertNotIn("dev-container-features", self.inside("ls", "/tmp"))
         self.assertEqual(self.inside("id", "-u"), "1234")
-        common.wait_for(lambda: "entered" in self.inside("ls", DEV), 20, "the entry point")
+        common.wait_for(lambda: "entered" in self.inside("ls", DEV), 20 * common.PATIENCE, "the entry point")
         found = json.loads(docker("inspect", self.container()))[0]
         host = found["HostConfig"]
         self.assertEqual((host["Privileged"], host["CapAdd"]), (False, ["SYS_PTRACE"]))

@@ -214,7 +214,7 @@ class SshTest(ExecCase):
                       {"options": {"host": "h"}, "workspace": {"id": "a;b"}}, {"options": {"host": "h"}, "workspace": {"id": ".."}},
                       {"options": {"host": "h"}}):
             made = subprocess.run(["sh", EXAMPLE, "workspace-delete"], input=json.dumps(facts), capture_output=True,
-                                  text=True, timeout=60, check=False)
+                                  text=True, timeout=60 * PATIENCE, check=False)
             self.assertEqual(made.returncode, 1, facts)
             self.assertIn("error", json.loads(made.stdout.splitlines()[-1]))
 

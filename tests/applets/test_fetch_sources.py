@@ -22,7 +22,7 @@ def pins():
 
 def fetch(*args, **env):
     return subprocess.run([os.path.join(ROOT, "cmake", "fetch-sources"), *args], capture_output=True,
-                          text=True, timeout=60, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env})
+                          text=True, timeout=600, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env})
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
@@ -179,13 +179,13 @@ class Roots(unittest.TestCase):
             made = []
             for source in (folder, bundle):
                 out = os.path.join(tmp, "out.c")
-                subprocess.run([os.path.join(ROOT, "cmake", "gen-ca-roots"), source, out], check=True, timeout=60)
+                subprocess.run([os.path.join(ROOT, "cmake", "gen-ca-roots"), source, out], check=True, timeout=600)
                 with open(out, encoding="ascii") as f:
                     made.append(f.read())
             self.assertEqual(*made)
             with open(bundle, "w", encoding="utf-8") as f:
                 f.write("# nothing\n")
-            done = subprocess.run([os.path.join(ROOT, "cmake", "gen-ca-roots"), bundle, out], check=False, timeout=60,
+            done = subprocess.run([os.path.join(ROOT, "cmake", "gen-ca-roots"), bundle, out], check=False, timeout=600,
                                   capture_output=True, text=True)
             self.assertIn("no certificate", done.stderr)
             self.assertEqual(done.returncode, 1)

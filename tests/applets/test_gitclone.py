@@ -282,7 +282,7 @@ class GitClone(drivecase.DriveCase):
         process = self.drive_background(document, "create")
         common.wait_for(server.arrived.is_set, 20 * common.PATIENCE, "request of git")
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(10 * common.PATIENCE)
         server.hold.set()
         self.assertIn("incomplete", self.drive(document, "condition").ok(self)["condition"])
         self.drive(document, "start").error(self, "not complete")

@@ -124,7 +124,7 @@ class Archives(ImageCase):
         self.image("load", two.layout(self.path("two")))
         self.image("save", "-o", self.path("both.tar"), "one", "two:latest")
         piped = subprocess.run([common.BIN, "image", "save", "one", "two"], env=self.env(), stdout=subprocess.PIPE,
-                               check=True, timeout=60).stdout
+                               check=True, timeout=60 * common.PATIENCE).stdout
         with open(self.path("both.tar"), "rb") as file:
             self.assertEqual(file.read(), piped)
         self.image("rm", "one", "two")

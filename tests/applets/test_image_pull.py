@@ -43,7 +43,7 @@ class Real(PullCase):
 
     def push(self, host, image, name, tag, login=None):
         headers = {"Authorization": "Basic " + self.b64(":".join(login))} if login else {}
-        peer = http.client.HTTPConnection(host, timeout=30)
+        peer = http.client.HTTPConnection(host, timeout=30 * common.PATIENCE)
 
         def call(method, path, body=b"", **more):
             peer.request(method, path, body, {**headers, **more})
@@ -302,7 +302,7 @@ class Fake(PullCase):
                 process = subprocess.Popen([common.BIN, "image", "pull", "--plain-http", self.fake.host,
                                             f"{self.fake.host}/app:1"], env=self.env(), stdout=subprocess.DEVNULL,
                                            stderr=subprocess.DEVNULL)
-                self.assertTrue(self.fake.held.wait(60))
+                self.assertTrue(self.fake.held.wait(60 * common.PATIENCE))
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 self.fake.hold_after = None
@@ -317,7 +317,7 @@ class Fake(PullCase):
         args = [common.BIN, "image", "pull", "-q", "--plain-http", self.fake.host, f"{self.fake.host}/app:1"]
         both = [subprocess.Popen(args, env=self.env(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
         for process in both:
-            self.assertEqual(process.communicate(timeout=60)[1], "")
+            self.assertEqual(process.communicate(timeout=60 * common.PATIENCE)[1], "")
             self.assertEqual(process.returncode, 0)
         asked = [path for _, path, _, _ in self.fake.requests if "/blobs/" in path]
         self.assertEqual(len(asked), len(set(asked)))

@@ -66,7 +66,7 @@ class SlowTest(ServeCase):
         self.srv.cut()
 
         def health():
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10 * PATIENCE) as answer:
                 return answer.read().decode().strip()
         wait_for(lambda: health() == "degraded", 90 * PATIENCE, "health tells of the polls")
         beats = len(self.srv.heartbeats)

@@ -31,7 +31,7 @@ class Inside(drivecase.DriveCase):
 
     def inside(self, command, data=None, **extra):
         result = subprocess.run(self.command(self.doc, "exec=" + command), env=self.env(**extra), input=data,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100, check=False)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100 * common.PATIENCE, check=False)
         text = result.stdout.decode(errors="replace")
         self.no_sanitizer(text + result.stderr.decode(errors="replace"))
         said, _, last = text.rstrip("\n").rpartition("= exec: ")
@@ -142,7 +142,7 @@ class Workspaces(common.Case):
 
     def listed(self, runner, *args):
         result = subprocess.run([common.BIN, "workspaces", *args], env=runner.env(), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, timeout=60, check=False)
+                                stderr=subprocess.PIPE, timeout=60 * common.PATIENCE, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout.decode()
 
@@ -206,7 +206,7 @@ class WithoutTheServer(common.Case):
 
         def call(*args, data=b"unread"):
             result = subprocess.run([common.BIN, *args], env=runner.env(ONE="1"), input=data, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, timeout=60, check=False)
+                                    stderr=subprocess.PIPE, timeout=60 * common.PATIENCE, check=False)
             return result.returncode, result.stdout.decode(), result.stderr.decode()
 
         name = server.workspaces[workspace]["name"]

@@ -15,7 +15,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, Case, run, run_tests, wait_for  # noqa: E402
+from common import BIN, Case, PATIENCE, run, run_tests, wait_for  # noqa: E402
 from lib.ptydrive import Terminal  # noqa: E402
 from httppeer import Peer, close, hang, normal, raw, reply  # noqa: E402
 
@@ -82,7 +82,7 @@ class InstallTest(Case):
         env.update(extra)
         return {k: v for k, v in env.items() if v is not None}
 
-    def install(self, *args, shell=("dash",), env=None, timeout=60, where=True, **kwargs):
+    def install(self, *args, shell=("dash",), env=None, timeout=60 * PATIENCE, where=True, **kwargs):
         args = [*(["--bin-dir", self.bin] if where else []), *args]
         return run([*shell, SCRIPT, *args], env=env or self.env(), timeout=timeout, **kwargs)
 
@@ -105,7 +105,7 @@ class InstallTest(Case):
             with self.subTest(shell=shell):
                 result = subprocess.run([*shell, "-s", "--", "--base-url", self.url()], input=text,
                                         env=self.env(DAYTONA_RUNNER_BIN_DIR=self.bin),
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * PATIENCE)
                 self.assertEqual(result.returncode, 0, result.stdout)
                 self.assertEqual(os.listdir(self.bin), ["daytona-runner"])
                 self.assertEqual(stat.S_IMODE(os.stat(self.target).st_mode), 0o755)
@@ -141,7 +141,7 @@ class InstallTest(Case):
                     process.stdin.close()
                 except BrokenPipeError:
                     pass
-                self.assertEqual(process.wait(20) == 0, size <= text.index(b"{\n"), size)
+                self.assertEqual(process.wait(20 * PATIENCE) == 0, size <= text.index(b"{\n"), size)
         self.assertEqual(self.everything(), before)
         self.assertEqual(self.peer.accepted, 0)
 
@@ -259,8 +259,8 @@ class InstallTest(Case):
                                            stderr=subprocess.DEVNULL)
                 self.peer.wait_requests("GET", "/download/" + NAME, before + 1)
                 process.send_signal(number)
-                self.assertNotEqual(process.wait(15), 0)
-                wait_for(lambda: os.listdir(self.bin) == [], 5, lambda: os.listdir(self.bin))
+                self.assertNotEqual(process.wait(15 * PATIENCE), 0)
+                wait_for(lambda: os.listdir(self.bin) == [], 5 * PATIENCE, lambda: os.listdir(self.bin))
                 self.peer.drop(rule)
 
     def test_left_over_of_a_killed_run_is_removed(self):
@@ -314,7 +314,7 @@ class InstallTest(Case):
         with open(SCRIPT, encoding="utf-8") as file:
             text = file.read()
         for base in (self.url(), self.url("/")[:-1]):
-            result = subprocess.run(["dash"], input=text.replace("@BASE_URL@", base).encode(), timeout=60,
+            result = subprocess.run(["dash"], input=text.replace("@BASE_URL@", base).encode(), timeout=60 * PATIENCE,
                                     env=self.env(DAYTONA_RUNNER_BIN_DIR=self.bin, DAYTONA_RUNNER_BASE_URL=self.url()),
                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             self.assertEqual(result.returncode, 0, result.stdout)
@@ -473,7 +473,7 @@ class InstallTest(Case):
         with open(BIN, "rb") as file:
             self.peer.put("/download", file.read())
         env = self.env(DAYTONA_RUNNER_CONFIG_DIR=self.path("conf"))
-        result = self.install("--base-url", self.url(), "--links", timeout=120, env=env)
+        result = self.install("--base-url", self.url(), "--links", timeout=120 * PATIENCE, env=env)
         self.assertEqual(result.returncode, 0, result.stderr)
         copy = subprocess.Popen([self.target, "server", "--listen", "127.0.0.1:0", "--data", self.path("data")],
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env(), text=True)
@@ -482,10 +482,10 @@ class InstallTest(Case):
         self.addCleanup(copy.kill)
         served = copy.stdout.readline().split()[-1]
         # It hands out this script and itself, and that goes over the running file.
-        with urllib.request.urlopen(served + "/install.sh", timeout=20) as answer:
+        with urllib.request.urlopen(served + "/install.sh", timeout=20 * PATIENCE) as answer:
             script = answer.read()
         for shell in SHELLS:
-            result = subprocess.run([*shell, "-s", "--", "--links"], input=script, timeout=120,
+            result = subprocess.run([*shell, "-s", "--", "--links"], input=script, timeout=120 * PATIENCE,
                                     env={**env, "DAYTONA_RUNNER_BIN_DIR": self.bin}, stdout=subprocess.PIPE,
                                     stderr=subprocess.STDOUT)
             self.assertEqual(result.returncode, 0, result.stdout)

@@ -166,7 +166,7 @@ class Tokens(Join):
 
     def test_time_is_up(self):
         token = self.server.ok("POST", "/apikey/short?type=join&for=1").body.decode()
-        common.wait_for(lambda: not self.server.ok("GET", "/apikey?type=join").json, 20, "the end of a token")
+        common.wait_for(lambda: not self.server.ok("GET", "/apikey?type=join").json, 20 * common.PATIENCE, "the end of a token")
         self.assertIn("its time is up", self.applet("create", "--join", token, "-n", "a", rc=1).stderr)
         self.assertEqual(self.server.call("POST", "/apikey/x?type=join&for=0").status, 400)
         self.server.ok("POST", "/apikey/short?type=join")  # the name is free again
@@ -177,7 +177,7 @@ class Tokens(Join):
         ok, call = self.server.ok, self.server.call
         for name in ("c", "a" * 12):
             ok("POST", f"/apikey/{name}?type=join&for=300")
-        common.wait_for(lambda: not ok("GET", "/apikey?type=join").json, 20, "the end of the tokens")
+        common.wait_for(lambda: not ok("GET", "/apikey?type=join").json, 20 * common.PATIENCE, "the end of the tokens")
         key = ok("POST", "/apikey/c").body.decode()
         self.assertEqual(call("POST", "/apikey/c?type=join").status, 500)
         self.assertEqual(call("POST", "/apikey/c").status, 500)
@@ -256,7 +256,7 @@ class Once(Join):
                 s.sendall(body[-1:])
             if n % 3 == 1:  # as soon as something is written
                 common.wait_for(lambda: sum(os.path.getsize(os.path.join(records, x)) for x in os.listdir(records)) != size,
-                                20, "a write")
+                                20 * common.PATIENCE, "a write")
             self.server.kill()
             self.restart()
             there = f"r{n}" in self.names()
@@ -383,12 +383,12 @@ class Rotate(Join):
         self.assertIn("takes it now", said)
         new = self.key()
         self.assertNotEqual(new, old)
-        common.wait_for(lambda: self.settled(new), 40, "the runner's use of the new key")
+        common.wait_for(lambda: self.settled(new), 40 * common.PATIENCE, "the runner's use of the new key")
         self.assertTrue(self.works(old))  # for a while: of jobs that were begun with it
         self.assertEqual(json.loads(self.applet("status", "-f", "json").stdout)["pid"], status["pid"])
         # At the second one the first is gone.
         self.applet("rotate-key")
-        common.wait_for(lambda: not self.works(old), 40, "the end of the first key")
+        common.wait_for(lambda: not self.works(old), 40 * common.PATIENCE, "the end of the first key")
         self.assertTrue(self.works(new))
         self.assertTrue(self.works(self.key()))
         self.assertEqual(os.stat(self.path("host", "runner.ini")).st_mode & 0o777, 0o600)
@@ -407,9 +407,9 @@ class Rotate(Join):
         with open(self.path("host", "runner.ini"), "w", encoding="utf-8") as file:
             file.write(text.replace(old, new))
         self.assertTrue(self.works(new))
-        common.wait_for(lambda: not self.works(old) or "there is another key" in self.log(), 60, "the end of the old key")
-        common.wait_for(lambda: "there is another key" in self.log(), 60, "the runner's look at the file")
-        common.wait_for(lambda: self.server.ok("GET", "/runner/" + self.id).json["state"]["name"] == "started", 40, "a heartbeat")
+        common.wait_for(lambda: not self.works(old) or "there is another key" in self.log(), 60 * common.PATIENCE, "the end of the old key")
+        common.wait_for(lambda: "there is another key" in self.log(), 60 * common.PATIENCE, "the runner's look at the file")
+        common.wait_for(lambda: self.server.ok("GET", "/runner/" + self.id).json["state"]["name"] == "started", 40 * common.PATIENCE, "a heartbeat")
         self.applet("stop")
 
     def test_killed_at_any_point(self):
@@ -422,7 +422,7 @@ class Rotate(Join):
             if n % 2 == 0:  # the Server has the new key, nobody else has
                 self.assertTrue(self.between.answered.wait(20 * common.PATIENCE))
             else:           # as soon as the file is another one
-                common.wait_for(lambda before=before: self.ini() != before, 20, "another file")
+                common.wait_for(lambda before=before: self.ini() != before, 20 * common.PATIENCE, "another file")
             p.kill()
             p.wait()
             self.between.hold = None

@@ -53,7 +53,7 @@ class Life(LifeCase):
         self.assertEqual(len(pids), 1)
         self.assertEqual(self.serving(), list(pids))
         os.kill(self.runner_pid(), signal.SIGKILL)
-        common.wait_for(lambda: not self.serving(), 10, "killed")
+        common.wait_for(lambda: not self.serving(), 10 * common.PATIENCE, "killed")
         self.on_host("start")
         self.assertNotIn(self.runner_pid(), pids)
 
@@ -90,7 +90,7 @@ class Life(LifeCase):
         second = self.runner_pid()
         self.assertNotEqual(first, second)
         os.kill(second, signal.SIGKILL)
-        common.wait_for(lambda: not self.serving(), 10, "killed")
+        common.wait_for(lambda: not self.serving(), 10 * common.PATIENCE, "killed")
         self.on_host("restart")
         third = self.runner_pid()
         self.assertNotIn(third, (0, second))
@@ -440,7 +440,7 @@ class Life(LifeCase):
         self.assertTrue(result.returncode == 0 or one_line(result.stderr), result.stderr)
         self.on_host("status", rc=None)
         self.on_host("stop", rc=None)
-        common.wait_for(lambda: not self.serving(), 20, "stopped")
+        common.wait_for(lambda: not self.serving(), 20 * common.PATIENCE, "stopped")
         subprocess.run(["mount", "-o", "remount,ro", mount], check=True)
         result = self.on_host("start", "--timeout", "5", rc=None)
         self.assertIn("state", result.stdout + result.stderr)
@@ -458,7 +458,7 @@ class Life(LifeCase):
         common.wait_for(lambda: said("not safe against a crash", "accepts our heartbeats"), 20 * common.PATIENCE,
                         lambda: open(self.path("err"), encoding="utf-8").read())
         process.terminate()
-        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(process.wait(20 * common.PATIENCE), 0)
 
     def test_without_home(self):
         made = self.create()
@@ -582,12 +582,12 @@ class Purge(LifeCase):
         process = subprocess.Popen(["sleep", "300"], start_new_session=True,
                                    env={"PATH": os.environ["PATH"], "DAYTONA_WORKSPACE_ROOT": root})
         self.addCleanup(process.kill)
-        common.wait_for(lambda: b"sleep" in common.read_proc(process.pid, "cmdline"), 10, "sleep runs")
+        common.wait_for(lambda: b"sleep" in common.read_proc(process.pid, "cmdline"), 10 * common.PATIENCE, "sleep runs")
         result = self.applet("purge", "-y", "--keep-data", "edge")
         self.assertIsNone(process.poll())
         result = self.applet("purge", "-y", "--local-only", "--purge-data")
         self.assertIn("1 processes of workspaces were ended", result.stdout)
-        self.assertEqual(process.wait(10), -signal.SIGTERM)
+        self.assertEqual(process.wait(10 * common.PATIENCE), -signal.SIGTERM)
         self.assertFalse(os.path.exists(root))
 
     def test_data_needs_a_flag_and_links_are_not_followed(self):
@@ -759,7 +759,7 @@ class Service(LifeCase):
         process.terminate()
         while b"STOPPING=1" not in seen:
             seen += sock.recv(4096) + b"\n"
-        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(process.wait(20 * common.PATIENCE), 0)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Logs(LifeCase):
             self.write(entry("pulling\r", source="provider") + entry("done\n", source="provider"),
                        self.place(kind, "aabb"))
             raw = subprocess.run([common.BIN, "logs", option, "aabb"], env=self.host, stdout=subprocess.PIPE,
-                                 stdin=subprocess.DEVNULL, check=True, timeout=60)
+                                 stdin=subprocess.DEVNULL, check=True, timeout=60 * common.PATIENCE)
             self.assertEqual(raw.stdout, b"pulling\rdone\n")
 
     def test_job(self):
@@ -205,7 +205,7 @@ class Logs(LifeCase):
     def test_a_reader_that_leaves(self):
         self.write(self.lines(1, 20000))
         result = subprocess.run(f"'{common.BIN}' logs | head -n 1", shell=True, env=self.host, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, timeout=60, check=False)
+                                stderr=subprocess.PIPE, timeout=60 * common.PATIENCE, check=False)
         self.assertEqual(result.stdout.count(b"\n"), 1)
         self.assertEqual(result.stderr, b"")
         process = self.follow("-n", "1")

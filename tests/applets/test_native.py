@@ -166,7 +166,7 @@ class Native(drivecase.DriveCase):
                 family = self.members()
                 agent = self.agent_pid()
                 os.kill(agent, signal.SIGKILL)
-                common.wait_for(lambda: not common.alive(agent), 10, "the agent's end")
+                common.wait_for(lambda: not common.alive(agent), 10 * common.PATIENCE, "the agent's end")
                 self.assertEqual(self.go(document, "condition")["condition"], "stopped")
                 os.unlink(mark)
                 self.go(document, action).ok(self)

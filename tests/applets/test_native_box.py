@@ -107,7 +107,7 @@ class Boxes(boxcase.BoxCase):
             self.assertIn("second", self.log())
             # As after a reboot: nothing runs, no mount is there, and the tag may be another image meanwhile.
             os.kill(self.agent()["pid"], signal.SIGKILL)
-            common.wait_for(lambda: self.go(document, "condition")["condition"] == "stopped", 20, "its end")
+            common.wait_for(lambda: self.go(document, "condition")["condition"] == "stopped", 20 * common.PATIENCE, "its end")
             self.load_image(layers=[ocicase.layer(ocicase.base())])
             self.go(document, "start").ok(self)
             self.wait_log("END")
@@ -344,7 +344,7 @@ class Boxes(boxcase.BoxCase):
             self.assertEqual(sandboxcase.mounts(self), before)
             marked = [pid for pid in common.all_pids() if common.alive(pid) and
                       self.state.encode() in common.read_proc(pid, "mountinfo")]
-            common.wait_for(lambda: not [pid for pid in marked if common.alive(pid)], 20, "the end of all")
+            common.wait_for(lambda: not [pid for pid in marked if common.alive(pid)], 20 * common.PATIENCE, "the end of all")
 
 
 if __name__ == "__main__":

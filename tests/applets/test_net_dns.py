@@ -188,7 +188,7 @@ class Dns(NetCase):
         self.addCleanup(process.wait, 10)
         self.addCleanup(process.kill)
         self.resolv("nameserver 127.0.0.53\n")
-        common.wait_for(lambda: self.listening("127.0.0.53") or process.poll() is not None, 10,
+        common.wait_for(lambda: self.listening("127.0.0.53") or process.poll() is not None, 10 * common.PATIENCE,
                         "dnsmasq listens")
         with open(self.path("dnsmasq.out"), encoding="utf-8") as out:
             self.assertIsNone(process.poll(), out.read())
@@ -232,7 +232,7 @@ class Dns(NetCase):
                 line = self.ask()
                 self.assertEqual(line.get("body"), "found", line)
                 process.kill()
-                process.wait(10)
+                process.wait(10 * common.PATIENCE)
 
     def test_only_dead(self):
         self.name_servers((DEAD, "dead"), options="options timeout:30\n")

@@ -205,7 +205,7 @@ class Sandboxes(sandboxcase.SandboxCase):
             self.assertEqual(s.enter("no-such-program").returncode, 127)
             self.assertEqual(s.enter("/etc/hostname").returncode, 126)
             os.kill(s.pid, signal.SIGKILL)
-            common.wait_for(lambda: not common.alive(s.pid), 20, "its end")
+            common.wait_for(lambda: not common.alive(s.pid), 20 * common.PATIENCE, "its end")
             self.assertIn("error", s.enter("true").stdout)
 
     def test_the_end_of_process_1_is_that_of_all(self):

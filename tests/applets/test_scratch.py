@@ -14,7 +14,7 @@ import common  # noqa: E402
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
-def docker(*args, check=True, timeout=120):
+def docker(*args, check=True, timeout=120 * common.PATIENCE):
     result = common.run(["docker", *args], timeout=timeout)
     if check and result.returncode != 0:
         raise AssertionError(f"docker {args}: {result.stdout}{result.stderr}")
@@ -26,7 +26,7 @@ class ScratchTest(common.Case):
         super().setUp()
         self.tag = f"daytona-runner-test:{os.getpid()}"
         self.name = f"daytona-runner-test-{os.getpid()}"
-        common.run([os.path.join(ROOT, "scripts", "image"), "-t", self.tag, common.BIN], timeout=120, check=True)
+        common.run([os.path.join(ROOT, "scripts", "image"), "-t", self.tag, common.BIN], timeout=120 * common.PATIENCE, check=True)
         self.addCleanup(docker, "image", "rm", "-f", self.tag, check=False)
         self.addCleanup(docker, "rm", "-f", self.name, check=False)
 
@@ -62,7 +62,7 @@ class ScratchTest(common.Case):
     def test_read_only_root_and_odd_user(self):
         server = self.server()
         self.start(server, *self.engine(), "--read-only", "--user", "54321:54321", "--tmpfs", "/state:uid=54321,gid=54321,mode=0700")
-        common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health check")
+        common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60 * common.PATIENCE, "health check")
         job = server.add_job("runner", "uninstall-provider", server.runner_id, metadata="docker-provider")
         self.assertEqual(server.wait_final(job, 20 * common.PATIENCE)[0], "success")
         docker("stop", "-t", "10", self.name)
@@ -72,7 +72,7 @@ class ScratchTest(common.Case):
     def test_volume_of_root_open_to_all(self):
         server = self.server()
         self.start(server, *self.engine(), "--read-only", "--user", "54321:54321", "--tmpfs", "/state")
-        common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health check")
+        common.wait_for(lambda: self.inspect()["State"]["Health"]["Status"] == "healthy", 60 * common.PATIENCE, "health check")
         docker("stop", "-t", "10", self.name)
         self.assertEqual(self.inspect()["State"]["ExitCode"], 0)
         self.assertNotIn("crash", docker("logs", self.name))

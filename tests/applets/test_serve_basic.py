@@ -323,7 +323,7 @@ class BasicTest(ServeCase):
 
         def get(path):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10 * PATIENCE) as answer:
                     return answer.status, answer.headers.get("Content-Type"), answer.read().decode()
             except urllib.error.HTTPError as failure:
                 return failure.code, failure.headers.get("Content-Type"), failure.read().decode()

@@ -404,7 +404,7 @@ class Api(Base):
         serverproc.finish_job(self.server, self.key)
         self.server.ok("POST", "/workspace/w1/stop")
         serverproc.finish_job(self.server, self.key)
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60 * common.PATIENCE)
 
         def post(path, body, key):
             connection.request("POST", path, body=json.dumps(body) if body else None,
@@ -443,7 +443,7 @@ class Api(Base):
         if machine == "x86_64":
             env = {"PATH": "/usr/bin:/bin", "DAYTONA_PATH": target, "DAYTONA_SERVER_VERSION": "v0.53.0",
                    "DAYTONA_SERVER_API_KEY": self.key}
-            done = subprocess.run(["sh"], input=script, env=env, text=True, capture_output=True, check=False, timeout=60)
+            done = subprocess.run(["sh"], input=script, env=env, text=True, capture_output=True, check=False, timeout=60 * common.PATIENCE)
             self.assertEqual(done.returncode, 0, done.stderr)
             with open(os.path.join(target, "daytona"), "rb") as file:
                 self.assertEqual(file.read(), content)
@@ -687,7 +687,7 @@ class Tls(common.Case):
                         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
         server = serverproc.Server(self, os.path.join(self.tmp, "data"), "--tls-cert", cert, "--tls-key", key)
         self.assertTrue(server.url.startswith("https://127.0.0.1:"))
-        connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=60,
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=60 * common.PATIENCE,
                                                  context=ssl.create_default_context(cafile=cert))
         for _ in range(3):
             connection.request("GET", "/server/config", headers={"Authorization": "Bearer " + server.key})

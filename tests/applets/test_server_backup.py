@@ -27,7 +27,7 @@ class Backup(common.Case):
 
     def server(self, *args, **more):
         return subprocess.run([common.BIN, "server", *args], env=common.clean_env(self.tmp), capture_output=True,
-                              timeout=60, check=False, **more)
+                              timeout=60 * common.PATIENCE, check=False, **more)
 
     def backup(self, data):
         made = self.server("backup", "--data", data, self.file)
@@ -107,7 +107,7 @@ class Backup(common.Case):
                 made[0] += 1
 
         def turn():
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60 * common.PATIENCE)
             body, headers = '{"metadata":"' + "m" * 60000 + '"}', {"Authorization": "Bearer " + key}
             while not stop.is_set():
                 connection.request("POST", "/workspace/w1/provider-metadata", body, headers)
@@ -229,14 +229,14 @@ class Backup(common.Case):
         env = common.clean_env(self.tmp)
         data, other = os.path.join(self.tmp, "small"), os.path.join(self.tmp, "other.tar")
         for args in (["restore", "--data", data, self.file], ["backup", "--data", server.data, other]):
-            made = subprocess.run(limit + args, env=env, capture_output=True, timeout=60, check=False)
+            made = subprocess.run(limit + args, env=env, capture_output=True, timeout=60 * common.PATIENCE, check=False)
             self.assertEqual(made.returncode, 1, made.stderr)
             self.assertIn(b"File too large", made.stderr)
         self.assertFalse(os.path.exists(data))
         self.assertEqual([n for n in os.listdir(self.tmp) if "other" in n or ".tmp-" in n], [])
         with open("/dev/full", "wb") as full:
             made = subprocess.run([common.BIN, "server", "backup", "--data", server.data, "-"], env=env, stdout=full,
-                                  stderr=subprocess.PIPE, timeout=60, check=False)
+                                  stderr=subprocess.PIPE, timeout=60 * common.PATIENCE, check=False)
         self.assertEqual(made.returncode, 1)
         self.assertIn(b"No space left", made.stderr)
         self.assertTrue(archive)

@@ -26,7 +26,7 @@ class Growth(common.Case):
         self.server = serverproc.Server(self, os.path.join(self.tmp, "data"))
         self.key = serverproc.make_runner(self.server)
         self.config = serverproc.make_config(self.server)
-        self.client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        self.client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60 * common.PATIENCE)
         self.addCleanup(self.client.close)
         self.made = 0
 
@@ -137,7 +137,7 @@ class Growth(common.Case):
         for job in stored["jobs"].values():
             serverproc.put_record(self.server.data, "jobs", dict(job, updatedAt="2020-01-01T00:00:00Z"))
         server = serverproc.Server(self, self.server.data)
-        left = common.wait_for(lambda: (jobs := server.ok("GET", "/job").json) and len(jobs) == 2 and jobs, 20, "they expired")
+        left = common.wait_for(lambda: (jobs := server.ok("GET", "/job").json) and len(jobs) == 2 and jobs, 20 * common.PATIENCE, "they expired")
         self.assertEqual({(j["resourceId"], j["action"]) for j in left}, {("apart", "create"), ("stays", "stop")},
                          "the last job of what is there stays, however old")
         self.assertEqual(server.ok("GET", "/workspace/stays/state").json["name"], "stopped")
@@ -153,7 +153,7 @@ class Growth(common.Case):
             {"put": "jobs", "rec": dict(job, id=f"j{i}", resourceId=f"r{i}", resourceType="runner", seq=1000 + i)}
             for i in range(5100)))
         server = serverproc.Server(self, self.server.data)
-        common.wait_for(lambda: len(server.ok("GET", "/job").json) == 5001, 20, "the surplus was forgotten")
+        common.wait_for(lambda: len(server.ok("GET", "/job").json) == 5001, 20 * common.PATIENCE, "the surplus was forgotten")
         self.assertEqual([j["id"] for j in server.ok("GET", "/job").json[:2]], [job["id"], "j100"])
         self.assertEqual(server.stop(), 0)
 

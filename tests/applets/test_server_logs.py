@@ -161,7 +161,7 @@ class Logs(common.Case):
         held[0].close()
         held[0].rest()
         held[0].sock.close()
-        common.wait_for(lambda: serverproc.WebSocket(self.server, "/log/workspace/f", key).status == 101, 20,
+        common.wait_for(lambda: serverproc.WebSocket(self.server, "/log/workspace/f", key).status == 101, 20 * common.PATIENCE,
                         "a place that was given back")
 
     def test_a_log_without_line_breaks_is_read_in_pieces(self):

@@ -253,7 +253,7 @@ class Store(common.Case):
         server, key = self.with_workspace()
         server.ok("POST", "/workspace/w1/stop")
         job = server.ok("GET", f"/runner/{ID}/jobs", key=key).json[0]["id"]
-        alive = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        alive = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60 * common.PATIENCE)
         self.addCleanup(alive.close)
         alive.request("GET", "/health")
         alive.getresponse().read()  # now the server has its descriptor
@@ -339,7 +339,7 @@ class Store(common.Case):
             self.assertEqual(answer.status, 507, answer.body)
             self.assertIn("not saved", answer.json["error"])
             self.assertIn("No space left", answer.json["error"])
-        common.wait_for(lambda: call("PUT", "/env", {"key": "K", "value": "v"}).status == 507, 60, "not a line fits any more")
+        common.wait_for(lambda: call("PUT", "/env", {"key": "K", "value": "v"}).status == 507, 60 * common.PATIENCE, "not a line fits any more")
         before = {path: call("GET", path).json for path in ("/workspace", "/target", "/job", "/apikey", "/env")}
         self.assertEqual(before["/workspace"][0]["providerMetadata"], last)
         settings = call("GET", "/server/config").json

@@ -110,7 +110,7 @@ class Ports(tunnelcase.TunnelCase):
             self.assertEqual(s.code, 1000)
             s.sock.close()
         self.wait_nothing_left()
-        common.wait_for(lambda: 'state="open"} 0' in self.server.ok("GET", "/metrics").body.decode(), 20, "no streams")
+        common.wait_for(lambda: 'state="open"} 0' in self.server.ok("GET", "/metrics").body.decode(), 20 * common.PATIENCE, "no streams")
 
     def test_a_slow_reader_holds_the_writer_up_and_no_memory(self):
         sent = []
@@ -284,7 +284,7 @@ class AnAgentOfOurs(tunnelcase.TunnelCase):
     def test_a_client_that_left_is_no_more(self):
         client, one = self.open()
         client.close()
-        common.wait_for(lambda: self.join(one).status == 404, 20, "the stream is forgotten")
+        common.wait_for(lambda: self.join(one).status == 404, 20 * common.PATIENCE, "the stream is forgotten")
 
     def test_an_agent_that_does_not_come(self):
         client, one = self.open()

@@ -74,7 +74,7 @@ class Programs(tunnelcase.TunnelCase):
         self.assertIn(b"25 81\r\n", s.until(b"end-2"))
         s.say(IN, b"sleep 1000\n")
         common.wait_for(lambda: any(common.read_proc(p, "cmdline") == b"sleep\x001000\x00" for p in self.leftovers()),
-                        20, "sleep runs")
+                        20 * common.PATIENCE, "sleep runs")
         s.say(IN, b"\x03")
         s.say(IN, b"exit 4\n")
         s.all()
@@ -126,7 +126,7 @@ class Ends(tunnelcase.TunnelCase):
 
     def wait_ended(self):
         self.wait_nothing_left()
-        common.wait_for(lambda: not self.conns, 20, "the port's connection ends")
+        common.wait_for(lambda: not self.conns, 20 * common.PATIENCE, "the port's connection ends")
 
     def test_of_the_server(self):
         streams = self.open_all()

@@ -95,7 +95,7 @@ def wait_for(condition, timeout, what):
         time.sleep(0.01)
 
 
-def wait_listens(port, what, timeout=20):
+def wait_listens(port, what, timeout=20 * PATIENCE):
     """Until somebody takes connections at 127.0.0.1:port."""
     def up():
         try:
@@ -106,7 +106,7 @@ def wait_listens(port, what, timeout=20):
     wait_for(up, timeout, f"{what} listens")
 
 
-def run(args, timeout=60, env=None, check=False, **kwargs):
+def run(args, timeout=60 * PATIENCE, env=None, check=False, **kwargs):
     """Runs a command to its end: CompletedProcess with text output."""
     result = subprocess.run(args, timeout=timeout, env=env, stdin=kwargs.pop("stdin", subprocess.DEVNULL),
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -404,14 +404,14 @@ class Runner:
         if self.process and self.process.poll() is None:
             self.process.kill()
         if self.process:
-            self.process.wait(10)
+            self.process.wait(10 * PATIENCE)
 
     def job_pids(self):
         """Processes of jobs: forked by the supervisor, which adopts agents as well."""
         mine = read_proc(self.pid, "cmdline")
         return [pid for pid in children(self.pid) if read_proc(pid, "cmdline") == mine]
 
-    def applet(self, *args, timeout=60, **kwargs):
+    def applet(self, *args, timeout=60 * PATIENCE, **kwargs):
         return run([BIN, *args], timeout=timeout, env=self.env(), **kwargs)
 
     def status(self):

@@ -16,7 +16,7 @@ HOST_NETWORK = json.dumps({"Sock Path": "/var/run/docker.sock", "Network": "host
 
 def docker(*args, check=True, timeout=120, data=None):
     result = subprocess.run(["docker", *args], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            timeout=timeout)
+                            timeout=timeout * common.PATIENCE)
     if check and result.returncode != 0:
         raise AssertionError(f"docker {args}: {result.stdout}{result.stderr}")
     return result.stdout.decode(errors="replace").strip()

@@ -65,9 +65,9 @@ class DriveCase(common.Case):
         return [*args, self.provider, self.state, common.BIN, document, *actions]
 
     def env(self, **extra):
-        return common.clean_env(self.path("home"), **extra)
+        return common.clean_env(self.path("home"), **{"DRIVE_SECONDS": f"{60 * common.PATIENCE:.0f}", **extra})
 
-    def drive(self, document, *actions, options=(), timeout=100, **extra):
+    def drive(self, document, *actions, options=(), timeout=100 * common.PATIENCE, **extra):
         result = subprocess.run(self.command(document, *actions, options=options),
                                 env=self.env(**extra), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -3,11 +3,13 @@
 import json
 import os
 
+import common
 from drivecase import DriveCase
 from fakeengine import FakeEngine, fake_program
 
 WORKSPACE, TARGET, KEY = "77aa10bc9d2e", "0a1b2c3d4e5f", "NTUwZTg0MDAtc2VjcmV0LWtleQ"
 IMAGE = "acme/app:1"
+LIMITS = ("call_timeout", "agent_timeout", "pull_stall")
 
 
 class EngineCase(DriveCase):
@@ -46,5 +48,6 @@ class EngineCase(DriveCase):
         return path
 
     def drive(self, document, *actions, options=(), **kwargs):
-        base = [f"agent_binary={self.program}", "call_timeout=1", "agent_timeout=2", "pull_stall=1"]
+        # Nothing waits for these but a test in which the engine is silent, and that sets its own.
+        base = [f"agent_binary={self.program}", *(f"{name}={60 * common.PATIENCE:.0f}" for name in LIMITS)]
         return super().drive(document, *actions, options=[*base, *options], **kwargs)

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 
-from common import accept_each
+from common import PATIENCE, accept_each
 
 
 class Request:
@@ -413,7 +413,7 @@ class FakeEngine:
     def do_networks(self, conn, request):
         self.reply(conn, request, 200, [])
 
-    def wait_open(self, count, timeout=10):
+    def wait_open(self, count, timeout=10 * PATIENCE):
         end = time.monotonic() + timeout
         while self.open != count and time.monotonic() < end:
             time.sleep(0.01)

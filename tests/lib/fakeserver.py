@@ -10,6 +10,7 @@ import urllib.parse
 import uuid
 from collections import defaultdict
 
+from common import PATIENCE
 from httppeer import (JSON_TYPE, TEXT_TYPE, Gone, Peer, error, reply, ws_accept, ws_frame, ws_read)
 
 DELIMITER = b"!-#_^*|\n"
@@ -130,12 +131,12 @@ class FakeServer(Peer):
         with self.lock:
             return [u.state for u in self.updates if u.job_id == job_id and u.status == 200]
 
-    def wait_state(self, job_id, states, timeout=30.0):
+    def wait_state(self, job_id, states, timeout=30 * PATIENCE):
         states = (states,) if isinstance(states, str) else states
         return self.wait(lambda: self.jobs[job_id]["state"] in states and self.jobs[job_id],
                          timeout, f"job {job_id} in {states}, it is {self.jobs[job_id]['state']}")
 
-    def wait_final(self, job_id, timeout=30.0):
+    def wait_final(self, job_id, timeout=30 * PATIENCE):
         job = self.wait_state(job_id, FINAL, timeout)
         return job["state"], job["error"] or ""
 
@@ -171,7 +172,7 @@ class FakeServer(Peer):
     def log_text(self, kind, resource_id):
         return "".join(entry["msg"] for entry in self.log_entries(kind, resource_id))
 
-    def wait_heartbeat(self, count=1, timeout=15.0):
+    def wait_heartbeat(self, count=1, timeout=15 * PATIENCE):
         return self.wait(lambda: len(self.heartbeats) >= count and self.heartbeats, timeout,
                          f"{count} heartbeats")
 

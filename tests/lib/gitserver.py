@@ -17,7 +17,7 @@ GIT_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "GIT_CONFIG_NO
 def git(directory, *args):
     result = subprocess.run(["git", "-c", "init.defaultBranch=main", *args], cwd=directory,
                             env={**GIT_ENV, "HOME": directory}, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600)
     if result.returncode != 0:
         raise AssertionError(f"git {args}: {result.stderr}")
     return result.stdout.strip()
@@ -124,7 +124,7 @@ class GitServer:
                "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
                "GIT_CONFIG_VALUE_0": "*"}
         out = subprocess.run(["git", "http-backend"], input=body, env=env, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, timeout=60).stdout
+                             stderr=subprocess.DEVNULL, timeout=600).stdout
         head, _, content = out.partition(b"\r\n\r\n")
         status = 200
         fields = []

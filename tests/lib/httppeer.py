@@ -13,6 +13,8 @@ import threading
 import time
 from urllib.parse import parse_qs, urlsplit
 
+from common import PATIENCE
+
 REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 302: "Found",
            307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request",
            401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
@@ -456,7 +458,7 @@ class Peer:
                     raise AssertionError(f"not within {timeout} s: {what}")
                 self.lock.wait(min(left, 0.1))
 
-    def wait_requests(self, method, pattern, count=1, timeout=15.0):
+    def wait_requests(self, method, pattern, count=1, timeout=15 * PATIENCE):
         return self.wait(lambda: len(self.seen(method, pattern)) >= count and
                          self.seen(method, pattern), timeout, f"{count} x {method} {pattern}")
 

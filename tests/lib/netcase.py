@@ -26,7 +26,7 @@ class NetCase(common.Case):
         self.addCleanup(peer.stop)
         return peer
 
-    def get(self, url, *targets, options=(), env=None, timeout=60, prefix=(), fails=None):
+    def get(self, url, *targets, options=(), env=None, timeout=60 * common.PATIENCE, prefix=(), fails=None):
         """One dict a target (or a message). fails: a kind expected of the last one."""
         done = common.run([*prefix, TOOL, *options, url, *(targets or ("/",))], timeout=timeout,
                           env=env or common.clean_env(self.tmp))

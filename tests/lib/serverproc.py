@@ -83,7 +83,7 @@ class Server:
 
     def call(self, method, path, body=None, key="", headers=(), timeout=90):
         """One request on a connection of its own. key: "" the client key, None none at all."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * common.PATIENCE)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             if key is not None:
@@ -109,7 +109,7 @@ class Server:
         return answer
 
     def socket(self, timeout=60):
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout * common.PATIENCE)
         self.case.addCleanup(s.close)
         return s
 
