@@ -248,3 +248,22 @@ const struct rec *key_named(const struct srv *s, const char *type, const char *n
 {
 	return named(s, type, name);
 }
+
+void key_mark(const struct rec *key, struct buf *b)
+{
+	const char *type = rec_text(key, "type");
+
+	buf_addf(b, "%s %s", type, rec_text(key, strcmp(type, "client") == 0 ? "hash" : "name"));
+}
+
+bool key_lasts(const struct srv *s, const char *mark)
+{
+	const char *field = str_starts(str_of(mark), "client ") ? "hash" : "name";
+	const char *value = strchr(mark, ' ') + 1;
+	struct str type = { mark, (size_t)(value - mark) - 1 };
+	const struct rec *key = store_find(&s->store, K_KEY, field, value);
+
+	while (key && (key_expired(key) || !str_eq(type, rec_text(key, "type"))))
+		key = store_find_next(&s->store, key, field);
+	return key != NULL;
+}

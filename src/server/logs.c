@@ -5,6 +5,7 @@
  */
 #include "server/srv.h"
 
+#include "api/tunnel.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/log.h"
@@ -32,7 +33,7 @@ struct logsock {
 	struct srv *s;
 	struct httpd_req *r;
 	char *path;
-	char *owner;      /* kind and name of the key */
+	char *owner;      /* mark of the key */
 	bool follow, raw; /* raw: the server's own log, plain text */
 	bool due;         /* there may be more to read */
 	int fd;           /* reader: -1 for a writer */
@@ -95,7 +96,7 @@ static struct logsock *sock_new(struct call *c, char *path, const struct httpd_w
 	struct buf fields = { 0 }, owner = { 0 };
 	int rc;
 
-	buf_addf(&owner, "%s %s", rec_text(c->key, "type"), rec_text(c->key, "name"));
+	key_mark(c->key, &owner);
 	if (!within_share(c, buf_cstr(&owner))) {
 		buf_free(&owner);
 		return NULL;
@@ -206,12 +207,24 @@ static void notify(struct srv *s, const char *path)
 			l->due = true;
 }
 
+/* Its key was deleted: then nothing more passes. */
+static bool part(struct logsock *l)
+{
+	if (key_lasts(l->s, l->owner))
+		return false;
+	reader_end(l);
+	httpd_ws_close_with(l->r, TUNNEL_CLOSE_REVOKED, "the API key that opened it was deleted");
+	return true;
+}
+
 static void writer_message(struct httpd_req *r, enum ws_opcode op, struct str payload)
 {
 	struct logsock *l = r->user;
 	struct err e = { 0 };
 
 	(void)op;
+	if (part(l))
+		return;
 	if (log_append(l->path, payload, LOG_MAX, &e) < 0) {
 		log_warn("server: %s", e.msg);
 		httpd_ws_close(r, 1011);
@@ -336,7 +349,7 @@ static void pump(struct logsock *l)
 	ssize_t n;
 
 	l->due = false;
-	if (l->fd < 0 || httpd_ws_queued(l->r) >= QUEUE_GOAL)
+	if (l->fd < 0 || httpd_ws_queued(l->r) >= QUEUE_GOAL || part(l))
 		return;
 	n = read(l->fd, chunk, sizeof(chunk));
 	l->due = n > 0 || (n < 0 && errno == EINTR);

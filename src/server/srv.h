@@ -119,6 +119,10 @@ void key_until(const struct rec *key, char out[TIME_TEXT_SIZE]); /* "": for ever
 const struct rec *key_find(const struct srv *s, struct str key);
 /* One of that type by its name; NULL if there is none. */
 const struct rec *key_named(const struct srv *s, const char *type, const char *name);
+/* Who opened what lasts longer than a call: a client's key itself, since another may get its name; of others whose it is,
+ * since they are rotated. */
+void key_mark(const struct rec *key, struct buf *b);
+bool key_lasts(const struct srv *s, const char *mark);
 /* None of that type and name: nothing. */
 void key_remove(struct srv *s, struct change *ch, const char *type, const char *name);
 

@@ -43,7 +43,7 @@ enum side { CLIENT, AGENT };
 struct stream {
 	struct stream *next, **at; /* *at is this */
 	struct tunnels *t;
-	char *id, *workspace, *kind, *query, *owner; /* owner: name of the client's key */
+	char *id, *workspace, *kind, *query, *owner; /* owner: mark of the client's key */
 	struct httpd_req *end[2];                    /* NULL: not yet, or no more */
 	size_t queued[2];                            /* bytes to that side, as counted */
 	struct buf
@@ -340,6 +340,7 @@ static struct stream *stream_add(struct call *c, const char *workspace, const ch
 {
 	struct tunnels *t = c->s->tunnels;
 	struct stream *st = mem_alloc(sizeof(*st));
+	struct buf owner = { 0 };
 
 	st->t = t;
 	st->id = id;
@@ -347,7 +348,8 @@ static struct stream *stream_add(struct call *c, const char *workspace, const ch
 	st->kind = mem_dup(kind);
 	st->query = relay ? mem_dup("") : mem_dupn(c->r->query.p, c->r->query.n);
 	st->relay = relay;
-	st->owner = mem_dup(rec_text(c->key, "name"));
+	key_mark(c->key, &owner);
+	st->owner = buf_take(&owner);
 	st->end[CLIENT] = c->r;
 	st->until = deadline_in_ms(AGENT_MS);
 	st->ping = deadline_in_ms(PING_MS);
@@ -501,7 +503,7 @@ static void look_after(struct stream *st)
 
 	if (why)
 		stream_end(st, CLOSE_STOPPED, why);
-	else if (!key_named(st->t->s, "client", st->owner))
+	else if (!key_lasts(st->t->s, st->owner))
 		stream_end(st, CLOSE_REVOKED, "the API key that opened it was deleted");
 	else if (silent(st, CLIENT))
 		pass_on(st, CLIENT, WS_CLOSE_LOST, (struct str){ NULL, 0 });

@@ -164,6 +164,25 @@ class Logs(common.Case):
         common.wait_for(lambda: serverproc.WebSocket(self.server, "/log/workspace/f", key).status == 101, 20 * common.PATIENCE,
                         "a place that was given back")
 
+    def test_a_deleted_key_reads_and_writes_no_more(self):
+        """Another key of its name is another key. A runner that has a newer key goes on."""
+        key = self.server.ok("POST", "/apikey/ada").body.decode()
+        reader = serverproc.WebSocket(self.server, "/log/workspace/quiet?follow=true", key)
+        writer = serverproc.WebSocket(self.server, "/log/workspace/quiet/write", key)
+        runner = serverproc.WebSocket(self.server, "/log/workspace/quiet/write", self.runner)
+        writer.send(frame("before"))
+        self.assertEqual(json.loads(reader.frame()[1])["msg"], "before")
+        self.server.ok("DELETE", "/apikey/ada")
+        self.server.ok("POST", "/apikey/ada")
+        newer = self.server.ok("POST", "/runner/x-r/key", key=self.runner).json["apiKey"]
+        self.server.ok("GET", "/runner/x-r", key=newer)
+        writer.send(frame("forged"))
+        self.assertEqual(writer.rest(), ([], 4004))
+        runner.send(frame("after"))
+        self.assertEqual(reader.rest(), ([], 4004))
+        runner.sock.close()
+        self.assertEqual([m["msg"] for m in self.read("/log/workspace/quiet")[0]], ["before", "after", ""])
+
     def test_a_log_without_line_breaks_is_read_in_pieces(self):
         """Gigabytes without one: who asks at the same moment is answered long before the reader is at the end."""
         folder = os.path.join(self.server.data, "logs", "workspaces", "big")

@@ -194,6 +194,7 @@ class Ports(tunnelcase.TunnelCase):
         s.say(IN, b"x")
         s.until(b"x")
         self.server.ok("DELETE", "/apikey/ada")
+        self.server.ok("POST", "/apikey/ada")  # another one, of the same name
         self.assertIsNone(s.next())
         self.assertEqual(s.code, 4004)
         with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
