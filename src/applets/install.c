@@ -55,10 +55,12 @@ static int make_link(const struct installing *in, const char *path)
 	rc = in->symbolic ? symlink(in->self, buf_cstr(&tmp))
 	                  : linkat(AT_FDCWD, in->self, AT_FDCWD, buf_cstr(&tmp), 0);
 	if (rc < 0) {
-		rc = errno == EXDEV
-		             ? err_set(in->e, ERR_SYS, EXDEV,
-		                       "%s is on another file system; use symbolic links: --install -s",
-		                       in->dir)
+		/* EPERM: the kernel links nothing of another owner (fs.protected_hardlinks). */
+		rc = errno == EXDEV || (errno == EPERM && !in->symbolic)
+		             ? err_set(in->e, ERR_SYS, errno,
+		                       "%s is on another file system, or somebody else's; use "
+		                       "symbolic links: --install -s",
+		                       in->self)
 		             : err_sys(in->e, errno, "make link %s", path);
 	} else if (rename(buf_cstr(&tmp), path) < 0) {
 		rc = err_sys(in->e, errno, "make link %s", path);
