@@ -205,13 +205,16 @@ static void bytes_pass_as_they_come(void)
 			TEST_ROW(i);
 			buf_reset(&f.messages);
 			f.closed_code = 0;
+			f.raw = NULL;
 			send_text(fd, heads[i]);
 			send_text(fd, "no \r\n\r\nframe\xff ");
 			turn(&f, 2);
 			send_text(fd, "end");
 			for (int k = 0; k < 100 && f.messages.n < 18; k++) {
 				turn(&f, 1);
-				httpd_more(f.raw);
+				/* A turn that takes long sees its end as well. */
+				if (f.raw && !f.closed_code)
+					httpd_more(f.raw);
 			}
 			turn(&f, 2);
 			receive(fd, &reply, &closed);
