@@ -4,7 +4,6 @@
 import hashlib
 import http.client
 import os
-import resource
 import select
 import signal
 import socket
@@ -20,22 +19,13 @@ LIMIT_KB = 32 << 10
 GENEROUS = 20 * common.PATIENCE  # seconds: what hangs, not what is slow
 
 
-def descriptors(case, n):
-    """This process may open that many; else the test is skipped aloud."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < n and hard != resource.RLIM_INFINITY and hard < n:
-        case.skipTest(f"needs {n} open files, the limit is {hard}")
-    if soft < n:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
-
-
 class Flood(common.Case):
     def server_args(self):
         return ()
 
     def setUp(self):
         super().setUp()
-        descriptors(self, 4096)
+        common.need_descriptors(self, 4096)
         self.server = serverproc.Server(self, os.path.join(self.tmp, "data"), *self.server_args(),
                                         env=common.clean_env(self.tmp, DR_TEST=self.tmp,
                                                              ASAN_OPTIONS="quarantine_size_mb=1"))

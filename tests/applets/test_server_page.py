@@ -216,7 +216,7 @@ class Seen(common.Case):
         return self.b.js("terminal ? terminal.text() : ''")
 
     def wait_screen(self, pattern):
-        common.wait_for(lambda: re.search(pattern, self.screen()), 6 * common.PATIENCE, lambda: f"{pattern} on:\n{self.screen()}")
+        common.wait_for(lambda: re.search(pattern, self.screen()), 60 * common.PATIENCE, lambda: f"{pattern} on:\n{self.screen()}")
 
     def test_a_terminal(self):
         b = self.b

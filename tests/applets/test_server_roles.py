@@ -206,10 +206,11 @@ class Roles(common.Case):
         return self.server.call("GET" if method == "ANY" else method, path.format(**ids), body, key=self.keys[kind])
 
     def dump(self):
-        """All that requests could have changed."""
+        """All that requests could have changed. Who is not heard of becomes unresponsive by itself."""
         paths = ("/server/config", "/apikey", "/runner", "/target-config", "/target", "/workspace", "/job", "/env",
                  "/gitprovider", "/workspace-template", "/build")
         text = json.dumps([self.server.ok("GET", p).json for p in paths])
+        text = re.sub(r'"name": "(started|unresponsive)"(, "error": ("[^"]*"|null))?', "", text)
         return re.sub(r'"updatedAt": "[^"]*"', "", text)
 
     def test_every_route_is_in_the_table(self):

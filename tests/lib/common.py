@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -240,6 +241,15 @@ def need_unshare(case, *flags):
     result = run(["unshare", *flags, "true"])
     if result.returncode != 0:
         case.skipTest("no namespaces here: " + result.stderr.strip())
+
+
+def need_descriptors(case, n):
+    """This process may open that many; else the test is skipped aloud."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < n and hard != resource.RLIM_INFINITY and hard < n:
+        case.skipTest(f"needs {n} open files, the limit is {hard}")
+    if soft < n:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
 
 def rss_kb(pid):

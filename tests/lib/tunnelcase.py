@@ -35,7 +35,10 @@ class Stream(serverproc.WebSocket):
         while True:
             opcode, payload = self.frame()
             if opcode == 9:
-                self.send(payload, opcode=10)
+                try:
+                    self.send(payload, opcode=10)
+                except OSError:     # it has gone, and what it said before that is still to be read
+                    pass
             elif opcode == 8:
                 self.code = struct.unpack(">H", payload[:2])[0] if payload else 1005
                 self.reason = payload[2:].decode()
