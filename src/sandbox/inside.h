@@ -21,8 +21,12 @@ int note_pair(int fd[2], struct err *e);
 /* root_build.c: the root file system at s->point, in a mount namespace of our own. userns: for shifted directories. */
 int root_build(const struct sandbox *s, int userns, struct err *e);
 /* root_enter.c: makes it the root and fills in what the host lends: /dev, /proc, /sys, /run, /tmp, binds, /etc. In a PID
- * namespace of our own. */
-int root_enter(const struct sandbox *s, struct err *e);
+ * namespace of our own. u: found where the root is ours and nothing of the workspace is in it yet. */
+int root_enter(const struct sandbox *s, struct user *u, struct err *e);
+/* start.c: s->user in the root that is ours by now. */
+int root_user(const struct sandbox *s, struct user *u, struct err *e);
+/* root_mounts.c: what s->mounts asks for, while the host's root is at our working directory. Says what it leaves out. */
+void root_mounts(const struct sandbox *s, const struct user *u);
 /* Whether /proc and /sys can be had; nothing is changed. */
 int root_try(const struct sandbox *s, struct err *e);
 /* Everything below path belongs to that user; nothing is done if path does already. No link is followed. */

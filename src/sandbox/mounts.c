@@ -25,6 +25,7 @@
 #define RECURSIVE 0x8000u
 #define CONFIG_CREATE 6u
 #define FROM_EMPTY_PATH 0x4u
+#define TO_EMPTY_PATH 0x40u
 #define ATTR_IDMAP 0x100000u
 
 struct attributes {
@@ -105,10 +106,11 @@ int mount_detached(const char *type, unsigned attrs, struct err *e)
 	return fd;
 }
 
-int mount_detached_bind(const char *from, unsigned attrs, struct err *e)
+int mount_detached_bind(int at, const char *from, unsigned attrs, struct err *e)
 {
 	struct attributes a = { .set = attrs };
-	int fd = (int)syscall(OPEN_TREE, AT_FDCWD, from, TREE_CLONE | RECURSIVE | O_CLOEXEC);
+	int fd = (int)syscall(OPEN_TREE, at, from,
+	                      TREE_CLONE | RECURSIVE | O_CLOEXEC | AT_EMPTY_PATH);
 
 	if (fd < 0 || syscall(SETATTR, fd, "", RECURSIVE | AT_EMPTY_PATH, &a, sizeof(a)) < 0) {
 		err_sys(e, errno, "bind %s", from);
@@ -137,6 +139,13 @@ int mount_attach(int fd, const char *to, struct err *e)
 {
 	if (syscall(MOVE_MOUNT, fd, "", AT_FDCWD, to, FROM_EMPTY_PATH) < 0)
 		return err_sys(e, errno, "mount at %s", to);
+	return 0;
+}
+
+int mount_attach_at(int fd, int at, struct err *e)
+{
+	if (syscall(MOVE_MOUNT, fd, "", at, "", FROM_EMPTY_PATH | TO_EMPTY_PATH) < 0)
+		return err_sys(e, errno, "mount");
 	return 0;
 }
 

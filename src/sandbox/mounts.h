@@ -24,10 +24,13 @@ int mount_fixed(const char *at, struct err *e);
 int mount_fs(const char *type, const char *to, unsigned attrs, const char *data, struct err *e);
 /* Not yet anywhere; descriptor. */
 int mount_detached(const char *type, unsigned attrs, struct err *e);
-int mount_detached_bind(const char *from, unsigned attrs, struct err *e);
+/* from: seen from the directory at; "" is at itself, which may then be a file. */
+int mount_detached_bind(int at, const char *from, unsigned attrs, struct err *e);
 /* dir alone, with the ids of the user namespace shifted into it. */
 int mount_detached_shifted(const char *dir, int userns, struct err *e);
 int mount_attach(int fd, const char *to, struct err *e);
+/* At a directory or file that is open. */
+int mount_attach_at(int fd, int at, struct err *e);
 /* An overlay at to. scratch: a directory over which short names for the others are made. userns: lower directories
  * are shifted by it; -1: not. user_marks: option userxattr. */
 struct overlay {

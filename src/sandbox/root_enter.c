@@ -26,6 +26,7 @@
 
 struct enter {
 	const struct sandbox *s;
+	struct user *user;
 	uint32_t uid, gid; /* of root inside, as we call it */
 	bool of_host;      /* its root is read-only */
 	int proc, sys;
@@ -168,7 +169,10 @@ static int lend(const struct enter *r, struct err *e)
 	if (s->home &&
 	    (bind(r, s->home, "/root", SAFE, e) < 0 || root_give("/root", r->uid, r->gid, e) < 0))
 		return -1;
-	return bind_all(r, false, e);
+	if (bind_all(r, false, e) < 0)
+		return -1;
+	root_mounts(s, r->user);
+	return 0;
 }
 
 /*
@@ -274,7 +278,7 @@ static int take_kernel(struct enter *r, struct err *e)
 	                 ? -1
 	                 : mount_detached("sysfs", PLAIN | MOUNT_RO, &why);
 	if (r->sys < 0)
-		r->sys = mount_detached_bind("/sys", PLAIN | MOUNT_RO, &why);
+		r->sys = mount_detached_bind(AT_FDCWD, "/sys", PLAIN | MOUNT_RO, &why);
 	if (r->sys >= 0)
 		return 0;
 	if (r->s->strict) {
@@ -365,9 +369,10 @@ static int mount_kernel(const struct enter *r, struct err *e)
 	return 0;
 }
 
-int root_enter(const struct sandbox *s, struct err *e)
+int root_enter(const struct sandbox *s, struct user *u, struct err *e)
 {
 	struct enter r = { .s = s,
+		           .user = u,
 		           .uid = userns_uid(s->map, 0),
 		           .gid = userns_gid(s->map, 0),
 		           .of_host = !s->n_lower && !s->plain,
@@ -377,9 +382,9 @@ int root_enter(const struct sandbox *s, struct err *e)
 
 	if (take_kernel(&r, e) == 0 && pivot(&r, e) == 0 && (!s->upper || give(&r, "/", e) == 0) &&
 	    own_place(&r, "/proc", e) == 0 && own_place(&r, "/sys", e) == 0 &&
-	    make_dev(&r, e) == 0 && lend(&r, e) == 0 && make_ours(&r, e) == 0 &&
-	    make_etc(&r, e) == 0 && mount_fixed(OURS, e) == 0 && forget_host(e) == 0 &&
-	    mount_kernel(&r, e) == 0)
+	    make_dev(&r, e) == 0 && root_user(s, u, e) == 0 && lend(&r, e) == 0 &&
+	    make_ours(&r, e) == 0 && make_etc(&r, e) == 0 && mount_fixed(OURS, e) == 0 &&
+	    forget_host(e) == 0 && mount_kernel(&r, e) == 0)
 		rc = 0;
 	if (rc == 0 && r.of_host)
 		rc = mount_fixed("/", e);

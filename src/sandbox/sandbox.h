@@ -29,6 +29,18 @@ struct sandbox_bind {
 	bool read_only;
 };
 
+/* What a workspace asks for of its own: a link on the way to it, or inside on the way to its place, is not followed. What cannot
+ * be had is said and left out. */
+struct sandbox_mount {
+	const char *
+		dir; /* of the host, as trusted as a bind's; NULL: an empty file system in memory */
+	const char *below; /* what of it, "" for all */
+	const char *
+		to; /* inside, without "." and ".."; made if it is missing, for the owner of the directory it is in */
+	bool read_only;
+	bool give; /* belongs to user, see root_give */
+};
+
 /* All paths absolute, all borrowed. */
 struct sandbox {
 	const struct userns_map *map;
@@ -55,6 +67,8 @@ struct sandbox {
 
 	const struct sandbox_bind *binds;
 	size_t n_binds;
+	const struct sandbox_mount *mounts; /* after them, in this order */
+	size_t n_mounts;
 	const char *owned; /* inside: belongs, with all below, to user; or NULL */
 
 	enum sandbox_net net;

@@ -89,7 +89,7 @@ static int prepare(const struct sandbox *s, struct err *e)
 	return loopback_up(e);
 }
 
-static int choose_user(const struct sandbox *s, struct user *u, struct err *e)
+int root_user(const struct sandbox *s, struct user *u, struct err *e)
 {
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), rc;
 	char line[200];
@@ -118,7 +118,7 @@ static int become(const struct start *t, struct err *e)
 	char **env;
 	int code;
 
-	if (prepare(s, e) < 0 || root_enter(s, e) < 0 || choose_user(s, &u, e) < 0)
+	if (prepare(s, e) < 0 || root_enter(s, &u, e) < 0)
 		return -1;
 	if (s->owned &&
 	    root_give(s->owned, userns_uid(s->map, u.uid), userns_gid(s->map, u.gid), e) < 0)

@@ -123,6 +123,33 @@ class Sandboxes(sandboxcase.SandboxCase):
             self.assertIn("is not possible", self.start(who, "true", lower=[image], options=["-U", "node", "-S"],
                                                         program=sandboxcase.busybox(), ok=False))
 
+    def test_a_mount_that_is_asked_for_follows_no_link(self):
+        """Whoever put one there since it was looked at: what cannot be mounted is said and left out."""
+        for who in self.each():
+            image, asked = self.image(who, f"asked-image-{who}"), self.path(f"asked-{who}")
+            os.makedirs(asked + "/dir/deep")
+            with open(asked + "/file", "w", encoding="utf-8") as file:
+                file.write("asked for")
+            for link, to in (("dir/up", "../.."), ("abs", "/etc"), ("to-file", "file"), ("to-dir", "dir")):
+                os.symlink(to, f"{asked}/{link}")
+            os.mkfifo(asked + "/pipe")
+            os.symlink("/etc", image + "/link")
+            os.symlink("bin", image + "/to-bin")
+            self.give(who, image, asked)
+            rows = [("dir", "/m/dir", True), ("file", "/m/file", True), ("", "/m/all", True), ("dir", "/workspaces/app/in", True),
+                    *((below, "/no", False) for below in ("abs", "to-file", "to-dir", "to-dir/deep", "dir/up", "dir/up/x", "dir/../file", "pipe", "none")),
+                    *(("dir", to, False) for to in ("/link", "/link/x", "/to-bin/x", "/bin/busybox", "/m/file/x")), ("file", "/m/dir", False)]
+            options = [option for below, to, _ in rows for option in ("-B", f"{asked}:{below}:{to}")]
+            s = self.start(who, "sh", "-c", "cat /m/file; cat /proc/mounts; ls /m; echo END; sleep 1000", lower=[image], program=sandboxcase.busybox(),
+                           options=options)
+            s.wait_log("END")
+            mounted = [line.split()[1] for line in s.log().splitlines() if len(line.split()) == 6]
+            self.assertEqual([to for _, to, good in rows if good and to not in mounted], [], s.log())
+            self.assertEqual([to for to in mounted if to in ("/no", "/etc/x", "/bin/x", "/etc")], [])
+            self.assertEqual(s.said.count("is left out: "), len([row for row in rows if not row[2]]), s.said)
+            self.assertIn("asked for", s.log())
+            s.stop()
+
     def test_what_an_image_is_made_of_leads_nowhere(self):
         secret = self.path("secret")
         with open(secret, "w", encoding="utf-8") as file:

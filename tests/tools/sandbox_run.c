@@ -7,7 +7,7 @@
  *   sandbox_run remove [OPTION]... PATH
  *   sandbox_run map                            what this user has
  * Options: -m single|tools|BASE (of a range), -l LOWER (again for each), -s (shifted), -u UPPER, -w WORK, -p PLAIN,
- * -P POINT, -t TMP, -b FROM:TO[:ro], -o OWNED, -n host|private|none, -U USER, -x PROGRAM, -c CWD, -O OUTPUT, -e K=V,
+ * -P POINT, -t TMP, -b FROM:TO[:ro], -B DIR:BELOW:TO (a mount that is asked for), -o OWNED, -n host|private|none, -U USER, -x PROGRAM, -c CWD, -O OUTPUT, -e K=V,
  * -H HIDDEN, -S (strict).
  */
 #include "base/file.h"
@@ -25,6 +25,7 @@ struct run {
 	struct userns_map map;
 	struct sandbox s;
 	struct sandbox_bind binds[MANY];
+	struct sandbox_mount mounts[MANY];
 	const char *lower[MANY], *env[MANY], *hide[MANY];
 	size_t n_env;
 };
@@ -47,6 +48,18 @@ static struct sandbox_bind parse_bind(char *text)
 	b.to = to ? to + 1 : text;
 	b.read_only = how != NULL;
 	return b;
+}
+
+static struct sandbox_mount parse_mount(char *text)
+{
+	struct sandbox_mount m = { .dir = text };
+	char *below = strchr(text, ':'), *to = below ? strchr(below + 1, ':') : NULL;
+
+	if (to)
+		*below = *to = '\0';
+	m.below = to ? below + 1 : "";
+	m.to = to ? to + 1 : text;
+	return m;
 }
 
 static void take_map(struct userns_map *map, const char *text)
@@ -94,6 +107,9 @@ static void take(struct run *r, int c, char *value)
 		break;
 	case 'b':
 		r->binds[s->n_binds++] = parse_bind(value);
+		break;
+	case 'B':
+		r->mounts[s->n_mounts++] = parse_mount(value);
 		break;
 	case 'o':
 		s->owned = value;
@@ -206,13 +222,14 @@ int main(int argc, char **argv)
 	r.s.map = &r.map;
 	r.s.lower = r.lower;
 	r.s.binds = r.binds;
+	r.s.mounts = r.mounts;
 	r.s.env = r.env;
 	r.s.hide = r.hide;
 	r.s.output = SPAWN_OURS;
 	if (argc < 2)
 		return 2;
 	optind = 2;
-	while ((c = getopt(argc, argv, "+m:l:su:w:p:P:t:b:o:n:U:x:c:O:e:H:S")) != -1)
+	while ((c = getopt(argc, argv, "+m:l:su:w:p:P:t:b:B:o:n:U:x:c:O:e:H:S")) != -1)
 		take(&r, c, optarg);
 	rc = act(&r, argv[1], argv + optind, &e);
 	if (e.kind != ERR_NONE) {

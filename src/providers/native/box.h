@@ -4,6 +4,7 @@
  * .runner/box, which nobody inside sees:
  *   upper work   what was changed of the root file system     tree flat   its files, of an archive or a copy
  *   tmp          /tmp, emptied at each start                   home        the home of one with the host's root
+ *   volumes      directories that a dev container mounts, by name
  *   point        where it is mounted, in its own mount namespace alone
  *   created      there, if the dev container's commands of creation have succeeded
  */

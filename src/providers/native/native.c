@@ -13,6 +13,7 @@
 #include "git/run.h"
 #include "git/url.h"
 #include "providers/native/box.h"
+#include "providers/native/box_ask.h"
 #include "providers/native/box_dev.h"
 #include "providers/native/build.h"
 #include "providers/native/inside.h"
@@ -334,6 +335,7 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 		.box = &box,
 	};
 	struct native_dev dev = { 0 };
+	struct native_asked asked = { 0 };
 	size_t n;
 	int rc = native_boxed_open(&box, c, d, e);
 
@@ -348,13 +350,15 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 	if (rc == 0) {
 		l.dir = box.inside;
 		native_dev_open(&dev, &box);
-		kv_merge(&vars, &dev.container_env);
+		rc = dev.any ? native_ask(&dev.dc, &box, &asked, e) : 0;
+		kv_merge(&vars, &asked.env);
 		make_environment(c, box.inside, &vars);
 		provider_logf(
 			c->env,
 			"isolation: %s (namespaces, system calls filtered, no new privileges)",
 			native_box_level(&c->state.box));
-		rc = native_agent_start(&l, d, e);
+		if (rc == 0)
+			rc = native_agent_start(&l, d, e);
 		if (rc == 0 && native_dev_commands(&dev, c, d, e) < 0) {
 			struct err left = { 0 };
 
@@ -363,6 +367,7 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 				provider_logf(c->env, "warning: %s", left.msg);
 		}
 	}
+	native_asked_free(&asked);
 	native_dev_close(&dev);
 	native_boxed_close(&box);
 	kv_free(&vars);

@@ -39,6 +39,7 @@ static void parse_mount(const struct devcontainer *dc, struct json v, struct mou
 		mount->type = dc_text(dc, json_get(v, "type"));
 		mount->source = dc_text(dc, json_get(v, "source"));
 		mount->target = dc_text(dc, json_get(v, "target"));
+		mount->read_only = json_bool(json_get(v, "readonly"), false);
 	}
 	if (!mount->type)
 		mount->type = mem_dup("volume");
