@@ -47,6 +47,16 @@ void image_list_set(char ***l, const char *pair)
 	image_list_add(l, pair);
 }
 
+const char *image_list_get(char *const *l, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; l && *l; l++)
+		if (strncmp(*l, name, n) == 0 && (*l)[n] == '=')
+			return *l + n + 1;
+	return NULL;
+}
+
 /* 0 and NULL for what is absent or null. */
 static int strings(struct json v, const char *key, char ***out, struct err *e)
 {

@@ -84,5 +84,7 @@ void image_list_free(char ***l);
 void image_list_add(char ***l, const char *s);
 /* In place of the one with the same text before its first '='; without one both are all of it. */
 void image_list_set(char ***l, const char *pair);
+/* The value of NAME=VALUE; NULL: there is none. */
+const char *image_list_get(char *const *l, const char *name);
 
 #endif

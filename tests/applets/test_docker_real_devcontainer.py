@@ -2,7 +2,6 @@
 # Static: only that can be put into containers.
 """docker-provider on the real engine: checkouts mounted into images, dev containers, their commands, builds with two
 registries, and the helper for what only the dev container CLI can do. Images are made from the host's busybox."""
-import hashlib
 import io
 import json
 import os
@@ -258,44 +257,15 @@ RUN echo 'export PROBED=probed BOTH=shell PATH=/mine:$PATH' >{DEV}/.profile && e
                     self.assertEqual("did not say its environment" in output, shell == "/bin/false")
                     self.drive(document, "delete").ok(self)
 
-    INSTALL = """#!/bin/sh
-echo "$0 $PWD $GREETING $_REMOTE_USER $_REMOTE_USER_HOME $_CONTAINER_USER $(id -u)"
-echo "NAME $GREETING $FROM_ENV" >>/installed
-"""
-
-    def feature(self, name, **document):
-        """Files of one."""
-        return {"devcontainer-feature.json": json.dumps(dict({"id": name, "version": "1.0.0", "options": {
-            "greeting": {"type": "string", "default": "hello"}}}, **document)), "install.sh": self.INSTALL.replace("NAME", name)}
-
-    def publish(self, registry, name, tag, files):
-        """As the dev container CLI does: one layer, a tar archive."""
-        data = io.BytesIO()
-        with tarfile.open(fileobj=data, mode="w") as tar:
-            for path, text in files.items():
-                info = tarfile.TarInfo("./" + path)
-                info.size, info.mode = len(text), 0o644
-                tar.addfile(info, io.BytesIO(text.encode()))
-
-        def ref(blob, kind):
-            digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-            image["blobs"][digest] = blob
-            return {"mediaType": kind, "digest": digest, "size": len(blob)}
-        image = registry.images.setdefault(name, {"tags": {}, "blobs": {}})
-        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                    "config": ref(b"{}", "application/vnd.devcontainers"),
-                    "layers": [ref(data.getvalue(), "application/vnd.devcontainers.layer.v1+tar")]}
-        image["tags"][tag] = ref(json.dumps(manifest).encode(), manifest["mediaType"])["digest"]
-
     def test_features(self):
         """From a registry and from the repository, in their order, with options, variables, commands and what they may ask."""
         registry = fakeregistry.FakeRegistry(self)
         registry.basic = ("u", "registry-secret")
         env = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "u",
                "A_CONTAINER_REGISTRY_PASSWORD": "registry-secret"}
-        self.publish(registry, "acme/late", "1", self.feature("late", installsAfter=["./early"], containerEnv={
+        registry.add_feature("acme/late", "1", fakeregistry.feature_files("late", installsAfter=["./early"], containerEnv={
             "FROM_ENV": "of ${PATH}", "PATH": "/late:${PATH}"}, postStartCommand=f"echo late >{DEV}/started"))
-        self.publish(registry, "acme/needed", "2", self.feature("needed", privileged=True, capAdd=["SYS_ADMIN", "SYS_PTRACE"],
+        registry.add_feature("acme/needed", "2", fakeregistry.feature_files("needed", privileged=True, capAdd=["SYS_ADMIN", "SYS_PTRACE"],
                      mounts=["source=/,target=/host,type=bind", "source=cache,target=/cache,type=volume"],
                      entrypoint=f"echo entered >{DEV}/entered"))
         base_label = json.dumps(json.dumps({"onCreateCommand": f"echo base >{DEV}/base"}))
@@ -304,7 +274,7 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
                 "build": {"dockerfile": "Dockerfile"}, "remoteUser": "dev",
                 "features": {f"{registry.host}/acme/late:1": {"greeting": "it's $late"}, "./early": {}}}),
             ".devcontainer/Dockerfile": f"FROM {self.tag}\nLABEL devcontainer.metadata={base_label}\nUSER 1234\n",
-            **{f".devcontainer/early/{name}": text for name, text in self.feature(
+            **{f".devcontainer/early/{name}": text for name, text in fakeregistry.feature_files(
                 "early", dependsOn={f"{registry.host}/Acme/needed:2": {"greeting": "deep"}}).items()}})
         document = self.workspace(url, env=env)
         output = self.drive(document, "create", "start", "condition").ok(self).output
@@ -334,7 +304,7 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
         data, peer = io.BytesIO(), httppeer.Peer().start()
         self.addCleanup(peer.stop)
         with tarfile.open(fileobj=data, mode="w:gz") as tar:
-            for path, text in self.feature("x", capAdd=["SYS_ADMIN"]).items():
+            for path, text in fakeregistry.feature_files("x", capAdd=["SYS_ADMIN"]).items():
                 info = tarfile.TarInfo("./" + path)
                 info.size, info.mode = len(text), 0o644
                 tar.addfile(info, io.BytesIO(text.encode()))
@@ -366,9 +336,9 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
     def test_features_that_cannot_be_had(self):
         registry = fakeregistry.FakeRegistry(self)
         registry.images["acme/image"] = {"tags": {"1": "sha256:" + "a" * 64}, "blobs": {"sha256:" + "a" * 64: b'{"layers":[]}'}}
-        self.publish(registry, "acme/empty", "1", {"install.sh": "true"})
-        self.publish(registry, "acme/broken", "1", self.feature("broken"))
-        self.publish(registry, "acme/fails", "1", dict(self.feature("fails"), **{"install.sh": "echo no luck; exit 7"}))
+        registry.add_feature("acme/empty", "1", {"install.sh": "true"})
+        registry.add_feature("acme/broken", "1", fakeregistry.feature_files("broken"))
+        registry.add_feature("acme/fails", "1", dict(fakeregistry.feature_files("fails"), **{"install.sh": "echo no luck; exit 7"}))
         env = {"A_CONTAINER_REGISTRY_SERVER": registry.host}
         for name, data in registry.images["acme/broken"]["blobs"].items():
             if data.startswith(b"./"):

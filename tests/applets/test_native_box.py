@@ -207,7 +207,6 @@ class Boxes(boxcase.BoxCase):
         for who in self.each():
             self.load_image()
             for i, (text, answer) in enumerate((
-                    ('{"image": "x", "features": {"a": {}}}', '"features" needs a container engine'),
                     ('{"build": {"dockerfile": "Dockerfile"}}', "is not a file of the repository"),
                     ('{"dockerComposeFile": "x.yml"}', '"dockerComposeFile" needs a container engine'),
                     ('{}', "names no image"), ('{"image": 5}', "names no image"), ("{", "devcontainer.json"))):

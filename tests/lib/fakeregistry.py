@@ -2,13 +2,16 @@
 """A registry that does what a test wants: tokens, redirects, refusals, connections that break. It notes each request."""
 import base64
 import crypt
+import hashlib
 import http.server
+import io
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import urllib.parse
 
@@ -38,6 +41,16 @@ def real_registry(case, login=None):
     case.addCleanup(process.kill)
     common.wait_listens(port, "the registry")
     return f"127.0.0.1:{port}"
+
+
+def feature_files(name, install=None, **document):
+    """Files of a dev container's feature, which says what it finds and leaves a line in /installed."""
+    text = """#!/bin/sh
+echo "$0 $PWD $GREETING $_REMOTE_USER $_REMOTE_USER_HOME $_CONTAINER_USER $(id -u)"
+echo "NAME $GREETING $FROM_ENV" >>/installed
+"""
+    return {"devcontainer-feature.json": json.dumps({"id": name, "version": "1.0.0", "options": {
+        "greeting": {"type": "string", "default": "hello"}}, **document}), "install.sh": install or text.replace("NAME", name)}
 
 
 class FakeRegistry:
@@ -93,6 +106,25 @@ class FakeRegistry:
         self.images.setdefault(name, {"tags": {}, "blobs": {}})
         self.images[name]["tags"][tag] = image.manifest_ref["digest"]
         self.images[name]["blobs"].update(image.blobs)
+
+    def add_feature(self, name, tag, files):
+        """As the dev container CLI publishes one: one layer, a tar archive."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for path, text in files.items():
+                info = tarfile.TarInfo("./" + path)
+                info.size, info.mode = len(text), 0o644
+                tar.addfile(info, io.BytesIO(text.encode()))
+
+        def ref(blob, kind):
+            digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+            image["blobs"][digest] = blob
+            return {"mediaType": kind, "digest": digest, "size": len(blob)}
+        image = self.images.setdefault(name, {"tags": {}, "blobs": {}})
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": ref(b"{}", "application/vnd.devcontainers"),
+                    "layers": [ref(data.getvalue(), "application/vnd.devcontainers.layer.v1+tar")]}
+        image["tags"][tag] = ref(json.dumps(manifest).encode(), manifest["mediaType"])["digest"]
 
     def reply(self, h, status, body=b"", **headers):
         h.send_response(status)

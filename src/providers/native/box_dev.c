@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-#define METADATA_LABEL "devcontainer.metadata="
-
 static int load(struct devcontainer *dc, const struct native_call *c, struct err *e)
 {
 	char *checkout = path_join(c->paths.root, c->state.dir), *path;
@@ -47,22 +45,6 @@ static void say(void *arg, const char *text)
 	provider_logf(c->env, "%s", text);
 }
 
-/* The image that the Dockerfile makes, for the workspace alone. */
-static int build(struct native_call *c, const struct devcontainer *dc, const struct dc_build *b,
-                 struct deadline d, struct err *e)
-{
-	struct native_box *box = &c->state.box;
-	struct digest manifest;
-
-	if (native_build(c, dc->checkout, b, &manifest, d, e) < 0)
-		return -1;
-	free(box->source);
-	free(box->manifest);
-	box->source = mem_dup(b->dockerfile);
-	box->manifest = mem_dup(manifest.text);
-	return 0;
-}
-
 static int named(struct native_call *c, const struct devcontainer *dc, struct err *e)
 {
 	char *image = dc_text(dc, json_get(dc->root, "image"));
@@ -76,28 +58,66 @@ static int named(struct native_call *c, const struct devcontainer *dc, struct er
 	return 0;
 }
 
-int native_dev_image(struct native_call *c, struct deadline d, struct err *e)
+/* Of the image that the workspace is to have: one that is named, or made of the Dockerfile, and what the features make of
+ * either. *made: it has no name. */
+static int find_image(struct native_call *c, struct devcontainer *dc, const struct dc_build *b,
+                      bool *made, struct digest *manifest, struct deadline d, struct err *e)
+{
+	struct native_box *box = &c->state.box;
+	struct digest base;
+	struct rootfs r = { 0 };
+	int rc = *made ? native_build(c, dc->checkout, b, NULL, manifest, d, e) : named(c, dc, e);
+
+	if (rc < 0 || !dc_has_features(dc))
+		return rc;
+	if (*made) {
+		base = *manifest;
+	} else {
+		rc = native_box_pull(c, box, d, &r, e);
+		base = r.manifest;
+		rootfs_free(&r);
+	}
+	*made = true;
+	return rc < 0 ? -1 : native_features(c, dc, &base, manifest, d, e);
+}
+
+static int choose_image(struct native_call *c, struct devcontainer *dc, struct deadline d,
+                        struct err *e)
 {
 	struct policy p = { .say = say, .arg = c };
+	struct native_box *box = &c->state.box;
 	struct dc_build b = { 0 };
+	struct digest manifest;
+	bool has_build = false, made;
+	int rc = dc_build(dc, &p, &b, &has_build, e);
+
+	dc_name_unknown(dc, &p);
+	made = has_build;
+	if (rc == 0 && !NATIVE_BUILDER && (has_build || dc_has_features(dc)))
+		rc = needs_engine(dc, has_build ? "build" : "features", e);
+	if (rc == 0)
+		rc = find_image(c, dc, &b, &made, &manifest, d, e);
+	if (rc == 0 && made) {
+		free(box->source);
+		free(box->manifest);
+		box->source = mem_dup(has_build ? b.dockerfile : c->options.image);
+		box->manifest = mem_dup(manifest.text);
+	}
+	dc_build_free(&b);
+	return rc;
+}
+
+int native_dev_image(struct native_call *c, struct deadline d, struct err *e)
+{
 	struct devcontainer dc;
-	bool has_build = false;
 	int rc;
 
 	if (strcmp(c->options.image, NATIVE_DEV_IMAGE) != 0)
 		return 0;
 	rc = load(&dc, c, e);
-	if (rc == 0 && dc_is_compose(&dc))
-		rc = needs_engine(&dc, "dockerComposeFile", e);
-	else if (rc == 0 && dc_has_features(&dc))
-		rc = needs_engine(&dc, "features", e);
 	if (rc == 0)
-		rc = dc_build(&dc, &p, &b, &has_build, e);
-	if (rc == 0 && has_build && !NATIVE_BUILDER)
-		rc = needs_engine(&dc, "build", e);
-	else if (rc == 0)
-		rc = has_build ? build(c, &dc, &b, d, e) : named(c, &dc, e);
-	dc_build_free(&b);
+		rc = dc_is_compose(&dc) ? needs_engine(&dc, "dockerComposeFile", e)
+		                        : choose_image(c, &dc, d, e);
 	dc_free(&dc);
 	return rc;
 }
@@ -118,9 +138,7 @@ void native_dev_open(struct native_dev *v, struct native_boxed *b)
 	free(v->dc.folder);
 	v->dc.folder = mem_dup(b->inside);
 	v->dc.env_allow = c->env->env_allow;
-	for (char **label = b->rootfs.config.labels; label && *label; label++)
-		if (strncmp(*label, METADATA_LABEL, sizeof(METADATA_LABEL) - 1) == 0)
-			dc_set_metadata(&v->dc, *label + sizeof(METADATA_LABEL) - 1);
+	dc_set_metadata(&v->dc, image_list_get(b->rootfs.config.labels, DC_METADATA_LABEL));
 	v->user = dc_remote_user(&v->dc, b->s.user);
 	dc_env(&v->dc, "containerEnv", &v->container_env);
 	v->dc.container_env = &v->container_env;

@@ -25,20 +25,10 @@ static void set(char **to, const char *text)
 	free(old);
 }
 
-static const char *pair_value(char **list, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; list && *list; list++)
-		if (strncmp(*list, name, n) == 0 && (*list)[n] == '=')
-			return *list + n + 1;
-	return NULL;
-}
-
 static const char *value_of(const void *arg, const char *name)
 {
 	const struct building *building = arg;
-	const char *value = building->in_stage ? pair_value(building->config.env, name) : NULL;
+	const char *value = building->in_stage ? image_list_get(building->config.env, name) : NULL;
 
 	return value ? value
 	             : kv_get(building->in_stage ? &building->args : &building->global, name);
@@ -616,7 +606,8 @@ static void close_all(struct building *building, const struct native_options *be
 }
 
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
-                 struct digest *manifest, struct deadline d, struct err *e)
+                 const struct digest *base, struct digest *manifest, struct deadline d,
+                 struct err *e)
 {
 	struct building building = { .c = c,
 		                     .b = b,
@@ -631,6 +622,11 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 	building.box.s.tmp = building.box.s.owned = NULL;
 	building.box.s.n_binds = 0;
 	set_platform(&building.global);
+	if (base) {
+		building.stages = mem_alloc(sizeof(*building.stages));
+		building.stages[building.n_stages++] = (struct stage){ mem_dup(NATIVE_BASE),
+			                                               *base };
+	}
 	if (rc == 0)
 		rc = open_all(&building, e);
 	if (rc == 0)

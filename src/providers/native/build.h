@@ -18,9 +18,15 @@
 #define NATIVE_BUILDER false /* nothing calls it then, and the linker leaves it out */
 #endif
 
-/* c->state.box has the ids, and learns whether they can be shifted. The image is in the store under its id. */
+/* c->state.box has the ids, and learns whether they can be shifted. The image is in the store under its id. base: what the
+ * file calls NATIVE_BASE; or NULL. */
+#define NATIVE_BASE "base"
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
-                 struct digest *manifest, struct deadline d, struct err *e);
+                 const struct digest *base, struct digest *manifest, struct deadline d,
+                 struct err *e);
+/* base with the features that dc asks for on it, each its install.sh in a RUN; dc learns the image's metadata. */
+int native_features(struct native_call *c, struct devcontainer *dc, const struct digest *base,
+                    struct digest *manifest, struct deadline d, struct err *e);
 
 /* Commands that are run in an image with the checkout, each another layer. */
 struct building;

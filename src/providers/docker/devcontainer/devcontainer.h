@@ -13,6 +13,7 @@
 #include "providers/docker/engine/policy.h"
 #include "providers/docker/engine/spec.h"
 
+#define DC_METADATA_LABEL "devcontainer.metadata"
 #define DC_FILE_MAX (1u << 20)
 #define DC_LAYERS_MAX 64
 #define DC_LIST_MAX 500 /* members of one setting; a repository may have an engine make no more */

@@ -10,7 +10,6 @@
 #include "oci/image_ref.h"
 #include "oci/registry.h"
 #include "providers/docker/devcontainer/features.h"
-#include "providers/docker/workspace/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,10 +74,19 @@ static int read_document(int fd, struct buf *json, struct deadline d, struct err
 
 /* ---- a folder beside the configuration ---- */
 
+/* The same files are the same archive, whenever they were checked out. */
+static int timeless(void *arg, struct buf *b, const char *at, const struct stat *st,
+                    struct tar_entry *en, struct err *e)
+{
+	(void)arg, (void)b, (void)at, (void)st, (void)e;
+	en->mtime = 0;
+	return 0;
+}
+
 static int pack(const char *root, int fd, struct err *e)
 {
-	struct tar_tree *tree = tar_tree_new(
-		&(struct tar_tree_options){ .root = root, .prefix = "", .uid = 0, .gid = 0 });
+	struct tar_tree *tree = tar_tree_new(&(struct tar_tree_options){
+		.root = root, .prefix = "", .uid = 0, .gid = 0, .entry = timeless });
 	struct buf b = { 0 };
 	int64_t total = 0;
 	int rc;
@@ -194,7 +202,7 @@ static void say(void *arg, const char *line)
 {
 	const struct feature_source *s = arg;
 
-	provider_logf(s->docker->env, "%s", line);
+	provider_logf(s->env, "%s", line);
 }
 
 static int fetch_from(struct feature_source *s, const struct image_ref *ref,
@@ -309,7 +317,7 @@ int feature_fetch(void *arg, const struct feature *f, const char *path, struct b
 
 	if (fd < 0)
 		return err_sys(e, errno, "create %s", path);
-	provider_logf(s->docker->env, "Fetching feature %s", f->ref);
+	provider_logf(s->env, "Fetching feature %s", f->ref);
 	rc = *f->ref == '.' ? fetch_local(s, f, fd, e) : fetch_remote(s, f, fd, e);
 	if (rc == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		rc = err_sys(e, errno, "read %s", path);

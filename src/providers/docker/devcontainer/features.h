@@ -8,6 +8,7 @@
 #define PROVIDERS_DOCKER_DEVCONTAINER_FEATURES_H
 
 #include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/provider.h"
 
 #define FEATURES_MAX 64                           /* with those that others depend on */
 #define FEATURE_JSON_MAX (1u << 20)               /* devcontainer-feature.json */
@@ -53,12 +54,22 @@ void features_metadata(const struct features *fs, const size_t *order, const cha
 
 /* featurefetch.c: where they come from in earnest. */
 struct feature_source {
-	struct docker *docker;
+	const struct provider_env *env;
 	const struct devcontainer *dc;
 	const struct registries *registries; /* logins; one on loopback is spoken to without TLS */
-	const char *work_dir;                /* a directory of ours, removed afterwards */
+	const char *work_dir; /* a directory of ours, made anew; the caller removes it */
 	struct deadline d;
 };
 feature_fetch_fn feature_fetch; /* arg: struct feature_source */
+
+/* featurebuild.c: all of it, for whoever builds images. */
+struct feature_base {
+	const char *name;     /* as FROM has it */
+	const char *user;     /* the image's, "" is root */
+	const char *metadata; /* its label, "" if none; from->dc has it already */
+};
+/* *context: a directory in from->work_dir; b: the build of it, whose label is set. Both are the caller's to free. */
+int features_prepare(struct feature_source *from, const struct feature_base *base,
+                     struct dc_build *b, char **context, struct err *e);
 
 #endif

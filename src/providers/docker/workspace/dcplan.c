@@ -65,70 +65,25 @@ static int look_at(struct docker *docker, const struct dc_plan *p, const char *i
 	            : image_ensure(&docker->engine, &docker->opt, image, p->registries, info, d, e);
 }
 
-/* The build context of the features: their archives, what each finds in its environment, and the Dockerfile. */
-static int write_context(const struct features *fs, const struct devcontainer *dc, const char *dir,
-                         const char *base, const struct image *info, const size_t *order,
-                         struct err *e)
-{
-	char *remote = dc_remote_user(dc, info->user), *container = dc_last(dc, "containerUser");
-	struct buf path = { 0 }, text = { 0 };
-	int rc = features_dockerfile(fs, order, base, info->user, &text, e);
-
-	if (!container)
-		container = mem_dup(*info->user ? info->user : "root");
-	buf_addf(&path, "%s/Dockerfile", dir);
-	if (rc == 0)
-		rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
-	for (size_t i = 0; rc == 0 && i < fs->n; i++) {
-		buf_reset(&path);
-		buf_reset(&text);
-		buf_addf(&path, "%s/%zu.env", dir, i);
-		feature_env(&fs->list[i], remote, container, &text);
-		rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
-	}
-	buf_wipe(&text);
-	buf_free(&path);
-	free(remote);
-	free(container);
-	return rc;
-}
-
 /* p->tag is base, which *info describes, with the features on it. */
 static int add_features(struct docker *docker, const struct devcontainer *dc,
                         const struct dc_plan *p, const char *base, const struct image *info,
                         struct deadline d, struct err *e)
 {
-	char *dir = path_join(p->work_dir, ".features"), *context = path_join(dir, "context");
+	char *dir = path_join(p->work_dir, ".features"), *context = NULL;
 	struct feature_source from = {
-		.docker = docker, .dc = dc, .registries = p->registries, .work_dir = dir, .d = d
+		.env = docker->env, .dc = dc, .registries = p->registries, .work_dir = dir, .d = d
 	};
-	struct dc_build b = { .dockerfile = mem_dup("Dockerfile"), .context = mem_dup("") };
-	struct features *fs = mem_alloc(sizeof(*fs));
-	size_t order[FEATURES_MAX];
-	struct buf label = { 0 };
+	struct dc_build b = { 0 };
 	struct strlist none = { 0 };
 	struct err ignored = { 0 };
-	int rc = file_remove_tree(dir, e); /* of an attempt that was cut off */
+	int rc = features_prepare(&from, &(struct feature_base){ base, info->user, info->metadata },
+	                          &b, &context, e);
 
 	if (rc == 0)
-		rc = file_mkdirs(context, 0700, e);
-	if (rc == 0)
-		rc = features_collect(fs, dc->root, context, feature_fetch, &from, e);
-	if (rc == 0)
-		rc = features_order(fs, json_get(dc->root, "overrideFeatureInstallOrder"), order,
-		                    e);
-	if (rc == 0)
-		rc = write_context(fs, dc, context, base, info, order, e);
-	if (rc == 0) {
-		features_metadata(fs, order, info->metadata, &label);
-		kv_set(&b.labels, "devcontainer.metadata", buf_cstr(&label));
 		rc = build_image(docker, context, &b, p->tag, &none, p->registries, d, e);
-	}
 	(void)file_remove_tree(dir, &ignored);
-	features_free(fs);
-	free(fs);
 	dc_build_free(&b);
-	buf_free(&label);
 	free(context);
 	free(dir);
 	return rc < 0 ? err_wrap(e, "%s", dc->path) : 0;
