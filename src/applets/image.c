@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/out.h"
 #include "host/paths.h"
+#include "oci/where.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,7 @@ int image_open(struct image *i, struct err *e)
 	struct buf dir = { 0 };
 	int rc = config_load(&i->config, i->config_dir, NULL, e);
 
+	where_set(i->config.registry_mirrors, i->config.plain_http);
 	if (rc == 0) {
 		buf_addf(&dir, "%s/images", i->config.state_dir);
 		i->dir = buf_take(&dir);
@@ -60,7 +62,7 @@ void image_close(struct image *i)
 
 void image_sweep(const struct image *i)
 {
-	struct imgstore_keep keep = { 0 };
+	struct imgstore_keep keep = { .made = true };
 	struct err e = { 0 };
 
 	/* Somebody pulls: whoever is last sweeps. */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/spell.h"
 #include "host/config_internal.h"
+#include "oci/where.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,6 +85,8 @@ static int check_text(const struct config_key *key, const char *text, struct err
 	    strcmp(text, "journal") != 0 && strcmp(text, "syslog") != 0)
 		return err_set(e, ERR_CONFIG, 0,
 		               "log_target is stderr, journal or syslog, not \"%s\"", text);
+	if (strcmp(key->name, "registry_mirrors") == 0 && where_check(text, e) < 0)
+		return err_wrap(e, "registry_mirrors");
 	if (strcmp(key->name, "id") == 0 && !str_is_id(str_of(text)))
 		return err_set(e, ERR_CONFIG, 0,
 		               "id has letters, digits, \".\", \"_\" and \"-\" alone, not \"%s\"",

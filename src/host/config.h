@@ -33,7 +33,9 @@ struct config {
 	char *id, *name, *state_dir, *log_level, *log_format, *log_target, *env_allow,
 		*agent_sha256;
 	char *allow_images, *allow_registries, *allow_repositories; /* patterns, base/allow.h */
-	char *hook_before, *hook_after;                             /* programs, jobs/hook.c */
+	char *registry_mirrors, *plain_http;                        /* oci/where.h */
+	int64_t image_keep_days, image_keep_free_mb;
+	char *hook_before, *hook_after; /* programs, jobs/hook.c */
 	int64_t port, max_jobs, drain_timeout_ms, job_timeout_ms, hook_timeout_ms;
 	int64_t log_max_size_mb, log_max_backups, log_max_age_days; /* 100 / 7 / 15 */
 	bool log_local_time, log_compress;

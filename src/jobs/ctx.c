@@ -10,6 +10,7 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "git/url.h"
+#include "oci/where.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ void ctx_open(struct ctx *c, const struct jobs_env *env, const struct job *j)
 	allow_set(ALLOW_REGISTRIES, env->allow_registries);
 	allow_set(ALLOW_REPOSITORIES, env->allow_repositories);
 	allow_set(ALLOW_AGENTS, env->agent_sha256);
+	where_set(env->registry_mirrors, env->plain_http);
 	c->d = deadline_in_ms(env->timeout_ms);
 	c->api = api_new(env->api);
 	url_origin(env->api->url, &url);

@@ -2,8 +2,14 @@
 /* See jobs.h: from resource and action to the function that does it. */
 #include "jobs/jobs.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "jobs/ctx.h"
+#include "oci/imgstore.h"
+
+#include <stdlib.h>
+
+#define DAY_MS INT64_C(86400000)
 
 const char *jobs_provider_version(void)
 {
@@ -23,6 +29,28 @@ static bool action_fits(enum resource_type t, enum job_action a)
 	default:
 		return false;
 	}
+}
+
+/* Old images, and for want of room, go after a job that may have brought or left some; not while anybody pulls. */
+static void tidy_images(const struct ctx *c)
+{
+	const struct jobs_env *env = c->env;
+	struct imgstore_keep keep = { .age_ms = env->image_keep_days * DAY_MS,
+		                      .free_bytes = (uint64_t)env->image_keep_free_mb << 20,
+		                      .made = true };
+	struct imgstore_swept swept = { 0 };
+	struct err e = { 0 };
+	char *dir;
+
+	if (!keep.age_ms && !keep.free_bytes)
+		return;
+	dir = path_join(env->state_dir, "images");
+	if (file_is_dir(dir) && imgstore_sweep(dir, &keep, DEADLINE_PAST, &swept, &e) < 0 &&
+	    e.kind != ERR_BUSY)
+		log_say("images", e.msg);
+	if (swept.names)
+		log_info("removed %zu images that nobody used (image_keep)", swept.names);
+	free(dir);
 }
 
 int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct err *e)
@@ -58,6 +86,8 @@ int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct
 		break;
 	}
 	*begun = !c.untouched;
+	if (j->type == RES_WORKSPACE || j->type == RES_BUILD)
+		tidy_images(&c);
 	if (rc < 0 && c.log && c.untouched)
 		joblog_say(c.log, "Waiting, nothing was begun: %s", e->msg);
 	else if (rc < 0 && c.log)

@@ -15,7 +15,9 @@ struct jobs_env {
 	const char *self_exe;
 	const char *env_allow;
 	const char *allow_images, *allow_registries, *allow_repositories,
-		*agent_sha256; /* base/allow.h */
+		*agent_sha256;                     /* base/allow.h */
+	const char *registry_mirrors, *plain_http; /* oci/where.h */
+	int64_t image_keep_days, image_keep_free_mb;
 	const struct api_settings *api;
 	/* How this host reaches the Server, for agents that run on it; each may be NULL. */
 	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;

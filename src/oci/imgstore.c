@@ -217,6 +217,11 @@ bool imgstore_made(const struct imgstore *s, const struct digest *of, struct dig
 	       (digest_parse(text, layer) && imgstore_has_blob(s, layer));
 }
 
+void imgstore_made_used(struct imgstore *s, const struct digest *of)
+{
+	(void)utimensat(s->made, digest_hex(of), NULL, AT_SYMLINK_NOFOLLOW);
+}
+
 int imgstore_note_made(struct imgstore *s, const struct digest *of, const struct digest *layer,
                        struct err *e)
 {

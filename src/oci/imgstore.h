@@ -78,6 +78,8 @@ uint64_t imgstore_layer_size(const struct imgstore *s, const struct digest *diff
 /* What a step of a build made, by a digest of all that it was made of; "" if it made nothing. False: it is not known, or
  * not here any more. Forgotten with the blob. */
 bool imgstore_made(const struct imgstore *s, const struct digest *of, struct digest *layer);
+/* What imgstore_made has found is used again. */
+void imgstore_made_used(struct imgstore *s, const struct digest *of);
 int imgstore_note_made(struct imgstore *s, const struct digest *of, const struct digest *layer,
                        struct err *e);
 
@@ -111,6 +113,7 @@ int imgstore_release(struct imgstore *s, const char *holder, struct err *e); /* 
 
 struct imgstore_keep {
 	int64_t age_ms; /* names that nobody used for that long go; 0: by age none */
+	bool made; /* what builds have made (imgstore_note_made) is kept as well, until it is as old, or room is wanted */
 	uint64_t
 		free_bytes; /* names go, those unused longest first, until so much is free; 0: none */
 };

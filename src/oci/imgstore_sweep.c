@@ -28,6 +28,7 @@ struct sweep {
 	size_t n_names, n_uses;
 	struct digest *blobs, *layers; /* needed, sorted */
 	size_t n_blobs, n_layers;
+	bool without_made; /* what builds have made is not needed any more */
 };
 
 static int by_text(const void *a, const void *b)
@@ -44,8 +45,36 @@ static void need(struct digest **all, size_t *n, const struct digest *more, size
 	*n += n_more;
 }
 
-static void mark(struct sweep *w)
+static int each_file(struct sweep *w, int dir,
+                     int (*each)(struct sweep *w, const char *name, struct err *e), struct err *e);
+
+static bool made_layer(const struct sweep *w, const char *name, struct digest *layer)
 {
+	struct digest of;
+
+	snprintf(of.text, sizeof(of.text), DIGEST_PREFIX "%s", name);
+	return imgstore_made(&w->s, &of, layer) && *layer->text;
+}
+
+static int need_made(struct sweep *w, const char *name, struct err *e)
+{
+	struct digest layer;
+	struct stat st;
+
+	(void)e;
+	if (!made_layer(w, name, &layer) ||
+	    fstatat(w->s.made, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (w->keep->age_ms && clock_wall_ms() - (int64_t)st.st_mtime * 1000 > w->keep->age_ms))
+		return 0;
+	need(&w->blobs, &w->n_blobs, &layer, 1);
+	need(&w->layers, &w->n_layers, &layer, 1);
+	return 0;
+}
+
+static int mark(struct sweep *w, struct err *e)
+{
+	int rc = 0;
+
 	w->n_blobs = w->n_layers = 0;
 	for (size_t i = 0; i < w->n_names + w->n_uses; i++) {
 		const struct stored *r = i < w->n_names ? &w->names[i] : &w->uses[i - w->n_names];
@@ -53,10 +82,13 @@ static void mark(struct sweep *w)
 		need(&w->blobs, &w->n_blobs, r->blobs, r->n_blobs);
 		need(&w->layers, &w->n_layers, r->layers, r->n_layers);
 	}
+	if (w->keep->made && !w->without_made)
+		rc = each_file(w, w->s.made, need_made, e);
 	if (w->n_blobs)
 		qsort(w->blobs, w->n_blobs, sizeof(*w->blobs), by_text);
 	if (w->n_layers)
 		qsort(w->layers, w->n_layers, sizeof(*w->layers), by_text);
+	return rc;
 }
 
 /* Whether the file name begins with a digest that is needed. */
@@ -135,11 +167,10 @@ static int layer_if_unneeded(struct sweep *w, const char *name, struct err *e)
 
 static int made_if_gone(struct sweep *w, const char *name, struct err *e)
 {
-	struct digest of, layer;
+	struct digest layer;
 
 	(void)e;
-	snprintf(of.text, sizeof(of.text), DIGEST_PREFIX "%s", name);
-	if (!imgstore_made(&w->s, &of, &layer) || !*layer.text)
+	if (!made_layer(w, name, &layer))
 		(void)unlinkat(w->s.made, name, 0);
 	return 0;
 }
@@ -154,8 +185,7 @@ static int half_record(struct sweep *w, const char *name, struct err *e)
 
 static int sweep_all(struct sweep *w, struct err *e)
 {
-	mark(w);
-	if (each_file(w, w->s.layers, layer_if_unneeded, e) < 0)
+	if (mark(w, e) < 0 || each_file(w, w->s.layers, layer_if_unneeded, e) < 0)
 		return -1;
 	return each_file(w, w->s.blobs, blob_if_unneeded, e);
 }
@@ -198,9 +228,14 @@ static bool has_room(const struct sweep *w)
 	       (uint64_t)v.f_bavail * v.f_frsize >= w->keep->free_bytes;
 }
 
-/* The name that nobody used for the longest time, one at a time. */
+/* What builds can make again; then the name that nobody used for the longest time, one at a time. */
 static int make_room(struct sweep *w, struct err *e)
 {
+	if (w->keep->made && !has_room(w)) {
+		w->without_made = true;
+		if (sweep_all(w, e) < 0)
+			return -1;
+	}
 	while (!has_room(w)) {
 		size_t oldest = w->n_names;
 

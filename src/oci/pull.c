@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "oci/image_ref.h"
 #include "oci/unpackers.h"
+#include "oci/where.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -160,21 +161,34 @@ static int run_at(struct pull *p, const char *host, const struct registry_option
 	return rc;
 }
 
+static bool run_mirror(struct pull *p, const char *mirror, const struct registry_options *o,
+                       const char *full, bool *changed)
+{
+	struct err why = { 0 };
+
+	if (run_at(p, mirror, o, full, changed, &why) == 0)
+		return true;
+	err_wrap(&why, "mirror %s", mirror);
+	say(p, why.msg);
+	return false;
+}
+
 /* One of them had it all. */
 static bool run_mirrors(struct pull *p, const struct registry_options *o, const char *full,
                         bool *changed)
 {
-	for (size_t i = 0; i < o->n_mirrors; i++) {
-		struct err why = { 0 };
+	struct buf mirror = { 0 };
+	bool done = false;
 
-		if (strcmp(o->mirrors[i].host, p->ref.domain) != 0)
-			continue;
-		if (run_at(p, o->mirrors[i].mirror, o, full, changed, &why) == 0)
-			return true;
-		err_wrap(&why, "mirror %s", o->mirrors[i].mirror);
-		say(p, why.msg);
+	for (size_t i = 0; i < o->n_mirrors && !done; i++)
+		done = strcmp(o->mirrors[i].host, p->ref.domain) == 0 &&
+		       run_mirror(p, o->mirrors[i].mirror, o, full, changed);
+	for (size_t i = 0; !done && where_mirror(p->ref.domain, i, &mirror); i++) {
+		done = run_mirror(p, buf_cstr(&mirror), o, full, changed);
+		buf_reset(&mirror);
 	}
-	return false;
+	buf_free(&mirror);
+	return done;
 }
 
 int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "oci/registry_int.h"
+#include "oci/where.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +37,7 @@ int registry_open(struct registry **out, const char *host, const struct registry
 	r->host = mem_dup(host);
 	for (size_t i = 0; i < o->n_plain_http; i++)
 		r->plain = r->plain || strcasecmp(o->plain_http[i], host) == 0;
+	r->plain = r->plain || where_is_plain(host);
 	buf_addf(&url, "%s://%s", r->plain ? "http" : "https",
 	         strcmp(host, HUB) == 0 ? HUB_HOST : host);
 	rc = origin_open(&r->origin, buf_cstr(&url), o, e);

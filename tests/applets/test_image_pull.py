@@ -18,6 +18,11 @@ from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E4
 
 
 class PullCase(ImageCase):
+    settings = {}
+
+    def env(self):
+        return {**super().env(), **{f"DAYTONA_RUNNER_RUNNER_{key.upper()}": value for key, value in self.settings.items()}}
+
     def pull(self, registry, name="app:1", *args, **kwargs):
         host = registry if isinstance(registry, str) else registry.host
         return self.image("pull", "--plain-http", host, f"{host}/{name}", *args, **kwargs)
@@ -81,6 +86,28 @@ class Real(PullCase):
         done = self.pull(host, "team/absent:1", ok=False)
         self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
         self.assertIn("has no team/absent:1 (HTTP 404: manifest unknown)", done.stderr)
+
+    def test_mirrors_as_settings(self):
+        """One that has the image, one that has not, one that is away: in their order, and then the registry itself."""
+        host, image = self.registry(), some_image()
+        self.push(host, image, "team/app", "1")
+        origin, empty = FakeRegistry(self), FakeRegistry(self)
+        origin.add("team/app", "1", image)
+        away = f"127.0.0.1:{common.free_port()}"
+        self.settings = {"plain_http": f"{host}, {origin.host},{empty.host},{away}",
+                         "registry_mirrors": f"other.test={away}, {origin.host}={away}, {origin.host}={empty.host},{origin.host}={host}"}
+        done = self.image("pull", f"{origin.host}/team/app:1")
+        self.assertEqual(done.stdout, f"Pulled: {origin.host}/team/app:1\n")
+        self.assertLess(done.stderr.index(f"mirror {away}: "), done.stderr.index(f"mirror {empty.host}: "))
+        self.assertEqual((origin.requests, self.names()), ([], [f"{origin.host}/team/app:1"]))
+        self.assertEqual(look(self.lowers(image)[0])["data"][3], 300000)
+        self.image("rm", f"{origin.host}/team/app:1")
+        self.settings["registry_mirrors"] = f"{origin.host}={away}"
+        done = self.image("pull", f"{origin.host}/team/app:1")
+        self.assertIn(f"mirror {away}: ", done.stderr)
+        self.assertGreater(len(origin.requests), 2)
+        self.settings["registry_mirrors"] = "docker.io=http://x"
+        self.assertIn('"docker.io=http://x" is not HOST=MIRROR[:PORT]', self.image("list", ok=False).stderr)
 
     def test_with_login(self):
         """The login of Docker's command line, and what is said without one."""
@@ -286,6 +313,25 @@ class Fake(PullCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(f"mirror {empty.host}: ", done.stderr)
         self.assertEqual(self.names(), [f"{self.fake.host}/app:1", "example.test/app:1"])
+
+    def test_a_mirror_gets_its_own_login_alone(self):
+        origin, mirror = FakeRegistry(self), self.fake
+        self.settings = {"plain_http": f"{origin.host},{mirror.host}", "registry_mirrors": f"{origin.host}={mirror.host}"}
+        logins = {origin.host: {"auth": self.b64("of:origin")}}
+        mirror.basic = ("of", "mirror")
+        origin.basic = ("of", "origin")
+        origin.add("app", "1", self.app)
+        self.write_auth(auths=logins)
+        self.image("pull", f"{origin.host}/app:1")
+        self.assertEqual(set(mirror.authorizations("/")), {""})
+        self.assertIn("Basic " + self.b64("of:origin"), origin.authorizations("/"))
+        origin.requests.clear()
+        mirror.requests.clear()
+        self.image("rm", f"{origin.host}/app:1")
+        self.write_auth(auths={**logins, mirror.host: {"auth": self.b64("of:mirror")}})
+        self.image("pull", f"{origin.host}/app:1")
+        self.assertEqual(set(mirror.authorizations("/")), {"", "Basic " + self.b64("of:mirror")})
+        self.assertEqual(origin.requests, [])
 
     def test_plain_http_only_where_configured(self):
         done = self.image("pull", f"{self.fake.host}/app:1", ok=False)

@@ -111,6 +111,52 @@ class Served(servecase.ServeCase):
             self.job("delete", workspace)
             self.nothing_left(workspace)
 
+    def load(self, runner, *names, prefix=()):
+        """Images, each of its own layers."""
+        if not common.is_static(common.BIN):
+            self.skipTest("the executable needs shared libraries, which an image does not have")
+        with open(sandboxcase.busybox() or self.skipTest("no static busybox"), "rb") as file:
+            program = file.read()
+        for name in names:
+            archive = self.path(name.replace("/", "-") + ".tar")
+            entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=program, mode=0o755), ocicase.symlink("bin/sh", "busybox"),
+                       ocicase.directory("etc"), ocicase.entry("etc/mark", data=name.encode()),
+                       ocicase.entry("etc/passwd", data=b"root:x:0:0::/:/bin/sh\nnode:x:1000:1000::/:/bin/sh\n")]
+            ocicase.Image([ocicase.layer(entries)]).docker_archive(archive, [name])
+            done = common.run([*prefix, common.BIN, "image", "load", archive], env=runner.env(), cwd="/")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def names(self, runner):
+        done = common.run([common.BIN, "image", "list", "-f", "json"], env=runner.env())
+        return sorted(image["name"].split("/")[-1] for image in json.loads(done.stdout))
+
+    def test_old_images_go_and_no_workspace_loses_its_own(self):
+        """By age, and while the disk has less room than is wanted; never while a workspace has them."""
+        for settings, gone in (({}, ()), ({"runner__image_keep": 3}, ("old:1",)), ({"runner__image_keep_free": 1}, ()),
+                               ({"runner__image_keep_free": 1000000000}, ("old:1", "young:1"))):
+            with self.subTest(settings):
+                runner = self.runner(self.srv, name=f"runner-{len(self.runners)}", **settings)
+                self.load(runner, "used:1", "old:1", "young:1")
+                refs = os.path.join(runner.state, "images/refs")
+                for name in os.listdir(refs):
+                    with open(os.path.join(refs, name), encoding="utf-8") as file:
+                        if "young" not in file.read():
+                            os.utime(os.path.join(refs, name), (time.time() - 4 * 86400,) * 2)
+                runner.start()
+                workspace = self.srv.add_workspace(self.repo_url, options=json.dumps({"Image": "used:1", "Grace Seconds": 1}))
+                self.job("create", workspace)
+                left = sorted({"used:1", "old:1", "young:1"} - set(gone))
+                self.assertEqual(self.names(runner), left)
+                self.assertEqual(bool(gone), "that nobody used (image_keep)" in runner.log())
+                self.job("restart", workspace)
+                self.assertTrue(os.path.exists(f"/proc/{self.agent(workspace)}/root/etc/mark"))
+                self.assertEqual(self.names(runner), left)
+                self.job("delete", workspace)
+                # What it had was used just now; where room is wanted it goes as well.
+                self.assertEqual(self.names(runner), [] if len(gone) == 2 else left)
+                self.nothing_left(workspace)
+                runner.stop()
+
     def test_an_end_from_inside_is_no_secret(self):
         self.runner(self.srv).start()
         workspace = self.add()

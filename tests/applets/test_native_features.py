@@ -112,6 +112,18 @@ class Features(boxcase.BoxCase):
                     self.gone(document)
             self.assertEqual([who for who in os.listdir(os.path.join(self.state, "workspaces"))], [])
 
+    def test_mirrors_of_their_registry(self):
+        for who in self.each():
+            self.registry.basic = None
+            self.registry.add_feature("acme/f", "1", feature_files("f"))
+            document = self.dev({"features.test/acme/f:1": {}}, login=False)
+            where = {"DRIVE_MIRRORS": "features.test=127.0.0.1:1,features.test=" + self.registry.host,
+                     "DRIVE_PLAIN_HTTP": "127.0.0.1:1," + self.registry.host}
+            output = self.go(document, "create", **where).ok(self).output
+            self.assertIn("mirror 127.0.0.1:1: ", output)
+            self.assertIn("f hello", self.ask(document, "cat /installed"))
+            self.gone(document)
+
     def test_a_feature_is_code_in_a_sandbox(self):
         """install.sh is root inside, and nothing outside; what its archive names ends inside."""
         for who in self.each():

@@ -8,12 +8,13 @@
  * streams; DRIVE_TTY gives it a terminal, DRIVE_CWD and DRIVE_USER what they say). Provider output goes to stdout; each
  * action ends in one line "= ACTION: ok", "= ACTION: <result>" or "= ACTION: error <kind>: <text>".
  * Environment: DRIVE_GIT_USER, DRIVE_GIT_TOKEN, DRIVE_API_URL,
- * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS.
+ * DRIVE_CA_FILE, DRIVE_PIN, DRIVE_PROXY, DRIVE_SECONDS, DRIVE_MIRRORS, DRIVE_PLAIN_HTTP.
  */
 #include "base/allow.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "oci/where.h"
 #include "providers/provider.h"
 
 #include <signal.h>
@@ -245,6 +246,7 @@ int main(int argc, char **argv)
 	registries_split(&v.ws.env, &v.registries);
 	v.job.registries = &v.registries;
 	allow_set(ALLOW_IMAGES, getenv("DRIVE_ALLOW_IMAGES"));
+	where_set(getenv("DRIVE_MIRRORS"), getenv("DRIVE_PLAIN_HTTP"));
 	if (getenv("DRIVE_BUILDER"))
 		v.job.builder_image = getenv("DRIVE_BUILDER");
 	if (load_build(&v, &e) < 0)

@@ -347,6 +347,43 @@ static void names_go_by_age_and_for_room(void)
 	CHECK_INT(count(dir, "blobs/sha256"), 1);
 }
 
+/* As long as names are, but no longer than there is room. */
+static void what_builds_have_made_is_kept_for_a_while(void)
+{
+	static const struct {
+		struct imgstore_keep keep;
+		long ago_s;
+		int left;
+	} rows[] = { { { .made = true }, 5000, 1 },
+		     { { .made = true, .age_ms = 6000000 }, 5000, 1 },
+		     { { .made = true, .age_ms = 4000000 }, 5000, 0 },
+		     { { .made = true, .free_bytes = 1 }, 5000, 1 },
+		     { { .made = true, .free_bytes = UINT64_MAX }, 5, 0 },
+		     { { 0 }, 5, 0 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char dir[TEST_PATH_SIZE], path[TEST_PATH_SIZE + 100];
+		struct timespec ts[2] = { { time(NULL) - rows[i].ago_s, 0 },
+			                  { time(NULL) - rows[i].ago_s, 0 } };
+		struct digest of, layer;
+		struct imgstore *s;
+		struct err e = { 0 };
+
+		if (!CHECK(test_mkdtemp(dir)))
+			return;
+		s = open_store(dir);
+		layer = put_layer(s, "f", 10);
+		digest_of(STR_LIT("RUN it"), &of);
+		CHECK_INT(imgstore_note_made(s, &of, &layer, &e), 0);
+		snprintf(path, sizeof(path), "%s/made/%s", dir, digest_hex(&of));
+		CHECK_INT(utimensat(AT_FDCWD, path, ts, AT_SYMLINK_NOFOLLOW), 0);
+		imgstore_close(s);
+		CHECK_INT(imgstore_sweep(dir, &rows[i].keep, never, NULL, &e), 0);
+		CHECK_INT(count(dir, "blobs/sha256"), rows[i].left);
+		CHECK_INT(count(dir, "made"), rows[i].left);
+	}
+}
+
 static void a_damaged_record_stops_removal(void)
 {
 	char dir[TEST_PATH_SIZE], path[TEST_PATH_SIZE + 20];
@@ -510,5 +547,5 @@ static void killed_at_any_moment(void)
 TEST_MAIN(TEST(a_blob_is_whole_or_not_there), TEST(damage_on_the_disk_is_noticed),
           TEST(layers_are_unpacked_once), TEST(layers_of_another_boot_are_made_anew),
           TEST(what_is_needed_stays), TEST(names_go_by_age_and_for_room),
-          TEST(a_damaged_record_stops_removal), TEST(many_at_once_bring_one),
-          TEST(killed_at_any_moment))
+          TEST(what_builds_have_made_is_kept_for_a_while), TEST(a_damaged_record_stops_removal),
+          TEST(many_at_once_bring_one), TEST(killed_at_any_moment))

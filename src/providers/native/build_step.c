@@ -145,6 +145,7 @@ int nb_known(struct building *building, struct str text, struct digest *key, str
 	if (!known)
 		return 0;
 	provider_logf(building->c->env, " (as before)");
+	imgstore_made_used(building->s, key);
 	return take(building, &layer, e) < 0 ? -1 : 1;
 }
 

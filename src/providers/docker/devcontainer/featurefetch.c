@@ -9,6 +9,7 @@
 #include "oci/decode.h"
 #include "oci/image_ref.h"
 #include "oci/registry.h"
+#include "oci/where.h"
 #include "providers/docker/devcontainer/features.h"
 
 #include <errno.h>
@@ -205,8 +206,8 @@ static void say(void *arg, const char *line)
 	provider_logf(s->env, "%s", line);
 }
 
-static int fetch_from(struct feature_source *s, const struct image_ref *ref,
-                      const struct registry_options *o, int fd, struct err *e)
+static int fetch_at(struct feature_source *s, const char *host, const struct image_ref *ref,
+                    const struct registry_options *o, int fd, struct err *e)
 {
 	const char *what = *ref->digest ? ref->digest : ref->tag;
 	struct buf manifest = { 0 };
@@ -214,7 +215,7 @@ static int fetch_from(struct feature_source *s, const struct image_ref *ref,
 	struct digest digest;
 	char *type = NULL;
 	int64_t size = 0;
-	int rc = registry_open(&r, ref->domain, o, e);
+	int rc = registry_open(&r, host, o, e);
 
 	if (rc == 0)
 		rc = registry_manifest(r, ref->path, what, &manifest, &type, s->d, e);
@@ -226,6 +227,25 @@ static int fetch_from(struct feature_source *s, const struct image_ref *ref,
 	buf_free(&manifest);
 	free(type);
 	return rc;
+}
+
+/* Its mirrors, then the registry itself. */
+static int fetch_from(struct feature_source *s, const struct image_ref *ref,
+                      const struct registry_options *o, int fd, struct err *e)
+{
+	struct buf mirror = { 0 };
+	int rc = -1;
+
+	for (size_t i = 0; rc < 0 && where_mirror(ref->domain, i, &mirror); i++) {
+		struct err why = { 0 };
+
+		rc = fetch_at(s, buf_cstr(&mirror), ref, o, fd, &why);
+		if (rc < 0)
+			provider_logf(s->env, "mirror %s: %s", buf_cstr(&mirror), why.msg);
+		buf_reset(&mirror);
+	}
+	buf_free(&mirror);
+	return rc < 0 ? fetch_at(s, ref->domain, ref, o, fd, e) : 0;
 }
 
 /* A registry on this machine that the job has a login for is spoken to as the engine does: without TLS. */
