@@ -62,7 +62,7 @@ static void set_lead(const struct spawn *s)
 	}
 }
 
-static void set_confinement(enum spawn_confine c)
+void spawn_confine(enum spawn_confine c)
 {
 	if (c == SPAWN_TOOL) {
 		confine_self();
@@ -109,7 +109,7 @@ static struct failure set_up(const struct spawn *s, pid_t parent, int report)
 		if (!s->umask)
 			umask(ours | OTHERS_WRITE);
 	}
-	set_confinement(s->confine);
+	spawn_confine(s->confine);
 	close_others(s, report);
 	/* Last, so that a signal that was blocked finds the work about to begin. */
 	spawn_reset_signals();

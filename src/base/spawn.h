@@ -63,6 +63,9 @@ struct spawned {
  * Else nothing was started: ERR_NOT_FOUND names a program that is not in PATH, e->code is exec's errno. */
 int spawn_start(const struct spawn *s, struct deadline d, struct spawned *out, struct err *e);
 
+/* As a child that is started so, from now on. */
+void spawn_confine(enum spawn_confine c);
+
 /* In place of this process, with our environment, standard streams and these descriptors. Returns, -1, when that cannot be. */
 int spawn_become(const char *program, const char *const *argv, const int *keep, size_t n_keep,
                  struct err *e);

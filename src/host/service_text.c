@@ -60,13 +60,12 @@ static void add_systemd(const struct service *s, struct buf *b)
 		b,
 		"TimeoutStopSec=%d\nKillMode=process\nRestart=on-failure\nRestartSec=5\nRestartPreventExitStatus=2 78\nWatchdogSec=120\n",
 		stop_seconds(c));
-	buf_adds(
-		b,
-		"OOMPolicy=continue\nDelegate=yes\nUMask=0077\nLimitCORE=0\nNoNewPrivileges=yes\n");
+	buf_adds(b, "OOMPolicy=continue\nDelegate=yes\nUMask=0077\nLimitCORE=0\n");
+	/* A user's needs newuidmap; each job gives the right up by itself. */
 	if (!s->user)
 		buf_adds(
 			b,
-			"ProtectSystem=full\nProtectKernelModules=yes\nProtectKernelLogs=yes\nRestrictRealtime=yes\n"
+			"NoNewPrivileges=yes\nProtectSystem=full\nProtectKernelModules=yes\nProtectKernelLogs=yes\nRestrictRealtime=yes\n"
 			"LockPersonality=yes\n");
 	buf_addf(b, "\n[Install]\nWantedBy=%s\n", s->user ? "default.target" : "multi-user.target");
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/spawn.h"
+#include "sandbox/idhelper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,8 @@ static void child_main(void *arg)
 	struct buf out = { 0 };
 	struct err e = { 0 };
 
+	idhelper_start(); /* before no privileges can be gained any more */
+	spawn_confine(SPAWN_JOB);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its programs leave behind comes to it */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
@@ -76,8 +79,7 @@ int child_start(struct child *c, void (*work)(void *arg, const volatile int *sto
 				.n_keep = 1,
 				.lead = SPAWN_SESSION,
 				/* Else the next supervisor would start the same work again. */
-				.death_signal = SIGKILL,
-				.confine = SPAWN_JOB },
+				.death_signal = SIGKILL },
 			DEADLINE_NEVER, &p, e);
 	close(fd[1]);
 	if (rc < 0) {

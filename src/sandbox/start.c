@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/spawn_child.h"
+#include "sandbox/idhelper.h"
 #include "sandbox/inside.h"
 #include "sandbox/mounts.h"
 
@@ -259,16 +260,17 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 static int start_launcher(struct start *t, int notes[2], struct deadline d, struct spawned *p,
                           struct err *e)
 {
-	int rc;
+	int keep[2], rc;
 
 	if (note_pair(notes, e) < 0)
 		return -1;
-	t->notes = notes[1];
+	t->notes = keep[0] = notes[1];
+	keep[1] = idhelper_socket();
 	rc = spawn_start(&(struct spawn){ .work = launch,
 	                                  .arg = t,
 	                                  .std = { SPAWN_NULL, t->s.output, t->s.output },
-	                                  .keep = &notes[1],
-	                                  .n_keep = 1,
+	                                  .keep = keep,
+	                                  .n_keep = keep[1] < 0 ? 1 : 2,
 	                                  .death_signal = SIGKILL },
 	                 d, p, e);
 	close(notes[1]);

@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/proc.h"
 #include "base/spawn.h"
+#include "sandbox/idhelper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,36 +84,13 @@ static int write_proc(pid_t pid, const char *name, const char *text, struct err 
 	return rc;
 }
 
-/* newuidmap PID 0 own 1 1 first n */
-static int run_tool(const char *tool, pid_t pid, uint32_t own, uint32_t first, uint32_t n,
-                    struct deadline d, struct err *e)
-{
-	char p[16], o[16], f[16], many[16];
-	const char *const argv[] = { tool, p, "0", o, "1", "1", f, many, NULL };
-	int status = 0;
-
-	snprintf(p, sizeof(p), "%ld", (long)pid);
-	snprintf(o, sizeof(o), "%u", own);
-	snprintf(f, sizeof(f), "%u", first);
-	snprintf(many, sizeof(many), "%u", n);
-	if (proc_run(&(struct proc_spawn){ .argv = argv }, d, &status, e) < 0)
-		return -1;
-	return status == 0 ? 0
-	                   : err_set(e, ERR_DENIED, status,
-	                             "%s refuses ids %u to %u; see /etc/subuid and /etc/subgid",
-	                             tool, first, first + n - 1);
-}
-
 static int write_maps(pid_t pid, const struct userns_map *map, struct deadline d, struct err *e)
 {
 	bool range = map->how == MAP_RANGE;
 	char uids[48], gids[48];
 
-	if (map->how == MAP_TOOLS) {
-		if (run_tool("newuidmap", pid, geteuid(), map->uids, map->n_uids, d, e) < 0)
-			return -1;
-		return run_tool("newgidmap", pid, getegid(), map->gids, map->n_gids, d, e);
-	}
+	if (map->how == MAP_TOOLS)
+		return idhelper_map(pid, map, d, e);
 	snprintf(uids, sizeof(uids), "0 %u %u\n", range ? map->uids : geteuid(),
 	         range ? map->n_uids : 1);
 	snprintf(gids, sizeof(gids), "0 %u %u\n", range ? map->gids : getegid(),
@@ -227,8 +204,10 @@ void userns_ordinary(struct userns_map *map, struct buf *why)
 	*map = (struct userns_map){ .how = MAP_SINGLE };
 	if (!has_tool("newuidmap") || !has_tool("newgidmap"))
 		buf_adds(why, "newuidmap and newgidmap are missing: install the package uidmap");
-	else if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
-		buf_adds(why, "newuidmap has no effect without new privileges");
+	else if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && idhelper_socket() < 0)
+		buf_adds(why,
+		         "newuidmap has no effect without new privileges: a service's file must "
+		         "not say NoNewPrivileges (daytona-runner service install)");
 	else if (!range_of_us("/etc/subuid", &map->uids, &map->n_uids) ||
 	         !range_of_us("/etc/subgid", &map->gids, &map->n_gids))
 		buf_adds(why, "this user has no range in /etc/subuid and /etc/subgid");
