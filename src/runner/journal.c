@@ -21,6 +21,7 @@
 #define TEXT_MAX 8192
 #define RESULT_SPACE 6144  /* kept free for each unfinished job's result */
 #define METADATA_MAX 65536 /* no job of ours uses more */
+#define AGAIN_MS 5000      /* between tries to write what a sync has failed for */
 
 static void read_boot_id(char *out, size_t size)
 {
@@ -109,14 +110,6 @@ static int append(struct journal *j, struct str json, bool sync, struct err *e)
 	}
 	buf_wipe(&rec);
 	return rc;
-}
-
-int journal_sync(struct journal *j, struct err *e)
-{
-	bool wanted = j->unsynced;
-
-	j->unsynced = false;
-	return wanted && fdatasync(j->fd) < 0 ? err_sys(e, errno, "sync %s", j->path) : 0;
 }
 
 static size_t results_to_come(const struct journal *j)
@@ -296,7 +289,8 @@ static int rewrite(struct journal *j, struct err *e)
 {
 	struct buf b = { 0 };
 	size_t used, space;
-	int fd;
+	struct stat before = { 0 }, after = { 0 };
+	int fd, rc;
 
 	for (size_t i = 0; i < JOURNAL_PAST; i++) {
 		const struct journal_past *p = &j->past[(j->past_next + i) % JOURNAL_PAST];
@@ -310,23 +304,38 @@ static int rewrite(struct journal *j, struct err *e)
 	space = SPACE_STEP + results_to_come(j) * RESULT_SPACE;
 	memset(buf_reserve(&b, space), 0, space);
 	b.n += space;
-	if (file_replace(j->path, 0600, buf_str(&b), e) < 0) {
-		buf_wipe(&b);
-		return -1;
-	}
+	rc = file_replace(j->path, 0600, buf_str(&b), e);
 	fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0) {
-		buf_wipe(&b);
-		return err_sys(e, errno, "open %s", j->path);
+	if (fd < 0 && rc == 0)
+		rc = err_sys(e, errno, "open %s", j->path);
+	/* A directory that cannot be synced has the new file all the same: a record in the old one would be lost. */
+	if (fd >= 0 && (rc == 0 || (j->fd >= 0 && fstat(j->fd, &before) == 0 &&
+	                            fstat(fd, &after) == 0 && before.st_ino != after.st_ino))) {
+		fd_close(&j->fd);
+		j->fd = fd;
+		j->end = j->rewritten = (off_t)used;
+		j->size = (off_t)b.n;
+		j->in_doubt = rc < 0;
+		j->unsynced = false;
+	} else {
+		fd_close(&fd);
 	}
-	fd_close(&j->fd);
-	j->fd = fd;
-	j->end = (off_t)used;
-	j->rewritten = (off_t)used;
-	j->size = (off_t)b.n;
-	j->unsynced = false;
 	buf_wipe(&b);
-	return 0;
+	return rc;
+}
+
+int journal_sync(struct journal *j, struct err *e)
+{
+	bool wanted = j->unsynced || (j->in_doubt && deadline_passed(j->again));
+
+	j->unsynced = false;
+	/* After a failed sync the kernel takes its pages for written, or has dropped them: the next one would succeed
+	 * without them. So all of it is written again, to another file. */
+	if (!wanted || (!j->in_doubt && fdatasync(j->fd) == 0) || rewrite(j, e) == 0)
+		return 0;
+	j->in_doubt = true;
+	j->again = deadline_in_ms(AGAIN_MS);
+	return -1;
 }
 
 /* Keeps a damaged file under the first free name path.bad-N (N up to 9, then the last is replaced). */
@@ -449,7 +458,7 @@ void journal_close(struct journal *j)
 
 bool journal_is_durable(const struct journal *j)
 {
-	return j->fd >= 0;
+	return j->fd >= 0 && !j->in_doubt;
 }
 
 const struct journal_entry *journal_entries(const struct journal *j, size_t *n)
@@ -471,7 +480,7 @@ void journal_tidy(struct journal *j)
 {
 	struct err e;
 
-	/* A rewrite that fails leaves the old file in place, which is as good. */
+	/* A rewrite that fails leaves the old file in place, which is as good, or the new one in doubt. */
 	if (j->fd >= 0 && j->end > 2 * j->rewritten + TIDY_BYTES && rewrite(j, &e) < 0)
 		j->rewritten = j->end;
 }

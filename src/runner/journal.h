@@ -41,7 +41,7 @@ struct journal *journal_open(const char *path, void (*note)(void *arg, const cha
                              struct err *e);
 struct journal *journal_memory(void); /* keeps nothing; every append succeeds */
 void journal_close(struct journal *j);
-bool journal_is_durable(const struct journal *j);
+bool journal_is_durable(const struct journal *j); /* false as long as a sync has failed, too */
 
 /* What is unfinished. Borrowed until the next append. */
 const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
@@ -50,7 +50,8 @@ const struct journal_entry *journal_entries(const struct journal *j, size_t *n);
 #define JOURNAL_PAST 128
 const struct journal_past *journal_past(const struct journal *j, const char *job_id);
 
-/* What was appended and is named synced is on the disk: once for all of it, before any of it is acted on. -1: it may not be. */
+/* What was appended and is named synced is on the disk: once for all of it, before any of it is acted on. -1: it may not be,
+ * and further calls write it again, some seconds apart or with whatever else is to be synced. */
 int journal_sync(struct journal *j, struct err *e);
 /* Appends. -1 with ERR_SYS (ENOSPC …): nothing was recorded, and the file is as before. */
 /* Of a job that is there already: its work was not begun after all. */

@@ -3,6 +3,7 @@
 #ifndef RUNNER_JOURNAL_INTERNAL_H
 #define RUNNER_JOURNAL_INTERNAL_H
 
+#include "base/deadline.h"
 #include "runner/journal.h"
 
 #define JOURNAL_RECORD_MAX (1 << 20)
@@ -17,8 +18,10 @@ struct journal {
 	size_t n;
 	struct journal_past past[JOURNAL_PAST]; /* a ring */
 	size_t past_next;
-	bool unsynced;   /* something that journal_sync is for */
-	off_t rewritten; /* where the records ended after the last rewrite */
+	bool unsynced; /* something that journal_sync is for */
+	bool in_doubt; /* a sync has failed: the disk may have nothing of what the file shows */
+	struct deadline again; /* when it is written again, sooner if there is more to sync */
+	off_t rewritten;       /* where the records ended after the last rewrite */
 };
 
 struct journal_replay {

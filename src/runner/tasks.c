@@ -161,15 +161,22 @@ void task_fail(struct sup *s, struct task *t, const char *text)
 	set_result(s, t, JOB_ERROR, str_of(text));
 }
 
+/* A result whose sync has failed is still reported now, and written again until it is on the disk. */
 void tasks_sync(struct sup *s)
 {
+	bool was = journal_is_durable(s->journal), is;
 	struct err e = { 0 };
 
-	if (journal_sync(s->journal, &e) == 0)
-		return;
-	log_error("%s", e.msg);
+	(void)journal_sync(s->journal, &e);
+	is = journal_is_durable(s->journal);
+	if (was != is)
+		health_changed(s);
+	if (was && !is)
+		log_error("%s; it is tried again", e.msg);
+	else if (!was && is)
+		log_info("the journal is on the disk again");
 	/* A claim that could not be remembered is not made; the Server is told why at once. */
-	for (struct task *t = s->tasks->first; t; t = t->next)
+	for (struct task *t = s->tasks->first; e.kind && t; t = t->next)
 		if (t->stage == TASK_CLAIM && t->tries == 0)
 			task_fail(s, t, e.msg);
 }

@@ -7,15 +7,59 @@
 #include "base/mem.h"
 #include "tests/test.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[TEST_PATH_SIZE];
 static char *path;
 static unsigned notes;
+
+/* ---- a disk that fails: what a failed sync was for is gone, though a reader still finds it in the cache ---- */
+
+static bool data_fails, sync_fails, dirs_fail;
+static unsigned syncs;
+static time_t skew_s;
+static off_t gone_from; /* where the bytes began that a failed sync dropped */
+
+int fdatasync(int fd)
+{
+	static const char zeros[512];
+
+	syncs++;
+	if (!data_fails)
+		return (int)syscall(SYS_fdatasync, fd);
+	/* As after a power cut: the kernel has it no more, and another sync of it succeeds. */
+	data_fails = false;
+	CHECK(pwrite(fd, zeros, sizeof(zeros), gone_from) == sizeof(zeros));
+	errno = EIO;
+	return -1;
+}
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	syncs++;
+	if (!sync_fails && !(dirs_fail && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)))
+		return (int)syscall(SYS_fsync, fd);
+	errno = EIO;
+	return -1;
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, ts);
+
+	ts->tv_sec += skew_s;
+	return rc;
+}
 
 static void note(void *arg, const char *text)
 {
@@ -411,6 +455,115 @@ static void huge_fields(void)
 	journal_close(j);
 }
 
+/* What another process, or the next one after a power cut, finds. */
+static bool on_disk(const char *id, bool with_result)
+{
+	struct journal *j = reopen();
+	const struct journal_entry *en;
+	bool found = false;
+	size_t n;
+
+	en = journal_entries(j, &n);
+	for (size_t i = 0; i < n; i++)
+		found |= strcmp(en[i].job.id, id) == 0 && en[i].has_result == with_result;
+	journal_close(j);
+	return found;
+}
+
+static off_t records(void)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	size_t n;
+
+	CHECK(file_read(path, 1 << 20, &b, &e) == 0);
+	n = strlen(buf_cstr(&b));
+	buf_free(&b);
+	return (off_t)n;
+}
+
+static void what_a_failed_sync_dropped_is_written_again(void)
+{
+	struct err e = { 0 };
+	struct journal *j;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	CHECK(journal_sync(j, &e) == 0);
+	gone_from = records();
+	CHECK(journal_result(j, "a", JOB_SUCCESS, NULL, &e) == 0);
+	data_fails = true;
+	CHECK(journal_sync(j, &e) == 0);
+	CHECK(journal_is_durable(j));
+	CHECK(on_disk("a", true));
+	journal_close(j);
+}
+
+static void a_sync_that_goes_on_failing_is_tried_again(void)
+{
+	struct err e = { 0 };
+	struct journal *j;
+	unsigned before;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	CHECK(journal_sync(j, &e) == 0);
+	gone_from = records();
+	CHECK(journal_result(j, "a", JOB_SUCCESS, NULL, &e) == 0);
+	data_fails = sync_fails = true;
+	CHECK(journal_sync(j, &e) < 0);
+	CHECK(!journal_is_durable(j));
+	CHECK(!on_disk("a", true));
+	/* Not with every turn of the loop … */
+	before = syncs;
+	sync_fails = false;
+	CHECK(journal_sync(j, &e) == 0);
+	CHECK(syncs == before);
+	CHECK(!journal_is_durable(j));
+	/* … but after a while, without anything new, */
+	skew_s += 10;
+	CHECK(journal_sync(j, &e) == 0);
+	CHECK(journal_is_durable(j));
+	CHECK(on_disk("a", true));
+	/* and at once for what is to be acted on. */
+	gone_from = records();
+	CHECK(journal_drop(j, "a", &e) == 0);
+	data_fails = sync_fails = true;
+	CHECK(journal_sync(j, &e) < 0);
+	claim(j, "b");
+	CHECK(journal_sync(j, &e) < 0);
+	sync_fails = false;
+	claim(j, "c");
+	CHECK(journal_sync(j, &e) == 0);
+	CHECK(journal_is_durable(j));
+	CHECK(on_disk("b", false) && on_disk("c", false) && !on_disk("a", true));
+	journal_close(j);
+}
+
+/* The new file is in its place, though the directory could not be synced: records go there, not to the old one. */
+static void directory_that_cannot_be_synced(void)
+{
+	struct err e = { 0 };
+	struct journal *j;
+
+	fresh();
+	j = reopen();
+	claim(j, "a");
+	gone_from = records();
+	data_fails = dirs_fail = true;
+	CHECK(journal_sync(j, &e) < 0);
+	CHECK(!journal_is_durable(j));
+	claim(j, "b");
+	CHECK(on_disk("b", false));
+	dirs_fail = false;
+	CHECK(journal_sync(j, &e) == 0);
+	CHECK(journal_is_durable(j));
+	journal_close(j);
+	CHECK(on_disk("a", false) && on_disk("b", false));
+}
+
 static void memory_journal_forgets(void)
 {
 	struct journal *j = journal_memory();
@@ -440,4 +593,7 @@ static void prepare(void)
 TEST_MAIN(TEST(prepare), TEST(claims_and_results_survive), TEST(truncation_at_every_byte),
           TEST(one_bad_byte_costs_one_record), TEST(full_disk_refuses_claims_but_keeps_results),
           TEST(file_stays_small), TEST(result_outlives_its_claim), TEST(past_jobs_are_known),
-          TEST(begun_jobs_are_marked), TEST(huge_fields), TEST(memory_journal_forgets), TEST(clean))
+          TEST(begun_jobs_are_marked), TEST(huge_fields),
+          TEST(what_a_failed_sync_dropped_is_written_again),
+          TEST(a_sync_that_goes_on_failing_is_tried_again), TEST(directory_that_cannot_be_synced),
+          TEST(memory_journal_forgets), TEST(clean))
