@@ -6,7 +6,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/tar.h"
-#include "net/tls.h"
+#include "oci/manifest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@ struct scratch {
 	struct tar_file f;
 	struct buf before, after; /* of the executable, in the layer */
 	uint64_t size;            /* of the layer */
-	char *layer, *name;       /* "sha256:…" and the image's name, made of it */
+	struct digest layer;
+	char *name; /* the image's, made of it */
 };
 
 static void scratch_free(struct scratch *s)
@@ -23,23 +24,13 @@ static void scratch_free(struct scratch *s)
 	tar_file_close(&s->f);
 	buf_free(&s->before);
 	buf_free(&s->after);
-	free(s->layer);
 	free(s->name);
 }
 
-static void add_hash(struct buf *b, struct str bytes)
-{
-	unsigned char digest[32];
-
-	crypto_sha256(bytes.p, bytes.n, digest);
-	buf_add_hex(b, digest, sizeof(digest));
-}
-
-static int hash_layer(struct scratch *s, struct buf *hex, struct err *e)
+static int hash_layer(struct scratch *s, struct err *e)
 {
 	struct sha256 *h = sha256_new();
 	struct buf piece = { 0 };
-	unsigned char digest[32];
 	int more;
 
 	do {
@@ -48,8 +39,7 @@ static int hash_layer(struct scratch *s, struct buf *hex, struct err *e)
 		sha256_add(h, piece.p, piece.n);
 		s->size += piece.n;
 	} while (more > 0);
-	sha256_end(h, digest);
-	buf_add_hex(hex, digest, sizeof(digest));
+	digest_end(h, &s->layer);
 	buf_free(&piece);
 	tar_file_rewind(&s->f);
 	return more;
@@ -58,7 +48,7 @@ static int hash_layer(struct scratch *s, struct buf *hex, struct err *e)
 /* The same bytes from the same executable, on any runner. */
 static int scratch_open(struct scratch *s, const char *file, struct err *e)
 {
-	struct buf hex = { 0 }, text = { 0 };
+	struct buf text = { 0 };
 	int rc = tar_file_open(&s->f, file, e);
 
 	if (rc < 0)
@@ -74,33 +64,23 @@ static int scratch_open(struct scratch *s, const char *file, struct err *e)
 	tar_finish(&s->after);
 	s->f.before = buf_str(&s->before);
 	s->f.after = buf_str(&s->after);
-	rc = hash_layer(s, &hex, e);
-	buf_addf(&text, "sha256:%s", buf_cstr(&hex));
-	s->layer = buf_take(&text);
-	buf_addf(&text, SCRATCH_NAME ":%s", buf_cstr(&hex));
+	rc = hash_layer(s, e);
+	buf_addf(&text, SCRATCH_NAME ":%s", digest_hex(&s->layer));
 	s->name = buf_take(&text);
-	buf_free(&hex);
 	return rc;
 }
 
 static void write_config(const struct scratch *s, const char *arch, struct buf *b)
 {
-	jw_obj(b);
-	jw_kstr(b, "architecture", arch);
-	jw_kstr(b, "os", "linux");
-	jw_kstr(b, "created", "1970-01-01T00:00:00Z");
-	jw_key(b, "config");
-	jw_obj(b);
-	jw_obj_end(b);
-	jw_key(b, "rootfs");
-	jw_obj(b);
-	jw_kstr(b, "type", "layers");
-	jw_key(b, "diff_ids");
-	jw_arr(b);
-	jw_str(b, str_of(s->layer));
-	jw_arr_end(b);
-	jw_obj_end(b);
-	jw_obj_end(b);
+	struct image_config c = { .os = mem_dup("linux"),
+		                  .arch = mem_dup(arch),
+		                  .created = mem_dup("1970-01-01T00:00:00Z"),
+		                  .diff_ids = mem_alloc(sizeof(*c.diff_ids)),
+		                  .n_diff_ids = 1 };
+
+	*c.diff_ids = s->layer;
+	image_config_write(&c, b);
+	image_config_free(&c);
 }
 
 static void write_manifest(const struct scratch *s, const char *config, struct buf *b)
@@ -131,11 +111,12 @@ static void add_file(struct buf *b, const char *name, struct str text)
 static int load(struct docker *docker, struct scratch *s, struct deadline d, struct err *e)
 {
 	struct buf config = { 0 }, name = { 0 }, manifest = { 0 }, before = { 0 }, after = { 0 };
+	struct digest id;
 	int rc;
 
 	write_config(s, *docker->engine.arch ? docker->engine.arch : agent_host_arch(), &config);
-	add_hash(&name, buf_str(&config));
-	buf_adds(&name, ".json");
+	digest_of(buf_str(&config), &id);
+	buf_addf(&name, "%s.json", digest_hex(&id));
 	write_manifest(s, buf_cstr(&name), &manifest);
 	add_file(&before, "manifest.json", buf_str(&manifest));
 	add_file(&before, buf_cstr(&name), buf_str(&config));
@@ -187,7 +168,7 @@ static int look(struct docker *docker, const struct scratch *s, char **id, struc
 	if (rc < 0 && e->kind == ERR_NOT_FOUND) {
 		err_clear(e);
 		rc = 0;
-	} else if (rc == 0 && scratch_is(json_root(doc), s->layer)) {
+	} else if (rc == 0 && scratch_is(json_root(doc), s->layer.text)) {
 		*id = json_dup(json_get(json_root(doc), "Id"));
 	} else if (rc == 0) {
 		provider_logf(docker->env, "Image %s is not what its name says; it is replaced",
