@@ -193,10 +193,12 @@ static int unpack_all(struct imgstore *s, const struct manifest *manifest, const
 }
 
 int images_complete(struct imgstore *s, const struct digest *manifest, const struct digest *index,
-                    const char *name, struct deadline until, struct err *e)
+                    const char *name, const struct digest *login, struct deadline until,
+                    struct err *e)
 {
 	struct manifest parsed = { 0 };
-	struct stored i = { .name = mem_dup(name) };
+	struct stored i = { .name = mem_dup(name),
+		            .login = login ? *login : (struct digest){ "" } };
 	int rc = describe(s, manifest, index, &parsed, &i, e);
 
 	if (rc == 0 && !*name) {

@@ -48,9 +48,10 @@ int images_config(struct imgstore *s, const struct stored *i, struct image_confi
                   struct err *e);
 
 /* All blobs of a manifest are here: its layers are unpacked and the name given to it. index: the one it was chosen from,
- * or NULL. An empty name gives its id for one. */
+ * or NULL. An empty name gives its id for one. login: see struct stored; NULL: everybody's. */
 int images_complete(struct imgstore *s, const struct digest *manifest, const struct digest *index,
-                    const char *name, struct deadline until, struct err *e);
+                    const char *name, const struct digest *login, struct deadline until,
+                    struct err *e);
 /* The manifest for p behind a digest that may be an index's; both blobs are here. */
 int images_choose(struct imgstore *s, const struct digest *from, const char *media_type,
                   const struct platform *p, struct digest *manifest, struct err *e);

@@ -92,8 +92,9 @@ struct stored {
 	size_t n_blobs;
 	struct digest *layers; /* diff_ids, lowest first */
 	size_t n_layers;
-	int64_t added_ms; /* wall clock */
-	int64_t used_ms;  /* read only: when it was last added or held */
+	struct digest login; /* whose login brought it, told apart and no more; "" is everybody's */
+	int64_t added_ms;    /* wall clock */
+	int64_t used_ms;     /* read only: when it was last added or held */
 };
 
 void stored_free(struct stored *i);

@@ -50,6 +50,8 @@ static void to_json(const struct stored *i, struct buf *b)
 	jw_kstr(b, "config", i->config.text);
 	write_digests(b, "blobs", i->blobs, i->n_blobs);
 	write_digests(b, "layers", i->layers, i->n_layers);
+	if (*i->login.text)
+		jw_kstr(b, "login", i->login.text);
 	jw_kint(b, "added_ms", i->added_ms);
 	jw_obj_end(b);
 	buf_addc(b, '\n');
@@ -76,6 +78,8 @@ static bool read_digests(struct json v, struct digest **out, size_t *n)
 static bool from_json(struct json j, struct stored *i)
 {
 	i->name = json_dup(json_get(j, "name"));
+	if (json_present(json_get(j, "login")) && !read_digest(json_get(j, "login"), &i->login))
+		return false;
 	return i->name && read_digest(json_get(j, "manifest"), &i->manifest) &&
 	       read_digest(json_get(j, "config"), &i->config) &&
 	       json_i64(json_get(j, "added_ms"), 0, INT64_MAX, &i->added_ms) &&

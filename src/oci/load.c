@@ -191,7 +191,7 @@ static int complete(struct load *l, const struct digest *manifest, const struct 
 	int rc = *name ? images_full_name(name, &full, e) : 0;
 
 	if (rc == 0)
-		rc = images_complete(l->s, manifest, index, buf_cstr(&full), l->until, e);
+		rc = images_complete(l->s, manifest, index, buf_cstr(&full), NULL, l->until, e);
 	if (rc == 0) {
 		l->n_loaded++;
 		l->loaded(l->arg, full.n ? buf_cstr(&full) : manifest->text);

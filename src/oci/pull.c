@@ -17,6 +17,7 @@ struct pull {
 	const struct pull_progress *progress;
 	struct image_ref ref;
 	struct deadline d;
+	struct digest login;
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
 	struct manifest manifest;
 	struct image_config c;
@@ -137,7 +138,7 @@ static int run(struct pull *p, const char *full, bool *changed, struct err *e)
 
 	(void)imgstore_find(p->s, full, &before, &ignored);
 	if (fetch_manifest(p, e) < 0 || fetch_config(p, e) < 0 || fetch_layers(p, e) < 0 ||
-	    images_complete(p->s, &p->digest, &p->index, full, p->d, e) < 0) {
+	    images_complete(p->s, &p->digest, &p->index, full, &p->login, p->d, e) < 0) {
 		stored_free(&before);
 		return -1;
 	}
@@ -191,6 +192,33 @@ static bool run_mirrors(struct pull *p, const struct registry_options *o, const 
 	return done;
 }
 
+/* The caller's own login for an image of that full name; none: whoever works here may have it. */
+static void login_mark(const struct registry_options *o, const char *full, struct digest *mark)
+{
+	char *host = mem_dupn(full, strcspn(full, "/"));
+	const struct registry_login *l = registry_given_login(o, host);
+	struct buf b = { 0 };
+
+	*mark = (struct digest){ "" };
+	if (l) {
+		buf_addf(&b, "%s\n%s\n%s\n%s", full, l->user ? l->user : "",
+		         l->password ? l->password : "",
+		         l->identity_token ? l->identity_token : "");
+		digest_of(buf_str(&b), mark);
+	}
+	buf_wipe(&b);
+	free(host);
+}
+
+/* What a login brought is for those who have the same one: all others ask the registry, in their own name. */
+static bool is_for(const struct registry_options *o, const struct stored *i)
+{
+	struct digest mark;
+
+	login_mark(o, i->name, &mark);
+	return !*i->login.text || digest_eq(&mark, &i->login);
+}
+
 int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
                 const struct platform *platform, const struct pull_progress *progress,
                 bool *changed, struct deadline d, struct err *e)
@@ -203,6 +231,8 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	opt.say = say;
 	opt.came = came;
 	opt.arg = &p;
+	if (rc == 0)
+		login_mark(o, buf_cstr(&full), &p.login);
 	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
 	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
@@ -226,17 +256,27 @@ int images_get(struct imgstore *s, const char *ref, enum pull_when when,
                struct rootfs *r, struct err *e)
 {
 	struct stored here = { 0 };
-	struct err why = { 0 }, not_here = { 0 };
-	bool changed, found = images_find(s, ref, &here, &not_here) == 0;
+	struct err why = { 0 };
+	bool changed, found = images_find(s, ref, &here, &why) == 0,
+		      other = found && !is_for(o, &here);
 	int rc = 0;
 
 	stored_free(&here);
-	if (when == PULL_ALWAYS || (when == PULL_MISSING && !found))
-		rc = images_pull(s, ref, o, p, progress, &changed, d, &why);
-	if (rc < 0 && found && is_away(&why)) {
-		if (progress->say)
-			progress->say(progress->arg, why.msg);
-		rc = 0;
+	if (other)
+		rc = err_set(&why, ERR_NOT_FOUND, 0,
+		             "image %s is here, but a login brought it that is not given now", ref);
+	if (when == PULL_ALWAYS || (when == PULL_MISSING && (!found || other))) {
+		struct err asked = { 0 };
+
+		rc = images_pull(s, ref, o, p, progress, &changed, d, &asked);
+		if (rc < 0 && found && !other && is_away(&asked)) {
+			if (progress->say)
+				progress->say(progress->arg, asked.msg);
+			rc = 0;
+		}
+		if (rc < 0 && other)
+			err_wrap(&asked, "%s", why.msg);
+		why = asked;
 	}
 	if (rc < 0) {
 		*r = (struct rootfs){ 0 };

@@ -23,7 +23,8 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 enum pull_when { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
 
 /* images_rootfs of an image that is pulled first: when it is not here, always, or never. A name that cannot be asked
- * about is said and what is here is taken, with PULL_ALWAYS too when no registry answers. An id is never pulled. */
+ * about is said and what is here is taken, with PULL_ALWAYS too when no registry answers. An id is never pulled.
+ * What one of o's logins has brought is not here for callers who do not give the same one: they ask its registry. */
 int images_get(struct imgstore *s, const char *ref, enum pull_when when,
                const struct registry_options *o, const struct platform *p,
                const struct pull_progress *progress, const char *holder, struct deadline d,

@@ -44,6 +44,10 @@ struct registry_options {
 	void *arg;
 };
 
+/* The first of o's own logins for that host, or NULL. */
+const struct registry_login *registry_given_login(const struct registry_options *o,
+                                                  const char *host);
+
 struct registry;
 
 /* host as in a name; nothing is sent yet. */

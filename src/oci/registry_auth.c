@@ -11,19 +11,25 @@
 
 #define TOKEN_ANSWER_MAX (256u << 10)
 
+const struct registry_login *registry_given_login(const struct registry_options *o,
+                                                  const char *host)
+{
+	for (size_t i = 0; i < o->n_logins; i++)
+		if (strcasecmp(o->logins[i].host, host) == 0)
+			return &o->logins[i];
+	return NULL;
+}
+
 static void given_login(struct registry *r)
 {
-	for (size_t i = 0; i < r->o->n_logins; i++) {
-		const struct registry_login *l = &r->o->logins[i];
+	const struct registry_login *l = registry_given_login(r->o, r->host);
 
-		if (strcasecmp(l->host, r->host) != 0)
-			continue;
-		r->login.user = mem_dup(l->user);
-		r->login.password = mem_dup(l->password);
-		r->login.identity_token = mem_dup(l->identity_token);
-		r->login_known = true;
+	if (!l)
 		return;
-	}
+	r->login.user = mem_dup(l->user);
+	r->login.password = mem_dup(l->password);
+	r->login.identity_token = mem_dup(l->identity_token);
+	r->login_known = true;
 }
 
 static int find_login(struct registry *r, struct deadline d, struct err *e)

@@ -416,6 +416,49 @@ class Pulled(BuildCase):
             self.assertNotIn("registry-password", result.output)
             self.assertIn("second and", self.ask(document, "cat /new"))
 
+    def test_what_a_login_brought_is_for_that_login(self):
+        """By who asks, and each way to name an image: all others ask the registry, in their own name."""
+        layers = self.busybox_layers()
+        for _ in self.each():
+            registry = FakeRegistry(self)
+            registry.add("team/own", "1", ocicase.Image(layers, way="gzip", config={"Env": ["PATH=/bin"]}))
+            name = registry.host + "/team/own:1"
+            ways = {"Image": lambda: self.workspace({"Image": name, "Agent": "none", "Command": "sleep 1000", "Network": "none"}),
+                    "FROM": lambda: self.dev(f"FROM {name}\n"),
+                    "COPY": lambda: self.dev(f"FROM BASE_IMAGE\nCOPY --from={name} /etc/which /w\n")}
+
+            def ask(way, password=None):
+                ways[way]()
+                login = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+                         "A_CONTAINER_REGISTRY_PASSWORD": password} if password else {}
+                document = self.document(self.fake, self.id, envVars=login)
+                before = len(registry.requests)
+                result = self.go(document, "create", options=["plain_http=" + registry.host], DRIVE_SECONDS="60")
+                self.gone(document)
+                return result, len(registry.requests) - before
+
+            registry.basic = ("alice", "of-alice")
+            result, asked = ask("Image", "of-alice")
+            result.ok(self)
+            self.assertGreater(asked, 0)
+            for way in ways:
+                for password in (None, "of-nobody"):
+                    result, asked = ask(way, password)
+                    result.error(self, "a login brought it that is not given now")
+                    self.assertGreater(asked, 0, (way, password))
+                result, asked = ask(way, "of-alice")
+                result.ok(self)
+                self.assertEqual(asked, 0, way)
+            registry.fail_all = 404     # as good as away
+            ask("FROM", "of-alice")[0].ok(self)
+            ask("FROM")[0].error(self, "a login brought it")
+            # What the registry gives to everybody is everybody's, with its layers as they are here.
+            registry.fail_all, registry.basic = None, None
+            result, asked = ask("COPY")
+            result.ok(self)
+            self.assertEqual([path for _, path, _, _ in registry.requests[-asked:] if "blobs" in path], [])
+            self.assertEqual(ask("FROM", "of-nobody")[1], 0)
+
 
 class Jobs(BuildCase):
     """Build jobs: the image is here, and in the builder registry as it is here."""

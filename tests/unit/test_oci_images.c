@@ -103,7 +103,7 @@ static struct digest make_image(struct imgstore *s)
 	         "{\"digest\":\"%s\",\"size\":%zu},{\"digest\":\"%s\",\"size\":%zu}]}",
 	         c.text, config.n, l.text, low.n, u.text, up.n);
 	m = put(s, &manifest);
-	if (!CHECK_INT(images_complete(s, &m, NULL, "docker.io/x/app:1", never, &e), 0))
+	if (!CHECK_INT(images_complete(s, &m, NULL, "docker.io/x/app:1", NULL, never, &e), 0))
 		fprintf(stderr, "  %s\n", e.msg);
 	buf_free(&low);
 	buf_free(&up);
@@ -347,7 +347,7 @@ static void a_layer_may_be_there_twice(void)
 		         i == 1 ? up.n : low.n);
 	buf_adds(&manifest, "]}");
 	m = put(s, &manifest);
-	CHECK_INT(images_complete(s, &m, NULL, "", never, &e), 0);
+	CHECK_INT(images_complete(s, &m, NULL, "", NULL, never, &e), 0);
 	CHECK_INT(images_rootfs_of(s, &m, "holder", never, &r, &e), 0);
 	top = imgstore_layer_path(s, &l[0]);
 	if (CHECK_INT((long long)r.n, 2))

@@ -51,7 +51,8 @@ struct unpack_owner native_box_owner(const struct native_box *box)
 	return o;
 }
 
-/* With the logins of the job, then what `docker login` of this user knows. push: a name; else the image is pulled into r. */
+/* With the logins of the job, then what `docker login` of this user knows. push: a name; else the image is brought into r
+ * where it is not here for this job. */
 static int reach(struct native_call *c, struct imgstore *s, const char *push, struct deadline d,
                  struct rootfs *r, struct err *e)
 {
@@ -66,7 +67,7 @@ static int reach(struct native_call *c, struct imgstore *s, const char *push, st
 	struct pull_progress progress = { say, show, &shown };
 	struct platform p = platform_here();
 	char *rest = hosts, *comma;
-	int rc = tls_ctx_new(&o.tls, &tls, false, e);
+	int rc = 0;
 
 	for (size_t i = 0; i < n; i++)
 		logins[o.n_logins++] = (struct registry_login){
@@ -81,6 +82,14 @@ static int reach(struct native_call *c, struct imgstore *s, const char *push, st
 		plain[o.n_plain_http++] = rest;
 		rest = comma ? comma + 1 : rest + strlen(rest);
 	}
+	if (!push) {
+		rc = images_get(s, c->options.image, PULL_NEVER, &o, &p, &progress, c->ws->id, d, r,
+		                e);
+		if (rc == 0 || e->kind != ERR_NOT_FOUND)
+			goto out;
+		err_clear(e);
+	}
+	rc = tls_ctx_new(&o.tls, &tls, false, e);
 	provider_logf(c->env, push ? "pushing image %s" : "pulling image %s",
 	              push ? push : c->options.image);
 	if (rc == 0 && push)
@@ -89,6 +98,7 @@ static int reach(struct native_call *c, struct imgstore *s, const char *push, st
 		rc = images_get(s, c->options.image, PULL_MISSING, &o, &p, &progress, c->ws->id, d,
 		                r, e);
 	tls_ctx_free(o.tls);
+out:
 	free(logins);
 	free(hosts);
 	return rc;
@@ -100,17 +110,14 @@ int native_box_pull(struct native_call *c, struct native_box *box, struct deadli
 	struct unpack_owner owner = native_box_owner(box);
 	struct imgstore *s = NULL;
 	struct digest manifest;
-	struct err here = { 0 };
 	int rc;
 
 	*r = (struct rootfs){ 0 };
 	rc = imgstore_open(&s, c->paths.images, &owner, d, e);
 	if (rc == 0 && digest_parse(str_of(box->manifest), &manifest)) {
 		rc = images_rootfs_of(s, &manifest, c->ws->id, d, r, e);
-	} else if (rc == 0 && images_rootfs(s, c->options.image, c->ws->id, d, r, &here) < 0) {
-		rc = here.kind == ERR_NOT_FOUND ? reach(c, s, NULL, d, r, e) : -1;
-		if (rc < 0 && e->kind == ERR_NONE)
-			*e = here;
+	} else if (rc == 0) {
+		rc = reach(c, s, NULL, d, r, e);
 	}
 	if (rc == 0 && !box->manifest[0]) {
 		free(box->source);

@@ -217,7 +217,7 @@ static int end_stage(struct building *building, bool last, struct err *e)
 	if (rc == 0)
 		rc = imgstore_put_blob(building->s, buf_str(&b), &manifest, building->d, e);
 	if (rc == 0)
-		rc = images_complete(building->s, &manifest, NULL, "", building->d, e);
+		rc = images_complete(building->s, &manifest, NULL, "", NULL, building->d, e);
 	if (rc == 0) {
 		building->stages = mem_realloc(building->stages, (building->n_stages + 1) *
 		                                                         sizeof(*building->stages));

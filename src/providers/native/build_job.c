@@ -110,7 +110,7 @@ static int give_name(struct native_job *j, const struct digest *manifest, struct
 	if (rc == 0)
 		rc = images_full_name(j->image, &full, e);
 	if (rc == 0)
-		rc = images_complete(s, manifest, NULL, buf_cstr(&full), d, e);
+		rc = images_complete(s, manifest, NULL, buf_cstr(&full), NULL, d, e);
 	imgstore_close(s);
 	buf_free(&full);
 	return rc;
