@@ -93,10 +93,10 @@ int sandbox_start(const struct sandbox *s, struct deadline d, struct proc_id *in
 
 /* Runs work(arg) in a process of its own, with these root file systems mounted where nobody else sees them, and hands it
  * their directories: as root outside with MAP_RANGE, else as root inside. For code of ours, which has to stay below them
- * by itself. */
+ * by itself. also: a descriptor that work has as well, or -1. */
 #define SANDBOX_WORK_MAX 2
 int sandbox_work(const struct sandbox *s, size_t n,
-                 int (*work)(void *arg, const int *roots, struct err *e), void *arg,
+                 int (*work)(void *arg, const int *roots, struct err *e), void *arg, int also,
                  struct deadline d, struct err *e);
 
 /* Whether that process is process 1 of a sandbox, and lives. */

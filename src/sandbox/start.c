@@ -36,6 +36,7 @@ struct start {
 	size_t n;
 	int (*work)(void *arg, const int *roots, struct err *e);
 	void *work_arg;
+	int also; /* a descriptor that work has, too; or not above 0 */
 };
 
 static void say(void *arg, const char *line)
@@ -260,17 +261,21 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 static int start_launcher(struct start *t, int notes[2], struct deadline d, struct spawned *p,
                           struct err *e)
 {
-	int keep[2], rc;
+	int keep[3], rc;
+	size_t n = 0;
 
 	if (note_pair(notes, e) < 0)
 		return -1;
-	t->notes = keep[0] = notes[1];
-	keep[1] = idhelper_socket();
+	t->notes = keep[n++] = notes[1];
+	if (idhelper_socket() >= 0)
+		keep[n++] = idhelper_socket();
+	if (t->also > 0)
+		keep[n++] = t->also;
 	rc = spawn_start(&(struct spawn){ .work = launch,
 	                                  .arg = t,
 	                                  .std = { SPAWN_NULL, t->s.output, t->s.output },
 	                                  .keep = keep,
-	                                  .n_keep = keep[1] < 0 ? 1 : 2,
+	                                  .n_keep = n,
 	                                  .death_signal = SIGKILL },
 	                 d, p, e);
 	close(notes[1]);
@@ -311,12 +316,16 @@ int sandbox_try(const struct sandbox *s, struct deadline d, struct err *e)
 }
 
 int sandbox_work(const struct sandbox *s, size_t n,
-                 int (*work)(void *arg, const int *roots, struct err *e), void *arg,
+                 int (*work)(void *arg, const int *roots, struct err *e), void *arg, int also,
                  struct deadline d, struct err *e)
 {
-	struct start t = {
-		.s = s[0], .userns = -1, .all = s, .n = n, .work = work, .work_arg = arg
-	};
+	struct start t = { .s = s[0],
+		           .userns = -1,
+		           .all = s,
+		           .n = n,
+		           .work = work,
+		           .work_arg = arg,
+		           .also = also };
 
 	return run_launcher(&t, d, e);
 }

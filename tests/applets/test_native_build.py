@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -336,6 +337,31 @@ class Policy(BuildCase):
                 result = self.go(document, "create").error(self, answer)
                 self.assertNotIn(CANARY, result.output)
                 self.gone(document)
+
+    def test_a_context_that_is_exchanged(self):
+        """While the base is pulled its directory becomes a link: what the build found at first is what it copies."""
+        layers = self.busybox_layers()
+        for _ in self.each():
+            registry = FakeRegistry(self)
+            registry.add("team/base", "1", ocicase.Image(layers, way="gzip", config={"Env": ["PATH=/bin"]}))
+            registry.hold_after = 10
+            document = self.dev(f"FROM {registry.host}/team/base:1\nCOPY . /x/\n", {"ctx/mine": "of-the-checkout"}, build={"context": "ctx"})
+
+            def exchange():
+                registry.held.wait(120)
+                at = next(os.path.join(path, "ctx") for path, names, _ in os.walk(self.root(self.id)) if "ctx" in names)
+                os.rename(at, at + ".away")
+                os.symlink(self.outside, at)
+                registry.go.set()
+
+            thread = threading.Thread(target=exchange)
+            thread.start()
+            result = self.go(document, "create", options=["plain_http=" + registry.host])
+            thread.join()
+            result.ok(self)
+            said = self.ask(document, "cat /x/*")
+            self.assertIn("of-the-checkout", said)
+            self.assertNotIn(CANARY, said)
 
     def test_the_other_end(self):
         """What is in the image leads nowhere outside when it is written over, and a RUN sees nothing of the host."""

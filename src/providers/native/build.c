@@ -2,6 +2,7 @@
 /* See build.h: stages, and what instructions make of a configuration. */
 #include "providers/native/build.h"
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonw.h"
@@ -553,7 +554,7 @@ static int read_files(struct building *building, const char *checkout, struct er
 {
 	struct buf text = { 0 };
 	char *dir = dc_resolve(checkout, building->b->context);
-	int rc = dc_build_check(building->b, checkout, e);
+	int root = -1, rc = dc_build_check(building->b, checkout, e);
 
 	if (rc == 0 && building->b->platform && !is_here(building->b->platform))
 		rc = err_set(e, ERR_UNSUPPORTED, 0,
@@ -566,8 +567,11 @@ static int read_files(struct building *building, const char *checkout, struct er
 	if (rc == 0)
 		rc = dc_read_ignore(checkout, dir ? dir : "", building->b->dockerfile,
 		                    &building->ignore, e);
-	if (rc == 0)
-		building->context = dir && *dir ? path_join(checkout, dir) : mem_dup(checkout);
+	if (rc == 0 && (root = beneath_root(checkout, e)) >= 0)
+		building->context = beneath_dir(root, dir ? dir : "", e);
+	if (rc == 0 && building->context < 0)
+		rc = err_wrap(e, "the build's context");
+	fd_close(&root);
 	buf_free(&text);
 	free(dir);
 	return rc;
@@ -601,7 +605,7 @@ static void close_all(struct building *building, const struct native_options *be
 	imgstore_close(building->s);
 	dockerfile_free(&building->f);
 	dockerignore_free(&building->ignore);
-	free(building->context);
+	fd_close(&building->context);
 	free(building->dir);
 }
 
@@ -612,6 +616,7 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 	struct building building = { .c = c,
 		                     .b = b,
 		                     .d = d,
+		                     .context = -1,
 		                     .dir = path_join(c->paths.box, "build"),
 		                     .net = c->options.net };
 	const struct native_options before = c->options;

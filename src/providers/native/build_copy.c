@@ -420,10 +420,7 @@ static int work(void *arg, const int *roots, struct err *e)
 	int rc = 0;
 
 	c->root = roots[0];
-	c->source = c->of_context ? open(c->building->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-	                          : roots[1];
-	if (c->source < 0)
-		return err_sys(e, errno, "open the build's context");
+	c->source = c->of_context ? c->building->context : roots[1];
 	if (c->chown)
 		rc = user_find(c->root, c->chown, &u, e);
 	c->uid = u.uid;
@@ -446,9 +443,7 @@ static int context_digest(struct copy *c, struct buf *text, struct err *e)
 	int rc;
 
 	c->root = -1;
-	c->source = open(c->building->context, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->source < 0)
-		return err_sys(e, errno, "open the build's context");
+	c->source = c->building->context;
 	c->hash = sha256_new();
 	rc = copy_all(c, e);
 	digest_end(c->hash, &d);
@@ -457,7 +452,6 @@ static int context_digest(struct copy *c, struct buf *text, struct err *e)
 	digest_of(buf_str(&c->digests), &d);
 	buf_adds(text, d.text);
 	buf_free(&c->digests);
-	fd_close(&c->source);
 	return rc;
 }
 
@@ -486,7 +480,7 @@ static int do_copy(struct building *building, struct copy *c, const struct diges
 	}
 	c->owner = native_box_owner(&whole);
 	if (rc == 0)
-		rc = sandbox_work(list, n, work, c, building->d, e);
+		rc = sandbox_work(list, n, work, c, building->context, building->d, e);
 	if (rc == 0)
 		rc = nb_commit(building, &roots[0], !LAYER_OF_SANDBOX, &key, e);
 	rootfs_free(&r);

@@ -14,8 +14,8 @@ struct building {
 	struct imgstore *s;
 	struct dockerfile f;
 	struct dockerignore ignore;
-	char *context; /* directory, without links in it */
-	char *dir;     /* scratch: what is written, and where it is mounted */
+	int context; /* directory of the checkout: one for the whole build, whatever its name leads to meanwhile */
+	char *dir; /* scratch: what is written, and where it is mounted */
 	struct native_boxed box;
 	struct stage {
 		char *name;
