@@ -121,6 +121,21 @@ bool registry_wait(const struct registry *r, int attempt, int64_t asked_ms, cons
 	return true;
 }
 
+static bool is_busy(int status)
+{
+	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+bool registry_again(const struct registry *r, const struct http_reply *reply, int *attempts,
+                    struct deadline d)
+{
+	char why[40];
+
+	snprintf(why, sizeof(why), "HTTP %d", reply->status);
+	return is_busy(reply->status) && ++*attempts < ATTEMPTS_MAX &&
+	       registry_wait(r, *attempts - 1, reply->retry_after_ms, why, d);
+}
+
 /* A file that no digest is known of. */
 struct file_in {
 	int fd;
@@ -287,11 +302,6 @@ static int log_in(struct registry *r, struct ask *a, struct deadline d, struct e
 	return rc;
 }
 
-static bool is_busy(int status)
-{
-	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
-}
-
 static bool may_pass(const struct err *e)
 {
 	return e->kind == ERR_CLOSED || e->kind == ERR_CONNECT || e->kind == ERR_TIMEOUT ||
@@ -312,18 +322,6 @@ static int broken(struct registry *r, struct ask *a, uint64_t before, struct dea
 	return 1;
 }
 
-static int busy(struct registry *r, struct ask *a, struct deadline d, struct err *e)
-{
-	char why[40];
-
-	come_home(a);
-	snprintf(why, sizeof(why), "HTTP %d", a->reply->status);
-	if (++a->attempts >= ATTEMPTS_MAX ||
-	    !registry_wait(r, a->attempts - 1, a->reply->retry_after_ms, why, d))
-		return registry_refused(r, a->reply, a->what, e);
-	return 1;
-}
-
 /* 0 it is there; 1 once more; -1. */
 static int attempt(struct registry *r, struct ask *a, struct deadline d, struct err *e)
 {
@@ -341,9 +339,10 @@ static int attempt(struct registry *r, struct ask *a, struct deadline d, struct 
 		return reset_blob(a, e) < 0 ? -1 : 1;
 	if (status / 100 == 3 && status != 304 && !a->method)
 		return redirect(r, a, e) < 0 ? -1 : 1;
-	if (is_busy(status))
-		return busy(r, a, d, e);
-	return registry_refused(r, a->reply, a->what, e);
+	come_home(a);
+	return registry_again(r, a->reply, &a->attempts, d)
+	               ? 1
+	               : registry_refused(r, a->reply, a->what, e);
 }
 
 static int ask(struct registry *r, struct ask *a, struct deadline d, struct err *e)

@@ -159,14 +159,16 @@ static int fetch_token(struct registry *r, const struct challenge *c, const char
 	struct http_reply reply = { 0 };
 	struct origin o = { 0 };
 	struct url u = { 0 };
-	int rc = open_realm(r, c, &u, &o, e);
+	int attempts = 0, rc = open_realm(r, c, &u, &o, e);
 
 	buf_wipe(&r->authorization);
-	if (rc == 0) {
+	if (rc == 0)
 		make_request(r, c, &u, scope, &t);
-		rc = http_do(o.http, &t.req, &reply,
-		             deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
-	}
+	do
+		rc = rc < 0 ? -1
+		            : http_do(o.http, &t.req, &reply,
+		                      deadline_min(d, deadline_in_ms(REGISTRY_CALL_MS)), e);
+	while (rc == 0 && registry_again(r, &reply, &attempts, d));
 	if (rc == 0 && reply.status != 200)
 		rc = registry_refused(r, &reply, "token", e);
 	if (rc == 0)

@@ -41,5 +41,8 @@ int registry_refused(const struct registry *r, const struct http_reply *reply, c
 /* Waits as the other side asks, or longer each time; false when the deadline would pass. */
 bool registry_wait(const struct registry *r, int attempt, int64_t asked_ms, const char *why,
                    struct deadline d);
+/* A busy peer is asked again, when it has been waited for. */
+bool registry_again(const struct registry *r, const struct http_reply *reply, int *attempts,
+                    struct deadline d);
 
 #endif

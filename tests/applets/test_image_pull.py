@@ -160,6 +160,52 @@ class Fake(PullCase):
         self.assertRegex(done.stderr, r"token for .*: .* does not give token to bob \(HTTP 401: denied\)\n$")
         self.assertNotIn("wrong password", done.stderr)
 
+    def test_public_registries(self):
+        """As they ask and answer: the place of tokens learns who we are, the registry has the token, the storage nothing."""
+        bearer = 'Bearer realm="{{realm}}",service="{}",scope="repository:{{name}}:pull"'
+        both = {"names": ["token", "access_token"], "more": {"expires_in": 300, "issued_at": "2026-01-01T00:00:00.123456789Z"}}
+        key = json.dumps({"type": "service_account", "private_key": "-----BEGIN\nx:y\n"}, indent=1)
+        for name, path, service, challenge, login, token in (
+                ("Docker Hub", "/token", "registry.docker.io", bearer, None, both),
+                ("Docker Hub, personal token", "/token", "registry.docker.io", bearer, "bob:dckr_pat_a-b_c", both),
+                ("GitHub", "/token", "ghcr.io", bearer, None, {}),
+                ("GitHub, personal token", "/token", "ghcr.io", bearer, "bob:ghp_x", {}),
+                ("Quay", "/v2/auth", "quay.io", bearer, None, {}),
+                ("Quay, robot", "/v2/auth", "quay.io", bearer, "team+robot:ROBOT", {}),
+                ("Google, key", "/v2/token", "gcr.io", bearer, "_json_key:" + key, {"names": ["token"], "more": {"expires_in": 3600}}),
+                ("Google, access token", "/v2/token", "europe-docker.pkg.dev", bearer, "oauth2accesstoken:ya29.x", {}),
+                ("GitLab", "/jwt/auth?x=y", "container_registry", bearer, "gitlab-ci-token:jwt", {}),
+                ("Azure", "/oauth2/token", "r.azurecr.io", bearer, "bob:pw", {"names": ["access_token"]}),
+                ("other order, no scope", "/t", "s", 'bearer  service="{}" , realm="{{realm}}"', None, {}),
+                ("Amazon", None, "ecr.amazonaws.com", 'Basic realm="https://1.dkr.ecr.eu.amazonaws.com/",service="{}"', "AWS:" + "ey=" * 900, {})):
+            with self.subTest(name):
+                registry, tokens, storage = FakeRegistry(self), FakeRegistry(self), FakeRegistry(self)
+                registry.add("team/app", "1", self.app)
+                registry.blobs_at, registry.challenge = storage, challenge.format(service)
+                user, _, password = (login or "").partition(":")
+                self.write_auth(auths={registry.host: {"auth": self.b64(login)}} if login else {})
+                if path:
+                    registry.token = {"realm": f"http://{tokens.host}{path}", "service": service, **token,
+                                      **({"user": user, "password": password} if login else {})}
+                    tokens.token, tokens.tokens = registry.token, registry.tokens
+                    # Busy, as a rate limit says it.
+                    tokens.fail_at = {path.split("?")[0]: [(429, {"Retry_After": "0"})]}
+                else:
+                    registry.basic = (user, password)
+                registry.fail_at = {"manifests": [(429, {"Retry_After": "0"})]}
+                self.pull(registry, "team/app:1")
+                basic = "Basic " + self.b64(login) if login else ""
+                self.assertEqual(set(tokens.authorizations("/")), {basic} if path else set())
+                self.assertEqual([where for _, where, _, _ in tokens.requests if "scope=repository%3Ateam%2Fapp%3Apull" not in where], [])
+                self.assertEqual({sent.split(" ")[0] for sent in registry.authorizations("/")} - {""}, {"Bearer" if path else "Basic"})
+                self.assertEqual(set(storage.authorizations("/")), {""})
+                self.image("rm", f"{registry.host}/team/app:1")
+                self.assertEqual(self.left(), [])
+        # A limit that does not end is said in the registry's words.
+        self.write_auth()
+        self.fake.fail_at = {"manifests": [(429, {"Retry_After": "0"})] * 10}
+        self.assertRegex(self.pull(self.fake, ok=False).stderr, r"answers HTTP 429 to app:1: toomanyrequests")
+
     def test_tokens_only_from_where_it_is_safe(self):
         other = FakeRegistry(self)
         self.write_auth(auths={self.fake.host: {"auth": self.b64("bob:pw")}})

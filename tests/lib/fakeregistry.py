@@ -60,10 +60,12 @@ class FakeRegistry:
         self.images, self.requests, self.seen = {}, [], []
         self.basic = None      # (user, password) for all of it
         self.token = None      # dict: user, password, refresh, uses (requests a token is good for)
+        self.challenge = None  # instead of the usual one; {realm} and {name} in it
         self.tokens = {}       # token -> uses left
         self.blobs_at = None   # another FakeRegistry that blobs are redirected to
         self.uploads_at = None  # where blobs are to be sent
         self.fail = []         # (status, headers) for the next requests of blobs
+        self.fail_at = {}      # "token", "manifests" -> the same for these
         self.cut_after = None  # bytes of a blob after which the connection ends, once for each entry
         self.hold_after = None  # bytes of a blob after which it waits for `go`
         self.held, self.go = threading.Event(), threading.Event()
@@ -143,7 +145,11 @@ class FakeRegistry:
         self.requests.append((h.command, h.path, dict(h.headers), body.decode()))
         if self.fail_all:
             return self.error(h, self.fail_all, "UNAVAILABLE", Retry_After="0")
-        if h.path.startswith("/token"):
+        for where, answers in self.fail_at.items():
+            if where in h.path and answers:
+                status, headers = answers.pop(0)
+                return self.error(h, status, "TOOMANYREQUESTS", **headers)
+        if h.path.startswith("/token") or self.token and urllib.parse.urlsplit(self.token["realm"]).path == h.path.split("?")[0]:
             return self.give_token(h, body)
         if self.uploads_at and h.path.endswith("/blobs/uploads/"):
             return self.reply(h, 202, Location=self.uploads_at)
@@ -168,7 +174,7 @@ class FakeRegistry:
         if self.basic:
             if given == "Basic " + base64.b64encode(":".join(self.basic).encode()).decode():
                 return True
-            self.error(h, 401, "UNAUTHORIZED", WWW_Authenticate='Basic realm="the, \\"registry\\""')
+            self.error(h, 401, "UNAUTHORIZED", WWW_Authenticate=self.challenge or 'Basic realm="the, \\"registry\\""')
             return False
         if not self.token:
             return True
@@ -176,9 +182,8 @@ class FakeRegistry:
         if left > 0:
             self.tokens[given.removeprefix("Bearer ")] -= 1
             return True
-        self.error(h, 401, "UNAUTHORIZED",
-                   WWW_Authenticate=f'Negotiate, Bearer realm="{self.token["realm"]}",service="the service",'
-                                    f'scope="repository:{name}:pull"')
+        challenge = self.challenge or 'Negotiate, Bearer realm="{realm}",service="the service",scope="repository:{name}:pull"'
+        self.error(h, 401, "UNAUTHORIZED", WWW_Authenticate=challenge.format(realm=self.token["realm"], name=name))
         return False
 
     def give_token(self, h, body):
@@ -187,11 +192,12 @@ class FakeRegistry:
         want = "Basic " + base64.b64encode(f"{t.get('user')}:{t.get('password')}".encode()).decode()
         good = (query.get("refresh_token") == t["refresh"] if t.get("refresh")
                 else h.headers.get("Authorization") == want if t.get("user") else True)
-        if not good or query.get("service") != "the service" or not query.get("scope", "").startswith("repository:"):
+        if not good or query.get("service") != t.get("service", "the service") or not query.get("scope", "").startswith("repository:"):
             return self.error(h, 401, "DENIED")
         token = f"token-{len(self.tokens)}-secret"
         self.tokens[token] = t.get("uses", 1000)
-        return self.reply(h, 200, json.dumps({"access_token" if t.get("refresh") else "token": token}).encode())
+        names = t.get("names", ["access_token" if t.get("refresh") else "token"])
+        return self.reply(h, 200, json.dumps({**t.get("more", {}), **{name: token for name in names}}).encode())
 
     def send_blob(self, h, name, digest, data):
         if self.blobs_at:
