@@ -2,7 +2,6 @@
 /* See show.h. */
 #include "applets/show.h"
 
-#include "applets/terminal.h"
 #include "base/out.h"
 #include "host/prompt.h"
 
@@ -14,20 +13,6 @@
 #define GAP 2
 #define CUT_MIN 4 /* no cell is cut shorter */
 #define HANG_MAX 32
-#define COLUMNS_MIN 20 /* less is no width to work with */
-
-/* 0: no terminal, or nobody knows. */
-static size_t columns_here(void)
-{
-	const char *given = getenv("COLUMNS");
-	int64_t n = 0;
-
-	if (!isatty(STDOUT_FILENO))
-		return 0;
-	if (!given || !str_to_i64(str_of(given), 1, INT16_MAX, &n))
-		n = terminal_size().ws_col;
-	return n && n < COLUMNS_MIN ? COLUMNS_MIN : (size_t)n;
-}
 
 /* Columns of the character at *p, which it steps over. From U+3000 on most are two wide, and all are counted so. */
 static size_t step(const char **p, const char *end)
@@ -147,7 +132,7 @@ static void put_cell(struct str cell, size_t width, bool last)
 
 void show_table(struct str rows, const char *ranks)
 {
-	size_t width[SHOW_COLUMNS_MAX] = { 0 }, n = strlen(ranks), columns = columns_here();
+	size_t width[SHOW_COLUMNS_MAX] = { 0 }, n = strlen(ranks), columns = out_columns();
 	size_t last = 0;
 	struct str rest = rows, row, cell;
 
@@ -229,7 +214,7 @@ static void put_line(struct str line, size_t columns)
 
 void show_lines(struct str text)
 {
-	size_t columns = columns_here();
+	size_t columns = out_columns();
 	struct str line;
 
 	while (str_next(&text, '\n', &line))

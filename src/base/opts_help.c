@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Help of an applet, wrapped at 80 columns, and the table for completion and man page. */
+/* Help of an applet, wrapped at 80 columns or the terminal's fewer ones, and the table for completion and man page. */
 #include "base/opts_help.h"
 
 #include "base/buf.h"
@@ -12,7 +12,16 @@
 #include <string.h>
 
 #define COLUMNS 79
+#define COLUMNS_SIDE 60 /* with fewer, texts stand below their options */
 #define HELP_COLUMN_MAX 30
+#define INDENT 6
+
+static size_t columns_here(void)
+{
+	size_t n = out_columns();
+
+	return n && n < COLUMNS ? n : COLUMNS;
+}
 
 struct str opts_applet(const char *usage)
 {
@@ -51,12 +60,12 @@ static bool next_word(struct str *rest, struct str *word)
 /* Words of s from column `at` on, lines after the first indented; a word too long stays whole. */
 static void wrap(struct buf *b, struct str s, size_t at, size_t indent)
 {
-	size_t column = at;
+	size_t column = at, columns = columns_here();
 	bool first = true; /* in its line */
 	struct str word;
 
 	while (next_word(&s, &word)) {
-		if (!first && column + 1 + word.n > COLUMNS) {
+		if (!first && column + 1 + word.n > columns) {
 			buf_addf(b, "\n%*s", (int)indent, "");
 			column = indent;
 			first = true;
@@ -116,6 +125,8 @@ static size_t help_column(const struct opt *opts, uint64_t on)
 {
 	size_t column = sizeof("  -h, --help") + 1;
 
+	if (columns_here() < COLUMNS_SIDE)
+		return INDENT;
 	for (size_t i = 0; opts[i].type != OPT_TYPE_END; i++) {
 		struct buf left = { 0 };
 
@@ -181,7 +192,8 @@ _Noreturn void opts_help(const struct opt *opts, const char *usage, uint64_t on)
 
 	str_next(&rest, '\n', &line);
 	buf_adds(&b, before);
-	wrap(&b, line, sizeof(before) - 1, sizeof(before) + opts_applet(usage).n);
+	wrap(&b, line, sizeof(before) - 1,
+	     column == INDENT ? INDENT : sizeof(before) + opts_applet(usage).n);
 	if (rest.n)
 		buf_addc(&b, '\n');
 	while (str_next(&rest, '\n', &line))

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define ANSWER_MAX 8192
+#define NAME_AT 5 /* behind an item's number */
 
 bool prompt_locale_is_utf8(void)
 {
@@ -287,20 +288,41 @@ int prompt_yes(struct prompt *p, const char *question, bool *yes, struct err *e)
 	return rc;
 }
 
+/* All of it, over as many lines as it takes. */
+static void show_name(struct prompt *p, struct buf *b, const char *name)
+{
+	size_t room = (size_t)p->columns - NAME_AT - 1, n = 0;
+	struct buf all = { 0 };
+
+	prompt_show(p, &all, str_of(name), 0);
+	for (size_t i = 0; i < all.n; i++) {
+		if ((all.p[i] & 0xc0) != 0x80 && n++ && n % room == 1)
+			buf_addf(b, "\n%*s", NAME_AT, "");
+		buf_addc(b, all.p[i]);
+	}
+	buf_free(&all);
+}
+
 static void show_items(struct prompt *p, const struct prompt_item *items, size_t n)
 {
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
-		struct buf row = { 0 };
+		const char *const more[] = { items[i].id, items[i].note ? items[i].note : "" };
+		bool fits = NAME_AT + strlen(items[i].name) + strlen(more[0]) + strlen(more[1]) +
+		                    sizeof("    ") <=
+		            (size_t)p->columns;
 
-		buf_addf(&row, "%s  %s", items[i].name, items[i].id);
-		if (items[i].note)
-			buf_addf(&row, "  %s", items[i].note);
 		buf_addf(&b, "%3zu) ", i + 1);
-		prompt_show(p, &b, buf_str(&row), p->columns - 6);
+		show_name(p, &b, items[i].name);
+		for (size_t k = 0; k < ARRAY_LEN(more) && *more[k]; k++) {
+			if (fits)
+				buf_adds(&b, "  ");
+			else
+				buf_addf(&b, "\n%*s", NAME_AT, "");
+			prompt_show(p, &b, str_of(more[k]), p->columns - NAME_AT - 1);
+		}
 		buf_addc(&b, '\n');
-		buf_free(&row);
 	}
 	write_out(p, buf_str(&b));
 	buf_free(&b);

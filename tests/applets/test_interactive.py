@@ -222,6 +222,19 @@ class Configure(LifeCase):
 
 
 class Purge(LifeCase):
+    def test_names_are_whole_on_a_narrow_terminal(self):
+        names = [f"a-runner-with-a-long-name-number-{n}" for n in (1, 2)]
+        for name in names:
+            self.create(name)
+        t = self.terminal("purge", columns=40)
+        listing = t.expect(r"(?s)Which runner.*?Number, name or id").group(0)
+        lines = [line.rstrip() for line in listing.splitlines()]
+        for n, name in enumerate(names, 1):
+            self.assertTrue(any(line.endswith(") " + name) for line in lines), listing)
+        self.assertTrue(all(len(line) <= 40 for line in lines[1:]), listing)
+        t.send("\n")
+        self.assertEqual(t.wait(), 1, t.text())
+
     def test_lists_selects_confirms_removes(self):
         self.create("other")
         made = self.configured()
@@ -304,6 +317,8 @@ class Terminals(LifeCase):
         listing = t.expect(r"(?s)Which.*?Number").group(0)
         for line in listing.splitlines():
             self.assertLessEqual(len(line), 40, line)
+        self.assertIn("a name that is much longer than forty columns can show",
+                      re.sub(r"\r?\n {5}(?=\S)", "", listing))
         self.assertIn("n?me", listing)
         self.assertNotIn("\x1b", listing)
         t.send("\x04")

@@ -84,6 +84,17 @@ class Tables(LifeCase):
         # No narrower than that, whatever the terminal says.
         self.assertTrue(self.show(["workspace"], 3))
 
+    def test_help(self):
+        """Of every applet: broken between words alone; examples stay whole, to be pasted."""
+        for name in self.applet("--list").stdout.split():
+            wide = self.applet(name, "--help").stdout
+            text, _, examples = self.show([name, "--help"], 40, rc=0).replace("\r", "").partition("\nExamples:\n")
+            self.assertEqual(text.split(), wide.partition("\nExamples:\n")[0].split(), name)
+            for line in text.splitlines():
+                self.assertTrue(columns(line) <= 40 or len(re.sub(r"\[.*\]", "x", line).split()) <= 2, (name, line))
+            self.assertEqual(examples, wide.partition("\nExamples:\n")[2], name)
+            self.assertIn(wide.splitlines()[-1], self.show([name, "--help"], 200, rc=0))
+
     def test_facts(self):
         for args in FACTS:
             self.check(args)
