@@ -12,6 +12,7 @@
 #define INTERIM_MAX 5
 #define REDIRECTS_MAX 3
 #define JOIN_MAX 65536 /* a body up to this goes out in one write with its head */
+#define OUT_KEPT 16384 /* memory that the next request has again */
 
 void http_reply_free(struct http_reply *r)
 {
@@ -37,11 +38,20 @@ static void http_client_disconnect(struct http_client *c)
 	buf_free(&c->early);
 }
 
-/* What a finished exchange leaves is nothing but the connection: the request held a key. */
+/* The request held a key, anywhere in it. A heartbeat does not map its memory anew each time. */
+static void wipe_out(struct http_client *c)
+{
+	if (c->out.cap > OUT_KEPT)
+		buf_wipe(&c->out);
+	mem_wipe(c->out.p, c->out.cap);
+	c->out.n = 0;
+}
+
+/* What a finished exchange leaves is nothing but the connection. */
 static void forget(struct http_client *c)
 {
 	c->state = HTTP_IDLE;
-	buf_wipe(&c->out);
+	wipe_out(c);
 	buf_free(&c->target);
 }
 
@@ -51,6 +61,7 @@ void http_client_free(struct http_client *c)
 		return;
 	http_client_disconnect(c);
 	forget(c);
+	buf_free(&c->out);
 	free(c);
 }
 
@@ -105,7 +116,7 @@ static void begin(struct http_client *c)
 	const struct http_request *req = c->req;
 
 	clear_reply(c);
-	buf_wipe(&c->out);
+	wipe_out(c);
 	c->out_off = c->body_off = 0;
 	c->source_done = false;
 	c->stats.requests++;

@@ -15,6 +15,8 @@
 
 #define CHECK_MS 15000
 #define RECHECK_UNMET_MS 10000
+#define RECHECK_UNMET_TIMES 6 /* then less often, while no job is known */
+#define RECHECK_RARE_MS 60000
 #define RECHECK_MET_MS 300000
 
 struct provset_item {
@@ -25,7 +27,8 @@ struct provset_item {
 	char *why;     /* of not usable, or NULL */
 	char *version; /* as reported; owned */
 	bool preset_done;
-	bool searched; /* for what an earlier life has left */
+	bool searched;  /* for what an earlier life has left */
+	unsigned unmet; /* checks in a row */
 	struct child check;
 	struct deadline check_at;
 };
@@ -157,6 +160,13 @@ static bool to_search(const struct provset_item *it)
 	return it->enabled && it->usable && !it->searched;
 }
 
+int64_t provset_recheck_ms(unsigned unmet, bool wanted)
+{
+	return unmet == 0                               ? RECHECK_MET_MS
+	       : unmet > RECHECK_UNMET_TIMES && !wanted ? RECHECK_RARE_MS
+	                                                : RECHECK_UNMET_MS;
+}
+
 static void check_result(struct sup *s, struct provset_item *it)
 {
 	struct str out = buf_str(&it->check.out);
@@ -176,7 +186,8 @@ static void check_result(struct sup *s, struct provset_item *it)
 	it->why = why;
 	it->usable = usable;
 	it->checked = true;
-	it->check_at = deadline_in_ms(usable ? RECHECK_MET_MS : RECHECK_UNMET_MS);
+	it->unmet = usable ? 0 : it->unmet + 1;
+	it->check_at = deadline_in_ms(provset_recheck_ms(it->unmet, tasks_counts(s).known > 0));
 	if (to_search(it))
 		s->provs->presets_at = (struct deadline){ 0 };
 }

@@ -19,7 +19,9 @@ bool provset_any_usable(const struct sup *s);
 /* Enabled here, with requirements that are not met. name NULL: any. */
 bool provset_unmet(const struct sup *s, const char *name);
 bool provset_can_build(const struct sup *s);
-void provset_recheck(struct sup *s);     /* soon: after a job failed */
+void provset_recheck(struct sup *s); /* soon: after a job failed, or while one waits */
+/* Until a provider is looked at again whose requirements were not met so many times in a row. wanted: there are jobs. */
+int64_t provset_recheck_ms(unsigned unmet, bool wanted);
 void provset_server_back(struct sup *s); /* what waits for the Server is tried */
 
 /* For jobs_env, with sup as their argument. */

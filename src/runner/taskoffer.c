@@ -102,6 +102,7 @@ void task_asked(struct sup *s, struct task *t, struct str out)
 	} else if (out.n && out.p[0] == 'W') {
 		t->text = mem_dupn(out.p + 1, out.n - 1);
 		log_info("job %s stays pending until provider %s can be used", t->job.id, t->text);
+		provset_recheck(s);
 	} else {
 		task_claim(s, t);
 	}

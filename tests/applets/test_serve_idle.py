@@ -3,6 +3,7 @@
 """What an idle runner costs: system calls counted by strace for each heartbeat, so that no clock is judged."""
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from common import PATIENCE, main, wait_for  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 BEATS = 8
-CALLS = 8  # twelve heartbeats a minute leave it below a hundred
+CALLS = 6  # two more with TLS: twelve heartbeats a minute leave it below a hundred
 
 
 class IdleTest(ServeCase):
@@ -19,7 +20,8 @@ class IdleTest(ServeCase):
         if not shutil.which("strace"):
             self.skipTest("no strace")
         self.srv.poll_seconds = 60
-        runner = self.runner(self.srv).start()
+        # With large manifests; a check of a provider now and then is not what is counted.
+        runner = self.runner(self.srv, **{'provider "docker-provider"__enabled': "true"}).start()
         self.srv.wait(lambda: len(self.srv.heartbeats) > 4 and self.srv.polls > 0, 30 * PATIENCE, "it is idle")
         trace = self.path("trace")
         tracer = subprocess.Popen(["strace", "-o", trace, "-p", str(runner.pid)],
@@ -40,11 +42,11 @@ class IdleTest(ServeCase):
         with open(trace, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
         sent = [i for i, line in enumerate(lines) if line.startswith("sendto(")]
-        calls = sent[BEATS] - sent[0]
+        calls = statistics.median(b - a for a, b in zip(sent, sent[1:]))
         tracer.kill()
         tracer.wait()
         tracer.stderr.close()
-        self.assertLessEqual(calls, CALLS * BEATS, "\n".join(lines[sent[0]:sent[2]]))
+        self.assertLessEqual(calls, CALLS, "\n".join(lines[sent[0]:sent[2]]))
 
 
 if __name__ == "__main__":
