@@ -16,11 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORDS_MAX 4096 /* of what a helper says; more is lost */
 #define SAID_MAX 300
 #define LOOK_MS 1000
+#define DEVICE "/dev/net/tun"
+#define MISSING "Network=private needs pasta or slirp4netns"
 
 static const char *const names[] = {
 	[NETWORK_PASTA] = "pasta",
@@ -43,7 +46,7 @@ static bool is_in_path(const char *name)
 	return found;
 }
 
-enum network_how network_find(void)
+static enum network_how installed(void)
 {
 	for (enum network_how how = NETWORK_PASTA; how <= NETWORK_SLIRP; how++)
 		if (is_in_path(names[how]))
@@ -51,11 +54,22 @@ enum network_how network_find(void)
 	return NETWORK_MISSING;
 }
 
+enum network_how network_find(void)
+{
+	return access(DEVICE, R_OK | W_OK) == 0 ? installed() : NETWORK_MISSING;
+}
+
+const char *network_remedy(void)
+{
+	return installed() == NETWORK_MISSING ? "install the package passt (or slirp4netns)"
+	                                      : "let this user open " DEVICE
+	                                        " (modprobe tun; chmod 666 " DEVICE ")";
+}
+
 void network_describe(enum network_how how, struct buf *b)
 {
 	if (how == NETWORK_MISSING)
-		buf_adds(b, "missing: Network=private needs pasta or slirp4netns; install the "
-		            "package passt (or slirp4netns)\n");
+		buf_addf(b, "missing: " MISSING "; %s\n", network_remedy());
 	else
 		buf_addf(b, "ok: Network=private by %s\n", names[how]);
 }
@@ -126,24 +140,55 @@ static int say_why(int fd, enum network_how how, struct err *e)
 	return -1;
 }
 
+/* The network namespace of init where that is of our own user namespace, -1: which pasta joins as it is; as root it gives
+ * up the right to look for it at init. */
+static int plain_namespace(pid_t init)
+{
+	char user[40], net[40];
+	struct stat its, ours;
+
+	snprintf(user, sizeof(user), "/proc/%ld/ns/user", (long)init);
+	snprintf(net, sizeof(net), "/proc/%ld/ns/net", (long)init);
+	if (stat(user, &its) < 0 || stat("/proc/self/ns/user", &ours) < 0 ||
+	    its.st_ino != ours.st_ino || its.st_dev != ours.st_dev)
+		return -1;
+	return open(net, O_RDONLY | O_CLOEXEC);
+}
+
 static int start_helper(enum network_how how, pid_t init, int ready, int words, struct deadline d,
                         struct spawned *p, struct err *e)
 {
-	char pid[16], ready_path[40], ready_fd[16];
-	/* Root would become a user that may not join the namespaces. It confines itself all the same. */
-	const char *pasta[] = { "pasta",       "--runas=0",
-		                "-f",          "-q",
-		                "-e",          "--config-net",
-		                "-a",          "10.0.2.100",
-		                "-n",          "24",
-		                "-g",          "10.0.2.2",
-		                "--no-map-gw", "--dns-forward",
-		                "10.0.2.3",    "-t",
-		                "none",        "-u",
-		                "none",        "-T",
-		                "none",        "-U",
-		                "none",        "-P",
-		                ready_path,    pid,
+	char pid[16], ready_fd[16];
+	int ns = how == NETWORK_PASTA ? plain_namespace(init) : -1, rc;
+	/* Its newer versions close all but the standard streams. Root would become a user that may not join the namespaces; it
+	 * confines itself all the same. */
+	const char *pasta[] = { "pasta",
+		                "--runas=0",
+		                "-f",
+		                "-q",
+		                "-e",
+		                "--config-net",
+		                "-a",
+		                "10.0.2.100",
+		                "-n",
+		                "24",
+		                "-g",
+		                "10.0.2.2",
+		                "--no-map-gw",
+		                "--dns-forward",
+		                "10.0.2.3",
+		                "-t",
+		                "none",
+		                "-u",
+		                "none",
+		                "-T",
+		                "none",
+		                "-U",
+		                "none",
+		                "-P",
+		                "/proc/self/fd/1",
+		                ns < 0 ? pid : "--no-netns-quit",
+		                ns < 0 ? NULL : "--netns=/proc/self/fd/0",
 		                NULL };
 	const char *slirp[] = { "slirp4netns",
 		                "--configure",
@@ -164,15 +209,17 @@ static int start_helper(enum network_how how, pid_t init, int ready, int words, 
 	else if (geteuid() != 0)
 		*++argv = "pasta";
 	snprintf(pid, sizeof(pid), "%ld", (long)init);
-	snprintf(ready_path, sizeof(ready_path), "/proc/self/fd/%d", ready);
 	snprintf(ready_fd, sizeof(ready_fd), "%d", ready);
-	return spawn_start(&(struct spawn){ .argv = argv,
-	                                    .cwd = "/",
-	                                    .std = { SPAWN_NULL, words, words },
-	                                    .keep = &ready,
-	                                    .n_keep = 1,
-	                                    .lead = SPAWN_SESSION },
-	                   d, p, e);
+	rc = spawn_start(&(struct spawn){ .argv = argv,
+	                                  .cwd = "/",
+	                                  .std = { ns < 0 ? SPAWN_NULL : ns,
+	                                           how == NETWORK_PASTA ? ready : words, words },
+	                                  .keep = &ready,
+	                                  .n_keep = how == NETWORK_SLIRP,
+	                                  .lead = SPAWN_SESSION },
+	                 d, p, e);
+	fd_close(&ns);
+	return rc;
 }
 
 /* It writes when it is ready, and never does when it ends. */
@@ -218,9 +265,7 @@ int network_start(enum network_how how, struct proc_id init, struct deadline d,
 
 	*helper = (struct proc_id){ 0 };
 	if (how == NETWORK_MISSING)
-		return err_set(e, ERR_UNSUPPORTED, 0,
-		               "Network=private needs pasta or slirp4netns; install the package "
-		               "passt (or slirp4netns)");
+		return err_set(e, ERR_UNSUPPORTED, 0, MISSING "; %s", network_remedy());
 	words = words_open(e);
 	if (words < 0)
 		return -1;

@@ -16,8 +16,10 @@ enum network_how { NETWORK_MISSING, NETWORK_PASTA, NETWORK_SLIRP };
 /* Text of /etc/resolv.conf inside: the helper hands queries on to the host's resolver, though that be on its loopback. */
 #define NETWORK_RESOLV "nameserver 10.0.2.3\n"
 
-/* Which helper there is in PATH. */
+/* Which helper there is in PATH that can do its work here. */
 enum network_how network_find(void);
+/* What to do about NETWORK_MISSING. */
+const char *network_remedy(void);
 /* "ok: …" or "missing: …, do …", for provider check. */
 void network_describe(enum network_how how, struct buf *b);
 

@@ -28,12 +28,15 @@ class Served(servecase.ServeCase):
         options.setdefault("Grace Seconds", 2)
         return self.srv.add_workspace(self.repo_url, options=json.dumps(options))
 
-    def agent(self, workspace):
+    def record(self, workspace):
         try:
             with open(os.path.join(self.workspace_dir(workspace), ".runner/agent.json"), encoding="utf-8") as file:
-                return json.load(file)["pid"]
-        except (OSError, ValueError, KeyError):
-            return 0
+                return json.load(file)
+        except (OSError, ValueError):
+            return {}
+
+    def agent(self, workspace):
+        return self.record(workspace).get("pid", 0)
 
     def nothing_left(self, workspace):
         self.assertFalse(os.path.exists(self.workspace_dir(workspace)))
@@ -65,6 +68,27 @@ class Served(servecase.ServeCase):
         self.job("stop", workspace)
         self.job("start", workspace)
         self.job("delete", workspace)
+        self.nothing_left(workspace)
+
+    def test_a_private_network(self):
+        """Its helper may look at the namespaces of a process that is a runner's child, which nobody else may."""
+        why = sandboxcase.private_network()
+        if why:
+            self.skipTest(why)
+        self.runner(self.srv).start()
+        workspace = self.add(Network="private", Command="sleep 1000")
+        self.job("create", workspace)
+        agent = self.record(workspace)
+        helper = agent["network"]["pid"]
+        self.assertTrue(common.alive(helper))
+        self.assertNotEqual(os.readlink(f"/proc/{agent['pid']}/ns/net"), os.readlink("/proc/self/ns/net"))
+        self.assertIn("10.0.2.100", common.read_proc(agent["pid"], "net/fib_trie").decode())
+        self.job("restart", workspace)
+        self.assertFalse(common.alive(helper))
+        helper = self.record(workspace)["network"]["pid"]
+        self.assertTrue(common.alive(helper))
+        self.job("delete", workspace)
+        common.wait_for(lambda: not common.alive(helper), 20, "the helper's end")
         self.nothing_left(workspace)
 
     def test_an_upgrade_of_the_executable(self):

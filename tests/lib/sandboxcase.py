@@ -23,6 +23,16 @@ def busybox():
     return path if path and common.is_static(path) else None
 
 
+def private_network(prefix=()):
+    """Why no helper can give this user's programs a network of their own; "" where one can."""
+    if common.run([*prefix, "test", "-r", "/dev/net/tun", "-a", "-w", "/dev/net/tun"]).returncode:
+        return "/dev/net/tun is not there for this user"
+    with open("/proc/net/route", encoding="ascii") as file:
+        if not any(line.split()[1] == "00000000" for line in file):
+            return "this host has no route that a private network could take"
+    return "" if shutil.which("pasta") or shutil.which("slirp4netns") else "neither pasta nor slirp4netns is installed"
+
+
 def mounts(case):
     """Those that have to do with the test's directory, as everybody on this machine sees them."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:

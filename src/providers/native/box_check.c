@@ -40,9 +40,8 @@ static void describe_network(struct buf *report)
 	enum network_how how = network_find();
 
 	if (how == NETWORK_MISSING)
-		buf_adds(report,
-		         "ok: Network=host and none; for private ones install the package passt "
-		         "(or slirp4netns)\n");
+		buf_addf(report, "ok: Network=host and none; for private ones %s\n",
+		         network_remedy());
 	else
 		network_describe(how, report);
 }

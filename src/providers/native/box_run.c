@@ -29,10 +29,10 @@ static int choose_network(struct native_boxed *b, struct err *e)
 	if (net == NATIVE_NET_AUTO) {
 		net = helper && !near ? NATIVE_NET_PRIVATE : NATIVE_NET_HOST;
 		if (net == NATIVE_NET_HOST)
-			provider_logf(
-				c->env, "network: the host's, since %s",
-				near ? "the Server is at its loopback address"
-				     : "neither pasta nor slirp4netns is installed (package passt)");
+			provider_logf(c->env, "network: the host's%s%s",
+			              near ? ", since the Server is at its loopback address"
+			                   : "; for a private one ",
+			              near ? "" : network_remedy());
 	} else if (net == NATIVE_NET_PRIVATE && !helper) {
 		network_describe(NETWORK_MISSING, &line);
 		err_set(e, ERR_UNSUPPORTED, 0, "%.*s", STR_ARG(str_trim(buf_str(&line))));
