@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """image pull: against Debian's docker-registry, and against one that logs in, redirects, refuses and breaks off."""
 import base64
-import http.client
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
-from fakeregistry import FakeRegistry, real_registry  # noqa: E402
+from fakeregistry import FakeRegistry, push, real_registry  # noqa: E402
 from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E402
 
 
@@ -46,33 +45,13 @@ class Real(PullCase):
     def registry(self, login=None):
         return real_registry(self, login)
 
-    def push(self, host, image, name, tag, login=None):
-        headers = {"Authorization": "Basic " + self.b64(":".join(login))} if login else {}
-        peer = http.client.HTTPConnection(host, timeout=30 * common.PATIENCE)
-
-        def call(method, path, body=b"", **more):
-            peer.request(method, path, body, {**headers, **more})
-            reply = peer.getresponse()
-            text = reply.read()
-            self.assertIn(reply.status, (201, 202), text)
-            return reply
-        for what, data in image.blobs.items():
-            if data is not image.manifest:
-                where = call("POST", f"/v2/{name}/blobs/uploads/").getheader("Location")
-                path = where[where.index("/v2/"):]
-                call("PUT", path + ("&" if "?" in path else "?") + "digest=" + what, data,
-                     **{"Content-Type": "application/octet-stream"})
-        call("PUT", f"/v2/{name}/manifests/{tag}", image.manifest,
-             **{"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
-        peer.close()
-
     def check(self, login=None):
         host = self.registry(login)
         for way in ("gzip", "zstd", "tar"):
             if way == "zstd" and not shutil.which("zstd"):
                 continue
             image = some_image(way)
-            self.push(host, image, f"team/{way}", "1", login)
+            push(self, host, image, f"team/{way}", "1", login)
             done = self.pull(host, f"team/{way}:1")
             self.assertEqual(done.stdout, f"Pulled: {host}/team/{way}:1\n")
             self.assertEqual(self.pull(host, f"team/{way}:1").stdout, f"Up to date: {host}/team/{way}:1\n")

@@ -84,11 +84,11 @@ class Served(servecase.ServeCase):
         self.assertNotEqual(os.readlink(f"/proc/{agent['pid']}/ns/net"), os.readlink("/proc/self/ns/net"))
         self.assertIn("10.0.2.100", common.read_proc(agent["pid"], "net/fib_trie").decode())
         self.job("restart", workspace)
-        self.assertFalse(common.alive(helper))
+        common.wait_for(lambda: not common.alive(helper), 20 * common.PATIENCE, "the helper's end")
         helper = self.record(workspace)["network"]["pid"]
         self.assertTrue(common.alive(helper))
         self.job("delete", workspace)
-        common.wait_for(lambda: not common.alive(helper), 20, "the helper's end")
+        common.wait_for(lambda: not common.alive(helper), 20 * common.PATIENCE, "the helper's end")
         self.nothing_left(workspace)
 
     def test_an_upgrade_of_the_executable(self):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Workspaces of native-provider in namespaces of their own: from a queued create to `started` with a cached image, memory,
-100 lives with nothing left; against docker-provider with the same image and repository where an engine is there.
-Needs DAYTONA_RUNNER_BIN (static); ROUNDS (default 15), LIVES (default 100). Prints, never fails by the clock."""
+100 lives with nothing left, 100 workspaces at once; against docker-provider with the same image and repository where an engine is
+there. Needs DAYTONA_RUNNER_BIN (static); ROUNDS (default 15), LIVES and AT_ONCE (default 100). Prints, never fails by the clock."""
 import json
 import os
 import shutil
@@ -19,6 +19,7 @@ from gitserver import make_repo  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
 LIVES = int(os.environ.get("LIVES", "100"))
+AT_ONCE = int(os.environ.get("AT_ONCE", "100"))
 IMAGE = "dr-bench/base:1"
 HAS_DOCKER = bool(shutil.which("docker")) and not subprocess.run(
     ["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
@@ -53,6 +54,42 @@ class Bench(common.Case):
         if HAS_DOCKER:
             subprocess.run(["docker", "load", "-i", archive], check=True, stdout=subprocess.DEVNULL)
 
+    def all_at_once(self, action, workspaces):
+        """Seconds until the last one is done."""
+        began = time.monotonic()
+        jobs = [self.srv.add_job("workspace", action, workspace) for workspace in workspaces]
+        for job in jobs:
+            self.assertEqual(self.srv.wait_final(job, 100 * common.PATIENCE), ("success", ""))
+        return time.monotonic() - began
+
+    def at_once(self, runner, what, options):
+        """That many run side by side. What each takes beside its program: process 1, and what is outside for it."""
+        before, there = self.count(runner), self.files(runner)
+        family = {runner.pid, os.getpid(), *common.pids_with(self.tmp)}
+        load = os.getloadavg()[0]
+        workspaces = [self.add("native-provider", dict(options, Command="sleep 100000")) for _ in range(AT_ONCE)]
+        took = self.all_at_once("create", workspaces)
+        inits = [self.agent(runner, workspace) for workspace in workspaces]
+        self.assertTrue(all(common.alive(pid) for pid in inits))
+        programs = {child for pid in inits for child in common.descendants(pid)}
+        self.assertGreaterEqual(len(programs), AT_ONCE)
+        others = {pid for pid in [*common.pids_with(self.tmp), *common.descendants(runner.pid)]} - family - programs - set(inits)
+        pss = [rollup(pid, "Pss") for pid in inits]
+        own = [rollup(pid, "Private_Clean", "Private_Dirty") for pid in inits]
+        beside = sum(rollup(pid, "Pss") for pid in others)
+        print(f"{AT_ONCE} at once, {what}: created in {took:.1f} s, each {(sum(pss) + beside) / AT_ONCE / 1024:.2f} MiB beside its program "
+              f"(process 1: {statistics.median(pss)} KiB proportional, {statistics.median(own)} KiB of its own; {len(others)} processes "
+              f"outside), load before {load:.1f}", flush=True)
+        print(f"{'':<34} stopped in {self.all_at_once('stop', workspaces):.1f} s, started in "
+              f"{self.all_at_once('start', workspaces):.1f} s, deleted in {self.all_at_once('delete', workspaces):.1f} s", flush=True)
+        common.wait_for(lambda: self.count(runner) == before, 20, lambda: f"{self.count(runner)}, before {before}")
+        self.assertEqual(self.files(runner) - there, set())
+
+    @staticmethod
+    def agent(runner, workspace):
+        with open(os.path.join(runner.state, "workspaces", workspace, ".runner/agent.json"), encoding="utf-8") as file:
+            return json.load(file)["pid"]
+
     def one(self, action, workspace):
         began = time.monotonic()
         job = self.srv.add_job("workspace", action, workspace)
@@ -84,6 +121,7 @@ class Bench(common.Case):
         runner.start()
         docker = None
         native = {"Image": IMAGE, "Network": "host", "Grace Seconds": 1}
+        print(f"load {os.getloadavg()[0]:.1f}", flush=True)
         if HAS_DOCKER:
             docker = self.lives("docker-provider", {"Network": "host", "Agent": "builtin"}, ROUNDS)
             self.print("docker-provider", docker)
@@ -93,8 +131,7 @@ class Bench(common.Case):
 
         workspace = self.add("native-provider", native)
         self.one("create", workspace)
-        with open(os.path.join(runner.state, "workspaces", workspace, ".runner/agent.json"), encoding="utf-8") as file:
-            pid = json.load(file)["pid"]
+        pid = self.agent(runner, workspace)
         print(f"{'memory of a running workspace':<34} {rollup(pid, 'Private_Clean', 'Private_Dirty'):>17} KiB of its own, "
               f"{rollup(pid, 'Pss')} KiB proportional, {rollup(pid, 'Rss')} KiB resident")
         self.one("delete", workspace)
@@ -105,6 +142,8 @@ class Bench(common.Case):
         print(f"{LIVES} lives in {time.monotonic() - began:.1f} s; before and after: {before} {self.count(runner)}")
         self.assertEqual(self.count(runner), before)
         self.assertEqual(self.files(runner) - there, set())
+        self.at_once(runner, "image", native)
+        self.at_once(runner, "host's root", {"Root": "/", "Network": "host", "Grace Seconds": 1})
 
     def count(self, runner):
         """Mounts, processes of the runner and its descriptors."""

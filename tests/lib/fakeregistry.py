@@ -3,6 +3,7 @@
 import base64
 import crypt
 import hashlib
+import http.client
 import http.server
 import io
 import json
@@ -51,6 +52,28 @@ echo "NAME $GREETING $FROM_ENV" >>/installed
 """
     return {"devcontainer-feature.json": json.dumps({"id": name, "version": "1.0.0", "options": {
         "greeting": {"type": "string", "default": "hello"}}, **document}), "install.sh": install or text.replace("NAME", name)}
+
+
+def push(case, host, image, name, tag, login=None):
+    """An ocicase.Image into a registry, with (user, password) if given."""
+    headers = {"Authorization": "Basic " + base64.b64encode(":".join(login).encode()).decode()} if login else {}
+    peer = http.client.HTTPConnection(host, timeout=30 * common.PATIENCE)
+
+    def call(method, path, body=b"", **more):
+        peer.request(method, path, body, {**headers, **more})
+        reply = peer.getresponse()
+        text = reply.read()
+        case.assertIn(reply.status, (201, 202), text)
+        return reply
+    for what, data in image.blobs.items():
+        if data is not image.manifest:
+            where = call("POST", f"/v2/{name}/blobs/uploads/").getheader("Location")
+            path = where[where.index("/v2/"):]
+            call("PUT", path + ("&" if "?" in path else "?") + "digest=" + what, data,
+                 **{"Content-Type": "application/octet-stream"})
+    call("PUT", f"/v2/{name}/manifests/{tag}", image.manifest,
+         **{"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+    peer.close()
 
 
 class FakeRegistry:
