@@ -183,17 +183,29 @@ static int check_whole(const struct imgstore *s, const struct stored *i, struct 
 	return 0;
 }
 
+static bool says(const char *path, struct str text)
+{
+	struct buf b = { 0 };
+	struct err ignored = { 0 };
+	bool same = file_read(path, text.n, &b, &ignored) == 0 && str_eq(text, buf_cstr(&b));
+
+	buf_free(&b);
+	return same;
+}
+
+/* What is there as it is to be is on the disk already: a start asks several times for what it was made with. */
 static int put_record(const struct imgstore *s, const char *folder, const char *file,
                       const struct stored *i, struct err *e)
 {
 	struct buf path = { 0 }, text = { 0 };
-	int rc;
+	int rc = 0;
 
 	if (check_whole(s, i, e) < 0)
 		return -1;
 	buf_addf(&path, "%s/%s/%s", s->dir, folder, file);
 	to_json(i, &text);
-	rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
+	if (!says(buf_cstr(&path), buf_str(&text)))
+		rc = file_replace(buf_cstr(&path), 0600, buf_str(&text), e);
 	buf_free(&text);
 	buf_free(&path);
 	return rc;

@@ -248,9 +248,12 @@ static void what_is_needed_stays(void)
 	struct imgstore_keep keep = { 0 };
 	struct imgstore_swept swept;
 	struct err e = { 0 };
+	struct stat first, again;
+	char held[TEST_PATH_SIZE + 32];
 
 	if (!CHECK(test_mkdtemp(dir)))
 		return;
+	snprintf(held, sizeof(held), "%s/uses/workspace-1", dir);
 	s = open_store(dir);
 	for (int k = 0; k < 3; k++) {
 		char name[16];
@@ -265,6 +268,13 @@ static void what_is_needed_stays(void)
 	CHECK_INT(e.kind, ERR_BUSY); /* it is open here */
 	CHECK_INT(imgstore_find(s, "one", &i, &e), 0);
 	CHECK_INT(imgstore_hold(s, "workspace-1", &i, &e), 0);
+	CHECK(stat(held, &first) == 0);
+	CHECK_INT(imgstore_hold(s, "workspace-1", &i, &e),
+	          0); /* it has what it needs: nothing is written */
+	CHECK(stat(held, &again) == 0 && again.st_ino == first.st_ino);
+	i.added_ms++;
+	CHECK_INT(imgstore_hold(s, "workspace-1", &i, &e), 0);
+	CHECK(stat(held, &again) == 0 && again.st_ino != first.st_ino);
 	stored_free(&i);
 	CHECK_INT(imgstore_hold(s, "../x", &i, &e), -1);
 	CHECK_INT(imgstore_remove_name(s, "one", &e), 0);
