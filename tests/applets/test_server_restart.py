@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`server restart`: a new process of the executable takes over, with the same process id, sockets and options."""
-import http.client
 import os
 import shutil
+import signal
 import socket
+import ssl
 import sys
 import threading
 
@@ -15,12 +16,14 @@ LONG = 20 * common.PATIENCE
 
 
 class Restart(tunnelcase.TunnelCase):
+    context, for_agents = None, {}
+
     def start_server(self):
         self.program = os.path.join(self.tmp, "daytona-runner")
         shutil.copy2(common.BIN, self.program)
         self.unix = os.path.join(self.tmp, "server.sock")
-        self.server = serverproc.Server(self, os.path.join(self.tmp, "data"), "--poll-seconds", "60",
-                                        "--listen-unix", self.unix, program=self.program)
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "data"), "--poll-seconds", "60", "--listen-unix", self.unix,
+                                        *self.args, program=self.program, context=self.context)
 
     def restart(self, status=0):
         result = common.run([common.BIN, "server", "restart", "--data", self.server.data], timeout=LONG,
@@ -62,7 +65,7 @@ class Restart(tunnelcase.TunnelCase):
             return s
 
         def tcp():
-            return socket.create_connection(("127.0.0.1", self.server.port), LONG)
+            return self.server.socket(LONG)
 
         threads = [threading.Thread(target=client, args=a) for a in (("tcp", tcp), ("other", tcp), ("unix", local))]
         for t in threads:
@@ -115,7 +118,7 @@ class Restart(tunnelcase.TunnelCase):
 
     def test_what_is_under_way(self):
         (key,) = self.make("w1")
-        self.agent("w1", key)
+        self.agent("w1", key, **self.for_agents)
         stream = self.stream("w1", "kind=exec").run("cat")
         stream.say(tunnelcase.IN, "ready")
         stream.until(b"ready")
@@ -123,7 +126,7 @@ class Restart(tunnelcase.TunnelCase):
         reader = serverproc.WebSocket(self.server, "/log/workspace/w1?follow=true")
         poll = self.server.socket(LONG)
         poll.sendall(f"GET /runner/aaaaaaaaaaa1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.runner}\r\n\r\n".encode())
-        idle = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=LONG)
+        idle = self.server.connection(LONG)
         idle.request("GET", "/health")
         self.assertEqual(idle.getresponse().read(), b'{"status":"ok"}')
         slow = self.server.socket(LONG)
@@ -169,6 +172,72 @@ class Restart(tunnelcase.TunnelCase):
             if not slow.recv(1):
                 raise EOFError
         self.server.ok("GET", "/health")
+
+
+class OverTls(Restart):
+    """The same with a certificate, and what becomes of that."""
+
+    def start_server(self):
+        ca = common.make_ca(self.tmp)
+        self.pairs = [common.make_cert(self.tmp, ca, name=name) for name in ("one", "two")]
+        self.cert, self.key = os.path.join(self.tmp, "cert.pem"), os.path.join(self.tmp, "key.pem")
+        self.install(*self.pairs[0])
+        self.args = ("--tls-cert", self.cert, "--tls-key", self.key)
+        self.context = ssl.create_default_context(cafile=ca)
+        self.for_agents = {"DAYTONA_AGENT_CA_FILE": ca}
+        super().start_server()
+
+    def install(self, cert, key):
+        shutil.copyfile(cert, self.cert)
+        shutil.copyfile(key, self.key)
+
+    def name(self, s):
+        return dict(part[0] for part in s.getpeercert()["subject"])["commonName"]
+
+    def get(self, s):
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        return s.recv(4096).split(b"\r\n")[0]
+
+    def test_certificates(self):
+        """It has what the files hold then; files that are of no use let the old process go on."""
+        self.install(*self.pairs[1])
+        self.restart()
+        self.assertEqual(self.name(self.server.socket()), "two")
+        os.truncate(self.cert, 100)
+        self.assertIn("the old process goes on", self.restart(status=1))
+        self.assertEqual(self.name(self.server.socket()), "two")
+        self.install(*self.pairs[0])
+        os.kill(self.server.pid, signal.SIGHUP)
+        common.wait_for(lambda: self.name(self.server.socket()) == "one", LONG, "the other certificate")
+        self.restart()
+        self.assertEqual(self.name(self.server.socket()), "one")
+
+    def test_handshakes_meanwhile(self):
+        """Connected before, spoken to during or after: who has begun is served, by the old one or the new."""
+        def connected():
+            s = socket.create_connection(("127.0.0.1", self.server.port), LONG)
+            self.addCleanup(s.close)
+            return s
+        kept = self.server.socket(LONG)
+        self.assertEqual(self.get(kept), b"HTTP/1.1 200 OK")
+        slow = self.server.socket(LONG)
+        slow.sendall(b"GET /health HTTP/1.1\r\n")  # the old process waits for its end
+        self.server.ok("GET", "/health")
+        begun = connected()
+        self.server.ok("GET", "/health")  # it is accepted
+        result = []
+        thread = threading.Thread(target=lambda: result.append(self.restart()))
+        thread.start()
+        self.assertEqual(kept.recv(1), b"", "one without a request is let go")
+        shaken = self.context.wrap_socket(begun, server_hostname="127.0.0.1")
+        self.assertEqual(self.get(shaken), b"HTTP/1.1 200 OK")
+        waits = connected()  # nobody accepts now
+        slow.sendall(b"Host: x\r\n\r\n")
+        self.assertTrue(slow.recv(4096).startswith(b"HTTP/1.1 200 OK"))
+        late = self.context.wrap_socket(waits, server_hostname="127.0.0.1")
+        self.assertEqual(self.get(late), b"HTTP/1.1 200 OK")
+        thread.join()
+        self.assertEqual(result, ["Restarted\n"])
 
 
 if __name__ == "__main__":

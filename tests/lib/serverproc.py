@@ -29,10 +29,10 @@ class Answer:
 
 
 class Server:
-    """server --listen 127.0.0.1:0 --data DIR …; ready when it is constructed."""
+    """server --listen 127.0.0.1:0 --data DIR …; ready when it is constructed. context: of ssl, when it has a certificate."""
 
-    def __init__(self, case, data, *args, env=None, prefix=(), program=None):
-        self.case, self.data = case, data
+    def __init__(self, case, data, *args, env=None, prefix=(), program=None, context=None):
+        self.case, self.data, self.context = case, data, context
         self.errors = open(os.path.join(case.tmp, "server.err"), "ab")
         self.process = subprocess.Popen(
             [*prefix, program or common.BIN, "server", "--listen", "127.0.0.1:0", "--data", data, *args],
@@ -81,9 +81,14 @@ class Server:
         match = common.SANITIZER.search(self.log())
         self.case.assertIsNone(match, match and match.group(0))
 
+    def connection(self, timeout=90):
+        if self.context:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.context)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
     def call(self, method, path, body=None, key="", headers=(), timeout=90):
         """One request on a connection of its own. key: "" the client key, None none at all."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * common.PATIENCE)
+        connection = self.connection(timeout * common.PATIENCE)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             if key is not None:
@@ -110,6 +115,8 @@ class Server:
 
     def socket(self, timeout=60):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout * common.PATIENCE)
+        if self.context:
+            s = self.context.wrap_socket(s, server_hostname="127.0.0.1")
         self.case.addCleanup(s.close)
         return s
 
