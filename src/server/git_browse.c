@@ -34,22 +34,20 @@ enum what {
 	HOOKS,
 	WHATS
 };
-#define FIELDS_MAX 7
 
-/* Of the answers, in their order. */
-static const char *const members[REPOSITORY][FIELDS_MAX + 1] = {
-	[USER] = { "id", "username", "name", "email" },
-	[NAMESPACES] = { "id", "name" },
-	[REPOSITORIES] = { "id", "url", "name", "branch", "sha", "owner" },
-	[BRANCHES] = { "name", "sha" },
-	[PULLS] = { "name", "branch", "sha", "sourceRepoId", "sourceRepoUrl", "sourceRepoOwner",
-	            "sourceRepoName" },
+/* Of the answers, in their order: lists of words. */
+static const char *const members[REPOSITORY] = {
+	[USER] = "id username name email",
+	[NAMESPACES] = "id name",
+	[REPOSITORIES] = "id url name branch sha owner",
+	[BRANCHES] = "name sha",
+	[PULLS] = "name branch sha sourceRepoId sourceRepoUrl sourceRepoOwner sourceRepoName",
 };
 
 /* A path below the API: {n} namespace, {r} repository, {u} the config's user name; and where in each thing of its answer the
- * members of ours are: "a.b"; none: "". */
+ * members of ours are, in their order: "a.b"; none: "-". */
 struct ask {
-	const char *path, *at[FIELDS_MAX];
+	const char *path, *at;
 };
 
 static const struct host {
@@ -59,11 +57,11 @@ static const struct host {
 	const char *scheme; /* of Authorization; NULL: basic with a user name, else bearer */
 	const char *size,
 		*page; /* query's names of the number of things and of the page; "start" counts things */
-	const char *list;       /* member that has the list; NULL: the answer is one */
-	struct ask asks[WHATS]; /* of HOOKS: id, url */
-	const char *
-		change; /* method that brings a hook up to date; its body: up to the URL, from there to the */
-	const char *body[3]; /* secret, the rest */
+	const char *list; /* member that has the list; NULL: the answer is one */
+	struct ask asks[WHATS];
+	/* Of hooks: the method that brings one up to date, and the body in pieces, between which are URL and secret.
+	 * What is asked of a list of them: id, url. */
+	const char *change, *body[3];
 } hosts[] = {
 	{ " github github-enterprise-server ",
 	  "https://api.github.com",
@@ -73,17 +71,15 @@ static const struct host {
 	  "page",
 	  NULL,
 	  {
-		  [USER] = { "/user", { "id", "login", "name", "email" } },
-		  [NAMESPACES] = { "/user/orgs", { "login", "login" } },
+		  [USER] = { "/user", "id login name email" },
+		  [NAMESPACES] = { "/user/orgs", "login login" },
 		  [REPOSITORIES] = { "/orgs/{n}/repos",
-	                             { "name", "html_url", "name", "default_branch", "",
-	                               "owner.login" } },
-		  [BRANCHES] = { "/repos/{n}/{r}/branches", { "name", "commit.sha" } },
+	                             "name html_url name default_branch - owner.login" },
+		  [BRANCHES] = { "/repos/{n}/{r}/branches", "name commit.sha" },
 		  [PULLS] = { "/repos/{n}/{r}/pulls?state=open",
-	                      { "title", "head.ref", "head.sha", "head.repo.name",
-	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
-		  [OWN_REPOSITORIES] = { "/user/repos?affiliation=owner", { NULL } },
-		  [HOOKS] = { "/repos/{n}/{r}/hooks", { "id", "config.url" } },
+	                      "title head.ref head.sha head.repo.name head.repo.html_url head.repo.owner.login head.repo.name" },
+		  [OWN_REPOSITORIES] = { "/user/repos?affiliation=owner", NULL },
+		  [HOOKS] = { "/repos/{n}/{r}/hooks", "id config.url" },
 	  },
 	  "PATCH",
 	  { "{\"name\":\"web\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
@@ -96,18 +92,16 @@ static const struct host {
 	  "page",
 	  NULL,
 	  {
-		  [USER] = { "/user", { "id", "username", "name", "email" } },
-		  [NAMESPACES] = { "/groups", { "id", "name" } },
+		  [USER] = { "/user", "id username name email" },
+		  [NAMESPACES] = { "/groups", "id name" },
 		  [REPOSITORIES] = { "/groups/{n}/projects",
-	                             { "id", "web_url", "name", "default_branch", "",
-	                               "namespace.path" } },
-		  [BRANCHES] = { "/projects/{r}/repository/branches", { "name", "commit.id" } },
+	                             "id web_url name default_branch - namespace.path" },
+		  [BRANCHES] = { "/projects/{r}/repository/branches", "name commit.id" },
 		  [PULLS] = { "/projects/{r}/merge_requests?state=opened",
-	                      { "title", "source_branch", "sha", "source_project_id", "", "",
-	                        "" } },
-		  [OWN_REPOSITORIES] = { "/users/{n}/projects", { NULL } },
-		  [REPOSITORY] = { "/projects/", { "web_url", "namespace.path", "name" } },
-		  [HOOKS] = { "/projects/{n}%2F{r}/hooks", { "id", "url" } },
+	                      "title source_branch sha source_project_id - - -" },
+		  [OWN_REPOSITORIES] = { "/users/{n}/projects", NULL },
+		  [REPOSITORY] = { "/projects/", "web_url namespace.path name" },
+		  [HOOKS] = { "/projects/{n}%2F{r}/hooks", "id url" },
 	  },
 	  "PUT",
 	  { "{\"push_events\":true,\"url\":", ",\"token\":\"", "\"}" } },
@@ -119,17 +113,15 @@ static const struct host {
 	  "page",
 	  NULL,
 	  {
-		  [USER] = { "/user", { "id", "login", "full_name", "email" } },
-		  [NAMESPACES] = { "/user/orgs", { "username", "username" } },
+		  [USER] = { "/user", "id login full_name email" },
+		  [NAMESPACES] = { "/user/orgs", "username username" },
 		  [REPOSITORIES] = { "/orgs/{n}/repos",
-	                             { "name", "html_url", "name", "default_branch", "",
-	                               "owner.login" } },
-		  [BRANCHES] = { "/repos/{n}/{r}/branches", { "name", "commit.id" } },
+	                             "name html_url name default_branch - owner.login" },
+		  [BRANCHES] = { "/repos/{n}/{r}/branches", "name commit.id" },
 		  [PULLS] = { "/repos/{n}/{r}/pulls?state=open",
-	                      { "title", "head.ref", "head.sha", "head.repo.name",
-	                        "head.repo.html_url", "head.repo.owner.login", "head.repo.name" } },
-		  [OWN_REPOSITORIES] = { "/user/repos", { NULL } },
-		  [HOOKS] = { "/repos/{n}/{r}/hooks", { "id", "config.url" } },
+	                      "title head.ref head.sha head.repo.name head.repo.html_url head.repo.owner.login head.repo.name" },
+		  [OWN_REPOSITORIES] = { "/user/repos", NULL },
+		  [HOOKS] = { "/repos/{n}/{r}/hooks", "id config.url" },
 	  },
 	  "PATCH",
 	  { "{\"type\":\"gitea\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
@@ -142,17 +134,14 @@ static const struct host {
 	  "page",
 	  "values",
 	  {
-		  [USER] = { "/user", { "account_id", "username", "display_name", "" } },
-		  [NAMESPACES] = { "/workspaces", { "slug", "name" } },
+		  [USER] = { "/user", "account_id username display_name -" },
+		  [NAMESPACES] = { "/workspaces", "slug name" },
 		  [REPOSITORIES] = { "/repositories/{n}",
-	                             { "slug", "links.html.href", "name", "mainbranch.name", "",
-	                               "workspace.slug" } },
-		  [BRANCHES] = { "/repositories/{n}/{r}/refs/branches", { "name", "target.hash" } },
+	                             "slug links.html.href name mainbranch.name - workspace.slug" },
+		  [BRANCHES] = { "/repositories/{n}/{r}/refs/branches", "name target.hash" },
 		  [PULLS] = { "/repositories/{n}/{r}/pullrequests?state=OPEN",
-	                      { "title", "source.branch.name", "source.commit.hash",
-	                        "source.repository.full_name", "source.repository.links.html.href",
-	                        "source.repository.full_name", "source.repository.name" } },
-		  [HOOKS] = { "/repositories/{n}/{r}/hooks", { "uuid", "url" } },
+	                      "title source.branch.name source.commit.hash source.repository.full_name source.repository.links.html.href source.repository.full_name source.repository.name" },
+		  [HOOKS] = { "/repositories/{n}/{r}/hooks", "uuid url" },
 	  },
 	  "PUT",
 	  { "{\"description\":\"daytona-runner\",\"active\":true,\"events\":[\"repo:push\"],\"url\":",
@@ -165,16 +154,13 @@ static const struct host {
 	  "start",
 	  "values",
 	  {
-		  [USER] = { "/users/{u}", { "id", "slug", "displayName", "emailAddress" } },
-		  [NAMESPACES] = { "/projects", { "key", "name" } },
+		  [USER] = { "/users/{u}", "id slug displayName emailAddress" },
+		  [NAMESPACES] = { "/projects", "key name" },
 		  [REPOSITORIES] = { "/projects/{n}/repos",
-	                             { "slug", "links.self.href", "name", "", "", "project.key" } },
-		  [BRANCHES] = { "/projects/{n}/repos/{r}/branches",
-	                         { "displayId", "latestCommit" } },
+	                             "slug links.self.href name - - project.key" },
+		  [BRANCHES] = { "/projects/{n}/repos/{r}/branches", "displayId latestCommit" },
 		  [PULLS] = { "/projects/{n}/repos/{r}/pull-requests?state=OPEN",
-	                      { "title", "fromRef.displayId", "fromRef.latestCommit",
-	                        "fromRef.repository.slug", "fromRef.repository.links.self.href",
-	                        "fromRef.repository.project.key", "fromRef.repository.name" } },
+	                      "title fromRef.displayId fromRef.latestCommit fromRef.repository.slug fromRef.repository.links.self.href fromRef.repository.project.key fromRef.repository.name" },
 	  },
 	  NULL,
 	  { NULL } },
@@ -270,13 +256,23 @@ static void answer(struct browse *w, int status, const char *why)
 		reply_json(&c, status, &w->out);
 }
 
-/* The text of a member, also of a number; of a list on the way its first element counts. */
-static char *text_at(struct json v, const char *path)
+/* One word of a list; empty: it has not so many. */
+static struct str word(const char *list, size_t i)
 {
-	struct str rest = str_of(path), name;
+	struct str rest = str_of(list), one = { NULL, 0 };
 
-	if (!path || !path[0])
-		return mem_dup("");
+	do {
+		if (!str_next(&rest, ' ', &one))
+			return (struct str){ NULL, 0 };
+	} while (i--);
+	return one;
+}
+
+/* The text of a member, also of a number; of a list on the way its first element counts. */
+static char *text_at(struct json v, struct str path)
+{
+	struct str rest = path, name;
+
 	while (str_next(&rest, '.', &name)) {
 		char *key = mem_dupn(name.p, name.n);
 
@@ -296,14 +292,16 @@ static const struct ask *ask_of(const struct host *h, enum what what)
 	return &h->asks[what == OWN_REPOSITORIES ? REPOSITORIES : what];
 }
 
-static void add_text(struct buf *b, const char *key, struct json v, const char *path)
+static void add_text(struct buf *b, struct str key, struct json v, struct str path)
 {
 	char *text = text_at(v, path);
 
 	/* Bitbucket has "owner/name" where others have the owner. */
-	if (strcmp(key, "sourceRepoOwner") == 0)
+	if (str_eq(key, "sourceRepoOwner"))
 		text[strcspn(text, "/")] = '\0';
-	jw_kstr(b, key, text);
+	jw_str(b, key);
+	buf_addc(b, ':');
+	jw_str(b, str_of(text));
 	free(text);
 }
 
@@ -313,11 +311,11 @@ static void add_item(struct browse *w, enum what as, struct json v)
 	const struct ask *a = ask_of(w->host, as);
 
 	jw_obj(&w->out);
-	for (size_t i = 0; members[as][i]; i++)
+	for (size_t i = 0; word(members[as], i).n; i++)
 		if (!(as == PULLS && w->host->asks[REPOSITORY].path && i > 3))
-			add_text(&w->out, members[as][i], v, a->at[i]);
+			add_text(&w->out, word(members[as], i), v, word(a->at, i));
 	if (as == REPOSITORIES) {
-		char *url = text_at(v, a->at[1]), *host = git_host(url);
+		char *url = text_at(v, word(a->at, 1)), *host = git_host(url);
 
 		jw_kstr(&w->out, "source", host ? host : "");
 		free(host);
@@ -337,8 +335,8 @@ static bool add_items(struct browse *w)
 				ask(w, REPOSITORY);
 				return false;
 			}
-			for (size_t i = 4; members[PULLS][i]; i++)
-				jw_kstr(&w->out, members[PULLS][i], "");
+			for (size_t i = 4; word(members[PULLS], i).n; i++)
+				add_text(&w->out, word(members[PULLS], i), w->item, STR_LIT("-"));
 		}
 		jw_obj_end(&w->out);
 	}
@@ -370,7 +368,7 @@ static void begin_list(struct browse *w, struct json root)
 static void take_user(struct browse *w, struct json root)
 {
 	free(w->namespace);
-	w->namespace = text_at(root, w->host->asks[USER].at[1]);
+	w->namespace = text_at(root, word(w->host->asks[USER].at, 1));
 	ask(w, w->what == REPOSITORIES ? OWN_REPOSITORIES : w->what);
 }
 
@@ -380,7 +378,7 @@ static void take_repository(struct browse *w, struct json root)
 	const struct ask *a = &w->host->asks[REPOSITORY];
 
 	for (size_t i = 0; i < 3; i++)
-		add_text(&w->out, members[PULLS][4 + i], root, a->at[i]);
+		add_text(&w->out, word(members[PULLS], 4 + i), root, word(a->at, i));
 	jw_obj_end(&w->out);
 	w->item = json_next(w->item);
 	if (add_items(w))
@@ -417,16 +415,16 @@ static void send_hook(struct browse *w, struct buf *url)
 static void take_hooks(struct browse *w, struct json root)
 {
 	struct json list = w->host->list ? json_get(root, w->host->list) : root;
-	const char *const *at = w->host->asks[HOOKS].at;
+	const char *at = w->host->asks[HOOKS].at;
 	struct buf ours = { 0 };
 
 	buf_addf(&ours, "%s" HOOK_PATH, w->s->opt.public_url);
 	for (struct json hook = json_first(list); !w->hook_id && json_present(hook);
 	     hook = json_next(hook)) {
-		char *url = text_at(hook, at[1]);
+		char *url = text_at(hook, word(at, 1));
 
 		if (strcmp(url, buf_cstr(&ours)) == 0)
-			w->hook_id = text_at(hook, at[0]);
+			w->hook_id = text_at(hook, word(at, 0));
 		free(url);
 	}
 	send_hook(w, &ours);
@@ -491,7 +489,7 @@ static void add_base(struct buf *b, const char *path, const char *suffix)
 static void ask(struct browse *w, enum what step)
 {
 	const char *p = w->host->asks[step].path;
-	char *id = step == REPOSITORY ? text_at(w->item, w->host->asks[PULLS].at[3]) : NULL;
+	char *id = step == REPOSITORY ? text_at(w->item, word(w->host->asks[PULLS].at, 3)) : NULL;
 	const char *sub = id ? id : w->hook_id;
 
 	w->step = step;
