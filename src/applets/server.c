@@ -235,9 +235,10 @@ static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx 
                 struct err *e)
 {
 	struct pollset ps = { .many = true };
+	bool signal = true; /* may have come */
 	int rc = 0;
 
-	while (rc == 0 && signals_step(sig, s, o, tls)) {
+	while (rc == 0 && (!signal || signals_step(sig, s, o, tls))) {
 		pollset_reset(&ps);
 		pollset_add(&ps, sig, POLLIN);
 		httpd_poll(s->httpd, &ps);
@@ -248,6 +249,7 @@ static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx 
 		if (s->restarting)
 			pollset_until(&ps, s->restart_by);
 		rc = pollset_wait(&ps, e);
+		signal = ps.fds[0].revents;
 		httpd_step(s->httpd, &ps);
 		jobs_step(s);
 		sums_step(s);

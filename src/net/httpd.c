@@ -54,6 +54,7 @@ static void conn_end(struct hconn *c)
 	else if (c->req.gone)
 		c->req.gone(&c->req);
 	hconn_done(c);
+	hconn_untouch(c);
 	hconn_leave(c);
 	conn_free(c->c);
 	tls_ctx_free(c->tls);
@@ -126,7 +127,7 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 	c->until = deadline_in_ms(l->tls ? h->s.head_ms : h->s.silent_ms);
 	c->tls = tls_ctx_ref(l->tls);
 	c->c = conn_accept(fd, c->tls, deadline_in_ms(h->s.head_ms));
-	c->touched = true;
+	hconn_touch(c);
 	c->next = h->conns;
 	h->conns = c;
 	hconn_enter(c, who);
@@ -242,9 +243,11 @@ static void read_all(struct hconn *c)
 			c->state = H_DEAD;
 			return;
 		}
+		if (!c->tls && (size_t)n < sizeof(chunk))
+			return; /* what comes later is announced */
 		total += (size_t)n;
 		if (total >= (c->state == H_WS ? READ_PER_STEP_WS : READ_PER_STEP)) {
-			c->touched = true; /* others have their turn first */
+			hconn_touch(c); /* others have their turn first */
 			return;
 		}
 	}
@@ -310,7 +313,7 @@ static void step_conn(struct hconn *c, bool readable)
 			answered(c);
 			more = c->state == H_HEAD && c->in.n > 0;
 			if (more && ++requests >= HTTPD_REQUESTS_PER_STEP) {
-				c->touched = true; /* others have their turn first */
+				hconn_touch(c); /* others have their turn first */
 				break;
 			}
 		}
@@ -318,7 +321,7 @@ static void step_conn(struct hconn *c, bool readable)
 	if (c->eof && c->state != H_DEAD)
 		peer_left(c);
 	if (was_full && wants_input(c))
-		c->touched = true; /* bytes may wait inside TLS, where poll does not see them */
+		hconn_touch(c); /* bytes may wait inside TLS, where poll does not see them */
 }
 
 void httpd_poll(struct httpd *h, struct pollset *ps)
@@ -363,25 +366,23 @@ static bool has_events(const struct pollset *ps, size_t from, size_t to)
 
 void httpd_step(struct httpd *h, const struct pollset *ps)
 {
-	/* Handlers may answer other requests than their own: a few rounds write these out, too. */
-	for (int round = 0; round < 4; round++) {
-		bool again = false;
+	int64_t now = clock_mono_ms();
 
+	/* Handlers may answer other requests than their own: a few rounds write these out, too. */
+	for (int round = 0; round == 0 || (h->n_touched && round < 4); round++) {
 		for (struct hconn *c = h->conns; c; c = c->next) {
 			bool event = round == 0 && has_events(ps, c->ps_from, c->ps_to);
 
-			if (!event && !c->touched && !deadline_passed(c->until))
+			if (!event && !c->touched && now < c->until.at_ms)
 				continue;
+			hconn_untouch(c);
 			if (c->state == H_DEAD)
 				continue;
-			c->touched = false;
+			h->stepping = c;
 			step_conn(c, true);
+			h->stepping = NULL;
 			hconn_count_held(c);
 		}
-		for (struct hconn *c = h->conns; c; c = c->next)
-			again = again || (c->touched && c->state != H_DEAD);
-		if (!again)
-			break;
 	}
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		size_t at = h->listeners[i].ps_at;

@@ -137,7 +137,8 @@ static void answer_begins(struct hconn *c)
 	c->req.gone = NULL;
 	c->state = H_ANSWER;
 	c->until = deadline_in_ms(c->h->s.stall_ms);
-	c->touched = true;
+	if (c->h->stepping != c) /* else it is written next */
+		hconn_touch(c);
 }
 
 static void answer(struct hconn *c, int status, const char *content_type, const char *fields,
@@ -249,7 +250,7 @@ void hconn_flush(struct hconn *c)
 		if (!c->out.n)
 			break;
 		if (written >= WRITE_PER_STEP) {
-			c->touched = true; /* others have their turn first */
+			hconn_touch(c); /* others have their turn first */
 			return;
 		}
 		/* TLS wants a write that had to wait repeated with the same length. */

@@ -39,34 +39,37 @@ enum hstate {
 
 struct hconn {
 	struct httpd_req req; /* first: the public face of this */
-	struct httpd *h;
+	/* What each turn looks at, of every connection, lies together. */
 	struct hconn *next;
 	struct conn *c;
+	struct deadline until;
+	size_t ps_from, ps_to; /* its entries in the pollset */
+	enum hstate state;
+	bool polled;  /* was in a pollset already: see pollset_renew */
+	bool touched; /* has work that no descriptor announces: see hconn_touch */
+	bool eof;
+	uint64_t file_left;
+	struct buf in, out;
+	struct httpd *h;
 	struct tls_ctx *tls; /* a reference */
 	struct peer *peer;
 	enum hkind kind;
 	size_t held; /* bytes of requests not yet whole, as counted */
-	enum hstate state;
-	struct deadline until;
-	struct buf in, out, head, body;
+	struct buf head, body;
 	enum http_framing framing;
 	uint64_t left; /* of a body with a length */
 	struct http_chunked chunked;
-	bool keep;    /* the connection outlives this request */
-	bool minor0;  /* HTTP/1.0 */
-	bool no_body; /* HEAD */
-	bool eof;
+	bool keep;       /* the connection outlives this request */
+	bool minor0;     /* HTTP/1.0 */
+	bool no_body;    /* HEAD */
 	bool silent;     /* no byte has come yet */
 	bool kept;       /* no head timeout yet: idle between requests */
-	bool polled;     /* was in a pollset already: see pollset_renew */
-	bool touched;    /* has work that no descriptor announces */
 	bool hears;      /* a WebSocket that we close, whose messages count to its end */
 	size_t again_n;  /* length of a write that has to be repeated */
 	size_t parsed_n; /* bytes of in when they were last parsed for a head */
 	size_t seen_n;   /* bytes of in that were searched for the end of one */
 	size_t drained;
 	int file_fd;
-	uint64_t file_left;
 	const struct httpd_ws *ws;
 	struct ws_reader reader;
 	int ws_code;
@@ -80,7 +83,6 @@ struct hconn {
 	int64_t began_ms;
 	int status; /* of the answer that has begun; 0: none */
 	uint64_t length;
-	size_t ps_from, ps_to; /* its entries in the pollset */
 };
 
 struct listener {
@@ -102,6 +104,8 @@ struct httpd {
 	size_t held[H_KINDS];  /* bytes */
 	uint64_t answers[HTTPD_CLASSES];
 	struct deadline accept_after; /* descriptors ran out: pause */
+	const struct hconn *stepping; /* the one at hand */
+	size_t n_touched;
 	bool draining;
 };
 
@@ -109,6 +113,18 @@ struct httpd {
 static inline struct hconn *hconn_of(struct httpd_req *r)
 {
 	return (struct hconn *)(void *)r;
+}
+
+static inline void hconn_touch(struct hconn *c)
+{
+	c->h->n_touched += !c->touched;
+	c->touched = true;
+}
+
+static inline void hconn_untouch(struct hconn *c)
+{
+	c->h->n_touched -= c->touched;
+	c->touched = false;
 }
 
 /* httpd_budget.c */

@@ -71,7 +71,7 @@ int httpd_upgrade(struct httpd_req *r, const struct httpd_ws *ws, const char *fi
 	c->keep = false;
 	c->req.gone = NULL;
 	c->until = deadline_in_ms(c->h->s.stall_ms);
-	c->touched = true;
+	hconn_touch(c);
 	return 0;
 }
 
@@ -89,13 +89,13 @@ int httpd_take_over(struct httpd_req *r, const struct httpd_ws *ws)
 	c->keep = false;
 	c->req.gone = NULL;
 	c->until = DEADLINE_NEVER;
-	c->touched = true;
+	hconn_touch(c);
 	return 0;
 }
 
 void httpd_more(struct httpd_req *r)
 {
-	hconn_of(r)->touched = true;
+	hconn_touch(hconn_of(r));
 }
 
 void httpd_answered(struct httpd_req *r, int status)
@@ -115,7 +115,7 @@ bool httpd_ws_send(struct httpd_req *r, enum ws_opcode op, struct str payload)
 		buf_add_str(&c->out, payload);
 	else
 		ws_frame_add(&c->out, op, payload, false);
-	c->touched = true;
+	hconn_touch(c);
 	return true;
 }
 
@@ -153,7 +153,7 @@ static void part(struct hconn *c, int code, const char *reason)
 	buf_free(&payload);
 	c->state = H_WS_END;
 	c->until = deadline_in_ms(c->h->s.stall_ms);
-	c->touched = true;
+	hconn_touch(c);
 }
 
 void httpd_ws_close(struct httpd_req *r, int code)

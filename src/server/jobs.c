@@ -56,13 +56,14 @@ static const char *type_of(const struct rec *r)
 	                                  : "build";
 }
 
-const struct rec *job_last(const struct srv *s, const struct rec *r)
+/* past: also among those that are said to tell nothing any more. */
+static const struct rec *last_of(const struct srv *s, const struct rec *r, bool past)
 {
 	const struct rec *last = NULL;
 	int64_t newest = 0;
 
 	for (const struct rec *j = first_of(s, rec_text(r, "id")); j; j = next_of(s, j)) {
-		int64_t linked = rec_int(j, "linked");
+		int64_t linked = past || !store_is_past(j) ? rec_int(j, "linked") : 0;
 
 		if (linked > newest && rec_seq(j) > rec_seq(r) &&
 		    rec_is(j, "resourceType", type_of(r))) {
@@ -71,6 +72,13 @@ const struct rec *job_last(const struct srv *s, const struct rec *r)
 		}
 	}
 	return last;
+}
+
+const struct rec *job_last(const struct srv *s, const struct rec *r)
+{
+	const struct rec *last = last_of(s, r, false);
+
+	return last ? last : last_of(s, r, true); /* of what is deleted, all are past */
 }
 
 static bool kind_of(const char *type, enum kind *kind)
@@ -116,6 +124,7 @@ static void published(void *arg, const struct rec *r)
 
 	if (rec_kind(r) != K_JOB)
 		return;
+	store_set_past(&s->store, r, false); /* till it is known which is the last */
 	if (rec_int(r, "linked") > 0)
 		sort_out(s, rec_text(r, "resourceType"), rec_text(r, "resourceId"),
 		         resource_of(s, r));
@@ -133,7 +142,7 @@ static void begin(struct srv *s)
 		const struct rec *r = store_first(&s->store, kinds[i]);
 
 		for (; r; r = store_next(r)) {
-			const struct rec *last = job_last(s, r);
+			const struct rec *last = last_of(s, r, true);
 
 			if (last && !is_deleted(s, r))
 				store_set_past(&s->store, last, false);

@@ -208,9 +208,9 @@ int64_t rec_int(const struct rec *r, const char *name)
 	return value;
 }
 
-static void set(struct rec *r, const char *name, struct str value, bool raw)
+/* f NULL: another one. */
+static void set_field(struct rec *r, struct field *f, const char *name, struct str value, bool raw)
 {
-	struct field *f = find(r, name);
 	char *copy = mem_dupn(value.p ? value.p : "", value.n);
 
 	if (!f) {
@@ -224,6 +224,11 @@ static void set(struct rec *r, const char *name, struct str value, bool raw)
 	}
 	f->value = copy;
 	f->raw = raw;
+}
+
+static void set(struct rec *r, const char *name, struct str value, bool raw)
+{
+	set_field(r, find(r, name), name, value, raw);
 }
 
 void rec_set(struct rec *r, const char *name, const char *value)
@@ -306,34 +311,35 @@ void rec_take_some(struct rec *r, struct json obj, const char *prefix)
 	}
 }
 
-/* As rec_set_value, for many: the bufs are used again. A text with a NUL is kept as JSON. */
+/* As rec_set_value, for many and without a look at those there are: the bufs are used again. A text with a NUL is kept
+ * as JSON. */
 static void read_field(struct rec *r, struct json member, struct buf *key, struct buf *text)
 {
-	buf_reset(key);
 	buf_reset(text);
-	json_key(member, key);
-	if (strcmp(buf_cstr(key), "seq") == 0)
-		return;
 	if (json_string(member, text) && !memchr(buf_cstr(text), '\0', text->n))
-		set(r, buf_cstr(key), buf_str(text), false);
+		set_field(r, NULL, buf_cstr(key), buf_str(text), false);
 	else
-		set(r, buf_cstr(key), json_raw(member), true);
+		set_field(r, NULL, buf_cstr(key), json_raw(member), true);
 }
 
 bool rec_read_all(struct rec *r, struct json obj)
 {
 	struct buf key = { 0 }, text = { 0 };
-	int64_t seq;
+	bool ok = false;
 
-	if (!json_is_object(obj) || !json_i64(json_get(obj, "seq"), 0, INT64_MAX, &seq))
-		return false;
 	fields_free(r);
-	r->seq = seq;
-	r->fields = mem_array(json_len(obj), sizeof(*r->fields));
 	r->room = (unsigned)json_len(obj);
-	for (struct json member = json_first(obj); json_present(member); member = json_next(member))
-		read_field(r, member, &key, &text);
+	r->fields = mem_array(r->room, sizeof(*r->fields));
+	for (struct json member = json_first(obj); json_present(member);
+	     member = json_next(member)) {
+		buf_reset(&key);
+		json_key(member, &key);
+		if (strcmp(buf_cstr(&key), "seq") == 0)
+			ok = json_i64(member, 0, INT64_MAX, &r->seq);
+		else
+			read_field(r, member, &key, &text);
+	}
 	buf_wipe(&key);
 	buf_wipe(&text);
-	return true;
+	return ok;
 }
