@@ -4,16 +4,19 @@ is kept with its time. Threads; port 0 on loopback; TLS when given a context."""
 import base64
 import hashlib
 import json
+import os
 import re
 import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from urllib.parse import parse_qs, urlsplit
 
-from common import PATIENCE
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # for those who say lib.httppeer
+from common import PATIENCE  # noqa: E402
 
 REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 302: "Found",
            307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request",
