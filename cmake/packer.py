@@ -3,9 +3,11 @@
 import zlib
 
 
-def pack(data):
+def pack(*parts):
+    """Each part with codes of its own: noise beside text costs both."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    return len(data).to_bytes(3, "big") + packer.compress(data) + packer.flush()
+    packed = b"".join(packer.compress(part) + packer.flush(zlib.Z_BLOCK) for part in parts[:-1])
+    return sum(map(len, parts)).to_bytes(3, "big") + packed + packer.compress(parts[-1]) + packer.flush()
 
 
 def c_array(name, data, size=None):

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -162,24 +161,10 @@ static int scan_der(struct str all, root_fn *each, void *arg)
 	return rc;
 }
 
-/* All are unpacked: less work than the handshake's smallest signature, and no index to keep. */
-static int scan_builtin(root_fn *each, void *arg)
-{
-	struct buf all = { 0 };
-	int rc;
-
-	unpack(&all, ca_roots, ca_roots_size);
-	rc = scan_der(buf_str(&all), each, arg);
-	buf_free(&all);
-	return rc;
-}
-
 static int scan(const struct roots *r, root_fn *each, void *arg, struct err *e)
 {
 	int rc = 0;
 
-	if (r->builtin)
-		return scan_builtin(each, arg);
 	if (r->kept.n)
 		return scan_der(buf_str(&r->kept), each, arg);
 	if (r->file)
@@ -235,26 +220,80 @@ static struct str subject_of(struct str der)
 	return (struct str){ subject, (size_t)(in.p - subject) };
 }
 
-/* A sieve before the library's own comparison, which alone decides: names may differ in letter
- * case and in the type of their strings. */
-static bool may_be_same_name(struct str a, struct str b)
+/* Of a name (raw DER), whatever the case of its letters and the type of its strings: they may differ between a root and what
+ * it has signed. */
+static uint32_t name_hash(struct str name)
 {
-	if (a.n != b.n || a.n == 0)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		unsigned char x = (unsigned char)a.p[i], y = (unsigned char)b.p[i];
-		bool types = (x == MBEDTLS_ASN1_UTF8_STRING ||
-		              x == MBEDTLS_ASN1_PRINTABLE_STRING) &&
-		             (y == MBEDTLS_ASN1_UTF8_STRING || y == MBEDTLS_ASN1_PRINTABLE_STRING);
+	uint32_t h = 2166136261u;
 
-		if (x != y && !types && strncasecmp(&a.p[i], &b.p[i], 1) != 0)
-			return false;
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned c = (unsigned char)name.p[i];
+
+		if (c == MBEDTLS_ASN1_PRINTABLE_STRING)
+			c = MBEDTLS_ASN1_UTF8_STRING;
+		else if (c - 'A' <= 'Z' - 'A')
+			c |= 0x20;
+		h = (h ^ c) * 16777619u;
 	}
-	return true;
+	return h;
+}
+
+static unsigned number16(const unsigned char *p)
+{
+	return (unsigned)p[0] << 8 | p[1];
+}
+
+static void add_head(struct buf *b, size_t content)
+{
+	buf_addc(b, 0x30);
+	buf_addc(b, (char)0x82);
+	buf_addc(b, (char)(content >> 8));
+	buf_addc(b, (char)content);
+}
+
+/* Those whose name may be this one, as certificates that have it: whether the key is right is for the signature to
+ * say. All are unpacked: less work than the handshake's smallest signature, and no index to keep. */
+static int scan_builtin(struct str name, root_fn *each, void *arg)
+{
+	/* Algorithm and an empty signature, whose last byte is the literal's own. */
+	static const char unsigned_end[] =
+		"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x03\x01";
+	struct buf all = { 0 }, crt = { 0 };
+	uint32_t hash = name_hash(name);
+	const unsigned char *at, *noise;
+	int rc = 0;
+
+	unpack(&all, ca_roots, ca_roots_size);
+	at = (const unsigned char *)all.p;
+	noise = at + all.n;
+	while (rc == 0 && at < noise) {
+		size_t before = number16(at), head = number16(at + 2), rest = number16(at + 4),
+		       n = number16(at + 6);
+		size_t tbs = before + name.n + head + n + rest;
+
+		at += 8;
+		noise -= 4 + n;
+		if (((uint32_t)number16(noise) << 16 | number16(noise + 2)) == hash) {
+			buf_reset(&crt);
+			add_head(&crt, 4 + tbs + sizeof(unsigned_end));
+			add_head(&crt, tbs);
+			buf_add(&crt, at, before);
+			buf_add_str(&crt, name);
+			buf_add(&crt, at + before, head);
+			buf_add(&crt, noise + 4, n);
+			buf_add(&crt, at + before + head, rest);
+			buf_add(&crt, unsigned_end, sizeof(unsigned_end));
+			rc = each(arg, buf_str(&crt));
+		}
+		at += before + head + rest;
+	}
+	buf_free(&crt);
+	buf_free(&all);
+	return rc;
 }
 
 struct find {
-	struct str name;
+	uint32_t hash; /* of the name */
 	mbedtls_x509_crt *head;
 	size_t n;
 };
@@ -263,7 +302,8 @@ static int find_each(void *arg, struct str der)
 {
 	struct find *f = arg;
 
-	if (!may_be_same_name(subject_of(der), f->name))
+	/* A sieve before the library's own comparison, which alone decides. */
+	if (name_hash(subject_of(der)) != f->hash)
 		return 0;
 	if (!f->head) {
 		f->head = mem_alloc(sizeof(*f->head));
@@ -375,12 +415,15 @@ const char *roots_label(struct roots *r)
 
 mbedtls_x509_crt *roots_find(struct roots *r, struct str name)
 {
-	struct find f = { .name = name };
+	struct find f = { .hash = name_hash(name) };
 	struct err ignored = { 0 };
 
 	if (!r->chosen)
 		choose_system(r);
-	scan(r, find_each, &f, &ignored);
+	if (r->builtin)
+		scan_builtin(name, find_each, &f);
+	else
+		scan(r, find_each, &f, &ignored);
 	if (f.head && f.n == 0) {
 		free(f.head);
 		f.head = NULL;
