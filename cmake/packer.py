@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packs constant data for src/base/unpack.c, which has the format."""
+"""Packs constant data for src/base/unpack.c, which has the format. Such data is in .packed, which cmake/constants.ld
+leaves alone."""
 import zlib
 
 
@@ -15,4 +16,5 @@ def c_array(name, data, size=None):
     size = size or name + "_n"
     rows = "".join("\t" + "".join(f"{byte}," for byte in data[at:at + 24]) + "\n" for at in range(0, len(data), 24))
     rows = rows or "\t0,\n"  # C has no empty arrays
-    return f"const unsigned char {name}[] = {{\n{rows}}};\nconst size_t {size} = {len(data)};\n"
+    return (f'__attribute__((section(".packed"))) const unsigned char {name}[] = {{\n{rows}}};\n'
+            f"const size_t {size} = {len(data)};\n")

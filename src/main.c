@@ -5,6 +5,7 @@
  * before it, so that lines written for the reference's command line work.
  */
 #include "applets/applets.h"
+#include "base/constants.h"
 #include "base/err.h"
 #include "base/licenses.h"
 #include "base/log.h"
@@ -162,6 +163,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int i = 1;
 
+	constants_unpack();
 	open_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
 	/* Keys are in memory; workspaces may raise it again. */

@@ -10,5 +10,8 @@
 
 /* Appends what p was packed from. */
 void unpack(struct buf *b, const unsigned char *p, size_t n);
+/* The same to a place that holds unpack_size(p) bytes. */
+void unpack_to(unsigned char *to, const unsigned char *p, size_t n);
+size_t unpack_size(const unsigned char *p);
 
 #endif
