@@ -58,7 +58,9 @@ class Kills(livescase.LivesCase):
         own = self.agent(workspace).get("pid")
         if victim == "init" and own and livescase.kill(own):
             return victim
-        jobs = [pid for job in self.run_ner.job_pids() for pid in [job, *common.descendants(job)]]
+        serve = common.read_proc(self.run_ner.pid, "cmdline")
+        jobs = [pid for job in livescase.children(self.run_ner.pid) if common.read_proc(job, "cmdline") == serve
+                for pid in livescase.family(job)]
         if not jobs:
             return ""
         pid = self.random.choice(jobs)

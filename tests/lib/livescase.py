@@ -292,6 +292,19 @@ class LivesCase(common.Case):
         return {name: (len(before[name]), len(now)) for name, now in self.census().items()}
 
 
+def children(pid):
+    """As the kernel lists them: at once, which a look at all of /proc is not."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:     # a kernel without such lists, or nobody there
+        return common.children(pid)
+
+
+def family(pid):
+    return [pid] + [other for child in children(pid) for other in family(child)]
+
+
 def medians(lives):
     return {step: statistics.median(one[step] for one in lives) for step in STEPS}
 
