@@ -115,7 +115,9 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) {
 		cred = (struct ucred){ .uid = (uid_t)-1 };
 	}
-	c->pid = cred.pid;
+	c->process.pid = cred.pid;
+	if (cred.pid > 0)
+		proc_identify(cred.pid, &c->process);
 	c->uid = cred.uid;
 	c->h = h;
 	memcpy(&c->from, who, who->sa_family == AF_UNIX ? sizeof(c->from.sa) : sizeof(c->from));

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/proc.h"
 #include "net/addr.h"
 #include "net/http_parse.h"
 #include "net/pollset.h"
@@ -129,8 +130,9 @@ void httpd_vouch(struct httpd_req *r);
 void httpd_name(struct httpd_req *r, struct str who);
 /* From where: "127.0.0.1:4242", "unix". */
 void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT]);
-/* Which process (0: of an outer name space) of which user connected to a Unix socket. False where that is not known. */
-bool httpd_peer(const struct httpd_req *r, pid_t *pid, uid_t *uid);
+/* Which process (pid 0: of an outer name space) of which user connected to a Unix socket. It may be gone, and its pid
+ * another's (proc_alive). False where that is not known. */
+bool httpd_peer(const struct httpd_req *r, struct proc_id *peer, uid_t *uid);
 
 /* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
  * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */

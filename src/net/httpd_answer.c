@@ -104,11 +104,11 @@ void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT])
 		net_addr_text(&c->from, out);
 }
 
-bool httpd_peer(const struct httpd_req *r, pid_t *pid, uid_t *uid)
+bool httpd_peer(const struct httpd_req *r, struct proc_id *peer, uid_t *uid)
 {
 	const struct hconn *c = (const struct hconn *)(const void *)r;
 
-	*pid = c->pid;
+	*peer = c->process;
 	*uid = c->uid;
 	return c->uid != (uid_t)-1;
 }

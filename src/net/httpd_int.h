@@ -77,8 +77,8 @@ struct hconn {
 	int64_t alive_ms; /* of a WebSocket */
 	int unacked;      /* bytes, when last asked */
 	union net_addr from;
-	pid_t pid; /* of a Unix socket: who connected; 0: of an outer name space */
-	uid_t uid; /* -1: not known */
+	struct proc_id process; /* of a Unix socket: who connected; pid 0: of an outer name space */
+	uid_t uid;           /* -1: not known */
 	struct buf method, path, who; /* of the request at hand, when done wants them */
 	int64_t began_ms;
 	int status; /* of the answer that has begun; 0: none */

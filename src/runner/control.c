@@ -59,16 +59,19 @@ static struct fence fence_of(pid_t pid)
 	return f;
 }
 
-bool control_is_contained(pid_t pid)
+bool control_is_contained(struct proc_id id)
 {
 	struct fence his, ours;
 
-	if (pid == 0)
+	if (id.pid == 0)
 		return false;
 	ours = fence_of(getpid());
 	if (ours.filters == INT64_MAX)
 		return false; /* no /proc: the socket's mode and the user alone decide */
-	his = fence_of(pid);
+	his = fence_of(id.pid);
+	/* After the look: the pid was its own all that time. */
+	if (!proc_alive(id))
+		return true;
 	return his.no_new_privs > ours.no_new_privs || his.filters > ours.filters;
 }
 
@@ -87,14 +90,14 @@ static void refuse(struct httpd_req *r, int status, const char *text)
 static bool admit(struct httpd_req *r, char by[BY_MAX])
 {
 	const struct passwd *pw;
-	pid_t pid;
+	struct proc_id peer;
 	uid_t uid;
 
-	if (!httpd_peer(r, &pid, &uid) || (uid != 0 && uid != geteuid())) {
+	if (!httpd_peer(r, &peer, &uid) || (uid != 0 && uid != geteuid())) {
 		refuse(r, 403, "this is for the runner's user and root alone");
 		return false;
 	}
-	if (control_is_contained(pid)) {
+	if (control_is_contained(peer)) {
 		refuse(r, 403,
 		       "a process that may not gain privileges, as those of jobs, commands no runner");
 		return false;

@@ -3,6 +3,7 @@
 #ifndef RUNNER_CONTROL_H
 #define RUNNER_CONTROL_H
 
+#include "base/proc.h"
 #include "net/pollset.h"
 #include "runner/sup.h"
 
@@ -11,7 +12,8 @@ void control_close(struct sup *s);
 void control_poll(struct sup *s, struct pollset *ps);
 void control_step(struct sup *s);
 
-/* Whether a process is kept from more than we are: one of a job or a workspace. False for pid 0. */
-bool control_is_contained(pid_t pid);
+/* Whether a process is kept from more than we are, as those of jobs and workspaces are, or is gone: what it was kept
+ * from cannot be known then. False for pid 0. */
+bool control_is_contained(struct proc_id id);
 
 #endif

@@ -242,6 +242,42 @@ class SocketTest(ControlCase):
         self.assertIn("may not gain privileges", made.stderr)
         self.assertIsNone(runner.status()["paused"])
 
+    def test_a_pid_that_is_anothers_by_now(self):
+        """Who connected, handed the connection on and ended: his pid may be one that may gain privileges."""
+        self.start()
+        last = "/proc/sys/kernel/ns_last_pid"
+        if not os.access(last, os.W_OK):
+            raise unittest.SkipTest("pids cannot be chosen here")
+        for _ in range(50):
+            ours, theirs = socket.socketpair()
+            child = os.fork()
+            if child == 0:
+                conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                conn.connect(self.control)
+                # An answer says that the runner has taken the connection.
+                conn.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                socket.send_fds(theirs, [b"x"], [conn.fileno()])
+                os.kill(os.getpid(), signal.SIGKILL)
+            with ours, theirs:
+                ours.settimeout(20 * PATIENCE)
+                conn = socket.socket(fileno=socket.recv_fds(ours, 1, 1)[1][0])
+            with conn:
+                os.waitpid(child, 0)
+                conn.settimeout(20 * PATIENCE)
+                conn.recv(65536)
+                with open(last, "w", encoding="ascii") as file:
+                    file.write(str(child - 1))
+                with subprocess.Popen(["sleep", "1000"]) as other:
+                    try:
+                        if other.pid != child:
+                            continue
+                        conn.sendall(b"POST /resume HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+                        self.assertIn(b" 403 ", conn.recv(65536))
+                        return
+                    finally:
+                        other.kill()
+        raise unittest.SkipTest("others took the pid each time")
+
     def test_a_state_directory_with_a_long_name(self):
         runner = self.start(runner__state_dir=self.path("long" * 20, "long" * 20))
         self.said(runner, "pause")
