@@ -24,8 +24,9 @@ int prebuilds_remove(struct srv *s, struct change *ch, const char *template, boo
                      struct err *e);
 /* Has a template of that repository a prebuild? */
 bool prebuilds_wanted(const struct srv *s, const char *url);
-/* Of hooks that git hosts sign: made, with its key, when there is none. NULL with e when that fails. Borrowed. */
-const char *prebuild_hook_secret(struct srv *s, struct err *e);
+/* What the git host of this repository signs with, and no other host knows: as hexadecimal digits. Made, with its key,
+ * when there is none. -1 with e when that fails. */
+int prebuild_hook_secret(struct srv *s, const char *repository, struct buf *out, struct err *e);
 /* A template has another repository. */
 void prebuilds_moved(struct srv *s, const struct rec *template, const char *from);
 /* Could the request be a git host's? Else it has its answer: before its body is read. */

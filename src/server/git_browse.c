@@ -391,9 +391,9 @@ static void send_hook(struct browse *w, struct buf *url)
 	const char *const *body = w->host->body;
 	struct err e = { 0 };
 	bool wanted = prebuilds_wanted(w->s, w->hook);
-	const char *secret = wanted ? prebuild_hook_secret(w->s, &e) : "";
+	struct buf secret = { 0 };
 
-	if (!secret) {
+	if (wanted && prebuild_hook_secret(w->s, w->hook, &secret, &e) < 0) {
 		answer(w, 500, e.msg);
 		return;
 	}
@@ -405,10 +405,11 @@ static void send_hook(struct browse *w, struct buf *url)
 	if (wanted) {
 		buf_adds(&w->out, body[0]);
 		jw_str(&w->out, buf_str(url));
-		buf_addf(&w->out, "%s%s%s", body[1], secret, body[2]);
+		buf_addf(&w->out, "%s%s%s", body[1], buf_cstr(&secret), body[2]);
 		w->request.body = buf_str(&w->out);
 		w->request.content_type = "application/json";
 	}
+	buf_free(&secret);
 	ask(w, HOOKS);
 }
 

@@ -299,12 +299,14 @@ void h_prebuild_set(struct call *c)
 
 #define TOLD_DIGITS 16 /* of the SHA-256 of a hook's body */
 #define TOLD_MAX 128   /* bodies that a prebuild remembers */
+#define HOSTS_MAX 32   /* with a secret of their own */
 
 /* What a git host sent. The id of a delivery is a header, which no signature covers: a body is known by its hash. */
 struct event {
 	struct json body;
 	struct buf hash;
-	int64_t at_ms; /* of the push, by the git host's clock; 0: it does not say */
+	int64_t at_ms;    /* of the push, by the git host's clock; 0: it does not say */
+	const char *host; /* only what is there is meant; NULL: any */
 };
 
 /* One branch that was pushed to. */
@@ -423,13 +425,22 @@ static bool is_of(const struct rec *t, struct json body)
 	return yes;
 }
 
+static bool is_at(const struct rec *t, const char *host)
+{
+	char *own = git_host(rec_text(t, "repositoryUrl"));
+	bool yes = !host || (own && strcmp(own, host) == 0);
+
+	free(own);
+	return yes;
+}
+
 static int each_prebuild(struct srv *s, struct change *ch, const struct event *event,
                          const struct push *push, struct err *e)
 {
 	int rc = 0;
 
 	for (const struct rec *t = store_first(&s->store, K_TEMPLATE); t; t = store_next(t)) {
-		if (!is_of(t, event->body))
+		if (!is_at(t, event->host) || !is_of(t, event->body))
 			continue;
 		for (const struct rec *p = first_of(s, rec_text(t, "name")); rc == 0 && p;
 		     p = next_of(s, p))
@@ -523,7 +534,8 @@ static bool is_push(const struct http_head *head, bool *known)
 	return false;
 }
 
-void h_prebuild_event(struct call *c)
+/* host: NULL or which git host tells it. */
+static void take_told(struct call *c, const char *host)
 {
 	struct err e = { 0 };
 	bool known, push = is_push(c->r->head, &known);
@@ -541,7 +553,7 @@ void h_prebuild_event(struct call *c)
 		return;
 	}
 	struct change *ch = change_begin(&c->s->store);
-	struct event event = { 0 };
+	struct event event = { .host = host };
 
 	read_event(&event, c->doc, c->r->body);
 	if (take_event(c->s, ch, &event, &e) < 0)
@@ -553,6 +565,11 @@ void h_prebuild_event(struct call *c)
 		reply_error(c, error_status(&e), "failed to process git event: %s", e.msg);
 	else
 		reply_empty(c, 200);
+}
+
+void h_prebuild_event(struct call *c)
+{
+	take_told(c, NULL);
 }
 
 static void hmac(const char key[SHA256_BLOCK], struct str body, struct buf *hex)
@@ -602,49 +619,98 @@ static const char *hook_secret(const struct rec *key)
 	return key ? rec_text(key, "hash") : "";
 }
 
-const char *prebuild_hook_secret(struct srv *s, struct err *e)
+/* Each git host has a secret of its own: none can sign for another's repositories. */
+static void secret_of(const char *secret, const char *host, struct buf *out)
+{
+	buf_reset(out);
+	hmac(secret, str_of(host), out);
+}
+
+int prebuild_hook_secret(struct srv *s, const char *repository, struct buf *out, struct err *e)
 {
 	char key[API_KEY_SIZE];
 
 	if (!key_named(s, "client", HOOK_KEY)) {
 		if (key_create(s, "client", HOOK_KEY, key, e) < 0)
-			return NULL;
+			return -1;
 		mem_wipe(key, sizeof(key)); /* nobody needs it */
 	}
-	return hook_secret(key_named(s, "client", HOOK_KEY));
+	char *host = git_host(repository);
+
+	secret_of(hook_secret(key_named(s, "client", HOOK_KEY)), host ? host : "", out);
+	free(host);
+	return 0;
+}
+
+/* head: the body is not here yet, and whatever may sign it will do. */
+static bool is_signed(const struct call *c, const char *secret, bool head)
+{
+	struct buf hex = { 0 };
+	bool yes = same(signature(c, 0), secret);
+
+	if (!head)
+		hmac(secret, c->r->body, &hex);
+	for (size_t i = 1; i < ARRAY_LEN(signatures); i++) {
+		struct str given = signature(c, i);
+
+		yes = yes || (head ? given.n == SHA256_BLOCK : same(given, buf_cstr(&hex)));
+	}
+	buf_free(&hex);
+	return yes;
+}
+
+/* The git host whose secret it was signed with, "" for the secret of hooks that somebody entered; NULL: nobody's. */
+static char *signer(const struct call *c, bool head)
+{
+	const struct srv *s = c->s;
+	const char *secret = hook_secret(key_named(s, "client", HOOK_KEY));
+	struct buf tried = { 0 }, own = { 0 };
+	char *found = NULL;
+	size_t n = 0;
+
+	if (strlen(secret) != SHA256_BLOCK)
+		return NULL;
+	if (is_signed(c, secret, head))
+		return mem_dup("");
+	for (const struct rec *t = store_first(&s->store, K_TEMPLATE); t && !found && n < HOSTS_MAX;
+	     t = store_next(t)) {
+		char *host = first_of(s, rec_text(t, "name"))
+		                     ? git_host(rec_text(t, "repositoryUrl"))
+		                     : NULL;
+
+		secret_of(secret, host ? host : "", &own);
+		if (host && !strstr(buf_cstr(&tried), buf_cstr(&own))) {
+			n++;
+			buf_adds(&tried, buf_cstr(&own));
+			if (is_signed(c, buf_cstr(&own), head))
+				found = mem_dup(host);
+		}
+		free(host);
+	}
+	buf_free(&tried);
+	buf_free(&own);
+	return found;
 }
 
 bool prebuild_hook_may(struct call *c)
 {
-	const char *secret = hook_secret(key_named(c->s, "client", HOOK_KEY));
+	char *host = signer(c, true);
 
-	for (size_t i = 0; secret[0] && i < ARRAY_LEN(signatures); i++) {
-		struct str given = signature(c, i);
-
-		if (i ? given.n == SHA256_BLOCK : same(given, secret))
-			return true;
-	}
-	reply_error(c, 401, "unauthorized");
-	return false;
+	if (!host)
+		reply_error(c, 401, "unauthorized");
+	free(host);
+	return host != NULL;
 }
 
 void h_prebuild_hook(struct call *c)
 {
-	const struct rec *key = key_named(c->s, "client", HOOK_KEY);
-	const char *secret = hook_secret(key);
-	struct buf hex = { 0 };
-	bool known = false;
+	char *host = signer(c, false);
 
-	if (strlen(secret) == SHA256_BLOCK) {
-		hmac(secret, c->r->body, &hex);
-		for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
-			known = known || same(signature(c, i), i ? buf_cstr(&hex) : secret);
-	}
-	buf_free(&hex);
-	if (!known) {
+	if (host) {
+		c->key = key_named(c->s, "client", HOOK_KEY); /* whose change it is */
+		take_told(c, host[0] ? host : NULL);
+	} else {
 		reply_error(c, 401, "unauthorized");
-		return;
 	}
-	c->key = key; /* whose change it is */
-	h_prebuild_event(c);
+	free(host);
 }

@@ -291,6 +291,18 @@ class Prebuilds(common.Case):
         self.tell(gitlab_push(SHA[7], 1), ("X-Gitlab-Event", "Push Hook"), path=HOOK, key=None,
                   headers=(("X-Gitlab-Token", secret),))
         self.assertEqual(len(self.builds()), 4)
+        # A host's own secret is good for what is there, whatever it says.
+        host = urllib.parse.urlsplit(URL).hostname
+        self.server.ok("PUT", "/workspace-template", {"name": "other", "repositoryUrl": "https://evil.test/a/b", "envVars": {}},
+                       status=201)
+        self.server.ok("PUT", "/workspace-template/other/prebuild",
+                       {"id": "p", "branch": "main", "retention": 1, "commitInterval": 1}, status=201)
+        for at, n in (("evil.test", 4), ("nobody.test", 4), (host, 5)):
+            own = hmac.new(secret.encode(), at.encode(), "sha256").hexdigest()
+            body = json.dumps(common_push(SHA[6]))
+            for name, value in (("X-Hub-Signature-256", "sha256=" + signature(own, body)), ("X-Gitlab-Token", own)):
+                self.tell(body, status=401 if at == "nobody.test" else 200, path=HOOK, key=None, headers=((name, value),))
+            self.assertEqual(len(self.builds()), n, at)
         with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
             self.assertEqual(json.loads(file.read().splitlines()[-1])["who"], "client/webhook")
         self.server.ok("DELETE", "/apikey/webhook")
@@ -406,6 +418,8 @@ class Hooks(common.Case):
                               ("X-Hub-Signature-256", "sha256=" + hmac.new(key.encode(), push.encode(), "sha256").hexdigest()))
                     answer = self.server.call("POST", HOOK, push, None, headers=(("X-GitHub-Event", "push"), header))
                     self.assertEqual(answer.status, status)
+                # Each host has another, which is good for what is there alone.
+                self.assertEqual(secret, hmac.new(self.by_hand().encode(), b"127.0.0.1", "sha256").hexdigest())
                 self.prebuild("b", branch="dev")
                 self.assertEqual(self.changed(2), (change, own))
                 self.server.ok("DELETE", "/workspace-template/app/prebuild/a", status=204)
@@ -424,6 +438,10 @@ class Hooks(common.Case):
                 with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
                     self.assertNotIn(secret, file.read())
                 self.assertEqual(self.server.stop(), 0)
+
+    def by_hand(self):
+        """The secret of hooks that somebody enters."""
+        return next(hash for hash, key in serverproc.records(self.server.data)["keys"].items() if key["name"] == "webhook")
 
     def test_a_template_that_moves(self):
         self.start("gitea", "--public-url", PUBLIC)
