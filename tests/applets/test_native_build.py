@@ -426,6 +426,13 @@ class Hostile(BuildCase):
                 self.assertEqual(BEFORE in output, i == 3)
                 self.gone(document)
 
+    def test_a_layer_says_nothing_of_who_asked_for_it(self):
+        """It would be the name of one workspace in another's image, or what that name made of it."""
+        for _ in self.each():
+            output = self.build(self.dev("FROM BASE_IMAGE\nRUN echo $(cat /etc/hostname /proc/sys/kernel/hostname; grep build /etc/hosts).\n",
+                                         build={"target": ""}))
+            self.assertIn("\nbuild build 127.0.1.1 build.", output)
+
 
 class Pulled(BuildCase):
     def test_bases_come_from_their_registry(self):

@@ -609,6 +609,18 @@ static void close_all(struct building *building, const struct native_options *be
 	free(building->dir);
 }
 
+/* Another workspace may take the layer: it says nothing of this one, and cannot do otherwise by its name. */
+static void take_name(struct native_boxed *box)
+{
+	union {
+		const char *from;
+		char *to;
+	} before = { box->s.hostname };
+
+	free(before.to);
+	box->s.hostname = mem_dup("build");
+}
+
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
                  const struct digest *base, struct digest *manifest, struct deadline d,
                  struct err *e)
@@ -624,6 +636,7 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 
 	c->options.agent = false; /* nothing of a build asks the Server */
 	native_boxed_init(&building.box, c);
+	take_name(&building.box);
 	building.box.s.tmp = building.box.s.owned = NULL;
 	building.box.s.n_binds = 0;
 	set_platform(&building.global);
