@@ -78,7 +78,7 @@ struct hconn {
 	int unacked;      /* bytes, when last asked */
 	union net_addr from;
 	struct proc_id process; /* of a Unix socket: who connected; pid 0: of an outer name space */
-	uid_t uid;           /* -1: not known */
+	uid_t uid;              /* -1: not known */
 	struct buf method, path, who; /* of the request at hand, when done wants them */
 	int64_t began_ms;
 	int status; /* of the answer that has begun; 0: none */
