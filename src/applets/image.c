@@ -36,7 +36,7 @@ int image_open(struct image *i, struct err *e)
 	struct buf dir = { 0 };
 	int rc = config_load(&i->config, i->config_dir, NULL, e);
 
-	where_set(i->config.registry_mirrors, i->config.plain_http);
+	where_set(i->config.registry_mirrors, i->plain_http ? i->plain_http : i->config.plain_http);
 	if (rc == 0) {
 		buf_addf(&dir, "%s/images", i->config.state_dir);
 		i->dir = buf_take(&dir);
@@ -410,8 +410,8 @@ static int image_run(int argc, char **argv)
 		OPT_STR('i', "input", "FILE", &input, "load FILE"),
 		OPT_STR(0, "platform", "OS/ARCH[/VARIANT]", &i.platform,
 		        "the image of an index that is pulled or loaded; this machine's if not given"),
-		OPT_STR(0, "plain-http", "HOST[:PORT]", &i.plain_http,
-		        "speak to this registry without TLS"),
+		OPT_STR(0, "plain-http", "HOSTS", &i.plain_http,
+		        "registries without TLS, separated by commas"),
 		OPT_STR(0, "mirror", "HOST[:PORT]", &i.mirror,
 		        "pull from there, and from the registry itself what is not there"),
 		OPT_STR(0, "ca-file", "FILE", &i.ca_file, "CA certificates to trust"),

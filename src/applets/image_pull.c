@@ -72,10 +72,7 @@ int image_pull(struct image *i, const char *ref, struct err *e)
 	struct shown shown = { .bar = isatty(STDERR_FILENO) };
 	struct pull_progress progress = { say, i->quiet ? NULL : show, &shown };
 	struct registry_mirror mirror = { .mirror = i->mirror };
-	const char *plain[] = { i->plain_http };
 	struct registry_options o = { .user_logins = true,
-		                      .plain_http = plain,
-		                      .n_plain_http = i->plain_http ? 1 : 0,
 		                      .mirrors = &mirror,
 		                      .n_mirrors = i->mirror ? 1 : 0,
 		                      .proxy = i->config.proxy,

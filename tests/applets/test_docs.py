@@ -190,6 +190,7 @@ RUNNING_SERVER = [
     Step("daytona-runner server key delete ada", "daytona-runner server key --data DIR delete ada"),
     Step('key=$(daytona-runner server key create webhook); printf %s "$key" | sha256sum',
          'key=$(daytona-runner server key --data DIR create webhook); printf %s "$key" | sha256sum', says="  -"),
+    Step("daytona-runner server key delete webhook", "daytona-runner server key --data DIR delete webhook"),
     Step("daytona-runner server join", "daytona-runner server join --data DIR >joined", says="configure TOKEN"),
     Step("daytona-runner configure TOKEN", "daytona-runner configure - --config-dir joins --name joined <joined", says="was saved to"),
     Step("daytona-runner create --name edge", says="printf "),

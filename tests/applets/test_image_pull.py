@@ -69,7 +69,7 @@ class Real(PullCase):
     def test_mirrors_as_settings(self):
         """One that has the image, one that has not, one that is away: in their order, and then the registry itself."""
         host, image = self.registry(), some_image()
-        self.push(host, image, "team/app", "1")
+        push(self, host, image, "team/app", "1")
         origin, empty = FakeRegistry(self), FakeRegistry(self)
         origin.add("team/app", "1", image)
         away = f"127.0.0.1:{common.free_port()}"
