@@ -355,7 +355,7 @@ class Native(drivecase.DriveCase):
             common.BIN = real
         self.wait_file(self.path("up"))
         process.send_signal(signal.SIGTERM)
-        process.finish(20).error(self, "canceled")
+        process.finish(20).error(self, "stopped because the runner was told to end")
         self.assertEqual(self.members(), [])
 
     def test_check_names_what_is_missing(self):
