@@ -621,16 +621,22 @@ static void take_name(struct native_boxed *box)
 	box->s.hostname = mem_dup("build");
 }
 
+/* With no context yet: 0 would be a descriptor. */
+static struct building begin(struct native_call *c, const struct dc_build *b, struct deadline d)
+{
+	return (struct building){ .c = c,
+		                  .b = b,
+		                  .d = d,
+		                  .context = -1,
+		                  .dir = path_join(c->paths.box, "build"),
+		                  .net = c->options.net };
+}
+
 int native_build(struct native_call *c, const char *checkout, const struct dc_build *b,
                  const struct digest *base, struct digest *manifest, struct deadline d,
                  struct err *e)
 {
-	struct building building = { .c = c,
-		                     .b = b,
-		                     .d = d,
-		                     .context = -1,
-		                     .dir = path_join(c->paths.box, "build"),
-		                     .net = c->options.net };
+	struct building building = begin(c, b, d);
 	const struct native_options before = c->options;
 	int rc = read_files(&building, checkout, e);
 
@@ -665,17 +671,13 @@ int native_build_more(struct native_call *c, const struct native_more *more, str
 {
 	/* What they do depends on the checkout: nothing is known again. */
 	const struct dc_build again = { .no_cache = true };
-	struct building building = { .c = c,
-		                     .b = &again,
-		                     .d = d,
-		                     .dir = path_join(c->paths.box, "build"),
-		                     .net = c->options.net,
-		                     .env = more->env,
-		                     .name = mem_dup("") };
+	struct building building = begin(c, &again, d);
 	const struct native_options before = c->options;
 	char *user, *workdir;
 	int rc;
 
+	building.env = more->env;
+	building.name = mem_dup("");
 	c->options.agent = false;
 	native_boxed_init(&building.box, c);
 	building.box.s.tmp = NULL;
