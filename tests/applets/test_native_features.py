@@ -38,7 +38,7 @@ class Features(boxcase.BoxCase):
         bare, _ = make_repo(self.path("srv"), f"f{self.count}", files={".devcontainer/devcontainer.json": json.dumps(config), **(files or {})})
         self.id = self.fake.add_workspace(bare, options=json.dumps(
             {"Image": "devcontainer", "Grace Seconds": 1, "Agent": "none", "Command": "sleep 1000", "Network": "none"}))
-        env = {"A_CONTAINER_REGISTRY_SERVER": self.registry.host, "A_CONTAINER_REGISTRY_USERNAME": "u",
+        env = {"A_CONTAINER_REGISTRY_SERVER": self.registry.host if login is True else login, "A_CONTAINER_REGISTRY_USERNAME": "u",
                "A_CONTAINER_REGISTRY_PASSWORD": "registry-secret"} if login else {}
         return self.document(self.fake, self.id, envVars=env)
 
@@ -105,7 +105,9 @@ class Features(boxcase.BoxCase):
                                         (f"{host}/acme/fails:1", "RUN failed: exit status 7", True), (f"{host}/acme/circle:1", "circle", True),
                                         ("./missing", "has no folder", True), ("./../..", "has no folder", True), ("./link", "has no folder", True),
                                         (f"{host}/acme/fails:1", "TLS|tls|certificate", False),
-                                        (f"http://{host}/devcontainer-feature-x.tgz", "only fetched by https", False)):
+                                        (f"http://{host}/devcontainer-feature-x.tgz", "only fetched by https", False),
+                                        # A name, though it begins as this machine's addresses do.
+                                        ("http://127.evil.test/devcontainer-feature-x.tgz", "only fetched by https", "127.evil.test")):
                 with self.subTest(feature=feature):
                     document = self.dev({feature: {}}, {".devcontainer/link": "-> /etc"}, login=login)
                     self.go(document, "create").error(self, why)

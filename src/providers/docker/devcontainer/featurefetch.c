@@ -251,7 +251,18 @@ static int fetch_from(struct feature_source *s, const struct image_ref *ref,
 /* A registry on this machine that the job has a login for is spoken to as the engine does: without TLS. */
 static bool is_plain(const struct registry *login, const char *host)
 {
-	return login && (strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost:", 10) == 0);
+	bool here = login &&
+	            (strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost:", 10) == 0);
+	struct buf text = { 0 };
+	struct url u = { 0 };
+	struct err ignored = { 0 };
+
+	/* 127.example.org is a name as any. */
+	buf_addf(&text, "http://%s", host);
+	here = here && url_parse(buf_str(&text), &u, &ignored) == 0 && url_is_loopback(&u);
+	url_free(&u);
+	buf_free(&text);
+	return here;
 }
 
 static int fetch_named(struct feature_source *s, const struct feature *f,
