@@ -151,8 +151,7 @@ class Systemd(LifeCase):
         common.wait_for(reached, 30 * common.PATIENCE, lambda: self.call("GET", "/job"))
 
     def agents(self):
-        """Processes of the workspace, by the marker of the test in their environment or command line."""
-        return [pid for pid in common.pids_with(WORKSPACE) if pid not in (self.srv.pid, os.getpid())]
+        return common.tops_with(f"DAYTONA_WORKSPACE_ID={WORKSPACE}")
 
     def test_workspaces_of_the_unit_outlive_it(self):
         repository, sha = gitserver.make_repo(self.path("git"))

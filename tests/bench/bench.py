@@ -238,7 +238,7 @@ def bench_git(bench, table, args):
         assert server.wait_final(job, 60)[0] == "success", server.jobs[job]
         times.append((time.monotonic() - start) * 1000)
     table.add("native workspace, create to started, median of 5", statistics.median(times), "ms")
-    agents = [pid for pid in common.pids_with(f"DAYTONA_WORKSPACE_ID={workspace}")]
+    agents = common.tops_with(f"DAYTONA_WORKSPACE_ID={workspace}")
     if agents:
         table.add("memory of one built-in agent", sum(common.rss_kb(pid) for pid in agents), "KB RSS")
     runner.stop()

@@ -227,6 +227,14 @@ def pids_with(marker):
             (marker in read_proc(pid, "environ") or marker in read_proc(pid, "cmdline"))]
 
 
+def tops_with(marker):
+    """Less what they have started: it looks the same until its exec, and may have ended before it is looked at again."""
+    found = pids_with(marker)
+    below = {child for pid in found for child in children(pid)}
+    again = pids_with(marker)
+    return [pid for pid in found if pid in again and pid not in below]
+
+
 def need_proc(case, pid):
     """Skips where the environment and descriptors of a process that is not dumpable cannot be looked at."""
     try:

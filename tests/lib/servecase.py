@@ -2,7 +2,7 @@
 """What the tests of serve share: a scripted Server, a real repository behind HTTP, helpers for jobs."""
 import os
 
-from common import PATIENCE, Case, children, pids_with
+from common import PATIENCE, Case, tops_with
 from gitserver import GitServer, make_repo
 
 
@@ -26,10 +26,7 @@ class ServeCase(Case):
         return os.path.join(self.runners[-1].state, "workspaces", workspace)
 
     def agents(self, workspace):
-        """Less what they have started, which looks the same until its exec."""
-        found = pids_with(f"DAYTONA_WORKSPACE_ID={workspace}")
-        below = {child for pid in found for child in children(pid)}
-        return [pid for pid in found if pid not in below]
+        return tops_with(f"DAYTONA_WORKSPACE_ID={workspace}")
 
 
 JOBS = "/runner/[^/]+/jobs"
