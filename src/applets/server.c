@@ -234,7 +234,7 @@ static bool signals_step(int fd, struct srv *s, const struct options *o, struct 
 static int loop(struct srv *s, int sig, const struct options *o, struct tls_ctx **tls,
                 struct err *e)
 {
-	struct pollset ps = { .many = true };
+	struct pollset ps = { 0 };
 	bool signal = true; /* may have come */
 	int rc = 0;
 

@@ -290,9 +290,32 @@ enum conn_status conn_step(struct conn *c, struct err *e)
 	return CONN_FAILED;
 }
 
-void conn_poll(const struct conn *c, struct pollset *ps, short want)
+short conn_events(const struct conn *c, short want)
 {
 	short events = 0;
+
+	if (c->phase == TLS)
+		return c->hs_wants;
+	if (want & POLLIN)
+		events = (short)(events | c->read_wants);
+	if (want & POLLOUT)
+		events = (short)(events | c->write_wants);
+	return events;
+}
+
+bool conn_has_more(const struct conn *c)
+{
+	return c->phase == READY && c->tls && tls_pending(c->tls);
+}
+
+int conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
+
+void conn_poll(const struct conn *c, struct pollset *ps, short want)
+{
+	short events;
 
 	if (c->phase < READY)
 		pollset_until(ps, c->d);
@@ -310,7 +333,7 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want)
 		pollset_add(ps, c->fd, proxy_hop_wants(&c->proxy));
 		return;
 	case TLS:
-		pollset_add(ps, c->fd, c->hs_wants);
+		pollset_add(ps, c->fd, conn_events(c, want));
 		return;
 	case FAILED:
 		pollset_until(ps, DEADLINE_PAST);
@@ -318,15 +341,12 @@ void conn_poll(const struct conn *c, struct pollset *ps, short want)
 	case READY:
 		break;
 	}
-	if (want & POLLIN)
-		events = (short)(events | c->read_wants);
-	if (want & POLLOUT)
-		events = (short)(events | c->write_wants);
+	events = conn_events(c, want);
 	if (events)
 		pollset_add(ps, c->fd, events);
 	if (events && c->command.name)
 		command_poll(&c->command, ps);
-	if ((want & POLLIN) && c->tls && tls_pending(c->tls))
+	if ((want & POLLIN) && conn_has_more(c))
 		pollset_until(ps, DEADLINE_PAST);
 }
 

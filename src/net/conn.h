@@ -40,6 +40,11 @@ void conn_free(struct conn *c); /* NULL is fine */
 enum conn_status conn_step(struct conn *c, struct err *e);
 /* Adds what the conn waits for. want: POLLIN and/or POLLOUT of the user's interest (ready state). */
 void conn_poll(const struct conn *c, struct pollset *ps, short want);
+/* The same of an accepted one, for owners of many: what its one descriptor is to be watched for, or
+ * 0. It may have input that no descriptor announces, beside. */
+short conn_events(const struct conn *c, short want);
+bool conn_has_more(const struct conn *c);
+int conn_fd(const struct conn *c);
 
 #define CONN_AGAIN (-1)
 #define CONN_ERROR (-2)

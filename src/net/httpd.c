@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #define READ_PER_STEP_WS (24u << 10)
 #define LINGER_MS 1000
 #define ACCEPTS_PER_STEP 64
+#define EVENTS_PER_STEP 256  /* the others are there in the next */
 #define DRAIN_SILENT_MS 1000 /* for the request of who has just connected */
 
 struct httpd *httpd_new(const struct httpd_settings *s)
@@ -29,6 +31,9 @@ struct httpd *httpd_new(const struct httpd_settings *s)
 	struct httpd *h = mem_alloc(sizeof(*h));
 
 	h->s = *s;
+	h->epoll = -1;
+	h->ps_at = SIZE_MAX;
+	h->earliest = DEADLINE_NEVER;
 	h->s.max_conns = s->max_conns ? s->max_conns : 128;
 	h->s.max_unknown = s->max_unknown ? s->max_unknown : h->s.max_conns;
 	h->s.max_ws = s->max_ws ? s->max_ws : h->s.max_conns;
@@ -46,15 +51,60 @@ struct httpd *httpd_new(const struct httpd_settings *s)
 	return h;
 }
 
+void hconn_touch(struct hconn *c)
+{
+	struct httpd *h = c->h;
+
+	if (c->touched)
+		return;
+	c->touched = true;
+	c->touched_prev = h->touched_last;
+	c->touched_next = NULL;
+	*(h->touched_last ? &h->touched_last->touched_next : &h->touched) = c;
+	h->touched_last = c;
+	h->n_touched++;
+}
+
+static void untouch(struct hconn *c)
+{
+	struct httpd *h = c->h;
+
+	if (!c->touched)
+		return;
+	c->touched = false;
+	*(c->touched_prev ? &c->touched_prev->touched_next : &h->touched) = c->touched_next;
+	*(c->touched_next ? &c->touched_next->touched_prev : &h->touched_last) = c->touched_prev;
+	h->n_touched--;
+}
+
+void hconn_drop(struct hconn *c)
+{
+	c->state = H_DEAD;
+	hconn_touch(c);
+}
+
+/* The kernel forgets it before its descriptor is closed: while a copy is open in a child, it would
+ * go on to announce what is none any more. */
+static void unwatch(struct hconn *c)
+{
+	if (c->watched)
+		epoll_ctl(c->h->epoll, EPOLL_CTL_DEL, conn_fd(c->c), NULL);
+	c->watched = 0;
+}
+
 /* Tells the owner that a request or WebSocket is over, once, and frees the connection. */
 static void conn_end(struct hconn *c)
 {
+	*(c->prev ? &c->prev->next : &c->h->conns) = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
 	if (c->ws && c->ws->closed)
 		c->ws->closed(&c->req, c->ws_code);
 	else if (c->req.gone)
 		c->req.gone(&c->req);
 	hconn_done(c);
-	hconn_untouch(c);
+	untouch(c);
+	unwatch(c);
 	hconn_leave(c);
 	conn_free(c->c);
 	tls_ctx_free(c->tls);
@@ -73,28 +123,18 @@ void httpd_free(struct httpd *h)
 	if (!h)
 		return;
 	httpd_stop_listening(h);
-	while (h->conns) {
-		struct hconn *c = h->conns;
-
-		h->conns = c->next;
-		conn_end(c);
-	}
+	while (h->conns)
+		conn_end(h->conns);
+	fd_close(&h->epoll);
 	free(h);
 }
 
 static void reap(struct httpd *h)
 {
-	struct hconn **at = &h->conns;
-
-	while (*at) {
-		struct hconn *c = *at;
-
-		if (c->state != H_DEAD) {
-			at = &c->next;
-			continue;
-		}
-		*at = c->next;
-		conn_end(c);
+	for (struct hconn *c = h->touched, *next; c; c = next) {
+		next = c->touched_next;
+		if (c->state == H_DEAD)
+			conn_end(c);
 	}
 }
 
@@ -131,13 +171,25 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 	c->c = conn_accept(fd, c->tls, deadline_in_ms(h->s.head_ms));
 	hconn_touch(c);
 	c->next = h->conns;
+	if (c->next)
+		c->next->prev = c;
 	h->conns = c;
 	hconn_enter(c, who);
 	hconn_keep_share(c);
 }
 
+static void accept_pause(struct httpd *h)
+{
+	h->accept_after = deadline_in_ms(200);
+	httpd_make_room(h);
+}
+
 static void accept_all(struct httpd *h, struct listener *l)
 {
+	if (h->epoll < 0 && (h->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+		accept_pause(h);
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_PER_STEP; i++) {
 		union {
 			struct sockaddr sa;
@@ -158,8 +210,7 @@ static void accept_all(struct httpd *h, struct listener *l)
 			conn_add(h, fd, l, &who.sa);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 		           errno == ENOBUFS) {
-			h->accept_after = deadline_in_ms(200);
-			httpd_make_room(h);
+			accept_pause(h);
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			return;
@@ -187,7 +238,7 @@ static void peer_left(struct hconn *c)
 	case H_WS_END:
 		break;
 	default:
-		c->state = H_DEAD;
+		hconn_drop(c);
 		break;
 	}
 }
@@ -228,7 +279,7 @@ static void read_all(struct hconn *c)
 		if (n == CONN_AGAIN)
 			return;
 		if (n == CONN_ERROR) {
-			c->state = H_DEAD;
+			hconn_drop(c);
 			return;
 		}
 		if (n == 0) {
@@ -242,7 +293,7 @@ static void read_all(struct hconn *c)
 			if (c->state == H_WS || c->hears)
 				hconn_ws_input(c);
 		} else if ((c->drained += (size_t)n) > HTTPD_DRAIN_MAX) {
-			c->state = H_DEAD;
+			hconn_drop(c);
 			return;
 		}
 		if (!c->tls && (size_t)n < sizeof(chunk))
@@ -271,7 +322,7 @@ static void answered(struct hconn *c)
 		return;
 	}
 	if (c->eof || conn_shutdown_write(c->c) < 0) {
-		c->state = H_DEAD;
+		hconn_drop(c);
 		return;
 	}
 	buf_free(&c->in);
@@ -284,14 +335,14 @@ static void step_conn(struct hconn *c, bool readable)
 	struct err e = { 0 };
 
 	if (deadline_passed(c->until)) {
-		c->state = H_DEAD;
+		hconn_drop(c);
 		return;
 	}
 	if (c->state == H_SETUP) {
 		enum conn_status s = conn_step(c->c, &e);
 
 		if (s == CONN_FAILED)
-			c->state = H_DEAD;
+			hconn_drop(c);
 		if (s != CONN_READY)
 			return;
 		c->state = H_HEAD;
@@ -339,57 +390,93 @@ void httpd_poll(struct httpd *h, struct pollset *ps)
 		else
 			pollset_add(ps, h->listeners[i].fd, POLLIN);
 	}
-	for (struct hconn *c = h->conns; c; c = c->next) {
-		bool writes = c->out.n || c->file_left;
+	h->ps_at = ps->n;
+	if (h->conns)
+		pollset_add(ps, h->epoll, POLLIN);
+	pollset_until(ps, h->n_touched ? DEADLINE_PAST : h->earliest);
+}
 
-		c->ps_from = ps->n;
-		conn_poll(c->c, ps,
-		          (short)((wants_input(c) ? POLLIN : 0) | (writes ? POLLOUT : 0)));
-		c->ps_to = ps->n;
-		for (size_t i = c->ps_from; !c->polled && i < c->ps_to; i++)
-			pollset_renew(ps, i);
-		c->polled = true;
-		if (c->touched)
-			pollset_until(ps, deadline_in_ms(0));
+static bool has_events(const struct pollset *ps, size_t at)
+{
+	return !ps || (at < ps->n && ps->fds[at].revents);
+}
+
+/* What a connection waits for from now on. */
+static void watch(struct hconn *c)
+{
+	struct httpd *h = c->h;
+	bool reads = wants_input(c), writes = c->out.n || c->file_left;
+	short events = conn_events(c->c, (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)));
+	struct epoll_event ev = { .events = (uint32_t)(unsigned short)events, .data.ptr = c };
+
+	h->earliest = deadline_min(h->earliest, c->until);
+	if (reads && conn_has_more(c->c))
+		hconn_touch(c);
+	if (events == c->watched)
+		return;
+	if (!events)
+		unwatch(c); /* one without a wish is still told of an end, again and again */
+	else if (epoll_ctl(h->epoll, c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, conn_fd(c->c),
+	                   &ev) < 0)
+		hconn_drop(c);
+	else
+		c->watched = events;
+}
+
+static void touch_ready(struct httpd *h)
+{
+	struct epoll_event ev[EVENTS_PER_STEP];
+	int n = epoll_wait(h->epoll, ev, EVENTS_PER_STEP, 0);
+
+	for (int i = 0; i < n; i++)
+		hconn_touch(ev[i].data.ptr);
+}
+
+/* Touches those whose time is up, or all. */
+static void touch_late(struct httpd *h, bool all)
+{
+	h->earliest = DEADLINE_NEVER;
+	for (struct hconn *c = h->conns; c; c = c->next) {
+		if (all || deadline_passed(c->until))
+			hconn_touch(c);
 		else
-			pollset_until(ps, c->until);
+			h->earliest = deadline_min(h->earliest, c->until);
 	}
 }
 
-static bool has_events(const struct pollset *ps, size_t from, size_t to)
+/* Those that are touched now; who is touched anew in the meantime has a turn later. */
+static void step_touched(struct httpd *h)
 {
-	if (!ps)
-		return true;
-	for (size_t i = from; i < to && i < ps->n; i++)
-		if (ps->fds[i].revents)
-			return true;
-	return false;
+	for (size_t n = h->n_touched; n && h->touched; n--) {
+		struct hconn *c = h->touched;
+
+		untouch(c);
+		if (c->state == H_DEAD) {
+			hconn_touch(c); /* for reap */
+			continue;
+		}
+		h->stepping = c;
+		step_conn(c, true);
+		h->stepping = NULL;
+		hconn_count_held(c);
+		if (c->state != H_DEAD)
+			watch(c);
+	}
 }
 
 void httpd_step(struct httpd *h, const struct pollset *ps)
 {
-	int64_t now = clock_mono_ms();
-
+	if (!ps || deadline_passed(h->earliest))
+		touch_late(h, !ps);
+	if (h->conns && has_events(ps, h->ps_at))
+		touch_ready(h);
 	/* Handlers may answer other requests than their own: a few rounds write these out, too. */
-	for (int round = 0; round == 0 || (h->n_touched && round < 4); round++) {
-		for (struct hconn *c = h->conns; c; c = c->next) {
-			bool event = round == 0 && has_events(ps, c->ps_from, c->ps_to);
-
-			if (!event && !c->touched && now < c->until.at_ms)
-				continue;
-			hconn_untouch(c);
-			if (c->state == H_DEAD)
-				continue;
-			h->stepping = c;
-			step_conn(c, true);
-			h->stepping = NULL;
-			hconn_count_held(c);
-		}
-	}
+	for (int round = 0; h->n_touched && round < 4; round++)
+		step_touched(h);
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		size_t at = h->listeners[i].ps_at;
 
-		if (!h->draining && at != SIZE_MAX && has_events(ps, at, at + 1))
+		if (!h->draining && at != SIZE_MAX && has_events(ps, at))
 			accept_all(h, &h->listeners[i]);
 	}
 	reap(h);
@@ -403,8 +490,9 @@ size_t httpd_drain(struct httpd *h)
 		c->keep = false;
 		if (!h->draining && c->state == H_HEAD && c->silent)
 			c->until = deadline_min(c->until, deadline_in_ms(DRAIN_SILENT_MS));
+		h->earliest = deadline_min(h->earliest, c->until);
 		if (c->state == H_HEAD && c->kept && !c->in.n)
-			c->state = H_DEAD;
+			hconn_drop(c);
 		n += c->state != H_DEAD && c->state != H_LINGER;
 	}
 	h->draining = true;
@@ -416,7 +504,7 @@ void httpd_drop_others(struct httpd *h, const struct httpd_req *r)
 {
 	for (struct hconn *c = h->conns; c; c = c->next)
 		if (&c->req != r)
-			c->state = H_DEAD;
+			hconn_drop(c);
 	reap(h);
 }
 

@@ -244,7 +244,7 @@ void hconn_flush(struct hconn *c)
 
 	while (c->state != H_DEAD && c->state != H_SETUP) {
 		if (!c->out.n && c->file_left && !fill_from_file(c)) {
-			c->state = H_DEAD;
+			hconn_drop(c);
 			return;
 		}
 		if (!c->out.n)
@@ -261,7 +261,7 @@ void hconn_flush(struct hconn *c)
 		if (n == CONN_AGAIN)
 			return;
 		if (n <= 0) {
-			c->state = H_DEAD;
+			hconn_drop(c);
 			return;
 		}
 		buf_drop(&c->out, (size_t)n);

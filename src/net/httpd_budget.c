@@ -166,7 +166,7 @@ void httpd_make_room(struct httpd *h)
 	struct hconn *c = httpd_is_open(h) ? NULL : whose_place(h);
 
 	if (c)
-		c->state = H_DEAD;
+		hconn_drop(c);
 }
 
 void hconn_keep_share(struct hconn *c)
@@ -179,7 +179,7 @@ void hconn_keep_share(struct hconn *c)
 		return;
 	v = victim(c->h, H_UNKNOWN, c->peer);
 	if (v && v != c)
-		v->state = H_DEAD;
+		hconn_drop(v);
 }
 
 static size_t holds(const struct hconn *c)
@@ -216,7 +216,7 @@ void hconn_count_held(struct hconn *c)
 	c->peer->held[c->kind] += now - c->held;
 	c->held = now;
 	while (h->held[c->kind] > max && (v = hoarder(h, c->kind)) != NULL) {
-		v->state = H_DEAD;
+		hconn_drop(v);
 		h->held[v->kind] -= v->held;
 		v->peer->held[v->kind] -= v->held;
 		v->held = 0;

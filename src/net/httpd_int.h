@@ -39,14 +39,13 @@ enum hstate {
 
 struct hconn {
 	struct httpd_req req; /* first: the public face of this */
-	/* What each turn looks at, of every connection, lies together. */
-	struct hconn *next;
+	struct hconn *prev, *next;
+	struct hconn *touched_prev, *touched_next;
 	struct conn *c;
 	struct deadline until;
-	size_t ps_from, ps_to; /* its entries in the pollset */
 	enum hstate state;
-	bool polled;  /* was in a pollset already: see pollset_renew */
-	bool touched; /* has work that no descriptor announces: see hconn_touch */
+	short watched; /* what the kernel has been told to wait for; 0: it does not know it */
+	bool touched;  /* see hconn_touch */
 	bool eof;
 	uint64_t file_left;
 	struct buf in, out;
@@ -98,6 +97,13 @@ struct httpd {
 	struct listener listeners[HTTPD_LISTENERS_MAX];
 	size_t n_listeners;
 	struct hconn *conns; /* newest first */
+	/* A turn costs what has work, not what is there: the kernel remembers what each connection waits
+	 * for (epoll(7)), those with work are in a list, and no deadline of the others is before this. */
+	int epoll;
+	size_t ps_at; /* its entry in the pollset */
+	struct hconn *touched, *touched_last;
+	size_t n_touched;
+	struct deadline earliest;
 	size_t n_conns, n_ws, n_files;
 	struct peer *peers;
 	size_t kinds[H_KINDS]; /* connections of each */
@@ -105,7 +111,6 @@ struct httpd {
 	uint64_t answers[HTTPD_CLASSES];
 	struct deadline accept_after; /* descriptors ran out: pause */
 	const struct hconn *stepping; /* the one at hand */
-	size_t n_touched;
 	bool draining;
 };
 
@@ -115,17 +120,10 @@ static inline struct hconn *hconn_of(struct httpd_req *r)
 	return (struct hconn *)(void *)r;
 }
 
-static inline void hconn_touch(struct hconn *c)
-{
-	c->h->n_touched += !c->touched;
-	c->touched = true;
-}
-
-static inline void hconn_untouch(struct hconn *c)
-{
-	c->h->n_touched -= c->touched;
-	c->touched = false;
-}
+/* It has work that no descriptor announces: it is stepped, or freed when it is dead, without a wait. */
+void hconn_touch(struct hconn *c);
+/* It is over with it. The only way to H_DEAD. */
+void hconn_drop(struct hconn *c);
 
 /* httpd_budget.c */
 /* Takes a new connection into the books; who: of AF_INET, AF_INET6 or AF_UNIX. */

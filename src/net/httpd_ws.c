@@ -180,7 +180,7 @@ void httpd_ws_close_hearing(struct httpd_req *r, int code)
 void hconn_ws_eof(struct hconn *c)
 {
 	if (!c->ws->eof_code) {
-		c->state = H_DEAD;
+		hconn_drop(c);
 		return;
 	}
 	part(c, c->ws->eof_code, "");

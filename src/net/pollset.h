@@ -18,25 +18,17 @@ struct pollset {
 	struct pollfd *fds;
 	size_t n, cap;
 	struct deadline next; /* set by pollset_reset to never */
-	/* For owners of many descriptors, set before the first use: the kernel remembers them from
-	 * turn to turn (epoll(7)), so that waiting costs what is ready and not what there is.
-	 * pollset_renew is a duty then. */
-	bool many;
-	struct pollmem *mem;
 };
 
 void pollset_free(struct pollset *ps);
 void pollset_reset(struct pollset *ps);
 void pollset_add(struct pollset *ps, int fd, short events); /* fd < 0 is ignored */
-/* Entry i is of a descriptor that was opened since the last wait: what is remembered of its number
- * is of another one that was closed. */
-void pollset_renew(struct pollset *ps, size_t i);
-void pollset_until(struct pollset *ps, struct deadline d); /* wakes no later than d */
+void pollset_until(struct pollset *ps, struct deadline d);  /* wakes no later than d */
 /* 0 when something is ready, a deadline came or a signal arrived; -1 only for a broken poll(2). */
 int pollset_wait(struct pollset *ps, struct err *e);
 /* After pollset_wait: revents of fd, 0 if it is not in the set. */
+short pollset_revents(const struct pollset *ps, int fd);
 /* fd was asked for input in the wait that is over, and has none, nor anything else. */
 bool pollset_is_quiet(const struct pollset *ps, int fd);
-short pollset_revents(const struct pollset *ps, int fd);
 
 #endif

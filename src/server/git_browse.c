@@ -528,14 +528,8 @@ static void ask(struct browse *w, enum what step)
 
 void browse_poll(struct srv *s, struct pollset *ps)
 {
-	for (struct browse *w = s->browses; w; w = w->next) {
-		size_t from = ps->n;
-
+	for (struct browse *w = s->browses; w; w = w->next)
 		http_poll(w->http, ps);
-		/* Each may be another connection than the turn before. */
-		for (; from < ps->n; from++)
-			pollset_renew(ps, from);
-	}
 }
 
 static void step(struct browse *w)

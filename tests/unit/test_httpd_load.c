@@ -2,6 +2,11 @@
 /* The HTTP server with more than it can keep: bodies nobody asked for, small pieces, many peers. */
 #include "tests/unit/httpdcase.h"
 
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 /* Before a byte of the body has come, or with all of it there. */
 static void bodies_wait_for_admission(void)
 {
@@ -267,6 +272,91 @@ static void unfinished_requests_have_a_sum(void)
 	fixture_close(&f);
 }
 
+/* Of so many requests of one connection beside so many that are silent. */
+static long long us_beside(size_t others)
+{
+	struct fixture f;
+	struct buf reply = { 0 };
+	bool closed;
+	int fd, *silent = mem_alloc((others + 1) * sizeof(*silent));
+	struct httpd_settings s = { .max_conns = others + 1 };
+
+	fixture_open(&f, &s);
+	for (size_t i = 0; i < others; i++) {
+		silent[i] = client(&f);
+		turn(&f, 0);
+	}
+	fd = client(&f);
+	turn(&f, 2);
+	long long from = test_cpu_us();
+
+	for (int i = 0; i < 2000; i++) {
+		send_text(fd, "GET /x HTTP/1.1\r\n" H "\r\n");
+		turn(&f, 0);
+	}
+	from = test_cpu_us() - from;
+	receive(fd, &reply, &closed);
+	CHECK(str_ends(buf_str(&reply), "\r\n\r\nhello"));
+	CHECK(httpd_conns(f.h) == others + 1);
+	close(fd);
+	for (size_t i = 0; i < others; i++)
+		close(silent[i]);
+	free(silent);
+	buf_free(&reply);
+	fixture_close(&f);
+	return from;
+}
+
+static void a_turn_costs_what_has_work(void)
+{
+	struct rlimit limit;
+	size_t others = 1000;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur / 2 < others + 32)
+		others = (size_t)limit.rlim_cur / 2 - 32;
+	CHECK(test_is_linear(us_beside(1), us_beside(others), 1));
+}
+
+/* While a child that has just been forked has a copy of its descriptor, too. */
+static void one_that_has_ended_wakes_nobody(void)
+{
+	struct fixture f;
+	struct pollset ps = { 0 };
+	struct err e = { 0 };
+	struct deadline end;
+	int fd, stays;
+	pid_t child;
+
+	fixture_open(&f, NULL);
+	stays = client(&f);
+	fd = client(&f);
+	turn(&f, 2);
+	child = fork();
+	if (child == 0) {
+		close(fd);
+		alarm(60);
+		pause();
+		_exit(0);
+	}
+	CHECK(child > 0);
+	CHECK(httpd_conns(f.h) == 2);
+	close(fd);
+	turn(&f, 50);
+	CHECK(httpd_conns(f.h) == 1);
+	pollset_reset(&ps);
+	end = deadline_in_ms(20);
+	httpd_poll(f.h, &ps);
+	pollset_until(&ps, end);
+	CHECK(pollset_wait(&ps, &e) == 0);
+	CHECK(deadline_passed(end));
+	CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+	close(stays);
+	pollset_free(&ps);
+	fixture_close(&f);
+}
+
 TEST_MAIN(TEST(bodies_wait_for_admission), TEST(refused_bodies_are_not_drained_for_ever),
           TEST(small_pieces_cost_linear_time), TEST(the_unknown_go_first),
-          TEST(an_address_crowds_out_itself), TEST(unfinished_requests_have_a_sum))
+          TEST(an_address_crowds_out_itself), TEST(unfinished_requests_have_a_sum),
+          TEST(a_turn_costs_what_has_work), TEST(one_that_has_ended_wakes_nobody))
