@@ -26,8 +26,9 @@ struct run {
 	struct deadline phase_end;
 	enum err_kind reason; /* why it is being ended */
 	struct spawned p;
-	pid_t pid;      /* p's, for texts once p was collected */
-	uint64_t began; /* its start time, as in struct proc_id; 0: not known */
+	pid_t pid;              /* p's, for texts once p was collected */
+	struct proc_id *before; /* what was below us already, where daemons are to end */
+	size_t n_before;
 	int pidfd, in, out;
 	struct str left; /* of the input */
 	bool exited;
@@ -53,9 +54,10 @@ static int start(struct run *r, struct err *e)
 		.death_signal = SIGKILL,
 		.confine = r->s->confined ? SPAWN_TOOL : SPAWN_FREE,
 	};
-	struct proc_id id;
 	int rc = -1;
 
+	if (r->s->end_daemons)
+		r->n_before = proc_descendants(getpid(), &r->before);
 	if (make_pipe(in, e) == 0 && make_pipe(out, e) == 0 && fd_set_nonblock(in[1], e) == 0 &&
 	    fd_set_nonblock(out[0], e) == 0) {
 		s.std[0] = in[0];
@@ -73,7 +75,6 @@ static int start(struct run *r, struct err *e)
 	}
 	r->pid = r->p.pid;
 	r->pidfd = proc_pidfd(r->pid);
-	r->began = r->s->end_daemons && proc_identify(r->pid, &id) ? id.start : 0;
 	return 0;
 }
 
@@ -146,14 +147,24 @@ static void wait_some(struct run *r, struct deadline d)
 		give_input(r);
 }
 
-/* Daemons that it left come to us where we are a subreaper, and nothing else of ours began after it did. */
+static bool was_before(const struct run *r, struct proc_id id)
+{
+	for (size_t i = 0; i < r->n_before; i++) {
+		if (r->before[i].pid == id.pid && r->before[i].start == id.start)
+			return true;
+	}
+	return false;
+}
+
+/* Daemons that it left come to us where we are a subreaper, and we began nothing else meanwhile. A start time tells
+ * nothing: it counts in hundredths of a second. */
 static void end_orphans(const struct run *r)
 {
 	struct proc_id *all = NULL;
-	size_t n = r->s->end_daemons && r->began ? proc_descendants(getpid(), &all) : 0;
+	size_t n = r->s->end_daemons ? proc_descendants(getpid(), &all) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (all[i].start >= r->began && proc_signal(all[i], SIGKILL))
+		if (!was_before(r, all[i]) && proc_signal(all[i], SIGKILL))
 			spawn_take(all[i].pid);
 	}
 	free(all);
@@ -191,8 +202,10 @@ int proc_run(const struct proc_spawn *s, struct deadline d, int *status, struct 
 	struct run r = { .s = s, .d = d, .pidfd = -1, .in = -1, .out = -1, .left = s->input };
 	int rc;
 
-	if (start(&r, e) < 0)
+	if (start(&r, e) < 0) {
+		free(r.before);
 		return -1;
+	}
 	if (!r.left.n)
 		fd_close(&r.in);
 	look_for_exit(&r);
@@ -202,6 +215,7 @@ int proc_run(const struct proc_spawn *s, struct deadline d, int *status, struct 
 		next_phase(&r);
 	}
 	rc = finish(&r, status, e);
+	free(r.before);
 	fd_close(&r.out);
 	fd_close(&r.pidfd);
 	return rc;

@@ -463,6 +463,26 @@ static void descendants_are_listed(void)
 	free(list);
 }
 
+/* Started just before the program, in the same tick of the clock that start times are told in. */
+static void what_was_there_before_a_program_stays(void)
+{
+	static const char *const argv[] = { "true", NULL };
+	struct proc_spawn s = { .argv = argv, .end_daemons = true };
+	struct err e = { 0 };
+
+	for (int i = 0; i < 20; i++) {
+		int fd, status = -1;
+		struct proc_id older = start_tree("printf r >&3; sleep 1000", true, &fd);
+
+		TEST_ROW(i);
+		CHECK_INT(proc_run(&s, LIMIT, &status, &e), 0);
+		CHECK(proc_alive(older));
+		CHECK_INT(proc_end_tree(&older, 1, 300, LIMIT, &e), 0);
+		CHECK(all_are_dead(&fd));
+		reap(older.pid);
+	}
+}
+
 static void become_subreaper(void)
 {
 	CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
@@ -476,4 +496,4 @@ TEST_MAIN(TEST(become_subreaper), TEST(run_gives_output_and_status),
           TEST(identity_notices_another_process), TEST(close_keeps_what_it_is_told),
           TEST(whole_trees_end), TEST(polite_trees_are_not_killed), TEST(fork_bomb_ends),
           TEST(session_members_of_a_dead_root_end), TEST(ids_of_others_are_left_alone),
-          TEST(descendants_are_listed))
+          TEST(descendants_are_listed), TEST(what_was_there_before_a_program_stays))
