@@ -51,6 +51,8 @@ struct ws_client *api_log_socket(const struct api *a, const char *path, struct d
  * Server that is away. */
 bool api_log_refused(const char *path, const struct err *e);
 
+/* The body of an answer. What it says in two ways could be understood in either, here and by others: ERR_PARSE. */
+int api_read_doc(struct str text, struct json_doc **doc, struct err *e);
 /* Blocking call; *doc (may be NULL) receives the parsed body, NULL for an empty one or 204. */
 int api_call(struct api *a, const char *method, const char *path, struct str body,
              struct json_doc **doc, struct deadline d, struct err *e);

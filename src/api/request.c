@@ -219,8 +219,7 @@ bool api_log_refused(const char *path, const struct err *e)
 	return true;
 }
 
-/* What it says in two ways could be understood in either, here and by others. */
-static int read_doc(struct str text, struct json_doc **doc, struct err *e)
+int api_read_doc(struct str text, struct json_doc **doc, struct err *e)
 {
 	struct buf twin = { 0 };
 
@@ -255,7 +254,7 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 	} else if (api_check(a, &reply, buf_cstr(&context), e) == 0) {
 		text = str_trim(buf_str(&reply.body));
 		rc = 0;
-		if (doc && text.n && read_doc(text, doc, e) < 0)
+		if (doc && text.n && api_read_doc(text, doc, e) < 0)
 			rc = err_wrap(e, "%s", buf_cstr(&context));
 	}
 	a->retry_after_ms = reply.retry_after_ms;

@@ -45,7 +45,7 @@ static const char *sibling(const struct kv *env, const char *server_key, const c
 static char *builder_registry(const struct ctx *c, const struct kv *env, struct registry *auth,
                               bool *have)
 {
-	const char *wanted = c->have_server ? c->server.builder_registry_server : "";
+	const char *wanted = c->server ? c->server->builder_registry_server : "";
 	struct buf host = { 0 };
 
 	*have = false;
@@ -63,15 +63,15 @@ static char *builder_registry(const struct ctx *c, const struct kv *env, struct 
 	}
 	if (*wanted && strcmp(wanted, "local") != 0)
 		buf_adds(&host, wanted);
-	else if (c->have_server && c->server.frps_domain)
-		buf_addf(&host, "registry-%s.%s", c->server.id, c->server.frps_domain);
+	else if (c->server && c->server->frps_domain)
+		buf_addf(&host, "registry-%s.%s", c->server->id, c->server->frps_domain);
 	return buf_take(&host);
 }
 
 /* "/NAMESPACE" of the Server's settings, or nothing. */
 static void add_namespace(const struct ctx *c, struct buf *ns)
 {
-	struct str s = str_of(c->have_server ? c->server.build_image_namespace : "");
+	struct str s = str_of(c->server ? c->server->build_image_namespace : "");
 
 	if (!s.n)
 		return;
@@ -109,7 +109,7 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 	char *host;
 	int rc;
 
-	ctx_server_config(c);
+	ctx_server_config(c, NULL);
 	if (api_env(c->api, &env, ctx_call(c), e) < 0)
 		joblog_say(
 			c->log,
@@ -127,7 +127,7 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 				    .build = b,
 				    .registries = &regs,
 				    .git = git.id ? &git : NULL,
-				    .builder_image = c->have_server ? c->server.builder_image : "",
+				    .builder_image = c->server ? c->server->builder_image : "",
 				    .registry_host = host,
 				    .registry_auth = have_auth ? &auth : NULL,
 				    .namespace_ = buf_cstr(&ns),

@@ -53,8 +53,7 @@ void ctx_close(struct ctx *c)
 	provider_close(&c->provider);
 	joblog_close(c->log, 3000);
 	c->log = NULL;
-	if (c->have_server)
-		server_config_free(&c->server);
+	server_config_free(&c->asked);
 	api_free(c->api);
 	free(c->url);
 	free(c->label);
@@ -126,20 +125,33 @@ bool ctx_again(struct ctx *c, unsigned *tries, const struct err *e)
 	return !*c->env->stop;
 }
 
-void ctx_server_config(struct ctx *c)
+/* What is not the default any more could have become it meanwhile: then an image is not what somebody chose. */
+static bool is_enough(const struct ctx *c, const struct workspace *ws)
+{
+	const struct server_config *known = c->env->server;
+	const struct provider *p = c->provider.p;
+
+	if (!known || !ws || !p || !p->asks_defaults)
+		return known != NULL;
+	return ws->image && strcmp(ws->image, known->default_image) == 0 && ws->user &&
+	       strcmp(ws->user, known->default_user) == 0;
+}
+
+void ctx_server_config(struct ctx *c, const struct workspace *ws)
 {
 	struct err e = { 0 };
 	unsigned tries = 0;
-	int rc;
+	int rc = 0;
 
-	if (c->have_server)
-		return;
-	do
-		rc = api_server_config(c->api, &c->server, ctx_call(c), &e);
-	while (rc < 0 && ctx_again(c, &tries, &e));
-	c->have_server = rc == 0;
-	if (rc == 0)
-		c->penv.server = &c->server; /* the provider may be open already */
+	if (is_enough(c, ws)) {
+		c->server = c->env->server;
+	} else {
+		do
+			rc = api_server_config(c->api, &c->asked, ctx_call(c), &e);
+		while (rc < 0 && ctx_again(c, &tries, &e));
+		c->server = rc == 0 ? &c->asked : NULL;
+	}
+	c->penv.server = c->server; /* the provider may be open already */
 	if (rc < 0 && c->log)
 		joblog_say(c->log,
 		           "The Server's configuration could not be read (%s); going on without.",
@@ -204,7 +216,7 @@ int ctx_provider(struct ctx *c, const char *name, struct err *e)
 		.options = env->provider_options(env->arg, p->name),
 		.api = c->api,
 		.api_url = c->url,
-		.server = c->have_server ? &c->server : NULL,
+		.server = c->server,
 		.server_ca_file = env->server_ca_file,
 		.server_pin_sha256 = env->server_pin_sha256,
 		.server_proxy = env->server_proxy,

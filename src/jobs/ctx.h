@@ -16,9 +16,9 @@ struct ctx {
 	struct deadline give_up; /* on the call that is being repeated */
 	bool untouched; /* it failed before anything was done, since what it needs here is away */
 	bool worked; /* the provider has done its part: the Server is waited for as long as the job may take */
-	struct server_config server;
-	bool have_server;
-	char *url; /* the Server's, for agents */
+	struct server_config asked;
+	const struct server_config *server; /* handed down, or asked; NULL: could not be read */
+	char *url;                          /* the Server's, for agents */
 	char *own; /* what programs that the job starts are left, once there is a provider */
 	struct provider_env penv; /* borrowed by the handle */
 	struct provider_handle provider;
@@ -31,8 +31,8 @@ int ctx_begin(struct ctx *c, enum resource_type kind, const char *id, const char
               struct err *e);
 /* The job's work ended with rc and e: hook_after_job. */
 void ctx_end(struct ctx *c, int rc, const struct err *e);
-/* GET /server/config, once; a failure is only told in the log. */
-void ctx_server_config(struct ctx *c);
+/* Fills c->server: GET /server/config unless it was handed down; ws is for whom, or NULL. A failure is only told in the log. */
+void ctx_server_config(struct ctx *c, const struct workspace *ws);
 /* Opens the provider of that name: ERR_NOT_FOUND "provider not found: …" lists what this binary has; ERR_UNSUPPORTED when it
  * is disabled or its requirements are not met. */
 int ctx_provider(struct ctx *c, const char *name, struct err *e);

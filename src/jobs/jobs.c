@@ -31,6 +31,13 @@ static bool action_fits(enum resource_type t, enum job_action a)
 	}
 }
 
+bool job_asks_config(const struct job *j)
+{
+	return j->type == RES_BUILD ||
+	       (j->type == RES_WORKSPACE &&
+	        (j->action == ACT_CREATE || j->action == ACT_START || j->action == ACT_RESTART));
+}
+
 /* Old images, and for want of room, go after a job that may have brought or left some; not while anybody pulls. */
 static void tidy_images(const struct ctx *c)
 {

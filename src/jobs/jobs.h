@@ -9,6 +9,8 @@
 #include "api/client.h"
 #include "providers/provider.h"
 
+/* All that is handed down to a job's process, which has its memory from the supervisor anyway: settings, and what that
+ * knows of the Server and this host while it is fresh. Nothing that came with another job. */
 struct jobs_env {
 	const char *state_dir;
 	const char *runner_id, *runner_name;
@@ -19,6 +21,7 @@ struct jobs_env {
 	const char *registry_mirrors, *plain_http; /* oci/where.h */
 	int64_t image_keep_days, image_keep_free_mb;
 	const struct api_settings *api;
+	const struct server_config *server; /* not older than SERVCONF_AGE_MS; NULL: to be asked */
 	/* How this host reaches the Server, for agents that run on it; each may be NULL. */
 	const char *server_ca_file, *server_pin_sha256, *server_proxy, *server_no_proxy;
 	/* Options of [provider "<name>"]; NULL if there is no section. */
@@ -36,6 +39,9 @@ struct jobs_env {
 /* 0: success. -1: e is the job's error text (step, provider, cause); *begun false: what this host lacks for it is away, and
  * nothing was done, so that it can be run later. */
 int job_run(const struct jobs_env *env, const struct job *j, bool *begun, struct err *e);
+
+/* Whether it will look at the Server's configuration. */
+bool job_asks_config(const struct job *j);
 
 struct job_fate {
 	bool begun; /* its work may have been started */

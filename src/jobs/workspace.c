@@ -63,7 +63,7 @@ static int prepare(struct ws *w, struct err *e)
 	registries_split(&w->env, &w->registries);
 	if (ctx_git_provider(c, w->info.git_provider_config_id, &w->git, &w->have_git, e) < 0)
 		return -1;
-	ctx_server_config(c);
+	ctx_server_config(c, &w->info);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ static int provider_call(struct ws *w, enum job_action a, struct err *e)
 		.env = &w->env, /* nothing of what does not make or start */
 		.registries = &w->registries,
 		.git = w->have_git ? &w->git : NULL,
-		.builder_image = c->have_server ? c->server.builder_image : "",
+		.builder_image = c->server ? c->server->builder_image : "",
 		.force = c->job->action == ACT_FORCE_DELETE,
 	};
 	if (provider_workspace(&c->provider, a, &w->job, c->d, e) < 0)

@@ -95,6 +95,8 @@ struct provider {
 	const char *label; /* or NULL */
 	bool agentless;
 	bool opt_in; /* off unless the configuration has a section for it */
+	/* It compares with the Server's default image and user, and so is not given older ones that differ. */
+	bool asks_defaults;
 	/* Appends the targetConfigManifest JSON object (protocol 9.1, lower-camel form). */
 	void (*manifest)(struct buf *b);
 	const char *preset_name;    /* registered as <preset>-runner-<runnerId>; NULL: none */

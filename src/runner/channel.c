@@ -19,6 +19,7 @@
 #define HEARTBEAT_MS_MAX 10000 /* an answer; the Server calls us unresponsive after 30 s */
 #define IDLE_BEATS 6
 #define STATE_MS 15000
+#define CONFIG_MS 2000 /* heartbeats, and claims that were answered, wait for it */
 #define KEY_REFUSED_MS 60000
 #define POLL_BODY_MAX (32u << 20)
 #define CUT_POLL_MS \
@@ -28,7 +29,7 @@
 #define TAKEN_MS 1000 /* a Server that is broken says so sooner */
 #define RESPONSIVE_MS 30000
 
-enum chan_use { CHAN_IDLE, CHAN_POLL, CHAN_CLAIM, CHAN_HEARTBEAT, CHAN_REPORT };
+enum chan_use { CHAN_IDLE, CHAN_POLL, CHAN_CLAIM, CHAN_HEARTBEAT, CHAN_REPORT, CHAN_CONFIG };
 
 struct chan {
 	struct api *api;
@@ -41,6 +42,7 @@ struct chan {
 	struct deadline not_before;
 	unsigned failures; /* in a row */
 	bool answered;     /* the last request got an answer, whoever's */
+	bool done;         /* this one has its answer, which is not looked at yet */
 };
 
 struct channels {
@@ -97,6 +99,7 @@ void channels_free(struct sup *s)
 	if (!s->channels)
 		return;
 	channels_close(s);
+	servconf_free(&s->servconf);
 	free(s->channels);
 	s->channels = NULL;
 }
@@ -112,6 +115,7 @@ void channels_drop(struct sup *s)
 		both[i]->failures = 0;
 	}
 	s->channels->heartbeat_at = (struct deadline){ 0 };
+	servconf_free(&s->servconf);
 }
 
 bool channels_busy(const struct sup *s)
@@ -207,6 +211,7 @@ static void begin(struct chan *ch, enum chan_use use, const char *method, const 
 	if (use == CHAN_POLL)
 		ch->req.http.max_body = POLL_BODY_MAX;
 	ch->use = use;
+	ch->done = false;
 	ch->started_ms = clock_mono_ms();
 	http_start(api_http(ch->api), &ch->req.http, &ch->reply, deadline_in_ms(ms));
 }
@@ -258,6 +263,19 @@ static void start_state(struct sup *s, struct chan *ch, struct task *t, enum cha
 	ch->task = t;
 	begin(ch, use, "POST", buf_cstr(&path), false, STATE_MS);
 	buf_free(&path);
+}
+
+static void start_config(struct sup *s)
+{
+	buf_reset(&s->channels->aux.body);
+	servconf_asked(&s->servconf);
+	begin(&s->channels->aux, CHAN_CONFIG, "GET", "/server/config", true, CONFIG_MS);
+}
+
+/* Its job is not begun before the configuration is here that was asked for beside the claim, or else it would ask too. */
+static bool is_held(const struct sup *s, const struct chan *ch)
+{
+	return ch->use == CHAN_CLAIM && s->channels->aux.use == CHAN_CONFIG;
 }
 
 /* ---- ending ---- */
@@ -404,6 +422,10 @@ static void ended(struct sup *s, struct chan *ch, bool answered, struct err *e)
 	case CHAN_REPORT:
 		task_ended(s, ch, t, e);
 		break;
+	case CHAN_CONFIG:
+		if (e->kind == ERR_NONE)
+			servconf_take(&s->servconf, buf_str(&ch->reply.body));
+		break;
 	default:
 		break;
 	}
@@ -427,6 +449,11 @@ static void decide_aux(struct sup *s)
 
 	if (ch->use != CHAN_IDLE || !deadline_passed(ch->not_before))
 		return;
+	if (s->phase == PHASE_RUN && !health_key_refused(s) && servconf_is_due(&s->servconf) &&
+	    tasks_ask_config(s)) {
+		start_config(s);
+		return;
+	}
 	if (!health_key_refused(s)) { /* else they wait until a heartbeat is accepted again */
 		claim = s->phase == PHASE_RUN ? tasks_next(s, TASK_REPEATED_CLAIM) : NULL;
 		report = tasks_next(s, TASK_RESULT);
@@ -467,10 +494,12 @@ static void chan_step(struct sup *s, struct chan *ch)
 	struct err e = { 0 };
 	enum http_progress p;
 
-	if (ch->use == CHAN_IDLE || (s->waited && http_is_quiet(api_http(ch->api), s->waited)))
+	if (ch->use == CHAN_IDLE ||
+	    (!ch->done && s->waited && http_is_quiet(api_http(ch->api), s->waited)))
 		return;
-	p = http_step(api_http(ch->api), &e);
-	if (p == HTTP_DONE)
+	p = ch->done ? HTTP_DONE : http_step(api_http(ch->api), &e);
+	ch->done = p == HTTP_DONE;
+	if (ch->done && !is_held(s, ch))
 		ended(s, ch, true, &e);
 	else if (p == HTTP_FAILED)
 		ended(s, ch, false, &e);
@@ -481,7 +510,7 @@ void channels_poll(struct sup *s, struct pollset *ps)
 	struct chan *both[] = { &s->channels->poll, &s->channels->aux };
 
 	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		if (both[i]->use != CHAN_IDLE)
+		if (both[i]->use != CHAN_IDLE && !both[i]->done)
 			http_poll(api_http(both[i]->api), ps);
 	}
 	if (s->channels->aux.use == CHAN_IDLE && s->phase != PHASE_FLUSH) {
@@ -515,7 +544,7 @@ void channels_step(struct sup *s)
 	tasks_sync(s);
 	decide_poll(s);
 	decide_aux(s);
-	/* What was just started may go out at once. */
-	chan_step(s, &s->channels->poll);
+	/* What was just started may go out at once; what the poll's channel holds for the other comes after it. */
 	chan_step(s, &s->channels->aux);
+	chan_step(s, &s->channels->poll);
 }

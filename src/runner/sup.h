@@ -7,7 +7,7 @@
  *   provset.h     providers: enabled, usable       runlog.h   the runner's own log
  *   child.h       forked work with a result        journal.h  what survives a crash
  *   control.h     the operator's commands          pause.h    … and his pause
- *   lifespan.h    when it ends by itself
+ *   lifespan.h    when it ends by itself           servconf.h the Server's configuration, for jobs
  */
 #ifndef RUNNER_SUP_H
 #define RUNNER_SUP_H
@@ -16,6 +16,7 @@
 #include "host/daemon.h"
 #include "jobs/jobs.h"
 #include "runner/journal.h"
+#include "runner/servconf.h"
 #include "runner/supervisor.h"
 
 enum sup_phase { PHASE_RUN, PHASE_DRAIN, PHASE_STOP, PHASE_FLUSH };
@@ -36,6 +37,7 @@ struct sup {
 	int64_t suspend_ms;    /* boot clock minus monotonic clock, to notice a suspend */
 
 	struct channels *channels;
+	struct servconf servconf; /* filled by channel.c */
 	struct tasks *tasks;
 	struct provset *provs;
 	struct health *health;

@@ -58,6 +58,7 @@ struct jobs_env sup_jobs_env(struct sup *s, const volatile int *stop)
 		.image_keep_days = s->c->image_keep_days,
 		.image_keep_free_mb = s->c->image_keep_free_mb,
 		.api = s->link->settings,
+		.server = servconf_get(&s->servconf),
 		.server_ca_file = s->c->ca_file,
 		.server_pin_sha256 = s->c->pin_sha256,
 		.server_proxy = s->c->proxy,

@@ -225,6 +225,16 @@ struct deadline tasks_next_due(const struct sup *s)
 	return d;
 }
 
+bool tasks_ask_config(const struct sup *s)
+{
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
+		if ((t->stage == TASK_CLAIM || t->stage == TASK_CLAIMING) &&
+		    job_asks_config(&t->job))
+			return true;
+	}
+	return false;
+}
+
 void tasks_hurry(struct sup *s)
 {
 	for (struct task *t = s->tasks->first; t; t = t->next) {

@@ -337,6 +337,7 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 		describe_end(s, t, status, out, &text);
 		set_result(s, t, JOB_ERROR, buf_str(&text));
 		provset_recheck(s);
+		servconf_doubt(&s->servconf);
 	}
 	buf_free(&text);
 	if (provider_job) {

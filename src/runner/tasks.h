@@ -39,6 +39,9 @@ struct deadline tasks_next_due(const struct sup *s);            /* of repeated c
 /* Its request goes out: the job's id, borrowed, and the body. */
 const char *tasks_send(struct sup *s, struct task *t, struct buf *body);
 
+/* One that is being claimed will look at the Server's configuration. */
+bool tasks_ask_config(const struct sup *s);
+
 struct task_answer {
 	const struct err *e; /* as api_check left it */
 	bool answered;       /* by whomever; else the connection failed */

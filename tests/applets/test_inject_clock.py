@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import BIN, PATIENCE, Case, cpu_seconds, main  # noqa: E402
+from gitserver import GitServer, make_repo  # noqa: E402
 
 SOURCE = r"""
 #include <fcntl.h>
@@ -25,7 +26,7 @@ static const volatile long long *shift(void)
 		const char *name = getenv("CLOCK_SHIFT");
 		int fd = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
 		void *p = fd >= 0 ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-		static const long long none[2];
+		static const long long none[3];
 		at = p == MAP_FAILED ? none : p;
 		if (fd >= 0)
 			close(fd);
@@ -38,7 +39,9 @@ int clock_gettime(clockid_t id, struct timespec *t)
 	if (id == CLOCK_REALTIME)
 		t->tv_sec += shift()[0];
 	if (id == CLOCK_BOOTTIME)
-		t->tv_sec += shift()[1];
+		t->tv_sec += shift()[1] + shift()[2];
+	if (id == CLOCK_MONOTONIC)
+		t->tv_sec += shift()[2];
 	return rc;
 }
 time_t time(time_t *out)
@@ -69,12 +72,14 @@ class ClockTest(Case):
         self.shift(0, 0, create=True)
         self.library = library
 
-    def shift(self, wall, boot, create=False):
+    def shift(self, wall, boot, monotonic=0, create=False):
+        """Seconds; what the monotonic clock shows is shown by the boot clock too."""
+        shown = struct.pack("qqq", wall, boot, monotonic)
         with open(self.path("shift"), "wb" if create else "r+b") as file:
-            file.write(struct.pack("qq", wall, boot).ljust(4096, b"\0") if create else struct.pack("qq", wall, boot))
+            file.write(shown.ljust(4096, b"\0") if create else shown)
 
-    def start(self, server):
-        runner = self.runner(server)
+    def start(self, server, **settings):
+        runner = self.runner(server, **settings)
         env = runner.env(LD_PRELOAD=self.library, CLOCK_SHIFT=self.path("shift"))
         env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         return runner.start(env=env)
@@ -107,6 +112,31 @@ class ClockTest(Case):
         job = server.add_job("target", "create", server.add_target())
         self.assertEqual(server.wait_final(job, 40 * PATIENCE), ("success", ""))
         self.assertNotRegex(runner.log(), r"(?i)timed? ?out|did not end")
+        self.assertEqual(runner.stop(), 0)
+
+    def test_the_servers_configuration_ages(self):
+        """A minute later it is asked again, and what it says then counts."""
+        server = self.server()
+        os.mkdir(self.path("git"))
+        make_repo(self.path("git"))
+        git = GitServer(self.path("git"))
+        self.addCleanup(git.stop)
+        runner = self.start(server, server__heartbeat_s=25)
+
+        def create(image):
+            job = server.add_job("workspace", "create", server.add_workspace(git.url + "/app.git", image=image))
+            self.assertEqual(server.wait_final(job, 60 * PATIENCE), ("success", ""))
+            return len(server.seen("GET", "/server/config"))
+        asked = create("workspace:1")
+        server.default_image = "other:1"
+        # By the old answer somebody chose that image, and so the job asks itself.
+        self.assertEqual(create("other:1"), asked + 1)
+        beats = len(server.heartbeats)
+        self.shift(0, 0, 61)
+        runner.signal(signal.SIGUSR1)       # whatever wakes it up first
+        server.wait_heartbeat(beats + 1, 30 * PATIENCE)
+        self.assertEqual(create("other:1"), asked + 2)
+        self.assertEqual(create("other:1"), asked + 2)
         self.assertEqual(runner.stop(), 0)
 
     def test_suspend(self):

@@ -62,6 +62,7 @@ class FakeServer(Peer):
         self.log_frames = defaultdict(list)     # (kind, id) -> [(opcode, masked, payload)]
         self.log_open = defaultdict(int)
         self.log_away = False           # refuse log sockets with 500
+        self.default_image = "workspace:1"
         self.polls = 0
         self.malformed = []             # requests whose body is no JSON
 
@@ -197,7 +198,7 @@ class FakeServer(Peer):
             "headscalePort": 3987, "binariesPath": "/var/lib/daytona/binaries",
             "logFile": {"path": "/var/log/daytona.log", "maxSize": 100, "maxBackups": 7,
                         "maxAge": 15, "localTime": True, "compress": True},
-            "builderImage": "workspace:1", "defaultWorkspaceImage": "workspace:1",
+            "builderImage": "workspace:1", "defaultWorkspaceImage": self.default_image,
             "defaultWorkspaceUser": "daytona", "localBuilderRegistryPort": 3988,
             "localBuilderRegistryImage": "registry:2.8.3", "builderRegistryServer": "local",
             "buildImageNamespace": "", "localRunnerDisabled": True,

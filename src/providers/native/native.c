@@ -578,6 +578,7 @@ const struct provider native_provider = {
 	.manifest = native_manifest,
 	.preset_name = "native",
 	.preset_options = "{\"Image\":\"" NATIVE_WORKSPACE_IMAGE "\"}",
+	.asks_defaults = true,
 	.syscalls = SYSCALLS_MACHINE, /* its workspaces, see process.c */
 	.check = native_check,
 	.open = native_open,
