@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import BIN, PATIENCE, Case, cpu_seconds, main  # noqa: E402
+from common import BIN, PATIENCE, Case, children, cpu_seconds, main  # noqa: E402
+from fakeengine import FakeEngine  # noqa: E402
 from gitserver import GitServer, make_repo  # noqa: E402
 
 SOURCE = r"""
@@ -137,6 +138,54 @@ class ClockTest(Case):
         server.wait_heartbeat(beats + 1, 30 * PATIENCE)
         self.assertEqual(create("other:1"), asked + 2)
         self.assertEqual(create("other:1"), asked + 2)
+        self.assertEqual(runner.stop(), 0)
+
+    def test_an_unusable_provider_is_tried_less_often(self):
+        """Six times every 10 s, then every 60 s while no job is known; at once when a job waits for it; 300 s once it works."""
+        server = self.server()
+        engine = FakeEngine(self.path("engine.sock"))
+        self.addCleanup(engine.stop)
+        fault = engine.fault("GET /_ping", 500)
+        docker = 'provider "docker-provider"__'
+        runner = self.start(server, **{docker + "enabled": "true", docker + "sock_path": engine.path})
+        now = 0
+
+        def checks():
+            return len(engine.calls("GET /_ping"))
+
+        def looked():
+            """It goes round: what was due by then is begun before the heartbeat after the next."""
+            server.wait_heartbeat(len(server.heartbeats) + 2, 30 * PATIENCE)
+
+        def pass_by(seconds):
+            """So many later."""
+            nonlocal now
+            now += seconds
+            self.shift(0, 0, now)
+            looked()
+
+        def is_over(count):
+            server.wait(lambda: checks() >= count, 30 * PATIENCE, f"check {count}")
+            # What it found is taken in when its process has ended.
+            server.wait(lambda: not children(runner.pid), 30 * PATIENCE, "its process ends")
+            looked()
+            self.assertEqual(checks(), count)
+        is_over(1)
+        for count in range(2, 8):
+            now += 11
+            self.shift(0, 0, now)
+            is_over(count)
+        pass_by(30)
+        self.assertEqual(checks(), 7, "after so many it is left alone for a minute")
+        now += 31
+        self.shift(0, 0, now)
+        is_over(8)
+        job = server.add_job("target", "create", server.add_target(provider="docker-provider"))
+        server.wait(lambda: checks() > 8, 30 * PATIENCE, "a job waits for it")
+        self.assertEqual(server.jobs[job]["state"], "pending")
+        fault.times = 0
+        pass_by(11)
+        self.assertEqual(server.wait_final(job, 40 * PATIENCE), ("success", ""))
         self.assertEqual(runner.stop(), 0)
 
     def test_suspend(self):
