@@ -19,6 +19,12 @@ if(DR_SANITIZE)
 	endif()
 	target_compile_options(dr_common INTERFACE ${sanitize})
 	target_link_options(dr_common INTERFACE ${sanitize})
+	# What a function forgot to set is then wrong every time, and not by luck.
+	include(CheckCCompilerFlag)
+	check_c_compiler_flag(-ftrivial-auto-var-init=pattern DR_HAS_INIT_PATTERN)
+	if(DR_HAS_INIT_PATTERN)
+		target_compile_options(dr_common INTERFACE -ftrivial-auto-var-init=pattern)
+	endif()
 endif()
 
 if(DR_LTO)
