@@ -253,7 +253,7 @@ static int logs_run(int argc, char **argv)
 	rc = show_any(&o, operands ? argv[1] : NULL, &e);
 	free(o.job_type);
 	free(o.job_resource);
-	if (rc < 0 && e.kind == ERR_CLOSED)
+	if (rc < 0 && logs_reader_gone(&e))
 		return 0; /* `logs | head` */
 	return rc < 0 ? applet_fail("logs", &e) : 0;
 }

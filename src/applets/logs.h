@@ -13,8 +13,9 @@ struct logs {
 	int64_t lines;    /* the last n alone; -1: no limit */
 };
 
-/* Writes to stdout. 0; -1 with ERR_CLOSED when the reader of stdout has gone. */
+/* Writes to stdout. 0; -1 with an error that logs_reader_gone() knows when the reader of stdout has gone. */
 int logs_write(struct buf *out, struct err *e);
+bool logs_reader_gone(const struct err *e);
 /* Shows the file at path and with follow what comes behind it, across rotation, truncation and
  * removal. */
 int logs_local(struct logs *l, const char *path, struct err *e);

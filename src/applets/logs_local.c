@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -40,10 +41,15 @@ int logs_write(struct buf *out, struct err *e)
 	if (out->n && file_write_all(STDOUT_FILENO, buf_str(out), "standard output", e) < 0) {
 		rc = -1;
 		if (e->code == EPIPE)
-			e->kind = ERR_CLOSED;
+			err_set(e, ERR_CANCELED, SIGPIPE, "nobody reads the output");
 	}
 	buf_reset(out);
 	return rc;
+}
+
+bool logs_reader_gone(const struct err *e)
+{
+	return e->kind == ERR_CANCELED && e->code == SIGPIPE;
 }
 
 static void feed(struct reader *r, struct str bytes)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/ws.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,7 +95,7 @@ static int session(struct remote *r, const struct api *a, const char *path, stru
 		if (pollset_wait(&ps, e) < 0)
 			rc = -1;
 		else if (pollset_revents(&ps, STDOUT_FILENO) & (POLLERR | POLLHUP))
-			rc = err_set(e, ERR_CLOSED, 0, "nobody reads the output");
+			rc = err_set(e, ERR_CANCELED, SIGPIPE, "nobody reads the output");
 	}
 	pollset_free(&ps);
 	ws_client_free(ws);

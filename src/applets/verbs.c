@@ -3,6 +3,7 @@
 #include "applets/verbs.h"
 
 #include "applets/applets.h"
+#include "applets/logs.h"
 #include "base/out.h"
 #include "base/spell.h"
 
@@ -171,7 +172,7 @@ static int run_verb(struct verbs *v, int argc, char **argv)
 	free(v->env.v);
 	free(v->labels.v);
 	free(v->options.v);
-	if (rc < 0 && e.kind == ERR_CLOSED)
+	if (rc < 0 && logs_reader_gone(&e))
 		return 0; /* `logs | head` */
 	if (rc < 0) {
 		int status = applet_fail(v->noun->name, &e);

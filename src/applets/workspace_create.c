@@ -294,7 +294,11 @@ int workspace_list(struct verbs *v, struct err *e)
 	kv_to_json(&labels, &json);
 	buf_adds(&path, "/workspace?labels=");
 	buf_add_urlenc(&path, buf_str(&json));
-	if (rc == 0 && (doc = verbs_list_at(v, buf_cstr(&path), e)) != NULL)
+	if (rc == 0)
+		doc = verbs_list_at(v, buf_cstr(&path), e);
+	if (doc && v->format == CLI_TEXT && json_len(json_root(doc)) == 0)
+		puts("There are no such workspaces.");
+	else if (doc)
 		verbs_show_list(v, &api_workspace_kind, json_root(doc));
 	kv_free(&labels);
 	buf_free(&json);
