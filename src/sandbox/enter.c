@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -189,4 +191,81 @@ int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spa
 		*e = n.e;
 	spawn_end(p);
 	return -1;
+}
+
+struct reading {
+	struct proc_id init;
+	const struct userns_map *map;
+	size_t max;
+	int to; /* a pipe */
+};
+
+static int read_environment(const struct reading *t, struct buf *b, struct err *e)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%ld/environ", (long)t->init.pid);
+	return file_read(path, t->max, b, e);
+}
+
+static void read_inside(void *arg)
+{
+	const struct reading *t = arg;
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	int ns = open_namespace(t->init.pid, "user", &e), rc = -1;
+
+	if (ns >= 0 && sandbox_alive(t->init) && userns_enter(ns, t->map, &e) == 0) {
+		prctl(PR_SET_DUMPABLE, 0); /* as join */
+		rc = read_environment(t, &b, &e);
+	}
+	if (rc == 0)
+		rc = file_write_all(t->to, buf_str(&b), "pipe", &e);
+	_exit(rc ? 1 : 0);
+}
+
+/* All that comes until its end. */
+static int take_pipe(int fd, struct buf *b, struct deadline d, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		if (wait_fd(fd, POLLIN, d, e) < 0)
+			return -1;
+		n = read(fd, buf_reserve(b, PIPE_BUF), PIPE_BUF);
+		if (n > 0)
+			b->n += (size_t)n;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? err_sys(e, errno, "read the environment of the sandbox") : 0;
+}
+
+int sandbox_environment(struct proc_id init, const struct userns_map *map, size_t max,
+                        struct buf *b, struct deadline d, struct err *e)
+{
+	struct reading t = { .init = init, .map = map, .max = max };
+	struct spawned p = { 0 };
+	int fd[2], rc, status = 0;
+
+	if (map->how != MAP_TOOLS)
+		return read_environment(&t, b, e);
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "make a pipe");
+	t.to = fd[1];
+	rc = spawn_start(&(struct spawn){ .work = read_inside,
+	                                  .arg = &t,
+	                                  .keep = &fd[1],
+	                                  .n_keep = 1,
+	                                  .death_signal = SIGKILL },
+	                 d, &p, e);
+	close(fd[1]);
+	if (rc == 0)
+		rc = take_pipe(fd[0], b, d, e);
+	close(fd[0]);
+	if (rc < 0) {
+		spawn_end(&p);
+		return -1;
+	}
+	if (!spawn_collect(&p, &status) || status)
+		return err_set(e, ERR_DENIED, 0, "the environment of the sandbox cannot be read");
+	return 0;
 }

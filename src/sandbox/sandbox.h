@@ -123,6 +123,11 @@ struct sandbox_command {
 int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spawned *p,
                   struct err *e);
 
+/* What process 1 was started with: "NAME=value", each with its NUL, appended to b; more than max bytes is an error. Its file
+ * of that belongs to an id inside, so an ordinary user reads it as root of the sandbox's user namespace. Secret. */
+int sandbox_environment(struct proc_id init, const struct userns_map *map, size_t max,
+                        struct buf *b, struct deadline d, struct err *e);
+
 /* Removes a tree that may hold files of the map's ids. Twice is fine. */
 int sandbox_remove(const struct userns_map *map, const char *path, struct deadline d,
                    struct err *e);

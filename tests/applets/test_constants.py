@@ -16,7 +16,6 @@ LITERAL = b"no applet is named \"%s\"%s; see daytona-runner help\0"
 
 class ConstantsTest(common.Case):
     def test_they_are_in_memory_that_cannot_be_written_to(self):
-        common.need_proc(self, os.getpid())
         constants = subprocess.run([sys.executable, PACK, "-u", common.BIN], capture_output=True, check=True).stdout
         self.assertEqual(constants.count(LITERAL), 1)
         with open(common.BIN, "rb") as file:
@@ -24,6 +23,7 @@ class ConstantsTest(common.Case):
 
         runner = self.runner(self.server())
         runner.start()
+        common.need_proc(self, runner.pid)
         found = []
         with open(f"/proc/{runner.pid}/maps", encoding="ascii") as maps, \
                 open(f"/proc/{runner.pid}/mem", "rb", buffering=0) as memory:

@@ -246,8 +246,11 @@ class SocketTest(ControlCase):
         """Who connected, handed the connection on and ended: his pid may be one that may gain privileges."""
         self.start()
         last = "/proc/sys/kernel/ns_last_pid"
-        if not os.access(last, os.W_OK):
-            raise unittest.SkipTest("pids cannot be chosen here")
+        try:
+            with open(last, "r+", encoding="ascii") as file:
+                file.write(file.read())
+        except OSError:
+            raise unittest.SkipTest("pids cannot be chosen here") from None
         for _ in range(50):
             ours, theirs = socket.socketpair()
             child = os.fork()

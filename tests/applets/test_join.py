@@ -420,7 +420,8 @@ class Rotate(Join):
             before = self.ini()
             p = subprocess.Popen([common.BIN, "rotate-key"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if n % 2 == 0:  # the Server has the new key, nobody else has
-                self.assertTrue(self.between.answered.wait(20 * common.PATIENCE))
+                common.wait_for(lambda p=p: self.between.answered.is_set() or p.poll() is not None, 60 * common.PATIENCE, "a key")
+                self.assertTrue(self.between.answered.is_set(), p.returncode)
             else:           # as soon as the file is another one
                 common.wait_for(lambda before=before: self.ini() != before, 20 * common.PATIENCE, "another file")
             p.kill()

@@ -17,7 +17,7 @@ import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
 from fakeregistry import FakeRegistry  # noqa: E402
 from gitserver import make_repo  # noqa: E402
-from sandboxcase import ROOT, USER  # noqa: E402
+from sandboxcase import ROOT, USER, has_ids  # noqa: E402
 
 
 class Boxes(boxcase.BoxCase):
@@ -87,7 +87,7 @@ class Boxes(boxcase.BoxCase):
                 lines = self.log().splitlines()
                 self.assertIn("second no-gone yes here", lines)
                 self.assertEqual(info["image"], "docker.io/" + boxcase.BASE)
-                if who == ROOT:
+                if has_ids(who):
                     self.assertIn("1000 /var/node", lines)
                 else:
                     self.assertIn("is not possible", output)
@@ -190,7 +190,7 @@ class Boxes(boxcase.BoxCase):
                 "postCreateCommand": { "first": ["sh", "-c", "echo first $PWD"], "second": "seq 30000 | tail -n 20000; echo second" },
                 "postStartCommand": "echo start >>starts" }""" % boxcase.BASE, f"dev-{who}")
             result = self.go(document, "create", "start").ok(self)
-            uid = 1000 if who == ROOT else 0
+            uid = 1000 if has_ids(who) else 0
             for text in (f"of the image {uid}", f"create /workspaces/dev-{who}", f"$x /workspaces/dev-{who}",
                          f"first /workspaces/dev-{who}", "\n30000\nsecond"):
                 self.assertIn(text, result.output)
@@ -251,7 +251,7 @@ class Boxes(boxcase.BoxCase):
             self.assertIn("the image is copied", result.output)
             self.wait_log("END")
             self.assertIn("second", self.log())
-            if who == ROOT:
+            if has_ids(who):
                 self.assertRegex(self.log(), r"\n1000\n.* 1000 +1000 ")
             self.go(document, "delete").ok(self)
             self.assertEqual(self.left(), [])

@@ -2,7 +2,6 @@
 """Isolated workspaces of a runner that serves: by jobs, across its stop, crash and upgrade, by people and by kill -9."""
 import json
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -186,12 +185,12 @@ class Served(servecase.ServeCase):
         """By newuidmap, though a job gains no privileges; what it starts does not either."""
         if os.geteuid() != 0 or not shutil.which("newuidmap") or not shutil.which("setpriv"):
             self.skipTest("needs root, newuidmap (package uidmap) and setpriv")
-        with open("/etc/subuid", encoding="utf-8") as file:
-            ranges = {line.split(":")[0]: int(line.split(":")[1]) for line in file if line.count(":") == 2}
-        people = {person.pw_name: person for person in pwd.getpwall() if person.pw_uid >= 1000 and person.pw_name in ranges}
+        people = sandboxcase.with_ranges()
         if not people:
             self.skipTest("no ordinary user has a range in /etc/subuid")
-        name, person = sorted(people.items())[0]
+        person = people[0]
+        with open("/etc/subuid", encoding="utf-8") as file:
+            first = next(int(line.split(":")[1]) for line in file if line.split(":")[0] == person.pw_name)
         prefix = ["setpriv", f"--reuid={person.pw_uid}", f"--regid={person.pw_gid}", "--clear-groups"]
         runner = self.runner(self.srv)
         before, common.BIN = common.BIN, self.path("daytona-runner")
@@ -206,16 +205,16 @@ class Served(servecase.ServeCase):
                                                options=json.dumps({"Image": "workspace", "Grace Seconds": 1}))
             self.job("create", workspace)
             pid = self.agent(workspace)
-            self.assertEqual(os.stat(f"/proc/{pid}").st_uid, ranges[name] + 999)
+            self.assertEqual(os.stat(f"/proc/{pid}").st_uid, first + 999)
             for what in ("uid_map", "gid_map"):
                 with open(f"/proc/{pid}/{what}", encoding="utf-8") as file:
                     self.assertEqual(file.read().split()[:5], ["0", str(person.pw_uid if what == "uid_map" else person.pw_gid), "1",
-                                                               "1", str(ranges[name])])
+                                                               "1", str(first)])
             with open(f"/proc/{pid}/status", encoding="utf-8") as file:
                 self.assertIn("NoNewPrivs:\t1", file.read())
-            self.assertEqual(os.stat(os.path.join(self.workspace_dir(workspace), "app")).st_uid, ranges[name] + 999)
+            self.assertEqual(os.stat(os.path.join(self.workspace_dir(workspace), "app")).st_uid, first + 999)
             self.job("restart", workspace)
-            self.assertEqual(os.stat(f"/proc/{self.agent(workspace)}").st_uid, ranges[name] + 999)
+            self.assertEqual(os.stat(f"/proc/{self.agent(workspace)}").st_uid, first + 999)
             self.assertNotIn("only one user id", runner.log())
             self.job("delete", workspace)
             self.nothing_left(workspace)

@@ -134,6 +134,8 @@ def look_at(top, look):
     """{path: look(path, its lstat)} of all that is below a directory while a living program renames and removes there. What
     is gone between being listed and being looked at may have another name now, so then all of it is looked at again."""
     def failed(error):
+        if isinstance(error, PermissionError) and os.geteuid():
+            return  # of another id of this user's range
         if not isinstance(error, FileNotFoundError):
             raise error
         gone.append(error)

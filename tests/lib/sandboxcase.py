@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sandboxes without a provider: tests/tools/sandbox_run, as root and as an ordinary user."""
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -16,6 +17,25 @@ ROOT, USER = "root", "user"
 def people():
     """Whom this machine lets us be."""
     return [ROOT, USER] if os.geteuid() == 0 else [USER]
+
+
+def with_ranges():
+    """Ordinary users of this machine who have ids of their own in /etc/subuid and /etc/subgid, as in passwd."""
+    names = []
+    for path in ("/etc/subuid", "/etc/subgid"):
+        try:
+            with open(path, encoding="utf-8") as file:
+                names.append({line.split(":")[0] for line in file if line.count(":") == 2})
+        except OSError:
+            return []
+    if not shutil.which("newuidmap"):
+        return []
+    return sorted(user for user in pwd.getpwall() if user.pw_uid >= 1000 and user.pw_name in names[0] & names[1])
+
+
+def has_ids(who):
+    """Whether workspaces of that one have users beside root."""
+    return who == ROOT or (os.geteuid() != 0 and any(user.pw_uid == os.geteuid() for user in with_ranges()))
 
 
 def busybox():

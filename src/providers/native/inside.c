@@ -54,14 +54,15 @@ static int place_open(struct place *p, const struct provider_env *env, const str
 }
 
 /* The agent's environment is the workspace's, but for what is the agent's own. */
-static int take_environment(const struct place *p, pid_t agent, struct kv *vars, struct err *e)
+static int take_environment(const struct place *p, const struct native_agent *agent,
+                            struct kv *vars, struct deadline d, struct err *e)
 {
-	struct buf path = { 0 }, text = { 0 };
+	const struct userns_map plain = { .how = MAP_SINGLE };
+	struct buf text = { 0 };
 	struct str rest, pair;
-	int rc;
+	int rc = sandbox_environment(agent->id, agent->boxed ? &p->state.box.map : &plain,
+	                             ENVIRON_MAX, &text, d, e);
 
-	buf_addf(&path, "/proc/%ld/environ", (long)agent);
-	rc = file_read(buf_cstr(&path), ENVIRON_MAX, &text, e);
 	rest = buf_str(&text);
 	while (rc == 0 && str_next(&rest, '\0', &pair)) {
 		char *key = mem_dupn(pair.p, pair.n), *eq = strchr(key, '=');
@@ -74,7 +75,6 @@ static int take_environment(const struct place *p, pid_t agent, struct kv *vars,
 	}
 	kv_set(vars, NATIVE_MARK, p->paths.root); /* it is found and ended with the others */
 	buf_wipe(&text);
-	buf_free(&path);
 	return rc;
 }
 
@@ -187,18 +187,13 @@ static int check_user(const struct place *place, struct err *e)
 	return 0;
 }
 
-/* Only root may read the environment of process 1; else what a login would have. */
-static void boxed_environment(const struct place *place, pid_t agent, const char *dir,
-                              const struct workspace_exec *exec, struct kv *vars)
+/* That of process 1, as far as it is this user's. */
+static int boxed_environment(const struct place *place, const struct native_agent *agent,
+                             const char *dir, const struct workspace_exec *exec, struct kv *vars,
+                             struct deadline d, struct err *e)
 {
-	struct err ignored;
-
-	if (take_environment(place, agent, vars, &ignored) < 0) {
-		kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
-		kv_set(vars, "LANG", "C.UTF-8");
-		kv_set(vars, "DAYTONA_WORKSPACE_ID", exec->ws->id);
-		kv_set(vars, "DAYTONA_WORKSPACE_DIR", dir);
-	}
+	if (take_environment(place, agent, vars, d, e) < 0)
+		return -1;
 	kv_set(vars, NATIVE_MARK, dir);
 	if (exec->user && *exec->user) { /* these are of another one */
 		kv_del(vars, "HOME");
@@ -207,6 +202,7 @@ static void boxed_environment(const struct place *place, pid_t agent, const char
 	}
 	if (exec->env)
 		kv_merge(vars, exec->env);
+	return 0;
 }
 
 static int exec_boxed(const struct place *place, struct native_agent agent,
@@ -226,11 +222,12 @@ static int exec_boxed(const struct place *place, struct native_agent agent,
 		buf_adds(&user, exec->user);
 	else
 		user_of(agent.id.pid, &place->state.box.map, &user);
-	boxed_environment(place, agent.id.pid, buf_cstr(&dir), exec, &vars);
+	rc = boxed_environment(place, &agent, buf_cstr(&dir), exec, &vars, d, e);
 	boxed.env = kv_to_env(&vars);
 	boxed.user = buf_cstr(&user);
 	boxed.cwd = buf_cstr(&cwd);
-	rc = native_join(start_boxed, &boxed, exec, status, d, e);
+	if (rc == 0)
+		rc = native_join(start_boxed, &boxed, exec, status, d, e);
 	kv_env_free(boxed.env);
 	kv_free(&vars);
 	buf_free(&dir);
@@ -260,7 +257,7 @@ static int exec_in(const struct place *place, const struct workspace_exec *exec,
 	cwd = exec->cwd && *exec->cwd == '/' ? mem_dup(exec->cwd)
 	      : exec->cwd && *exec->cwd      ? path_join(place->dir, exec->cwd)
 	                                     : mem_dup(place->dir);
-	rc = take_environment(place, agent.id.pid, &vars, e);
+	rc = take_environment(place, &agent, &vars, d, e);
 	if (rc == 0 && exec->env)
 		kv_merge(&vars, exec->env);
 	if (rc == 0)
