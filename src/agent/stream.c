@@ -23,6 +23,7 @@
 #define DRAIN_MS 1000
 #define GRACE_MS 2000 /* between SIGTERM and SIGKILL */
 #define END_MS 5000
+#define LOOK_MS 10
 #define BYE_MS 2000 /* for the Server to answer a close while the agent stops */
 
 struct handler {
@@ -198,6 +199,16 @@ static void run(struct stream *s, int signals)
 	pollset_free(&ps);
 }
 
+/* A server that has been told so tells its own; what of them does not listen to SIGHUP is meant to stay. */
+static void await_end(struct stream *s)
+{
+	struct deadline d = deadline_in_ms(END_MS);
+
+	while (spawn_look(&s->child) == SPAWN_RUNS && !deadline_passed(d))
+		poll(NULL, 0, LOOK_MS);
+	spawn_end(&s->child);
+}
+
 /* The client or the agent has gone: what serves it ends with all that is in its session. */
 static void end_child(struct stream *s)
 {
@@ -211,6 +222,10 @@ static void end_child(struct stream *s)
 	known = proc_stat_read(s->child.pid, &child);
 	spawn_signal(&s->child, SIGHUP);
 	spawn_signal(&s->child, SIGCONT);
+	if (s->kind->ends_own) {
+		await_end(s);
+		return;
+	}
 	if (known && proc_end_tree(&child.id, 1, GRACE_MS, deadline_in_ms(END_MS), &e) < 0)
 		log_warn("%s stream: %s", s->q.kind, e.msg);
 	spawn_end(&s->child);

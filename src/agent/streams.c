@@ -74,7 +74,7 @@ static int port_connect(const struct stream_request *q, int *fd, struct err *e)
 
 static const struct stream_kind kinds[] = {
 	{ .name = "port", .connect = port_connect },
-	{ .name = "ssh", .serve = ssh_stream },
+	{ .name = "ssh", .serve = ssh_stream, .ends_own = true },
 	{ .name = "listen", .serve = listen_serve },
 	{ .name = "accepted", .connect = listen_fetch },
 	{ .name = "get", .serve = copy_get },

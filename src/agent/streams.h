@@ -43,6 +43,7 @@ struct stream_kind {
 	int (*connect)(const struct stream_request *q, int *fd, struct err *e);
 	/* Or: whoever serves raw bytes. */
 	stream_handler *serve;
+	bool ends_own; /* it ends what it has started, and what that left behind goes on */
 	/* Or: a program that the client names, with a terminal or with pipes (program.h). */
 	bool program, terminal;
 };
