@@ -7,8 +7,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, cpu_seconds, main, open_fds, wait_for  # noqa: E402
-from httppeer import close, error, hang, normal, raw, reply, reset  # noqa: E402
+from common import BIN, PATIENCE, cpu_seconds, main, open_fds, run, wait_for  # noqa: E402
+from httppeer import TEXT_TYPE, close, error, hang, normal, raw, reply, reset  # noqa: E402
 from servecase import BEAT, HTML, JOBS, FaultCase  # noqa: E402
 
 
@@ -90,6 +90,23 @@ class HeartbeatTest(FaultCase):
         self.git.hold.set()
         self.srv.wait(lambda: self.srv.heartbeats[-1][1]["runningJobs"] == 0, 40 * PATIENCE, "no running job")
         self.assertIsNone(runner.process.poll())
+
+    def test_a_reason_that_takes_anothers_place_is_told(self):
+        """The connection breaks, then an answer says more: with its remedy, and not when the first may be told again."""
+        runner = self.runner(self.srv).start()
+        for step, told in ((error(500, "failed to set runner metadata for x: runner metadata not found"),
+                            "the Server has no runner .*; create one and configure this host for it"),
+                           (reply(404, "404 page not found", TEXT_TYPE), "no such call; is the path in the URL .* right"),
+                           (reply(405, "not here", TEXT_TYPE), "something between answers .* and its proxy")):
+            with self.subTest(told=told):
+                cut = self.srv.on("POST", BEAT, *[raw(b"", then="close")] * 2)
+                self.srv.wait(lambda cut=cut: not cut.steps, 30 * PATIENCE, "heartbeats that break")
+                rule = self.srv.on("POST", BEAT, step, forever=True)
+                runner.wait_log(told)
+                said = run([BIN, "status"], env=runner.env())
+                self.assertIn("answers, but does not accept the runner", said.stdout)
+                self.srv.drop(rule)
+                self.srv.wait_heartbeat(len(self.srv.heartbeats) + 1, 60 * PATIENCE)
 
     def test_an_idle_runner_beats_half_as_often(self):
         runner = self.runner(self.srv, server__heartbeat_s=1).start()

@@ -46,6 +46,23 @@ class ListTest(FaultCase):
                 self.srv.wait(lambda: all(j["state"] == "success" for j in self.srv.jobs.values()),
                               20 * PATIENCE, "it is run when the Server allows it")
 
+    def test_claims_refused_for_good_hold_up_no_others(self):
+        """More of them than max_jobs, and the first in each list."""
+        self.run_by.stop()
+        self.run_by = self.runner(self.srv, name="second", runner__max_jobs=2)
+        for status, text in ((500, "failed to get job: job not found"), (500, "failed to update job: database is locked")):
+            with self.subTest(text=text):
+                ids = [self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url)) for _ in range(4)]
+                rules = [self.srv.on("POST", STATE.replace("[^/]+/state", job + "/state"), error(status, text), forever=True)
+                         for job in ids]
+                good = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
+                if self.run_by.process is None:
+                    self.run_by.start()
+                self.assertEqual(self.srv.wait_final(good, 60 * PATIENCE), ("success", ""))
+                self.assertEqual({self.srv.jobs[job]["state"] for job in ids}, {"pending"})
+                for rule in rules:
+                    self.srv.drop(rule)
+
     def test_job_of_another_runner_is_left_alone(self):
         job = self.listed(id="aabbccddee01", runnerId="ffffffffff00")
         polls = len(self.srv.seen("GET", JOBS))
