@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-provider against a scripted engine: what is sent, faults of each call, repeats, adoption."""
 import base64
+import io
 import json
 import os
 import sys
+import tarfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
@@ -153,6 +155,46 @@ class Calls(EngineCase):
         for user in ("", "0", "1000:1000", "a:b", "dev;rm", "dev/x", "dev\nx", ":", "-"):
             self.engine.containers.clear()
             self.drive(self.workspace(user=user), "create", "start").ok(self)
+
+    def test_a_user_whom_the_engine_overlooks(self):
+        """It says so of a container whose own list has him: a passing fault (fuse-overlayfs, loaded machine), asked again."""
+        text = "unable to find user dev: no matching entries in passwd file"
+
+        def refuse(conn, request):
+            self.engine.reply(conn, request, 400, {"message": text})
+            return True
+        for call in ("POST /containers/[^/]+/start", "POST /exec/[^/]+/start"):
+            for times in (1, 2, 3):
+                with self.subTest(call=call, times=times):
+                    self.engine.faults.clear()
+                    self.engine.containers.clear()
+                    before = len(self.engine.calls(call))
+                    self.engine.fault(call, refuse, times)
+                    result = self.drive(self.workspace(), "create", "start")
+                    self.assertEqual(len(self.engine.calls(call)) - before, min(times + 1, 3))
+                    if times < 3:
+                        result.ok(self)
+                    else:
+                        result.error(self, text)
+        # One whom the container's list does not have is not there.
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            line = b"root:x:0:0:root:/root:/bin/sh\n"
+            member = tarfile.TarInfo("passwd")
+            member.size = len(line)
+            tar.addfile(member, io.BytesIO(line))
+
+        def passwd(conn, request):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: %d\r\n\r\n"
+                         % len(packed.getvalue()) + packed.getvalue())
+            return True
+        self.engine.faults.clear()
+        self.engine.containers.clear()
+        self.engine.fault("GET /containers/[^/]+/archive", passwd)
+        self.engine.fault("POST /containers/[^/]+/start", refuse)
+        before = len(self.engine.calls("POST /containers/[^/]+/start"))
+        self.drive(self.workspace(), "create", "start").error(self, text)
+        self.assertEqual(len(self.engine.calls("POST /containers/[^/]+/start")) - before, 1)
 
     def test_environment_of_runner_stays_out(self):
         self.drive(self.workspace(), "create", "start", HTTP_PROXY="http://127.0.0.1:1", RUNNER_SECRET="xyzzy").ok(self)

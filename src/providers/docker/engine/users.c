@@ -92,6 +92,18 @@ int account_find(struct engine *engine, const char *container, const char *user,
 	return rc;
 }
 
+bool account_overlooked(struct engine *engine, const struct account *a, unsigned *tries,
+                        struct deadline d, const struct err *e)
+{
+	struct err ignored = { 0 };
+
+	if (!a->known || !strstr(e->msg, "unable to find user") || (*tries)++ == ACCOUNT_TRIES ||
+	    engine_sleep(engine, 500, d, &ignored) < 0)
+		return false;
+	provider_logf(engine->env, "Trying again, since user %s is there: %s", a->name, e->msg);
+	return true;
+}
+
 static void add_text(struct buf *tar, const char *name, const struct buf *text)
 {
 	tar_header(tar,

@@ -25,6 +25,12 @@ void account_provide(const char *user, struct account *a, struct buf *tar);
 int account_renumber(struct engine *engine, const char *container, struct account *a, unsigned uid,
                      unsigned gid, struct deadline d, struct err *e);
 
+/* The engine finds no user of a container whose list it has shown us with it: it could not read that for a moment (seen with
+ * fuse-overlayfs on a loaded machine), and began nothing. True after a pause, for two times. */
+#define ACCOUNT_TRIES 2
+bool account_overlooked(struct engine *engine, const struct account *a, unsigned *tries,
+                        struct deadline d, const struct err *e);
+
 /* Pure parts, for tests. */
 bool passwd_find(struct str text, const char *user, struct account *out);
 int passwd_renumber(struct str passwd, struct str group, const struct account *a, unsigned uid,

@@ -368,11 +368,26 @@ static bool is_of_this_host(const char *url)
 	return *url == '/' || strncmp(url, "file://", 7) == 0;
 }
 
+static int run_agent(struct docker *docker, const struct agent_job *a, const char *const *argv,
+                     const struct kv *env, struct deadline d, struct err *e)
+{
+	const struct exec_spec spec = {
+		.argv = argv, .user = a->user, .env = env, .watch = AGENT_READY_TEXT
+	};
+
+	err_clear(e);
+	exec_free(&docker->agent);
+	if (exec_start(&docker->agent, &docker->engine, a->c->id, &spec, d, e) < 0)
+		return err_wrap(e, "start the workspace agent");
+	return wait_ready(docker, d, e);
+}
+
 int delivery_start_agent(struct docker *docker, const struct agent_job *a, struct deadline d,
                          struct err *e)
 {
 	const char *argv[] = { NULL, "agent", NULL };
 	struct kv env = { 0 };
+	unsigned tries = 0;
 	bool runs = false, clone = a->clone && *a->w->ws->repo.url, builtin;
 	int rc;
 
@@ -403,14 +418,9 @@ int delivery_start_agent(struct docker *docker, const struct agent_job *a, struc
 		err_clear(e);
 	}
 	fill_env(docker, a, builtin, clone, &env);
-	exec_free(&docker->agent);
-	rc = exec_start(
-		&docker->agent, &docker->engine, a->c->id,
-		&(struct exec_spec){
-			.argv = argv, .user = a->user, .env = &env, .watch = AGENT_READY_TEXT },
-		d, e);
+	do
+		rc = run_agent(docker, a, argv, &env, d, e);
+	while (rc < 0 && account_overlooked(&docker->engine, a->account, &tries, d, e));
 	kv_free(&env);
-	if (rc < 0)
-		return err_wrap(e, "start the workspace agent");
-	return wait_ready(docker, d, e);
+	return rc;
 }

@@ -133,10 +133,31 @@ static int prepare(struct starting *s, struct deadline d, struct err *e)
 	return rc;
 }
 
+/* *changed: the user's ids. */
+static int start_container(struct starting *s, bool *changed, struct deadline d, struct err *e)
+{
+	struct docker *docker = s->docker;
+	unsigned tries = 0;
+
+	while (prepare(s, d, e) == 0 && checkout_own(docker, &s->dir, &s->account, e) == 0) {
+		*changed |= match_ids(s, d);
+		if (container_start(&docker->engine, s->c.id, d, e) == 0)
+			return 0;
+		if (!account_overlooked(&docker->engine, &s->account, &tries, d, e))
+			return start_failed(s, e);
+		/* Where it is not there after all, it is given once more. */
+		account_free(&s->account);
+		err_clear(e);
+		if (account_find(&docker->engine, s->c.id, s->user, &s->account, d, e) < 0)
+			break;
+	}
+	return -1;
+}
+
 static int bring_up(struct starting *s, struct deadline d, struct err *e)
 {
 	struct docker *docker = s->docker;
-	bool changed;
+	bool changed = false;
 
 	if (siblings_do(docker, &s->c, SIBLINGS_START, d, e) < 0)
 		return -1;
@@ -155,11 +176,8 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	/* One that runs has its ids, and could exchange a mount while its files are written. */
 	if (s->was_running)
 		return 0;
-	if (prepare(s, d, e) < 0 || checkout_own(docker, &s->dir, &s->account, e) < 0)
+	if (start_container(s, &changed, d, e) < 0)
 		return -1;
-	changed = match_ids(s, d);
-	if (container_start(&docker->engine, s->c.id, d, e) < 0)
-		return start_failed(s, e);
 	s->started = true;
 	if (changed)
 		own_home(s, d);
