@@ -15,7 +15,8 @@
 #define GRACE_DEFAULT_MS 5000
 #define DRAIN_MS 2000
 #define KILL_WAIT_MS 5000 /* a process in the kernel's hands may not end at once */
-#define LOOK_MS 100       /* how soon *stop is seen, and the end of a child without a pidfd */
+#define DEPTH_MAX 256
+#define LOOK_MS 100 /* how soon *stop is seen, and the end of a child without a pidfd */
 
 enum phase { PHASE_RUN, PHASE_TERM, PHASE_KILL };
 
@@ -156,6 +157,21 @@ static bool was_before(const struct run *r, struct proc_id id)
 	return false;
 }
 
+/* Was there before, or is below one that was. */
+static bool is_older(const struct run *r, struct proc_id id)
+{
+	struct proc_stat s;
+
+	for (int depth = 0; depth < DEPTH_MAX && proc_stat_read(id.pid, &s); depth++) {
+		if (was_before(r, s.id))
+			return true;
+		if (s.ppid <= 1 || s.ppid == getpid())
+			return false;
+		id.pid = s.ppid;
+	}
+	return false;
+}
+
 /* Daemons that it left come to us where we are a subreaper, and we began nothing else meanwhile. A start time tells
  * nothing: it counts in hundredths of a second. */
 static void end_orphans(const struct run *r)
@@ -164,7 +180,7 @@ static void end_orphans(const struct run *r)
 	size_t n = r->s->end_daemons ? proc_descendants(getpid(), &all) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!was_before(r, all[i]) && proc_signal(all[i], SIGKILL))
+		if (!is_older(r, all[i]) && proc_signal(all[i], SIGKILL))
 			spawn_take(all[i].pid);
 	}
 	free(all);

@@ -131,23 +131,24 @@ static bool rather(const struct hconn *a, const struct hconn *b)
 	return !a->kept || !b->kept || b->until.at_ms <= a->until.at_ms;
 }
 
-static struct hconn *victim(const struct httpd *h, enum hkind kind, const struct peer *of)
+/* any: the first that will do, not the best. */
+static struct hconn *victim(const struct httpd *h, enum hkind kind, const struct peer *of, bool any)
 {
 	struct hconn *best = NULL;
 
-	for (struct hconn *c = h->conns; c; c = c->next)
+	for (struct hconn *c = h->conns; c && !(any && best); c = c->next)
 		if (c->state != H_DEAD && c->kind == kind && (!of || c->peer == of) && worth(c) &&
 		    (!best || rather(best, c)))
 			best = c;
 	return best;
 }
 
-static struct hconn *whose_place(const struct httpd *h)
+static struct hconn *whose_place(const struct httpd *h, bool any)
 {
-	struct hconn *c = victim(h, H_UNKNOWN, NULL);
+	struct hconn *c = victim(h, H_UNKNOWN, NULL, any);
 
 	if (!c && h->kinds[H_UNKNOWN] < h->s.max_unknown)
-		c = victim(h, H_KNOWN, NULL);
+		c = victim(h, H_KNOWN, NULL, any);
 	return c;
 }
 
@@ -158,12 +159,12 @@ bool httpd_is_open(const struct httpd *h)
 
 bool httpd_has_room(const struct httpd *h)
 {
-	return httpd_is_open(h) || whose_place(h);
+	return httpd_is_open(h) || whose_place(h, true);
 }
 
 void httpd_make_room(struct httpd *h)
 {
-	struct hconn *c = httpd_is_open(h) ? NULL : whose_place(h);
+	struct hconn *c = httpd_is_open(h) ? NULL : whose_place(h, false);
 
 	if (c)
 		hconn_drop(c);
@@ -177,7 +178,7 @@ void hconn_keep_share(struct hconn *c)
 	/* Without a gate nobody is ever vouched for: there the whole is one budget. */
 	if (!c->h->s.admit || c->peer->conns[H_UNKNOWN] <= (share > SHARE_MIN ? share : SHARE_MIN))
 		return;
-	v = victim(c->h, H_UNKNOWN, c->peer);
+	v = victim(c->h, H_UNKNOWN, c->peer, false);
 	if (v && v != c)
 		hconn_drop(v);
 }

@@ -279,7 +279,7 @@ static long long us_beside(size_t others)
 	struct buf reply = { 0 };
 	bool closed;
 	int fd, *silent = mem_alloc((others + 1) * sizeof(*silent));
-	struct httpd_settings s = { .max_conns = others + 1 };
+	struct httpd_settings s = { .max_conns = others + 2 };
 
 	fixture_open(&f, &s);
 	for (size_t i = 0; i < others; i++) {

@@ -463,7 +463,7 @@ static void descendants_are_listed(void)
 	free(list);
 }
 
-/* Started just before the program, in the same tick of the clock that start times are told in. */
+/* Started just before the program, in the same tick of the clock that start times are told in; its own child meanwhile. */
 static void what_was_there_before_a_program_stays(void)
 {
 	static const char *const argv[] = { "true", NULL };
@@ -476,7 +476,8 @@ static void what_was_there_before_a_program_stays(void)
 
 		TEST_ROW(i);
 		CHECK_INT(proc_run(&s, LIMIT, &status, &e), 0);
-		CHECK(proc_alive(older));
+		/* The shell would end with its program. */
+		CHECK(wait_fd(fd, POLLIN, deadline_in_ms(20), &e) < 0 && proc_alive(older));
 		CHECK_INT(proc_end_tree(&older, 1, 300, LIMIT, &e), 0);
 		CHECK(all_are_dead(&fd));
 		reap(older.pid);
