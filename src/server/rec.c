@@ -90,6 +90,7 @@ struct rec *rec_copy(const struct rec *r)
 	struct rec *copy = rec_new(r->kind);
 
 	copy->seq = r->seq;
+	copy->marks = r->marks;
 	copy->n = copy->room = r->n;
 	copy->fields = mem_array(r->n, sizeof(*copy->fields));
 	for (unsigned i = 0; i < r->n; i++) {
@@ -104,7 +105,10 @@ void rec_swap(struct rec *a, struct rec *b)
 {
 	struct field *fields = a->fields;
 	unsigned n = a->n, room = a->room;
+	uint16_t marks = a->marks;
 
+	a->marks = b->marks;
+	b->marks = marks;
 	a->fields = b->fields;
 	a->n = b->n;
 	a->room = b->room;
@@ -208,6 +212,45 @@ int64_t rec_int(const struct rec *r, const char *name)
 	return value;
 }
 
+uint16_t rec_marks(const struct rec *r)
+{
+	return r->marks;
+}
+
+uint16_t rec_mark_of(struct str text)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < text.n; i++)
+		h = (h ^ (unsigned char)text.p[i]) * 16777619u;
+	return (uint16_t)(1u << (h >> 28));
+}
+
+static uint16_t marks_of(struct str labels)
+{
+	struct err e = { 0 };
+	struct json_doc *doc = json_parse(labels, SIZE_MAX, &e);
+	struct buf label = { 0 }, part = { 0 };
+	uint16_t marks = 0;
+
+	for (struct json member = json_first(json_root(doc)); json_present(member);
+	     member = json_next(member)) {
+		buf_reset(&label);
+		buf_reset(&part);
+		json_key(member, &part);
+		jw_str(&label, buf_str(&part));
+		buf_addc(&label, ':');
+		buf_reset(&part);
+		json_string(member, &part);
+		jw_str(&label, buf_str(&part));
+		marks |= rec_mark_of(buf_str(&label));
+	}
+	buf_free(&label);
+	buf_free(&part);
+	json_doc_free(doc);
+	return marks;
+}
+
 /* f NULL: another one. */
 static void set_field(struct rec *r, struct field *f, const char *name, struct str value, bool raw)
 {
@@ -224,6 +267,8 @@ static void set_field(struct rec *r, struct field *f, const char *name, struct s
 	}
 	f->value = copy;
 	f->raw = raw;
+	if (strcmp(name, "labels") == 0)
+		r->marks = marks_of(str_of(copy));
 }
 
 static void set(struct rec *r, const char *name, struct str value, bool raw)

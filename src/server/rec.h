@@ -24,6 +24,10 @@ const char *rec_get(const struct rec *r, const char *name);
 const char *rec_text(const struct rec *r, const char *name); /* as rec_get, but "" for NULL */
 /* JSON of a field; empty when it is missing or text. Borrowed until it changes. */
 struct str rec_json(const struct rec *r, const char *name);
+/* A bit for each label, so that a search need not look at the text of those that cannot have what it is for: they have all
+ * the bits of the labels wanted. text: "key":"value" as jw_str writes both. */
+uint16_t rec_marks(const struct rec *r);
+uint16_t rec_mark_of(struct str text);
 bool rec_is(const struct rec *r, const char *name, const char *value);
 bool rec_has(const struct rec *r, const char *name); /* there, and not null */
 bool rec_bool(const struct rec *r, const char *name);

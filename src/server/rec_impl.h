@@ -32,6 +32,7 @@ struct rec {
 	uint32_t segment, bytes; /* 0: not in the log yet */
 	bool past;               /* a job: its place in the queue's index, see store_set_past */
 	bool beaten;             /* has a heartbeat that is not on the disk */
+	uint16_t marks;          /* of its labels, see rec_marks */
 };
 
 struct rec *rec_new(int kind);

@@ -49,20 +49,24 @@ static bool has_labels(const struct rec *w, struct str wanted)
 }
 
 /* As normal_map writes them: "key":"value", one a line. */
-static void labels_look(struct str wanted, struct buf *looks)
+static uint16_t labels_look(struct str wanted, struct buf *looks)
 {
 	struct str piece;
+	uint16_t marks = 0;
 
 	while (str_next(&wanted, ',', &piece)) {
 		const char *eq = piece.n ? memchr(piece.p, '=', piece.n) : NULL;
+		size_t from = looks->n;
 
 		if (!eq)
 			continue;
 		jw_str(looks, (struct str){ piece.p, (size_t)(eq - piece.p) });
 		buf_addc(looks, ':');
 		jw_str(looks, (struct str){ eq + 1, piece.n - (size_t)(eq - piece.p) - 1 });
+		marks |= rec_mark_of((struct str){ looks->p + from, looks->n - from });
 		buf_addc(looks, '\n');
 	}
+	return marks;
 }
 
 /* {"key":"value"} as text is the form the reference's client sends. */
@@ -93,12 +97,14 @@ static void labels_wanted(struct call *c, struct buf *out)
 void h_workspace_list(struct call *c)
 {
 	struct buf b = { 0 }, wanted = { 0 }, looks = { 0 };
+	uint16_t marks;
 
 	labels_wanted(c, &wanted);
-	labels_look(buf_str(&wanted), &looks);
+	marks = labels_look(buf_str(&wanted), &looks);
 	jw_arr(&b);
 	for (const struct rec *w = store_first(&c->s->store, K_WORKSPACE); w; w = store_next(w))
-		if (may_have_labels(w, &looks) && !is_deleted(c->s, w) && role_owns(c, w) &&
+		if ((rec_marks(w) & marks) == marks && may_have_labels(w, &looks) &&
+		    !is_deleted(c->s, w) && role_owns(c, w) &&
 		    (!wanted.n || has_labels(w, buf_str(&wanted))))
 			view(c, &b, w);
 	jw_arr_end(&b);

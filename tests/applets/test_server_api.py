@@ -11,6 +11,7 @@ import random
 import ssl
 import subprocess
 import sys
+import urllib.parse
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -334,6 +335,29 @@ class Api(Base):
                    "failed to create workspace: multiple git provider configs found for the repository url",
                    serverproc.workspace_body("w4", "four", "t1"))
         self.workspace("w5", "five", gitProviderConfigId="g2")
+
+    def test_lists_by_labels(self):
+        """Whatever labels there are, the list is what a look at each would find; also after changes and another start."""
+        self.target()
+        keys, values = ["a", "b", 'q"', "\u00fc", "x=y", "e\\n"], ["1", "2", "", "\u00e9", '"v"', "a b/c", "\t"]
+        rng, labels = random.Random(5), {}
+        for n in range(40):
+            labels[f"w{n}"] = {key: rng.choice(values) for key in rng.sample(keys, rng.randrange(len(keys)))}
+            self.workspace(f"w{n}", f"n{n}", labels=labels[f"w{n}"])
+        for again in range(3):
+            for wanted in [{}] + [{key: rng.choice(values) for key in rng.sample(keys, rng.randrange(1, 3))} for _ in range(40)]:
+                query = urllib.parse.quote(json.dumps(wanted, ensure_ascii=False))
+                if any("=" in key for key in wanted):
+                    continue        # the first = of the one text that the filter is ends the name
+                found = self.server.ok("GET", "/workspace" + ("?labels=" + query if wanted else "")).json
+                self.assertEqual([w["id"] for w in found],
+                                 [name for name, have in labels.items() if wanted.items() <= have.items()], wanted)
+            for n in range(0, 40, 3):
+                labels[f"w{n}"] = {rng.choice(keys): rng.choice(values)}
+                self.server.ok("POST", f"/workspace/w{n}/labels", labels[f"w{n}"])
+            if again == 1:
+                self.server.stop()
+                self.server = serverproc.Server(self, os.path.join(self.tmp, "data"), "--poll-seconds", "1", *self.args)
 
     def test_env_and_registries(self):
         for key, value in (("A_CONTAINER_REGISTRY_SERVER", "reg.test"), ("A_CONTAINER_REGISTRY_USERNAME", "bot"),
