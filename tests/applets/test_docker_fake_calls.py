@@ -324,6 +324,27 @@ class Calls(EngineCase):
             result = self.drive(self.workspace(options={"Agent": "none"}), "condition").ok(self)
             self.assertEqual(result["condition"], want, status)
 
+    def test_what_was_ended_for_want_of_memory(self):
+        """Said whenever it is looked at: by a stop, a start, the description, and as the reason of a start that fails."""
+        self.drive(self.workspace(), "create", "start").ok(self)
+        container, = self.engine.containers.values()
+        container.out_of_memory = True
+        memory = r"for want of memory \(option Memory"
+        result = self.drive(self.workspace(), "start", "info").ok(self)
+        self.assertRegex(result.output, "A program of container .* was ended " + memory)
+        self.assertIn('"daytona.runner.outOfMemory":"true"', result.output)
+        container.status, container.exit_code = "exited", 137
+        self.assertRegex(self.drive(self.workspace(), "stop").ok(self).output, "does not run; it was ended " + memory)
+        self.assertRegex(self.drive(self.workspace(), "start").ok(self).output, "did not run; it was ended " + memory)
+
+        def end(conn, request):
+            container.status = "exited"
+            self.engine.reply(conn, request, 204)
+            return True
+        container.status = "exited"
+        self.engine.fault("POST /containers/[^/]+/start", end)
+        self.drive(self.workspace(), "start").error(self, "ended at once with exit status 137, " + memory)
+
     def test_304_without_body(self):
         self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])
         def stop(conn, request):

@@ -4,10 +4,12 @@ a server for it is installed."""
 import getpass
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
@@ -111,6 +113,15 @@ class Remote(SshCase):
         self.drive(self.remote(**{"Remote User": "a b"}), "create").error(self, "no user name")
         self.drive(self.workspace(socket=self.path("none.sock"), options={
             "Remote Hostname": "h", "Remote User": "u"}), "create").error(self, "ssh u@h")
+
+    def test_the_time_that_was_waited_is_told(self):
+        """Not the limit of a connection, where the job's own was shorter."""
+        with open(self.path("silent"), "w", encoding="ascii"):
+            pass
+        began = time.monotonic()
+        result = self.drive(self.remote(), "create", DRIVE_SECONDS="2").error(self, r"no connection after \d+ s")
+        told = int(re.search(r"no connection after (\d+) s", result.output)[1])
+        self.assertLessEqual(told, time.monotonic() - began + 1)
 
     def test_password_and_a_host_that_is_not_known(self):
         with open(self.path("fail"), "w", encoding="ascii") as file:

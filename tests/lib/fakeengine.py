@@ -52,13 +52,14 @@ class Container:
         self.engine, self.name, self.body = engine, name, body
         self.id = os.urandom(32).hex()
         self.status, self.exit_code, self.files, self.execs = "created", 0, {}, []
+        self.out_of_memory = False
         self.processes = ["/.daytona/daytona-runner container-init"]
 
     def inspect(self):
         host = self.body.get("HostConfig", {})
         return {"Id": self.id, "Name": "/" + self.name, "Image": "sha256:" + "1" * 64,
                 "State": {"Status": self.status, "Running": self.status == "running",
-                          "ExitCode": self.exit_code, "StartedAt": "2026-01-02T03:04:05.1Z"},
+                          "OOMKilled": self.out_of_memory, "ExitCode": self.exit_code, "StartedAt": "2026-01-02T03:04:05.1Z"},
                 "Config": {"Image": self.body.get("Image", ""), "User": self.body.get("User", ""),
                            "Labels": self.body.get("Labels"), "Env": self.body.get("Env"),
                            "Tty": self.body.get("Tty", False),

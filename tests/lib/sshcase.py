@@ -28,6 +28,8 @@ if not forward:
     sys.exit(subprocess.call(["sh", "-c", words[1]]))
 if os.path.exists("%(dir)s/fail"):
     sys.stderr.write(open("%(dir)s/fail").read()); sys.exit(255)
+if os.path.exists("%(dir)s/silent"):
+    threading.Event().wait()
 if "SSH_ASKPASS" in os.environ:
     user = dict(options)["-l"]
     answer = subprocess.run([os.environ["SSH_ASKPASS"], f"{user}@{words[0]}'s password: "], stdout=subprocess.PIPE,
