@@ -42,21 +42,11 @@ void h_build_successful(struct call *c)
 	reply_json(c, 200, &b);
 }
 
-int build_add(struct srv *s, struct change *ch, const struct rec *t, const char *branch,
-              const char *sha, const char *prebuild, struct str env, char id[ID_SIZE],
-              struct err *e)
+static void set_source(struct rec *r, const struct rec *t, const char *branch, const char *sha,
+                       struct str env)
 {
 	struct buf b = { 0 };
-	char now[STAMP_SIZE];
-	struct rec *r;
 
-	if (new_id(id, e) < 0)
-		return -1;
-	stamp_now(now);
-	r = change_add(ch, K_BUILD);
-	rec_set(r, "id", id);
-	rec_set(r, "image", NULL);
-	rec_set(r, "user", NULL);
 	jw_obj(&b);
 	rec_write(t, &b, "image", NULL);
 	rec_write(t, &b, "user", NULL);
@@ -69,6 +59,34 @@ int build_add(struct srv *s, struct change *ch, const struct rec *t, const char 
 	rec_set_json(r, "repository", buf_str(&b));
 	buf_free(&b);
 	rec_set_json(r, "envVars", env);
+}
+
+void build_renew(struct change *ch, const struct rec *build, const struct rec *t,
+                 const char *branch, const char *sha, struct str env)
+{
+	struct rec *r = change_edit(ch, build);
+	char now[STAMP_SIZE];
+
+	stamp_now(now);
+	set_source(r, t, branch, sha, env);
+	rec_set(r, "updatedAt", now);
+}
+
+int build_add(struct srv *s, struct change *ch, const struct rec *t, const char *branch,
+              const char *sha, const char *prebuild, struct str env, char id[ID_SIZE],
+              struct err *e)
+{
+	char now[STAMP_SIZE];
+	struct rec *r;
+
+	if (new_id(id, e) < 0)
+		return -1;
+	stamp_now(now);
+	r = change_add(ch, K_BUILD);
+	rec_set(r, "id", id);
+	rec_set(r, "image", NULL);
+	rec_set(r, "user", NULL);
+	set_source(r, t, branch, sha, env);
 	rec_set(r, "prebuildId", prebuild);
 	rec_set(r, "createdAt", now);
 	rec_set(r, "updatedAt", now);

@@ -9,6 +9,9 @@
 int build_add(struct srv *s, struct change *ch, const struct rec *t, const char *branch,
               const char *sha, const char *prebuild, struct str env, char id[ID_SIZE],
               struct err *e);
+/* The same build of another commit, while no runner has begun it. */
+void build_renew(struct change *ch, const struct rec *build, const struct rec *t,
+                 const char *branch, const char *sha, struct str env);
 /* By force, when there is no runner that could do it: done. */
 int build_delete_job(struct srv *s, struct change *ch, const struct rec *r, bool force,
                      struct err *e);

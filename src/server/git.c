@@ -240,6 +240,8 @@ void h_git_set(struct call *c)
 		reply_error(c, error_status(&e), "failed to set git provider: %s", e.msg);
 	else
 		reply_null(c);
+	if (e.kind == ERR_NONE)
+		hooks_hurry(c->s);
 	free(username);
 	free(id);
 }

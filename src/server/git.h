@@ -24,4 +24,14 @@ void browse_end(struct srv *s); /* after the connections */
  * provider config ("": the one that fits). It goes on meanwhile, and says in the log how it ended. */
 void browse_hook(struct srv *s, const char *url, const char *config);
 
+/* hooks.c: browse_hook, until it has ended well. */
+/* It has not: the pause in ms until it is tried again; 0: it is not, there are too many. */
+int64_t hooks_failed(struct srv *s, const char *url, const char *config);
+/* It has, or there is nothing that could be asked. */
+void hooks_settled(struct srv *s, const char *url);
+void hooks_hurry(struct srv *s); /* what was wrong may have been put right */
+void hooks_poll(const struct srv *s, struct pollset *ps);
+void hooks_step(struct srv *s);
+void hooks_end(struct srv *s);
+
 #endif

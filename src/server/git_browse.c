@@ -20,6 +20,7 @@
 #define ANSWER_MS 20000
 #define PER_PAGE 50
 #define PER_PAGE_MAX 100
+#define HOOK_PAGES_MAX 20
 #define LOOKUPS_MAX 20        /* other repositories that pull requests of a page come from */
 #define PERSONAL "<PERSONAL>" /* id of the user's own namespace, as the reference calls it */
 
@@ -161,9 +162,11 @@ static const struct host {
 		  [BRANCHES] = { "/projects/{n}/repos/{r}/branches", "displayId latestCommit" },
 		  [PULLS] = { "/projects/{n}/repos/{r}/pull-requests?state=OPEN",
 	                      "title fromRef.displayId fromRef.latestCommit fromRef.repository.slug fromRef.repository.links.self.href fromRef.repository.project.key fromRef.repository.name" },
+		  [HOOKS] = { "/projects/{n}/repos/{r}/webhooks", "id url" },
 	  },
-	  NULL,
-	  { NULL } },
+	  "PUT",
+	  { "{\"name\":\"daytona-runner\",\"active\":true,\"events\":[\"repo:refs_changed\"],\"url\":",
+	    ",\"configuration\":{\"secret\":\"", "\"}}" } },
 };
 
 struct browse {
@@ -193,7 +196,9 @@ struct browse {
 	struct buf out; /* the answer; a hook's: what is sent */
 	/* Of a hook: the repository's address; the hook's id there, once known; the provider config's. */
 	char *hook, *hook_id, *config;
-	bool again; /* what is wanted may have changed meanwhile */
+	bool again;   /* what is wanted may have changed meanwhile */
+	bool later;   /* a hook that fails is tried again */
+	bool unknown; /* where we are, for hooks: at the next start it may be known */
 	bool done;
 };
 
@@ -227,20 +232,29 @@ static void gone(struct httpd_req *r)
 }
 
 #define HOOK_PATH "/prebuild/webhook-event"
+#define HOOK_QUERY "?host="
 
 /* The repository's address may have a password in it. */
 static void hook_said(const struct browse *w, const char *why)
 {
 	const char *base = w->s->opt.public_url;
+	int64_t pause = why && w->later ? hooks_failed(w->s, w->hook, w->config) : 0;
+	struct buf again = { 0 };
 
+	if (pause)
+		buf_addf(&again, "It is tried again in %lld s. ", (long long)pause / 1000);
 	if (!why)
 		log_info("server: %s knows the hook for prebuilds of %s/%s", w->url.host,
 		         w->namespace, w->repository);
 	else
-		log_warn("server: the hook for prebuilds of %s/%s could not be set: %s. Enter or "
+		log_warn("server: the hook for prebuilds of %s/%s could not be set: %s. %sEnter or "
 		         "remove it there: URL %s" HOOK_PATH
 		         ", JSON, pushes; its secret: docs/server.md, Prebuilds",
-		         w->namespace, w->repository, why, base ? base : "https://SERVER");
+		         w->namespace, w->repository, why, buf_cstr(&again),
+		         base ? base : "https://SERVER");
+	if (!why || !(w->later || w->unknown))
+		hooks_settled(w->s, w->hook);
+	buf_free(&again);
 }
 
 static void answer(struct browse *w, int status, const char *why)
@@ -413,22 +427,48 @@ static void send_hook(struct browse *w, struct buf *url)
 	ask(w, HOOKS);
 }
 
+/* A page may be shorter than was asked for, and not the last. */
+static bool is_more(const struct browse *w, struct json root, size_t n)
+{
+	struct str link = http_head_get(&w->reply.h, "Link");
+
+	return n >= (size_t)w->per_page || str_find(link, "rel=\"next\"") ||
+	       json_is_string(json_get(root, "next")) ||
+	       !json_bool(json_get(root, "isLastPage"), true);
+}
+
+/* With the host, which says whose secret it is signed with; a hook that somebody entered may be without. */
 static void take_hooks(struct browse *w, struct json root)
 {
 	struct json list = w->host->list ? json_get(root, w->host->list) : root;
 	const char *at = w->host->asks[HOOKS].at;
 	struct buf ours = { 0 };
+	size_t plain, n = json_len(list);
+	char *host = git_host(w->hook);
 
 	buf_addf(&ours, "%s" HOOK_PATH, w->s->opt.public_url);
+	plain = ours.n;
+	buf_adds(&ours, HOOK_QUERY);
+	buf_add_urlenc(&ours, str_of(host ? host : ""));
 	for (struct json hook = json_first(list); !w->hook_id && json_present(hook);
 	     hook = json_next(hook)) {
 		char *url = text_at(hook, word(at, 1));
 
-		if (strcmp(url, buf_cstr(&ours)) == 0)
+		if (strcmp(url, buf_cstr(&ours)) == 0 ||
+		    (strlen(url) == plain && memcmp(url, ours.p, plain) == 0))
 			w->hook_id = text_at(hook, word(at, 0));
 		free(url);
 	}
-	send_hook(w, &ours);
+	if (w->hook_id || !n || !is_more(w, root, n)) {
+		send_hook(w, &ours);
+	} else if (w->page >= HOOK_PAGES_MAX) {
+		answer(w, 500, "it has more hooks than are looked at");
+	} else {
+		w->page++;
+		w->until = deadline_in_ms(ANSWER_MS);
+		ask(w, HOOKS);
+	}
+	free(host);
 	buf_free(&ours);
 }
 
@@ -528,6 +568,7 @@ static void ask(struct browse *w, enum what step)
 
 void browse_poll(struct srv *s, struct pollset *ps)
 {
+	hooks_poll(s, ps);
 	for (struct browse *w = s->browses; w; w = w->next)
 		http_poll(w->http, ps);
 }
@@ -552,6 +593,7 @@ void browse_step(struct srv *s)
 {
 	struct browse **at = &s->browses, *w;
 
+	hooks_step(s);
 	while ((w = *at) != NULL) {
 		if (!w->done)
 			step(w);
@@ -572,6 +614,8 @@ void browse_end(struct srv *s)
 		w->done = true;
 		w->again = false;
 	}
+	hooks_end(s);
+	s->hooks_begun = true;
 	browse_step(s);
 }
 
@@ -700,6 +744,7 @@ static struct browse *browse_new(struct srv *s, const struct rec *provider, enum
 
 static void name_repository(struct browse *w)
 {
+	char *scm;
 	struct buf b = { 0 };
 	struct err ignored = { 0 };
 	struct json_doc *doc;
@@ -708,6 +753,10 @@ static void name_repository(struct browse *w)
 	doc = json_parse(buf_str(&b), SIZE_MAX, &ignored);
 	w->namespace = json_dup_or_empty(json_get(json_root(doc), "owner"));
 	w->repository = json_dup_or_empty(json_get(json_root(doc), "name"));
+	/* Bitbucket Server: what is cloned is below "scm". */
+	scm = w->host && w->host->page[0] == 's' ? strstr(w->namespace, "scm/") : NULL;
+	if (scm)
+		memmove(w->namespace, scm + 4, strlen(scm + 4) + 1);
 	json_doc_free(doc);
 	buf_free(&b);
 }
@@ -733,6 +782,9 @@ void browse_hook(struct srv *s, const char *url, const char *config)
 	w = browse_new(s, provider, HOOKS);
 	w->hook = mem_dup(url);
 	w->config = id;
+	w->page = 1;
+	w->per_page = PER_PAGE;
+	w->unknown = !s->opt.public_url;
 	name_repository(w);
 	if (!s->opt.public_url)
 		err_set(&e, ERR_USAGE, 0, "the server has no --public-url");
@@ -742,8 +794,8 @@ void browse_hook(struct srv *s, const char *url, const char *config)
 		err_set(&e, ERR_USAGE, 0, "%s is not asked for hooks",
 		        rec_text(provider, "providerId"));
 	else if (n >= AT_ONCE)
-		err_set(&e, ERR_BUSY, 0,
-		        "too many git hosts are being asked; set the prebuild again");
+		err_set(&e, ERR_BUSY, 0, "too many git hosts are being asked");
+	w->later = e.kind == ERR_NONE || e.kind == ERR_BUSY;
 	if (e.kind != ERR_NONE || reach(w, provider, &e) < 0) {
 		answer(w, 500, e.msg);
 		browse_free(w);

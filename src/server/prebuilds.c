@@ -55,6 +55,12 @@ void prebuilds_moved(struct srv *s, const struct rec *t, const char *from)
 
 	if (!first_of(s, rec_text(t, "name")) || strcmp(from, to) == 0)
 		return;
+	struct change *ch = change_begin(&s->store);
+	struct err ignored = { 0 }; /* it is asked for once, then */
+
+	for (const struct rec *p = first_of(s, rec_text(t, "name")); p; p = next_of(s, p))
+		rec_set_bool(change_edit(ch, p), "hookDue", true);
+	change_commit(ch, &ignored);
 	browse_hook(s, from, config);
 	browse_hook(s, to, config);
 }
@@ -270,6 +276,7 @@ static int save(struct srv *s, const char *template, struct json body, struct bu
 		rec_set_value(p, "commitInterval", interval);
 		rec_set_value(p, "triggerFiles", files);
 		rec_set_int(p, "retention", retention);
+		rec_set_bool(p, "hookDue", true);
 		rc = change_commit(ch, e);
 	}
 	free(branch);
@@ -297,9 +304,9 @@ void h_prebuild_set(struct call *c)
 
 /* ---- what git hosts tell ---- */
 
-#define TOLD_DIGITS 16 /* of the SHA-256 of a hook's body */
-#define TOLD_MAX 128   /* bodies that a prebuild remembers */
-#define HOSTS_MAX 32   /* with a secret of their own */
+#define TOLD_DIGITS 16   /* of the SHA-256 of a hook's body */
+#define TOLD_MAX 128     /* bodies that a prebuild remembers */
+#define WAITING_MAX 1000 /* builds that pushes may leave waiting */
 
 /* What a git host sent. The id of a delivery is a header, which no signature covers: a body is known by its hash. */
 struct event {
@@ -361,17 +368,41 @@ static bool is_old_news(struct change *ch, const struct rec *p, const struct eve
 	return false;
 }
 
+/* No runner has begun it: its job waits. */
+static bool waits(const struct srv *s, const struct rec *build)
+{
+	const struct rec *j = store_find(&s->store, K_JOB, "resourceId", rec_text(build, "id"));
+
+	for (; j; j = store_find_next(&s->store, j, "resourceId"))
+		if (rec_is(j, "resourceType", "build") && rec_is(j, "action", "run") &&
+		    rec_is(j, "state", "pending"))
+			return true;
+	return false;
+}
+
+static bool too_many_wait(const struct srv *s)
+{
+	const struct rec *j = store_queue(&s->store, Q_PENDING, "");
+	size_t n = 0;
+
+	for (; j && n < WAITING_MAX; j = store_queue_next(j))
+		n += rec_is(j, "resourceType", "build");
+	return n >= WAITING_MAX;
+}
+
 /* Builds what the push makes due, or counts it. */
 static int pushed(struct srv *s, struct change *ch, const struct rec *t, const struct rec *p,
                   const struct push *push, struct err *e)
 {
-	const struct rec *newest = NULL;
+	const struct rec *newest = NULL, *waiting = NULL;
 	int64_t interval = rec_int(p, "commitInterval"), n = rec_int(p, "commits") + push->n;
 	char id[ID_SIZE];
 
 	for (const struct rec *b = first_build(s, rec_text(p, "id")); b; b = next_build(s, b))
-		if (!is_deleted(s, b))
+		if (!is_deleted(s, b)) {
 			newest = b;
+			waiting = waits(s, b) ? b : waiting;
+		}
 	if (rec_is(p, "lastSha", push->sha))
 		return 0; /* told twice */
 	struct rec *draft = change_edit(ch, p);
@@ -382,6 +413,12 @@ static int pushed(struct srv *s, struct change *ch, const struct rec *t, const s
 		return 0;
 	}
 	rec_set_int(draft, "commits", 0);
+	if (waiting) {
+		build_renew(ch, waiting, t, push->branch, push->sha, rec_json(t, "envVars"));
+		return 0;
+	}
+	if (too_many_wait(s))
+		return err_set(e, ERR_LIMIT, 0, "%d builds wait for a runner already", WAITING_MAX);
 	return build_add(s, ch, t, push->branch, push->sha, rec_text(p, "id"),
 	                 rec_json(t, "envVars"), id, e);
 }
@@ -397,6 +434,29 @@ static void plain_url(struct buf *b, struct json url)
 	buf_reset(b);
 	buf_add_str(b, s);
 	free(text);
+}
+
+/* Bitbucket Server names no address, but project and repository: ".../scm/PROJECT/NAME.git", or as a browser shows it. */
+static bool is_named(const struct rec *t, struct json body)
+{
+	struct json repository = json_get(body, "repository");
+	/* In small letters, as addresses are kept. */
+	char *key = normal_repo_url(json_get(json_get(repository, "project"), "key"));
+	char *slug = normal_repo_url(json_get(repository, "slug"));
+	struct str own = str_of(rec_text(t, "repositoryUrl"));
+	struct buf clone = { 0 }, shown = { 0 };
+	bool yes;
+
+	if (str_ends(own, ".git"))
+		own.n -= 4;
+	buf_addf(&clone, "/scm/%s/%s", key, slug);
+	buf_addf(&shown, "/projects/%s/repos/%s", key, slug);
+	yes = *key && *slug && (str_ends(own, buf_cstr(&clone)) || str_ends(own, buf_cstr(&shown)));
+	buf_free(&clone);
+	buf_free(&shown);
+	free(key);
+	free(slug);
+	return yes;
 }
 
 static bool is_of(const struct rec *t, struct json body)
@@ -422,7 +482,7 @@ static bool is_of(const struct rec *t, struct json body)
 		yes = url.n && str_eq(own, buf_cstr(&url));
 	}
 	buf_free(&url);
-	return yes;
+	return yes || is_named(t, body);
 }
 
 static bool is_at(const struct rec *t, const char *host)
@@ -463,33 +523,47 @@ static int take_push(struct srv *s, struct change *ch, const struct event *event
 	return rc;
 }
 
-/* Bitbucket: push.changes[].new; the others: ref, after. */
+static char *branch_of(struct json ref)
+{
+	char *text = json_dup_or_empty(ref);
+	char *branch = mem_dup(strncmp(text, "refs/heads/", 11) == 0 ? text + 11 : "");
+
+	free(text);
+	return branch;
+}
+
+/* Bitbucket: push.changes[].new; its Server: changes[].refId, which counts as one commit; the others: ref, after. */
 static int take_event(struct srv *s, struct change *ch, const struct event *event, struct err *e)
 {
 	struct json body = event->body;
 	struct json changes = json_get(json_get(body, "push"), "changes");
+	bool cloud = json_is_array(changes);
 	int rc = 0;
 
+	if (!cloud)
+		changes = json_get(body, "changes");
 	for (struct json member = json_first(changes); rc == 0 && json_present(member);
 	     member = json_next(member)) {
 		struct json to = json_get(member, "new");
-		struct push push = { json_dup_or_empty(json_get(to, "name")),
-			             json_dup_or_empty(json_get(json_get(to, "target"), "hash")),
-			             json_get(member, "commits"),
-			             (int64_t)json_len(json_get(member, "commits")) };
+		struct push push = {
+			cloud ? json_dup_or_empty(json_get(to, "name"))
+			      : branch_of(json_get(member, "refId")),
+			json_dup_or_empty(cloud ? json_get(json_get(to, "target"), "hash")
+			                        : json_get(member, "toHash")),
+			json_get(member, "commits"), (int64_t)json_len(json_get(member, "commits"))
+		};
 
+		push.n = cloud ? push.n : 1;
 		rc = take_push(s, ch, event, &push, e);
 	}
 	if (!json_is_array(changes)) {
-		char *ref = json_dup_or_empty(json_get(body, "ref"));
-		struct push push = { mem_dup(strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : ""),
+		struct push push = { branch_of(json_get(body, "ref")),
 			             json_dup_or_empty(json_get(body, "after")),
 			             json_get(body, "commits"),
 			             (int64_t)json_len(json_get(body, "commits")) };
 
 		json_i64(json_get(body, "total_commits_count"), 0, INT32_MAX, &push.n);
 		rc = take_push(s, ch, event, &push, e);
-		free(ref);
 	}
 	return rc;
 }
@@ -517,11 +591,11 @@ static void read_event(struct event *event, struct json_doc *doc, struct str bod
 
 static bool is_push(const struct http_head *head, bool *known)
 {
-	static const char *const events[][2] = { { "X-Gitea-Event", "push" },
-		                                 { "X-Forgejo-Event", "push" },
-		                                 { "X-GitHub-Event", "push" },
-		                                 { "X-Gitlab-Event", "Push Hook" },
-		                                 { "X-Event-Key", "repo:push" } };
+	static const char *const events[][2] = {
+		{ "X-Gitea-Event", "push" },    { "X-Forgejo-Event", "push" },
+		{ "X-GitHub-Event", "push" },   { "X-Gitlab-Event", "Push Hook" },
+		{ "X-Event-Key", "repo:push" }, { "X-Event-Key", "repo:refs_changed" }
+	};
 
 	*known = false;
 	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
@@ -659,37 +733,38 @@ static bool is_signed(const struct call *c, const char *secret, bool head)
 	return yes;
 }
 
-/* The git host whose secret it was signed with, "" for the secret of hooks that somebody entered; NULL: nobody's. */
-static char *signer(const struct call *c, bool head)
+/* The git host that it says it is from, if a prebuild is there; NULL: nobody is told. */
+static char *host_named(struct call *c)
 {
-	const struct srv *s = c->s;
-	const char *secret = hook_secret(key_named(s, "client", HOOK_KEY));
-	struct buf tried = { 0 }, own = { 0 };
-	char *found = NULL;
-	size_t n = 0;
+	struct buf host = { 0 };
+	const struct rec *t = store_first(&c->s->store, K_TEMPLATE);
 
-	if (strlen(secret) != SHA256_BLOCK)
-		return NULL;
-	if (is_signed(c, secret, head))
-		return mem_dup("");
-	for (const struct rec *t = store_first(&s->store, K_TEMPLATE); t && !found && n < HOSTS_MAX;
-	     t = store_next(t)) {
-		char *host = first_of(s, rec_text(t, "name"))
-		                     ? git_host(rec_text(t, "repositoryUrl"))
-		                     : NULL;
+	if (!call_query(c, "host", &host) || !host.n)
+		return buf_take(&host);
+	while (t && !(is_at(t, buf_cstr(&host)) && first_of(c->s, rec_text(t, "name"))))
+		t = store_next(t);
+	if (t)
+		return buf_take(&host);
+	buf_free(&host);
+	return NULL;
+}
 
-		secret_of(secret, host ? host : "", &own);
-		if (host && !strstr(buf_cstr(&tried), buf_cstr(&own))) {
-			n++;
-			buf_adds(&tried, buf_cstr(&own));
-			if (is_signed(c, buf_cstr(&own), head))
-				found = mem_dup(host);
-		}
+/* The git host whose secret it was signed with, "" for the secret of hooks that somebody entered; NULL: nobody's. It is
+ * said which, so that a body costs one HMAC however many hosts there are. */
+static char *signer(struct call *c, bool head)
+{
+	const char *secret = hook_secret(key_named(c->s, "client", HOOK_KEY));
+	char *host = strlen(secret) == SHA256_BLOCK ? host_named(c) : NULL;
+	struct buf own = { 0 };
+
+	if (host && *host)
+		secret_of(secret, host, &own);
+	if (host && !is_signed(c, own.n ? buf_cstr(&own) : secret, head)) {
 		free(host);
+		host = NULL;
 	}
-	buf_free(&tried);
 	buf_free(&own);
-	return found;
+	return host;
 }
 
 bool prebuild_hook_may(struct call *c)

@@ -47,7 +47,10 @@ struct srv {
 	const struct call *call;          /* at hand; NULL: none */
 	const char *who;                  /* changes what no call does; NULL: the Server itself */
 	struct browse *browses;           /* questions to git hosts */
-	uint64_t lines_lost;              /* of access and audit log */
+	struct hook_due *hooks_due;       /* hooks to be asked for again */
+	size_t n_hooks_due;
+	bool hooks_begun;
+	uint64_t lines_lost; /* of access and audit log */
 	bool restarting;
 	struct httpd_req *restart; /* who asked for it; NULL: is gone */
 	struct deadline restart_by;

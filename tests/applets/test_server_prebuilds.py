@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import sys
 import threading
 import urllib.parse
@@ -37,6 +38,15 @@ def bitbucket_push(sha, n):
     return {"push": {"changes": [{"new": None}, {"new": {"type": "branch", "name": "main", "target": {"hash": sha}},
                                                 "commits": [{}] * n}]},
             "repository": {"links": {"html": {"href": URL}}}}
+
+
+def server_push(sha, branch="main", kind="UPDATE"):
+    """Bitbucket Server's: no address, no number of commits."""
+    ref = "refs/heads/" + branch
+    return {"eventKey": "repo:refs_changed", "date": "2025-02-10T10:00:04+0100",
+            "repository": {"slug": "App", "name": "App", "project": {"key": "ACME"}},
+            "changes": [{"ref": {"id": ref, "displayId": branch, "type": "BRANCH"}, "refId": ref, "fromHash": "0" * 40,
+                         "toHash": sha, "type": kind}]}
 
 
 class Prebuilds(common.Case):
@@ -131,11 +141,76 @@ class Prebuilds(common.Case):
                 self.assertEqual([a for a, _ in self.finish()], ["delete", "delete"])
                 self.assertEqual(self.builds(), [])
 
+    def test_bitbucket_server(self):
+        """Each push counts as one commit; which files it changed is not said."""
+        for i, url in enumerate(("https://bb.test/scm/acme/app.git", "https://bb.test/ctx/projects/ACME/repos/app",
+                                 "https://bb.test/scm/acme/app2.git", "https://bb.test/acme/app.git")):
+            self.template(f"bb{i}", url)
+            self.prebuild(f"bb{i}", id=f"p{i}", commitInterval=2)
+        event = ("X-Event-Key", "repo:refs_changed")
+        self.tell(server_push(SHA[0]), event)
+        self.assertEqual([(b["prebuildId"], b["repository"]["sha"]) for b in self.builds()], [("p0", SHA[0]), ("p1", SHA[0])])
+        self.finish()
+        for body in (server_push(SHA[1], "other"), server_push("0" * 40, kind="DELETE"),
+                     dict(server_push(SHA[1]), repository={"slug": "app", "project": {}}),
+                     dict(server_push(SHA[1]), repository={"slug": "", "project": {"key": ""}}),
+                     dict(server_push(SHA[1]), changes=[{"refId": "refs/tags/main", "toHash": SHA[1]}]),
+                     dict(server_push(SHA[1]), changes=None), dict(server_push(SHA[1]), changes=[3, None])):
+            self.tell(body, event)
+        self.tell({"test": True}, ("X-Event-Key", "diagnostics:ping"))
+        self.tell(server_push(SHA[1]), event)
+        self.assertEqual(len(self.builds()), 2, "one of two")
+        self.tell(server_push(SHA[2]), event)
+        self.assertEqual([b["repository"]["sha"] for b in self.builds()], [SHA[0], SHA[0], SHA[2], SHA[2]])
+
+    def test_one_build_waits(self):
+        """A later push takes the place of one that no runner has begun; one that is begun stays."""
+        prebuild = self.prebuild(commitInterval=1, retention=9)
+        self.prebuild(id="dev", branch="dev", commitInterval=1)
+        for i in range(5):
+            self.tell(common_push(SHA[i]))
+        waiting, = self.builds()
+        self.assertEqual((waiting["repository"]["sha"], waiting["repository"]["branch"]), (SHA[4], "main"))
+        self.tell(common_push(SHA[0], "dev"))
+        self.assertEqual(len(self.builds()), 2)
+        job = next(j for j in self.server.ok("GET", "/job?states=pending").json if j["resourceId"] == waiting["id"])
+        s, runner = self.server, self.runner
+        rid = s.ok("GET", "/runner").json[0]["id"]
+        s.ok("POST", f"/runner/{rid}/jobs/{job['id']}/state", {"state": "running"}, key=runner)
+        for i in (5, 6):
+            self.tell(common_push(SHA[i]))
+        mine = [b for b in self.builds() if b["prebuildId"] == prebuild]
+        self.assertEqual([b["repository"]["sha"] for b in mine], [SHA[4], SHA[6]])
+        self.assertEqual(mine[0], dict(waiting, state=mine[0]["state"], lastJob=mine[0]["lastJob"], lastJobId=job["id"],
+                                       updatedAt=mine[0]["updatedAt"]))
+        s.ok("POST", f"/runner/{rid}/jobs/{job['id']}/state", {"state": "success"}, key=runner)
+        self.server.stop()
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "data"))
+        self.tell(common_push(SHA[7]))
+        self.assertEqual([b["repository"]["sha"] for b in self.builds() if b["prebuildId"] == prebuild], [SHA[4], SHA[7]])
+        self.assertEqual(len(self.server.ok("GET", "/job?states=pending").json), 2)
+
+    def test_builds_that_wait_are_bounded(self):
+        self.prebuild(commitInterval=1)
+        self.prebuild(id="dev", branch="dev", commitInterval=1)
+        self.tell(common_push(SHA[0]))
+        for _ in range(999):
+            self.server.ok("POST", "/build", {"workspaceTemplateName": "app", "branch": "x", "envVars": {}}, status=201)
+        said = self.tell(common_push(SHA[0], "dev"), status=500).json["error"]
+        self.assertIn("1000 builds wait for a runner already", said)
+        self.tell(common_push(SHA[1]))  # which takes the place of another
+        self.assertEqual(self.builds()[0]["repository"]["sha"], SHA[1])
+        self.server.ok("DELETE", f"/build/{self.builds()[-1]['id']}?force=true", status=204)
+        self.finish()
+        self.tell(common_push(SHA[0], "dev"))  # it was not told of it yet
+        self.assertEqual([b["repository"]["sha"] for b in self.builds() if b["prebuildId"] == "dev"], [SHA[0]])
+
     def test_what_is_no_reason(self):
         self.prebuild(triggerFiles=["Dockerfile", "x/y"])
         self.template("elsewhere", "https://git.test/acme/other")
         self.tell(common_push(SHA[0]))
         self.assertEqual(len(self.builds()), 1)
+        self.finish()
         for body in (common_push(SHA[1], "other", files=["Dockerfile"]), common_push(SHA[1], files=["Dockerfile2", "y"]),
                      common_push("0" * 40, files=["Dockerfile"]), {"ref": "refs/tags/main", "after": SHA[1]}, {},
                      common_push(SHA[1], of={"repository": {"html_url": URL + "2"}}, files=["Dockerfile"])):
@@ -216,10 +291,13 @@ class Prebuilds(common.Case):
             self.server = serverproc.Server(self, os.path.join(self.tmp, "data"))
         # One that was never told, but is older by what the host says.
         self.assertEqual(deliver(push(SHA[3], pushed_at=2000)), 4)
+        self.finish()
         self.assertEqual(deliver(push(SHA[4], pushed_at=1999)), 4)
         self.assertEqual(deliver(push(SHA[4], updated_at="1970-01-01T00:33:19Z")), 4)
         self.assertEqual(deliver(push(SHA[5], updated_at="1970-01-01T00:33:20Z")), 5)
+        self.finish()
         self.assertEqual(deliver(push(SHA[6], pushed_at=2 ** 31 - 1)), 6)  # a clock far ahead
+        self.finish()
         self.assertEqual(deliver(push(SHA[7], pushed_at=2 ** 31 - 2)), 7)
         self.finish()
         # As before, a branch may be set back to a commit that was built.
@@ -262,7 +340,7 @@ class Prebuilds(common.Case):
             s.close()
 
     def test_a_hook_is_signed(self):
-        self.prebuild(commitInterval=1)
+        self.prebuild(commitInterval=1, retention=9)
         body = json.dumps(common_push(SHA[0]))
 
         def signature(secret, text=body):
@@ -288,10 +366,12 @@ class Prebuilds(common.Case):
             body = json.dumps(common_push(SHA[i]))
             self.tell(body, path=HOOK, key=None, headers=((name, prefix + signature(secret, body)),))
             self.assertEqual(len(self.builds()), i + 1)
+            self.finish()
         self.tell(gitlab_push(SHA[7], 1), ("X-Gitlab-Event", "Push Hook"), path=HOOK, key=None,
                   headers=(("X-Gitlab-Token", secret),))
         self.assertEqual(len(self.builds()), 4)
-        # A host's own secret is good for what is there, whatever it says.
+        self.finish()
+        # A host's own secret is good for what is there, whatever it says; the URL of its hook says which host that is.
         host = urllib.parse.urlsplit(URL).hostname
         self.server.ok("PUT", "/workspace-template", {"name": "other", "repositoryUrl": "https://evil.test/a/b", "envVars": {}},
                        status=201)
@@ -301,8 +381,14 @@ class Prebuilds(common.Case):
             own = hmac.new(secret.encode(), at.encode(), "sha256").hexdigest()
             body = json.dumps(common_push(SHA[6]))
             for name, value in (("X-Hub-Signature-256", "sha256=" + signature(own, body)), ("X-Gitlab-Token", own)):
-                self.tell(body, status=401 if at == "nobody.test" else 200, path=HOOK, key=None, headers=((name, value),))
+                status = 401 if at == "nobody.test" else 200
+                self.tell(body, status=status, path=f"{HOOK}?host={at}", key=None, headers=((name, value),))
+                for other in ("", "?host=", "?host=evil.test" if at == host else f"?host={host}"):
+                    self.tell(body, status=401, path=HOOK + other, key=None, headers=((name, value),))
             self.assertEqual(len(self.builds()), n, at)
+        general = signature(secret)
+        for at in (host, "evil.test"):  # which is no host's
+            self.tell(body, status=401, path=f"{HOOK}?host={at}", key=None, headers=(("X-Hub-Signature-256", general),))
         with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
             self.assertEqual(json.loads(file.read().splitlines()[-1])["who"], "client/webhook")
         self.server.ok("DELETE", "/apikey/webhook")
@@ -326,6 +412,9 @@ HOSTS = {
               lambda u, s: {"type": "gitea", **in_config(u, s)}, "PATCH", 78),
     "gitlab-self-managed": ("/api/v4/projects/acme%2Fsub%2Fapp/hooks", "Bearer " + TOKEN, "{}",
                             lambda u, s: {"push_events": True, "url": u, "token": s}, "PUT", 79),
+    "bitbucket-server": ("/rest/api/1.0/projects/acme/repos/app/webhooks", "Bearer " + TOKEN, '{"values":{}}',
+                         lambda u, s: {"name": "daytona-runner", "active": True, "events": ["repo:refs_changed"], "url": u,
+                                       "configuration": {"secret": s}}, "PUT", 80),
     "bitbucket": ("/2.0/repositories/acme/app/hooks", "Bearer " + TOKEN, '{"values":{}}',
                   lambda u, s: {"description": "daytona-runner", "active": True, "events": ["repo:push"], "url": u,
                                 "secret": s}, "PUT", "{ab-cd}"),
@@ -337,7 +426,7 @@ class GitHost(httppeer.Peer):
 
     def __init__(self, provider):
         super().__init__()
-        self.provider, self.path = provider, HOSTS[provider][0]
+        self.provider, self.path, self.pages, self.most = provider, HOSTS[provider][0], [], 50
         self.hooks = [self.hook("https://other.test/hook", "x", 1)]
         self.hold = threading.Event()
         self.hold.set()
@@ -349,13 +438,27 @@ class GitHost(httppeer.Peer):
     def changes(self):
         return [(r.method, r.target) for r in self.requests if r.method != "GET"]
 
+    def listed(self, request):
+        """A page as each host has them; no more than most in one."""
+        first, size = [next(int(v[0]) for k, v in request.query.items() if k in names)
+                       for names in (("page", "start"), ("per_page", "limit", "pagelen"))]
+        self.pages.append(first)
+        size = min(size, self.most)
+        at = first if "start" in request.query else (first - 1) * size
+        hooks, more = self.hooks[at:at + size], at + size < len(self.hooks)
+        if self.provider == "bitbucket-server":
+            return reply(200, {"values": hooks, "isLastPage": not more, "nextPageStart": at + size if more else None})
+        if self.provider == "bitbucket":
+            return reply(200, {"values": hooks, **({"next": "https://x.test/?page=2"} if more else {})})
+        link = [("Link", '<https://x.test/?page=9>; rel="next", <https://x.test/>; rel="last"')]
+        return reply(200, hooks, headers=link if more else ())
+
     def handle(self, conn, request):
         number = HOSTS[self.provider][5]
         own = self.path + "/" + urllib.parse.quote(str(number), safe="")
         if request.method == "GET" and request.target.split("?")[0] == self.path:
             self.hold.wait(20 * common.PATIENCE)
-            said = {"values": self.hooks} if self.provider == "bitbucket" else self.hooks
-            return reply(200, said)(conn, request)
+            return self.listed(request)(conn, request)
         if request.method == "POST" and request.target == self.path:
             self.hooks.append({("uuid" if self.provider == "bitbucket" else "id"): number, **json.loads(request.body)})
             return reply(201, self.hooks[-1])(conn, request)
@@ -378,7 +481,7 @@ class Hooks(common.Case):
         self.server = s = serverproc.Server(self, os.path.join(self.tmp, provider), *options)
         s.ok("PUT", "/gitprovider", {"id": "g", "providerId": provider, "token": TOKEN, "username": "",
                                      "baseApiUrl": peer.url})
-        path = "Acme/Sub/App" if provider == "gitlab-self-managed" else "Acme/App"
+        path = {"gitlab-self-managed": "Acme/Sub/App", "bitbucket-server": "scm/Acme/App"}.get(provider, "Acme/App")
         self.template("app", f"http://127.0.0.1/{path}.git")
 
     def template(self, name, url, config="g"):
@@ -408,16 +511,23 @@ class Hooks(common.Case):
                 self.said("knows the hook for prebuilds")
                 mine = self.peer.hooks[1]
                 sent = {k: v for k, v in mine.items() if k not in ("id", "uuid")}
-                secret = sent.get("token") or sent.get("secret") or sent["config"]["secret"]
-                self.assertEqual(sent, body(PUBLIC + "/prebuild/webhook-event", secret))
+                inner = sent.get("config") or sent.get("configuration") or sent
+                secret = inner.get("token") or inner["secret"]
+                self.assertEqual(sent, body(PUBLIC + HOOK + "?host=127.0.0.1", secret))
                 # What the host signs with it is believed, and what it was not told is not.
-                push = json.dumps({**bitbucket_push(SHA[0], 1), **common_push(SHA[0])} if provider != "bitbucket"
-                                  else bitbucket_push(SHA[0], 1))
+                here = "http://127.0.0.1/" + ("acme/sub/app" if provider == "gitlab-self-managed" else "acme/app")
+                push, event = json.dumps(common_push(SHA[0], of={"repository": {"html_url": here}})), ("X-GitHub-Event", "push")
+                if provider == "bitbucket":
+                    push = json.dumps(dict(bitbucket_push(SHA[0], 1), repository={"links": {"html": {"href": here}}}))
+                if provider == "bitbucket-server":
+                    push, event = json.dumps(server_push(SHA[0])), ("X-Event-Key", "repo:refs_changed")
                 for key, status in ((secret, 200), ("0" * 64, 401)):
                     header = (("X-Gitlab-Token", key) if "token" in sent else
                               ("X-Hub-Signature-256", "sha256=" + hmac.new(key.encode(), push.encode(), "sha256").hexdigest()))
-                    answer = self.server.call("POST", HOOK, push, None, headers=(("X-GitHub-Event", "push"), header))
+                    answer = self.server.call("POST", HOOK + "?host=127.0.0.1", push, None, headers=(event, header))
                     self.assertEqual(answer.status, status)
+                self.assertEqual([b["repository"]["sha"] for b in self.server.ok("GET", "/build").json], [SHA[0]])
+                self.server.ok("DELETE", "/build?force=true", status=204)
                 # Each host has another, which is good for what is there alone.
                 self.assertEqual(secret, hmac.new(self.by_hand().encode(), b"127.0.0.1", "sha256").hexdigest())
                 self.prebuild("b", branch="dev")
@@ -438,6 +548,86 @@ class Hooks(common.Case):
                 with open(os.path.join(self.server.data, "audit.log"), encoding="utf-8") as file:
                     self.assertNotIn(secret, file.read())
                 self.assertEqual(self.server.stop(), 0)
+
+    def many(self, number, ours=None):
+        """So many hooks of others, and ours among them."""
+        self.peer.hooks = [self.peer.hook(f"https://other.test/{i}", "x", 1000 + i) for i in range(number)]
+        if ours is not None:
+            self.peer.hooks[ours] = self.peer.hook(PUBLIC + HOOK, "x", HOSTS[self.peer.provider][5])
+        self.peer.pages.clear()
+
+    def test_pages_of_hooks(self):
+        """Ours is found wherever it is, and not entered twice; hosts may give less than a page at a time."""
+        for provider, (path, _, _, _, change, number) in HOSTS.items():
+            for most in (50, 20):
+                with self.subTest(provider=provider, most=most):
+                    self.start(provider, "--public-url", PUBLIC)
+                    self.peer.most = most
+                    self.many(120, 107)
+                    self.prebuild("a")
+                    own = path + "/" + urllib.parse.quote(str(number), safe="")
+                    if provider == "bitbucket-server":
+                        # It says where a page starts by things, of what was asked for.
+                        self.assertEqual(self.changed(1)[0], change if most == 50 else self.peer.changes()[0][0])
+                    else:
+                        self.assertEqual(self.changed(1), (change, own))
+                        self.assertEqual(self.peer.pages, list(range(1, -(-108 // most) + 1)))
+                    self.assertEqual(self.server.stop(), 0)
+                    shutil.rmtree(os.path.join(self.tmp, provider))
+        # None of ours: the last page is the end.
+        self.start("gitea", "--public-url", PUBLIC)
+        self.many(100)
+        self.prebuild("a")
+        self.assertEqual(self.changed(1), ("POST", self.peer.path))
+        self.assertEqual(self.peer.pages, [1, 2, 3])
+        # It ends, and enters no second one where it did not see all.
+        self.many(2000)
+        self.prebuild("b", branch="dev")
+        self.said("it has more hooks than are looked at")
+        self.assertEqual(self.peer.pages, list(range(1, 21)))
+        self.assertEqual(len(self.peer.changes()), 1)
+
+    def test_a_host_that_is_away(self):
+        """It is asked again, with pauses that grow; also by another process, and at once when the login was corrected."""
+        self.start("gitea", "--public-url", PUBLIC)
+        port = self.peer.port
+        self.peer.stop()
+        self.prebuild("a")
+        self.said("It is tried again in 2 s.")
+        self.assertEqual([int(w.split()[0]) for w in self.server.log().split("It is tried again in ")[1:]][:2], [1, 2])
+        self.server.kill()
+        self.peer.start()
+        self.assertEqual(self.peer.port, port)
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "gitea"), "--public-url", PUBLIC)
+        self.assertEqual(self.changed(1)[0], "POST")
+        self.said("knows the hook for prebuilds of acme/app")
+        # It is known to be there now: another process does not ask.
+        self.assertEqual(self.server.stop(), 0)
+        n = len(self.peer.requests)
+        self.server = s = serverproc.Server(self, os.path.join(self.tmp, "gitea"), "--public-url", PUBLIC)
+        s.ok("GET", "/health")
+        self.template("two", "http://127.0.0.1/acme/two")
+        self.peer.on("GET", self.peer.path.replace("app", "two") + ".*", reply(401, {}), reply(401, {}), reply(401, {}),
+                     reply(200, []))
+        self.peer.on("POST", self.peer.path.replace("app", "two"), reply(201, {}), forever=True)
+        self.prebuild("b", "two")
+        self.said("acme/two could not be set: HTTP 401; is its token right?. It is tried again in 4 s.")
+        s.ok("PUT", "/gitprovider", {"id": "g", "providerId": "gitea", "token": TOKEN, "username": "", "baseApiUrl": self.peer.url})
+        self.said("knows the hook for prebuilds of acme/two")
+        self.assertEqual([r.target.split("?")[0] for r in self.peer.requests[n:] if "two" not in r.target], [])
+        # One that is only to be removed is tried again by this process.
+        self.peer.on("DELETE", ".*", reply(503, {}))
+        s.ok("DELETE", "/workspace-template/app/prebuild/a", status=204)
+        common.wait_for(lambda: len(self.peer.hooks) == 1, 20 * common.PATIENCE, "the hook is gone")
+
+    def test_a_server_that_learns_its_address(self):
+        self.start("gitea")
+        self.prebuild("a")
+        self.said("the server has no --public-url")
+        self.assertNotIn("tried again", self.server.log())
+        self.assertEqual(self.server.stop(), 0)
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "gitea"), "--public-url", PUBLIC)
+        self.assertEqual(self.changed(1)[0], "POST")
 
     def by_hand(self):
         """The secret of hooks that somebody enters."""
@@ -494,16 +684,17 @@ class Hooks(common.Case):
         self.template("lone", "http://elsewhere:pass@git.test/acme/lone", None)
         self.prebuild("b", "lone")
         self.said("prebuilds of acme/lone could not be set: no git provider config fits it")
-        s.ok("PUT", "/gitprovider", {"id": "h", "providerId": "bitbucket-server", "token": TOKEN, "username": "",
+        s.ok("PUT", "/gitprovider", {"id": "h", "providerId": "gitness", "token": TOKEN, "username": "",
                                      "baseApiUrl": self.peer.url})
-        self.template("server", "http://127.0.0.1/scm/ac/app", "h")
+        self.template("server", "http://127.0.0.1/ac/app", "h")
         self.prebuild("c", "server")
-        self.said("bitbucket-server is not asked for hooks")
+        self.said("gitness is not asked for hooks")
         self.template("two", "http://127.0.0.1/acme/two", None)
         self.prebuild("d", "two")
         self.said("multiple git provider configs")
         self.assertNotIn("elsewhere", s.log())
-        self.assertEqual(self.peer.accepted, 0)
+        # But for the first one, since the server knows where it is.
+        self.assertEqual({r.target.split("?")[0] for r in self.peer.requests} - {self.peer.path}, set())
 
 
 if __name__ == "__main__":
