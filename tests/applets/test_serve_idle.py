@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Static: a sanitizer makes system calls of its own
-"""What an idle runner costs: system calls counted by strace for each heartbeat, so that no clock is judged."""
+"""What an idle runner costs: bytes, and system calls counted by strace, for each heartbeat, so that no clock is judged."""
 import os
 import shutil
 import statistics
@@ -9,13 +9,21 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main, wait_for  # noqa: E402
-from servecase import ServeCase  # noqa: E402
+from servecase import BEAT, ServeCase  # noqa: E402
 
 BEATS = 8
+BYTES = 2970  # with heads, answers, a poll and TLS six a minute stay below 20 KB
 CALLS = 6  # two more with TLS: twelve heartbeats a minute leave it below a hundred
 
 
 class IdleTest(ServeCase):
+    def test_bytes_of_a_heartbeat(self):
+        """It names all providers with all their options, since the Server keeps what the last one said."""
+        self.runner(self.srv, **{'provider "docker-provider"__enabled': "true"}).start()
+        beat = self.srv.seen("POST", BEAT)[-1]
+        self.assertEqual(len(beat.json()["providers"]), 2)
+        self.assertLessEqual(len(beat.body), BYTES)
+
     def test_system_calls_of_a_heartbeat(self):
         if not shutil.which("strace"):
             self.skipTest("no strace")

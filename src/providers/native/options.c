@@ -239,17 +239,17 @@ static const struct property properties[] = {
 	{ "Agent", "option", "auto", "What reports the workspace's state", "auto,builtin,none" },
 	{ "Isolation", "option", "best-effort", "Isolation from the host",
 	  "strict,best-effort,none" },
-	{ "Image", "string", "", "Container image of the workspace; no engine is needed", NULL },
+	{ "Image", "string", "", "Container image, without an engine", NULL },
 	{ "Root", "string", "", "Directory or tar archive in place of an image; / is the host's",
 	  NULL },
-	{ "Network", "option", "auto", "Of a workspace with Image, Root or strict isolation",
+	{ "Network", "option", "auto", "With Image, Root or strict isolation",
 	  "auto,private,host,none" },
 	{ "CPUs", "string", "", "Limit, such as 1.5", NULL },
 	{ "Memory", "string", "", "Limit, such as 2g", NULL },
 	{ "Pids", "string", "", "Limit of processes", NULL },
 	{ "Disk", "string", "", "Limit, such as 20g", NULL },
-	{ "Grace Seconds", "int", "10", "Time to end between SIGTERM and SIGKILL", NULL },
-	{ "Command", "string", "", "Shell command to run in the checkout, beside the agent", NULL },
+	{ "Grace Seconds", "int", "10", "Between SIGTERM and SIGKILL", NULL },
+	{ "Command", "string", "", "Shell command in the checkout, beside the agent", NULL },
 };
 
 void native_manifest(struct buf *b)
