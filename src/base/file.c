@@ -86,7 +86,7 @@ static char *dir_of(const char *path)
 	return slash == path ? mem_dup("/") : mem_dupn(path, (size_t)(slash - path));
 }
 
-static int write_temp(const char *tmp, mode_t mode, struct str data, struct err *e)
+static int write_temp(const char *tmp, mode_t mode, struct str data, bool sync, struct err *e)
 {
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 
@@ -98,7 +98,7 @@ static int write_temp(const char *tmp, mode_t mode, struct str data, struct err 
 		err_sys(e, errno, "set mode of %s", tmp);
 	else if (file_write_all(fd, data, tmp, e) < 0)
 		;
-	else if (fsync(fd) < 0)
+	else if (sync && fsync(fd) < 0)
 		err_sys(e, errno, "sync %s", tmp);
 	else if (close(fd) < 0)
 		return err_sys(e, errno, "close %s", tmp);
@@ -108,7 +108,7 @@ static int write_temp(const char *tmp, mode_t mode, struct str data, struct err 
 	return -1;
 }
 
-int file_replace(const char *path, mode_t mode, struct str data, struct err *e)
+static int replace(const char *path, mode_t mode, struct str data, bool sync, struct err *e)
 {
 	char *real = realpath(path, NULL);
 	const char *to = real ? real : path;
@@ -117,17 +117,27 @@ int file_replace(const char *path, mode_t mode, struct str data, struct err *e)
 	int rc = -1;
 
 	buf_addf(&tmp, "%s.tmp-%ld", to, (long)getpid());
-	if (write_temp(buf_cstr(&tmp), mode, data, e) < 0)
+	if (write_temp(buf_cstr(&tmp), mode, data, sync, e) < 0)
 		unlink(buf_cstr(&tmp));
 	else if (rename(buf_cstr(&tmp), to) < 0) {
 		err_sys(e, errno, "rename %s to %s", buf_cstr(&tmp), to);
 		unlink(buf_cstr(&tmp));
 	} else
-		rc = file_fsync_dir(dir, e);
+		rc = sync ? file_fsync_dir(dir, e) : 0;
 	buf_free(&tmp);
 	free(dir);
 	free(real);
 	return rc;
+}
+
+int file_replace(const char *path, mode_t mode, struct str data, struct err *e)
+{
+	return replace(path, mode, data, true, e);
+}
+
+int file_swap(const char *path, mode_t mode, struct str data, struct err *e)
+{
+	return replace(path, mode, data, false, e);
 }
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e)

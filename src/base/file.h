@@ -21,6 +21,8 @@ int file_read_fd(int fd, const char *path, size_t max, struct buf *b, struct err
 /* Writes "<path>.tmp-<pid>", fsync, rename, fsync of the directory. Old content stays whole on any
  * failure. A symbolic link at path is followed (the target is replaced). */
 int file_replace(const char *path, mode_t mode, struct str data, struct err *e);
+/* The same for what nobody needs after a loss of power: the file may then be empty, or gone. Not waiting for the disk. */
+int file_swap(const char *path, mode_t mode, struct str data, struct err *e);
 /* All of data, EINTR and short writes handled. */
 int file_write_all(int fd, struct str data, const char *name, struct err *e);
 /* Creates path and its parents; what exists stays as it is. Parents get 0755 & ~umask, path itself mode. */

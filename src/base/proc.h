@@ -38,7 +38,8 @@ struct proc_spawn {
 	void *arg;
 	int64_t grace_ms; /* between SIGTERM and SIGKILL at the deadline; default 5000 */
 	bool confined; /* it cannot look into other processes, where the kernel can see to that */
-	bool end_daemons; /* what it leaves behind is ended: for a PR_SET_CHILD_SUBREAPER that starts nothing else meanwhile */
+	bool end_daemons; /* what it leaves behind is ended, whatever it forks meanwhile: for a PR_SET_CHILD_SUBREAPER below
+	                   * which nothing else begins until this returns */
 	const volatile int *stop; /* when it becomes non-zero the program is ended; may be NULL */
 };
 

@@ -57,7 +57,7 @@ static int start(struct run *r, struct err *e)
 	};
 	int rc = -1;
 
-	if (r->s->end_daemons)
+	if (r->s->end_daemons && !spawn_childless())
 		r->n_before = proc_descendants(getpid(), &r->before);
 	if (make_pipe(in, e) == 0 && make_pipe(out, e) == 0 && fd_set_nonblock(in[1], e) == 0 &&
 	    fd_set_nonblock(out[0], e) == 0) {
@@ -172,18 +172,46 @@ static bool is_older(const struct run *r, struct proc_id id)
 	return false;
 }
 
-/* Daemons that it left come to us where we are a subreaper, and we began nothing else meanwhile. A start time tells
+/* All that were not there before; how many. */
+static size_t find_orphans(const struct run *r, struct proc_id **all)
+{
+	size_t n = proc_descendants(getpid(), all), left = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!is_older(r, (*all)[i]))
+			(*all)[left++] = (*all)[i];
+	return left;
+}
+
+static bool take_ended(void)
+{
+	bool any = false;
+	int status;
+	pid_t pid;
+
+	for (; (pid = spawn_next_ended(&status)) > 0; any = true)
+		spawn_take(pid);
+	return any;
+}
+
+/* Daemons that it left come to us where we are a subreaper, and we began nothing else meanwhile. A walk is no snapshot: who
+ * was not met in one has a parent that was not met either, since it has ended meanwhile, and come to us. A start time tells
  * nothing: it counts in hundredths of a second. */
 static void end_orphans(const struct run *r)
 {
-	struct proc_id *all = NULL;
-	size_t n = r->s->end_daemons ? proc_descendants(getpid(), &all) : 0;
+	struct deadline until = deadline_in_ms(KILL_WAIT_MS);
+	struct err ignored = { 0 }; /* one that does not even end by SIGKILL */
+	bool more = r->s->end_daemons;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!is_older(r, all[i]) && proc_signal(all[i], SIGKILL))
-			spawn_take(all[i].pid);
+	while (more && !spawn_childless() && !deadline_passed(until)) {
+		struct proc_id *all = NULL;
+		size_t n = find_orphans(r, &all);
+
+		if (n)
+			(void)proc_end_tree(all, n, 0, until, &ignored);
+		more = take_ended() || n;
+		free(all);
 	}
-	free(all);
 }
 
 static int finish(struct run *r, int *status, struct err *e)

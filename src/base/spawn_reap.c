@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 struct entry {
@@ -160,4 +161,13 @@ void spawn_take_all(void)
 
 	while ((pid = spawn_next_ended(&status)) > 0)
 		spawn_take(pid);
+}
+
+bool spawn_childless(void)
+{
+	siginfo_t si;
+	int subreaper = 0;
+
+	return prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper &&
+	       waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
 }

@@ -22,6 +22,7 @@
 #define PROGRESS_EVERY_MS 3000
 #define LINE_MAX_BYTES 1000
 #define TAIL_MAX_BYTES 400
+#define CONFIG_MAX (64 << 10)
 
 struct clone {
 	const struct git_clone *c;
@@ -284,13 +285,45 @@ static int clone_empty(struct clone *clone, const char *branch, struct deadline 
 	return rc;
 }
 
+#define FETCH_ALL "+refs/heads/*:refs/remotes/origin/*"
+
+/* As `git config remote.origin.fetch` would, without a process, where the file is as git clone has written it: one line
+ * of that name. */
+static bool edit_config(const struct clone *clone)
+{
+	static const char key[] = "\n\tfetch = ";
+	char *path = path_join(clone->part, ".git/config");
+	struct buf text = { 0 }, new = { 0 };
+	struct err ignored = { 0 }; /* git does it then */
+	const char *at = NULL, *end = NULL;
+	bool done = false;
+
+	if (file_read(path, CONFIG_MAX, &text, &ignored) == 0 &&
+	    (at = strstr(buf_cstr(&text), key)) != NULL)
+		end = strchr(at + 1, '\n');
+	if (end && !strstr(end, key)) {
+		buf_add(&new, text.p, (size_t)(at - text.p));
+		buf_addf(&new, "%s" FETCH_ALL "%s", key, end);
+		done = file_swap(path, 0644, buf_str(&new), &ignored) == 0;
+	}
+	buf_free(&text);
+	buf_free(&new);
+	free(path);
+	return done;
+}
+
+/* One branch was fetched; whoever works in the checkout fetches any. */
+static int fetch_any(struct clone *clone, struct deadline d, struct err *e)
+{
+	static const char *const all[] = { "config", "remote.origin.fetch", FETCH_ALL };
+
+	return edit_config(clone) ? 0 : in_checkout(clone, all, d, e);
+}
+
 static int fetch_all(struct clone *clone, struct deadline d, struct err *e)
 {
 	const struct repository *repo = clone->c->repo;
 	const char *branch = repo->branch && repo->branch[0] ? repo->branch : NULL;
-	/* One branch was fetched; whoever works in the checkout fetches any. */
-	static const char *const all[] = { "config", "remote.origin.fetch",
-		                           "+refs/heads/*:refs/remotes/origin/*" };
 
 	if (clone_branch(clone, branch, d, e) < 0 &&
 	    (!branch || e->kind != ERR_OTHER || !strstr(e->msg, "not found in upstream") ||
@@ -298,7 +331,7 @@ static int fetch_all(struct clone *clone, struct deadline d, struct err *e)
 		return -1;
 	if (repo->clone_commit && repo->sha && repo->sha[0] && fetch_commit(clone, d, e) < 0)
 		return -1;
-	return in_checkout(clone, all, d, e);
+	return fetch_any(clone, d, e);
 }
 
 /* The git of an attempt whose job was killed may still run, and would remove our files when it
@@ -350,7 +383,7 @@ static int prepare(struct clone *clone, struct deadline d, struct err *e)
 	/* A local source may belong to another user; that is what allow_file agreed to. */
 	buf_adds(&b, "[safe]\n\tdirectory = *\n");
 	config = path_join(clone->home, ".gitconfig");
-	rc = file_replace(config, 0600, buf_str(&b), e);
+	rc = file_swap(config, 0600, buf_str(&b), e);
 	free(config);
 	buf_free(&b);
 	return rc;

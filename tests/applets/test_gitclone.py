@@ -3,6 +3,7 @@
 repository, a branch or a URL holds is executed, leaked or followed."""
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -345,6 +346,24 @@ class GitClone(drivecase.DriveCase):
             git(self.checkout(), "checkout", "-q", "other")
             self.assertEqual(git(self.checkout(), "rev-parse", "HEAD"), git(bare, "rev-parse", "other"))
             self.assertEqual(git(self.checkout(), "rev-parse", "--abbrev-ref", "@{u}"), "origin/other")
+
+    def test_one_git_makes_a_checkout_whose_settings_are_as_git_writes_them(self):
+        odd = 'a"b#c'
+        bare, _ = make_repo(self.srv, branches=(odd,))
+        os.makedirs(self.path("bin"))
+        with open(self.path("bin", "git"), "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\necho run >>{self.path('runs')}\nexec {shutil.which('git')} \"$@\"\n")
+        os.chmod(self.path("bin", "git"), 0o755)
+        for branch in ("main", odd, ""):
+            with open(self.path("runs"), "w", encoding="utf-8"):
+                pass
+            self.drive(self.workspace(bare, branch=branch), "create", PATH=self.path("bin") + ":" + os.environ["PATH"]).ok(self)
+            with open(self.path("runs"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "run\n")
+            self.assertEqual(git(self.checkout(), "config", "--get-all", "remote.origin.fetch"), "+refs/heads/*:refs/remotes/origin/*")
+            self.assertEqual(git(self.checkout(), "config", "--get-all", "remote.origin.url"), "file://" + bare)
+            self.assertEqual(git(self.checkout(), "config", "--get-all", f"branch.{branch or 'main'}.merge"),
+                             f"refs/heads/{branch or 'main'}")
 
     def test_a_missing_repository_and_a_missing_branch(self):
         bare, _ = make_repo(self.srv)

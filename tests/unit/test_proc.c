@@ -2,6 +2,7 @@
 #include "base/proc.h"
 
 #include "base/file.h"
+#include "base/proc_by_env.h"
 #include "base/spawn_child.h"
 #include "tests/test.h"
 
@@ -484,6 +485,54 @@ static void what_was_there_before_a_program_stays(void)
 	}
 }
 
+/* Whatever is below us and began with that variable. */
+static size_t marked(const char *value)
+{
+	struct proc_list l = { 0 };
+	size_t n;
+
+	proc_list_by_env(&l, "DR_TEST_LEFT", value);
+	n = l.n;
+	proc_list_free(&l);
+	return n;
+}
+
+static void what_a_program_leaves_is_ended(void)
+{
+	static const char *const rows[] = {
+		"true",
+		"setsid sleep 1000 >/dev/null 2>&1 &",
+		"(setsid sh -c '(setsid sleep 1000 & setsid sleep 1000 &) ; exit 0' &) >/dev/null 2>&1",
+		"(sh -c 'trap \"\" TERM; setsid sleep 1000; sleep 1000' &) >/dev/null 2>&1",
+		"true",
+	};
+	int fd;
+	struct proc_id older = start_tree("printf r >&3; exec sleep 1000", true, &fd), again;
+
+	/* At first with another child of ours, then with none: either way. */
+	for (size_t i = 0; i < 2 * TEST_N(rows); i++) {
+		char value[24], mark[48];
+		const char *const env[] = { mark, "PATH=/usr/bin:/bin", NULL };
+		const char *const argv[] = { "sh", "-c", rows[i % TEST_N(rows)], NULL };
+		struct proc_spawn s = { .argv = argv, .env = env, .end_daemons = true };
+		struct err e = { 0 };
+		int status = -1;
+
+		TEST_ROW(i);
+		if (i == TEST_N(rows)) {
+			CHECK(proc_identify(older.pid, &again));
+			CHECK_INT(proc_end_tree(&older, 1, 300, LIMIT, &e), 0);
+			CHECK(all_are_dead(&fd));
+			reap(older.pid);
+		}
+		snprintf(value, sizeof(value), "%ld.%zu", (long)getpid(), i);
+		snprintf(mark, sizeof(mark), "DR_TEST_LEFT=%s", value);
+		CHECK_INT(proc_run(&s, LIMIT, &status, &e), 0);
+		CHECK_INT(status, 0);
+		CHECK_INT((long long)marked(value), 0);
+	}
+}
+
 static void become_subreaper(void)
 {
 	CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
@@ -497,4 +546,5 @@ TEST_MAIN(TEST(become_subreaper), TEST(run_gives_output_and_status),
           TEST(identity_notices_another_process), TEST(close_keeps_what_it_is_told),
           TEST(whole_trees_end), TEST(polite_trees_are_not_killed), TEST(fork_bomb_ends),
           TEST(session_members_of_a_dead_root_end), TEST(ids_of_others_are_left_alone),
-          TEST(descendants_are_listed), TEST(what_was_there_before_a_program_stays))
+          TEST(descendants_are_listed), TEST(what_was_there_before_a_program_stays),
+          TEST(what_a_program_leaves_is_ended))
