@@ -55,6 +55,7 @@ struct agent {
 	bool command_ended, ready, stopping;
 	int signals; /* signalfd */
 	int log_fd;
+	int ready_fd;
 };
 
 static const char *env(const char *name)
@@ -307,6 +308,7 @@ static int get_ready(struct agent *a, struct err *e)
 	beat_start(&a->beat);
 	a->ready = true;
 	file_write_all(1, line, "standard output", &ignored);
+	fd_close(&a->ready_fd);
 	if (a->api && *a->repo.url && env("DAYTONA_WORKSPACE_ID")) {
 		a->setup = (struct git_setup){ &a->settings, a->repo.url,
 			                       env("DAYTONA_AGENT_CA_FILE") };
@@ -454,9 +456,26 @@ static void agent_free(struct agent *a)
 	fd_close(&a->signals);
 }
 
+/* No program of ours is to have it. A workspace's variables may say anything: what is no pipe is nobody's word. */
+static int take_ready_fd(void)
+{
+	const char *text = env(AGENT_READY_FD);
+	struct stat st;
+	int64_t fd = -1;
+
+	if (text && (!str_to_i64(str_of(text), 3, INT_MAX, &fd) || fstat((int)fd, &st) < 0 ||
+	             !S_ISFIFO(st.st_mode) || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0))
+		fd = -1;
+	unsetenv(AGENT_READY_FD);
+	return (int)fd;
+}
+
 int agent_main(int argc, char **argv, struct err *e)
 {
-	struct agent a = { .signals = -1, .log_fd = -1, .command = argc > 0 ? argv : NULL };
+	struct agent a = { .signals = -1,
+		           .log_fd = -1,
+		           .ready_fd = take_ready_fd(),
+		           .command = argc > 0 ? argv : NULL };
 	int rc = -1;
 
 	if (read_environment(&a, e) == 0 && open_signals(&a, e) == 0) {

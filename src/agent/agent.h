@@ -19,6 +19,8 @@
 
 #include "base/err.h"
 
+/* A variable with the number of a pipe that it closes when it has said that it works: who waits need not look. */
+#define AGENT_READY_FD "DAYTONA_AGENT_READY_FD"
 /* The line on stdout that says it works; a provider waits for it (Daytona's agent prints it too). */
 #define AGENT_READY_TEXT "Daytona Agent started"
 

@@ -12,6 +12,7 @@ struct ws {
 	struct registries registries;
 	struct git_provider git;
 	bool have_git;
+	bool noted;
 	struct workspace_job job;
 };
 
@@ -113,8 +114,9 @@ static void note(struct ws *w)
 {
 	struct err problem = { 0 };
 
-	if (known_save(w->c->env->state_dir, &w->info, &problem) < 0)
+	if (!w->noted && known_save(w->c->env->state_dir, &w->info, &problem) < 0)
 		joblog_say(w->c->log, "Warning: %s", problem.msg);
+	w->noted = true;
 }
 
 static int start(struct ws *w, struct err *e)

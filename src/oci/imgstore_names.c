@@ -193,7 +193,7 @@ static bool says(const char *path, struct str text)
 	return same;
 }
 
-/* What is there as it is to be is on the disk already: a start asks several times for what it was made with. */
+/* What is there as it is to be is on the disk already. */
 static int put_record(const struct imgstore *s, const char *folder, const char *file,
                       const struct stored *i, struct err *e)
 {
@@ -244,13 +244,25 @@ int imgstore_remove_name(struct imgstore *s, const char *name, struct err *e)
 	               : 0;
 }
 
+/* Under whatever name: a start asks several times for what it was made with. */
+static bool holds(const struct imgstore *s, const char *holder, const struct digest *manifest)
+{
+	struct stored before;
+	struct err ignored = { 0 };
+	bool same = imgstore_read_record(s->uses, holder, &before, &ignored) == 0 &&
+	            digest_eq(&before.manifest, manifest) && check_whole(s, &before, &ignored) == 0;
+
+	stored_free(&before);
+	return same;
+}
+
 int imgstore_hold(struct imgstore *s, const char *holder, const struct stored *i, struct err *e)
 {
 	char file[IMGSTORE_NAME_SIZE];
 
 	if (!str_is_id(str_of(holder)) || strlen(holder) >= sizeof(file))
 		return err_set(e, ERR_USAGE, 0, "\"%s\" is no id", holder);
-	if (put_record(s, "uses", holder, i, e) < 0)
+	if (!holds(s, holder, &i->manifest) && put_record(s, "uses", holder, i, e) < 0)
 		return -1;
 	/* Its name was used now. It may have another image by now, or be gone. */
 	file_of(i->name, file);

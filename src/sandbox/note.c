@@ -33,7 +33,9 @@ int note_receive(int fd, struct note *n, struct deadline d, struct err *e)
 
 	if (wait_fd(fd, POLLIN, d, e) < 0)
 		return -1;
-	got = recv(fd, n, sizeof(*n), 0);
+	do /* one that ended without reading all has said its last word all the same */
+		got = recv(fd, n, sizeof(*n), 0);
+	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got == 0)
 		return 0;
 	if (got != (ssize_t)sizeof(*n))

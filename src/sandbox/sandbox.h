@@ -46,9 +46,11 @@ struct sandbox {
 	const struct userns_map *map;
 	bool strict; /* what is weaker than asked for is an error, else it is said */
 	void (*say)(void *arg, const char *line);
-	/* Process 1 is there and waits: put it into its cgroup, connect its network, write its record. An error ends
-	 * it, and so does our own end: nothing runs that admit did not see. Its root has our mounts still. */
+	/* Process 1 is there and waits: write its record, connect its network. An error ends it, and so does our own
+	 * end: nothing runs that admit did not see. Its root has our mounts still. */
 	int (*admit)(void *arg, struct proc_id init, struct err *e);
+	/* Put it into its cgroup while it makes the root its own: it begins nothing before that is done. Or NULL. */
+	int (*bound)(void *arg, struct proc_id init, struct err *e);
 	void *arg;
 
 	/* The root file system: lower directories, uppermost first, below upper (work: empty, of the same file system);
@@ -83,6 +85,7 @@ struct sandbox {
 	const char *const *env;
 	const char *cwd; /* inside; NULL or missing: the user's home */
 	int output;      /* standard output and error */
+	int word;        /* a descriptor that the program has too, by the same number; or 0 */
 };
 
 /* Makes namespaces and root file system and gives them up again: whether this machine can. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See sandbox.h. Three processes: we; a launcher, which makes the namespaces and the root file system and goes; process 1,
- * which waits until admit has seen it, makes the root its own, gives up all it does not need and becomes the program.
+ * which waits until admit has seen it, makes the root its own, waits for its bounds (a cgroup takes its time), gives up all
+ * it does not need and becomes the program.
  *
  * As root the mounts are made outside of the user namespace, which is entered last: nobody inside has any right over them.
  * An ordinary user has that right only inside, so there it is entered first.
@@ -113,6 +114,15 @@ int root_user(const struct sandbox *s, struct user *u, struct err *e)
 	return user_parse((struct str){ 0 }, (struct str){ 0 }, "0", u, e);
 }
 
+static void await_go(const struct start *t)
+{
+	struct note go;
+	struct err e = { 0 };
+
+	if (note_receive(t->notes, &go, DEADLINE_NEVER, &e) != 1 || go.kind != NOTE_GO)
+		_exit(1); /* whoever wanted it is gone */
+}
+
 /* Never returns but with an error. */
 static int become(const struct start *t, struct err *e)
 {
@@ -126,12 +136,15 @@ static int become(const struct start *t, struct err *e)
 	if (s->owned &&
 	    root_give(s->owned, userns_uid(s->map, u.uid), userns_gid(s->map, u.gid), e) < 0)
 		return -1;
+	await_go(t);
 	env = user_environment(s->env, &u);
 	if (lock_down(
 		    &(struct lock){ s->map, &u, s->net, s->map->how == MAP_RANGE ? t->userns : -1 },
 		    e) < 0)
 		return -1;
 	user_directory(s->cwd, &u);
+	if (s->word)
+		fcntl(s->word, F_SETFD, 0);
 	code = spawn_exec(SANDBOX_PROGRAM, s->argv, (const char *const *)env);
 	return err_sys(e, code, "start %s in the sandbox", s->program);
 }
@@ -139,15 +152,13 @@ static int become(const struct start *t, struct err *e)
 static void process_one(void *arg)
 {
 	struct start *t = arg;
-	struct note go;
 	struct err e = { 0 };
 
 	setsid();
 	umask(022);
 	/* The helper of its network looks at our namespaces until we go on; a runner may not be looked at, nor its children. */
 	prctl(PR_SET_DUMPABLE, t->s.net == SANDBOX_NET_PRIVATE);
-	if (note_receive(t->notes, &go, DEADLINE_NEVER, &e) != 1 || go.kind != NOTE_GO)
-		_exit(1); /* whoever wanted it is gone */
+	await_go(t);
 	prctl(PR_SET_DUMPABLE, 0);
 	become(t, &e);
 	note_error(t->notes, &e);
@@ -201,7 +212,8 @@ static void launch(void *arg)
 	struct start *t = arg;
 	struct spawned p = { 0 };
 	struct err e = { 0 };
-	int keep[2] = { t->notes, -1 };
+	int keep[3] = { t->notes };
+	size_t n = 1;
 
 	t->s.say = say;
 	t->s.arg = t;
@@ -211,16 +223,18 @@ static void launch(void *arg)
 			_exit(0);
 		}
 	} else if (!e.kind) {
-		keep[1] = t->userns;
+		keep[n++] = t->userns;
+		if (t->s.word)
+			keep[n++] = t->s.word;
 		if (spawn_start(&(struct spawn){ .work = t->only_try ? try_one : process_one,
 		                                 .arg = t,
 		                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 		                                 .keep = keep,
-		                                 .n_keep = 2 },
+		                                 .n_keep = n },
 		                DEADLINE_NEVER, &p, &e) == 0) {
-			struct note n = { .kind = NOTE_PROCESS, .pid = p.pid };
+			struct note note = { .kind = NOTE_PROCESS, .pid = p.pid };
 
-			note_send(t->notes, &n);
+			note_send(t->notes, &note);
 			_exit(0);
 		}
 	}
@@ -228,7 +242,7 @@ static void launch(void *arg)
 	_exit(1);
 }
 
-/* Admitted, it is told to go. */
+/* Admitted, it is told to go; and once more, to go on. */
 static int admit(const struct sandbox *s, int notes, pid_t pid, struct proc_id *init, struct err *e)
 {
 	struct note go = { .kind = NOTE_GO };
@@ -238,7 +252,21 @@ static int admit(const struct sandbox *s, int notes, pid_t pid, struct proc_id *
 	if (s->admit && s->admit(s->arg, *init, e) < 0)
 		return -1;
 	note_send(notes, &go);
+	if (s->bound && s->bound(s->arg, *init, e) < 0)
+		return -1;
+	note_send(notes, &go);
 	return 0;
+}
+
+/* One that ended for a reason of its own could not be bound: it has said why. */
+static void prefer_word(int notes, struct err *e)
+{
+	struct err none = { 0 };
+	struct note n;
+
+	while (note_receive(notes, &n, (struct deadline){ 0 }, &none) == 1)
+		if (n.kind == NOTE_ERROR)
+			*e = n.e;
 }
 
 static int follow(const struct sandbox *s, int notes, struct deadline d, struct proc_id *init,
@@ -254,8 +282,10 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 		}
 		if (n.kind == NOTE_SAY && s->say)
 			s->say(s->arg, n.e.msg);
-		if (n.kind == NOTE_PROCESS && admit(s, notes, n.pid, init, e) < 0)
+		if (n.kind == NOTE_PROCESS && admit(s, notes, n.pid, init, e) < 0) {
+			prefer_word(notes, e);
 			return -1;
+		}
 	}
 	if (got == 0 && !init->pid)
 		return err_set(e, ERR_OTHER, 0, "the sandbox's launcher ended early");
@@ -265,7 +295,7 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 static int start_launcher(struct start *t, int notes[2], struct deadline d, struct spawned *p,
                           struct err *e)
 {
-	int keep[3], rc;
+	int keep[4], rc;
 	size_t n = 0;
 
 	if (note_pair(notes, e) < 0)
@@ -275,6 +305,8 @@ static int start_launcher(struct start *t, int notes[2], struct deadline d, stru
 		keep[n++] = idhelper_socket();
 	if (t->also > 0)
 		keep[n++] = t->also;
+	if (t->s.word)
+		keep[n++] = t->s.word;
 	rc = spawn_start(&(struct spawn){ .work = launch,
 	                                  .arg = t,
 	                                  .std = { SPAWN_NULL, t->s.output, t->s.output },

@@ -2,6 +2,7 @@
 """The agent applet by itself: heartbeats, git status, signals, reaping, cloning, PID 1."""
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -35,13 +36,13 @@ class Agent(common.Case):
         return {name: value for name, value in
                 common.clean_env(self.path("home"), **variables).items() if value is not None}
 
-    def start(self, *command, ready=True, prefix=(), **extra):
+    def start(self, *command, ready=True, prefix=(), close_fds=True, **extra):
         self.count += 1
         path = self.path(f"agent-{self.count}.log")
         with open(path, "wb") as log:
             process = subprocess.Popen([*prefix, common.BIN, "agent", *command],
                                        env=self.env(**extra), stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=log, cwd=self.tmp)
+                                       stderr=log, cwd=self.tmp, close_fds=close_fds)
 
         def text():
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -87,6 +88,27 @@ class Agent(common.Case):
         self.assertNotIn(self.key.encode(), common.read_proc(agent.pid, "cmdline"))
         self.assertNotIn(self.key, agent.text())
         self.end(agent)
+
+    def test_who_waits_for_it_is_told_by_the_end_of_a_pipe(self):
+        near, far = os.pipe()
+        self.addCleanup(os.close, near)
+        os.set_inheritable(far, True)
+        agent = self.start("sh", "-c", "env; ls -l /proc/self/fd; echo ended; sleep 1000", close_fds=False,
+                           DAYTONA_AGENT_READY_FD=str(far), DAYTONA_AGENT_KEEP="1")
+        os.close(far)
+        self.assertTrue(select.select([near], [], [], 20 * common.PATIENCE)[0], "the agent has not closed it")
+        self.assertEqual(os.read(near, 1), b"")
+        self.assertIn(READY, agent.text(), "it was said before")
+        self.wait_text(agent, "ended")
+        self.assertNotIn("READY_FD", agent.text())
+        self.assertNotIn("pipe:", agent.text(), "a program has it")
+        self.end(agent)
+
+    def test_what_is_no_pipe_is_left_open(self):
+        for number in ("1", "2", "x", "-1", "999999", "99999999999"):
+            agent = self.start("sh", "-c", "echo here; sleep 1000", DAYTONA_AGENT_READY_FD=number, DAYTONA_AGENT_KEEP="1")
+            self.wait_text(agent, "here")
+            self.end(agent)
 
     def test_a_target_has_no_checkout(self):
         target = self.fake.add_target()

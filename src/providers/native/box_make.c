@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PROOF_MAX 256
+
 /* What is less than was asked for: with strict an error. */
 static int weaker(const struct native_call *c, const char *text, const char *why, struct err *e)
 {
@@ -24,6 +26,47 @@ static int weaker(const struct native_call *c, const char *text, const char *why
 		return err_set(e, ERR_UNSUPPORTED, 0, "Isolation=strict: %s: %s", text, why);
 	provider_logf(c->env, "isolation: %s: %s", text, why);
 	return 0;
+}
+
+/*
+ * A trial costs as much as a start. What has succeeded since this machine was started is written down beside the images:
+ * "BOOT SHIFT LAYERS"; as many layers, or fewer, need no other trial, nor does a root without any.
+ */
+static char *proof_path(const struct native_call *c)
+{
+	return path_join(c->paths.images, "proven");
+}
+
+static bool proven(const struct native_call *c, bool shift, size_t layers)
+{
+	char *path = proof_path(c);
+	struct buf text = { 0 }, want = { 0 };
+	struct err ignored = { 0 }; /* then it is tried */
+	int64_t n = -1;
+	bool whole;
+
+	native_boot_id(&want);
+	buf_addf(&want, " %d ", shift);
+	whole = file_read(path, PROOF_MAX, &text, &ignored) == 0 &&
+	        str_starts(buf_str(&text), buf_cstr(&want)) &&
+	        str_to_i64((struct str){ text.p + want.n, text.n - want.n }, 0, INT64_MAX, &n);
+	buf_free(&text);
+	buf_free(&want);
+	free(path);
+	return whole && (uint64_t)n >= layers;
+}
+
+static void note_proof(const struct native_call *c, bool shift, size_t layers)
+{
+	char *path = proof_path(c);
+	struct buf text = { 0 };
+	struct err ignored = { 0 };
+
+	native_boot_id(&text);
+	buf_addf(&text, " %d %zu", shift, layers);
+	(void)file_swap(path, 0600, buf_str(&text), &ignored);
+	buf_free(&text);
+	free(path);
 }
 
 static int choose_range(const struct native_call *c, struct userns_map *map, struct deadline d,
@@ -36,6 +79,8 @@ static int choose_range(const struct native_call *c, struct userns_map *map, str
 	if (idrange_take(c->paths.ids, c->ws->id, &first, e) < 0)
 		return -1;
 	*map = (struct userns_map){ MAP_RANGE, first, first, USERNS_RANGE, USERNS_RANGE };
+	if (proven(c, true, 0))
+		return 0;
 	ns = userns_open(map, d, &why);
 	if (ns >= 0) {
 		close(ns);
@@ -196,13 +241,17 @@ static int flatten(struct native_call *c, struct native_box *box, struct deadlin
 }
 
 /* Layers of an image: shared and shifted; else unpacked for these ids; else copied. */
-static int fit_image(struct native_call *c, struct native_box *box, struct deadline d,
-                     struct err *e)
+static int fit_image(struct native_call *c, struct native_box *box, size_t layers,
+                     struct deadline d, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (try_overlay(c, d, &why) == 0)
+	if (proven(c, box->shift, layers))
 		return 0;
+	if (try_overlay(c, d, &why) == 0) {
+		note_proof(c, box->shift, layers);
+		return 0;
+	}
 	if (box->shift) {
 		provider_logf(c->env, "layers are unpacked for this workspace alone: %s", why.msg);
 		box->shift = false;
@@ -222,6 +271,8 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 {
 	struct native_box *box = &c->state.box;
 	struct rootfs r = { 0 };
+	struct err ignored = { 0 };
+	size_t layers;
 
 	if (box->kind != BOX_NONE)
 		return 0; /* it was made before */
@@ -236,8 +287,9 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 		box->kind = BOX_IMAGE;
 		if (native_dev_image(c, d, e) < 0 || native_box_pull(c, box, d, &r, e) < 0)
 			return -1;
+		layers = r.n;
 		rootfs_free(&r);
-		return fit_image(c, box, d, e);
+		return fit_image(c, box, layers, d, e);
 	}
 	free(box->source);
 	box->source = NULL;
@@ -245,5 +297,11 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 		return -1;
 	if (box->kind == BOX_ARCHIVE)
 		box->shift = false;
-	return try_overlay(c, d, e) < 0 ? err_wrap(e, "isolation is not possible here") : 0;
+	if (box->kind == BOX_HOST && proven(c, box->shift, 0))
+		return 0;
+	if (try_overlay(c, d, e) < 0)
+		return err_wrap(e, "isolation is not possible here");
+	if (box->kind == BOX_HOST && file_mkdirs(c->paths.images, 0700, &ignored) == 0)
+		note_proof(c, box->shift, 0);
+	return 0;
 }

@@ -79,14 +79,20 @@ static int admit(void *arg, struct proc_id init, struct err *e)
 	struct native_boxed *b = arg;
 
 	b->agent = (struct native_agent){ .id = init, .boxed = true };
-	if (native_agent_write(&b->c->paths, &b->agent, e) < 0 ||
-	    native_bounds_admit(&b->bounds, init, e) < 0)
+	if (native_agent_write(&b->c->paths, &b->agent, e) < 0)
 		return -1;
 	if (b->s.net != SANDBOX_NET_PRIVATE)
 		return 0;
 	if (network_start(network_find(), init, deadline_in_ms(CHECK_MS), &b->agent.helper, e) < 0)
 		return -1;
 	return native_agent_write(&b->c->paths, &b->agent, e);
+}
+
+static int bound(void *arg, struct proc_id init, struct err *e)
+{
+	struct native_boxed *b = arg;
+
+	return native_bounds_admit(&b->bounds, init, e);
 }
 
 /* Without links in it, as it lies in the host's root. */
@@ -177,6 +183,7 @@ void native_boxed_init(struct native_boxed *b, struct native_call *c)
 		.strict = c->options.strict,
 		.say = say,
 		.admit = admit,
+		.bound = bound,
 		.arg = b,
 		.point = b->point,
 		.tmp = b->tmp,

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define GATE_KEEP 2
+
 struct gate {
 	const struct spawn *s;
 	int go, report;
@@ -25,6 +27,8 @@ static void pass(void *arg)
 	if (read(gate->go, &c, 1) != 1)
 		_exit(127);
 	umask(gate->s->umask);
+	for (size_t i = 0; i < gate->s->n_keep; i++)
+		fcntl(gate->s->keep[i], F_SETFD, 0);
 	code = spawn_exec(gate->s->program, gate->s->argv, gate->s->env);
 	if (write(gate->report, &code, sizeof(code)) < 0)
 		_exit(126);
@@ -51,13 +55,18 @@ static int open_gate(const struct spawn *s, int go[2], int report[2],
 {
 	struct gate gate = { s, go[0], report[1] };
 	struct spawn child = *s;
-	const int keep[] = { go[0], report[1] };
+	int keep[GATE_KEEP + 2] = { go[0], report[1] };
 	int rc;
+
+	if (s->n_keep > GATE_KEEP)
+		return err_set(e, ERR_LIMIT, 0, "more than %d descriptors to keep", GATE_KEEP);
+	for (size_t i = 0; i < s->n_keep; i++)
+		keep[i + 2] = s->keep[i];
 
 	child.work = pass;
 	child.arg = &gate;
 	child.keep = keep;
-	child.n_keep = 2;
+	child.n_keep = s->n_keep + 2;
 	rc = spawn_start(&child, d, p, e);
 	fd_close(&go[0]);
 	fd_close(&report[1]);

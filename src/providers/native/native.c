@@ -374,16 +374,22 @@ static int launch_boxed(struct native_call *c, struct deadline d, struct err *e)
 	return rc;
 }
 
+/* Before anything is started it is written down, and its log begun. */
+static bool was_started(const struct native_paths *p)
+{
+	return file_exists(p->agent) || file_exists(p->log) || file_exists(p->old_log);
+}
+
 static int launch(struct native_call *c, struct deadline d, struct err *e)
 {
 	char *dir = path_join(c->paths.root, c->state.dir);
 	size_t left = 0;
-	int rc;
+	int rc = 0;
 
 	if (!file_is_dir(dir)) {
 		rc = err_set(e, ERR_NOT_FOUND, 0,
 		             "the checkout %s is gone; create the workspace again", dir);
-	} else {
+	} else if (was_started(&c->paths)) {
 		/* What an agent that was killed has left would run twice. */
 		rc = native_end(&c->paths, c->options.grace_ms, &left, d, e);
 		if (left > 0)

@@ -14,11 +14,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define READY_MS 30000
 #define LOOK_MS 10
+#define STOP_LOOK_MS 100
 #define END_ROUNDS 5
 #define KILL_MS 5000
 #define TAIL_BYTES 400
@@ -134,6 +136,9 @@ int native_end_all(const char *state_dir, int64_t grace_ms, size_t *n, struct de
  * looked for. */
 struct output {
 	int fd;
+	int word; /* see await_news; -1: there is none */
+	int grown,
+		end; /* they tell that there may be more, and that the agent has ended; -1: nothing does */
 	struct mask_tail tail;
 	struct buf window; /* the last bytes as they came: the marker may lie across two pieces */
 	bool ready;
@@ -186,6 +191,15 @@ static void describe_end(struct output *o, const int *status, struct err *e)
 	buf_free(&lines);
 }
 
+/* The agent closes its end when it is ready, and with its own end; one that is none of ours may do so before. */
+static void await_news(struct output *o)
+{
+	struct pollfd p = { .fd = o->word, .events = POLLIN };
+
+	if (poll(&p, 1, o->word >= 0 ? STOP_LOOK_MS : LOOK_MS) > 0)
+		fd_close(&o->word);
+}
+
 static int await_ready(const struct native_launch *l, struct spawned p, struct output *o,
                        struct deadline d, struct err *e)
 {
@@ -210,7 +224,7 @@ static int await_ready(const struct native_launch *l, struct spawned p, struct o
 		if (deadline_passed(d))
 			return err_set(e, ERR_TIMEOUT, 0, "the agent was not ready in time; see %s",
 			               l->paths->log);
-		usleep(LOOK_MS * 1000); /* a file has no event that every kernel gives */
+		await_news(o);
 	}
 }
 
@@ -227,18 +241,25 @@ static int admit(void *arg, pid_t pid, struct err *e)
 	return native_bounds_admit(l->bounds, a.id, e);
 }
 
-static int launch(struct native_launch *l, struct spawned *p, int log_fd, struct deadline d,
-                  struct err *e)
+/* With a pipe whose other end the agent has. */
+static int launch(struct native_launch *l, struct spawned *p, int log_fd, int word[2],
+                  struct deadline d, struct err *e)
 {
 	const char *const with_command[] = { "daytona-runner",    "agent", "--", "/bin/sh", "-c",
 		                             l->options->command, NULL };
 	const char *const alone[] = { "daytona-runner", "agent", NULL };
 	const char *const *argv = l->options->command[0] ? with_command : alone;
-	char **vars;
+	char **vars, number[16];
 	int rc;
 
-	if (l->box)
+	if (pipe2(word, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "make a pipe");
+	snprintf(number, sizeof(number), "%d", word[1]);
+	kv_set(l->vars, AGENT_READY_FD, number);
+	if (l->box) {
+		l->box->s.word = word[1];
 		return native_boxed_start(l->box, argv, l->vars, log_fd, d, e);
+	}
 	vars = kv_to_env(l->vars);
 	rc = native_gate(
 		&(struct spawn){ .argv = argv,
@@ -246,6 +267,8 @@ static int launch(struct native_launch *l, struct spawned *p, int log_fd, struct
 	                         .env = (const char *const *)vars,
 	                         .cwd = l->dir,
 	                         .std = { SPAWN_NULL, log_fd, log_fd },
+	                         .keep = &word[1],
+	                         .n_keep = 1,
 	                         .lead = SPAWN_SESSION,
 	                         .confine = l->options->best_effort ? SPAWN_WORKSPACE : SPAWN_FREE,
 	                         .umask = 022 },
@@ -257,11 +280,11 @@ static int launch(struct native_launch *l, struct spawned *p, int log_fd, struct
 
 int native_agent_start(struct native_launch *l, struct deadline d, struct err *e)
 {
-	struct output o = { .fd = -1, .tail = { .max = TAIL_BYTES } };
+	struct output o = { .fd = -1, .word = -1, .tail = { .max = TAIL_BYTES } };
 	struct deadline ready = deadline_min(d, deadline_in_ms(READY_MS));
 	struct err left = { 0 };
 	struct spawned p = { 0 };
-	int log_fd, rc = -1;
+	int log_fd, word[2] = { -1, -1 }, rc = -1;
 	size_t n;
 
 	if (rename(l->paths->log, l->paths->old_log) < 0 && errno != ENOENT)
@@ -270,7 +293,11 @@ int native_agent_start(struct native_launch *l, struct deadline d, struct err *e
 	o.fd = open(l->paths->log, O_RDONLY | O_CLOEXEC);
 	if (log_fd < 0 || o.fd < 0)
 		err_sys(e, errno, "open %s", l->paths->log);
-	else if (launch(l, &p, log_fd, ready, e) == 0)
+	else
+		rc = launch(l, &p, log_fd, word, ready, e);
+	o.word = word[0];
+	fd_close(&word[1]);
+	if (rc == 0)
 		rc = await_ready(l, p, &o, ready, e);
 	if (rc < 0)
 		native_bounds_tell(l->env, l->paths);
@@ -282,5 +309,6 @@ int native_agent_start(struct native_launch *l, struct deadline d, struct err *e
 	buf_wipe(&o.window);
 	fd_close(&log_fd);
 	fd_close(&o.fd);
+	fd_close(&o.word);
 	return rc;
 }

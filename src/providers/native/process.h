@@ -15,7 +15,7 @@ struct native_launch {
 	const struct provider_env *env;
 	const struct native_paths *paths;
 	const struct native_options *options;
-	const struct kv *vars;    /* the whole environment of the agent */
+	struct kv *vars;          /* the whole environment of the agent; gets AGENT_READY_FD */
 	const char *dir;          /* absolute: the checkout */
 	struct native_boxed *box; /* or NULL: with the namespaces of the host, and … */
 	struct native_bounds *bounds;

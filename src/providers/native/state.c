@@ -162,7 +162,9 @@ int native_state_write(const struct native_state *s, const struct native_paths *
 	write_box(&s->box, &b);
 	jw_obj_end(&b);
 	buf_addc(&b, '\n');
-	rc = file_replace(p->state, 0600, buf_str(&b), e);
+	/* One that was only begun counts as such without its record too. */
+	rc = (s->complete || s->box.kind != BOX_NONE ? file_replace : file_swap)(p->state, 0600,
+	                                                                         buf_str(&b), e);
 	buf_free(&b);
 	return rc;
 }
@@ -178,7 +180,7 @@ void native_state_free(struct native_state *s)
 	*s = (struct native_state){ 0 };
 }
 
-static void boot_id(struct buf *b)
+void native_boot_id(struct buf *b)
 {
 	struct err ignored = { 0 }; /* without /proc there is no process identity either */
 
@@ -205,7 +207,7 @@ static struct native_agent recorded_agent(const struct native_paths *p)
 	struct native_agent a = { 0 };
 	struct buf boot = { 0 };
 
-	boot_id(&boot);
+	native_boot_id(&boot);
 	buf_addc(&boot, '\0');
 	if (json_str_is(json_get(root, "boot"), boot.p)) {
 		a.id = read_process(root);
@@ -263,7 +265,7 @@ int native_agent_write(const struct native_paths *p, const struct native_agent *
 	struct buf b = { 0 }, boot = { 0 };
 	int rc;
 
-	boot_id(&boot);
+	native_boot_id(&boot);
 	jw_obj(&b);
 	write_process(a->id, &b);
 	jw_key(&b, "boot");
@@ -278,7 +280,7 @@ int native_agent_write(const struct native_paths *p, const struct native_agent *
 	}
 	jw_obj_end(&b);
 	buf_addc(&b, '\n');
-	rc = file_replace(p->agent, 0600, buf_str(&b), e);
+	rc = file_swap(p->agent, 0600, buf_str(&b), e); /* it says nothing about another boot */
 	buf_free(&boot);
 	buf_free(&b);
 	return rc;
