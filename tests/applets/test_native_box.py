@@ -188,13 +188,16 @@ class Boxes(boxcase.BoxCase):
                 "containerEnv": { "WHERE": "${containerWorkspaceFolder}" }, "remoteEnv": { "EXTRA": "$x ${containerEnv:WHERE}" },
                 "onCreateCommand": "echo create $WHERE; echo once >>once; echo \\"$EXTRA\\"",
                 "postCreateCommand": { "first": ["sh", "-c", "echo first $PWD"], "second": "seq 30000 | tail -n 20000; echo second" },
-                "postStartCommand": "echo start >>starts" }""" % boxcase.BASE, f"dev-{who}")
+                "postStartCommand": "echo start >>starts", "postAttachCommand": "echo attached; exit 4" }""" % boxcase.BASE, f"dev-{who}")
             result = self.go(document, "create", "start").ok(self)
             uid = 1000 if has_ids(who) else 0
             for text in (f"of the image {uid}", f"create /workspaces/dev-{who}", f"$x /workspaces/dev-{who}",
-                         f"first /workspaces/dev-{who}", "\n30000\nsecond"):
+                         f"first /workspaces/dev-{who}", "\n30000\nsecond", "\nattached\n",
+                         "Warning: postAttachCommand failed: exit status 4"):
                 self.assertIn(text, result.output)
-            self.go(document, "stop", "start").ok(self)
+            again = self.go(document, "stop", "start", "condition").ok(self)
+            self.assertIn("\nattached\n", again.output)
+            self.assertEqual(again["condition"], "running")
             with open(self.root(self.id, f"dev-{who}", "once"), encoding="utf-8") as file:
                 self.assertEqual(file.read(), "once\n")
             with open(self.root(self.id, f"dev-{who}", "starts"), encoding="utf-8") as file:

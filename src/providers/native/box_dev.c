@@ -223,6 +223,7 @@ int native_dev_commands(const struct native_dev *v, struct native_call *c, struc
 	static const char *const of_creation[] = { "onCreateCommand", "updateContentCommand",
 		                                   "postCreateCommand" };
 	char *done = path_join(c->paths.box, "created");
+	struct err why = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && v->any && i < ARRAY_LEN(of_creation) && !file_exists(done);
@@ -232,6 +233,15 @@ int native_dev_commands(const struct native_dev *v, struct native_call *c, struc
 		rc = file_replace(done, 0600, STR_LIT("1\n"), e);
 	if (rc == 0 && v->any)
 		rc = run_hook(v, c, run_there, c, "postStartCommand", d, e);
+	/* Nobody tells who attaches: with each start, as docker-provider does; the workspace runs without it too. */
+	if (rc == 0 && v->any && run_hook(v, c, run_there, c, "postAttachCommand", d, &why) < 0) {
+		if (why.kind == ERR_CANCELED || why.kind == ERR_TIMEOUT) {
+			*e = why;
+			rc = -1;
+		} else {
+			provider_logf(c->env, "Warning: %s", why.msg);
+		}
+	}
 	free(done);
 	return rc;
 }
