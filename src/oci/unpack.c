@@ -29,7 +29,7 @@ struct unpack *unpack_new(int root, int scratch, const struct unpack_owner *o)
 	u->root = root;
 	u->scratch = scratch;
 	u->o = *o;
-	u->parent = u->file = u->dirs = -1;
+	u->parent = u->file = u->dirs = u->owners = -1;
 	u->base = "";
 	u->tar = tar_read_new(&h);
 	return u;
@@ -43,9 +43,11 @@ void unpack_free(struct unpack *u)
 	fd_close(&u->parent);
 	fd_close(&u->file);
 	fd_close(&u->dirs);
+	fd_close(&u->owners);
 	buf_free(&u->path);
 	buf_free(&u->parent_path);
 	buf_free(&u->pending);
+	buf_free(&u->others);
 	buf_free(&u->xattrs);
 	free(u);
 }

@@ -35,6 +35,9 @@ struct unpack_owner {
 	bool user_marks;
 };
 #define UNPACK_RECORD "user.containers.override_stat"
+/* Then also: a file in scratch with the names, below root and each with its NUL, of what is not root's. Its absence means
+ * that there is none. Hints: what has the name in the end says by its attribute whose it is. */
+#define UNPACK_OWNERS "owners"
 
 /* Whether this process may give files away and set trusted attributes: root has not got that right in every container. */
 bool unpack_may_give(void);

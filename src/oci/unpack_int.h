@@ -22,6 +22,8 @@ struct unpack {
 	uint64_t size;          /* of it */
 	struct buf pending;     /* records of directories, before they go to the scratch file */
 	int dirs;               /* the scratch file; -1: none yet */
+	struct buf others;      /* names for UNPACK_OWNERS, before they go there */
+	int owners;             /* that file; -1: none yet */
 	/* What the end of the file needs of its entry. */
 	struct unpack_meta {
 		mode_t mode;

@@ -109,6 +109,26 @@ static void times(const struct unpack *u, struct timespec ts[2])
 	ts[0].tv_nsec = ts[1].tv_nsec = (long)u->meta.mtime_ns;
 }
 
+static int write_others(struct unpack *u, struct err *e)
+{
+	if (u->owners < 0)
+		u->owners = openat(u->scratch, UNPACK_OWNERS,
+		                   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (u->owners < 0)
+		return err_sys(e, errno, "make the list of owners");
+	if (file_write_all(u->owners, buf_str(&u->others), "the list of owners", e) < 0)
+		return -1;
+	buf_reset(&u->others);
+	return 0;
+}
+
+/* It is somebody's beside root. */
+static int note_other(struct unpack *u, struct err *e)
+{
+	buf_add(&u->others, buf_cstr(&u->path), u->path.n + 1);
+	return u->others.n > PENDING_MAX ? write_others(u, e) : 0;
+}
+
 static int give_away(struct unpack *u, int fd, struct err *e)
 {
 	unsigned uid = 0, gid = 0;
@@ -120,7 +140,7 @@ static int give_away(struct unpack *u, int fd, struct err *e)
 
 		if (fsetxattr(fd, UNPACK_RECORD, text, (size_t)n, 0) < 0)
 			return unpack_sys(u, errno, "record its owner", e);
-		return 0;
+		return u->meta.uid || u->meta.gid ? note_other(u, e) : 0;
 	}
 	if (owner(u, &uid, &gid, e) < 0)
 		return -1;
@@ -284,6 +304,8 @@ int unpack_dirs_end(struct unpack *u, struct err *e)
 
 	if (u->pending.n)
 		rc = write_records(u, e);
+	if (rc == 0 && u->others.n)
+		rc = write_others(u, e);
 	if (rc == 0 && u->dirs >= 0)
 		rc = pass(u, false, e);
 	if (rc == 0 && u->dirs >= 0)

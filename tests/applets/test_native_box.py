@@ -89,11 +89,13 @@ class Boxes(boxcase.BoxCase):
                 self.assertEqual(info["image"], "docker.io/" + boxcase.BASE)
                 if has_ids(who):
                     self.assertIn("1000 /var/node", lines)
+                    self.assertIn("home is ours", lines)
                 else:
                     self.assertIn("is not possible", output)
                 self.assertIn("/workspaces/app", lines)
             self.life({"Image": boxcase.BASE, "Command":
                        "cat /etc/gone 2>/dev/null || echo $(cat /etc/which) no-gone $FROM_IMAGE here; echo $(id -u) $HOME; pwd; "
+                       "touch $HOME/new && echo home is ours; "
                        "touch mine; echo END; sleep 1000"}, check)
 
     def test_what_was_written_stays_until_the_delete(self):

@@ -145,8 +145,12 @@ class Served(servecase.ServeCase):
             archive = self.path(name.replace("/", "-") + ".tar")
             entries = [ocicase.directory("bin"), ocicase.entry("bin/busybox", data=program, mode=0o755), ocicase.symlink("bin/sh", "busybox"),
                        ocicase.directory("etc"), ocicase.entry("etc/mark", data=name.encode()),
+                       ocicase.directory("var/node", uid=1000, gid=1000, mode=0o700), ocicase.entry("var/gone", uid=5),
+                       ocicase.entry("var/node/tool", data=b"tool", uid=1000, gid=7, mode=0o6755),
+                       ocicase.entry("var/beyond", uid=3000000000),
                        ocicase.entry("etc/passwd", data=b"root:x:0:0::/:/bin/sh\nnode:x:1000:1000::/:/bin/sh\n")]
-            ocicase.Image([ocicase.layer(entries)]).docker_archive(archive, [name])
+            above = [ocicase.entry("var/.wh.gone")]
+            ocicase.Image([ocicase.layer(entries), ocicase.layer(above)]).docker_archive(archive, [name])
             done = common.run([*prefix, common.BIN, "image", "load", archive], env=runner.env(), cwd="/")
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
@@ -213,7 +217,17 @@ class Served(servecase.ServeCase):
             with open(f"/proc/{pid}/status", encoding="utf-8") as file:
                 self.assertIn("NoNewPrivs:\t1", file.read())
             self.assertEqual(os.stat(os.path.join(self.workspace_dir(workspace), "app")).st_uid, first + 999)
-            self.job("restart", workspace)
+            whose = {"node": (first + 999, first + 999, 0o40700), "node/tool": (first + 999, first + 6, 0o106755),
+                     "beyond": (person.pw_uid, person.pw_gid, 0o100644)}
+            for _ in range(2):
+                var = f"/proc/{self.agent(workspace)}/root/var/"
+                for name, want in whose.items():
+                    st = os.lstat(var + name)
+                    self.assertEqual((st.st_uid, st.st_gid, st.st_mode), want, name)
+                # What is changed later stays as it is.
+                os.chown(var + "node/tool", first + 4, first + 4)
+                whose["node/tool"] = (first + 4, first + 4, 0o100755)
+                self.job("restart", workspace)
             self.assertEqual(os.stat(f"/proc/{self.agent(workspace)}").st_uid, first + 999)
             self.assertNotIn("only one user id", runner.log())
             self.job("delete", workspace)

@@ -22,6 +22,9 @@
 
 /* Brings and unpacks what the root is made of, and fills c->state.box. May be repeated. */
 int native_box_make(struct native_call *c, struct deadline d, struct err *e);
+/* box_owners.c: the root's files belong to whom the image says, as far as the workspace has ids. Twice is fine, before
+ * anything has run. */
+int native_box_give(struct native_call *c, struct deadline d, struct err *e);
 /* An image into r, held by the workspace; box->manifest and source say which. Pulled unless it is here. */
 struct unpack_owner native_box_owner(const struct native_box *box); /* of unpacked layers */
 int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,

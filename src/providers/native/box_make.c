@@ -289,7 +289,7 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 			return -1;
 		layers = r.n;
 		rootfs_free(&r);
-		return fit_image(c, box, layers, d, e);
+		return fit_image(c, box, layers, d, e) < 0 ? -1 : native_box_give(c, d, e);
 	}
 	free(box->source);
 	box->source = NULL;
@@ -303,5 +303,5 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e)
 		return err_wrap(e, "isolation is not possible here");
 	if (box->kind == BOX_HOST && file_mkdirs(c->paths.images, 0700, &ignored) == 0)
 		note_proof(c, box->shift, 0);
-	return 0;
+	return native_box_give(c, d, e);
 }
