@@ -243,6 +243,9 @@ static bool must_be_there(const char *key)
 static void add_repository(struct buf *b, struct json repository, const char *branch)
 {
 	jw_obj(b);
+	/* One that was named, or found there: nobody has to guess. */
+	if (branch && !json_is_string(json_get(repository, "cloneTarget")))
+		jw_kstr(b, "cloneTarget", "branch");
 	for (struct json member = json_first(repository); json_present(member);
 	     member = json_next(member)) {
 		struct buf key = { 0 };

@@ -167,6 +167,8 @@ static void repository_parse(struct json v, struct repository *r)
 	if (!json_i64(json_get(v, "prNumber"), 0, UINT32_MAX, &r->pr_number))
 		r->pr_number = 0;
 	r->clone_commit = json_str_is(json_get(v, "cloneTarget"), "commit");
+	r->branch_guessed = !json_is_string(json_get(v, "cloneTarget")) && !*r->sha &&
+	                    strcmp(r->branch, "main") == 0;
 }
 
 static void repository_free(struct repository *r)

@@ -58,6 +58,8 @@ struct repository {
 	char *path;        /* or NULL */
 	int64_t pr_number; /* 0: none */
 	bool clone_commit; /* cloneTarget == "commit" */
+	/* The branch is what a Server says that was told none and asked nobody: where it is not there, the default one is meant. */
+	bool branch_guessed;
 };
 
 struct provider_info {

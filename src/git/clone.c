@@ -320,6 +320,19 @@ static int fetch_any(struct clone *clone, struct deadline d, struct err *e)
 	return edit_config(clone) ? 0 : in_checkout(clone, all, d, e);
 }
 
+/* The branch is not there. */
+static int clone_without(struct clone *clone, const char *branch, struct deadline d, struct err *e)
+{
+	if (is_empty(clone, d))
+		return clone_empty(clone, branch, d, e);
+	if (!clone->c->repo->branch_guessed)
+		return -1;
+	say(clone,
+	    STR_LIT("nobody named a branch, and there is no main: the repository's own is taken"));
+	err_clear(e);
+	return clone_branch(clone, NULL, d, e);
+}
+
 static int fetch_all(struct clone *clone, struct deadline d, struct err *e)
 {
 	const struct repository *repo = clone->c->repo;
@@ -327,7 +340,7 @@ static int fetch_all(struct clone *clone, struct deadline d, struct err *e)
 
 	if (clone_branch(clone, branch, d, e) < 0 &&
 	    (!branch || e->kind != ERR_OTHER || !strstr(e->msg, "not found in upstream") ||
-	     !is_empty(clone, d) || clone_empty(clone, branch, d, e) < 0))
+	     clone_without(clone, branch, d, e) < 0))
 		return -1;
 	if (repo->clone_commit && repo->sha && repo->sha[0] && fetch_commit(clone, d, e) < 0)
 		return -1;

@@ -337,6 +337,24 @@ class GitClone(drivecase.DriveCase):
         self.assertEqual(git(self.checkout(), "symbolic-ref", "HEAD"), "refs/heads/master")
         self.assertEqual(git(self.checkout(), "rev-parse", "HEAD"), sha)
 
+    def test_a_branch_that_a_server_guessed(self):
+        """A Server that asks no git host says "main" of a repository of which it knows nothing; whoever named a branch, by
+        cloneTarget or a commit, gets that one or an error."""
+        bare, sha = make_repo(self.srv)
+        git(bare, "branch", "-m", "main", "trunk")
+        document = self.workspace(bare)
+        said = self.drive(document, "create")
+        said.ok(self)
+        self.assertIn("the repository's own is taken", said.output)
+        self.assertEqual(git(self.checkout(), "symbolic-ref", "HEAD"), "refs/heads/trunk")
+        self.assertEqual(self.left(), [])
+        for branch, commit, target in (("main", sha, None), ("main", "", "branch"), ("dev", "", None)):
+            self.workspace(bare, branch=branch, sha=commit)
+            if target:
+                self.fake.workspaces[self.id]["repository"]["cloneTarget"] = target
+            self.drive(self.document(self.fake, self.id), "create").error(self, f"Remote branch {branch} not found")
+            self.assertFalse(os.path.exists(self.checkout()))
+
     def test_other_branches_can_be_fetched_later(self):
         bare, _ = make_repo(self.srv, branches=("other",))
         for branch in ("main", ""):

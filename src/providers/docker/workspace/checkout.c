@@ -103,6 +103,13 @@ static int helper_clone(struct docker *docker, const char *id, const struct repo
 	clone[n] = HELPER_DIR;
 	helper_env(git, url, &env);
 	rc = helper_exec(docker, id, clone, &env, d, e);
+	if (rc < 0 && branch && repo->branch_guessed && e->kind == ERR_OTHER) {
+		const char *const own[] = { "git",      "clone", "--single-branch", "--", url,
+			                    HELPER_DIR, NULL };
+
+		err_clear(e);
+		rc = helper_exec(docker, id, own, &env, d, e);
+	}
 	if (rc == 0 && repo->clone_commit && (*repo->sha == '-' || !*repo->sha))
 		rc = err_set(e, ERR_PARSE, 0, "commit \"%.100s\" is no commit", repo->sha);
 	else if (rc == 0 && repo->clone_commit)
