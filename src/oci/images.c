@@ -193,14 +193,14 @@ static int unpack_all(struct imgstore *s, const struct manifest *manifest, const
 }
 
 int images_complete(struct imgstore *s, const struct digest *manifest, const struct digest *index,
-                    const char *name, const struct digest *login, struct deadline until,
-                    struct err *e)
+                    const char *name, const struct kv *logins, struct deadline until, struct err *e)
 {
 	struct manifest parsed = { 0 };
-	struct stored i = { .name = mem_dup(name),
-		            .login = login ? *login : (struct digest){ "" } };
+	struct stored i = { .name = mem_dup(name) };
 	int rc = describe(s, manifest, index, &parsed, &i, e);
 
+	if (logins)
+		kv_merge(&i.logins, logins);
 	if (rc == 0 && !*name) {
 		free(i.name);
 		i.name = mem_dup(i.config.text);
@@ -212,6 +212,24 @@ int images_complete(struct imgstore *s, const struct digest *manifest, const str
 	stored_free(&i);
 	manifest_free(&parsed);
 	return rc < 0 && *name ? err_wrap(e, "%s", name) : rc;
+}
+
+int images_logins(struct imgstore *s, const struct digest *manifest, struct kv *logins,
+                  struct err *e)
+{
+	const struct stored *found = NULL;
+	struct stored *list;
+	size_t n, damaged;
+
+	if (imgstore_list(s, &list, &n, &damaged, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (digest_eq(&list[i].manifest, manifest) && (!found || !list[i].logins.n))
+			found = &list[i];
+	if (found)
+		kv_merge(logins, &found->logins);
+	stored_list_free(list, n);
+	return 0;
 }
 
 /* Layers may have been unpacked for others than these owners. */

@@ -48,10 +48,14 @@ int images_config(struct imgstore *s, const struct stored *i, struct image_confi
                   struct err *e);
 
 /* All blobs of a manifest are here: its layers are unpacked and the name given to it. index: the one it was chosen from,
- * or NULL. An empty name gives its id for one. login: see struct stored; NULL: everybody's. */
+ * or NULL. An empty name gives its id for one. logins: see struct stored; NULL: everybody's. */
 int images_complete(struct imgstore *s, const struct digest *manifest, const struct digest *index,
-                    const char *name, const struct digest *login, struct deadline until,
+                    const char *name, const struct kv *logins, struct deadline until,
                     struct err *e);
+/* Adds the logins that are needed for the image with that manifest: what is made of it needs them too. None when it is
+ * everybody's under one of its names. */
+int images_logins(struct imgstore *s, const struct digest *manifest, struct kv *logins,
+                  struct err *e);
 /* The manifest for p behind a digest that may be an index's; both blobs are here. */
 int images_choose(struct imgstore *s, const struct digest *from, const char *media_type,
                   const struct platform *p, struct digest *manifest, struct err *e);

@@ -20,6 +20,7 @@
 
 #include "base/deadline.h"
 #include "base/err.h"
+#include "base/kv.h"
 #include "oci/digest.h"
 #include "oci/unpack.h"
 
@@ -92,9 +93,11 @@ struct stored {
 	size_t n_blobs;
 	struct digest *layers; /* diff_ids, lowest first */
 	size_t n_layers;
-	struct digest login; /* whose login brought it, told apart and no more; "" is everybody's */
-	int64_t added_ms;    /* wall clock */
-	int64_t used_ms;     /* read only: when it was last added or held */
+	/* Whose logins brought it, or what it was made of: by the full name that each was given for, told apart and no
+	 * more. None: it is everybody's. */
+	struct kv logins;
+	int64_t added_ms; /* wall clock */
+	int64_t used_ms;  /* read only: when it was last added or held */
 };
 
 void stored_free(struct stored *i);

@@ -23,6 +23,7 @@ void stored_free(struct stored *i)
 	free(i->name);
 	free(i->blobs);
 	free(i->layers);
+	kv_free(&i->logins);
 	*i = (struct stored){ 0 };
 }
 
@@ -50,8 +51,10 @@ static void to_json(const struct stored *i, struct buf *b)
 	jw_kstr(b, "config", i->config.text);
 	write_digests(b, "blobs", i->blobs, i->n_blobs);
 	write_digests(b, "layers", i->layers, i->n_layers);
-	if (*i->login.text)
-		jw_kstr(b, "login", i->login.text);
+	if (i->logins.n) {
+		jw_key(b, "logins");
+		kv_to_json(&i->logins, b);
+	}
 	jw_kint(b, "added_ms", i->added_ms);
 	jw_obj_end(b);
 	buf_addc(b, '\n');
@@ -78,8 +81,13 @@ static bool read_digests(struct json v, struct digest **out, size_t *n)
 static bool from_json(struct json j, struct stored *i)
 {
 	i->name = json_dup(json_get(j, "name"));
-	if (json_present(json_get(j, "login")) && !read_digest(json_get(j, "login"), &i->login))
-		return false;
+	kv_from_json(&i->logins, json_get(j, "logins"));
+	if (i->name && json_present(json_get(j, "login"))) { /* as it was written before */
+		char *login = json_dup_or_empty(json_get(j, "login"));
+
+		kv_set(&i->logins, i->name, login);
+		free(login);
+	}
 	return i->name && read_digest(json_get(j, "manifest"), &i->manifest) &&
 	       read_digest(json_get(j, "config"), &i->config) &&
 	       json_i64(json_get(j, "added_ms"), 0, INT64_MAX, &i->added_ms) &&

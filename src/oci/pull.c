@@ -17,7 +17,7 @@ struct pull {
 	const struct pull_progress *progress;
 	struct image_ref ref;
 	struct deadline d;
-	struct digest login;
+	struct kv logins;
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
 	struct manifest manifest;
 	struct image_config c;
@@ -138,7 +138,7 @@ static int run(struct pull *p, const char *full, bool *changed, struct err *e)
 
 	(void)imgstore_find(p->s, full, &before, &ignored);
 	if (fetch_manifest(p, e) < 0 || fetch_config(p, e) < 0 || fetch_layers(p, e) < 0 ||
-	    images_complete(p->s, &p->digest, &p->index, full, &p->login, p->d, e) < 0) {
+	    images_complete(p->s, &p->digest, &p->index, full, &p->logins, p->d, e) < 0) {
 		stored_free(&before);
 		return -1;
 	}
@@ -192,7 +192,7 @@ static bool run_mirrors(struct pull *p, const struct registry_options *o, const 
 	return done;
 }
 
-/* The caller's own login for an image of that full name; none: whoever works here may have it. */
+/* The caller's own login for an image of that full name; "": whoever works here may have it. */
 static void login_mark(const struct registry_options *o, const char *full, struct digest *mark)
 {
 	char *host = mem_dupn(full, strcspn(full, "/"));
@@ -210,13 +210,18 @@ static void login_mark(const struct registry_options *o, const char *full, struc
 	free(host);
 }
 
-/* What a login brought is for those who have the same one: all others ask the registry, in their own name. */
+/* What logins brought, or what was made of it, is for those who have the same ones: all others ask the registry, in their
+ * own name. */
 static bool is_for(const struct registry_options *o, const struct stored *i)
 {
-	struct digest mark;
+	for (size_t k = 0; k < i->logins.n; k++) {
+		struct digest mark;
 
-	login_mark(o, i->name, &mark);
-	return !*i->login.text || digest_eq(&mark, &i->login);
+		login_mark(o, i->logins.pairs[k].key, &mark);
+		if (strcmp(mark.text, i->logins.pairs[k].value) != 0)
+			return false;
+	}
+	return true;
 }
 
 int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
@@ -226,19 +231,23 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	struct pull p = { .s = s, .p = platform, .progress = progress, .d = d };
 	struct registry_options opt = *o;
 	struct buf full = { 0 };
+	struct digest mark;
 	int rc = images_full_name(ref, &full, e);
 
 	opt.say = say;
 	opt.came = came;
 	opt.arg = &p;
 	if (rc == 0)
-		login_mark(o, buf_cstr(&full), &p.login);
+		login_mark(o, buf_cstr(&full), &mark);
+	if (rc == 0 && *mark.text)
+		kv_set(&p.logins, buf_cstr(&full), mark.text);
 	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
 	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
 	    (rc = run_at(&p, p.ref.domain, &opt, buf_cstr(&full), changed, e)) < 0)
 		err_wrap(e, "pull %s", ref);
 	image_ref_free(&p.ref);
+	kv_free(&p.logins);
 	buf_free(&full);
 	return rc;
 }

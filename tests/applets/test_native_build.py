@@ -493,6 +493,50 @@ class Pulled(BuildCase):
             self.assertEqual(ask("FROM", "of-nobody")[1], 0)
 
 
+    def test_what_is_made_of_it_is_for_that_login_too(self):
+        """FROM, a stage that only files were taken of, and again when all layers are known: by name and by id."""
+        layers = self.busybox_layers()
+        for who in self.each():
+            registry = FakeRegistry(self)
+            registry.basic = ("alice", "of-alice")
+            registry.add("team/own", "1", ocicase.Image(layers, way="gzip", config={"Env": ["PATH=/bin"]}))
+            name = registry.host + "/team/own:1"
+            login = {"A_CONTAINER_REGISTRY_SERVER": registry.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+                     "A_CONTAINER_REGISTRY_PASSWORD": "of-alice"}
+            refs = os.path.join(self.state, "images/refs")
+            seen = set()
+            for again in (False, True):
+                for i, text in enumerate((f"FROM {name}\nLABEL of={who}\n",
+                                          f"FROM {name} AS first\nFROM BASE_IMAGE\nLABEL b={who}\nCOPY --from=first /etc/which /w\n",
+                                          f"FROM BASE_IMAGE\nLABEL c={who}\nCOPY --from={name} /etc/which /w\n",
+                                          f"FROM BASE_IMAGE AS first\nCOPY --from={name} /etc/which /w\nFROM first\nLABEL d={who}\n")):
+                    before = set(os.listdir(refs)) if os.path.isdir(refs) else set()
+                    self.dev(text)
+                    document = self.document(self.fake, self.id, envVars=login)
+                    self.go(document, "create", options=["plain_http=" + registry.host]).ok(self)
+                    if not again:
+                        seen |= set(os.listdir(refs)) - before
+                    self.gone(document)
+            made = []
+            for file in seen:
+                with open(os.path.join(refs, file), encoding="utf-8") as record:
+                    record = json.load(record)
+                if record["name"].startswith("sha256:"):
+                    made.append((record["name"], record.get("logins", {})))
+            self.assertGreaterEqual(len(made), 4)
+            for number, logins in made:
+                document = self.workspace({"Image": number, "Agent": "none", "Command": "sleep 1000", "Network": "none"})
+                result = self.go(document, "create", DRIVE_SECONDS="60")
+                self.assertEqual(bool(logins), bool(result.status), (number, logins, result.output))
+                if logins:
+                    self.assertEqual(list(logins), [name])
+                    result.error(self, "a login brought it that is not given now")
+                    document = self.document(self.fake, self.id, envVars=login)
+                    self.go(document, "create").ok(self)
+                self.gone(document)
+            self.assertGreaterEqual(sum(bool(logins) for _, logins in made), 4)
+
+
 class Jobs(BuildCase):
     """Build jobs: the image is here, and in the builder registry as it is here."""
 

@@ -157,6 +157,8 @@ static int begin_stage(struct building *building, const struct digest *from, str
 	int rc = images_rootfs_of(building->s, from, building->c->ws->id, building->d, &r, e);
 
 	if (rc == 0)
+		rc = images_logins(building->s, from, &building->logins, e);
+	if (rc == 0)
 		rc = imgstore_read_blob(building->s, from, MANIFEST_MAX, &text, e);
 	if (rc == 0)
 		rc = manifest_parse(buf_str(&text), "", &p, &manifest, e);
@@ -218,7 +220,8 @@ static int end_stage(struct building *building, bool last, struct err *e)
 	if (rc == 0)
 		rc = imgstore_put_blob(building->s, buf_str(&b), &manifest, building->d, e);
 	if (rc == 0)
-		rc = images_complete(building->s, &manifest, NULL, "", NULL, building->d, e);
+		rc = images_complete(building->s, &manifest, NULL, "", &building->logins,
+		                     building->d, e);
 	if (rc == 0) {
 		building->stages = mem_realloc(building->stages, (building->n_stages + 1) *
 		                                                         sizeof(*building->stages));
@@ -601,6 +604,7 @@ static void close_all(struct building *building, const struct native_options *be
 		free(building->stages[i].name);
 	free(building->stages);
 	kv_free(&building->global);
+	kv_free(&building->logins);
 	native_boxed_close(&building->box);
 	imgstore_close(building->s);
 	dockerfile_free(&building->f);

@@ -25,6 +25,7 @@ struct building {
 	size_t spent;        /* of WORDS_MAX */
 	enum native_net net; /* that was asked for */
 	uint64_t made;       /* bytes of layers */
+	struct kv logins;    /* of all images that it has taken something of */
 	struct kv global;    /* ARG before the first FROM, and the platform */
 
 	/* The stage at hand. */

@@ -105,12 +105,16 @@ static int give_name(struct native_job *j, const struct digest *manifest, struct
 	struct unpack_owner owner = native_box_owner(&j->c.state.box);
 	struct imgstore *s = NULL;
 	struct buf full = { 0 };
+	struct kv logins = { 0 };
 	int rc = imgstore_open(&s, j->c.paths.images, &owner, d, e);
 
 	if (rc == 0)
 		rc = images_full_name(j->image, &full, e);
 	if (rc == 0)
-		rc = images_complete(s, manifest, NULL, buf_cstr(&full), NULL, d, e);
+		rc = images_logins(s, manifest, &logins, e);
+	if (rc == 0)
+		rc = images_complete(s, manifest, NULL, buf_cstr(&full), &logins, d, e);
+	kv_free(&logins);
 	imgstore_close(s);
 	buf_free(&full);
 	return rc;
