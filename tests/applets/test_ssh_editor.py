@@ -199,8 +199,8 @@ class Editor(UpCase):
         self.addCleanup(process.kill)
         return process
 
-    def script(self, url="", fetch="curl"):
-        text = SCRIPT
+    def script(self, url="", fetch="curl", nohup=True):
+        text = SCRIPT if nohup else SCRIPT.replace("nohup ", "")
         for name, value in (("UUID", "5e1f-a"), ("COMMIT", COMMIT), ("URL", f"'{url}'"), ("FETCH", fetch)):
             text = text.replace(f"@{name}@", value)
         return text.encode()
@@ -317,6 +317,14 @@ class Editor(UpCase):
         process = self.start("-N", "-D", str(proxy), HOST)
         self.wait_socks(proxy)
         self.use(lambda: socks(proxy, int(said["listeningOn"])), int(said["pid"]))
+
+    def test_without_nohup(self):
+        """A server that is in the background when its session ends by itself stays as well."""
+        process, said = self.session(url=self.serve(), fetch="curl" if shutil.which("curl") else "wget", nohup=False)
+        self.end(process)
+        process, again = self.session(url="http://127.0.0.1:1/none")
+        self.assertEqual((again["found"], again["pid"]), ("yes", said["pid"]))
+        self.end(process)
 
     def test_two_windows_at_once(self):
         """Both run the script; one installs, and both get the same server."""

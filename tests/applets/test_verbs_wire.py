@@ -5,6 +5,8 @@ request is held against the API file (v53server.py)."""
 import json
 import os
 import re
+import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -328,6 +330,30 @@ class NotThere(ReferenceCase):
                 self.assertNotEqual(said.returncode, 0)
                 self.assertTrue(one_line(said.stderr), said.stderr)
                 self.assertRegex(said.stderr, "this Server passes no streams on: only `daytona-runner server` does", said.stderr)
+
+    def test_forward(self):
+        """It listens, and the first connection says why there is nothing behind it, once."""
+        target = self.srv.add_target(provider="docker-provider")
+        self.srv.add_workspace(URL.lower(), target, name="work")
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        env = common.clean_env(self.tmp, DAYTONA_API_URL=self.srv.url, DAYTONA_API_KEY=self.srv.key)
+        forward = subprocess.Popen([common.BIN, "forward", "work", f"{port}:80"], env=env, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(forward.kill)
+        self.assertIn(str(port), forward.stdout.readline())
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port)) as s:
+                s.settimeout(20 * common.PATIENCE)
+                try:
+                    self.assertEqual(s.recv(1), b"")
+                except ConnectionResetError:
+                    pass
+        forward.terminate()
+        _, said = forward.communicate(timeout=20 * common.PATIENCE)
+        self.assertEqual(said, "daytona-runner forward: port 80: this Server passes no streams on: only `daytona-runner server` "
+                               "does\n")
+        self.assertIn("workspace not found", self.verb("forward", "nobody", "80", rc=1).stderr)
 
 
 if __name__ == "__main__":

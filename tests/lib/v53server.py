@@ -94,6 +94,7 @@ ROUTES = [(method, re.compile(path.replace("*", "([^/]+)") + r"\Z"), set(query.s
     ("GET", "/workspace/*", "", None, 200, "WorkspaceDTO"),
     ("DELETE", "/workspace/*", "force:bool", None, 200, None),
     ("POST", "/workspace/*/(?:start|stop|restart)", "", None, 200, None),
+    ("GET", "/workspace/*/state", "", None, 200, "ResourceState"),
     ("GET", "/workspace-template/*", "", None, 200, "WorkspaceTemplate"),
     ("GET", "/log/(?:workspace|target)/*", "retry:bool follow:bool", None, 101, None))]
 
@@ -302,6 +303,8 @@ class V53(FakeServer):
         if not found:
             return error(404, f"failed to find {kind}: {kind} not found")
         [thing] = found
+        if method == "GET" and rest[1:] == ["state"] and kind == "workspace":
+            return self.answer("ResourceState", thing["state"])
         if method == "GET" and rest[1:]:
             return None
         if method == "GET":
