@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import unittest.mock
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -584,13 +585,12 @@ class Top(LifeCase):
             target = self.path("bin dir" + str(symbolic))
             os.mkdir(target)
             args = ["-s"] if symbolic else []
-            # A hard link needs the same file system.
-            if not symbolic and os.stat(common.BIN).st_dev != os.stat(target).st_dev:
-                continue
-            # Nor is every kernel content with a program of somebody else.
-            if not symbolic and os.stat(common.BIN).st_uid != os.geteuid() != 0:
-                self.assertIn("--install -s", common.run([common.BIN, "--install", target], env=self.env(admin=False)).stderr)
-                continue
+            if not symbolic:  # a hard link needs the same file system, and a program that is ours
+                own = self.path("daytona-runner")
+                shutil.copy(common.BIN, own)
+                patch = unittest.mock.patch.object(common, "BIN", own)
+                patch.start()
+                self.addCleanup(patch.stop)
             for _ in range(2):
                 self.applet("--install", *args, target)
                 self.assertEqual(sorted(os.listdir(target)),

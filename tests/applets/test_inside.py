@@ -117,12 +117,12 @@ class Boxed(drivecase.DriveCase):
         fake = self.server()
         workspace = fake.add_workspace(bare, options=json.dumps({"Root": "/", "Network": "host"}), env={"FLAVOUR": "sour"})
         doc = self.document(fake, workspace)
-        self.drive(doc, "create", DRIVE_API_URL=fake.url).ok(self)
         self.addCleanup(lambda: self.drive(doc, "stop", "delete"))
-        result = self.drive(doc, "start", DRIVE_API_URL=fake.url)
-        if result.status and "isolation" in result["start"]:
-            self.skipTest(result["start"])
-        result.ok(self)
+        for action in ("create", "start"):
+            result = self.drive(doc, action, DRIVE_API_URL=fake.url)
+            if result.status and "isolation" in result[action]:
+                self.skipTest(result[action])
+            result.ok(self)
         result = self.drive(doc, "exec=pwd; id -u; ls /proc | grep -c '^[0-9]'; env; exit 5").ok(self)
         self.assertEqual(result["exec"], "status 5")
         self.assertRegex(result.output, r"^/workspaces/app\n0\n[0-9]\n")
