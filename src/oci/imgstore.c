@@ -313,6 +313,16 @@ int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e)
 	return 0;
 }
 
+int blob_begin_again(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
+                     struct err *e)
+{
+	if (blob_begin_new(s, out, e) < 0)
+		return -1;
+	(*out)->digest = *d;
+	(*out)->size = size;
+	return 0;
+}
+
 struct digest blob_digest(const struct blob_in *b)
 {
 	return b->digest;

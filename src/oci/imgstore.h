@@ -55,6 +55,9 @@ int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, struct 
                struct deadline until, struct err *e);
 /* One whose digest is only known at its end: blob_digest, after the commit. */
 int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e);
+/* One that is to come once more, though it may be here: from somebody who has to show that he has it. */
+int blob_begin_again(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
+                     struct err *e);
 struct digest blob_digest(const struct blob_in *b);
 uint64_t blob_have(const struct blob_in *b);
 /* Forgets what it has: the other side begins anew. */

@@ -2,8 +2,11 @@
 /* See pull.h. */
 #include "oci/pull.h"
 
+#include "base/file.h"
 #include "base/mem.h"
+#include "oci/decode.h"
 #include "oci/image_ref.h"
+#include "oci/unpack.h"
 #include "oci/unpackers.h"
 #include "oci/where.h"
 
@@ -17,6 +20,9 @@ struct pull {
 	const struct pull_progress *progress;
 	struct image_ref ref;
 	struct deadline d;
+	const struct registry_options *o;
+	struct stored *here; /* all names of the store */
+	size_t n_here;
 	struct kv logins;
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
 	struct manifest manifest;
@@ -77,10 +83,97 @@ static int fetch_manifest(struct pull *p, struct err *e)
 	return rc;
 }
 
-static int fetch_blob(struct pull *p, const struct blob_ref *ref, struct err *e)
+/* The caller's own login for an image of that full name; "": whoever works here may have it. */
+static void login_mark(const struct registry_options *o, const char *full, struct digest *mark)
 {
+	char *host = mem_dupn(full, strcspn(full, "/"));
+	const struct registry_login *l = registry_given_login(o, host);
+	struct buf b = { 0 };
+
+	*mark = (struct digest){ "" };
+	if (l) {
+		buf_addf(&b, "%s\n%s\n%s\n%s", full, l->user ? l->user : "",
+		         l->password ? l->password : "",
+		         l->identity_token ? l->identity_token : "");
+		digest_of(buf_str(&b), mark);
+	}
+	buf_wipe(&b);
+	free(host);
+}
+
+/* What logins brought, or what was made of it, is for those who have the same ones: all others ask the registry, in their
+ * own name. */
+static bool is_for(const struct registry_options *o, const struct stored *i)
+{
+	for (size_t k = 0; k < i->logins.n; k++) {
+		struct digest mark;
+
+		login_mark(o, i->logins.pairs[k].key, &mark);
+		if (strcmp(mark.text, i->logins.pairs[k].value) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool has(const struct digest *list, size_t n, const struct digest *d)
+{
+	for (size_t i = 0; i < n; i++)
+		if (digest_eq(&list[i], d))
+			return true;
+	return false;
+}
+
+/* A manifest may name any blob, and a configuration any layer: what is here by others' logins alone is theirs. diff_id: of a
+ * layer's blob, or NULL. */
+static bool is_theirs(const struct pull *p, const struct digest *blob, const struct digest *diff_id)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < p->n_here; i++) {
+		const struct stored *here = &p->here[i];
+		bool packed = has(here->blobs, here->n_blobs, blob);
+		bool unpacked = diff_id && has(here->layers, here->n_layers, diff_id);
+
+		if (packed && (unpacked || !diff_id) && is_for(p->o, here))
+			return false;
+		any |= packed || unpacked;
+	}
+	return any;
+}
+
+static int hash(void *arg, struct str bytes, struct err *e)
+{
+	(void)e;
+	sha256_add(arg, bytes.p, bytes.n);
+	return 0;
+}
+
+/* As an unpacking would find out. */
+static int check_unpacked(struct pull *p, const struct digest *blob, const struct digest *diff_id,
+                          struct err *e)
+{
+	struct sha256 *sum = sha256_new();
+	struct decode *decode = decode_new((struct sink){ hash, sum }, UNPACK_BYTES_MAX);
+	int fd = imgstore_open_blob(p->s, blob, e);
+	int rc = fd < 0 ? -1 : decode_file(decode, fd, p->d, NULL, e);
+	struct digest is;
+
+	digest_end(sum, &is);
+	if (rc == 0 && !digest_eq(&is, diff_id))
+		rc = err_set(e, ERR_PARSE, 0, "layer %s is not what it should be: its digest is %s",
+		             diff_id->text, is.text);
+	decode_free(decode);
+	fd_close(&fd);
+	return rc;
+}
+
+static int fetch_blob(struct pull *p, const struct blob_ref *ref, const struct digest *diff_id,
+                      struct err *e)
+{
+	bool theirs = is_theirs(p, &ref->digest, diff_id);
 	struct blob_in *b = NULL;
-	int rc = blob_begin(p->s, &ref->digest, ref->size, &b, p->d, e);
+	int rc = theirs ? blob_begin_again(p->s, &ref->digest, ref->size, &b, e)
+	                : blob_begin(p->s, &ref->digest, ref->size, &b, p->d, e);
 
 	if (rc < 0 || !b) {
 		if (rc == 0)
@@ -93,6 +186,8 @@ static int fetch_blob(struct pull *p, const struct blob_ref *ref, struct err *e)
 	if (rc == 0)
 		rc = blob_commit(b, e);
 	blob_free(b);
+	if (rc == 0 && theirs && diff_id)
+		rc = check_unpacked(p, &ref->digest, diff_id, e);
 	return rc;
 }
 
@@ -103,7 +198,8 @@ static int fetch_config(struct pull *p, struct err *e)
 	if (p->manifest.config.size > CONFIG_MAX)
 		return err_set(e, ERR_LIMIT, 0, "its configuration has %lld bytes",
 		               (long long)p->manifest.config.size);
-	if (fetch_blob(p, &p->manifest.config, e) < 0 || images_config(p->s, &i, &p->c, e) < 0)
+	if (fetch_blob(p, &p->manifest.config, NULL, e) < 0 ||
+	    images_config(p->s, &i, &p->c, e) < 0)
 		return -1;
 	if (p->c.n_diff_ids != p->manifest.n_layers)
 		return err_set(e, ERR_PARSE, 0,
@@ -121,7 +217,7 @@ static int fetch_layers(struct pull *p, struct err *e)
 	for (size_t i = 0; i < p->manifest.n_layers; i++)
 		p->total += (uint64_t)p->manifest.layers[i].size;
 	for (size_t i = 0; rc == 0 && i < p->manifest.n_layers; i++) {
-		rc = fetch_blob(p, &p->manifest.layers[i], e);
+		rc = fetch_blob(p, &p->manifest.layers[i], &p->c.diff_ids[i], e);
 		if (rc == 0)
 			rc = unpackers_add(&u, &p->manifest.layers[i].digest, &p->c.diff_ids[i], e);
 	}
@@ -192,38 +288,6 @@ static bool run_mirrors(struct pull *p, const struct registry_options *o, const 
 	return done;
 }
 
-/* The caller's own login for an image of that full name; "": whoever works here may have it. */
-static void login_mark(const struct registry_options *o, const char *full, struct digest *mark)
-{
-	char *host = mem_dupn(full, strcspn(full, "/"));
-	const struct registry_login *l = registry_given_login(o, host);
-	struct buf b = { 0 };
-
-	*mark = (struct digest){ "" };
-	if (l) {
-		buf_addf(&b, "%s\n%s\n%s\n%s", full, l->user ? l->user : "",
-		         l->password ? l->password : "",
-		         l->identity_token ? l->identity_token : "");
-		digest_of(buf_str(&b), mark);
-	}
-	buf_wipe(&b);
-	free(host);
-}
-
-/* What logins brought, or what was made of it, is for those who have the same ones: all others ask the registry, in their
- * own name. */
-static bool is_for(const struct registry_options *o, const struct stored *i)
-{
-	for (size_t k = 0; k < i->logins.n; k++) {
-		struct digest mark;
-
-		login_mark(o, i->logins.pairs[k].key, &mark);
-		if (strcmp(mark.text, i->logins.pairs[k].value) != 0)
-			return false;
-	}
-	return true;
-}
-
 int images_pull(struct imgstore *s, const char *ref, const struct registry_options *o,
                 const struct platform *platform, const struct pull_progress *progress,
                 bool *changed, struct deadline d, struct err *e)
@@ -232,8 +296,10 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	struct registry_options opt = *o;
 	struct buf full = { 0 };
 	struct digest mark;
+	size_t damaged;
 	int rc = images_full_name(ref, &full, e);
 
+	p.o = &opt;
 	opt.say = say;
 	opt.came = came;
 	opt.arg = &p;
@@ -242,12 +308,15 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	if (rc == 0 && *mark.text)
 		kv_set(&p.logins, buf_cstr(&full), mark.text);
 	if (rc == 0)
+		rc = imgstore_list(s, &p.here, &p.n_here, &damaged, e);
+	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
 	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
 	    (rc = run_at(&p, p.ref.domain, &opt, buf_cstr(&full), changed, e)) < 0)
 		err_wrap(e, "pull %s", ref);
 	image_ref_free(&p.ref);
 	kv_free(&p.logins);
+	stored_list_free(p.here, p.n_here);
 	buf_free(&full);
 	return rc;
 }

@@ -175,6 +175,44 @@ class Boxes(boxcase.BoxCase):
             self.go(document, "delete").ok(self)
             self.assertEqual(self.left(), [])
 
+    def test_what_a_login_brought_is_not_had_by_its_digest(self):
+        """Somebody's own registry names blobs and layers that another's login has brought: it has to have them."""
+        self.need_static()
+        layers = self.busybox_layers()
+        for who in self.each():
+            owner, thief = FakeRegistry(self), FakeRegistry(self)
+            image = ocicase.Image(layers, way="gzip")
+            owner.basic = ("alice", "of-alice")
+            owner.add("team/own", "1", image)
+            options = [f"plain_http={owner.host},{thief.host}"]
+            self.workspace({"Image": owner.host + "/team/own:1"})
+            login = {"A_CONTAINER_REGISTRY_SERVER": owner.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
+                     "A_CONTAINER_REGISTRY_PASSWORD": "of-alice"}
+            held = self.document(self.fake, self.id, envVars=login)
+            first = self.id
+            self.go(held, "create", options=options).ok(self)
+
+            def ask(tag, image, without=()):
+                for digest in without:
+                    del image.blobs[digest]
+                thief.add("x/" + tag, "1", image)
+                document = self.workspace({"Image": f"{thief.host}/x/{tag}:1"})
+                result = self.go(document, "create", options=options, DRIVE_SECONDS="60")
+                self.go(document, "delete").ok(self)
+                return result
+
+            names = [ocicase.digest(data) for data in image.packed]
+            ask("blob", ocicase.Image(layers, way="gzip"), names[-1:]).error(self, "404|not found|unknown")
+            ask("config", ocicase.Image(layers, way="gzip"), [image.config_digest]).error(self, "404|not found|unknown")
+            other = [ocicase.layer([ocicase.entry(f"other{i}", data=b"x")]) for i in range(len(layers))]
+            ask("layer", ocicase.Image(other, way="gzip", diff_ids=image.config["rootfs"]["diff_ids"])).error(self, "is not what it should be")
+            ask("all", ocicase.Image(layers, way="gzip")).ok(self)
+            asked = len(thief.requests)
+            ask("again", ocicase.Image(layers, way="gzip")).ok(self)
+            self.assertEqual([path for _, path, _, _ in thief.requests[asked:] if "blobs" in path], [], "by now it is everybody's")
+            self.id = first
+            self.go(held, "delete").ok(self)
+
     def dev_workspace(self, text, name):
         bare, _ = make_repo(self.path("srv"), name, files={".devcontainer/devcontainer.json": text, "README.md": "hello\n"})
         self.id = self.fake.add_workspace(bare, options=json.dumps({"Image": "devcontainer", "Grace Seconds": 1}))
