@@ -341,15 +341,23 @@ class Editor(UpCase):
             self.end(process)
 
     def test_a_client_that_is_killed(self):
-        """A laptop that closes: the server stays, the session's shell does not."""
-        process, said = self.session(shell=self.shells()[0], url=self.serve())
-        process.stdin.write(b"echo shell==$$==; exec sleep 1000\n")
+        self.killed_client(True)
+
+    def test_a_client_that_is_killed_without_nohup(self):
+        self.killed_client(False)
+
+    def killed_client(self, nohup):
+        """A laptop that closes: the server, which has streams of its own, stays; the session's shell and what shares its
+        streams do not."""
+        process, said = self.session(shell=self.shells()[0], url=self.serve(),
+                                     fetch="curl" if shutil.which("curl") else "wget", nohup=nohup)
+        process.stdin.write(b"sleep 1000 & echo shell==$$==$!==; exec sleep 1000\n")
         process.stdin.flush()
-        shell = int(process.stdout.readline().split(b"==")[1])
-        self.assertTrue(common.alive(shell))
+        both = [int(n) for n in process.stdout.readline().split(b"==")[1:3]]
+        self.assertTrue(all(map(common.alive, both)))
         process.kill()
         process.communicate()
-        common.wait_for(lambda: not common.alive(shell), 30 * common.PATIENCE, "the shell's end")
+        common.wait_for(lambda: not any(map(common.alive, both)), 30 * common.PATIENCE, "the end of the session")
         self.assertTrue(common.alive(int(said["pid"])))
         process, again = self.session(url="http://127.0.0.1:1/none")
         self.assertEqual((again["found"], again["pid"]), ("yes", said["pid"]))

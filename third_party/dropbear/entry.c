@@ -22,6 +22,7 @@
 #include "session.h"
 #include "signkey.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -268,6 +269,44 @@ static void log_line(int priority, const char *format, va_list args)
 		fprintf(stderr, "%s\n", line);
 }
 
+static int get_stream(pid_t pid, int fd, struct stat *st)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)pid, fd);
+	return stat(path, st) == 0 && S_ISFIFO(st->st_mode);
+}
+
+/* Has it one of the pipes that are the streams of another? */
+static int shares_stream(pid_t pid, pid_t other)
+{
+	struct stat a, b;
+
+	for (int i = 0; i < 9; i++)
+		if (get_stream(pid, i / 3, &a) && get_stream(other, i % 3, &b) &&
+		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+			return 1;
+	return 0;
+}
+
+/* What was put into the background with streams of its own (`server >log 2>&1 </dev/null &`) is no part of the session any
+ * more, as with other servers: an editor finds it again. */
+static void hang_up(pid_t shell)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *ent;
+
+	while (dir && (ent = readdir(dir)) != NULL) {
+		pid_t pid = (pid_t)atol(ent->d_name);
+
+		if (pid > 1 && pid != shell && getpgid(pid) == shell && shares_stream(pid, shell))
+			kill(pid, SIGHUP);
+	}
+	if (dir)
+		closedir(dir);
+	kill(dir ? shell : -shell, SIGHUP);
+}
+
 /* A command that runs when the connection is lost has lost its terminal too; without one it learns it here. */
 static void end(int status, const char *format, va_list args)
 {
@@ -278,8 +317,12 @@ static void end(int status, const char *format, va_list args)
 	for (unsigned int i = 0; i < svr_ses.childpidsize; i++) {
 		const struct ChildPid *c = &svr_ses.childpids[i];
 
-		if (c->pid > 1 && c->chansess && c->chansess->exit.exitpid == -1)
+		if (c->pid <= 1 || !c->chansess || c->chansess->exit.exitpid != -1)
+			continue;
+		if (c->chansess->tty)
 			kill(-c->pid, SIGHUP);
+		else
+			hang_up(c->pid);
 	}
 	svr_dropbear_exit(status, format, args);
 }
