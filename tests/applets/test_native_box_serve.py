@@ -13,6 +13,7 @@ import common  # noqa: E402
 import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
 import servecase  # noqa: E402
+from fakeregistry import FakeRegistry  # noqa: E402
 
 
 class Served(servecase.ServeCase):
@@ -66,6 +67,22 @@ class Served(servecase.ServeCase):
         self.assertTrue(common.alive(self.agent(workspace)))
         self.job("stop", workspace)
         self.job("start", workspace)
+        self.job("delete", workspace)
+        self.nothing_left(workspace)
+
+    def test_images_of_the_runners_mirrors(self):
+        registry = FakeRegistry(self)
+        with open(sandboxcase.busybox() or self.skipTest("no static busybox"), "rb") as file:
+            layer = ocicase.layer([ocicase.directory("bin"), ocicase.entry("bin/busybox", data=file.read(), mode=0o755),
+                                   ocicase.symlink("bin/sh", "busybox"), ocicase.symlink("bin/sleep", "busybox")])
+        registry.add("team/app", "1", ocicase.Image([layer], config={"Env": ["PATH=/bin"]}))
+        self.runner(self.srv, runner__registry_mirrors="images.test=" + registry.host, runner__plain_http=registry.host).start()
+        workspace = self.srv.add_workspace(self.repo_url, options=json.dumps(
+            {"Image": "images.test/team/app:1", "Command": "sleep 1000", "Grace Seconds": 2}))
+        self.job("create", workspace)
+        self.assertEqual(json.loads(self.srv.provider_metadata[workspace][-1])["image"], "images.test/team/app:1")
+        self.assertTrue(common.alive(self.agent(workspace)))
+        self.assertTrue(any("/v2/team/app/blobs/" in path for _, path, _, _ in registry.requests))
         self.job("delete", workspace)
         self.nothing_left(workspace)
 

@@ -493,6 +493,26 @@ class Pulled(BuildCase):
             self.assertEqual(ask("FROM", "of-nobody")[1], 0)
 
 
+    def test_mirrors_of_their_registry(self):
+        """A registry that is nowhere, and its mirrors in their order: for a workspace's image, FROM and --from."""
+        layers = self.busybox_layers()
+        for who in self.each():
+            registry, empty = FakeRegistry(self), FakeRegistry(self)
+            for way in ("Image", "FROM", "COPY"):
+                mirrors = ["127.0.0.1:1"] * (way == "Image") + [empty.host, registry.host]
+                where = {"DRIVE_MIRRORS": ",".join("images.test=" + host for host in mirrors), "DRIVE_PLAIN_HTTP": ",".join(mirrors)}
+                name = f"images.test/team/{way.lower()}:1"
+                registry.add(f"team/{way.lower()}", "1", ocicase.Image(layers, way="zstd", config={"Env": ["PATH=/bin", f"OF={way}{who}"]}))
+                document = (self.workspace({"Image": name, "Agent": "none", "Command": "sleep 1000", "Network": "none"}) if way == "Image" else
+                            self.dev(f"FROM {name}\nRUN cat /etc/which >/w\n" if way == "FROM" else
+                                     f"FROM BASE_IMAGE\nCOPY --from={name} /etc/which /w\n"))
+                output = self.go(document, "create", DRIVE_SECONDS="60", **where).ok(self).output
+                said = [output.index(f"mirror {host}: ") for host in mirrors[:-1]]
+                self.assertEqual(said, sorted(said), output)
+                self.assertIn("second", self.ask(document, f"cat {'/etc/which' if way == 'Image' else '/w'}"))
+                self.gone(document)
+            self.assertTrue(all(path.startswith("/v2/") for _, path, _, _ in registry.requests))
+
     def test_what_is_made_of_it_is_for_that_login_too(self):
         """FROM, a stage that only files were taken of, and again when all layers are known: by name and by id."""
         layers = self.busybox_layers()
