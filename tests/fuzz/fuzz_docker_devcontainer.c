@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dev container configurations: no mount but below the checkout, no privileges, no path outside. */
-#include "providers/docker/devcontainer/dchelper.h"
-#include "providers/docker/devcontainer/dclife.h"
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/dclife.h"
+#include "providers/devcontainer/devcontainer.h"
+#include "providers/docker/workspace/dchelper.h"
 
 #include <stdlib.h>
 

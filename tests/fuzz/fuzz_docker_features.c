@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Features of dev containers, each with the same document: an order that keeps to what each waits for, one line an instruction. */
 #include "base/mem.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 
 #include <stdlib.h>
 

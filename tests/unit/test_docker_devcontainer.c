@@ -2,11 +2,11 @@
 /* Dev container configurations, accounts of an image, container states. */
 #include "base/allow.h"
 #include "base/attr.h"
-#include "providers/docker/devcontainer/dchelper.h"
-#include "providers/docker/devcontainer/dclife.h"
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/dclife.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/engine/container.h"
 #include "providers/docker/engine/users.h"
+#include "providers/docker/workspace/dchelper.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

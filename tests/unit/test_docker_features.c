@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Features of dev containers: which, in what order, with what in their environment, and the build that comes of it. */
 #include "base/mem.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 #include "tests/test.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * Ways around the policy: what is exchanged after the look, other hosts, names that collide, other spellings of the same wish.
  */
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/engine/container.h"
 #include "tests/unit/policycase.h"
 

@@ -15,7 +15,7 @@
 #ifndef PROVIDERS_NATIVE_BOX_ASK_H
 #define PROVIDERS_NATIVE_BOX_ASK_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/native/box.h"
 
 struct native_asked {

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/dclife.h"
+#include "providers/devcontainer/dclife.h"
 #include "providers/native/build.h"
 #include "providers/native/inside.h"
 

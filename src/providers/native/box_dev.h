@@ -3,7 +3,7 @@
 #ifndef PROVIDERS_NATIVE_BOX_DEV_H
 #define PROVIDERS_NATIVE_BOX_DEV_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/native/box.h"
 
 /* The value of the option Image that says so. */

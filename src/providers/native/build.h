@@ -9,7 +9,7 @@
 #ifndef PROVIDERS_NATIVE_BUILD_H
 #define PROVIDERS_NATIVE_BUILD_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/native/box.h"
 
 #ifdef DR_BUILDER

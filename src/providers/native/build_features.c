@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Features of a dev container, put on an image by the builder: see build.h and docker/devcontainer/features.h. */
+/* Features of a dev container, put on an image by the builder: see build.h and devcontainer/features.h. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 #include "providers/native/build_int.h"
 
 #include <stdlib.h>

@@ -8,10 +8,10 @@
 #include "base/mem.h"
 #include "git/clone.h"
 #include "providers/buildrecord.h"
-#include "providers/docker/devcontainer/dchelper.h"
-#include "providers/docker/devcontainer/dclife.h"
+#include "providers/devcontainer/dclife.h"
 #include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/progress.h"
+#include "providers/docker/workspace/dchelper.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>

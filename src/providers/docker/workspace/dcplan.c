@@ -5,7 +5,7 @@
  */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>

@@ -6,10 +6,10 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/dchelper.h"
-#include "providers/docker/devcontainer/dclife.h"
+#include "providers/devcontainer/dclife.h"
 #include "providers/docker/engine/archive.h"
 #include "providers/docker/engine/remote.h"
+#include "providers/docker/workspace/dchelper.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 /* Dev containers in the start of a workspace (protocol 10.8), see wsstart.h. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/dchelper.h"
-#include "providers/docker/devcontainer/dclife.h"
+#include "providers/devcontainer/dclife.h"
+#include "providers/docker/workspace/dchelper.h"
 #include "providers/docker/workspace/wsstart.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef PROVIDERS_DOCKER_WORKSPACE_WSSTART_H
 #define PROVIDERS_DOCKER_WORKSPACE_WSSTART_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/workspace/internal.h"
 
 struct starting {

@@ -4,10 +4,10 @@
  * devcontainer-feature.json, from a registry, by URL, or a folder beside the configuration. Each is one step of an image's build; what
  * it asks of the container goes into the image's metadata label, and so through the policy like all else.
  */
-#ifndef PROVIDERS_DOCKER_DEVCONTAINER_FEATURES_H
-#define PROVIDERS_DOCKER_DEVCONTAINER_FEATURES_H
+#ifndef PROVIDERS_DEVCONTAINER_FEATURES_H
+#define PROVIDERS_DEVCONTAINER_FEATURES_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/provider.h"
 
 #define FEATURES_MAX 64                           /* with those that others depend on */

@@ -4,10 +4,10 @@
  * builder image (protocol 10.8). It is root and gets the engine's socket, and compose files may ask for anything: so it is for
  * privileged targets alone.
  */
-#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DCHELPER_H
-#define PROVIDERS_DOCKER_DEVCONTAINER_DCHELPER_H
+#ifndef PROVIDERS_DOCKER_WORKSPACE_DCHELPER_H
+#define PROVIDERS_DOCKER_WORKSPACE_DCHELPER_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/workspace/internal.h"
 
 struct dc_up {

@@ -2,7 +2,7 @@
 /* See features.h: the build context of the features on an image, whoever builds it. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 
 #include <stdlib.h>
 

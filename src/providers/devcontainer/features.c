@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See features.h: what is asked for, in which order, and the build that it comes to. Nothing here does I/O but by fetch. */
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"

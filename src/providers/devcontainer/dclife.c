@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lifecycle commands, see dclife.h. */
-#include "providers/docker/devcontainer/dclife.h"
+#include "providers/devcontainer/dclife.h"
 
 #include "base/mem.h"
 #include "base/proc.h"

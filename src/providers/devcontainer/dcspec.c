@@ -3,7 +3,7 @@
  * From a dev container configuration to a container: user, environment, mounts and runArgs, as they are asked for; what
  * of it is done the policy decides (engine/policy.h). What we do not know is named in the log.
  */
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 
 #include "base/mem.h"
 #include "base/quantity.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dev container CLI in a helper container, see dchelper.h. */
-#include "providers/docker/devcontainer/dchelper.h"
+#include "providers/docker/workspace/dchelper.h"
 
 #include "base/allow.h"
 #include "base/file.h"

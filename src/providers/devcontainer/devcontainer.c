@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading of dev container configurations, see devcontainer.h. */
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 
 #include "base/beneath.h"
 #include "base/file.h"

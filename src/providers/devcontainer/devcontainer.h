@@ -4,8 +4,8 @@
  * JSON with comments, variables, merging with the metadata that images carry in a label. "features" are in features.h;
  * "dockerComposeFile" is left to the dev container CLI (dchelper.h).
  */
-#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
-#define PROVIDERS_DOCKER_DEVCONTAINER_DEVCONTAINER_H
+#ifndef PROVIDERS_DEVCONTAINER_DEVCONTAINER_H
+#define PROVIDERS_DEVCONTAINER_DEVCONTAINER_H
 
 #include "base/json.h"
 #include "oci/dockerignore.h"

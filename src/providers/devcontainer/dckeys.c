@@ -3,7 +3,7 @@
  * Settings of a dev container file that have no effect here, or that nobody knows: none is dropped without a word.
  * Names: the specification's devcontainer.json reference (containers.dev).
  */
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 
 #include "base/attr.h"
 #include "base/spell.h"

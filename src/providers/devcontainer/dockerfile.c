@@ -11,7 +11,7 @@
 #include "base/tar.h"
 #include "oci/dockerignore.h"
 #include "oci/image_ref.h"
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/internal.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lifecycle commands of dev containers: string, array and object form (containers.dev). */
-#ifndef PROVIDERS_DOCKER_DEVCONTAINER_DCLIFE_H
-#define PROVIDERS_DOCKER_DEVCONTAINER_DCLIFE_H
+#ifndef PROVIDERS_DEVCONTAINER_DCLIFE_H
+#define PROVIDERS_DEVCONTAINER_DCLIFE_H
 
-#include "providers/docker/devcontainer/devcontainer.h"
+#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/engine/exec.h"
 
 /* Runs hook ("onCreateCommand" …) of every layer in the workspace folder as user, with what the user's shell sets

@@ -10,7 +10,7 @@
 #include "oci/image_ref.h"
 #include "oci/registry.h"
 #include "oci/where.h"
-#include "providers/docker/devcontainer/features.h"
+#include "providers/devcontainer/features.h"
 
 #include <errno.h>
 #include <fcntl.h>
