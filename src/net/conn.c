@@ -55,12 +55,12 @@ static struct conn *conn_new(struct deadline d)
 	return c;
 }
 
+/* The descriptor stays until conn_free: whoever watches it has to give that up first. */
 static void fail(struct conn *c)
 {
 	c->phase = FAILED;
 	tls_conn_free(c->tls);
 	c->tls = NULL;
-	fd_close(&c->fd);
 }
 
 static void begin_tls(struct conn *c)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server with more than it can keep: bodies nobody asked for, small pieces, many peers. */
 #include "tests/unit/httpdcase.h"
+#include "tests/unit/testcert.h"
+
+#include "base/file.h"
+#include "net/tls.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -318,20 +322,37 @@ static void a_turn_costs_what_has_work(void)
 	CHECK(test_is_linear(us_beside(1), us_beside(others), 1));
 }
 
-/* While a child that has just been forked has a copy of its descriptor, too. */
-static void one_that_has_ended_wakes_nobody(void)
+static struct tls_ctx *server_tls(void)
 {
-	struct fixture f;
+	char dir[TEST_PATH_SIZE], cert[TEST_PATH_SIZE + 8], key[TEST_PATH_SIZE + 8];
+	struct tls_settings s = { .server_cert = cert, .server_key = key };
+	struct tls_ctx *tls = NULL;
+	struct err e = { 0 };
+
+	CHECK(test_mkdtemp(dir));
+	snprintf(cert, sizeof(cert), "%s/cert", dir);
+	snprintf(key, sizeof(key), "%s/key", dir);
+	CHECK(file_replace(cert, 0600, str_of(cert_pem), &e) == 0);
+	CHECK(file_replace(key, 0600, str_of(key_pem), &e) == 0);
+	CHECK(tls_ctx_new(&tls, &s, true, &e) == 0);
+	unlink(cert);
+	unlink(key);
+	rmdir(dir);
+	return tls;
+}
+
+/* Both of a listener; one ends while a child that has just been forked has a copy of its descriptor, too. */
+static void end_one(struct fixture *f, const char *last)
+{
 	struct pollset ps = { 0 };
 	struct err e = { 0 };
 	struct deadline end;
 	int fd, stays;
 	pid_t child;
 
-	fixture_open(&f, NULL);
-	stays = client(&f);
-	fd = client(&f);
-	turn(&f, 2);
+	stays = client(f);
+	fd = client(f);
+	turn(f, 2);
 	child = fork();
 	if (child == 0) {
 		close(fd);
@@ -340,23 +361,50 @@ static void one_that_has_ended_wakes_nobody(void)
 		_exit(0);
 	}
 	CHECK(child > 0);
-	CHECK(httpd_conns(f.h) == 2);
+	CHECK(httpd_conns(f->h) == 2);
+	if (last) {
+		send_text(fd, last);
+		turn(f, 50);
+	}
 	close(fd);
-	turn(&f, 50);
-	CHECK(httpd_conns(f.h) == 1);
-	pollset_reset(&ps);
+	turn(f, 50);
+	CHECK(httpd_conns(f->h) == 1);
 	end = deadline_in_ms(20);
-	httpd_poll(f.h, &ps);
+	pollset_reset(&ps);
+	httpd_poll(f->h, &ps);
 	pollset_until(&ps, end);
 	CHECK(pollset_wait(&ps, &e) == 0);
 	CHECK(deadline_passed(end));
 	CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
 	close(stays);
 	pollset_free(&ps);
+}
+
+static void one_that_has_ended_wakes_nobody(void)
+{
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	end_one(&f, NULL);
 	fixture_close(&f);
+}
+
+static void nor_does_one_without_a_handshake(void)
+{
+	struct tls_ctx *tls = server_tls();
+	struct fixture f;
+	struct err e = { 0 };
+
+	fixture_open(&f, NULL);
+	httpd_stop_listening(f.h);
+	CHECK(httpd_listen(f.h, "127.0.0.1", 0, tls, &e) == 0);
+	end_one(&f, "GET / HTTP/1.1\r\n\r\n");
+	fixture_close(&f);
+	tls_ctx_free(tls);
 }
 
 TEST_MAIN(TEST(bodies_wait_for_admission), TEST(refused_bodies_are_not_drained_for_ever),
           TEST(small_pieces_cost_linear_time), TEST(the_unknown_go_first),
           TEST(an_address_crowds_out_itself), TEST(unfinished_requests_have_a_sum),
-          TEST(a_turn_costs_what_has_work), TEST(one_that_has_ended_wakes_nobody))
+          TEST(a_turn_costs_what_has_work), TEST(one_that_has_ended_wakes_nobody),
+          TEST(nor_does_one_without_a_handshake))

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * net/tls.h: our client against our server over a socket pair, and the random source when the kernel
- * refuses. The key below is a test's, known to everybody.
+ * refuses.
  */
 #include "net/tls.h"
 
 #include "base/file.h"
 
 #include "tests/test.h"
+#include "tests/unit/testcert.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,23 +21,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static const char cert_pem[] = "-----BEGIN CERTIFICATE-----\n"
-			       "MIIBejCCASCgAwIBAgIUcgtccZV25pUPuoQGZVmPW8G/iYIwCgYIKoZIzj0EAwIw\n"
-			       "FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTIwMDEwMTAwMDAwMFoYDzIxMTkwMTAx\n"
-			       "MDAwMDAwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO\n"
-			       "PQMBBwNCAAQmhaNukwlLaGmb25fvotZ0N4f+R5DBPc0QGJRcAOwL+nnQ6Cq4oZI8\n"
-			       "WUKdxOo4IR81jQfCadNn0PxHU0yEyRYpo04wTDAaBgNVHREEEzARgglsb2NhbGhv\n"
-			       "c3SHBH8AAAEwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUQlpqHhFOGI0wM2Qr\n"
-			       "7/mCQKx8rJQwCgYIKoZIzj0EAwIDSAAwRQIgBYPi72FuiV+gUf5Mszpv4Or0NyXd\n"
-			       "W+Fe5eGb7LmlzsECIQC86h8xcFfuwEk4aSYM9YD5eCj/JZQTaOd/CDj/iln2kQ==\n"
-			       "-----END CERTIFICATE-----\n";
-
-static const char key_pem[] = "-----BEGIN EC PRIVATE KEY-----\n"
-			      "MHcCAQEEIL18cN83CIeHZXbCjqMFj3Wv6wizjfveC2lF6LGmhgbdoAoGCCqGSM49\n"
-			      "AwEHoUQDQgAEJoWjbpMJS2hpm9uX76LWdDeH/keQwT3NEBiUXADsC/p50OgquKGS\n"
-			      "PFlCncTqOCEfNY0HwmnTZ9D8R1NMhMkWKQ==\n"
-			      "-----END EC PRIVATE KEY-----\n";
 
 struct pair {
 	char dir[TEST_PATH_SIZE], cert[TEST_PATH_SIZE + 8], key[TEST_PATH_SIZE + 8];
