@@ -98,6 +98,26 @@ class Boxes(boxcase.BoxCase):
                        "touch $HOME/new && echo home is ours; "
                        "touch mine; echo END; sleep 1000"}, check)
 
+    def test_the_making_was_cut_short(self):
+        """Files of other ids are there before the record says whose ids they are: a delete removes them all the same."""
+        self.need_static()
+        for who in self.each():
+            self.load_image()
+            document = self.workspace({"Image": boxcase.BASE, "Command": "touch /var/node/new; echo END; sleep 1000"})
+            self.go(document, "create", "start").ok(self)
+            self.wait_log("END")
+            self.go(document, "stop").ok(self)
+            path = self.root(self.id, ".runner", "workspace.json")
+            with open(path, encoding="utf-8") as file:
+                state = json.load(file)
+            del state["sandbox"]
+            state["complete"] = False
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(state, file)
+            self.go(document, "delete").ok(self)
+            self.assertFalse(os.path.exists(self.root(self.id)))
+            self.assertEqual(self.left(), [])
+
     def test_what_was_written_stays_until_the_delete(self):
         self.need_static()
         for who in self.each():

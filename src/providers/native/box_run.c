@@ -255,13 +255,26 @@ int native_boxed_start(struct native_boxed *b, const char *const *argv, const st
 	return rc < 0 ? err_wrap(e, "isolation") : 0;
 }
 
+/* One whose making was cut short, or failed, before it was written down has files of the ids that it was to have. */
+static struct userns_map removal_map(const struct native_paths *p, const struct native_state *s)
+{
+	struct userns_map map = s->box.map;
+	struct buf ignored = { 0 };
+
+	if (s->box.kind == BOX_NONE && geteuid() != 0 && file_exists(p->box))
+		userns_ordinary(&map, &ignored);
+	buf_free(&ignored);
+	return map;
+}
+
 int native_box_remove(const struct native_paths *p, const struct native_state *s, struct deadline d,
                       struct err *e)
 {
 	const char *id = strrchr(p->root, '/') + 1;
 	struct unpack_owner owner = { 0 };
 	struct imgstore *store = NULL;
-	int rc = sandbox_remove(&s->box.map, p->root, d, e);
+	struct userns_map map = removal_map(p, s);
+	int rc = sandbox_remove(&map, p->root, d, e);
 
 	if (rc == 0 && file_is_dir(p->images)) {
 		rc = imgstore_open(&store, p->images, &owner, d, e);
@@ -280,13 +293,14 @@ int native_box_prepare_removal(const struct native_paths *p, struct deadline d, 
 	struct err ignored = { 0 };
 	int rc = 0;
 
-	if (native_state_read(&s, p, &ignored) == 0 && s.box.kind != BOX_NONE &&
-	    s.box.map.how != MAP_RANGE) {
-		char *checkout = path_join(p->root, s.dir);
+	(void)native_state_read(&s, p, &ignored);
+	if (file_exists(p->box) && s.box.map.how != MAP_RANGE) {
+		char *checkout = path_join(p->root, s.dir ? s.dir : "");
+		struct userns_map map = removal_map(p, &s);
 
-		rc = sandbox_remove(&s.box.map, p->box, d, e);
-		if (rc == 0)
-			rc = sandbox_remove(&s.box.map, checkout, d, e);
+		rc = sandbox_remove(&map, p->box, d, e);
+		if (rc == 0 && s.dir)
+			rc = sandbox_remove(&map, checkout, d, e);
 		free(checkout);
 	}
 	native_state_free(&s);
