@@ -48,10 +48,11 @@ static void place_end(struct place *p)
 	char path[TEST_PATH_SIZE + 20];
 	struct stat st;
 	DIR *d = opendir(p->dir);
+	const struct dirent *en;
 	int n = 0;
 
-	while (d && readdir(d))
-		n++;
+	while (d && (en = readdir(d)))
+		n += strcmp(en->d_name, UNPACK_OWNERS) != 0;
 	if (d)
 		closedir(d);
 	CHECK_INT(n, 4); /* ".", "..", "outside", "root" */
@@ -437,6 +438,11 @@ static void owners_are_mapped_or_recorded(void)
 			snprintf(want, sizeof(want), "%u:7:04755", rows[i / 2].uid);
 			CHECK_STR(record, want);
 			CHECK_INT(look(&p, "f").st_uid, geteuid());
+			close(fd);
+			/* And listed: it is not root's. */
+			CHECK_INT(unpack_end(u, &e), 0);
+			fd = openat(p.scratch, UNPACK_OWNERS, O_RDONLY | O_CLOEXEC);
+			CHECK(read(fd, record, sizeof(record)) == 2 && memcmp(record, "f", 2) == 0);
 			close(fd);
 		} else {
 			CHECK_INT(rc, rows[i / 2].want < 0 ? -1 : 0);
