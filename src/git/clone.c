@@ -327,8 +327,7 @@ static int clone_without(struct clone *clone, const char *branch, struct deadlin
 		return clone_empty(clone, branch, d, e);
 	if (!clone->c->repo->branch_guessed)
 		return -1;
-	say(clone,
-	    STR_LIT("nobody named a branch, and there is no main: the repository's own is taken"));
+	say(clone, STR_LIT(GIT_OWN_BRANCH));
 	err_clear(e);
 	return clone_branch(clone, NULL, d, e);
 }

@@ -26,6 +26,9 @@ struct git_clone {
 	bool in_job; /* in a process of its own: what git leaves running is ended */
 };
 
+/* What is said when repo->branch_guessed is not there, and the default branch is taken. */
+#define GIT_OWN_BRANCH "nobody named a branch, and there is no main: the repository's own is taken"
+
 /* Appends the URL without its user part (ssh keeps the user's name); "https://" is prefixed when it
  * has no scheme, a path becomes file://. Refused: ext:: and its kind, a leading '-', control bytes. */
 int git_url_normalize(const char *url, bool allow_file, struct buf *out, struct err *e);

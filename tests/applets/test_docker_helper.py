@@ -183,6 +183,24 @@ class Clone(EngineCase):
         clone = self.engine.calls("POST /containers/.*/exec")[0].json()["Cmd"]
         self.assertEqual(clone[-2:], ["https://example.test/acme/app", "/work"])
 
+    def test_a_branch_that_a_server_guessed(self):
+        """The repository's own is taken only where it says that it has no main, not after any failure."""
+        self.engine.add_image("builder:1")
+        own = ["git", "clone", "--single-branch", "--", "https://example.test/acme/app", "/work"]
+        for listed in (2, 0, 128):
+            with self.subTest(listed=listed):
+                path = self.workspace(buildConfig={})
+                before = len(self.engine.calls("POST /containers/.*/exec"))
+                self.engine.exec_status = lambda spec: listed if "ls-remote" in spec["Cmd"] else 128 if "main" in spec["Cmd"] else 0
+                result = self.drive(path, "create", DRIVE_BUILDER="builder:1")
+                ran = [call.json()["Cmd"] for call in self.engine.calls("POST /containers/.*/exec")[before:]]
+                self.assertEqual(own in ran, listed == 2, ran)
+                if listed == 2:
+                    self.assertIn("the repository's own is taken", result.ok(self).output)
+                    self.drive(path, "delete").ok(self)
+                else:
+                    result.error(self, "git clone failed with exit code 128")
+
 
 if __name__ == "__main__":
     drivecase.main()

@@ -87,7 +87,7 @@ class FakeEngine:
         self.requests, self.faults = [], []
         self.exec_output = lambda spec: [b"Daytona Agent started\n"]
         self.exec_stays = lambda spec: "agent" in spec["Cmd"]
-        self.exec_status = 0
+        self.exec_status = 0           # or what says it of a spec
         self.exec_leaves_open = False  # the stream stays open after the program's end
         self.one_packet = False        # head and output of an exec in one write
         self.log_frames = []
@@ -391,7 +391,8 @@ class FakeEngine:
             while not self.stopping and conn.recv(1024):
                 pass
             raise Stop
-        record.update(Running=False, ExitCode=self.exec_status)
+        status = self.exec_status(record["spec"]) if callable(self.exec_status) else self.exec_status
+        record.update(Running=False, ExitCode=status)
         while self.exec_leaves_open and not self.stopping and conn.recv(1024):
             pass
         raise Stop

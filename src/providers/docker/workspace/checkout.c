@@ -81,6 +81,24 @@ static int helper_exec(struct docker *docker, const char *id, const char *const 
 	return rc;
 }
 
+/* Its repository answers, and has no branch of that name. */
+static bool lacks_branch(struct docker *docker, const char *id, const char *url, const char *branch,
+                         const struct kv *env, struct deadline d)
+{
+	const char *argv[] = {
+		"git", "ls-remote", "--exit-code", "--heads", "--", url, NULL, NULL
+	};
+	struct buf ref = { 0 };
+	struct err e = { 0 };
+	bool yes;
+
+	buf_addf(&ref, "refs/heads/%s", branch);
+	argv[6] = buf_cstr(&ref);
+	yes = helper_exec(docker, id, argv, env, d, &e) < 0 && e.kind == ERR_OTHER && e.code == 2;
+	buf_free(&ref);
+	return yes;
+}
+
 static int helper_clone(struct docker *docker, const char *id, const struct repository *repo,
                         const struct git_provider *git, const char *url, struct deadline d,
                         struct err *e)
@@ -103,10 +121,12 @@ static int helper_clone(struct docker *docker, const char *id, const struct repo
 	clone[n] = HELPER_DIR;
 	helper_env(git, url, &env);
 	rc = helper_exec(docker, id, clone, &env, d, e);
-	if (rc < 0 && branch && repo->branch_guessed && e->kind == ERR_OTHER) {
+	if (rc < 0 && branch && repo->branch_guessed && e->kind == ERR_OTHER &&
+	    lacks_branch(docker, id, url, branch, &env, d)) {
 		const char *const own[] = { "git",      "clone", "--single-branch", "--", url,
 			                    HELPER_DIR, NULL };
 
+		provider_logf(docker->env, "%s", GIT_OWN_BRANCH);
 		err_clear(e);
 		rc = helper_exec(docker, id, own, &env, d, e);
 	}
