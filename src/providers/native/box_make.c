@@ -29,12 +29,22 @@ static int weaker(const struct native_call *c, const char *text, const char *why
 }
 
 /*
- * A trial costs as much as a start. What has succeeded since this machine was started is written down beside the images:
- * "BOOT SHIFT LAYERS"; as many layers, or fewer, need no other trial, nor does a root without any.
+ * A trial costs as much as a start. What has succeeded is written down beside the images, for other jobs of the same runner:
+ * "BOOT PID START SHIFT LAYERS"; as many layers, or fewer, need no other trial, nor does a root without any. The next runner
+ * may be in another container, with other rights, or have its files elsewhere.
  */
 static char *proof_path(const struct native_call *c)
 {
 	return path_join(c->paths.images, "proven");
+}
+
+static void begin_proof(bool shift, struct buf *b)
+{
+	struct proc_id runner = { 0 };
+
+	native_boot_id(b);
+	(void)proc_identify(getppid(), &runner);
+	buf_addf(b, " %ld %llu %d ", (long)runner.pid, (unsigned long long)runner.start, shift);
 }
 
 static bool proven(const struct native_call *c, bool shift, size_t layers)
@@ -45,8 +55,7 @@ static bool proven(const struct native_call *c, bool shift, size_t layers)
 	int64_t n = -1;
 	bool whole;
 
-	native_boot_id(&want);
-	buf_addf(&want, " %d ", shift);
+	begin_proof(shift, &want);
 	whole = file_read(path, PROOF_MAX, &text, &ignored) == 0 &&
 	        str_starts(buf_str(&text), buf_cstr(&want)) &&
 	        str_to_i64((struct str){ text.p + want.n, text.n - want.n }, 0, INT64_MAX, &n);
@@ -62,8 +71,8 @@ static void note_proof(const struct native_call *c, bool shift, size_t layers)
 	struct buf text = { 0 };
 	struct err ignored = { 0 };
 
-	native_boot_id(&text);
-	buf_addf(&text, " %d %zu", shift, layers);
+	begin_proof(shift, &text);
+	buf_addf(&text, "%zu", layers);
 	(void)file_swap(path, 0600, buf_str(&text), &ignored);
 	buf_free(&text);
 	free(path);
