@@ -252,7 +252,7 @@ static void hook_said(const struct browse *w, const char *why)
 		         ", JSON, pushes; its secret: docs/server.md, Prebuilds",
 		         w->namespace, w->repository, why, buf_cstr(&again),
 		         base ? base : "https://SERVER");
-	if (!why || !(w->later || w->unknown))
+	if (!w->again && (!why || !(w->later || w->unknown)))
 		hooks_settled(w->s, w->hook);
 	buf_free(&again);
 }

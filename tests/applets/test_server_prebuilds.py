@@ -663,6 +663,21 @@ class Hooks(common.Case):
         self.assertEqual(self.server.stop(), 0)
         self.peer.hold.set()
 
+    def test_what_came_meanwhile_is_not_settled(self):
+        """A hook that is set says nothing of what was wanted since it was asked for: another process asks, too."""
+        self.start("gitea", "--public-url", PUBLIC)
+        self.peer.hold.clear()
+        self.prebuild("a")
+        common.wait_for(lambda: len(self.peer.requests) == 1, 20 * common.PATIENCE, "the list is asked for")
+        self.prebuild("b", branch="dev")
+        self.peer.on("GET", self.peer.path + ".*", reply(503, {}), forever=True)
+        self.peer.hold.set()
+        self.said("It is tried again")
+        self.server.kill()
+        n = len(self.peer.requests)
+        self.server = serverproc.Server(self, os.path.join(self.tmp, "gitea"), "--public-url", PUBLIC)
+        common.wait_for(lambda: len(self.peer.requests) > n, 20 * common.PATIENCE, "it is asked for again")
+
     def test_what_goes_wrong(self):
         self.start("gitea", "--public-url", PUBLIC)
         for method, status, word in (("GET", 401, "is its token right?"), ("GET", 403, "HTTP 403"), ("POST", 422, "HTTP 422"),
