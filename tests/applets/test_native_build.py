@@ -19,7 +19,7 @@ import ocicase  # noqa: E402
 import sandboxcase  # noqa: E402
 from fakeregistry import FakeRegistry, real_registry  # noqa: E402
 from gitserver import make_repo  # noqa: E402
-from sandboxcase import ROOT, has_ids  # noqa: E402
+from sandboxcase import has_ids  # noqa: E402
 
 CANARY = "of-the-host"
 BEFORE = " (as before)"
@@ -145,7 +145,7 @@ USER node
             self.assertEqual(found, sorted([
                 "/got", "/got/t", "/unpacked", "/unpacked/d", "/unpacked/d/f", "/unpacked/d/h", "/unpacked/d/s", "/place", "/place/sub",
                 "/place/sub/a", "/place/sub/b", "/place/sub/b/d", "/place/sub/b/l", "/place/sub/here", "/place/sub/one", "/place/sub/x.txt"]))
-            uid = 1000 if who == ROOT else 0  # an ordinary user's images belong to root inside
+            uid = 1000 if has_ids(who) else 0
             self.assertIn(f"/made/deep/one 751 {uid} regular file", said)
             self.assertIn("/added 644 0 regular file", said)
             self.assertIn(f"/other 644 {uid} regular file", said)
