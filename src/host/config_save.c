@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "host/config_internal.h"
+#include "host/paths.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -242,6 +243,7 @@ int config_save(const char *dir_or_null, const struct kv *changes, struct err *e
 	if (!dir)
 		return -1;
 	file = path_join(dir, "runner.ini");
+	paths_sweep_config(file, true);
 	if (load_text(file, &text, e) == 0 && edit_all(&text, changes, e) == 0 &&
 	    read_back(file, buf_str(&text), changes, e) == 0 && file_mkdirs(dir, 0700, e) == 0)
 		rc = file_replace(file, 0600, buf_str(&text), e);

@@ -4,10 +4,14 @@
 
 #include "base/attr.h"
 #include "base/file.h"
+#include "base/mem.h"
+#include "host/config.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -96,16 +100,17 @@ out:
 	return rc;
 }
 
-/* "x.tmp-123", as file_replace names them. */
-static bool is_temporary(const char *name)
+/* "x.tmp-123", as file_replace names them: whose it was. 0: it is none. */
+static pid_t temporary_of(const char *name)
 {
 	const char *mark = strstr(name, ".tmp-");
+	int64_t pid;
 
-	return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+	return mark && str_to_i64(str_of(mark + 5), 1, INT_MAX, &pid) ? (pid_t)pid : 0;
 }
 
 /* In the directory at dir and, so many levels deep, in those below it. What a link leads to is somebody else's. */
-static void sweep(int dir, unsigned levels)
+static void sweep(int dir, unsigned levels, pid_t of)
 {
 	DIR *d = dir < 0 ? NULL : fdopendir(dir);
 	struct dirent *ent;
@@ -114,19 +119,20 @@ static void sweep(int dir, unsigned levels)
 		close(dir);
 	while (d && (ent = readdir(d)) != NULL) {
 		const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+		pid_t was = temporary_of(ent->d_name);
 
-		if (is_temporary(ent->d_name))
+		if (was && (!of || was == of))
 			unlinkat(dirfd(d), ent->d_name, 0);
 		else if (levels && (ent->d_type == DT_DIR || ent->d_type == DT_UNKNOWN) &&
 		         strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-			sweep(openat(dirfd(d), ent->d_name, flags), levels - 1);
+			sweep(openat(dirfd(d), ent->d_name, flags), levels - 1, of);
 	}
 	if (d)
 		closedir(d);
 }
 
 /* A workspace's checkout lies one level deeper than our own files about it, but for those of the native provider. */
-static void sweep_native(const char *workspaces)
+static void sweep_native(const char *workspaces, pid_t of)
 {
 	DIR *d = opendir(workspaces);
 	struct dirent *ent;
@@ -138,14 +144,14 @@ static void sweep_native(const char *workspaces)
 		if (ent->d_name[0] != '.')
 			sweep(openat(dirfd(d), buf_cstr(&own),
 			             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-			      0);
+			      0, of);
 		buf_free(&own);
 	}
 	if (d)
 		closedir(d);
 }
 
-void paths_sweep(const char *state_dir)
+void paths_sweep(const char *state_dir, pid_t of)
 {
 	static const struct {
 		const char *name;
@@ -156,11 +162,32 @@ void paths_sweep(const char *state_dir)
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
 		char *path = path_join(state_dir, dirs[i].name);
 
-		sweep(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), dirs[i].levels);
+		sweep(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), dirs[i].levels,
+		      of);
 		if (strcmp(dirs[i].name, "workspaces") == 0)
-			sweep_native(path);
+			sweep_native(path, of);
 		free(path);
 	}
+}
+
+void paths_sweep_config(const char *file, bool living)
+{
+	const char *base = strrchr(file, '/') + 1;
+	char *dir = mem_dupn(file, (size_t)(base - file));
+	DIR *d = opendir(dir);
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d)) != NULL) {
+		pid_t was = temporary_of(ent->d_name);
+		struct str name = str_of(ent->d_name);
+
+		if (was && (str_starts(name, base) || str_starts(name, CONFIG_CA_PREFIX)) &&
+		    !(living && (kill(was, 0) == 0 || errno != ESRCH)))
+			unlinkat(dirfd(d), ent->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+	free(dir);
 }
 
 char *paths_lock(const char *state_dir)

@@ -17,13 +17,19 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #define STATE_MARKER ".daytona-runner"
 
 /* Creates state_dir with marker and sub-directories; refuses one that belongs to another user, or that exists, is not
  * empty and has no marker. ERR_SYS with EROFS when it cannot be written. */
 int paths_prepare(const char *state_dir, struct err *e);
-/* Removes temporary files that a killed process left. Under the lock, before anything is written. */
-void paths_sweep(const char *state_dir);
+/* Removes temporary files that a killed process left: of that one, or (0) of all, under the lock, before anything is
+ * written. */
+void paths_sweep(const char *state_dir, pid_t of);
+/* The same of the configuration, which has the key in it, beside file: of all, or (living) of those that are no more. */
+void paths_sweep_config(const char *file, bool living);
 char *paths_lock(const char *state_dir);
 char *paths_journal(const char *state_dir);
 char *paths_refused(const char *state_dir); /* results that the Server would not have */

@@ -230,6 +230,7 @@ static void wipe_ssh(const struct config *c)
 int wipe_config(const struct config *c, struct err *e)
 {
 	wipe_ssh(c);
+	paths_sweep_config(c->file, false);
 	if (unlink(c->file) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove %s", c->file);
 	if (c->ca_file) { /* came with a token */

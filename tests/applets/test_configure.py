@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import unittest.mock
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -588,9 +587,7 @@ class Top(LifeCase):
             if not symbolic:  # a hard link needs the same file system, and a program that is ours
                 own = self.path("daytona-runner")
                 shutil.copy(common.BIN, own)
-                patch = unittest.mock.patch.object(common, "BIN", own)
-                patch.start()
-                self.addCleanup(patch.stop)
+                self.bin = own
             for _ in range(2):
                 self.applet("--install", *args, target)
                 self.assertEqual(sorted(os.listdir(target)),

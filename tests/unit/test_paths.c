@@ -63,7 +63,15 @@ static void what_was_half_written_goes(void)
 		CHECK_INT(symlink(outside, path), 0);
 		free(path);
 	}
-	paths_sweep(dir);
+	paths_sweep(dir, 4000000);
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		char *path = path_join(dir, rows[i].path);
+
+		TEST_ROW(i);
+		CHECK(file_exists(path));
+		free(path);
+	}
+	paths_sweep(dir, 0);
 	for (size_t i = 0; i < TEST_N(rows); i++) {
 		char *path = path_join(dir, rows[i].path);
 
@@ -74,4 +82,57 @@ static void what_was_half_written_goes(void)
 	CHECK_INT(file_remove_tree(dir, &e), 0);
 }
 
-TEST_MAIN(TEST(what_was_half_written_goes))
+/* Those of a process, and of the configuration: they hold a key. */
+static void what_one_has_left_goes(void)
+{
+	char dir[TEST_PATH_SIZE], name[64];
+	struct err e = { 0 };
+	static const struct {
+		const char *name;
+		bool of_77, unless_living, of_all; /* what removes it */
+	} rows[] = {
+		{ "providers.json.tmp-77", true, false, false },
+		{ "providers.json.tmp-78", false, false, false },
+		{ "runner.ini", false, false, false },
+		{ "runner.ini.tmp-4194999", false, true,
+		  true },                                     /* no kernel gives that number away */
+		{ "runner.ini.tmp-%ld", false, false, true }, /* ours */
+		{ "ca-1234.pem.tmp-4194999", false, true, true },
+		{ "others.tmp-4194999", false, false, false },
+		{ "runner.ini.tmp-x", false, false, false },
+	};
+
+	for (int way = 0; way < 3; way++) {
+		char *file;
+
+		if (!CHECK(test_mkdtemp(dir)))
+			return;
+		file = path_join(dir, "runner.ini");
+		for (int turn = 0; turn < 2; turn++) {
+			for (size_t i = 0; i < TEST_N(rows); i++) {
+				char *path;
+				bool goes = way == 0   ? rows[i].of_77
+				            : way == 1 ? rows[i].unless_living
+				                       : rows[i].of_all;
+
+				TEST_ROW(i);
+				snprintf(name, sizeof(name), "runner.ini.tmp-%ld", (long)getpid());
+				path = path_join(dir,
+				                 strchr(rows[i].name, '%') ? name : rows[i].name);
+				if (turn == 0)
+					CHECK_INT(file_replace(path, 0600, STR_LIT("key"), &e), 0);
+				else
+					CHECK(file_exists(path) == !goes);
+				free(path);
+			}
+			if (way == 0)
+				paths_sweep(dir, 77);
+			else
+				paths_sweep_config(file, way == 1);
+		}
+		free(file);
+		CHECK_INT(file_remove_tree(dir, &e), 0);
+	}
+}
+
+TEST_MAIN(TEST(what_was_half_written_goes), TEST(what_one_has_left_goes))
