@@ -2,6 +2,7 @@
 /* See constants.h. Nothing may be called here that needs one; cmake/constants.ld says who has his own. */
 #include "base/constants.h"
 
+#include "base/mem.h"
 #include "base/unpack.h"
 
 #include <link.h>
@@ -31,6 +32,6 @@ void constants_unpack(void)
 		place.number = segment->p_paddr;
 		unpack_to(place.place, packed.bytes, segment->p_filesz);
 		if (mprotect(place.place, unpack_size(packed.bytes), PROT_READ) < 0)
-			abort();
+			mem_out();
 	}
 }

@@ -2,6 +2,8 @@
 /* See unpack.h. Three bytes with the size, big endian, and a raw deflate stream (RFC 1951). */
 #include "base/unpack.h"
 
+#include "base/mem.h"
+
 #include <assert.h>
 #include <zlib.h>
 
@@ -20,7 +22,9 @@ void unpack_to(unsigned char *to, const unsigned char *p, size_t n)
 	                       (int)sizeof(z)); /* with no constant of ours */
 
 	if (rc == Z_OK)
-		rc = inflate(&z, Z_FINISH);             /* whole at once, which takes no window */
+		rc = inflate(&z, Z_FINISH); /* whole at once, which takes no window */
+	if (rc == Z_MEM_ERROR)
+		mem_out();
 	assert(rc == Z_STREAM_END && z.avail_out == 0); /* the build's own data */
 	(void)inflateEnd(&z);
 }

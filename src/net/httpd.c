@@ -22,6 +22,7 @@
 /* With what was there already, less than for what an allocator asks the kernel each time. */
 #define READ_PER_STEP_WS (24u << 10)
 #define LINGER_MS 1000
+#define PEERPIDFD 77 /* SO_PEERPIDFD of asm-generic/socket.h, which may be older */
 #define ACCEPTS_PER_STEP 64
 #define EVENTS_PER_STEP 256  /* the others are there in the next */
 #define DRAIN_SILENT_MS 1000 /* for the request of who has just connected */
@@ -106,6 +107,7 @@ static void conn_end(struct hconn *c)
 	untouch(c);
 	unwatch(c);
 	hconn_leave(c);
+	fd_close(&c->peer_fd);
 	conn_free(c->c);
 	tls_ctx_free(c->tls);
 	hconn_file_end(c);
@@ -138,6 +140,15 @@ static void reap(struct httpd *h)
 	}
 }
 
+/* Of who connected, even if its number is another's by now; -1: Linux has it since 6.5. */
+static int peer_process(int fd)
+{
+	int process = -1;
+	socklen_t n = sizeof(process);
+
+	return getsockopt(fd, SOL_SOCKET, PEERPIDFD, &process, &n) < 0 ? -1 : process;
+}
+
 static void conn_add(struct httpd *h, int fd, const struct listener *l, const struct sockaddr *who)
 {
 	struct hconn *c = mem_alloc(sizeof(*c));
@@ -158,6 +169,7 @@ static void conn_add(struct httpd *h, int fd, const struct listener *l, const st
 	c->process.pid = cred.pid;
 	if (cred.pid > 0)
 		proc_identify(cred.pid, &c->process);
+	c->peer_fd = cred.pid > 0 ? peer_process(fd) : -1;
 	c->uid = cred.uid;
 	c->h = h;
 	memcpy(&c->from, who, who->sa_family == AF_UNIX ? sizeof(c->from.sa) : sizeof(c->from));

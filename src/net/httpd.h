@@ -133,6 +133,9 @@ void httpd_from(const struct httpd_req *r, char out[NET_ADDR_TEXT]);
 /* Which process (pid 0: of an outer name space) of which user connected to a Unix socket. It may be gone, and its pid
  * another's (proc_alive). False where that is not known. */
 bool httpd_peer(const struct httpd_req *r, struct proc_id *peer, uid_t *uid);
+/* That process has ended: for certain, where the kernel tells; proc_alive takes one with its pid for it that began in the
+ * same hundredth of a second. */
+bool httpd_peer_ended(const struct httpd_req *r);
 
 /* Each answers once. content_type NULL: none. fields: more header lines "Name: value\r\n"… or NULL.
  * Texts are copied. The connection stays open if the client wants that. 204 and 304: no body. */

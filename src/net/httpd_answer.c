@@ -5,6 +5,7 @@
 #include "net/httpd_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,6 +112,14 @@ bool httpd_peer(const struct httpd_req *r, struct proc_id *peer, uid_t *uid)
 	*peer = c->process;
 	*uid = c->uid;
 	return c->uid != (uid_t)-1;
+}
+
+bool httpd_peer_ended(const struct httpd_req *r)
+{
+	struct pollfd p = { .fd = ((const struct hconn *)(const void *)r)->peer_fd,
+		            .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 static void add_head(struct hconn *c, int status, const char *content_type, const char *fields,

@@ -78,6 +78,7 @@ struct hconn {
 	union net_addr from;
 	struct proc_id process; /* of a Unix socket: who connected; pid 0: of an outer name space */
 	uid_t uid;              /* -1: not known */
+	int peer_fd;            /* a pidfd of that process, or -1 */
 	struct buf method, path, who; /* of the request at hand, when done wants them */
 	int64_t began_ms;
 	int status; /* of the answer that has begun; 0: none */

@@ -97,7 +97,8 @@ static bool admit(struct httpd_req *r, char by[BY_MAX])
 		refuse(r, 403, "this is for the runner's user and root alone");
 		return false;
 	}
-	if (control_is_contained(peer)) {
+	/* After the look at it: it was its own all that time. */
+	if (control_is_contained(peer) || httpd_peer_ended(r)) {
 		refuse(r, 403,
 		       "a process that may not gain privileges, as those of jobs, commands no runner");
 		return false;

@@ -37,6 +37,15 @@ class ConstantsTest(common.Case):
                     found.append((mode, content[:len(constants)] == constants))
         self.assertEqual(found, [("r--p", True)])
 
+    def test_no_memory_to_unpack_them(self):
+        """The first text that is written is none of them."""
+        inject = "strace -f -o /dev/null -e trace=mmap,brk -e inject=mmap,brk:error=ENOMEM:when={}".split()
+        if common.run([*inject[:-1], "inject=mmap,brk:error=ENOMEM:when=60000", "true"]).returncode:
+            self.skipTest("no strace that can make calls fail")
+        for n in (1, 2):
+            result = common.run([*inject[:-1], inject[-1].format(n), common.BIN, "version"])
+            self.assertEqual((result.returncode, result.stderr), (1, "daytona-runner: out of memory\n"), n)
+
     def test_a_file_without_them_is_refused(self):
         path = self.path("plain")
         for content in (b"", b"#!/bin/sh\n", b"\x7fELF\x02\x02" + bytes(58)):

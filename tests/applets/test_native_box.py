@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """native-provider: workspaces with namespaces of their own, from images, trees, archives and the host's root."""
+import contextlib
 import json
 import os
 import random
@@ -409,7 +410,8 @@ class Boxes(boxcase.BoxCase):
                 document = self.workspace({"Root": "/", "Grace Seconds": 1, "Command": "sleep 1000 & sleep 1000"})
                 drive = subprocess.Popen(self.command(document, "create", "start", "stop", "start"),
                                          env=self.env(DRIVE_API_URL=self.fake.url), stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.tmp)
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.tmp,
+                                         start_new_session=True)
                 time.sleep(rng.uniform(0.005, 0.6) if i % 4 else 0.001)  # a moment, not a wait for anything
                 pid = self.agent().get("pid")
                 if i % 2 and pid:
@@ -417,6 +419,12 @@ class Boxes(boxcase.BoxCase):
                     os.kill(rng.choice(family or [drive.pid]), signal.SIGKILL)
                 drive.kill()
                 drive.wait()
+                # As a runner does with what a killed job leaves in its session: git's programs would go on.
+                session = [pid for pid in common.all_pids() if common.session(pid) == drive.pid]
+                for one in session:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(one, signal.SIGKILL)
+                common.wait_for(lambda session=session: not [one for one in session if common.alive(one)], 20 * common.PATIENCE, "its end")
                 self.assertIn(self.go(document, "condition")["condition"], ("missing", "incomplete", "stopped", "running"))
                 if i % 3 == 0:
                     self.go(document, "create", "start").ok(self)

@@ -229,6 +229,12 @@ def pids_with(marker):
             (marker in read_proc(pid, "environ") or marker in read_proc(pid, "cmdline"))]
 
 
+def session(pid):
+    """0 where there is no such process."""
+    words = read_proc(pid, "stat").rpartition(b")")[2].split()
+    return int(words[3]) if len(words) > 3 else 0
+
+
 def tops_with(marker):
     """Less what they have started: it looks the same until its exec, and may have ended before it is looked at again."""
     found = pids_with(marker)
