@@ -101,8 +101,10 @@ class JobProcessTest(CrashCase):
                 self.git.hold.set()
             else:
                 job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
-                if index % 7 == 5:
-                    self.srv.wait_final(job, 40 * PATIENCE)
+                if index % 7 == 5:      # the only process is the next one's
+                    for one in [*jobs[-5:], job]:
+                        self.srv.wait_final(one, 40 * PATIENCE)
+                    wait_for(lambda: runner.job_pids() == [], 40 * PATIENCE, "the end of the quick ones")
             jobs.append(job)
         for job in jobs:
             state, text = self.srv.wait_final(job, 60 * PATIENCE)

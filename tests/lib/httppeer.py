@@ -140,6 +140,19 @@ class Conn:
             except OSError:
                 pass
 
+    def hang_up(self, abrupt):
+        """From another thread than the one that serves it. What TLS has of it is closed by that one: it may be about to write,
+        and the number may be another file's by then."""
+        if self.peer.tls:
+            try:
+                self.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        elif abrupt:
+            self.reset()
+        else:
+            self.close()
+
     def reset(self):
         """Ends the connection with RST."""
         if not self.closed:
@@ -355,20 +368,14 @@ class Peer:
             conns = list(self.conns)
             self.lock.notify_all()
         for conn in conns:
-            if abrupt:
-                conn.reset()
-            else:
-                conn.close()
+            conn.hang_up(abrupt)
 
     def cut(self, abrupt=True):
         """Ends every connection there is; the listener stays."""
         with self.lock:
             conns = list(self.conns)
         for conn in conns:
-            if abrupt:
-                conn.reset()
-            else:
-                conn.close()
+            conn.hang_up(abrupt)
 
     def _accept(self, listener, stopping):
         while not stopping.is_set():
