@@ -111,6 +111,8 @@ int imgstore_remove_name(struct imgstore *s, const char *name, struct err *e);
 /* All, sorted by name; damaged records are left out and counted. */
 int imgstore_list(const struct imgstore *s, struct stored **list, size_t *n, size_t *damaged,
                   struct err *e);
+/* What holders have, whether a name still leads to it or not; whose logins brought it is not told for sure. */
+int imgstore_list_held(const struct imgstore *s, struct stored **list, size_t *n, struct err *e);
 void stored_list_free(struct stored *list, size_t n);
 /* holder is an id (str_is_id). It holds one image at a time: until released, nothing that the image needs is removed. */
 int imgstore_hold(struct imgstore *s, const char *holder, const struct stored *i, struct err *e);

@@ -22,7 +22,8 @@ struct pull {
 	struct deadline d;
 	const struct registry_options *o;
 	struct stored *here; /* all names of the store */
-	size_t n_here;
+	struct stored *held; /* and what is in use, maybe under none */
+	size_t n_here, n_held;
 	struct kv logins;
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
 	struct manifest manifest;
@@ -123,8 +124,8 @@ static bool has(const struct digest *list, size_t n, const struct digest *d)
 	return false;
 }
 
-/* A manifest may name any blob, and a configuration any layer: what is here by others' logins alone is theirs. diff_id: of a
- * layer's blob, or NULL. */
+/* A manifest may name any blob, and a configuration any layer: what is here by others' logins alone is theirs, also when no
+ * name leads to it any more. diff_id: of a layer's blob, or NULL. */
 static bool is_theirs(const struct pull *p, const struct digest *blob, const struct digest *diff_id)
 {
 	bool any = false;
@@ -138,6 +139,9 @@ static bool is_theirs(const struct pull *p, const struct digest *blob, const str
 			return false;
 		any |= packed || unpacked;
 	}
+	for (size_t i = 0; i < p->n_held && !any; i++)
+		any = has(p->held[i].blobs, p->held[i].n_blobs, blob) ||
+		      (diff_id && has(p->held[i].layers, p->held[i].n_layers, diff_id));
 	return any;
 }
 
@@ -310,6 +314,8 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	if (rc == 0)
 		rc = imgstore_list(s, &p.here, &p.n_here, &damaged, e);
 	if (rc == 0)
+		rc = imgstore_list_held(s, &p.held, &p.n_held, e);
+	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
 	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
 	    (rc = run_at(&p, p.ref.domain, &opt, buf_cstr(&full), changed, e)) < 0)
@@ -317,6 +323,7 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	image_ref_free(&p.ref);
 	kv_free(&p.logins);
 	stored_list_free(p.here, p.n_here);
+	stored_list_free(p.held, p.n_held);
 	buf_free(&full);
 	return rc;
 }

@@ -243,10 +243,14 @@ class Boxes(boxcase.BoxCase):
                 return result
 
             names = [ocicase.digest(data) for data in image.packed]
-            ask("blob", ocicase.Image(layers, way="gzip"), names[-1:]).error(self, "404|not found|unknown")
-            ask("config", ocicase.Image(layers, way="gzip"), [image.config_digest]).error(self, "404|not found|unknown")
             other = [ocicase.layer([ocicase.entry(f"other{i}", data=b"x")]) for i in range(len(layers))]
-            ask("layer", ocicase.Image(other, way="gzip", diff_ids=image.config["rootfs"]["diff_ids"])).error(self, "is not what it should be")
+            refs = os.path.join(self.state, "images", "refs")
+            for named in (True, False):     # and by nobody's name, since its workspace alone has it still
+                for name in os.listdir(refs) if not named else ():
+                    os.unlink(os.path.join(refs, name))
+                ask("blob", ocicase.Image(layers, way="gzip"), names[-1:]).error(self, "404|not found|unknown")
+                ask("config", ocicase.Image(layers, way="gzip"), [image.config_digest]).error(self, "404|not found|unknown")
+                ask("layer", ocicase.Image(other, way="gzip", diff_ids=image.config["rootfs"]["diff_ids"])).error(self, "is not what it should be")
             ask("all", ocicase.Image(layers, way="gzip")).ok(self)
             asked = len(thief.requests)
             ask("again", ocicase.Image(layers, way="gzip")).ok(self)
