@@ -183,17 +183,6 @@ static size_t find_orphans(const struct run *r, struct proc_id **all)
 	return left;
 }
 
-static bool take_ended(void)
-{
-	bool any = false;
-	int status;
-	pid_t pid;
-
-	for (; (pid = spawn_next_ended(&status)) > 0; any = true)
-		spawn_take(pid);
-	return any;
-}
-
 /* Daemons that it left come to us where we are a subreaper, and we began nothing else meanwhile. A walk is no snapshot: who
  * was not met in one has a parent that was not met either, since it has ended meanwhile, and come to us. A start time tells
  * nothing: it counts in hundredths of a second. */
@@ -209,7 +198,7 @@ static void end_orphans(const struct run *r)
 
 		if (n)
 			(void)proc_end_tree(all, n, 0, until, &ignored);
-		more = take_ended() || n;
+		more = spawn_take_all() || n;
 		free(all);
 	}
 }

@@ -86,7 +86,7 @@ void spawn_forget(struct spawned *p); /* goes on by itself, and is collected by 
  */
 pid_t spawn_next_ended(int *status);
 void spawn_take(pid_t pid);
-void spawn_take_all(void);
+bool spawn_take_all(void); /* whether there was any */
 /* What a program leaves comes to a subreaper when it ends: one that has no child, dead or alive, is sure that nothing is
  * left. False for all others, and on a kernel that cannot say it. */
 bool spawn_childless(void);

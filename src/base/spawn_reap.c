@@ -154,13 +154,15 @@ void spawn_take(pid_t pid)
 	take(entry, pid, WNOHANG);
 }
 
-void spawn_take_all(void)
+bool spawn_take_all(void)
 {
+	bool any = false;
 	int status;
 	pid_t pid;
 
-	while ((pid = spawn_next_ended(&status)) > 0)
+	for (; (pid = spawn_next_ended(&status)) > 0; any = true)
 		spawn_take(pid);
+	return any;
 }
 
 bool spawn_childless(void)
