@@ -194,11 +194,12 @@ static void reap(struct sup *s)
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
 	while ((pid = spawn_next_ended(&status)) > 0) {
-		if (!WIFEXITED(status)) /* what it was just writing */
-			paths_sweep(s->c->state_dir, pid);
 		if (tasks_reaped(s, pid, status) || provset_reaped(s, pid, status) ||
-		    rotate_reaped(s, pid, status))
+		    rotate_reaped(s, pid, status)) {
+			if (!WIFEXITED(status)) /* what it was just writing */
+				paths_sweep(s->c->state_dir, pid);
 			continue;
+		}
 		agent_ended(s, pid, status);
 		spawn_take(pid);
 	}
