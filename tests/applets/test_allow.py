@@ -38,9 +38,8 @@ class RepositoryTest(ServeCase):
         runner = self.runner(self.srv).start()
         self.job("create", self.srv.add_workspace(self.repo_url))
         runner.write_ini(runner__allow_repositories="github.com/**")
-        polls = self.srv.polls
         runner.signal(1)
-        self.srv.wait(lambda: self.srv.polls > polls, 30 * PATIENCE, "a poll with the new configuration")
+        runner.wait_log("reading the configuration again")
         self.assertIn("is not allowed", self.job("create", self.srv.add_workspace(self.repo_url), "error"))
 
 

@@ -130,7 +130,7 @@ class PauseTest(ControlCase):
         beats = len(self.srv.seen("POST", "/runner/[^/]+/metadata"))
         self.srv.wait(lambda: len(self.srv.seen("POST", "/runner/[^/]+/metadata")) > beats + 1, 30 * PATIENCE, "heartbeats")
         self.assertEqual(self.srv.jobs[later]["state"], "pending")
-        self.assertEqual(self.srv.polls, polls)
+        self.assertLessEqual(self.srv.polls, polls + 1, "one may have been on its way")
         said = self.said(runner, "status")
         self.assertEqual(said.splitlines()[0], "Running, but paused: no jobs are taken")
         self.assertIn("new disk", said)

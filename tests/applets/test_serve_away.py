@@ -58,20 +58,19 @@ class HeartbeatTest(FaultCase):
     def test_retry_after(self):
         for value in ("3", None):
             with self.subTest(value=value):
-                def slow_down(conn, request, value=value):
+                asked = []
+
+                def slow_down(conn, request, value=value, asked=asked):
+                    asked.append(request)
                     text = value or email.utils.formatdate(time.time() + 4, usegmt=True)
                     return reply(429, "slow down", headers=[("Retry-After", text)])(conn, request)
-                self.srv.on("GET", JOBS, slow_down)
+                rule = self.srv.on("GET", JOBS, slow_down)
                 if not self.runners:
                     self.runner(self.srv).start()
-                else:
-                    self.srv.cut()
-                rule = self.srv.rules[0]
-                self.srv.wait(lambda rule=rule: not rule.steps, 30 * PATIENCE, "429 sent")
-                count = len(self.srv.seen("GET", JOBS))
-                self.srv.wait_requests("GET", JOBS, count + 1, 30 * PATIENCE)
-                polls = self.srv.seen("GET", JOBS)
-                self.assertGreaterEqual(polls[count].at - polls[count - 1].at, 2.9)
+                self.srv.used(rule)
+                polls = self.srv.wait(lambda asked=asked: asked and self.srv.seen("GET", JOBS)[-1] is not asked[0] and
+                                      self.srv.seen("GET", JOBS), 30 * PATIENCE, "the next poll")
+                self.assertGreaterEqual(polls[polls.index(asked[0]) + 1].at - asked[0].at, 2.9)
         self.quick_job()
 
     def test_heartbeat_does_not_wait_for_poll_or_job(self):
@@ -80,8 +79,7 @@ class HeartbeatTest(FaultCase):
         workspace = self.srv.add_workspace(self.repo_url)
         job = self.srv.add_job("workspace", "create", workspace)
         self.srv.wait_state(job, "running")
-        self.srv.on("GET", JOBS, hang(), forever=True)
-        self.srv.cut()
+        self.srv.used(self.srv.on("GET", JOBS, hang(), forever=True))
         self.srv.wait(lambda: self.srv.heartbeats[-1][1]["runningJobs"] == 1, 20 * PATIENCE, "one running job")
         count = len(self.srv.heartbeats)
         beats = self.srv.wait_heartbeat(count + 5, 30 * PATIENCE)
@@ -100,7 +98,7 @@ class HeartbeatTest(FaultCase):
                            (reply(405, "not here", TEXT_TYPE), "something between answers .* and its proxy")):
             with self.subTest(told=told):
                 cut = self.srv.on("POST", BEAT, *[raw(b"", then="close")] * 2)
-                self.srv.wait(lambda cut=cut: not cut.steps, 30 * PATIENCE, "heartbeats that break")
+                self.srv.used(cut)
                 rule = self.srv.on("POST", BEAT, step, forever=True)
                 runner.wait_log(told)
                 said = run([BIN, "status"], env=runner.env())
@@ -119,8 +117,7 @@ class HeartbeatTest(FaultCase):
 
     def test_heartbeat_that_hangs_is_given_up(self):
         self.runner(self.srv).start()
-        rule = self.srv.on("POST", BEAT, hang(), hang())
-        self.srv.wait(lambda: not rule.steps, 60 * PATIENCE, "two heartbeats hung")
+        self.srv.used(self.srv.on("POST", BEAT, hang(), hang()), 60 * PATIENCE)
         count = len(self.srv.heartbeats)
         self.srv.wait_heartbeat(count + 2, 30 * PATIENCE)
         self.quick_job()
@@ -190,9 +187,9 @@ class AwayTest(FaultCase):
         before = open_fds(runner.pid)
         steps = [reset(), close(), error(500, "x"), raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[", then="close"),
                  raw(b"nonsense\r\n\r\n", then="close"), reply(204)]
-        self.srv.on("GET", JOBS, *(normal(), *steps, normal(), normal()) * 2)
-        self.srv.on("POST", BEAT, reset(), close(), normal())
-        self.srv.wait(lambda: not self.srv.rules[1].steps, 120 * PATIENCE, "all faults served")
+        for rule in (self.srv.on("GET", JOBS, *(normal(), *steps, normal(), normal()) * 2),
+                     self.srv.on("POST", BEAT, reset(), close(), normal())):
+            self.srv.used(rule, 120 * PATIENCE)
         self.quick_job()
         wait_for(lambda: open_fds(runner.pid) <= before, 20 * PATIENCE,
                  lambda: f"{open_fds(runner.pid)} descriptors, {before} before")

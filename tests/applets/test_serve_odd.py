@@ -21,10 +21,11 @@ class ListTest(FaultCase):
 
     def listed(self, **changes):
         """A pending job that every poll shows at once, whatever becomes of it."""
-        job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
         with self.srv.lock:
+            job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
             shown = {**self.srv.jobs[job], **changes}
-        self.addCleanup(self.srv.drop, self.srv.on("GET", JOBS, reply(200, [shown]), forever=True))
+            rule = self.srv.on("GET", JOBS, reply(200, [shown]), forever=True)
+        self.srv.used(rule)
         return shown["id"]
 
     def beats(self, count=3):
@@ -80,7 +81,6 @@ class ListTest(FaultCase):
 
     def test_unreadable_jobs_are_told_of_once(self):
         self.srv.on("GET", JOBS, *[reply(200, [{"id": "a b", "state": "pending"}])] * 3)
-        self.srv.cut()
         self.quick_job()
         self.assertEqual(len(re.findall("cannot be read", self.run_by.log())), 1)
 
@@ -89,16 +89,14 @@ class ListTest(FaultCase):
             job = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
             twice = [dict(self.srv.jobs[job])] * 2
             self.srv.on("GET", JOBS, reply(200, twice))
-            self.srv.jobs[job]["state"] = "pending"
         self.srv.wait_final(job, 20 * PATIENCE)
         self.assertEqual(self.srv.states(job), ["running", "success"])
 
     def test_answers_to_the_poll_that_hold_no_job(self):
         for body, kind in (("", JSON_TYPE), (" \r\n", JSON_TYPE), ("null\n", TEXT_TYPE), ("[]", None)):
-            polls = self.srv.polls
-            self.srv.on("GET", JOBS, reply(200, body, kind))
+            rule = self.srv.on("GET", JOBS, reply(200, body, kind))
             self.quick_job()
-            self.assertGreater(self.srv.polls, polls)
+            self.assertEqual(rule.hits, 1)
         self.assertNotIn("WARN", self.run_by.log())
 
 
@@ -109,10 +107,12 @@ class PageTest(FaultCase):
         xml = '\n<?xml version="1.0"?><html xmlns="x">token=abcsecret</html>'
         for kind, page in (("Text/HTML", HTML), (TEXT_TYPE, HTML), ("application/xhtml+xml", xml), (None, xml)):
             with self.subTest(kind=kind):
-                for method, path in (("POST", BEAT), ("POST", STATE), ("GET", "/workspace/[^/]+")):
-                    self.srv.on(method, path, reply(200, page, kind))
+                rules = [self.srv.on(method, path, reply(200, page, kind))
+                         for method, path in (("POST", BEAT), ("POST", STATE), ("GET", "/workspace/[^/]+"))]
                 job = self.quick_job()
                 self.assertEqual(self.srv.states(job).count("running"), 1)
+                for rule in rules:
+                    self.srv.used(rule)
         self.assertNotIn("abcsecret", runner.log())
 
     def test_waits_of_a_jobs_calls(self):
@@ -181,11 +181,12 @@ class LogSocketTest(FaultCase):
         """Redirects, errors with large bodies, closed and hanging connections: the jobs do not notice."""
         runner = self.runner(self.srv).start()
         big = error(500, "x" * 70000)
-        self.srv.on("GET", "/log/.*", *[reply(status, headers=[("Location", "/log/workspace/other/write")])
-                                        for status in (301, 302, 307, 308)], big, big, reply(200, "ok", TEXT_TYPE),
-                    reply(401, {"error": "unauthorized"}), big, reply(204), reply(101))
-        for _ in range(5):
+        rule = self.srv.on("GET", "/log/.*", *[reply(status, headers=[("Location", "/log/workspace/other/write")])
+                                               for status in (301, 302, 307, 308)], big, big,
+                           reply(200, "ok", TEXT_TYPE), reply(401, {"error": "unauthorized"}), big, reply(204), reply(101))
+        for _ in range(11):     # each asks once at least
             self.quick_job()
+        self.srv.used(rule)
         self.assertEqual(len(self.srv.seen("GET", "/log/workspace/other/write")), 0)
         self.assertIsNone(runner.process.poll())
         self.assertEqual(runner.stop(), 0)

@@ -337,8 +337,14 @@ class Case(unittest.TestCase):
         from fakeserver import FakeServer
         server = FakeServer(**kwargs).start()
         self.addCleanup(server.stop)
+        self.addCleanup(self.all_used, server)
         self.servers.append(server)
         return server
+
+    def all_used(self, peer):
+        """A test that passed although an answer it scripted was never asked for shows nothing."""
+        if self._outcome.success:
+            self.assertEqual(peer.unused(), [], "scripted, and not used")
 
 
 class Runner:

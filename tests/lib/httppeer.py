@@ -41,6 +41,7 @@ class Request:
         self.headers, self.body, self.conn_id = headers, body, conn_id
         self.at = time.monotonic()
         self.status = None      # what was answered, where known
+        self.rules_made = 0     # when it was looked for one that is for it
 
     def header(self, name):
         for key, value in self.headers:
@@ -312,6 +313,10 @@ class Rule:
         self.method, self.pattern = method, re.compile(pattern + r"\Z")
         self.steps, self.forever = list(steps), forever
         self.hits = 0
+        self.number = 0         # of all that its peer was given
+
+    def __repr__(self):
+        return f"<{self.method} {self.pattern.pattern[:-2]}: {self.hits} used, {len(self.steps)} left>"
 
     def matches(self, request):
         return self.method in ("*", request.method) and self.pattern.match(request.path)
@@ -330,6 +335,7 @@ class Peer:
         self.tls, self.host, self.port = tls, host, 0
         self.lock = threading.Condition(threading.RLock())
         self.requests, self.rules, self.conns = [], [], set()
+        self.rules_made = 0
         self.accepted = 0
         self.tls_failures = []
         self.extra_headers = []
@@ -421,6 +427,7 @@ class Peer:
     def _answer(self, conn, request):
         step = None
         with self.lock:
+            request.rules_made = self.rules_made
             for rule in self.rules:
                 if rule.matches(request):
                     step = rule.next()
@@ -438,11 +445,30 @@ class Peer:
 
     def on(self, method, pattern, *steps, forever=False):
         """Steps for requests that match, one a request, then the default again; with forever the
-        last step stays. Newer rules win. Returns the rule, so that it can be dropped."""
+        last step stays. Newer rules win. Returns the rule, so that it can be dropped. A request that
+        is being answered already goes on as before (but see overtaken)."""
         rule = Rule(method, pattern, steps, forever)
         with self.lock:
+            self.rules_made += 1
+            rule.number = self.rules_made
             self.rules.insert(0, rule)
+            self.lock.notify_all()
         return rule
+
+    def overtaken(self, request):
+        """Is there a rule for it that came too late? A handler that waits then lets the next one come."""
+        with self.lock:
+            return any(rule.number > request.rules_made and rule.steps and rule.matches(request)
+                       for rule in self.rules)
+
+    def used(self, rule, timeout=30 * PATIENCE):
+        """Waits until all steps of a rule were taken, of one that stays the last one once."""
+        self.wait(lambda: rule.hits and (rule.forever or not rule.steps), timeout, f"all used: {rule}")
+
+    def unused(self):
+        """Rules that were not dropped and have steps that no request came for. One that stays may be there for none."""
+        with self.lock:
+            return [rule for rule in self.rules if rule.steps and not rule.forever]
 
     def drop(self, rule):
         with self.lock:

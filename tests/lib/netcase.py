@@ -24,6 +24,7 @@ class NetCase(common.Case):
     def peer(self, **kwargs):
         peer = Peer(**kwargs).start()
         self.addCleanup(peer.stop)
+        self.addCleanup(self.all_used, peer)
         return peer
 
     def get(self, url, *targets, options=(), env=None, timeout=60 * common.PATIENCE, prefix=(), fails=None):
