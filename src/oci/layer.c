@@ -51,21 +51,45 @@ int layer_check_name(const char *name, struct err *e)
 	               : 0;
 }
 
+static bool octal(struct str s, mode_t *out)
+{
+	unsigned mode = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '7' || mode > 07777)
+			return false;
+		mode = mode * 8 + (unsigned)(s.p[i] - '0');
+	}
+	*out = mode & 07777;
+	return s.n > 0;
+}
+
+bool layer_recorded(const char *at, struct tar_entry *en)
+{
+	char text[48];
+	ssize_t n = getxattr(at, UNPACK_RECORD, text, sizeof(text));
+	struct str rest = { text, n > 0 ? (size_t)n : 0 }, uid, gid;
+	int64_t u, g;
+
+	if (!str_next(&rest, ':', &uid) || !str_next(&rest, ':', &gid) ||
+	    !str_to_i64(uid, 0, UINT32_MAX, &u) || !str_to_i64(gid, 0, UINT32_MAX, &g) ||
+	    !octal(rest, &en->mode))
+		return false;
+	en->uid = (unsigned)u;
+	en->gid = (unsigned)g;
+	return true;
+}
+
 void layer_owner(const struct unpack_owner *o, const char *at, const struct stat *st,
                  struct tar_entry *en)
 {
-	char text[48] = "";
-	struct str rest = { text, 0 }, uid, gid;
-	int64_t u, g;
-	ssize_t n = S_ISLNK(st->st_mode) ? -1 : getxattr(at, UNPACK_RECORD, text, sizeof(text));
+	struct tar_entry is = { 0 };
 
 	en->uid = inside(o->uids, o->n_uids, st->st_uid);
 	en->gid = inside(o->gids, o->n_gids, st->st_gid);
-	rest.n = n > 0 ? (size_t)n : 0;
-	if (!en->uid && !en->gid && str_next(&rest, ':', &uid) && str_next(&rest, ':', &gid) &&
-	    str_to_i64(uid, 0, UINT32_MAX, &u) && str_to_i64(gid, 0, UINT32_MAX, &g)) {
-		en->uid = (unsigned)u;
-		en->gid = (unsigned)g;
+	if (!en->uid && !en->gid && !S_ISLNK(st->st_mode) && layer_recorded(at, &is)) {
+		en->uid = is.uid;
+		en->gid = is.gid;
 	}
 }
 

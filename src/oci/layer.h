@@ -15,10 +15,12 @@ int layer_add(struct imgstore *s, const char *upper, const struct unpack_owner *
 
 /* ERR_UNSUPPORTED for a name that would take others away: those of whiteouts. */
 int layer_check_name(const char *name, struct err *e);
-/* Whose the file at is in the image. Where files are not given away that is written down, until somebody gives them away
- * after all. */
 struct tar_entry;
 struct stat;
+/* What UNPACK_RECORD says of the file at: en's uid, gid and mode. False: nothing. */
+bool layer_recorded(const char *at, struct tar_entry *en);
+/* Whose the file at is in the image. Where files are not given away that is written down, until somebody gives them away
+ * after all. */
 void layer_owner(const struct unpack_owner *o, const char *at, const struct stat *st,
                  struct tar_entry *en);
 

@@ -180,7 +180,7 @@ static int link_to(struct unpack *u, int at, const char *name, const char *to, s
 	/* The room may have been a directory that held the target. */
 	if (linkat(at, name, u->parent, u->base, 0) < 0)
 		return unpack_sys(u, errno, "make a hard link", e);
-	return 0;
+	return unpack_meta_linked(u, e);
 }
 
 static int make_hard_link(struct unpack *u, const char *to, struct err *e)

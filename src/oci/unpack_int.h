@@ -54,6 +54,8 @@ void unpack_meta_take(struct unpack *u, const struct tar_entry *en);
 /* Of an open file or directory; mode and times only of a file: those of directories are set at the end. */
 int unpack_meta_file(struct unpack *u, int fd, struct err *e);
 int unpack_meta_dir(struct unpack *u, int fd, struct err *e);
+/* Base in parent is another name of a file that has it all. */
+int unpack_meta_linked(struct unpack *u, struct err *e);
 /* Of base in parent, which is no directory and has no descriptor: a link or a pipe. */
 int unpack_meta_at(struct unpack *u, bool is_link, struct err *e);
 /* Of what the archive does not describe: owned by the image's root. */

@@ -159,6 +159,20 @@ int unpack_meta_file(struct unpack *u, int fd, struct err *e)
 	return futimens(fd, ts) < 0 ? unpack_sys(u, errno, "set its time", e) : 0;
 }
 
+int unpack_meta_linked(struct unpack *u, struct err *e)
+{
+	struct buf path = { 0 };
+	char text[48];
+	ssize_t n;
+
+	if (!u->o.recorded)
+		return 0;
+	buf_addf(&path, "/proc/self/fd/%d/%s", u->parent, u->base);
+	n = lgetxattr(buf_cstr(&path), UNPACK_RECORD, text, sizeof(text));
+	buf_free(&path);
+	return n > 0 && !str_starts((struct str){ text, (size_t)n }, "0:0:") ? note_other(u, e) : 0;
+}
+
 int unpack_meta_at(struct unpack *u, bool is_link, struct err *e)
 {
 	struct buf path = { 0 };

@@ -119,6 +119,16 @@ class Boxes(boxcase.BoxCase):
                 with open(path, encoding="utf-8") as file:
                     self.assertEqual(file.read(), said)
 
+    def forget_the_making(self):
+        """As if it had been cut short."""
+        path = self.root(self.id, ".runner", "workspace.json")
+        with open(path, encoding="utf-8") as file:
+            state = json.load(file)
+        del state["sandbox"]
+        state["complete"] = False
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(state, file)
+
     def test_the_making_was_cut_short(self):
         """Files of other ids are there before the record says whose ids they are: a delete removes them all the same."""
         self.need_static()
@@ -128,16 +138,43 @@ class Boxes(boxcase.BoxCase):
             self.go(document, "create", "start").ok(self)
             self.wait_log("END")
             self.go(document, "stop").ok(self)
-            path = self.root(self.id, ".runner", "workspace.json")
-            with open(path, encoding="utf-8") as file:
-                state = json.load(file)
-            del state["sandbox"]
-            state["complete"] = False
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(state, file)
+            self.forget_the_making()
             self.go(document, "delete").ok(self)
             self.assertFalse(os.path.exists(self.root(self.id)))
             self.assertEqual(self.left(), [])
+
+    def test_owners_are_given_once_and_as_a_whole(self):
+        """Wherever that was cut off: the second try does what is missing, and nothing of what is done."""
+        self.need_static()
+        self.be(sandboxcase.ranged(self))
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to cut it off")
+        self.need()
+        self.load_image(layers=self.busybox_layers([ocicase.entry("var/node/tool", data=b"tool", uid=1000, gid=7, mode=0o6755)]))
+        record, noted = "user.containers.override_stat", b"1000:7:06755"
+        document = self.workspace({"Image": boxcase.BASE, "Command": "stat -c '%u:%g %a' /var/node/tool; echo END; sleep 1000"})
+        self.go(document, "create").ok(self)
+        path = self.root(self.id, ".runner/box/upper/var/node/tool")
+        whole = os.stat(path)
+        self.assertEqual(whole.st_mode & 0o7777, 0o6755)
+        self.assertNotIn(record, os.listxattr(path))
+        uid, gid = sandboxcase.ids(self.who)
+        whose = whole.st_uid, whole.st_gid
+        for owner, mode, said in (((uid, gid), 0o6755, True), (whose, 0o755, True), (whose, 0o6755, True), ((uid, whole.st_gid), 0o700, False)):
+            os.chown(path, *owner)
+            os.chmod(path, mode)
+            if said:
+                os.setxattr(path, record, noted)
+            self.forget_the_making()
+            self.go(document, "create").ok(self)
+            now = os.stat(path)
+            self.assertEqual((now.st_uid, now.st_gid, now.st_mode & 0o7777), (*whose, 0o6755) if said else (*owner, mode))
+            self.assertNotIn(record, os.listxattr(path))
+        self.go(document, "start").ok(self)
+        self.wait_log("END")
+        self.assertIn("0:7 700\n", self.log())
+        self.go(document, "delete").ok(self)
+        self.assertEqual(self.left(), [])
 
     def test_what_was_written_stays_until_the_delete(self):
         self.need_static()

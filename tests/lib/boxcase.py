@@ -11,7 +11,7 @@ import drivecase
 import ocicase
 import sandboxcase
 from gitserver import make_repo
-from sandboxcase import ORDINARY, ROOT, USER
+from sandboxcase import RANGED, ROOT, USER
 
 BASE = "workspace/base:1"
 
@@ -44,13 +44,14 @@ class BoxCase(drivecase.DriveCase):
         for path in (self.state, self.home):
             if not os.path.isdir(path):
                 os.mkdir(path, 0o700)
-                if who == USER and os.geteuid() == 0:
-                    os.chown(path, ORDINARY, ORDINARY)
+                if os.geteuid() == 0:
+                    os.chown(path, *sandboxcase.ids(who))
 
     def prefix(self):
-        if self.who == USER and os.geteuid() == 0:
-            return ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups"]
-        return []
+        if self.who == ROOT or os.geteuid() != 0:
+            return []
+        uid, gid = sandboxcase.ids(self.who)
+        return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
 
     def env(self, **extra):
         return common.clean_env(self.home, GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="safe.directory",
@@ -91,7 +92,7 @@ class BoxCase(drivecase.DriveCase):
         return [other for other in common.all_pids() if own and common.alive(other) and pid_space(other) == own]
 
     def end_all(self):
-        for who in (ROOT, USER):
+        for who in (ROOT, USER, RANGED):
             top = self.path(f"state-{who}", "workspaces")
             for name in os.listdir(top) if os.path.isdir(top) else []:
                 self.state = self.path(f"state-{who}")

@@ -11,7 +11,7 @@ import common
 TOOL = os.path.join(os.environ.get("DR_TOOLS_DIR", ""), "sandbox_run")
 ORDINARY = 64321  # nobody has it
 BASE = 0x7ff00000  # of a range for root; providers begin lower
-ROOT, USER = "root", "user"
+ROOT, USER, RANGED = "root", "user", "ranged"
 
 
 def people():
@@ -33,9 +33,23 @@ def with_ranges():
     return sorted(user for user in pwd.getpwall() if user.pw_uid >= 1000 and user.pw_name in names[0] & names[1])
 
 
+def ranged(case):
+    """An ordinary user with ids of his own, or the test is skipped."""
+    if not (with_ranges() if os.geteuid() == 0 else has_ids(USER)):
+        case.skipTest("no ordinary user has a range in /etc/subuid (or no package uidmap)")
+    return RANGED if os.geteuid() == 0 else USER
+
+
+def ids(who):
+    """(uid, gid) of that one, where we are root."""
+    if who == RANGED:
+        return with_ranges()[0].pw_uid, with_ranges()[0].pw_gid
+    return {ROOT: (0, 0), USER: (ORDINARY, ORDINARY)}[who]
+
+
 def has_ids(who):
     """Whether workspaces of that one have users beside root."""
-    return who == ROOT or (os.geteuid() != 0 and any(user.pw_uid == os.geteuid() for user in with_ranges()))
+    return who in (ROOT, RANGED) or (os.geteuid() != 0 and any(user.pw_uid == os.geteuid() for user in with_ranges()))
 
 
 def busybox():

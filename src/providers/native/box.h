@@ -25,6 +25,12 @@ int native_box_make(struct native_call *c, struct deadline d, struct err *e);
 /* box_owners.c: the root's files belong to whom the image says, as far as the workspace has ids. Twice is fine, before
  * anything has run. */
 int native_box_give(struct native_call *c, struct deadline d, struct err *e);
+/* Adds what of such a tree ("…/fs") is not root's in the image, as in UNPACK_OWNERS; more than 64 MiB is an error. */
+int native_owners_add(const char *tree, struct buf *names, struct err *e);
+/* That belongs to its owner from now on, where s is written to, with all its rights; what has none of the ids stays root's.
+ * Cut off, a second call does the rest. For MAP_TOOLS. */
+int native_owners_give(const struct sandbox *s, const struct buf *names, struct deadline d,
+                       struct err *e);
 /* An image into r, held by the workspace; box->manifest and source say which. Pulled unless it is here. */
 struct unpack_owner native_box_owner(const struct native_box *box); /* of unpacked layers */
 int native_box_pull(struct native_call *c, struct native_box *box, struct deadline d,
