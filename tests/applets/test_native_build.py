@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import tarfile
 import threading
 import urllib.request
 
@@ -35,8 +36,8 @@ class BuildCase(boxcase.BoxCase):
         self.need_static()
         self.count = 0
 
-    def each(self):
-        for who in sandboxcase.people():
+    def each(self, people=()):
+        for who in people or sandboxcase.people():
             self.be(who)
             self.need()
             self.load_image(config={"Env": ["PATH=/bin", "BASE=yes"], "Cmd": ["base"], "Labels": {"of": "base"}})
@@ -245,6 +246,61 @@ USER node
             # One id alone: that is said, and what needs another fails as itself.
             self.assertIn("the user node (1000:1000) is not possible", result.output)
             self.gone(document)
+
+    def layers(self):
+        """Of the workspace's image: {name: "uid:gid mode"} of each."""
+        with open(self.root(self.id, ".runner", "workspace.json"), encoding="utf-8") as file:
+            manifest = json.load(file)["sandbox"]["manifest"]
+        blobs = os.path.join(self.state, "images/blobs/sha256")
+        with open(os.path.join(blobs, manifest.split(":")[1]), encoding="utf-8") as file:
+            digests = [layer["digest"].split(":")[1] for layer in json.load(file)["layers"]]
+        found = []
+        for digest in digests:
+            with tarfile.open(os.path.join(blobs, digest)) as tar:
+                found.append({one.name: f"{one.uid}:{one.gid} {one.mode:o}" for one in tar})
+        return found
+
+    def test_a_run_finds_files_of_their_owners(self):
+        """And what it makes of them is in its layer, which has no others."""
+        rows = [("etc/shadow", 0, 42, 0o640), ("var/node/own", 1000, 1000, 0o600), ("var/node/gone", 1000, 1000, 0o600),
+                ("var/node/tool", 1000, 7, 0o6755), ("srv/a/b", 33, 34, 0o644), ("srv/old/x", 5, 5, 0o644)]
+        extra = [ocicase.directory("var/node", uid=1000, gid=1000), ocicase.directory("srv/a", uid=33, gid=33, mode=0o2770), ocicase.directory("srv/old", uid=5, gid=5)]
+        extra += [ocicase.entry(name, data=b"x\n", uid=uid, gid=gid, mode=mode) for name, uid, gid, mode in rows]
+        extra += [ocicase.hardlink("var/node/same", "var/node/own")]
+        look = "stat -c '%n %u:%g %a' /etc/shadow /var/node /var/node/* /srv/* /srv/*/* /seven 2>/dev/null"
+        dockerfile = (f"FROM BASE_IMAGE AS first\nRUN {look}; echo FIRST\nUSER node\n"
+                      "RUN id -u >>/var/node/own && echo >/var/node/new && rm /var/node/gone && ! cat /etc/shadow /srv/a/b\nUSER root\n"
+                      "RUN chown 0:0 /var/node/tool; touch /srv/a/c && chown 33:35 /srv/a/c && chmod 4711 /srv/a/c; rm -r /srv/old\n"
+                      "COPY --chown=7:8 one /seven\n"
+                      f"RUN {look}; echo SECOND\nRUN chown 9 /seven\nFROM first\nRUN {look}; echo THIRD\n")
+        for who in self.each([sandboxcase.ranged(self)] + [sandboxcase.ROOT] * (os.geteuid() == 0)):
+            name = boxcase.BASE.replace("base", "owned")
+            self.load_image(self.busybox_layers(extra), name=name, config={"Env": ["PATH=/bin"]})
+            document = self.dev(dockerfile.replace("BASE_IMAGE", name), {"one": "1"})
+            output = self.build(document)
+            self.assertNotIn("only one user id", output)
+            seen = [sorted(re.findall(r"^/.* \d+:\d+ \d+$", part, re.M))
+                    for part in re.split("^(?:FIRST|SECOND|THIRD)$", output, flags=re.M)[:3]]
+            first = sorted([f"/{name} {uid}:{gid} {mode:o}" for name, uid, gid, mode in rows] + [
+                "/var/node 1000:1000 755", "/var/node/same 1000:1000 600", "/srv/a 33:33 2770", "/srv/old 5:5 755"])
+            self.assertEqual(seen[0], first)
+            gone = ("/var/node/gone", "/var/node/tool", "/srv/old")
+            second = sorted([line for line in first if not line.startswith(gone)] + [
+                "/var/node/new 1000:1000 644", "/var/node/tool 0:0 755", "/srv/a/c 33:35 4711", "/seven 7:8 644"])
+            self.assertEqual(seen[1], second)
+            third = sorted(line.replace("/seven 7:8", "/seven 9:8") for line in second)
+            self.assertEqual(seen[2], third)
+            etc = {"etc": "0:0 755"}    # where the sandbox has put files of its own, which are in no layer
+            self.assertEqual(self.layers()[3:], [
+                {**etc, "tmp": "0:0 1777"},
+                {**etc, "var": "0:0 755", "var/node": "1000:1000 755", "var/node/.wh.gone": "0:0 0", "var/node/new": "1000:1000 644",
+                 "var/node/own": "1000:1000 600"},
+                {**etc, "srv": "0:0 755", "srv/.wh.old": "0:0 0", "srv/a": "33:33 2770", "srv/a/c": "33:35 4711", "var": "0:0 755",
+                 "var/node": "1000:1000 755", "var/node/tool": "0:0 755"},
+                {"seven": "7:8 644"}, etc, {**etc, "seven": "9:8 644"}, etc])
+            said = self.ask(document, look, "echo own $(tail -n 1 /var/node/own)", user="0")
+            self.assertEqual(sorted(re.findall(r"^/.* \d+:\d+ \d+$", said, re.M)), third)
+            self.assertIn("\nown 1000\n", said)
 
     def test_a_run_is_bounded_and_ends_with_its_job(self):
         for _ in self.each():

@@ -131,6 +131,7 @@ static void drop_stage(struct building *building)
 {
 	for (size_t i = 0; building->layers && i < building->config.n_diff_ids; i++)
 		free(building->layers[i].media_type);
+	nb_forget_given(building);
 	free(building->layers);
 	free(building->name);
 	building->layers = NULL;
@@ -596,10 +597,10 @@ static void close_all(struct building *building, const struct native_options *be
 	struct native_call *c = building->c;
 	struct err ignored = { 0 };
 
+	drop_stage(building);
 	(void)sandbox_remove(&c->state.box.map, building->dir, building->d, &ignored);
 	c->options.agent = before->agent;
 	c->options.net = before->net;
-	drop_stage(building);
 	for (size_t i = 0; i < building->n_stages; i++)
 		free(building->stages[i].name);
 	free(building->stages);

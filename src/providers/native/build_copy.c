@@ -470,12 +470,13 @@ static int do_copy(struct building *building, struct copy *c, const struct diges
 		rc = nb_known(building, text, &key, e);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
-	nb_root_open(building, "top", building->config.diff_ids, building->config.n_diff_ids,
+	nb_root_open(building, "top", building->config.diff_ids, building->config.n_diff_ids, false,
 	             &roots[0]);
 	if (from)
 		rc = images_rootfs_of(building->s, from, building->c->ws->id, building->d, &r, e);
 	if (rc == 0 && from)
-		nb_root_open(building, "from", r.config.diff_ids, r.config.n_diff_ids, &roots[1]);
+		nb_root_open(building, "from", r.config.diff_ids, r.config.n_diff_ids, false,
+		             &roots[1]);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		rc = nb_root_empty(building, &roots[i], e);
 		list[i] = roots[i].s;

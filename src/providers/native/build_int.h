@@ -35,6 +35,13 @@ struct building {
 	struct blob_ref *layers; /* as many as config has */
 	struct kv args;
 	const struct kv *env; /* before all other variables; or NULL */
+	/* What RUN finds as its owners' instead of the files of the n lowest layers, with MAP_TOOLS; each above the one before. */
+	struct given {
+		char *dir, *upper;
+		size_t n;
+	} * given;
+	size_t n_given;
+	size_t n_asked; /* layers that were asked for such files */
 };
 
 /* What is written goes to upper; layers are below it. */
@@ -43,9 +50,9 @@ struct nb_root {
 	char *upper, *work, *point;
 	char **lower;
 };
-/* name: of its directory. ids: lowest first. */
+/* name: of its directory. ids: lowest first. given: whether with what was given to its owners, which is of the stage at hand. */
 void nb_root_open(const struct building *building, const char *name, const struct digest *ids,
-                  size_t n, struct nb_root *r);
+                  size_t n, bool given, struct nb_root *r);
 void nb_root_close(struct nb_root *r);
 int nb_root_empty(const struct building *building, const struct nb_root *r, struct err *e);
 
@@ -72,6 +79,8 @@ int nb_known(struct building *building, struct str text, struct digest *key, str
 int nb_commit(struct building *building, const struct nb_root *r, bool of_sandbox,
               const struct digest *key, struct err *e);
 int nb_run(struct building *building, const char *const *argv, struct err *e);
+/* The end of a stage: what was given to owners goes. */
+void nb_forget_given(struct building *building);
 
 /* build_copy.c. */
 

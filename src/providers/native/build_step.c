@@ -18,18 +18,21 @@
 #define END_MS 10000
 
 void nb_root_open(const struct building *building, const char *name, const struct digest *ids,
-                  size_t n, struct nb_root *r)
+                  size_t n, bool given, struct nb_root *r)
 {
 	char *dir = path_join(building->dir, name);
+	size_t g = given ? building->n_given : 0;
 
 	*r = (struct nb_root){ .s = building->box.s,
 		               .upper = path_join(dir, "upper"),
 		               .work = path_join(dir, "work"),
 		               .point = path_join(dir, "point"),
-		               .lower = mem_array(n + 1, sizeof(*r->lower)) };
+		               .lower = mem_array(n + 1 + g, sizeof(*r->lower)) };
 	for (size_t i = n; i-- > 0;) {
 		bool above = false; /* as in images.c */
 
+		if (g && building->given[g - 1].n == i + 1)
+			r->lower[r->s.n_lower++] = mem_dup(building->given[--g].upper);
 		for (size_t k = i + 1; k < n; k++)
 			above = above || digest_eq(&ids[k], &ids[i]);
 		if (!above)
@@ -76,7 +79,7 @@ int nb_try(struct building *building, struct err *e)
 		struct err why = { 0 };
 		bool again;
 
-		nb_root_open(building, "top", NULL, 0, &r);
+		nb_root_open(building, "top", NULL, 0, false, &r);
 		rc = rc < 0 ? -1 : nb_root_empty(building, &r, e);
 		again = rc == 0 && (rc = sandbox_try(&r.s, building->d, &why)) < 0;
 		nb_root_close(&r);
@@ -130,12 +133,15 @@ void nb_text(struct buf *b, const char *text)
 
 int nb_known(struct building *building, struct str text, struct digest *key, struct err *e)
 {
+	const struct userns_map *map = &building->c->state.box.map;
 	struct digest layer;
 	struct buf b = { 0 };
 	bool known;
 
 	/* Which users there are, and what of the network. */
-	buf_addf(&b, "%d %d\n", (int)building->c->state.box.map.how, (int)building->net);
+	buf_addf(&b, "%d %d\n", (int)map->how, (int)building->net);
+	if (map->how == MAP_TOOLS)
+		buf_addf(&b, "%u %u\n", map->n_uids, map->n_gids);
 	for (size_t i = 0; i < building->config.n_diff_ids; i++)
 		buf_addf(&b, "%s\n", building->config.diff_ids[i].text);
 	buf_add_str(&b, text);
@@ -272,6 +278,59 @@ static int run_inside(struct building *building, const char *const *argv, char *
 	return rc;
 }
 
+/*
+ * An ordinary user's layers are all his, with their owners noted down. What is not root's in those that are new is given to
+ * its owner in a directory above them: it is copied once for each stage, and no layer has it that RUN does not change.
+ */
+static int give_owners(struct building *building, struct err *e)
+{
+	const struct image_config *c = &building->config;
+	struct given given = { .n = c->n_diff_ids };
+	struct buf names = { 0 };
+	char name[32];
+	struct nb_root r;
+	int rc = 0;
+
+	if (building->c->state.box.map.how != MAP_TOOLS)
+		return 0;
+	for (; rc == 0 && building->n_asked < given.n; building->n_asked++) {
+		char *tree = imgstore_layer_path(building->s, &c->diff_ids[building->n_asked]);
+
+		rc = native_owners_add(tree, &names, e);
+		free(tree);
+	}
+	if (rc == 0 && names.n) {
+		snprintf(name, sizeof(name), "given-%zu", building->n_given);
+		nb_root_open(building, name, c->diff_ids, given.n, true, &r);
+		given.dir = path_join(building->dir, name);
+		given.upper = mem_dup(r.upper);
+		building->given = mem_realloc(building->given,
+		                              (building->n_given + 1) * sizeof(given));
+		building->given[building->n_given++] = given;
+		rc = nb_root_empty(building, &r, e);
+		if (rc == 0)
+			rc = native_owners_give(&r.s, &names, building->d, e);
+		nb_root_close(&r);
+	}
+	buf_free(&names);
+	return rc < 0 ? err_wrap(e, "owners of the image's files") : 0;
+}
+
+void nb_forget_given(struct building *building)
+{
+	struct err ignored = { 0 }; /* it lies in what goes at the end */
+
+	for (size_t i = 0; i < building->n_given; i++) {
+		(void)sandbox_remove(&building->c->state.box.map, building->given[i].dir,
+		                     building->d, &ignored);
+		free(building->given[i].dir);
+		free(building->given[i].upper);
+	}
+	free(building->given);
+	building->given = NULL;
+	building->n_given = building->n_asked = 0;
+}
+
 static void environment(const struct building *building, struct kv *vars)
 {
 	kv_set(vars, "PATH", SPAWN_DEFAULT_PATH);
@@ -313,9 +372,11 @@ int nb_run(struct building *building, const char *const *argv, struct err *e)
 		nb_text(&text, *p);
 	rc = nb_known(building, buf_str(&text), &key, e);
 	buf_wipe(&text);
+	if (rc == 0)
+		rc = give_owners(building, e);
 	if (rc == 0) {
 		nb_root_open(building, "top", building->config.diff_ids,
-		             building->config.n_diff_ids, &r);
+		             building->config.n_diff_ids, true, &r);
 		r.s.user = building->config.user;
 		r.s.cwd = *building->config.workdir ? building->config.workdir : "/";
 		building->box.s = r.s;
