@@ -185,7 +185,7 @@ static int unpack_all(struct imgstore *s, const struct manifest *manifest, const
 	int rc = 0;
 
 	for (size_t k = 0; rc == 0 && k < i->n_layers; k++)
-		rc = unpackers_add(&u, &manifest->layers[k].digest, &i->layers[k], e);
+		rc = unpackers_add(&u, &manifest->layers[k].digest, &i->layers[k], false, e);
 	if (rc == 0)
 		rc = unpackers_wait(&u, e);
 	unpackers_end(&u);
@@ -229,7 +229,11 @@ int images_logins(struct imgstore *s, const struct digest *manifest, struct kv *
 	if (found)
 		kv_merge(logins, &found->logins);
 	stored_list_free(list, n);
-	return 0;
+	return found ? 0
+	             : err_set(e, ERR_NOT_FOUND, 0,
+	                       "image %.19s has no name here any more, so nobody can tell whose "
+	                       "login it needs: try again",
+	                       manifest->text);
 }
 
 /* Layers may have been unpacked for others than these owners. */
@@ -261,12 +265,13 @@ static bool is_above(const struct stored *i, size_t k)
 	return false;
 }
 
-/* Takes i. */
-static int fill(struct imgstore *s, struct stored *i, const char *holder, struct deadline until,
-                struct rootfs *r, struct err *e)
+int images_rootfs_found(struct imgstore *s, struct stored *i, const char *holder,
+                        struct deadline until, struct rootfs *r, struct err *e)
 {
-	int rc = images_config(s, i, &r->config, e);
+	int rc;
 
+	*r = (struct rootfs){ 0 };
+	rc = images_config(s, i, &r->config, e);
 	if (rc == 0)
 		rc = unpack_missing(s, i, until, e);
 	if (rc == 0)
@@ -280,6 +285,7 @@ static int fill(struct imgstore *s, struct stored *i, const char *holder, struct
 		r->manifest = i->manifest;
 		r->name = i->name;
 		i->name = NULL;
+		kv_merge(&r->logins, &i->logins);
 	} else {
 		rootfs_free(r);
 	}
@@ -293,7 +299,8 @@ int images_rootfs(struct imgstore *s, const char *ref, const char *holder, struc
 	struct stored i;
 
 	*r = (struct rootfs){ 0 };
-	return images_find(s, ref, &i, e) < 0 ? -1 : fill(s, &i, holder, until, r, e);
+	return images_find(s, ref, &i, e) < 0 ? -1
+	                                      : images_rootfs_found(s, &i, holder, until, r, e);
 }
 
 int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const char *holder,
@@ -306,7 +313,7 @@ int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const ch
 	*r = (struct rootfs){ 0 };
 	manifest_free(&parsed);
 	if (rc == 0)
-		return fill(s, &i, holder, until, r, e);
+		return images_rootfs_found(s, &i, holder, until, r, e);
 	stored_free(&i);
 	return -1;
 }
@@ -317,6 +324,7 @@ void rootfs_free(struct rootfs *r)
 		free(r->lower[i]);
 	free(r->lower);
 	free(r->name);
+	kv_free(&r->logins);
 	image_config_free(&r->config);
 	*r = (struct rootfs){ 0 };
 }

@@ -21,7 +21,8 @@ struct rootfs {
 	size_t n;
 	struct image_config config;
 	struct digest manifest;
-	char *name; /* in full */
+	char *name;       /* in full */
+	struct kv logins; /* as in struct stored, of the name that it was found by */
 };
 
 /* ref: a name ("debian:12", "host/path@sha256:…") or an id. The image must be here (pull.h brings it): ERR_NOT_FOUND.
@@ -29,6 +30,9 @@ struct rootfs {
  * images_release; it may be called again for the same holder, also with another image. */
 int images_rootfs(struct imgstore *s, const char *ref, const char *holder, struct deadline until,
                   struct rootfs *r, struct err *e);
+/* The same of what was found before, whatever the name has by now. Takes i. */
+int images_rootfs_found(struct imgstore *s, struct stored *i, const char *holder,
+                        struct deadline until, struct rootfs *r, struct err *e);
 /* The same of the image that r->manifest was, though no name leads to it any more: for who still holds it. */
 int images_rootfs_of(struct imgstore *s, const struct digest *manifest, const char *holder,
                      struct deadline until, struct rootfs *r, struct err *e);
@@ -53,7 +57,7 @@ int images_complete(struct imgstore *s, const struct digest *manifest, const str
                     const char *name, const struct kv *logins, struct deadline until,
                     struct err *e);
 /* Adds the logins that are needed for the image with that manifest: what is made of it needs them too. None when it is
- * everybody's under one of its names. */
+ * everybody's under one of its names. ERR_NOT_FOUND: it has none any more, so nobody can tell. */
 int images_logins(struct imgstore *s, const struct digest *manifest, struct kv *logins,
                   struct err *e);
 /* The manifest for p behind a digest that may be an index's; both blobs are here. */

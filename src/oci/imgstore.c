@@ -18,6 +18,7 @@
 #define LOCK_LOOK_MS 20
 #define HASH_PIECE (64u << 10)
 #define WRITE_OUT_BYTES (8u << 20)
+#define WHOSE_NAME (DIGEST_HEX + 34) /* a digest, and a mark's beginning */
 
 static int sub_dir(const struct imgstore *s, const char *name, struct err *e)
 {
@@ -34,7 +35,8 @@ static int sub_dir(const struct imgstore *s, const char *name, struct err *e)
 int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 {
 	s->dir = mem_dup(dir);
-	s->lock = s->top = s->blobs = s->layers = s->refs = s->uses = s->made = s->tmp = -1;
+	s->lock = s->top = s->blobs = s->layers = s->refs = s->uses = s->made = s->brought =
+		s->tmp = -1;
 	if (file_mkdirs(dir, 0700, e) < 0)
 		return -1;
 	s->top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,7 +50,7 @@ int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 	if ((s->blobs = sub_dir(s, "blobs/sha256", e)) < 0 ||
 	    (s->layers = sub_dir(s, "layers", e)) < 0 || (s->refs = sub_dir(s, "refs", e)) < 0 ||
 	    (s->uses = sub_dir(s, "uses", e)) < 0 || (s->made = sub_dir(s, "made", e)) < 0 ||
-	    (s->tmp = sub_dir(s, "tmp", e)) < 0)
+	    (s->brought = sub_dir(s, "brought", e)) < 0 || (s->tmp = sub_dir(s, "tmp", e)) < 0)
 		return -1;
 	return 0;
 }
@@ -56,6 +58,7 @@ int imgstore_open_dirs(struct imgstore *s, const char *dir, struct err *e)
 void imgstore_close_dirs(struct imgstore *s)
 {
 	fd_close(&s->tmp);
+	fd_close(&s->brought);
 	fd_close(&s->made);
 	fd_close(&s->uses);
 	fd_close(&s->refs);
@@ -192,7 +195,7 @@ int imgstore_put_blob(struct imgstore *s, struct str bytes, struct digest *d, st
 	int rc;
 
 	digest_of(bytes, d);
-	rc = blob_begin(s, d, (int64_t)bytes.n, &b, until, e);
+	rc = blob_begin(s, d, (int64_t)bytes.n, NULL, &b, until, e);
 	if (rc == 0 && b) {
 		rc = blob_restart(b, e);
 		if (rc == 0)
@@ -239,7 +242,8 @@ struct blob_in {
 	uint64_t have, written;
 	int fd, lock;
 	struct sha256 *hash;
-	char part[IMGSTORE_NAME_SIZE], lock_name[IMGSTORE_NAME_SIZE];
+	bool noted; /* who brings it, as name says */
+	char name[WHOSE_NAME], part[IMGSTORE_NAME_SIZE], lock_name[IMGSTORE_NAME_SIZE];
 };
 
 /* What an earlier attempt wrote counts as far as it goes. */
@@ -261,23 +265,42 @@ static int take_up(struct blob_in *b, struct err *e)
 	return 0;
 }
 
-int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
-               struct deadline until, struct err *e)
+static void name_whose(const struct digest *d, const char *whose, char name[WHOSE_NAME])
+{
+	snprintf(name, WHOSE_NAME, "%s%s%.32s", digest_hex(d), whose && *whose ? "-" : "",
+	         whose ? whose : "");
+}
+
+/* It is here, and for him. */
+static bool may_take(const struct imgstore *s, const struct digest *d, const char *whose,
+                     const char *name)
+{
+	return imgstore_has_blob(s, d) &&
+	       (!whose || faccessat(s->brought, digest_hex(d), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	        faccessat(s->brought, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, const char *whose,
+               struct blob_in **out, struct deadline until, struct err *e)
 {
 	struct blob_in *b;
+	char name[WHOSE_NAME];
 
 	*out = NULL;
-	if (imgstore_has_blob(s, d))
+	name_whose(d, whose, name);
+	if (may_take(s, d, whose, name))
 		return 0;
 	b = mem_alloc(sizeof(*b));
 	b->s = s;
 	b->digest = *d;
 	b->size = size;
 	b->fd = -1;
-	snprintf(b->part, sizeof(b->part), "%s.part", digest_hex(d));
-	snprintf(b->lock_name, sizeof(b->lock_name), "%s.lock", digest_hex(d));
+	b->noted = whose != NULL;
+	memcpy(b->name, name, sizeof(name));
+	snprintf(b->part, sizeof(b->part), "%s.part", name);
+	snprintf(b->lock_name, sizeof(b->lock_name), "%s.lock", name);
 	b->lock = imgstore_lock_named(s, b->lock_name, until, e);
-	if (b->lock < 0 || imgstore_has_blob(s, d)) {
+	if (b->lock < 0 || may_take(s, d, whose, name)) {
 		int rc = b->lock < 0 ? -1 : 0;
 
 		blob_free(b);
@@ -310,16 +333,6 @@ int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e)
 	}
 	b->hash = sha256_new();
 	*out = b;
-	return 0;
-}
-
-int blob_begin_again(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
-                     struct err *e)
-{
-	if (blob_begin_new(s, out, e) < 0)
-		return -1;
-	(*out)->digest = *d;
-	(*out)->size = size;
 	return 0;
 }
 
@@ -365,6 +378,17 @@ int blob_add(struct blob_in *b, struct str bytes, struct err *e)
 	return 0;
 }
 
+/* He has had all of it, whatever becomes of it here. */
+static int note_whose(const struct blob_in *b, struct err *e)
+{
+	int fd = openat(b->s->brought, b->name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "note who brings %s", b->digest.text);
+	close(fd);
+	return 0;
+}
+
 int blob_commit(struct blob_in *b, struct err *e)
 {
 	struct imgstore *s = b->s;
@@ -385,6 +409,8 @@ int blob_commit(struct blob_in *b, struct err *e)
 	}
 	if (fsync(b->fd) < 0)
 		return err_sys(e, errno, "sync %s", b->part);
+	if (b->noted && note_whose(b, e) < 0)
+		return -1;
 	if (renameat(s->tmp, b->part, s->blobs, digest_hex(&b->digest)) < 0)
 		return err_sys(e, errno, "rename %s", b->part);
 	if (fsync(s->blobs) < 0 && errno != EINVAL && errno != ENOTSUP)
@@ -401,7 +427,7 @@ void blob_free(struct blob_in *b)
 	if (b->hash)
 		digest_end(b->hash, &ignored);
 	fd_close(&b->fd);
-	if (!*b->digest.text) /* nobody can go on with it */
+	if (!*b->digest.text || !b->have) /* nobody can go on with it */
 		(void)unlinkat(b->s->tmp, b->part, 0);
 	imgstore_unlock_named(b->s, b->lock_name, &b->lock);
 	free(b);

@@ -8,6 +8,7 @@
  *	               the image has them some more letters
  *	refs/          one file for each name of an image: which blobs and layers it needs
  *	uses/          the same for whoever holds an image
+ *	brought/       who has brought which blob, until a name says whose it is: empty files
  *	made/          links from the digests of what went into a build's steps to those of their layers
  *	tmp/           what is not whole yet, with a lock for each
  *
@@ -49,15 +50,16 @@ int imgstore_put_blob(struct imgstore *s, struct str bytes, struct digest *d, st
 
 /* One that arrives in pieces. */
 struct blob_in;
-/* Waits for whoever brings the same one. 0 and *out NULL: it is there. What an earlier attempt brought is kept:
- * blob_have says how much. size: -1 if not known. */
-int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
-               struct deadline until, struct err *e);
+/*
+ * The one way to bytes that are here for somebody who names their digest. whose: a mark of him, "" for what everybody may
+ * have. What is here is his if he, or everybody, has brought all of it: 0 and *out NULL; what he has brought of it is kept,
+ * and blob_have says how much. Else it comes from its beginning: who has no more than a digest gets nothing by it. NULL: what
+ * is here may be taken. Waits for whoever of the same mark brings the same one. size: -1 if not known.
+ */
+int blob_begin(struct imgstore *s, const struct digest *d, int64_t size, const char *whose,
+               struct blob_in **out, struct deadline until, struct err *e);
 /* One whose digest is only known at its end: blob_digest, after the commit. */
 int blob_begin_new(struct imgstore *s, struct blob_in **out, struct err *e);
-/* One that is to come once more, though it may be here: from somebody who has to show that he has it. */
-int blob_begin_again(struct imgstore *s, const struct digest *d, int64_t size, struct blob_in **out,
-                     struct err *e);
 struct digest blob_digest(const struct blob_in *b);
 uint64_t blob_have(const struct blob_in *b);
 /* Forgets what it has: the other side begins anew. */
@@ -73,9 +75,14 @@ void blob_free(struct blob_in *b); /* NULL is fine; what came stays for the next
 char *imgstore_layer_path(const struct imgstore *s, const struct digest *diff_id);
 /* A layer that was unpacked shortly before the machine went down is not believed: it counts as missing. */
 bool imgstore_has_layer(const struct imgstore *s, const struct digest *diff_id);
-/* Unpacks blob unless it is there; the unpacked bytes must have that diff_id. Waits for whoever does the same. */
-int imgstore_unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,
-                    struct deadline until, struct err *e);
+/* Unpacks blob unless it is there; the unpacked bytes must have that diff_id. Waits for whoever does the same. prove: that
+ * is so also where the layer is there already, maybe of another blob. */
+struct imgstore_layer {
+	const struct digest *blob, *diff_id;
+	bool prove;
+};
+int imgstore_unpack(struct imgstore *s, const struct imgstore_layer *l, struct deadline until,
+                    struct err *e);
 /* Bytes of its files; 0 if it is not there. */
 uint64_t imgstore_layer_size(const struct imgstore *s, const struct digest *diff_id);
 
@@ -111,8 +118,6 @@ int imgstore_remove_name(struct imgstore *s, const char *name, struct err *e);
 /* All, sorted by name; damaged records are left out and counted. */
 int imgstore_list(const struct imgstore *s, struct stored **list, size_t *n, size_t *damaged,
                   struct err *e);
-/* What holders have, whether a name still leads to it or not; whose logins brought it is not told for sure. */
-int imgstore_list_held(const struct imgstore *s, struct stored **list, size_t *n, struct err *e);
 void stored_list_free(struct stored *list, size_t n);
 /* holder is an id (str_is_id). It holds one image at a time: until released, nothing that the image needs is removed. */
 int imgstore_hold(struct imgstore *s, const char *holder, const struct stored *i, struct err *e);

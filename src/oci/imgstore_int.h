@@ -9,7 +9,7 @@
 struct imgstore {
 	char *dir;
 	int lock;
-	int top, blobs, layers, refs, uses, made, tmp; /* directories */
+	int top, blobs, layers, refs, uses, made, brought, tmp; /* directories */
 	struct unpack_owner owner;
 	char tag[20]; /* behind a layer's id; "" when owners are as the image has them */
 };

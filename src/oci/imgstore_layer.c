@@ -96,8 +96,16 @@ static int take(void *arg, struct str bytes, struct err *e)
 	return unpack_feed(f->unpack, bytes, e);
 }
 
+static int check_digest(const struct digest *is, const struct digest *diff_id, struct err *e)
+{
+	return digest_eq(is, diff_id)
+	               ? 0
+	               : err_set(e, ERR_PARSE, 0, "it unpacks to %s, and the image says %s",
+	                         is->text, diff_id->text);
+}
+
 /* Into dir/fs, all of it. */
-static int unpack_into(struct imgstore *s, int dir, int blob, const struct digest *diff_id,
+static int unpack_into(struct imgstore *s, int dir, int blob, const struct imgstore_layer *l,
                        struct deadline until, struct unpack_seen *seen, struct err *e)
 {
 	int root = openat(dir, "fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
@@ -113,9 +121,8 @@ static int unpack_into(struct imgstore *s, int dir, int blob, const struct diges
 	digest_end(f.hash, &is);
 	if (rc == 0)
 		rc = unpack_end(f.unpack, e);
-	if (rc == 0 && !digest_eq(&is, diff_id))
-		rc = err_set(e, ERR_PARSE, 0, "it unpacks to %s, and the image says %s", is.text,
-		             diff_id->text);
+	if (rc == 0)
+		rc = check_digest(&is, l->diff_id, e);
 	*seen = unpack_seen(f.unpack);
 	decode_free(f.decode);
 	unpack_free(f.unpack);
@@ -226,18 +233,18 @@ static int new_dir(struct imgstore *s, const char *tmp, struct err *e)
 }
 
 /* With the layer's lock. */
-static int unpack_new_layer(struct imgstore *s, const char *name, const struct digest *blob,
-                            const struct digest *diff_id, struct deadline until, struct err *e)
+static int unpack_new_layer(struct imgstore *s, const char *name, const struct imgstore_layer *l,
+                            struct deadline until, struct err *e)
 {
 	char tmp[IMGSTORE_NAME_SIZE + 8];
 	struct unpack_seen seen = { 0 };
-	int from = imgstore_open_blob(s, blob, e), dir, rc;
+	int from = imgstore_open_blob(s, l->blob, e), dir, rc;
 
 	if (from < 0)
 		return -1;
 	snprintf(tmp, sizeof(tmp), "%s.new", name);
 	dir = remove_stale(s, name, e) < 0 ? -1 : new_dir(s, tmp, e);
-	rc = dir < 0 ? -1 : unpack_into(s, dir, from, diff_id, until, &seen, e);
+	rc = dir < 0 ? -1 : unpack_into(s, dir, from, l, until, &seen, e);
 	if (rc == 0)
 		rc = write_marks(dir, seen.bytes, e);
 	if (rc == 0 && renameat(s->tmp, tmp, s->layers, name) < 0)
@@ -254,21 +261,50 @@ static int unpack_new_layer(struct imgstore *s, const char *name, const struct d
 	return rc;
 }
 
-int imgstore_unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,
-                    struct deadline until, struct err *e)
+static int hash(void *arg, struct str bytes, struct err *e)
+{
+	(void)e;
+	sha256_add(arg, bytes.p, bytes.n);
+	return 0;
+}
+
+/* As an unpacking would find out. */
+static int check_unpacked(struct imgstore *s, const struct imgstore_layer *l, struct deadline until,
+                          struct err *e)
+{
+	struct sha256 *sum = sha256_new();
+	struct decode *decode = decode_new((struct sink){ hash, sum }, UNPACK_BYTES_MAX);
+	int fd = imgstore_open_blob(s, l->blob, e);
+	int rc = fd < 0 ? -1 : decode_file(decode, fd, until, NULL, e);
+	struct digest is;
+
+	digest_end(sum, &is);
+	if (rc == 0)
+		rc = check_digest(&is, l->diff_id, e);
+	decode_free(decode);
+	fd_close(&fd);
+	return rc < 0 ? err_wrap(e, "layer %.19s", l->diff_id->text) : 0;
+}
+
+int imgstore_unpack(struct imgstore *s, const struct imgstore_layer *l, struct deadline until,
+                    struct err *e)
 {
 	char name[IMGSTORE_NAME_SIZE], lock_name[IMGSTORE_NAME_SIZE + 8];
+	bool there = imgstore_has_layer(s, l->diff_id);
 	int lock, rc = 0;
 
-	if (imgstore_has_layer(s, diff_id))
-		return 0;
-	imgstore_layer_name(s, diff_id, name);
+	if (there)
+		return l->prove ? check_unpacked(s, l, until, e) : 0;
+	imgstore_layer_name(s, l->diff_id, name);
 	snprintf(lock_name, sizeof(lock_name), "%s.unpack", name);
 	lock = imgstore_lock_named(s, lock_name, until, e);
 	if (lock < 0)
 		return -1;
-	if (!imgstore_has_layer(s, diff_id))
-		rc = unpack_new_layer(s, name, blob, diff_id, until, e);
+	there = imgstore_has_layer(s, l->diff_id);
+	if (!there)
+		rc = unpack_new_layer(s, name, l, until, e);
 	imgstore_unlock_named(s, lock_name, &lock);
-	return rc < 0 ? err_wrap(e, "layer %.19s", diff_id->text) : 0;
+	if (there && l->prove)
+		return check_unpacked(s, l, until, e);
+	return rc < 0 ? err_wrap(e, "layer %.19s", l->diff_id->text) : 0;
 }

@@ -172,13 +172,6 @@ int imgstore_list(const struct imgstore *s, struct stored **list, size_t *n, siz
 	return imgstore_read_records(s->refs, list, n, damaged, e);
 }
 
-int imgstore_list_held(const struct imgstore *s, struct stored **list, size_t *n, struct err *e)
-{
-	size_t damaged = 0;
-
-	return imgstore_read_records(s->uses, list, n, &damaged, e);
-}
-
 /* Names have slashes and colons, so a file has the name's digest. */
 static void file_of(const char *name, char file[IMGSTORE_NAME_SIZE])
 {

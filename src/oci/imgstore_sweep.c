@@ -175,6 +175,17 @@ static int made_if_gone(struct sweep *w, const char *name, struct err *e)
 	return 0;
 }
 
+static int brought_if_gone(struct sweep *w, const char *name, struct err *e)
+{
+	struct digest d;
+
+	(void)e;
+	snprintf(d.text, sizeof(d.text), DIGEST_PREFIX "%.64s", name);
+	if (!imgstore_has_blob(&w->s, &d))
+		(void)unlinkat(w->s.brought, name, 0);
+	return 0;
+}
+
 static int half_record(struct sweep *w, const char *name, struct err *e)
 {
 	(void)e;
@@ -269,7 +280,8 @@ static int sweep(struct sweep *w, struct err *e)
 	    each_file(w, w->s.uses, half_record, e) < 0 || drop_old(w, e) < 0 ||
 	    sweep_all(w, e) < 0)
 		return -1;
-	if (make_room(w, e) < 0 || each_file(w, w->s.made, made_if_gone, e) < 0)
+	if (make_room(w, e) < 0 || each_file(w, w->s.made, made_if_gone, e) < 0 ||
+	    each_file(w, w->s.brought, brought_if_gone, e) < 0)
 		return -1;
 	return imgstore_settle(&w->s, SETTLE_MS, e);
 }

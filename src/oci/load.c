@@ -85,7 +85,7 @@ static int start_blob(struct load *l, const char *path, uint64_t size, struct er
 		if (!ok)
 			return err_set(e, ERR_PARSE, 0, "archive: %.100s: no digest", path);
 	}
-	if (blob_begin(l->s, &f->digest, (int64_t)size, &l->blob, l->until, e) < 0)
+	if (blob_begin(l->s, &f->digest, (int64_t)size, NULL, &l->blob, l->until, e) < 0)
 		return -1;
 	return l->blob ? blob_restart(l->blob, e) : 0;
 }

@@ -4,9 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "oci/decode.h"
 #include "oci/image_ref.h"
-#include "oci/unpack.h"
 #include "oci/unpackers.h"
 #include "oci/where.h"
 
@@ -22,9 +20,9 @@ struct pull {
 	struct deadline d;
 	const struct registry_options *o;
 	struct stored *here; /* all names of the store */
-	struct stored *held; /* and what is in use, maybe under none */
-	size_t n_here, n_held;
+	size_t n_here;
 	struct kv logins;
+	const char *mark; /* of the one that is used, for what has no name yet; "" without */
 	struct digest index, digest; /* what was asked for, and the manifest chosen from it */
 	struct manifest manifest;
 	struct image_config c;
@@ -124,60 +122,24 @@ static bool has(const struct digest *list, size_t n, const struct digest *d)
 	return false;
 }
 
-/* A manifest may name any blob, and a configuration any layer: what is here by others' logins alone is theirs, also when no
- * name leads to it any more. diff_id: of a layer's blob, or NULL. */
-static bool is_theirs(const struct pull *p, const struct digest *blob, const struct digest *diff_id)
+/* A manifest may name any blob, and a configuration any layer. Whether a name that is for us has both: then they may be taken
+ * and are known to belong together. diff_id: of a layer's blob, or NULL. */
+static bool is_known(const struct pull *p, const struct digest *blob, const struct digest *diff_id)
 {
-	bool any = false;
-
 	for (size_t i = 0; i < p->n_here; i++) {
 		const struct stored *here = &p->here[i];
-		bool packed = has(here->blobs, here->n_blobs, blob);
-		bool unpacked = diff_id && has(here->layers, here->n_layers, diff_id);
 
-		if (packed && (unpacked || !diff_id) && is_for(p->o, here))
-			return false;
-		any |= packed || unpacked;
+		if (has(here->blobs, here->n_blobs, blob) &&
+		    (!diff_id || has(here->layers, here->n_layers, diff_id)) && is_for(p->o, here))
+			return true;
 	}
-	for (size_t i = 0; i < p->n_held && !any; i++)
-		any = has(p->held[i].blobs, p->held[i].n_blobs, blob) ||
-		      (diff_id && has(p->held[i].layers, p->held[i].n_layers, diff_id));
-	return any;
+	return false;
 }
 
-static int hash(void *arg, struct str bytes, struct err *e)
+static int fetch_blob(struct pull *p, const struct blob_ref *ref, bool known, struct err *e)
 {
-	(void)e;
-	sha256_add(arg, bytes.p, bytes.n);
-	return 0;
-}
-
-/* As an unpacking would find out. */
-static int check_unpacked(struct pull *p, const struct digest *blob, const struct digest *diff_id,
-                          struct err *e)
-{
-	struct sha256 *sum = sha256_new();
-	struct decode *decode = decode_new((struct sink){ hash, sum }, UNPACK_BYTES_MAX);
-	int fd = imgstore_open_blob(p->s, blob, e);
-	int rc = fd < 0 ? -1 : decode_file(decode, fd, p->d, NULL, e);
-	struct digest is;
-
-	digest_end(sum, &is);
-	if (rc == 0 && !digest_eq(&is, diff_id))
-		rc = err_set(e, ERR_PARSE, 0, "layer %s is not what it should be: its digest is %s",
-		             diff_id->text, is.text);
-	decode_free(decode);
-	fd_close(&fd);
-	return rc;
-}
-
-static int fetch_blob(struct pull *p, const struct blob_ref *ref, const struct digest *diff_id,
-                      struct err *e)
-{
-	bool theirs = is_theirs(p, &ref->digest, diff_id);
 	struct blob_in *b = NULL;
-	int rc = theirs ? blob_begin_again(p->s, &ref->digest, ref->size, &b, e)
-	                : blob_begin(p->s, &ref->digest, ref->size, &b, p->d, e);
+	int rc = blob_begin(p->s, &ref->digest, ref->size, known ? NULL : p->mark, &b, p->d, e);
 
 	if (rc < 0 || !b) {
 		if (rc == 0)
@@ -190,19 +152,18 @@ static int fetch_blob(struct pull *p, const struct blob_ref *ref, const struct d
 	if (rc == 0)
 		rc = blob_commit(b, e);
 	blob_free(b);
-	if (rc == 0 && theirs && diff_id)
-		rc = check_unpacked(p, &ref->digest, diff_id, e);
 	return rc;
 }
 
 static int fetch_config(struct pull *p, struct err *e)
 {
 	struct stored i = { .name = p->ref.name, .config = p->manifest.config.digest };
+	bool known = is_known(p, &i.config, NULL);
 
 	if (p->manifest.config.size > CONFIG_MAX)
 		return err_set(e, ERR_LIMIT, 0, "its configuration has %lld bytes",
 		               (long long)p->manifest.config.size);
-	if (fetch_blob(p, &p->manifest.config, NULL, e) < 0 ||
+	if (fetch_blob(p, &p->manifest.config, known, e) < 0 ||
 	    images_config(p->s, &i, &p->c, e) < 0)
 		return -1;
 	if (p->c.n_diff_ids != p->manifest.n_layers)
@@ -221,9 +182,12 @@ static int fetch_layers(struct pull *p, struct err *e)
 	for (size_t i = 0; i < p->manifest.n_layers; i++)
 		p->total += (uint64_t)p->manifest.layers[i].size;
 	for (size_t i = 0; rc == 0 && i < p->manifest.n_layers; i++) {
-		rc = fetch_blob(p, &p->manifest.layers[i], &p->c.diff_ids[i], e);
+		const struct digest *blob = &p->manifest.layers[i].digest;
+		bool known = is_known(p, blob, &p->c.diff_ids[i]);
+
+		rc = fetch_blob(p, &p->manifest.layers[i], known, e);
 		if (rc == 0)
-			rc = unpackers_add(&u, &p->manifest.layers[i].digest, &p->c.diff_ids[i], e);
+			rc = unpackers_add(&u, blob, &p->c.diff_ids[i], !known, e);
 	}
 	if (rc == 0)
 		rc = unpackers_wait(&u, e);
@@ -311,10 +275,9 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 		login_mark(o, buf_cstr(&full), &mark);
 	if (rc == 0 && *mark.text)
 		kv_set(&p.logins, buf_cstr(&full), mark.text);
+	p.mark = rc == 0 && *mark.text ? digest_hex(&mark) : "";
 	if (rc == 0)
 		rc = imgstore_list(s, &p.here, &p.n_here, &damaged, e);
-	if (rc == 0)
-		rc = imgstore_list_held(s, &p.held, &p.n_held, e);
 	if (rc == 0)
 		rc = image_ref_parse(ref, &p.ref, e);
 	if (rc == 0 && !run_mirrors(&p, &opt, buf_cstr(&full), changed) &&
@@ -323,7 +286,6 @@ int images_pull(struct imgstore *s, const char *ref, const struct registry_optio
 	image_ref_free(&p.ref);
 	kv_free(&p.logins);
 	stored_list_free(p.here, p.n_here);
-	stored_list_free(p.held, p.n_held);
 	buf_free(&full);
 	return rc;
 }
@@ -335,38 +297,51 @@ static bool is_away(const struct err *e)
 	       e->kind == ERR_CLOSED || (e->kind == ERR_HTTP && e->code >= 429);
 }
 
+/* What the name has by now, which somebody else may have pulled at the same time. */
+static int find_ours(struct imgstore *s, const char *ref, const struct registry_options *o,
+                     struct stored *i, struct err *e)
+{
+	if (images_find(s, ref, i, e) < 0)
+		return -1;
+	return is_for(o, i) ? 0
+	                    : err_set(e, ERR_NOT_FOUND, 0,
+	                              "another login brought image %s meanwhile: try again", ref);
+}
+
 int images_get(struct imgstore *s, const char *ref, enum pull_when when,
                const struct registry_options *o, const struct platform *p,
                const struct pull_progress *progress, const char *holder, struct deadline d,
                struct rootfs *r, struct err *e)
 {
 	struct stored here = { 0 };
-	struct err why = { 0 };
+	struct err why = { 0 }, asked = { 0 };
 	bool changed, found = images_find(s, ref, &here, &why) == 0,
 		      other = found && !is_for(o, &here);
-	int rc = 0;
+	int rc = found ? 0 : -1;
 
-	stored_free(&here);
 	if (other)
 		rc = err_set(&why, ERR_NOT_FOUND, 0,
 		             "image %s is here, but a login brought it that is not given now", ref);
-	if (when == PULL_ALWAYS || (when == PULL_MISSING && (!found || other))) {
-		struct err asked = { 0 };
+	if (when == PULL_ALWAYS || (when == PULL_MISSING && rc < 0)) {
+		bool may_stay = rc == 0;
 
 		rc = images_pull(s, ref, o, p, progress, &changed, d, &asked);
-		if (rc < 0 && found && !other && is_away(&asked)) {
+		if (rc < 0 && may_stay && is_away(&asked)) {
 			if (progress->say)
 				progress->say(progress->arg, asked.msg);
 			rc = 0;
-		}
-		if (rc < 0 && other)
+		} else if (rc == 0) {
+			stored_free(&here);
+			rc = find_ours(s, ref, o, &here, &asked);
+		} else if (other) {
 			err_wrap(&asked, "%s", why.msg);
+		}
 		why = asked;
 	}
-	if (rc < 0) {
-		*r = (struct rootfs){ 0 };
-		*e = why;
-		return -1;
-	}
-	return images_rootfs(s, ref, holder, d, r, e);
+	if (rc == 0)
+		return images_rootfs_found(s, &here, holder, d, r, e);
+	stored_free(&here);
+	*r = (struct rootfs){ 0 };
+	*e = why;
+	return -1;
 }

@@ -15,7 +15,7 @@
 struct work {
 	const struct imgstore *s;
 	struct deadline until;
-	const struct digest *blob, *diff_id;
+	struct imgstore_layer layer;
 };
 
 /* In the child. It has none of our descriptors, so it opens the store for itself. */
@@ -27,7 +27,7 @@ static void work(void *arg)
 	int rc = imgstore_open(&s, w->s->dir, &w->s->owner, w->until, &e);
 
 	if (rc == 0)
-		rc = imgstore_unpack(s, w->blob, w->diff_id, w->until, &e);
+		rc = imgstore_unpack(s, &w->layer, w->until, &e);
 	imgstore_close(s);
 	if (rc == 0)
 		return;
@@ -79,9 +79,9 @@ static struct unpacker *place(struct unpackers *u, struct err *e)
 }
 
 int unpackers_add(struct unpackers *u, const struct digest *blob, const struct digest *diff_id,
-                  struct err *e)
+                  bool prove, struct err *e)
 {
-	struct work w = { u->s, u->until, blob, diff_id };
+	struct work w = { u->s, u->until, { blob, diff_id, prove } };
 	struct unpacker *r;
 	int ends[2];
 	struct spawn how = { .work = work,
@@ -89,7 +89,7 @@ int unpackers_add(struct unpackers *u, const struct digest *blob, const struct d
 		             .std = { SPAWN_NULL, SPAWN_NULL, SPAWN_OURS },
 		             .death_signal = SIGKILL };
 
-	if (imgstore_has_layer(u->s, diff_id))
+	if (!prove && imgstore_has_layer(u->s, diff_id))
 		return 0;
 	r = place(u, e);
 	if (!r)

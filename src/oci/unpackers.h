@@ -21,7 +21,7 @@ struct unpackers {
 
 /* Zero but s and until is the valid start. Waits for a place; -1 if one before it failed. */
 int unpackers_add(struct unpackers *u, const struct digest *blob, const struct digest *diff_id,
-                  struct err *e);
+                  bool prove, struct err *e);
 /* Waits for all; -1 with the first one's error. */
 int unpackers_wait(struct unpackers *u, struct err *e);
 /* Ends what still runs. */

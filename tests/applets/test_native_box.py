@@ -259,41 +259,43 @@ class Boxes(boxcase.BoxCase):
         layers = self.busybox_layers()
         for who in self.each():
             owner, thief = FakeRegistry(self), FakeRegistry(self)
-            image = ocicase.Image(layers, way="gzip")
             owner.basic = ("alice", "of-alice")
-            owner.add("team/own", "1", image)
             options = [f"plain_http={owner.host},{thief.host}"]
-            self.workspace({"Image": owner.host + "/team/own:1"})
             login = {"A_CONTAINER_REGISTRY_SERVER": owner.host, "A_CONTAINER_REGISTRY_USERNAME": "alice",
                      "A_CONTAINER_REGISTRY_PASSWORD": "of-alice"}
-            held = self.document(self.fake, self.id, envVars=login)
-            first = self.id
-            self.go(held, "create", options=options).ok(self)
 
             def ask(tag, image, without=()):
                 for digest in without:
                     del image.blobs[digest]
-                thief.add("x/" + tag, "1", image)
-                document = self.workspace({"Image": f"{thief.host}/x/{tag}:1"})
+                thief.add(tag, "1", image)
+                document = self.workspace({"Image": f"{thief.host}/{tag}:1"})
                 result = self.go(document, "create", options=options, DRIVE_SECONDS="60")
                 self.go(document, "delete").ok(self)
                 return result
 
-            names = [ocicase.digest(data) for data in image.packed]
             other = [ocicase.layer([ocicase.entry(f"other{i}", data=b"x")]) for i in range(len(layers))]
             refs = os.path.join(self.state, "images", "refs")
-            for named in (True, False):     # and by nobody's name, since its workspace alone has it still
-                for name in os.listdir(refs) if not named else ():
+            for named in ("named", "held"):     # and by nobody's name, since its workspace alone has it still
+                def image(config={"Env": ["PATH=/bin", f"STATE={named}"]}):
+                    return ocicase.Image(layers, way="gzip", config=config)
+                owner.add(f"team/own-{named}", "1", image())
+                self.workspace({"Image": f"{owner.host}/team/own-{named}:1"})
+                held, holder = self.document(self.fake, self.id, envVars=login), self.id
+                self.go(held, "create", options=options).ok(self)
+                for name in os.listdir(refs) if named == "held" else ():
                     os.unlink(os.path.join(refs, name))
-                ask("blob", ocicase.Image(layers, way="gzip"), names[-1:]).error(self, "404|not found|unknown")
-                ask("config", ocicase.Image(layers, way="gzip"), [image.config_digest]).error(self, "404|not found|unknown")
-                ask("layer", ocicase.Image(other, way="gzip", diff_ids=image.config["rootfs"]["diff_ids"])).error(self, "is not what it should be")
-            ask("all", ocicase.Image(layers, way="gzip")).ok(self)
-            asked = len(thief.requests)
-            ask("again", ocicase.Image(layers, way="gzip")).ok(self)
-            self.assertEqual([path for _, path, _, _ in thief.requests[asked:] if "blobs" in path], [], "by now it is everybody's")
-            self.id = first
-            self.go(held, "delete").ok(self)
+                # What he has had to show he has shown: so the configuration comes first.
+                where = f"x-{named}/"
+                ask(where + "config", image(), [image().config_digest]).error(self, "404|not found|unknown")
+                ask(where + "blob", image(), [ocicase.digest(image().packed[-1])]).error(self, "404|not found|unknown")
+                ask(where + "layer", ocicase.Image(other, way="gzip", diff_ids=image().config["rootfs"]["diff_ids"])).error(self, "it unpacks to")
+                if named == "held":
+                    ask(where + "all", image()).ok(self)
+                    asked = len(thief.requests)
+                    ask(where + "again", image()).ok(self)
+                    self.assertEqual([path for _, path, _, _ in thief.requests[asked:] if "blobs" in path], [], "by now it is everybody's")
+                self.id = holder
+                self.go(held, "delete").ok(self)
 
     def dev_workspace(self, text, name):
         bare, _ = make_repo(self.path("srv"), name, files={".devcontainer/devcontainer.json": text, "README.md": "hello\n"})

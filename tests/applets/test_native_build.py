@@ -550,6 +550,85 @@ class Pulled(BuildCase):
             self.assertEqual(ask("FROM", "of-nobody")[1], 0)
 
 
+    def test_a_digest_gets_nobody_what_another_brought(self):
+        """Whatever there is of it, whole or in part, with a name or none: by who asks, and each way to name an image."""
+        layers = self.busybox_layers()
+        for who in self.each():
+            owner, thief = FakeRegistry(self), FakeRegistry(self)
+            owner.basic = ("alice", "of-alice")
+            options = [f"plain_http={owner.host},{thief.host}"]
+            images = os.path.join(self.state, "images")
+            refs = os.path.join(images, "refs")
+            kept = set(os.listdir(refs))
+            ways = {"Image": lambda name: self.workspace({"Image": name, "Agent": "none", "Command": "sleep 1000", "Network": "none"}),
+                    "FROM": lambda name: self.dev(f"FROM {name}\n"),
+                    "COPY": lambda name: self.dev(f"FROM BASE_IMAGE\nCOPY --from={name} /etc/which /w\n")}
+
+            def login(host, name):
+                return {"A_CONTAINER_REGISTRY_SERVER": host, "A_CONTAINER_REGISTRY_USERNAME": name,
+                        "A_CONTAINER_REGISTRY_PASSWORD": f"of-{name}"}
+
+            def ask(way, name, env):
+                ways[way](name)
+                result = self.go(self.document(self.fake, self.id, envVars=env), "create", options=options, DRIVE_SECONDS="60")
+                self.gone(self.document(self.fake, self.id))
+                return result
+
+            def parts():
+                return [os.path.join(images, "tmp", name) for name in os.listdir(os.path.join(images, "tmp")) if name.endswith(".part")]
+
+            for state in ("named", "nameless", "part", "all but its end"):
+                # An image of its own for each: what of it is here, only this has brought.
+                own = [ocicase.layer([ocicase.entry("big", data=os.urandom(200000))]),
+                       ocicase.layer([ocicase.entry("of", data=f"{who} {state}".encode())])]
+                image = ocicase.Image(layers + own, way="gzip", config={"Env": ["PATH=/bin"]})
+                big = image.packed[len(layers)]
+                what = "team/" + state.replace(" ", "-")
+                owner.add(what, "1", image)
+                name = f"{owner.host}/{what}:1"
+                if "na" in state:
+                    ask("Image", name, login(owner.host, "alice")).ok(self)
+                else:
+                    owner.hold_after = len(big) - 30
+                    owner.held.clear()
+                    owner.go.clear()
+                    ways["Image"](name)
+                    process = self.drive_background(self.document(self.fake, self.id, envVars=login(owner.host, "alice")), "create",
+                                                    options=options, DRIVE_API_URL=self.fake.url)
+                    self.assertTrue(owner.held.wait(60 * common.PATIENCE))
+                    common.wait_for(lambda: any(os.path.getsize(path) == len(big) - 30 for path in parts()), 60 * common.PATIENCE, "a part")
+                    process.kill()
+                    process.wait()
+                    owner.hold_after = None
+                    owner.go.set()
+                    self.gone(self.document(self.fake, self.id))
+                    if state == "all but its end":
+                        for path in parts():
+                            with open(path, "ab") as file:
+                                file.write(big[-30:])
+                for file in () if state == "named" else set(os.listdir(refs)) - kept:
+                    os.unlink(os.path.join(refs, file))
+                # What names the digests and has at most the end of that blob.
+                thief.add("x/own", "1", image)
+                thief.only_ends = True
+                thief.add("x/layers", "1", ocicase.Image(
+                    [ocicase.layer([ocicase.entry(f"other{i}")]) for i in range(len(layers) + 2)], way="gzip", diff_ids=image.config["rootfs"]["diff_ids"]))
+                for way in ways:
+                    ask(way, thief.host + "/x/own:1", login(thief.host, "bob") if way == "FROM" else {}).error(self, "404")
+                    ask(way, name, login(owner.host, "bob") if way == "COPY" else {}).error(self, "401|wants a user and a password")
+                thief.only_ends = False
+                if state in ("named", "nameless"):
+                    ask("Image" if state == "named" else "FROM", thief.host + "/x/layers:1", {}).error(self, "it unpacks to")
+                # He himself goes on where he was, and asks for no more than is missing.
+                asked = len(owner.requests)
+                for way in ways:
+                    ask(way, name, login(owner.host, "alice")).ok(self)
+                new = [image.config_digest, *map(ocicase.digest, image.packed[len(layers):])]
+                blobs = [path for _, path, _, _ in owner.requests[asked:] if path.rsplit("/")[-1] in new]
+                wanted = {"named": 0, "nameless": 0, "part": 2, "all but its end": 1}[state]
+                self.assertEqual(len(blobs), wanted, (state, blobs))
+                self.assertEqual(parts(), [])
+
     def test_mirrors_of_their_registry(self):
         """A registry that is nowhere, and its mirrors in their order: for a workspace's image, FROM and --from."""
         layers = self.busybox_layers()

@@ -94,6 +94,7 @@ class FakeRegistry:
         self.held, self.go = threading.Event(), threading.Event()
         self.fail_all = None   # a status for everything
         self.ranges = True
+        self.only_ends = False  # of blobs: what is asked for from its beginning is not here
         self.change = lambda data: data  # what is sent instead of a blob
         outer = self
 
@@ -190,6 +191,8 @@ class FakeRegistry:
         if kind == "manifests":
             return self.reply(h, 200, data, Content_Type=json.loads(data).get("mediaType", "text/plain") + "; charset=utf-8",
                               Docker_Content_Digest=digest)
+        if self.only_ends and "Range" not in h.headers:
+            return self.error(h, 404, "BLOB_UNKNOWN")
         return self.send_blob(h, name, digest, data)
 
     def allowed(self, h, name):

@@ -112,6 +112,13 @@ static struct digest make_image(struct imgstore *s)
 	return m;
 }
 
+static int unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,
+                  struct err *e)
+{
+	return imgstore_unpack(s, &(struct imgstore_layer){ .blob = blob, .diff_id = diff_id },
+	                       never, e);
+}
+
 static void names_are_in_full(void)
 {
 	static const struct {
@@ -281,6 +288,29 @@ static void layers_are_merged_as_overlayfs_would(void)
 }
 
 /* An id leads to no image that a list does not allow by its name. */
+/* When its name is gone, or another image's, nobody can tell. */
+static void logins_are_those_of_a_name(void)
+{
+	char dir[TEST_PATH_SIZE];
+	struct imgstore *s = test_mkdtemp(dir) ? open_store(dir) : NULL;
+	struct digest m = make_image(s);
+	struct stored *list;
+	size_t n, damaged;
+	struct kv logins = { 0 };
+	struct err e = { 0 };
+
+	CHECK_INT(images_logins(s, &m, &logins, &e), 0);
+	CHECK_INT(logins.n, 0);
+	CHECK_INT(imgstore_list(s, &list, &n, &damaged, &e), 0);
+	for (size_t i = 0; i < n; i++)
+		CHECK_INT(imgstore_remove_name(s, list[i].name, &e), 0);
+	stored_list_free(list, n);
+	CHECK_INT(images_logins(s, &m, &logins, &e), -1);
+	CHECK_INT(e.kind, ERR_NOT_FOUND);
+	kv_free(&logins);
+	imgstore_close(s);
+}
+
 static void an_id_is_no_way_around_a_list(void)
 {
 	static const struct {
@@ -419,7 +449,7 @@ static void an_upper_directory_becomes_a_layer(void)
 	CHECK_INT(layer_add(s, upper, &(struct unpack_owner){ 0 }, LAYER_OF_SANDBOX,
 	                    UNPACK_BYTES_MAX, never, &d, &e),
 	          0);
-	CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+	CHECK_INT(unpack(s, &d, &d, &e), 0);
 	close(fd);
 	at = imgstore_layer_path(s, &d);
 	fd = open(at, O_RDONLY | O_DIRECTORY);
@@ -507,8 +537,8 @@ static void what_a_step_made_is_known(void)
 	buf_free(&b);
 }
 
-TEST_MAIN(TEST(names_are_in_full), TEST(one_call_gives_a_root_and_holds_it),
-          TEST(layers_for_other_owners_are_others), TEST(layers_are_merged_as_overlayfs_would),
-          TEST(an_id_is_no_way_around_a_list), TEST(a_layer_may_be_there_twice),
-          TEST(lists_are_set_by_name), TEST(an_upper_directory_becomes_a_layer),
-          TEST(what_a_step_made_is_known))
+TEST_MAIN(TEST(names_are_in_full), TEST(logins_are_those_of_a_name),
+          TEST(one_call_gives_a_root_and_holds_it), TEST(layers_for_other_owners_are_others),
+          TEST(layers_are_merged_as_overlayfs_would), TEST(an_id_is_no_way_around_a_list),
+          TEST(a_layer_may_be_there_twice), TEST(lists_are_set_by_name),
+          TEST(an_upper_directory_becomes_a_layer), TEST(what_a_step_made_is_known))

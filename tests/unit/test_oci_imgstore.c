@@ -77,6 +77,13 @@ static struct stored image(const char *name, struct digest *layers, size_t n)
 	};
 }
 
+static int unpack(struct imgstore *s, const struct digest *blob, const struct digest *diff_id,
+                  struct err *e)
+{
+	return imgstore_unpack(s, &(struct imgstore_layer){ .blob = blob, .diff_id = diff_id },
+	                       never, e);
+}
+
 static void put_name(struct imgstore *s, const char *name, struct digest *layers, size_t n)
 {
 	struct stored i = image(name, layers, n);
@@ -100,14 +107,14 @@ static void a_blob_is_whole_or_not_there(void)
 		return;
 	s = open_store(dir);
 	digest_of(STR_LIT("hello world"), &d);
-	CHECK_INT(blob_begin(s, &d, 11, &b, never, &e), 0);
+	CHECK_INT(blob_begin(s, &d, 11, NULL, &b, never, &e), 0);
 	CHECK_INT(blob_add(b, STR_LIT("hello "), &e), 0);
 	CHECK_INT(blob_commit(b, &e), -1);
 	CHECK_INT(e.kind, ERR_CLOSED);
 	blob_free(b);
 	CHECK(!imgstore_has_blob(s, &d));
 	/* The next attempt goes on. */
-	CHECK_INT(blob_begin(s, &d, 11, &b, never, &e), 0);
+	CHECK_INT(blob_begin(s, &d, 11, NULL, &b, never, &e), 0);
 	CHECK_INT(blob_have(b), 6);
 	CHECK_INT(blob_add(b, STR_LIT("world!"), &e), -1);
 	CHECK_INT(e.kind, ERR_LIMIT);
@@ -120,7 +127,7 @@ static void a_blob_is_whole_or_not_there(void)
 	CHECK_INT(count(dir, "tmp"), 0);
 	/* A wrong one leaves nothing. */
 	digest_of(STR_LIT("another"), &d);
-	CHECK_INT(blob_begin(s, &d, -1, &b, never, &e), 0);
+	CHECK_INT(blob_begin(s, &d, -1, NULL, &b, never, &e), 0);
 	CHECK_INT(blob_add(b, STR_LIT("wrong"), &e), 0);
 	CHECK_INT(blob_commit(b, &e), -1);
 	CHECK_INT(e.kind, ERR_PARSE);
@@ -129,6 +136,48 @@ static void a_blob_is_whole_or_not_there(void)
 	CHECK_INT(count(dir, "tmp"), 0);
 	buf_free(&read);
 	imgstore_close(s);
+}
+
+/* What is here is only for who has brought all of it, or for everybody when somebody has without a mark. */
+static void a_blob_is_for_who_has_brought_it(void)
+{
+	static const struct {
+		const char *whose, *bytes;
+		int have; /* -1: it may be taken */
+	} rows[] = {
+		{ "alice", "hello ", 0 }, { "bob", "he", 0 },    { "alice", "world", 6 },
+		{ "alice", NULL, -1 },    { NULL, NULL, -1 },    { "bob", "", 2 },
+		{ "carol", "", 0 },       { "", "", 0 },         { "bob", "llo world", 2 },
+		{ "bob", NULL, -1 },      { "carol", "hel", 0 }, { "", "hello world", 0 },
+		{ "", NULL, -1 },         { "carol", NULL, -1 },
+	};
+	char dir[TEST_PATH_SIZE];
+	struct imgstore *s;
+	struct imgstore_keep keep = { 0 };
+	struct digest d;
+	struct err e = { 0 };
+
+	if (!CHECK(test_mkdtemp(dir)))
+		return;
+	s = open_store(dir);
+	digest_of(STR_LIT("hello world"), &d);
+	for (size_t i = 0; i < TEST_N(rows); i++) {
+		struct blob_in *b = NULL;
+		struct err cut = { 0 };
+
+		TEST_ROW(i);
+		CHECK_INT(blob_begin(s, &d, 11, rows[i].whose, &b, never, &e), 0);
+		CHECK_INT(b ? (int)blob_have(b) : -1, rows[i].have);
+		if (b && rows[i].bytes) {
+			CHECK_INT(blob_add(b, str_of(rows[i].bytes), &e), 0);
+			(void)blob_commit(b, &cut);
+		}
+		blob_free(b);
+	}
+	CHECK_INT(count(dir, "brought"), 3);
+	imgstore_close(s);
+	CHECK_INT(imgstore_sweep(dir, &keep, never, NULL, &e), 0);
+	CHECK_INT(count(dir, "brought") + count(dir, "blobs/sha256"), 0);
 }
 
 static void damage_on_the_disk_is_noticed(void)
@@ -168,18 +217,26 @@ static void layers_are_unpacked_once(void)
 	other = put_layer(s, "b", 5);
 	CHECK(!imgstore_has_layer(s, &d));
 	/* What it unpacks to must be what the image says. */
-	CHECK_INT(imgstore_unpack(s, &d, &other, never, &e), -1);
+	CHECK_INT(unpack(s, &d, &other, &e), -1);
 	CHECK(strstr(e.msg, "it unpacks to") != NULL);
 	CHECK(!imgstore_has_layer(s, &other));
 	CHECK_INT(count(dir, "layers") + count(dir, "tmp"), 0);
-	if (!CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0))
+	if (!CHECK_INT(unpack(s, &d, &d, &e), 0))
 		fprintf(stderr, "  %s\n", e.msg);
 	path = imgstore_layer_path(s, &d);
 	CHECK_INT(stat(path, &st), 0);
 	CHECK_INT(st.st_mode & 07777, 0755);
-	CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+	CHECK_INT(unpack(s, &d, &d, &e), 0);
 	CHECK_INT(stat(path, &again), 0);
 	CHECK_INT(again.st_ino, st.st_ino);
+	/* What is there already is not proved by another blob. */
+	for (int i = 0; i < 2; i++) {
+		struct imgstore_layer l = { .blob = i ? &d : &other, .diff_id = &d, .prove = true };
+
+		err_clear(&e);
+		CHECK_INT(imgstore_unpack(s, &l, never, &e), i ? 0 : -1);
+		CHECK(i || strstr(e.msg, "it unpacks to") != NULL);
+	}
 	buf_addf(&file, "%s/a/file", path);
 	CHECK_INT(stat(buf_cstr(&file), &st), 0);
 	CHECK_INT(st.st_size, 1000);
@@ -209,7 +266,7 @@ static void layers_of_another_boot_are_made_anew(void)
 			return;
 		s = open_store(dir);
 		d = put_layer(s, "f", 100);
-		CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+		CHECK_INT(unpack(s, &d, &d, &e), 0);
 		put_name(s, "name", &d, 1);
 		buf_addf(&mark, "%s/layers/%s%s/boot", dir, digest_hex(&d),
 		         unpack_may_give() ? "" : "-ru");
@@ -220,7 +277,7 @@ static void layers_of_another_boot_are_made_anew(void)
 		CHECK_INT(file_replace(buf_cstr(&mark), 0600, str_of(marks[i]), &e), 0);
 		CHECK_INT(truncate(buf_cstr(&file), 0), 0);
 		CHECK(!imgstore_has_layer(s, &d));
-		CHECK_INT(imgstore_unpack(s, &d, &d, never, &e), 0);
+		CHECK_INT(unpack(s, &d, &d, &e), 0);
 		CHECK(imgstore_has_layer(s, &d));
 		CHECK_INT(count(dir, "tmp"), 0);
 		CHECK_INT(truncate(buf_cstr(&file), 100), 0);
@@ -260,7 +317,7 @@ static void what_is_needed_stays(void)
 
 		snprintf(name, sizeof(name), "f%d", k);
 		d[k] = put_layer(s, name, 10);
-		CHECK_INT(imgstore_unpack(s, &d[k], &d[k], never, &e), 0);
+		CHECK_INT(unpack(s, &d[k], &d[k], &e), 0);
 	}
 	put_name(s, "one", d, 2);
 	put_name(s, "two", d + 1, 2);
@@ -425,7 +482,7 @@ static void work(const char *dir, const struct buf *tar)
 
 	digest_of(buf_str(tar), &d);
 	if (rc == 0)
-		rc = blob_begin(s, &d, (int64_t)tar->n, &b, never, &e);
+		rc = blob_begin(s, &d, (int64_t)tar->n, NULL, &b, never, &e);
 	for (size_t at = b ? (size_t)blob_have(b) : tar->n; rc == 0 && at < tar->n; at += 4096)
 		rc = blob_add(b,
 		              (struct str){ tar->p + at, tar->n - at < 4096 ? tar->n - at : 4096 },
@@ -434,7 +491,7 @@ static void work(const char *dir, const struct buf *tar)
 		rc = blob_commit(b, &e);
 	blob_free(b);
 	if (rc == 0)
-		rc = imgstore_unpack(s, &d, &d, never, &e);
+		rc = unpack(s, &d, &d, &e);
 	if (rc < 0)
 		fprintf(stderr, "  %s\n", e.msg);
 	imgstore_close(s);
@@ -554,8 +611,9 @@ static void killed_at_any_moment(void)
 	buf_free(&tar);
 }
 
-TEST_MAIN(TEST(a_blob_is_whole_or_not_there), TEST(damage_on_the_disk_is_noticed),
-          TEST(layers_are_unpacked_once), TEST(layers_of_another_boot_are_made_anew),
-          TEST(what_is_needed_stays), TEST(names_go_by_age_and_for_room),
-          TEST(what_builds_have_made_is_kept_for_a_while), TEST(a_damaged_record_stops_removal),
-          TEST(many_at_once_bring_one), TEST(killed_at_any_moment))
+TEST_MAIN(TEST(a_blob_is_whole_or_not_there), TEST(a_blob_is_for_who_has_brought_it),
+          TEST(damage_on_the_disk_is_noticed), TEST(layers_are_unpacked_once),
+          TEST(layers_of_another_boot_are_made_anew), TEST(what_is_needed_stays),
+          TEST(names_go_by_age_and_for_room), TEST(what_builds_have_made_is_kept_for_a_while),
+          TEST(a_damaged_record_stops_removal), TEST(many_at_once_bring_one),
+          TEST(killed_at_any_moment))

@@ -183,7 +183,7 @@ static int fetch_blob(const struct feature_source *s, struct registry *r, const 
 	int rc = imgstore_open(&store, dir, &owner, s->d, e), from;
 
 	if (rc == 0)
-		rc = blob_begin(store, digest, size, &b, s->d, e);
+		rc = blob_begin(store, digest, size, NULL, &b, s->d, e);
 	if (rc == 0 && b) /* else another feature has it too */
 		rc = registry_blob(r, path, digest, b, s->d, e);
 	if (rc == 0 && b)

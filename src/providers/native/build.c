@@ -105,6 +105,7 @@ static int bring(struct building *building, const char *name, struct digest *man
 		o->image = wanted;
 	}
 	*manifest = r.manifest;
+	kv_merge(&building->logins, &r.logins);
 	rootfs_free(&r);
 	free(as.source);
 	free(as.manifest);
@@ -157,8 +158,6 @@ static int begin_stage(struct building *building, const struct digest *from, str
 	struct buf text = { 0 };
 	int rc = images_rootfs_of(building->s, from, building->c->ws->id, building->d, &r, e);
 
-	if (rc == 0)
-		rc = images_logins(building->s, from, &building->logins, e);
 	if (rc == 0)
 		rc = imgstore_read_blob(building->s, from, MANIFEST_MAX, &text, e);
 	if (rc == 0)
@@ -658,6 +657,8 @@ int native_build(struct native_call *c, const char *checkout, const struct dc_bu
 	}
 	if (rc == 0)
 		rc = open_all(&building, e);
+	if (rc == 0 && base)
+		rc = images_logins(building.s, base, &building.logins, e);
 	if (rc == 0)
 		rc = run_all(&building, e);
 	if (rc == 0)
@@ -688,6 +689,8 @@ int native_build_more(struct native_call *c, const struct native_more *more, str
 	building.box.s.tmp = NULL;
 	building.box.s.n_binds = 1; /* the checkout */
 	rc = open_all(&building, e);
+	if (rc == 0)
+		rc = images_logins(building.s, more->manifest, &building.logins, e);
 	if (rc == 0)
 		rc = begin_stage(&building, more->manifest, e);
 	if (rc == 0) {

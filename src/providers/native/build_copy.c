@@ -464,10 +464,8 @@ static int do_copy(struct building *building, struct copy *c, const struct diges
 	struct digest key;
 	struct native_box whole = { .map = building->c->state.box.map };
 	size_t n = from ? 2 : 1;
-	int rc = from ? images_logins(building->s, from, &building->logins, e) : 0;
+	int rc = nb_known(building, text, &key, e);
 
-	if (rc == 0)
-		rc = nb_known(building, text, &key, e);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
 	nb_root_open(building, "top", building->config.diff_ids, building->config.n_diff_ids, false,

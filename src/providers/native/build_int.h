@@ -56,7 +56,8 @@ void nb_root_open(const struct building *building, const char *name, const struc
 void nb_root_close(struct nb_root *r);
 int nb_root_empty(const struct building *building, const struct nb_root *r, struct err *e);
 
-/* A stage by its name, or its number where numbers are meant, or else an image, which is brought. */
+/* A stage by its name, or its number where numbers are meant, or else an image, which is brought; the logins that it needs
+ * are those of the build from then on. */
 int nb_find(struct building *building, const char *name, bool numbers, struct digest *manifest,
             struct err *e);
 /* -1 when it was canceled, or its time is over. */

@@ -115,7 +115,9 @@ static int take(struct building *building, const struct digest *layer, struct er
 		return -1;
 	(void)fstat(fd, &st);
 	close(fd);
-	if (imgstore_unpack(building->s, layer, layer, building->d, e) < 0)
+	if (imgstore_unpack(building->s,
+	                    &(struct imgstore_layer){ .blob = layer, .diff_id = layer },
+	                    building->d, e) < 0)
 		return -1;
 	c->diff_ids = mem_realloc(c->diff_ids, (n + 1) * sizeof(*c->diff_ids));
 	building->layers = mem_realloc(building->layers, (n + 1) * sizeof(*building->layers));
