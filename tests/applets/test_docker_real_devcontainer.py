@@ -5,6 +5,7 @@ registries, and the helper for what only the dev container CLI can do. Images ar
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,24 @@ class DevContainer(devcase.DevCase):
         self.assertNotIn("update content", output)
         self.assertEqual(output.count("post-start\n"), 1)
         self.assertEqual(self.inside("env").count("DAYTONA_WORKSPACE_DIR=/ws/app"), 1)
+        self.drive(document, "delete").ok(self)
+
+    def test_a_command_that_fails(self):
+        """As with native-provider: of the content it is the start's error, tried again; later a warning, and those behind it wait."""
+        config = json.dumps({
+            "image": self.tag, "onCreateCommand": "echo ran on-create", "postCreateCommand": "echo ran post-create; exit 3",
+            "updateContentCommand": "echo ran update; echo x >>tries; [ $(wc -l <tries) = 2 ]",
+            "postStartCommand": "echo ran post-start", "postAttachCommand": "echo ran post-attach"})
+        document = self.workspace(self.repository({".devcontainer/devcontainer.json": config}))
+        self.drive(document, "create").ok(self)
+
+        def start(wanted, *actions):
+            result = self.drive(document, *actions)
+            self.assertEqual(re.findall("^ran (.*)$", result.output, re.M), wanted)
+            return result
+        start(["on-create", "update"], "start").error(self, "updateContentCommand failed: exit status 1")
+        self.assertIn("Warning: postCreateCommand failed: exit status 3", start(["update", "post-create"], "start").ok(self).output)
+        start(["post-start", "post-attach"], "stop", "start").ok(self)
         self.drive(document, "delete").ok(self)
 
     def test_initialize_command_only_where_it_is_allowed(self):

@@ -329,6 +329,35 @@ class Boxes(boxcase.BoxCase):
             self.go(document, "delete").ok(self)
             self.assertEqual(self.left(), [])
 
+    def test_a_command_of_a_dev_container_that_fails(self):
+        """Of the content: the start fails and is tried again from there. Later: a warning, and those behind it wait for the next start."""
+        self.need_static()
+        for who in self.each():
+            self.load_image(config={"Env": ["PATH=/bin"]})
+            commands = {"onCreateCommand": "echo ran on-create", "updateContentCommand": "echo ran update; echo x >>tries; [ $(wc -l <tries) = 2 ]",
+                        "postCreateCommand": "echo ran post-create; exit 3", "postStartCommand": "echo ran post-start",
+                        "postAttachCommand": "echo ran post-attach"}
+            document = self.dev_workspace(json.dumps({"image": boxcase.BASE, **commands}), f"fails-{who}")
+            self.go(document, "create").ok(self)
+
+            def start(wanted, *actions):
+                result = self.go(document, *actions)
+                self.assertEqual(re.findall("^ran (.*)$", result.output, re.M), wanted)
+                return result
+            start(["on-create", "update"], "start").error(self, "updateContentCommand failed: exit status 1")
+            self.assertEqual(self.go(document, "condition")["condition"], "stopped")
+            result = start(["update", "post-create"], "start", "condition").ok(self)
+            self.assertIn("Warning: postCreateCommand failed: exit status 3", result.output)
+            self.assertEqual(result["condition"], "running")
+            start([], "start").ok(self)
+            start(["post-start", "post-attach"], "stop", "start").ok(self)
+            # As it was written before.
+            with open(self.root(self.id, ".runner/box/created"), "w", encoding="utf-8") as file:
+                file.write("1\n")
+            start(["post-start", "post-attach"], "stop", "start").ok(self)
+            self.go(document, "delete").ok(self)
+            self.assertEqual(self.left(), [])
+
     def test_a_dev_container_that_cannot_be(self):
         self.need_static()
         for who in self.each():

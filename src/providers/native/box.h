@@ -6,7 +6,7 @@
  *   tmp          /tmp, emptied at each start                   home        the home of one with the host's root
  *   volumes      directories that a dev container mounts, by name
  *   point        where it is mounted, in its own mount namespace alone
- *   created      there, if the dev container's commands of creation have succeeded
+ *   created      how many of the dev container's commands of creation were run
  */
 #ifndef PROVIDERS_NATIVE_BOX_H
 #define PROVIDERS_NATIVE_BOX_H

@@ -4,11 +4,15 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "providers/devcontainer/dchooks.h"
 #include "providers/devcontainer/dclife.h"
 #include "providers/native/build.h"
 #include "providers/native/inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#define CREATED "created "
 
 static int load(struct devcontainer *dc, const struct native_call *c, struct err *e)
 {
@@ -217,32 +221,60 @@ static int run_hook(const struct native_dev *v, struct native_call *c, run_fn *h
 	return rc;
 }
 
+struct due {
+	const struct native_dev *v;
+	struct native_call *c;
+	struct deadline d;
+	char *path; /* says how many commands of creation were run */
+	int64_t done;
+};
+
+static int run_due(void *arg, const char *hook, struct err *e)
+{
+	const struct due *due = arg;
+
+	return run_hook(due->v, due->c, run_there, due->c, hook, due->d, e);
+}
+
+static int save_due(void *arg, struct err *e)
+{
+	const struct due *due = arg;
+	char text[32];
+
+	snprintf(text, sizeof(text), CREATED "%lld\n", (long long)due->done);
+	return file_replace(due->path, 0600, str_of(text), e);
+}
+
+/* A file of before says nothing, and is there when all were run. */
+static int64_t read_due(const char *path)
+{
+	struct buf text = { 0 };
+	struct err none = { 0 };
+	struct str rest;
+	int64_t done = DC_HOOKS_OF_CREATION;
+
+	if (file_read(path, 32, &text, &none) < 0)
+		done = 0;
+	if (str_starts(buf_str(&text), CREATED)) {
+		rest = (struct str){ text.p + sizeof(CREATED) - 1, text.n - (sizeof(CREATED) - 1) };
+		(void)str_to_i64(str_trim(rest), 0, DC_HOOKS_OF_CREATION, &done);
+	}
+	buf_free(&text);
+	return done;
+}
+
 int native_dev_commands(const struct native_dev *v, struct native_call *c, struct deadline d,
                         struct err *e)
 {
-	static const char *const of_creation[] = { "onCreateCommand", "updateContentCommand",
-		                                   "postCreateCommand" };
-	char *done = path_join(c->paths.box, "created");
-	struct err why = { 0 };
+	struct due due = { v, c, d, path_join(c->paths.box, "created"), 0 };
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && v->any && i < ARRAY_LEN(of_creation) && !file_exists(done);
-	     i++)
-		rc = run_hook(v, c, run_there, c, of_creation[i], d, e);
-	if (rc == 0 && v->any && !file_exists(done))
-		rc = file_replace(done, 0600, STR_LIT("1\n"), e);
-	if (rc == 0 && v->any)
-		rc = run_hook(v, c, run_there, c, "postStartCommand", d, e);
-	/* Nobody tells who attaches: with each start, as docker-provider does; the workspace runs without it too. */
-	if (rc == 0 && v->any && run_hook(v, c, run_there, c, "postAttachCommand", d, &why) < 0) {
-		if (why.kind == ERR_CANCELED || why.kind == ERR_TIMEOUT) {
-			*e = why;
-			rc = -1;
-		} else {
-			provider_logf(c->env, "Warning: %s", why.msg);
-		}
-	}
-	free(done);
+	due.done = read_due(due.path);
+	if (v->any)
+		rc = dc_hooks_run(
+			&(struct dc_hooks_run){ c->env, &due.done, false, run_due, save_due, &due },
+			e);
+	free(due.path);
 	return rc;
 }
 
@@ -263,12 +295,11 @@ static int run_in_build(const struct native_dev *v, void *arg, const char *const
 
 static int steps(void *arg, struct building *building, struct err *e)
 {
-	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
 	const struct prebuild *p = arg;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
-		rc = run_hook(p->v, p->c, run_in_build, building, hooks[i], p->d, e);
+	for (size_t i = 0; rc == 0 && i < DC_HOOKS_OF_CONTENT; i++)
+		rc = run_hook(p->v, p->c, run_in_build, building, dc_hooks[i], p->d, e);
 	return rc;
 }
 

@@ -23,8 +23,7 @@ struct native_dev {
 /* After native_boxed_open: sets the user. A file that cannot be read any more is said, and the image stands alone. */
 void native_dev_open(struct native_dev *v, struct native_boxed *b);
 void native_dev_close(struct native_dev *v);
-/* The commands that are due, in the workspace that runs: those of its creation once, postStartCommand and
- * postAttachCommand at each start. A failure of the last is only said. */
+/* The commands that are due, in the workspace that has just started: see dchooks.h. */
 int native_dev_commands(const struct native_dev *v, struct native_call *c, struct deadline d,
                         struct err *e);
 /* Those of the creation that are for every workspace, on the box's image: *manifest is of what comes of it. */

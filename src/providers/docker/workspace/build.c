@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "git/clone.h"
 #include "providers/buildrecord.h"
+#include "providers/devcontainer/dchooks.h"
 #include "providers/devcontainer/dclife.h"
 #include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/progress.h"
@@ -106,7 +107,6 @@ static int drop_containers(const struct building *building, struct deadline d, s
 static int run_in_container(struct building *building, struct devcontainer *dc, const char *image,
                             const struct image *info, struct deadline d, struct err *e)
 {
-	static const char *const hooks[] = { "onCreateCommand", "updateContentCommand" };
 	struct docker *docker = building->docker;
 	struct spec s = { .image = mem_dup(image) };
 	struct container c = { 0 };
@@ -133,8 +133,8 @@ static int run_in_container(struct building *building, struct devcontainer *dc, 
 		dc_env(dc, "remoteEnv", &env);
 	}
 	/* By number root needs no /etc/passwd. */
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(hooks); i++)
-		rc = dc_run_hook(dc, hooks[i], &docker->engine, building->container,
+	for (size_t i = 0; rc == 0 && i < DC_HOOKS_OF_CONTENT; i++)
+		rc = dc_run_hook(dc, dc_hooks[i], &docker->engine, building->container,
 		                 strcmp(user, "root") == 0 ? "0" : user, &env, d, e);
 	dc->container_env = NULL;
 	container_free(&c);

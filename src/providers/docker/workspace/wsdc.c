@@ -2,6 +2,7 @@
 /* Dev containers in the start of a workspace (protocol 10.8), see wsstart.h. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "providers/devcontainer/dchooks.h"
 #include "providers/devcontainer/dclife.h"
 #include "providers/docker/workspace/dchelper.h"
 #include "providers/docker/workspace/wsstart.h"
@@ -66,41 +67,35 @@ void starting_label_user(struct starting *s)
 	json_doc_free(doc);
 }
 
-/* Those of creation run once for a container and must succeed; the others are only reported. */
+struct running {
+	struct starting *s;
+	struct deadline d;
+};
+
+static int run_hook(void *arg, const char *hook, struct err *e)
+{
+	const struct running *r = arg;
+	struct starting *s = r->s;
+
+	return dc_run_hook(&s->dc, hook, &s->docker->engine, s->c.id, s->user, &s->env, r->d, e);
+}
+
+static int save_hooks(void *arg, struct err *e)
+{
+	const struct running *r = arg;
+
+	return wsdir_save(&r->s->dir, e);
+}
+
 int starting_hooks(struct starting *s, struct deadline d, struct err *e)
 {
-	static const struct {
-		const char *name;
-		bool once, must;
-	} hooks[] = {
-		{ "onCreateCommand", true, true },     { "updateContentCommand", true, true },
-		{ "postCreateCommand", true, false },  { "postStartCommand", false, false },
-		{ "postAttachCommand", false, false },
-	};
+	struct running running = { s, d };
 
 	wsdir_about(&s->dir, s->c.id);
-	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
-		int rc;
-
-		if (hooks[i].once && (int64_t)i < s->dir.notes.hooks)
-			continue;
-		if (!hooks[i].once && s->was_running)
-			continue;
-		rc = dc_run_hook(&s->dc, hooks[i].name, &s->docker->engine, s->c.id, s->user,
-		                 &s->env, d, e);
-		if (rc < 0 && (hooks[i].must || e->kind == ERR_CANCELED || e->kind == ERR_TIMEOUT))
-			return -1;
-		if (rc < 0) {
-			provider_logf(s->docker->env, "Warning: %s", e->msg);
-			err_clear(e);
-		}
-		if (hooks[i].once) {
-			s->dir.notes.hooks = (int64_t)i + 1;
-			if (wsdir_save(&s->dir, e) < 0)
-				return -1;
-		}
-	}
-	return 0;
+	return dc_hooks_run(&(struct dc_hooks_run){ s->docker->env, &s->dir.notes.hooks,
+	                                            s->was_running, run_hook, save_hooks,
+	                                            &running },
+	                    e);
 }
 
 int starting_compose(struct starting *s, struct deadline d, struct err *e)
