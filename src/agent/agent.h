@@ -19,6 +19,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 /* A variable with the number of a pipe that it closes when it has said that it works: who waits need not look. */
 #define AGENT_READY_FD "DAYTONA_AGENT_READY_FD"
 /* The line on stdout that says it works; a provider waits for it (Daytona's agent prints it too). */
@@ -32,8 +34,11 @@ int agent_main(int argc, char **argv, struct err *e);
  * *path: caller frees. arch: "amd64", "arm64". a may be NULL: from the cache alone. */
 struct api;
 struct deadline;
+struct stat;
 int agent_fetch(struct api *a, const char *state_dir, const char *version, const char *arch,
                 char **path, const struct deadline *d, struct err *e);
+/* Whether that file is in the cache and allowed here, unread: to compare its size and time with those of a copy. */
+bool agent_cached(const char *state_dir, const char *version, const char *arch, struct stat *file);
 const char *agent_host_arch(void); /* in Go's spelling: amd64, arm64, arm, riscv64 */
 
 #endif

@@ -196,41 +196,77 @@ out:
 	return rc;
 }
 
-int agent_fetch(struct api *a, const char *state_dir, const char *version, const char *arch_name,
-                char **path, const struct deadline *d, struct err *e)
-{
-	const struct arch *arch = arch_find(arch_name);
-	struct buf dir = { 0 }, file = { 0 }, sha = { 0 };
-	int rc = -1, fd = -1;
+/* Of the cache: where it is, the file, and the one with its SHA-256. */
+struct cache {
+	struct buf dir, file, sha;
+};
 
-	*path = NULL;
-	if (!arch)
+static int cache_open(struct cache *c, const char *state_dir, const char *version,
+                      const char *arch_name, const struct arch **arch, struct err *e)
+{
+	*arch = arch_find(arch_name);
+	if (!*arch)
 		return err_set(e, ERR_UNSUPPORTED, 0, "there is no Daytona agent for \"%s\"",
 		               arch_name);
 	if (!str_is_id(str_of(version)))
 		return err_set(e, ERR_PARSE, 0, "the Server's version \"%s\" is not usable",
 		               version);
-	buf_addf(&dir, "%s/agents/%s", state_dir, version);
-	buf_addf(&file, "%s/daytona-linux-%s", buf_cstr(&dir), arch->name);
-	buf_addf(&sha, "%s.sha256", buf_cstr(&file));
-	if (file_mkdirs(buf_cstr(&dir), 0700, e) == 0)
-		fd = lock(buf_cstr(&dir), *d, e);
+	buf_addf(&c->dir, "%s/agents/%s", state_dir, version);
+	buf_addf(&c->file, "%s/daytona-linux-%s", buf_cstr(&c->dir), (*arch)->name);
+	buf_addf(&c->sha, "%s.sha256", buf_cstr(&c->file));
+	return 0;
+}
+
+static void cache_free(struct cache *c)
+{
+	buf_free(&c->dir);
+	buf_free(&c->file);
+	buf_free(&c->sha);
+}
+
+bool agent_cached(const char *state_dir, const char *version, const char *arch_name,
+                  struct stat *file)
+{
+	struct cache c = { 0 };
+	struct buf hex = { 0 };
+	struct err ignored = { 0 };
+	const struct arch *arch;
+	bool there = cache_open(&c, state_dir, version, arch_name, &arch, &ignored) == 0 &&
+	             lstat(buf_cstr(&c.file), file) == 0 && S_ISREG(file->st_mode) &&
+	             file_read(buf_cstr(&c.sha), 1024, &hex, &ignored) == 0 &&
+	             admit(str_trim(buf_str(&hex)), &ignored) == 0;
+
+	buf_free(&hex);
+	cache_free(&c);
+	return there;
+}
+
+int agent_fetch(struct api *a, const char *state_dir, const char *version, const char *arch_name,
+                char **path, const struct deadline *d, struct err *e)
+{
+	const struct arch *arch;
+	struct cache c = { 0 };
+	int rc = -1, fd = -1;
+
+	*path = NULL;
+	if (cache_open(&c, state_dir, version, arch_name, &arch, e) < 0)
+		return -1;
+	if (file_mkdirs(buf_cstr(&c.dir), 0700, e) == 0)
+		fd = lock(buf_cstr(&c.dir), *d, e);
 	if (fd >= 0) {
-		if (hash_matches(buf_cstr(&file), buf_cstr(&sha)))
+		if (hash_matches(buf_cstr(&c.file), buf_cstr(&c.sha)))
 			rc = 0;
 		else if (!a)
 			err_set(e, ERR_NOT_FOUND, 0, "Daytona's agent %s is not in the cache",
 			        version);
 		else
-			rc = download(a, version, arch, buf_cstr(&file), buf_cstr(&sha), *d, e);
+			rc = download(a, version, arch, buf_cstr(&c.file), buf_cstr(&c.sha), *d, e);
 		close(fd);
 	}
 	if (rc == 0)
-		*path = mem_dupn(file.p, file.n);
+		*path = mem_dupn(c.file.p, c.file.n);
 	else
 		err_wrap(e, "get Daytona's agent %s for linux-%s", version, arch->name);
-	buf_free(&dir);
-	buf_free(&file);
-	buf_free(&sha);
+	cache_free(&c);
 	return rc;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-provider against a scripted engine: what is sent, faults of each call, repeats, adoption."""
 import base64
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import common  # noqa: E402
 import drivecase  # noqa: E402
 from enginecase import IMAGE, KEY, LIMITS, TARGET, WORKSPACE, EngineCase  # noqa: E402
+from fakeengine import fake_program  # noqa: E402
 from gitserver import make_repo  # noqa: E402
 
 LABELS = {"daytona.target.id": TARGET, "daytona.workspace.id": WORKSPACE,
@@ -93,10 +95,54 @@ class Calls(EngineCase):
             with self.subTest(mounts=mounts):
                 container.body["HostConfig"]["Mounts"] = mounts
                 container.execs.clear()
+                container.files.clear()
                 del self.engine.requests[:]
                 self.drive(document, "start").ok(self)
                 self.assertEqual(bool(self.engine.calls("PUT .*")), puts)
                 self.assertTrue(self.engine.calls("POST .*/exec"))
+
+    def starts_anew(self, document, path):
+        """How often the file was put by a start of the stopped container."""
+        del self.engine.requests[:]
+        self.drive(document, "stop", "start").ok(self)
+        return sum(path[1:] in tarfile.open(fileobj=io.BytesIO(r.body)).getnames() for r in self.engine.calls("PUT .*"))
+
+    def put_only_once(self, document, path, source):
+        """The agent's program at path, a copy of the host's source."""
+        self.drive(document, "create", "start").ok(self)
+        container = next(iter(self.engine.containers.values()))
+        self.assertEqual(self.starts_anew(document, path), 0, "it is there")
+        for change in ({"size": 1}, {"mtime": 5}, {"mode": 0o644}, {"mode": 0o755 | 1 << 27}):
+            with self.subTest(change=change):
+                for name, value in change.items():
+                    setattr(container.files[path], name, value)
+                self.assertEqual(self.starts_anew(document, path), 1)
+                self.assertEqual(self.starts_anew(document, path), 0)
+        del container.files[path]
+        self.assertEqual(self.starts_anew(document, path), 1, "it was removed in there")
+        os.utime(source, (1, 1))
+        self.assertEqual(self.starts_anew(document, path), 1, "another one on the host")
+
+    def test_a_program_that_is_there_is_not_put_again(self):
+        self.put_only_once(self.workspace(options={"Agent": "builtin"}), "/.daytona/daytona-runner", self.program)
+
+    def test_an_agent_that_is_there_is_neither_read_nor_put_again(self):
+        """It has 90 MB: to hash and copy them took four times as long as all else of a start."""
+        cache = os.path.join(self.state, "agents", "v0.53.0")
+        os.makedirs(cache, mode=0o700)
+        agent, sum_file = (os.path.join(cache, f"daytona-linux-amd64{end}") for end in ("", ".sha256"))
+        with open(fake_program(agent), "rb") as file:
+            right = hashlib.sha256(file.read()).hexdigest()
+        with open(sum_file, "w", encoding="ascii") as file:
+            file.write(right)
+        document = self.workspace(options={"Agent": "daytona"}, envVars={"DAYTONA_SERVER_VERSION": "v0.53.0"})
+        path = "/usr/local/bin/daytona"
+        self.put_only_once(document, path, agent)
+        with open(sum_file, "w", encoding="ascii") as file:
+            file.write("0" * 64)        # who reads it refuses it
+        self.assertEqual(self.starts_anew(document, path), 0)
+        os.utime(agent, (2, 2))
+        self.drive(document, "stop", "start").error(self, "not in the cache")
 
     def test_key_only_in_environment_of_exec(self):
         self.drive(self.workspace(), "create", "start").ok(self)
@@ -139,14 +185,14 @@ class Calls(EngineCase):
         self.drive(self.workspace(), "create", "start", **link).error(self, "ca.pem")
 
     def test_few_looks_into_a_container_before_its_start(self):
-        """Each costs a mount of its files: one for its users, one brings all that it needs."""
+        """An archive costs a process and a mount of its files, a HEAD neither: one for its users, one brings all that it needs."""
         self.drive(self.workspace(), "create", "start").ok(self)
         before = []
         for request in self.engine.requests:
             if request.path.endswith("/start"):
                 break
             before += [request.method] if "/archive" in request.path else []
-        self.assertEqual(before, ["GET", "PUT"])
+        self.assertEqual(before, ["GET", "HEAD", "PUT"])
         files = list(self.engine.containers.values())[0].files
         self.assertIn("/etc/passwd", files)
         self.assertIn("/.daytona/daytona-runner", files)

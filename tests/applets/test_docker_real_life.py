@@ -85,6 +85,11 @@ class Life(dockercase.LifeCase):
         self.assertIsNone(self.state(workspace))
         self.assertFalse(os.path.exists(os.path.dirname(checkout)))
 
+    def agent_file(self, workspace):
+        """Which file it is, where this user may look below the engine's directory."""
+        changes = docker("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", self.containers(workspace)[0]).strip()
+        return os.stat(changes + "/usr/local/bin/daytona").st_ino if os.access(changes, os.R_OK | os.X_OK) else None
+
     def test_agent_of_the_server(self):
         """Fetched once with the runner's key, put into each container, run by path; our own binary stands in for it."""
         with open(common.BIN, "rb") as file:
@@ -100,6 +105,10 @@ class Life(dockercase.LifeCase):
             self.assertIn("/usr/local/bin/daytona agent", top)
             self.job("start", workspace)
             self.assertEqual(docker("top", self.containers(workspace)[0], "-o", "pid,args").count("daytona agent"), 1)
+            before = self.agent_file(workspace)
+            self.job("stop", workspace)
+            self.job("start", workspace)
+            self.assertEqual(self.agent_file(workspace), before, "it was there")
             self.job("delete", workspace)
         self.assertEqual(len(self.srv.seen("GET", path)), 1)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scripted container engine on a Unix socket: enough state for every call the docker provider makes,
 a record of the requests, and faults by pattern. It runs no programs: an exec prints what it is told to."""
+import base64
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ import tarfile
 import threading
 import time
 import urllib.parse
+from datetime import datetime, timezone
 
 from common import PATIENCE, accept_each
 
@@ -357,8 +359,15 @@ class FakeEngine:
             self.reply(conn, request, 200)
 
     def do_get(self, conn, request, ref):
-        if self.has_git and request.method == "HEAD" and request.query["path"] == "/usr/bin/git":
+        path, container = request.query["path"], self.find(ref)
+        if self.has_git and request.method == "HEAD" and path == "/usr/bin/git":
             self.reply(conn, request, 200)
+        elif request.method == "HEAD" and container and path in container.files:
+            member = container.files[path]
+            stat = {"name": os.path.basename(path), "size": member.size, "mode": member.mode, "linkTarget": "",
+                    "mtime": datetime.fromtimestamp(member.mtime, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+            self.reply(conn, request, 200, headers=[("X-Docker-Container-Path-Stat",
+                                                     base64.b64encode(json.dumps(stat).encode()).decode())])
         else:
             self.missing(conn, request, "file")
 

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define LINKS_MAX 5
+#define STAT_MAX 65536
+#define PROGRAM_MODE 0755 /* Go writes a plain file's mode without its type */
 
 static int put(struct engine *engine, const char *container, struct engine_request *r,
                struct deadline d, struct err *e)
@@ -46,7 +48,7 @@ int archive_put_program(struct engine *engine, const char *container, const char
 	buf_add_str(&before, first);
 	tar_header(&before, &(struct tar_entry){ .name = path + 1,
 	                                         .type = '0',
-	                                         .mode = 0755,
+	                                         .mode = PROGRAM_MODE,
 	                                         .size = f.size,
 	                                         .mtime = f.mtime });
 	tar_pad(&after, f.size);
@@ -60,24 +62,61 @@ int archive_put_program(struct engine *engine, const char *container, const char
 	return rc < 0 ? err_wrap(e, "copy %s into the container", path) : 0;
 }
 
-bool archive_exists(struct engine *engine, const char *container, const char *path,
-                    struct deadline d)
+/* HEAD of a path: whether it is there; what the engine says of it is in reply. */
+static bool look(struct engine *engine, const char *container, const char *path,
+                 struct http_reply *reply, struct deadline d)
 {
 	struct buf target = { 0 };
 	struct engine_request r = { .method = "HEAD" };
-	struct http_reply reply = { 0 };
 	struct err ignored = { 0 };
 	bool there;
 
 	buf_addf(&target, "/containers/%s/archive?path=", container);
 	buf_add_urlenc(&target, str_of(path));
 	r.path = buf_cstr(&target);
-	there = engine_send(engine, &r, &reply, deadline_min(d, deadline_in_ms(engine->call_ms)),
+	there = engine_send(engine, &r, reply, deadline_min(d, deadline_in_ms(engine->call_ms)),
 	                    &ignored) == 0 &&
-	        reply.status == 200;
-	http_reply_free(&reply);
+	        reply->status == 200;
 	buf_free(&target);
 	return there;
+}
+
+bool archive_exists(struct engine *engine, const char *container, const char *path,
+                    struct deadline d)
+{
+	struct http_reply reply = { 0 };
+	bool there = look(engine, container, path, &reply, d);
+
+	http_reply_free(&reply);
+	return there;
+}
+
+bool archive_has_program(struct engine *engine, const char *container, const char *path,
+                         const struct stat *file, struct deadline d)
+{
+	struct http_reply reply = { 0 };
+	struct buf text = { 0 };
+	struct err ignored = { 0 };
+	struct json_doc *doc = NULL;
+	struct json v;
+	char *when;
+	int64_t size = -1, mode = -1, ms = -1;
+	bool same;
+
+	if (look(engine, container, path, &reply, d) &&
+	    buf_add_unbase64(&text, http_head_get(&reply.h, "X-Docker-Container-Path-Stat")))
+		doc = json_parse(buf_str(&text), STAT_MAX, &ignored);
+	v = json_root(doc);
+	when = json_dup_or_empty(json_get(v, "mtime"));
+	(void)json_i64(json_get(v, "size"), 0, INT64_MAX, &size);
+	(void)json_i64(json_get(v, "mode"), 0, UINT32_MAX, &mode);
+	same = size == file->st_size && mode == PROGRAM_MODE && time_parse_rfc3339(when, &ms) &&
+	       ms / 1000 == file->st_mtime;
+	free(when);
+	json_doc_free(doc);
+	buf_free(&text);
+	http_reply_free(&reply);
+	return same;
 }
 
 int archive_put_tree(struct engine *engine, const char *container, const char *path,

@@ -6,12 +6,18 @@
 #include "base/tar.h"
 #include "providers/docker/engine/engine.h"
 
+#include <sys/stat.h>
+
 /* Puts the host's file at path (absolute; its directories are made) with mode 0755, owner root. first: archive entries that
  * go with it, since each call on a container that does not run costs a mount of its files. */
 int archive_put_program(struct engine *engine, const char *container, const char *path,
                         const char *file, struct str first, struct deadline d, struct err *e);
 bool archive_exists(struct engine *engine, const char *container, const char *path,
                     struct deadline d);
+/* Whether path is the host's file of that size and time as archive_put_program left it. Without reading what is in it:
+ * somebody who works there as root may have made it look so. */
+bool archive_has_program(struct engine *engine, const char *container, const char *path,
+                         const struct stat *file, struct deadline d);
 /* Packs the host's directory below path (absolute). uid, gid: owner of all. */
 int archive_put_tree(struct engine *engine, const char *container, const char *path,
                      const char *dir, long uid, long gid, struct deadline d, struct err *e);

@@ -84,24 +84,33 @@ const char *delivery_program(const struct docker *docker, struct buf *why)
 	return NULL;
 }
 
-/* What is at its place, a link or a directory of another owner as well, makes way. */
+/* What is at its place, a link or a directory of another owner as well, makes way; our program itself stays. */
 int delivery_put_program(struct docker *docker, const char *container, struct str first,
                          struct deadline d, struct err *e)
 {
 	struct buf why = { 0 }, before = { 0 };
 	const char *file = delivery_program(docker, &why);
-	int rc;
+	struct stat st;
+	bool there;
+	int rc = 0;
 
+	/* Each archive is unpacked by a process of its own, which costs more than the question. */
+	there = file && stat(file, &st) == 0 &&
+	        archive_has_program(&docker->engine, container, PROGRAM_PATH, &st, d);
 	buf_add_str(&before, first);
-	tar_header(&before, &(struct tar_entry){ .name = &PROGRAM_DIR[1],
-	                                         .type = '5',
-	                                         .mode = 0755,
-	                                         .mtime = clock_wall_ms() / 1000 });
-	if (file)
+	if (there && first.n) {
+		tar_finish(&before);
+		rc = archive_put_tar(&docker->engine, container, buf_str(&before), d, e);
+	} else if (!there && file) {
+		tar_header(&before, &(struct tar_entry){ .name = &PROGRAM_DIR[1],
+		                                         .type = '5',
+		                                         .mode = 0755,
+		                                         .mtime = clock_wall_ms() / 1000 });
 		rc = archive_put_program(&docker->engine, container, PROGRAM_PATH, file,
 		                         buf_str(&before), d, e);
-	else
+	} else if (!file) {
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
+	}
 	buf_free(&before);
 	buf_free(&why);
 	return rc;
@@ -117,15 +126,20 @@ static const char *job_value(const struct agent_job *a, const char *key)
 static int put_daytona(struct docker *docker, const struct agent_job *a, struct deadline d,
                        struct err *e)
 {
-	const char *version = job_value(a, "DAYTONA_SERVER_VERSION");
+	const char *version = job_value(a, "DAYTONA_SERVER_VERSION"), *arch = docker->engine.arch;
+	struct stat cached;
 	char *file = NULL;
 	int rc;
 
-	if (!docker->env->api || !*version)
+	if (!*version)
 		return err_set(e, ERR_UNSUPPORTED, 0, "the Server's version is not known");
-	rc = agent_fetch(docker->env->api, docker->env->state_dir, version,
-	                 *docker->engine.arch ? docker->engine.arch : agent_host_arch(), &file, &d,
-	                 e);
+	if (!*arch)
+		arch = agent_host_arch();
+	/* 90 MB: reading and copying them takes longer than all else of a start. */
+	if (agent_cached(docker->env->state_dir, version, arch, &cached) &&
+	    archive_has_program(&docker->engine, a->c->id, DAYTONA_PATH, &cached, d))
+		return 0;
+	rc = agent_fetch(docker->env->api, docker->env->state_dir, version, arch, &file, &d, e);
 	if (rc == 0)
 		rc = archive_put_program(&docker->engine, a->c->id, DAYTONA_PATH, file,
 		                         (struct str){ 0 }, d, e);
