@@ -29,6 +29,14 @@ void h_network_key(struct call *c)
 	struct buf hex = { 0 }, b = { 0 };
 	struct err e = { 0 };
 
+	/* The reference's runner and agent ask for one and do without; its command line would wait for half a minute. */
+	if (c->key_type == KEY_CLIENT && !c->s->opt.reference_keys) {
+		reply_error(
+			c, 501,
+			"this Server has no private network, which daytona create, code, ssh "
+			"and forward need; use daytona-runner workspace create, ssh and forward");
+		return;
+	}
 	if (crypto_random(raw, sizeof(raw), &e) < 0) {
 		reply_error(c, 500, "failed to generate network key: %s", e.msg);
 		return;

@@ -30,7 +30,7 @@ GET    /registry/providers/manifest.json      200 200  200 200  200 200  200 200
 GET    /server/config                         401 200  200 200  200 200  200 200
 PUT    /server/config                         401 400  403 403  403 403  403 403
 POST   /server/restart                        401 200  403 403  403 403  403 403
-POST   /server/network-key                    401 200  200 200  200 200  200 200
+POST   /server/network-key                    401 501  200 200  200 200  200 200
 GET    /server/logs                           401 200  403 403  403 403  403 403
 GET    /binary/script                         401 200  200 200  200 200  200 200
 GET    /binary/v1/a-b-c                       401 500  500 500  500 500  500 500
