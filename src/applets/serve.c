@@ -47,26 +47,34 @@ static void take_secrets(const struct config *c, struct kv *flags)
 }
 
 /* It would be the same the next time: service managers that know exit statuses do not start it again. Those that do
- * not are kept from trying every few seconds. */
+ * not are told, or kept from trying every few seconds. */
 static int config_fault(void)
 {
 	static const struct timespec delay = { .tv_sec = KEEPER_DELAY_S };
 	char keeper[SERVICE_UNIT_MAX];
 	struct buf text = { 0 };
 	sigset_t set;
+	bool told;
 
 	if (!service_keeper(getpid(), keeper))
 		return EXIT_CONFIG;
-	buf_addf(&text, "ends in %d s, since %s would start it again at once", KEEPER_DELAY_S,
-	         keeper);
-	log_say("serve", buf_cstr(&text));
-	buf_free(&text);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	sigtimedwait(&set, NULL, &delay);
+	told = service_keep_down(getpid(), keeper);
+	if (told)
+		buf_addf(&text,
+		         "%s is told not to start it again; start it there when that is corrected",
+		         keeper);
+	else
+		buf_addf(&text, "ends in %d s, since %s would start it again at once",
+		         KEEPER_DELAY_S, keeper);
+	log_say("serve", buf_cstr(&text));
+	buf_free(&text);
+	if (!told)
+		sigtimedwait(&set, NULL, &delay);
 	return EXIT_CONFIG;
 }
 

@@ -10,7 +10,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -486,4 +488,28 @@ bool service_keeper(pid_t pid, char name[SERVICE_UNIT_MAX])
 	buf_free(&text);
 	buf_free(&path);
 	return *name;
+}
+
+bool service_keep_down(pid_t pid, const char *keeper)
+{
+	struct buf path = { 0 };
+	struct proc_stat st;
+	struct proc_id parent;
+	bool told = false;
+	int fd;
+
+	if (!proc_stat_read(pid, &st))
+		return false;
+	if (strcmp(keeper, "supervise-daemo") == 0) {
+		told = proc_identify(st.ppid, &parent) && proc_signal(parent, SIGTERM);
+	} else if (strcmp(keeper, "runsv") == 0 || strcmp(keeper, "s6-supervise") == 0) {
+		/* As sv(8) and s6-svc do it: its directory is that of the service. */
+		buf_addf(&path, "/proc/%ld/cwd/supervise/control", (long)st.ppid);
+		fd = open(buf_cstr(&path), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		told = fd >= 0 && write(fd, "d", 1) == 1;
+		if (fd >= 0)
+			close(fd);
+		buf_free(&path);
+	}
+	return told;
 }

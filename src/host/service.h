@@ -51,6 +51,9 @@ bool service_manages(struct service *s);
 bool service_owns(struct service *s, pid_t pid);
 /* True if process pid is the child of a supervisor that would start it anew: its name. */
 bool service_keeper(pid_t pid, char name[SERVICE_UNIT_MAX]);
+/* Tells that supervisor of process pid not to start it anew when it ends; it may also send SIGTERM. False: it has no ears
+ * that we know, or not for us. */
+bool service_keep_down(pid_t pid, const char *keeper);
 /* verb: "start", "stop", "restart". */
 int service_control(const struct service *s, const char *verb, struct err *e);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runner as a service of a real init system: systemd as process 1 of namespaces of its own, OpenRC where it is
-installed (or unpacked at DAYTONA_RUNNER_OPENRC_ROOT). Skipped, with the reason, where that cannot be."""
+installed (or unpacked at DAYTONA_RUNNER_OPENRC_ROOT), runit, s6. Skipped, with the reason, where that cannot be."""
 import json
 import os
 import shutil
@@ -333,6 +333,68 @@ class Keeper(LifeCase):
         self.assertNotIn(self.runner_pid(), (0, first))
 
 
+class Told(LifeCase):
+    """A configuration fault that a living service meets when it is started again: the real supervisors leave it."""
+
+    def spoil(self):
+        with open(self.ini, "a", encoding="utf-8") as file:
+            file.write("[runner]\ncolour = blue\n")
+
+    def repair(self):
+        text = self.ini_text().replace("[runner]\ncolour = blue\n", "")
+        with open(self.ini, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def service(self, supervisor):
+        """A directory with a ./run that counts its starts, under supervisor."""
+        if not shutil.which(supervisor):
+            self.skipTest("no " + supervisor)
+        self.configured()
+        folder = self.path("service")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "run"), "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\necho began >>starts\nexec '{self.bin}' serve 2>>said\n")
+        os.chmod(file.name, 0o755)
+        process = subprocess.Popen([supervisor, folder], env=dict(self.env(admin=False), PATH=os.environ["PATH"]),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return folder
+
+    def begun(self, folder):
+        with open(os.path.join(folder, "starts"), encoding="ascii") as file:
+            return file.read().count("began")
+
+    def is_left(self, supervisor, state, up):
+        folder = self.service(supervisor)
+        first = common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve")
+        # A crash is no such fault.
+        os.kill(first, signal.SIGKILL)
+        common.wait_for(lambda: self.runner_pid() not in (0, first), 20 * common.PATIENCE, "another one")
+        begun = self.begun(folder)
+        self.spoil()
+        os.kill(self.runner_pid(), signal.SIGKILL)
+        common.wait_for(lambda: state(folder).startswith("down") and "want up" not in state(folder), 30 * common.PATIENCE,
+                        lambda: state(folder))
+        with open(os.path.join(folder, "said"), encoding="utf-8") as file:
+            said = file.read()
+        self.assertEqual(self.begun(folder), begun + 1, said)
+        self.assertIn("colour", said)
+        self.assertEqual(said.count(f"{supervisor} is told not to start it again"), 1, said)
+        self.repair()
+        up(folder)
+        common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve again")
+        self.assertEqual(self.begun(folder), begun + 2)
+
+    def test_runit(self):
+        self.is_left("runsv", lambda folder: common.run(["sv", "status", folder]).stdout,
+                     lambda folder: common.run(["sv", "up", folder]))
+
+    def test_s6(self):
+        self.is_left("s6-supervise", lambda folder: common.run(["s6-svstat", folder]).stdout,
+                     lambda folder: common.run(["s6-svc", "-u", folder]))
+
+
 class OpenRC(LifeCase):
     def setUp(self):
         self.root = os.environ.get("DAYTONA_RUNNER_OPENRC_ROOT", "/")
@@ -365,6 +427,15 @@ class OpenRC(LifeCase):
                 rc-service daytona-runner restart
                 $run start
                 pgrep -x supervise-daemo
+                echo "[runner]" >>{self.ini}
+                echo "colour = blue" >>{self.ini}
+                pkill -KILL -x daytona-runner
+                i=0
+                while pgrep -x supervise-daemo >/dev/null; do i=$((i + 1)); test $i -lt 900; sleep 0.1; done
+                ! rc-service daytona-runner status
+                ! $run start
+                sed -i /colour/d {self.ini}
+                $run start
                 $run stop
                 ! rc-service daytona-runner status
                 $run service uninstall
@@ -375,7 +446,7 @@ class OpenRC(LifeCase):
         if "shared librar" in result.stderr:
             self.skipTest("only a static executable runs in " + self.root)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertEqual(result.stdout.count("Running"), 3, result.stdout)
+        self.assertEqual(result.stdout.count("Running"), 4, result.stdout)
         self.assertTrue(made)
 
 
