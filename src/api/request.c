@@ -10,6 +10,7 @@
 
 #define REPLY_MAX HTTP_BODY_MAX
 #define ERROR_TEXT_MAX 500
+#define FOREIGN_TEXT_MAX 150 /* there is to be room for what to do */
 
 struct api {
 	const struct api_settings *s;
@@ -124,8 +125,8 @@ void api_request_free(struct api_request *r)
 
 /* ---- what an answer means ---- */
 
-/* The Server's own words, else short plain text. */
-static void error_text(const struct http_reply *reply, struct buf *out)
+/* The Server's own words, else short plain text; never empty. */
+static void error_text(const struct http_reply *reply, size_t max, struct buf *out)
 {
 	struct str type = http_head_get(&reply->h, "Content-Type");
 	struct str body = str_trim(buf_str(&reply->body));
@@ -136,16 +137,31 @@ static void error_text(const struct http_reply *reply, struct buf *out)
 	else if (api_is_page(reply))
 		buf_addf(&text, "a %.*s page of %zu bytes, not the Server's answer", STR_ARG(type),
 		         reply->body.n);
-	else if ((body.n && body.p[0] == '{') || body.n > ERROR_TEXT_MAX)
+	else if ((body.n && body.p[0] == '{') || body.n > max)
 		buf_addf(&text, "%zu bytes of %.*s", reply->body.n, STR_ARG(type));
 	else
 		buf_add_str(&text, body);
-	if (text.n > ERROR_TEXT_MAX)
-		text.n = ERROR_TEXT_MAX;
+	if (text.n == 0)
+		buf_addf(&text, "%.*s", STR_ARG(reply->h.reason));
+	if (text.n == 0)
+		buf_adds(&text, "no reason");
+	if (text.n > max)
+		text.n = max;
 	buf_add_printable(out, buf_str(&text), false);
-	if (out->n == 0)
-		buf_addf(out, "%.*s", STR_ARG(reply->h.reason));
 	buf_free(&text);
+}
+
+/* What a person can do about an answer that is not the Server's, or about a call that it has not. */
+static void add_remedy(enum api_verdict v, const char *url, struct buf *out)
+{
+	if (v == API_NO_ROUTE)
+		buf_addf(out, "; the Server has no such call; is the path in the URL %s right?",
+		         url);
+	else if (v == API_AGAIN)
+		buf_addf(
+			out,
+			"; something answers in the Server's place; is the Server up, are the URL %s and its proxy right?",
+			url);
 }
 
 int api_check(const struct api *a, const struct http_reply *reply, const char *context,
@@ -157,11 +173,11 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 
 	if (v == API_DONE)
 		return 0;
-	error_text(reply, &text);
+	error_text(reply, v == API_AGAIN ? FOREIGN_TEXT_MAX : ERROR_TEXT_MAX, &text);
 	url_display(a->s->url, &url);
+	add_remedy(v, buf_cstr(&url), &text);
 	if (reply->status < 300) /* a sign-in page is no yes (field case 25) */
-		err_set(e, ERR_PARSE, 0, "%s: %s; is there a proxy or sign-in page between?",
-		        context, buf_cstr(&text));
+		err_set(e, ERR_PARSE, 0, "%s: %s", context, buf_cstr(&text));
 	else if (reply->status < 400 && location.p)
 		err_set(e, ERR_HTTP, reply->status,
 		        "%s: %d: the Server is elsewhere: %.*s; configure that URL", context,
@@ -172,8 +188,7 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
 		        context, reply->status, buf_cstr(&text));
 	else /* a page is a proxy's word for a Server that is away (frp's is a 404) */
 		err_set(e, api_verdict_kind(v), api_is_page(reply) ? 502 : reply->status,
-		        "%s: %d%s%s%s", context, reply->status, text.n ? ": " : "", buf_cstr(&text),
-		        v == API_AGAIN && !api_is_page(reply) ? " (not the Server's words)" : "");
+		        "%s: %d: %s", context, reply->status, buf_cstr(&text));
 	buf_free(&url);
 	buf_free(&text);
 	return -1;

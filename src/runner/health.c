@@ -142,17 +142,6 @@ static void add_remedy(struct sup *s, struct err *e)
 	case API_KEY:
 		err_hint(e, "give a valid one with daytona-runner configure");
 		break;
-	case API_NO_ROUTE:
-		err_wrap(e, "the Server has no such call; is the path in the URL %s right?",
-		         s->c->url);
-		break;
-	case API_AGAIN:
-		if (e->kind == ERR_HTTP && e->code < 500)
-			err_wrap(
-				e,
-				"something between answers for the Server; is the URL %s right, and its proxy?",
-				s->c->url);
-		break;
 	default:
 		break;
 	}

@@ -95,7 +95,7 @@ class HeartbeatTest(FaultCase):
         for step, told in ((error(500, "failed to set runner metadata for x: runner metadata not found"),
                             "the Server has no runner .*; create one and configure this host for it"),
                            (reply(404, "404 page not found", TEXT_TYPE), "no such call; is the path in the URL .* right"),
-                           (reply(405, "not here", TEXT_TYPE), "something between answers .* and its proxy")):
+                           (reply(405, "not here", TEXT_TYPE), "something answers in the Server's place; .* and its proxy right")):
             with self.subTest(told=told):
                 cut = self.srv.on("POST", BEAT, *[raw(b"", then="close")] * 2)
                 self.srv.used(cut)

@@ -158,7 +158,7 @@ class Wire(ReferenceCase):
         (error(500, "failed to do it: database is locked"), "500: failed to do it: database is locked"),
         (reply(404, "404 page not found", TEXT_TYPE), "404: 404 page not found"),
         (reply(500, ""), "500: Internal Server Error"),  # a panic of it
-        (reply(404, "<html>frp", "text/html"), "page of 9 bytes, not the Server's answer"),
+        (reply(404, "<html>frp", "text/html"), "page of 9 bytes, not the Server's answer; something answers in the Server's place"),
         (reply(502, "Bad Gateway\n", TEXT_TYPE), "502: Bad Gateway"),
         (close(), "."),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n[", then="close"), "."))
