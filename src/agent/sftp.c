@@ -308,13 +308,14 @@ static int set_attrs(const char *path, int fd, const struct sftp_attrs *a)
 	                         : (fd >= 0 ? ftruncate(fd, (off_t)a->size)
 	                                    : truncate(path, (off_t)a->size))) < 0)
 		return -1;
+	/* The owner first: a change of it takes set-id bits away. */
+	if ((a->has & SFTP_HAS_OWNER) &&
+	    (fd >= 0 ? fchown(fd, a->uid, a->gid) : chown(path, a->uid, a->gid)) < 0)
+		return -1;
 	if ((a->has & SFTP_HAS_MODE) && (fd >= 0 ? fchmod(fd, mode) : chmod(path, mode)) < 0)
 		return -1;
 	if ((a->has & SFTP_HAS_TIMES) &&
 	    (fd >= 0 ? futimens(fd, times) : utimensat(AT_FDCWD, path, times, 0)) < 0)
-		return -1;
-	if ((a->has & SFTP_HAS_OWNER) &&
-	    (fd >= 0 ? fchown(fd, a->uid, a->gid) : chown(path, a->uid, a->gid)) < 0)
 		return -1;
 	return 0;
 }

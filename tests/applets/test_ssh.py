@@ -398,6 +398,20 @@ class Ends(Ssh):
                                   timeout=30 * common.PATIENCE)
             self.assertIsNone(common.SANITIZER.search(done.stderr.decode(errors="replace")), done.stderr)
 
+    def test_a_new_owner_takes_no_mode_away(self):
+        """Both are in one message, and a change of the owner takes set-id bits away."""
+        if os.getuid() != 0:
+            self.skipTest("needs root")
+        path = os.path.join(self.checkout, "tool")
+        with open(path, "wb"):
+            pass
+        name = path.encode()
+        body = b"\x09\0\0\0\x01" + len(name).to_bytes(4, "big") + name + b"".join(n.to_bytes(4, "big") for n in (2 | 4, 54321, 54322, 0o106751))
+        subprocess.run([SERVE, "sftp"], input=b"\0\0\0\x05\x01\0\0\0\x03" + len(body).to_bytes(4, "big") + body, env=self.env,
+                       stdout=subprocess.DEVNULL, check=True, timeout=20 * common.PATIENCE)
+        st = os.stat(path)
+        self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777), (54321, 54322, 0o6751))
+
     def test_hostile_sftp(self):
         """Lengths that lie, types that are none, handles that nobody gave."""
         init = b"\0\0\0\x05\x01\0\0\0\x03"

@@ -276,6 +276,12 @@ class Files(ToolCase):
         self.toolbox.ok("POST", "/files/replace", {"files": ["a"], "pattern": "ü", "newValue": ""},
                         ["ReplaceResult"])
         self.assertEqual(self.read("a"), b" \0\xff")
+        if os.geteuid() == 0:   # whose it is, it stays, and what a change of the owner takes away
+            os.chown(path, 54321, 54322)
+            os.chmod(path, 0o6755)
+            self.toolbox.ok("POST", "/files/replace", {"files": ["a"], "pattern": " ", "newValue": "x"}, ["ReplaceResult"])
+            st = os.stat(path)
+            self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777), (54321, 54322, 0o6755))
         for wrong, text in (({}, "files"), ({"files": []}, "files"), ({"files": "a"}, "files"),
                             ({"files": ["a"]}, "pattern"), ({"files": ["a"], "pattern": ""}, "pattern"),
                             ({"files": ["a"], "pattern": "x"}, "newValue")):

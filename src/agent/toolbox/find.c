@@ -200,7 +200,9 @@ static int replace_in(const char *path, const struct replacement *r, struct err 
 		rc = buf_add_max(&new, from, old.n - (size_t)(from - old.p), REPLACE_FILE_MAX, e);
 		if (rc == 0)
 			rc = file_replace(path, st.st_mode & 07777, buf_str(&new), e);
-		if (rc == 0 && st.st_uid != geteuid() && chown(path, st.st_uid, st.st_gid) < 0)
+		/* A change of the owner takes set-id bits away. */
+		if (rc == 0 && (st.st_uid != geteuid() || st.st_gid != getegid()) &&
+		    (chown(path, st.st_uid, st.st_gid) < 0 || chmod(path, st.st_mode & 07777) < 0))
 			rc = err_sys(e, errno, "set the owner of %s", path);
 	}
 	buf_free(&old);
