@@ -2,7 +2,7 @@
 # Static: only that can be put into images.
 """Isolated workspaces through whole lives, and with runner, job or process 1 killed at random moments: nothing is left of
 either. Short by default; scripts/soak has the long form. Environment: DR_NATIVE_LIVES (of each person and group), DR_NATIVE_KILLS
-(of each person), DR_NATIVE_SEED, DR_LIVES_TREE (a root file system, as debootstrap makes it)."""
+(of each person), DR_NATIVE_SEED, DR_NATIVE_PEOPLE ("root, a user, a user with ranges": only these), DR_LIVES_TREE (a root file system, as debootstrap makes it)."""
 import os
 import random
 import sys
