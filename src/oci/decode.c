@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
+#define ZSTD_STATIC_LINKING_ONLY /* frame headers */
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define OUT_BYTES (64u << 10)
 #define PIECE (64u << 10)
@@ -27,6 +29,7 @@ struct decode {
 	size_t n_magic;
 	z_stream z;
 	ZSTD_DStream *zstd;
+	unsigned window_log;
 	bool whole;   /* at the end of a member or frame */
 	bool trailer; /* behind gzip's last member: zeros that some tools add */
 	char out[OUT_BYTES];
@@ -38,7 +41,21 @@ struct decode *decode_new(struct sink to, uint64_t max)
 
 	d->to = to;
 	d->max = max;
+	d->window_log = DECODE_WINDOW_LOG_MAX;
 	return d;
+}
+
+void decode_limit_window(struct decode *d, unsigned log)
+{
+	d->window_log = log;
+}
+
+uint64_t decode_window(struct str in)
+{
+	ZSTD_frameHeader h;
+
+	return ZSTD_getFrameHeader(&h, in.p, in.n) == 0 && h.frameType == ZSTD_frame ? h.windowSize
+	                                                                             : 0;
 }
 
 void decode_free(struct decode *d)
@@ -79,7 +96,7 @@ static void start(struct decode *d)
 	} else if (d->n_magic == MAGIC_BYTES && (zstd || skippable)) {
 		d->zstd = ZSTD_createDStream();
 		if (!d->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax,
-		                                                    DECODE_WINDOW_LOG_MAX)))
+		                                                    (int)d->window_log)))
 			mem_out();
 		d->kind = ZSTD;
 	} else {
@@ -128,10 +145,12 @@ static int feed_zstd(struct decode *d, struct str in, struct err *e)
 
 		to.pos = 0;
 		rc = ZSTD_decompressStream(d->zstd, &to, &from);
+		if (ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge)
+			return err_set(e, ERR_LIMIT, DECODE_WINDOW_CODE,
+			               "zstd: a window above %u MiB", 1u << (d->window_log - 20));
 		if (ZSTD_isError(rc))
-			return err_set(e, ERR_PARSE, 0,
-			               "zstd: damaged, or a window above %u MiB (error %u)",
-			               1u << (DECODE_WINDOW_LOG_MAX - 20), 0u - (unsigned)rc);
+			return err_set(e, ERR_PARSE, 0, "zstd: damaged (error %u)",
+			               0u - (unsigned)rc);
 		d->whole = rc == 0;
 		if (give(d, (struct str){ d->out, to.pos }, e) < 0)
 			return -1;

@@ -19,8 +19,10 @@ struct sink {
 	void *arg;
 };
 
-/* Of a zstd stream: 8 MiB is what RFC 8878 asks every decoder to take. */
+/* Of a zstd stream: 8 MiB is what RFC 8878 asks every decoder to take. What tools write unless they are asked for more has
+ * 2 MiB. */
 #define DECODE_WINDOW_LOG_MAX 23
+#define DECODE_WINDOW_LOG_USUAL 21
 #define DECODE_FACTOR_MAX 200
 #define DECODE_FACTOR_FREE \
 	(1u << 30) /* bytes out before the factor counts: logs of zeros are common */
@@ -30,6 +32,12 @@ struct decode;
 /* max: bytes out. */
 struct decode *decode_new(struct sink to, uint64_t max);
 void decode_free(struct decode *d); /* NULL is fine */
+/* A window above that many bytes is an error, by its kind ERR_LIMIT and this code. Before anything is fed. */
+#define DECODE_WINDOW_CODE 1
+void decode_limit_window(struct decode *d, unsigned log);
+/* What the first DECODE_HEAD bytes of a file ask for: 0 where it is no zstd stream. */
+#define DECODE_HEAD 18
+uint64_t decode_window(struct str in);
 int decode_feed(struct decode *d, struct str in, struct err *e);
 /* All was fed: ERR_CLOSED if the stream is cut. */
 int decode_end(struct decode *d, struct err *e);

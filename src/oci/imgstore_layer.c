@@ -117,6 +117,8 @@ static int unpack_into(struct imgstore *s, int dir, int blob, const struct imgst
 	f.unpack = unpack_new(root, dir, &s->owner);
 	f.hash = sha256_new();
 	f.decode = decode_new((struct sink){ take, &f }, UNPACK_BYTES_MAX);
+	if (l->window_log)
+		decode_limit_window(f.decode, l->window_log);
 	rc = decode_file(f.decode, blob, until, NULL, e);
 	digest_end(f.hash, &is);
 	if (rc == 0)
@@ -274,10 +276,12 @@ static int check_unpacked(struct imgstore *s, const struct imgstore_layer *l, st
 {
 	struct sha256 *sum = sha256_new();
 	struct decode *decode = decode_new((struct sink){ hash, sum }, UNPACK_BYTES_MAX);
-	int fd = imgstore_open_blob(s, l->blob, e);
-	int rc = fd < 0 ? -1 : decode_file(decode, fd, until, NULL, e);
+	int fd = imgstore_open_blob(s, l->blob, e), rc;
 	struct digest is;
 
+	if (l->window_log)
+		decode_limit_window(decode, l->window_log);
+	rc = fd < 0 ? -1 : decode_file(decode, fd, until, NULL, e);
 	digest_end(sum, &is);
 	if (rc == 0)
 		rc = check_digest(&is, l->diff_id, e);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layers being unpacked in processes of their own, a few at a time, while the next ones arrive. */
+/*
+ * Layers being unpacked in processes of their own, a few at a time, while the next ones arrive. What their decoders take of
+ * memory is one budget: those that need more are fewer at a time.
+ */
 #ifndef OCI_UNPACKERS_H
 #define OCI_UNPACKERS_H
 
@@ -12,11 +15,14 @@ struct unpackers {
 	struct imgstore *s;
 	struct deadline until;
 	struct unpacker {
-		bool busy;
 		struct spawned process;
 		int said; /* what it says when it fails */
-	} run[UNPACKERS_MAX];
-	size_t n; /* at once: as many as there are processors */
+		struct digest blob, diff_id;
+		bool prove;
+		unsigned window_log;
+	} run[UNPACKERS_MAX]; /* in the order in which they were started */
+	size_t n_run, n;      /* at once: as many as there are processors */
+	bool ending;
 };
 
 /* Zero but s and until is the valid start. Waits for a place; -1 if one before it failed. */

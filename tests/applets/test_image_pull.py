@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
+import ocicase  # noqa: E402
 from fakeregistry import FakeRegistry, push, real_registry  # noqa: E402
 from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E402
 
@@ -382,6 +383,26 @@ class Fake(PullCase):
                 self.assertEqual(self.left_in("tmp"), [])
                 self.image("rm", f"{self.fake.host}/app:1")
                 self.assertEqual(self.left(), [])
+
+    def test_large_windows(self):
+        """Layers of zstd at its highest levels, of small ones, and one that grows only behind its first frame."""
+        if not shutil.which("zstd"):
+            self.skipTest("zstd is not installed")
+
+        def pack(data, level):
+            return subprocess.run(["zstd", "-q", f"-{level}", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+        bytes_of = [ocicase.layer([ocicase.entry(f"file{i}", data=bytes([i]) * (9 << 20))]) for i in range(8)]
+        levels = iter((19, 19, 3, 1, 19, (1, 19), (3, 16), 19))
+
+        def way(data):
+            level = next(levels)
+            return pack(data, level) if isinstance(level, int) else pack(data[:5000], level[0]) + pack(data[5000:], level[1])
+        ocicase.WAYS["mixed"] = ("+zstd", way)
+        self.addCleanup(ocicase.WAYS.pop, "mixed")
+        self.fake.add("app", "large", ocicase.Image(bytes_of, "mixed"))
+        self.pull(self.fake, "app:large")
+        self.assertEqual(self.left_in("tmp"), [])
+        self.assertEqual(len(self.left_in("layers")), len(bytes_of))
 
     def test_two_at_once(self):
         """Two pulls of one image bring each blob once."""

@@ -190,6 +190,40 @@ static int drop(void *arg, struct str bytes, struct err *e)
 	return 0;
 }
 
+/* Below its limit a window is fine; above it that can be told from damage. */
+static void a_window_has_a_limit_of_its_own(void)
+{
+	static const struct {
+		unsigned char descriptor;
+		unsigned log, code;
+		uint64_t window;
+	} heads[] = {
+		{ 11 << 3, DECODE_WINDOW_LOG_USUAL, 0, 2 << 20 },
+		{ 12 << 3, DECODE_WINDOW_LOG_USUAL, DECODE_WINDOW_CODE, 4 << 20 },
+		{ (11 << 3) + 1, DECODE_WINDOW_LOG_USUAL, DECODE_WINDOW_CODE,
+		  (2 << 20) + (2 << 17) },
+		{ 13 << 3, DECODE_WINDOW_LOG_MAX, 0, 8 << 20 },
+		{ 14 << 3, DECODE_WINDOW_LOG_MAX, DECODE_WINDOW_CODE, 16 << 20 },
+	};
+
+	for (size_t i = 0; i < TEST_N(heads); i++) {
+		char head[DECODE_HEAD] = { 0x28,       (char)0xb5, 0x2f,
+			                   (char)0xfd, 0,          (char)heads[i].descriptor };
+		uint64_t n = 0;
+		struct decode *d = decode_new((struct sink){ drop, &n }, 1000);
+		struct err e = { 0 };
+
+		TEST_ROW(i);
+		CHECK(decode_window((struct str){ head, sizeof(head) }) == heads[i].window);
+		decode_limit_window(d, heads[i].log);
+		(void)decode_feed(d, (struct str){ head, sizeof(head) }, &e);
+		CHECK_INT(e.kind == ERR_LIMIT ? e.code : 0, (int)heads[i].code);
+		decode_free(d);
+	}
+	CHECK(decode_window(STR_LIT("\x1f\x8b of gzip, and more of it")) == 0);
+	CHECK(decode_window(STR_LIT("")) == 0);
+}
+
 /* One block of zeros again and again, each one frame of 13 bytes for 128 KiB: ten thousand times its size. */
 static void a_bomb_is_refused(void)
 {
@@ -212,4 +246,5 @@ static void a_bomb_is_refused(void)
 }
 
 TEST_MAIN(TEST(streams_come_out_as_they_went_in), TEST(damage_is_noticed),
-          TEST(plain_bytes_and_trailing_zeros_pass), TEST(limits_hold), TEST(a_bomb_is_refused))
+          TEST(plain_bytes_and_trailing_zeros_pass), TEST(limits_hold),
+          TEST(a_window_has_a_limit_of_its_own), TEST(a_bomb_is_refused))
