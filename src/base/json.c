@@ -72,7 +72,9 @@ static struct json_doc *parse(struct str text, size_t max, bool jsonc, struct er
 	if (text.n)
 		memcpy(doc->text, text.p, text.n);
 	doc->text[text.n] = '\n';
-	if (json_check(doc->text, doc->n, jsonc, &tokens, e) < 0 || tokenise(doc, tokens, e) < 0) {
+	if (json_check((struct str){ doc->text, doc->n }, jsonc ? doc->text : NULL, &tokens, e) <
+	            0 ||
+	    tokenise(doc, tokens, e) < 0) {
 		json_doc_free(doc);
 		return NULL;
 	}

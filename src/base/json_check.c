@@ -14,9 +14,9 @@
 static const char replacement[] = "\xEF\xBF\xBD";
 
 struct reader {
-	char *p;
+	const char *p;
 	size_t n;
-	bool jsonc;
+	char *jsonc; /* p, to be written; NULL: JSON alone is taken */
 	size_t i;
 	size_t tokens;
 	unsigned depth;
@@ -49,9 +49,9 @@ static char peek(const struct reader *r)
 static bool blank_comment(struct reader *r)
 {
 	size_t n = r->n - r->i, end;
-	char *p = r->p + r->i, *at;
+	char *p = r->jsonc + r->i, *at;
 
-	if (!r->jsonc || n < 2 || p[0] != '/' || (p[1] != '/' && p[1] != '*'))
+	if (n < 2 || p[0] != '/' || (p[1] != '/' && p[1] != '*'))
 		return false;
 	at = p[1] == '/' ? memchr(p, '\n', n) : memmem(p + 2, n - 2, "*/", 2);
 	if (!at && p[1] == '*')
@@ -64,8 +64,14 @@ static bool blank_comment(struct reader *r)
 
 static void skip_space(struct reader *r)
 {
-	while (r->i < r->n && ((r->p[r->i] && strchr(" \t\r\n", r->p[r->i])) || blank_comment(r)))
+	while (r->i < r->n) {
+		char c = r->p[r->i];
+
+		if (c != ' ' && c != '\t' && c != '\r' && c != '\n' &&
+		    !(r->jsonc && blank_comment(r)))
+			return;
 		r->i++;
+	}
 }
 
 static int hex4(const char *p)
@@ -103,7 +109,7 @@ static int check_string(struct reader *r)
 	size_t start = r->i++;
 
 	r->tokens++;
-	while (r->i < r->n) {
+	while ((r->i += str_plain_run(r->p + r->i, r->n - r->i)) < r->n) {
 		unsigned char c = (unsigned char)r->p[r->i];
 
 		if (c == '"') {
@@ -244,11 +250,11 @@ static int check_after(struct reader *r, bool *more)
 		skip_space(r);
 		c = peek(r);
 		if (c == ',') {
-			char *comma = r->p + r->i++;
+			size_t comma = r->i++;
 
 			skip_space(r);
 			if (r->jsonc && (peek(r) == '}' || peek(r) == ']')) {
-				*comma = ' ';
+				r->jsonc[comma] = ' ';
 				continue;
 			}
 			*more = true;
@@ -266,13 +272,13 @@ static int check_after(struct reader *r, bool *more)
 
 _Static_assert(JSON_DEPTH_MAX <= 64, "one bit of `objects` for each level");
 
-int json_check(char *p, size_t n, bool jsonc, size_t *tokens, struct err *e)
+int json_check(struct str text, char *jsonc, size_t *tokens, struct err *e)
 {
-	struct reader r = { .p = p, .n = n, .jsonc = jsonc, .e = e };
+	struct reader r = { .p = text.p, .n = text.n, .jsonc = jsonc, .e = e };
 	bool opened, more = true;
 
-	if (jsonc && n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
-		memset(p, ' ', 3);
+	if (jsonc && text.n >= 3 && memcmp(text.p, "\xEF\xBB\xBF", 3) == 0)
+		memset(jsonc, ' ', 3);
 	while (more) {
 		if (check_value(&r, &opened) < 0)
 			return -1;
@@ -333,11 +339,9 @@ static size_t add_escape(struct str raw, struct buf *out)
 void json_unescape(struct str raw, struct buf *out)
 {
 	while (raw.n) {
-		size_t run = 0;
+		size_t run = str_plain_run(raw.p, raw.n);
 		size_t step = 1;
 
-		while (run < raw.n && raw.p[run] != '\\' && (unsigned char)raw.p[run] < 0x80)
-			run++;
 		if (run) {
 			buf_add(out, raw.p, run);
 			step = run;

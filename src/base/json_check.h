@@ -10,10 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* 0 if p is exactly one JSON value with space around it, nested at most JSON_DEPTH_MAX deep; *tokens
- * counts keys and values. jsonc: byte order mark, comments and trailing commas are taken and made
- * spaces, so that offsets stay; nothing else is written. -1: ERR_PARSE with the byte offset, ERR_LIMIT. */
-int json_check(char *p, size_t n, bool jsonc, size_t *tokens, struct err *e);
+/* 0 if text is exactly one JSON value with space around it, nested at most JSON_DEPTH_MAX deep; *tokens
+ * counts keys and values. jsonc: the text itself, in which byte order mark, comments and trailing commas
+ * are taken and made spaces, so that offsets stay; NULL: they are refused. -1: ERR_PARSE with the byte
+ * offset, ERR_LIMIT. */
+int json_check(struct str text, char *jsonc, size_t *tokens, struct err *e);
 /* Appends what stands between the quotes of a checked string. Lone surrogates and bytes that are no
  * UTF-8 become U+FFFD. */
 void json_unescape(struct str raw, struct buf *out);

@@ -8,7 +8,9 @@
 /* No value ends in one of these, so they tell that this is the first one here. LF: lines of JSON. */
 static void separate(struct buf *b)
 {
-	if (b->n && !strchr("[{:,\n", b->p[b->n - 1]))
+	char last = b->n ? b->p[b->n - 1] : ',';
+
+	if (last != ',' && last != ':' && last != '{' && last != '[' && last != '\n')
 		buf_addc(b, ',');
 }
 
@@ -54,17 +56,17 @@ void jw_str(struct buf *b, struct str s)
 {
 	put(b, "\"");
 	while (s.n) {
-		size_t run = 0;
+		size_t run = str_plain_run(s.p, s.n);
 		int len = 1;
 
-		while (run < s.n && (len = str_utf8_len(s.p + run, s.n - run)) > 0 &&
-		       (unsigned char)s.p[run] >= 0x20 && s.p[run] != '"' && s.p[run] != '\\')
+		while (run < s.n && (unsigned char)s.p[run] >= 0x80 &&
+		       (len = str_utf8_len(s.p + run, s.n - run)) > 0)
 			run += (size_t)len;
 		buf_add(b, s.p, run);
 		s.p += run;
 		s.n -= run;
-		if (!s.n)
-			break;
+		if (run)
+			continue;
 		if (len > 0)
 			escape(b, (unsigned char)s.p[0]);
 		else

@@ -218,6 +218,36 @@ int str_utf8_len(const char *p, size_t n)
 	return want;
 }
 
+#define EACH_BYTE(c) (0x0101010101010101u * (c))
+
+/* The top bit of a byte that is 0 in x, and perhaps of others above it. */
+static uint64_t zeros(uint64_t x)
+{
+	return (x - EACH_BYTE(1)) & ~x;
+}
+
+size_t str_plain_run(const char *p, size_t n)
+{
+	size_t i = 0;
+
+	for (; n - i >= 8; i += 8) {
+		uint64_t x;
+
+		memcpy(&x, p + i, 8);
+		x = (x | ((x - EACH_BYTE(0x20)) & ~x) | zeros(x ^ EACH_BYTE('"')) |
+		     zeros(x ^ EACH_BYTE('\\'))) &
+		    EACH_BYTE(0x80);
+		if (x && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+			return i + (size_t)__builtin_ctzll(x) / 8;
+		if (x)
+			break;
+	}
+	while (i < n && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x80 && p[i] != '"' &&
+	       p[i] != '\\')
+		i++;
+	return i;
+}
+
 uint32_t str_hash(struct str s)
 {
 	uint32_t h = 2166136261u;

@@ -40,6 +40,8 @@ bool str_is_id(struct str s);
 /* Length of the UTF-8 character at p (1..4), 0 if it is invalid, -1 if n cuts a valid beginning.
  * Surrogates, overlong forms and values above U+10FFFF are invalid. */
 int str_utf8_len(const char *p, size_t n);
+/* How many bytes at p stand for themselves in a JSON string: ASCII up to a quote, a backslash or a control byte. */
+size_t str_plain_run(const char *p, size_t n);
 /* FNV-1a of 32 bits: to tell texts apart cheaply, not from who chooses them to be alike. */
 uint32_t str_hash(struct str s);
 

@@ -36,7 +36,8 @@ static int read_rec(struct rec *r, const char *path, struct err *e)
 
 	if (rc == 0 && !(doc = json_parse(buf_str(&text), FILE_MAX, e)))
 		rc = err_wrap(e, "%s", path);
-	if (doc && (!rec_read_all(r, json_root(doc)) || !rec_get(r, kind_id((enum kind)r->kind))))
+	if (doc && (!rec_read_all(r, json_raw(json_root(doc))) ||
+	            !rec_get(r, kind_id((enum kind)r->kind))))
 		rc = err_set(e, ERR_PARSE, 0, "%s: no stored resource", path);
 	json_doc_free(doc);
 	buf_wipe(&text);

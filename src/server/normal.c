@@ -5,6 +5,8 @@
  */
 #include "server/srv.h"
 
+#include "base/json_check.h"
+#include "base/json_skim.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 
@@ -98,20 +100,8 @@ static void members_free(struct member *list, size_t n)
 	free(list);
 }
 
-static void put_map(struct buf *b, struct json map, bool hide)
+void normal_map(struct buf *b, struct json map)
 {
-	static const char *const hidden[] = {
-		"DAYTONA_TARGET_ID",
-		"DAYTONA_WORKSPACE_ID",
-		"DAYTONA_WORKSPACE_REPOSITORY_URL",
-		"DAYTONA_SERVER_API_KEY",
-		"DAYTONA_SERVER_VERSION",
-		"DAYTONA_SERVER_URL",
-		"DAYTONA_SERVER_API_URL",
-		"DAYTONA_CLIENT_ID",
-		"DAYTONA_AGENT_LOG_FILE_PATH",
-		"DAYTONA_TELEMETRY_ENABLED",
-	};
 	size_t n;
 	struct member *list;
 
@@ -122,12 +112,6 @@ static void put_map(struct buf *b, struct json map, bool hide)
 	list = sorted(map, &n);
 	jw_obj(b);
 	for (size_t i = 0; i < n; i++) {
-		bool skip = false;
-
-		for (size_t k = 0; hide && k < ARRAY_LEN(hidden); k++)
-			skip = skip || strcmp(list[i].key, hidden[k]) == 0;
-		if (skip)
-			continue;
 		char *text = json_dup_or_empty(list[i].value);
 
 		jw_kstr(b, list[i].key, text);
@@ -137,14 +121,46 @@ static void put_map(struct buf *b, struct json map, bool hide)
 	members_free(list, n);
 }
 
-void normal_map(struct buf *b, struct json map)
+static bool is_hidden(struct str key)
 {
-	put_map(b, map, false);
+	static const char *const hidden[] = {
+		"TARGET_ID",         "WORKSPACE_ID",   "WORKSPACE_REPOSITORY_URL",
+		"SERVER_API_KEY",    "SERVER_VERSION", "SERVER_URL",
+		"SERVER_API_URL",    "CLIENT_ID",      "AGENT_LOG_FILE_PATH",
+		"TELEMETRY_ENABLED",
+	};
+	struct buf plain = { 0 };
+	bool is = false;
+
+	json_unescape(key, &plain);
+	key = buf_str(&plain);
+	if (str_starts(key, "DAYTONA_")) {
+		key = (struct str){ key.p + 8, key.n - 8 };
+		for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+			is = is || str_eq(key, hidden[i]);
+	}
+	buf_free(&plain);
+	return is;
 }
 
-void normal_map_without_daytona(struct buf *b, struct json map)
+void normal_map_without_daytona(struct buf *b, struct str map)
 {
-	put_map(b, map, true);
+	struct json_skim k = json_skim(map);
+	struct str key, value;
+
+	if (!k.object) {
+		jw_null(b);
+		return;
+	}
+	jw_obj(b);
+	while (json_skim_next(&k, &key, &value)) {
+		if (is_hidden(key))
+			continue;
+		jw_raw(b, (struct str){ key.p - 1, key.n + 2 });
+		buf_addc(b, ':');
+		jw_raw(b, value);
+	}
+	jw_obj_end(b);
 }
 
 static void put_property(struct buf *b, struct json p)

@@ -2,6 +2,8 @@
 /* See rec.h. */
 #include "server/rec_impl.h"
 
+#include "base/json_check.h"
+#include "base/json_skim.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 
@@ -34,17 +36,38 @@ static const char *const known[] = {
 	"username",       "value",
 };
 
-static int by_name(const void *a, const void *b)
+static int order(struct str name, const char *other)
 {
-	return strcmp(a, *(const char *const *)b);
+	int d = name.p[0] - other[0];
+
+	if (d == 0)
+		d = strncmp(name.p, other, name.n);
+	return d == 0 && other[name.n] ? -1 : d;
 }
 
-static void set_name(struct field *f, const char *name)
+static bool set_known_name(struct field *f, struct str name)
 {
-	const char *const *at = bsearch(name, known, ARRAY_LEN(known), sizeof(known[0]), by_name);
+	size_t from = 0, to = name.n ? ARRAY_LEN(known) : 0;
 
-	f->own_name = !at;
-	f->name = at ? *at : mem_dup(name);
+	while (from < to) {
+		size_t i = (from + to) / 2;
+		int d = order(name, known[i]);
+
+		if (d == 0) {
+			f->name = known[i];
+			f->own_name = false;
+			return true;
+		}
+		*(d < 0 ? &to : &from) = i + (d > 0);
+	}
+	return false;
+}
+
+static void set_name(struct field *f, struct str name)
+{
+	f->own_name = !set_known_name(f, name);
+	if (f->own_name)
+		f->name = mem_dupn(name.p, name.n);
 }
 
 static void name_free(struct field *f)
@@ -56,6 +79,14 @@ static void name_free(struct field *f)
 
 	if (f->own_name)
 		free(u.owned);
+}
+
+static void value_free(struct field *f)
+{
+	if (f->in_block)
+		mem_wipe(f->value, strlen(f->value));
+	else
+		mem_free_secret(f->value);
 }
 
 struct rec *rec_new(int kind)
@@ -70,11 +101,26 @@ static void fields_free(struct rec *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		name_free(&r->fields[i]);
-		mem_free_secret(r->fields[i].value);
+		value_free(&r->fields[i]);
 	}
 	free(r->fields);
+	mem_wipe(r->block, r->block_n);
+	free(r->block);
 	r->fields = NULL;
+	r->block = NULL;
+	r->block_n = 0;
 	r->n = r->room = 0;
+}
+
+/* The values of all fields have been put together in values: they get a block of their own. */
+static void move_to_block(struct rec *r, const struct buf *values)
+{
+	r->block = mem_dupn(values->p, values->n);
+	r->block_n = values->n;
+	for (unsigned i = 0; i < r->n; i++) {
+		r->fields[i].value = r->block + (r->fields[i].value - values->p);
+		r->fields[i].in_block = true;
+	}
 }
 
 void rec_free(struct rec *r)
@@ -88,33 +134,45 @@ void rec_free(struct rec *r)
 struct rec *rec_copy(const struct rec *r)
 {
 	struct rec *copy = rec_new(r->kind);
+	size_t bytes = 0;
 
 	copy->seq = r->seq;
 	copy->marks = r->marks;
 	copy->n = copy->room = r->n;
 	copy->fields = mem_array(r->n, sizeof(*copy->fields));
+	for (unsigned i = 0; i < r->n; i++)
+		bytes += strlen(r->fields[i].value) + 1;
+	copy->block = mem_alloc(bytes);
 	for (unsigned i = 0; i < r->n; i++) {
-		set_name(&copy->fields[i], r->fields[i].name);
-		copy->fields[i].value = mem_dup(r->fields[i].value);
-		copy->fields[i].raw = r->fields[i].raw;
+		struct field *to = &copy->fields[i];
+		size_t n = strlen(r->fields[i].value) + 1;
+
+		to->own_name = r->fields[i].own_name;
+		to->name = to->own_name ? mem_dup(r->fields[i].name) : r->fields[i].name;
+		to->value = memcpy(copy->block + copy->block_n, r->fields[i].value, n);
+		to->raw = r->fields[i].raw;
+		to->in_block = true;
+		copy->block_n += n;
 	}
 	return copy;
 }
 
 void rec_swap(struct rec *a, struct rec *b)
 {
-	struct field *fields = a->fields;
-	unsigned n = a->n, room = a->room;
-	uint16_t marks = a->marks;
+	struct rec was = *a;
 
 	a->marks = b->marks;
-	b->marks = marks;
 	a->fields = b->fields;
 	a->n = b->n;
 	a->room = b->room;
-	b->fields = fields;
-	b->n = n;
-	b->room = room;
+	a->block = b->block;
+	a->block_n = b->block_n;
+	b->marks = was.marks;
+	b->fields = was.fields;
+	b->n = was.n;
+	b->room = was.room;
+	b->block = was.block;
+	b->block_n = was.block_n;
 }
 
 int rec_kind(const struct rec *r)
@@ -130,7 +188,7 @@ int64_t rec_seq(const struct rec *r)
 static struct field *find(const struct rec *r, const char *name)
 {
 	for (unsigned i = 0; i < r->n; i++)
-		if (strcmp(r->fields[i].name, name) == 0)
+		if (r->fields[i].name[0] == name[0] && strcmp(r->fields[i].name, name) == 0)
 			return &r->fields[i];
 	return NULL;
 }
@@ -217,43 +275,43 @@ uint16_t rec_marks(const struct rec *r)
 	return r->marks;
 }
 
-uint16_t rec_mark_of(struct str text)
+static uint32_t hash(uint32_t h, struct str text)
 {
-	uint32_t h = 2166136261u; /* FNV-1a */
-
 	for (size_t i = 0; i < text.n; i++)
-		h = (h ^ (unsigned char)text.p[i]) * 16777619u;
+		h = (h ^ (unsigned char)text.p[i]) * 16777619u; /* FNV-1a */
+	return h;
+}
+
+#define HASH_BEGIN 2166136261u
+
+static uint16_t mark(uint32_t h)
+{
 	return (uint16_t)(1u << (h >> 28));
 }
 
+uint16_t rec_mark_of(struct str text)
+{
+	return mark(hash(HASH_BEGIN, text));
+}
+
+/* As they are written there: others are not found by their marks, nor by their text. */
 static uint16_t marks_of(struct str labels)
 {
-	struct err e = { 0 };
-	struct json_doc *doc = json_parse(labels, SIZE_MAX, &e);
-	struct buf label = { 0 }, part = { 0 };
+	struct json_skim k = json_skim(labels);
+	struct str key, value;
 	uint16_t marks = 0;
 
-	for (struct json member = json_first(json_root(doc)); json_present(member);
-	     member = json_next(member)) {
-		buf_reset(&label);
-		buf_reset(&part);
-		json_key(member, &part);
-		jw_str(&label, buf_str(&part));
-		buf_addc(&label, ':');
-		buf_reset(&part);
-		json_string(member, &part);
-		jw_str(&label, buf_str(&part));
-		marks |= rec_mark_of(buf_str(&label));
+	while (json_skim_next(&k, &key, &value)) {
+		uint32_t h = hash(hash(HASH_BEGIN, STR_LIT("\"")), key);
+
+		marks |= mark(hash(hash(h, STR_LIT("\":")), value));
 	}
-	buf_free(&label);
-	buf_free(&part);
-	json_doc_free(doc);
 	return marks;
 }
 
-/* f NULL: another one. */
-static void set_field(struct rec *r, struct field *f, const char *name, struct str value, bool raw)
+static void set(struct rec *r, const char *name, struct str value, bool raw)
 {
+	struct field *f = find(r, name);
 	char *copy = mem_dupn(value.p ? value.p : "", value.n);
 
 	if (!f) {
@@ -261,19 +319,15 @@ static void set_field(struct rec *r, struct field *f, const char *name, struct s
 			r->fields = mem_realloc(r->fields, ++r->room * sizeof(*f));
 		f = &r->fields[r->n++];
 		*f = (struct field){ 0 };
-		set_name(f, name);
+		set_name(f, str_of(name));
 	} else {
-		mem_free_secret(f->value);
+		value_free(f);
 	}
 	f->value = copy;
+	f->in_block = false;
 	f->raw = raw;
 	if (strcmp(name, "labels") == 0)
 		r->marks = marks_of(str_of(copy));
-}
-
-static void set(struct rec *r, const char *name, struct str value, bool raw)
-{
-	set_field(r, find(r, name), name, value, raw);
 }
 
 void rec_set(struct rec *r, const char *name, const char *value)
@@ -343,48 +397,83 @@ void rec_write_some(const struct rec *r, struct buf *b, const char *prefix)
 	jw_obj_end(b);
 }
 
-void rec_take_some(struct rec *r, struct json obj, const char *prefix)
+/* Adds a value as it is kept: decoded, but a text with a NUL stays JSON. False: it is JSON. */
+static bool add_value(struct buf *values, struct str value)
 {
-	for (struct json member = json_first(obj); json_present(member);
-	     member = json_next(member)) {
-		struct buf key = { 0 };
+	struct str text = json_skim_string(value);
+	size_t from = values->n;
 
-		json_key(member, &key);
-		if (str_starts(buf_str(&key), prefix))
-			rec_set_value(r, buf_cstr(&key), member);
-		buf_free(&key);
+	if (text.p) {
+		json_unescape(text, values);
+		if (!memchr(values->p + from, '\0', values->n - from))
+			return true;
+		values->n = from;
 	}
+	buf_add_str(values, value);
+	return false;
 }
 
-/* As rec_set_value, for many and without a look at those there are: the bufs are used again. A text with a NUL is kept
- * as JSON. */
-static void read_field(struct rec *r, struct json member, struct buf *key, struct buf *text)
+void rec_take_some(struct rec *r, struct str obj, const char *prefix)
 {
-	buf_reset(text);
-	if (json_string(member, text) && !memchr(buf_cstr(text), '\0', text->n))
-		set_field(r, NULL, buf_cstr(key), buf_str(text), false);
-	else
-		set_field(r, NULL, buf_cstr(key), json_raw(member), true);
+	struct json_skim k = json_skim(obj);
+	struct buf name = { 0 }, text = { 0 };
+	struct str key, value;
+
+	while (json_skim_next(&k, &key, &value)) {
+		buf_reset(&name);
+		buf_reset(&text);
+		json_unescape(key, &name);
+		if (str_starts(buf_str(&name), prefix)) {
+			bool raw = !add_value(&text, value);
+
+			set(r, buf_cstr(&name), buf_str(&text), raw);
+		}
+	}
+	buf_free(&name);
+	buf_free(&text);
 }
 
-bool rec_read_all(struct rec *r, struct json obj)
+/* A value's bytes and what they become: one that is no UTF-8 becomes three. */
+#define DECODED_MAX 3
+#define FIELDS_MANY 64
+
+bool rec_read_all(struct rec *r, struct str obj)
 {
-	struct buf key = { 0 }, text = { 0 };
+	struct json_skim k = json_skim(obj);
+	struct buf values = { 0 }, fields = { 0 };
+	struct str key, value;
 	bool ok = false;
 
 	fields_free(r);
-	r->room = (unsigned)json_len(obj);
-	r->fields = mem_array(r->room, sizeof(*r->fields));
-	for (struct json member = json_first(obj); json_present(member);
-	     member = json_next(member)) {
-		buf_reset(&key);
-		json_key(member, &key);
-		if (strcmp(buf_cstr(&key), "seq") == 0)
-			ok = json_i64(member, 0, INT64_MAX, &r->seq);
-		else
-			read_field(r, member, &key, &text);
+	buf_reserve(&values, DECODED_MAX * obj.n + 1); /* it stays where it is */
+	buf_reserve(&fields, FIELDS_MANY * sizeof(struct field));
+	while (json_skim_next(&k, &key, &value)) {
+		struct field f = { .value = values.p + values.n };
+
+		if (key.n == 3 && memcmp(key.p, "seq", 3) == 0) {
+			ok = str_to_i64(value, 0, INT64_MAX, &r->seq);
+			continue;
+		}
+		f.raw = !add_value(&values, value);
+		buf_addc(&values, '\0');
+		if (!set_known_name(&f, key)) {
+			struct buf name = { 0 };
+
+			json_unescape(key, &name);
+			set_name(&f, str_of(buf_cstr(&name)));
+			buf_free(&name);
+		}
+		if (f.name[0] == 'l' && strcmp(f.name, "labels") == 0)
+			r->marks = marks_of(value);
+		buf_add(&fields, &f, sizeof(f));
+		r->n++;
 	}
-	buf_wipe(&key);
-	buf_wipe(&text);
+	r->room = r->n;
+	r->fields = mem_array(r->n, sizeof(*r->fields));
+	if (r->n)
+		memcpy(r->fields, fields.p, fields.n);
+	move_to_block(r, &values);
+	buf_wipe(&values);
+	buf_free(&fields);
 	return ok;
 }

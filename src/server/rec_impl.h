@@ -11,6 +11,7 @@ struct field {
 	const char *name; /* one of the known names, or the record's own */
 	char *value;      /* decoded text, or JSON when raw; never NULL */
 	bool raw, own_name;
+	bool in_block; /* value is a part of the record's block */
 };
 
 struct group; /* the records with the same value in an indexed field */
@@ -26,6 +27,8 @@ struct rec {
 	unsigned n, room; /* of fields */
 	int64_t seq;
 	struct field *fields;
+	char *block; /* of values that came together: one piece of memory */
+	size_t block_n;
 	struct link link[REC_INDEXES];
 	/* Where the log has it (disk.h): the records in the order in which they were last written. */
 	struct rec *written_before, *written_after;
@@ -45,10 +48,10 @@ const char *rec_value(const struct rec *r, const char *name);
 /* Do a and b differ in a field that has not this prefix? */
 bool rec_differ_beyond(const struct rec *a, const struct rec *b, const char *prefix);
 void rec_write_all(const struct rec *r, struct buf *b); /* one JSON object */
-/* The fields with this prefix, and (take) those fields of such an object into r. */
+/* The fields with this prefix, and (take) those fields of such an object, valid JSON, into r. */
 void rec_write_some(const struct rec *r, struct buf *b, const char *prefix);
-void rec_take_some(struct rec *r, struct json obj, const char *prefix);
-/* False when obj is no object of a stored resource. */
-bool rec_read_all(struct rec *r, struct json obj);
+void rec_take_some(struct rec *r, struct str obj, const char *prefix);
+/* False when obj, valid JSON, is no object of a stored resource. */
+bool rec_read_all(struct rec *r, struct str obj);
 
 #endif

@@ -2,7 +2,8 @@
 /* See replay.h. */
 #include "server/replay.h"
 
-#include "base/mem.h"
+#include "base/json_check.h"
+#include "base/json_skim.h"
 #include "net/tls.h"
 
 #include <stdlib.h>
@@ -34,46 +35,72 @@ void replay_put(struct store *s, struct rec *draft, unsigned segment, uint32_t b
 	disk_placed(s, r, segment, bytes);
 }
 
-static bool put(struct store *s, enum kind kind, struct json op, unsigned segment)
+static bool put(struct store *s, enum kind kind, struct str rec, unsigned segment, uint32_t bytes)
 {
 	struct rec *draft = rec_new((int)kind);
 
-	if (!rec_read_all(draft, json_get(op, "rec")) || !rec_get(draft, kind_id(kind))) {
+	if (!rec_read_all(draft, rec) || !rec_get(draft, kind_id(kind))) {
 		rec_free(draft);
 		return false;
 	}
-	replay_put(s, draft, segment, (uint32_t)json_raw(op).n);
+	replay_put(s, draft, segment, bytes);
 	return true;
 }
 
-static bool on_stored(struct store *s, enum kind kind, struct json op, bool beat)
+/* beat: what a heartbeat set; .p NULL: it is stored no more. */
+static bool on_stored(struct store *s, enum kind kind, struct str id, struct str beat)
 {
-	char *id = json_dup(json_get(op, "id"));
-	struct rec *r = id ? index_find(s->index, kind, kind_id(kind), id) : NULL;
-	bool ok = id != NULL;
+	struct buf text = { 0 };
+	struct rec *r;
 
-	free(id);
-	if (r && beat)
-		rec_take_some(r, json_get(op, "rec"), "md");
+	if (!id.p)
+		return false;
+	json_unescape(id, &text);
+	r = index_find(s->index, kind, kind_id(kind), buf_cstr(&text));
+	buf_free(&text);
+	if (r && beat.p)
+		rec_take_some(r, beat, "md");
 	else if (r)
 		forget(s, r);
-	return ok;
+	return true;
 }
 
-static bool replay_op(struct store *s, struct json op, unsigned segment)
+/* A verb names the kind that it is about. */
+static bool is_verb(struct str key, const char *verb, struct str value, enum kind *kind)
+{
+	struct str dir = json_skim_string(value);
+
+	return str_eq(key, verb) && dir.p && kind_of_dir(dir, kind);
+}
+
+/* Walks op to its end. */
+static bool replay_op(struct store *s, struct json_skim *op, unsigned segment)
 {
 	static const char *const verbs[] = { "put", "beat", "remove" };
-	enum kind kind;
+	const char *from = op->p - 1;
+	struct str key, value, id = { 0 }, rec = { 0 };
+	enum kind kind = K_N;
+	size_t verb = ARRAY_LEN(verbs);
 
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		char *dir = json_dup(json_get(op, verbs[i]));
-		bool known = dir && kind_of_dir(str_of(dir), &kind);
-
-		free(dir);
-		if (known)
-			return i == 0 ? put(s, kind, op, segment) : on_stored(s, kind, op, i == 1);
+	while (json_skim_next(op, &key, &value)) {
+		if (str_eq(key, "rec"))
+			rec = value;
+		else if (str_eq(key, "id"))
+			id = json_skim_string(value);
+		for (size_t i = 0; i < verb; i++)
+			if (is_verb(key, verbs[i], value, &kind))
+				verb = i;
 	}
-	return false;
+	switch (verb) {
+	case 0:
+		return rec.p && put(s, kind, rec, segment, (uint32_t)(op->p + 1 - from));
+	case 1:
+		return rec.p && on_stored(s, kind, id, rec);
+	case 2:
+		return on_stored(s, kind, id, (struct str){ 0 });
+	default:
+		return false;
+	}
 }
 
 bool replay_is_whole(struct str line)
@@ -94,15 +121,21 @@ bool replay_is_whole(struct str line)
 bool replay_line(struct store *s, struct str line, unsigned segment)
 {
 	struct err e = { 0 };
-	struct json_doc *doc = NULL;
-	bool ok = replay_is_whole(line);
+	struct str text, key, rest;
+	struct json_skim k, op;
+	size_t values;
+	bool ok, all = true;
 
-	if (ok)
-		doc = json_parse((struct str){ line.p + HASH_DIGITS + 1, line.n - HASH_DIGITS - 1 },
-		                 SIZE_MAX, &e);
-	ok = json_is_array(json_root(doc));
-	for (struct json op = json_first(json_root(doc)); json_present(op); op = json_next(op))
-		ok = replay_op(s, op, segment) && ok;
-	json_doc_free(doc);
-	return ok;
+	if (!replay_is_whole(line))
+		return false;
+	text = (struct str){ line.p + HASH_DIGITS + 1, line.n - HASH_DIGITS - 1 };
+	if (json_check(text, NULL, &values, &e) < 0)
+		return false;
+	k = json_skim(text);
+	ok = k.end > k.p && !k.object;
+	while (ok && json_skim_into(&k, &op)) {
+		all = replay_op(s, &op, segment) && all;
+		json_skim_out(&k, &op);
+	}
+	return ok && all && !json_skim_next(&k, &key, &rest);
 }

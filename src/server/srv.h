@@ -197,7 +197,8 @@ void view_build(const struct srv *s, struct buf *b, const struct rec *build);
 
 /* normal.c: pieces of bodies brought to the reference's form. Each appends one JSON value. */
 void normal_map(struct buf *b, struct json map); /* string to string, keys sorted; null if absent */
-void normal_map_without_daytona(struct buf *b, struct json map);
+/* Of such a value, as it is stored. */
+void normal_map_without_daytona(struct buf *b, struct str map);
 void normal_provider(struct buf *b, struct json provider);
 void normal_repository(struct buf *b, struct json repository, const char *url);
 void normal_build_config(struct buf *b, struct json config);

@@ -60,17 +60,12 @@ static void key_last_job(struct buf *b, const struct rec *job, bool nested)
 
 static void key_env(struct buf *b, const struct rec *r, bool hide)
 {
-	struct err e = { 0 };
-	struct json_doc *doc;
-
 	if (!hide) {
 		rec_write(r, b, "envVars", NULL);
 		return;
 	}
-	doc = json_parse(rec_json(r, "envVars"), SIZE_MAX, &e);
 	jw_key(b, "envVars");
-	normal_map_without_daytona(b, json_root(doc));
-	json_doc_free(doc);
+	normal_map_without_daytona(b, rec_json(r, "envVars"));
 }
 
 void view_config(struct buf *b, const struct rec *config, unsigned flags)
