@@ -128,6 +128,7 @@ static void begin_post(struct agent_beat *b)
 	jw_obj_end(&b->body);
 	buf_addf(&path, "/%s/%s/metadata", b->is_target ? "target" : "workspace", b->id);
 	api_prepare(b->api, &b->request, "POST", buf_cstr(&path), buf_str(&b->body), false);
+	b->request.http.idempotent = true;
 	buf_free(&path);
 	b->post_at_ms = later(b->interval_ms);
 	b->posting = true;

@@ -2,6 +2,7 @@
 /* See http.h. The flow of bodies is in http_flow.c; request heads, dates and redirects in http_parts.c. */
 #include "net/http_int.h"
 
+#include "base/attr.h"
 #include "base/mem.h"
 #include "net/http_parts.h"
 
@@ -110,6 +111,17 @@ static void connect_fresh(struct http_client *c)
 	c->stats.connects++;
 }
 
+/* May it be sent again when it is not known what became of it? RFC 9110 9.2.2; a streamed body is gone then. */
+static bool is_repeatable(const struct http_request *req)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS" };
+
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
+		if (strcmp(req->method, idempotent[i]) == 0)
+			return !req->body_source;
+	return req->idempotent && !req->body_source;
+}
+
 /* Builds the request and begins to send it, on the kept connection if that is still good. */
 static void begin(struct http_client *c)
 {
@@ -128,8 +140,7 @@ static void begin(struct http_client *c)
 	c->joined = !req->body_source && req->body.n <= JOIN_MAX;
 	if (c->joined)
 		buf_add_str(&c->out, req->body);
-	/* A streamed body cannot be sent again, so it gets a connection that cannot be stale. */
-	if (c->conn && (c->upgraded || req->body_source || conn_is_stale(c->conn)))
+	if (c->conn && (c->upgraded || !is_repeatable(req) || conn_is_stale(c->conn)))
 		http_client_disconnect(c);
 	c->reused = c->conn != NULL;
 	if (c->reused)

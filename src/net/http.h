@@ -41,6 +41,8 @@ struct http_request {
 	bool follow; /* redirects: at most 3; GET/HEAD any same-origin 3xx; other methods only 307/308; credentials
 	                       * never leave the origin; never https → http. Otherwise an error that names the Location. */
 	bool no_keep_alive;
+	/* Of POST and PATCH, and methods that we do not know: twice is as good as once, by the protocol of whom is asked. */
+	bool idempotent;
 };
 
 #define HTTP_BODY_MAX (8u << 20)
@@ -63,7 +65,9 @@ void http_client_free(struct http_client *c);
 enum http_progress { HTTP_PENDING, HTTP_DONE, HTTP_FAILED };
 
 /* Starts an exchange; req and its strings, and reply, are borrowed until it is done or aborted. A reused connection
- * that fails before the first byte of the reply is replaced once and the request sent again whole (field case 73). */
+ * that fails before the first byte of the reply is replaced once and the request sent again whole (field case 73). What
+ * may have been done, and may not be done twice, is never sent again (RFC 9110 9.2.2): it gets a connection of its own,
+ * which cannot be stale. */
 void http_start(struct http_client *c, const struct http_request *req, struct http_reply *reply,
                 struct deadline d);
 void http_poll(const struct http_client *c, struct pollset *ps);

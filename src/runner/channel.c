@@ -208,6 +208,8 @@ static void begin(struct chan *ch, enum chan_use use, const char *method, const 
 	ch->reply.retry_after_ms = -1;
 	api_prepare(ch->api, &ch->req, method, path, buf_str(&ch->body), json);
 	ch->req.http.follow = true;
+	/* Heartbeats and states of jobs: said again, they are what they were ("already in the specified state"). */
+	ch->req.http.idempotent = true;
 	if (use == CHAN_POLL)
 		ch->req.http.max_body = POLL_BODY_MAX;
 	ch->use = use;

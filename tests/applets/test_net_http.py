@@ -176,7 +176,7 @@ class Keeping(NetCase):
         peer = self.peer()
         peer.on("POST", "/a", reply(200, b"first"))
         peer.on("POST", "/b", reset(), reply(200, b"again"))
-        lines = self.get(peer.url, "/a", "/b", options=("-X", "POST", "-G", "200000"))
+        lines = self.get(peer.url, "/a", "/b", options=("-I", "-X", "POST", "-G", "200000"))
         self.assertEqual(lines[1]["body"], "again")
         bodies = [r.body for r in peer.seen("POST", "/b")]
         self.assertEqual(len(bodies), 2)
@@ -191,10 +191,27 @@ class Keeping(NetCase):
 
     def test_repeated_failure_is_not_repeated_twice(self):
         peer = self.peer()
-        peer.on("POST", "/a", reply(200, b"first"))
-        peer.on("POST", "/b", close(), forever=True)
-        self.get(peer.url, "/a", "/b", options=("-X", "POST", "-d", "x"), fails=CLOSED)
-        self.assertEqual(len(peer.seen("POST", "/b")), 2)
+        peer.on("PUT", "/a", reply(200, b"first"))
+        peer.on("PUT", "/b", close(), forever=True)
+        self.get(peer.url, "/a", "/b", options=("-X", "PUT", "-d", "x"), fails=CLOSED)
+        self.assertEqual(len(peer.seen("PUT", "/b")), 2)
+
+    def test_what_may_not_be_done_twice_is_sent_once(self):
+        """Each method, by itself and where the protocol says that twice is as good, on a client that has a connection: the
+        peer reads the request whole and ends the connection without a word. It may have been done."""
+        for method, said, times in [("GET", False, 2), ("HEAD", False, 2), ("OPTIONS", False, 2), ("PUT", False, 2),
+                                    ("DELETE", False, 2), ("POST", False, 1), ("PATCH", False, 1), ("COPY", False, 1),
+                                    ("POST", True, 2), ("PATCH", True, 2), ("COPY", True, 2), ("PUT", True, 2)]:
+            for end in close(), reset():
+                with self.subTest(method=method, said=said, end=end):
+                    peer = self.peer()
+                    peer.on(method, "/a", reply(200, b"" if method == "HEAD" else b"first"))
+                    peer.on(method, "/b", end, reply(200, b"" if method == "HEAD" else b"again"))
+                    self.get(peer.url, "/a", "/b", options=(*(("-I",) if said else ()), "-X", method),
+                             fails=CLOSED if times == 1 else None)
+                    self.assertEqual(len(peer.seen(method, "/a")), 1)
+                    self.assertEqual(len(peer.seen(method, "/b")), times)
+                    self.assertEqual(peer.accepted, 2)
 
     def test_after_a_byte_of_the_reply_nothing_is_repeated(self):
         peer = self.peer()

@@ -186,7 +186,7 @@ static int parse(struct options *o, int argc, char **argv)
 	char *colon;
 
 	for (int opt;
-	     (opt = getopt(argc, argv, "X:d:G:H:c:C:p:ikK:e:x:N:Et:fFSs:m:wWM:r:uPaT:")) != -1;) {
+	     (opt = getopt(argc, argv, "X:d:G:H:c:C:p:IikK:e:x:N:Et:fFSs:m:wWM:r:uPaT:")) != -1;) {
 		switch (opt) {
 		case 'X':
 			o->req.method = optarg;
@@ -274,6 +274,9 @@ static int parse(struct options *o, int argc, char **argv)
 			break;
 		case 'P':
 			o->print_proxy = true;
+			break;
+		case 'I':
+			o->req.idempotent = true;
 			break;
 		case 'a':
 			o->req.no_keep_alive = true;
