@@ -24,6 +24,8 @@ static const struct {
 	{ 400, AT_START, "json: cannot unmarshal ", API_NEVER },
 	{ 401, WHOLE, "unauthorized", API_KEY },
 	{ 403, AT_START, "forbidden", API_KEY }, /* alone, or with what the key may not */
+	/* The key that is to be revoked, not the one that asks. */
+	{ 0, WHOLE, "failed to delete api key: api key not found", API_MISSING },
 	{ 404, WITHIN, "API key", API_KEY }, /* of some Servers to the key of a deleted runner */
 	{ 404, WITHIN, "api key", API_KEY },
 	{ 0, AT_END, "workspace template not found", API_MISSING },

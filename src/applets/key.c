@@ -38,6 +38,11 @@ static int revoke_one(struct verbs *v, struct json it, struct err *e)
 	if (rc == 0)
 		rc = api_remove(v->admin.link.api, v->noun->kind->path, name, false,
 		                deadline_in_ms(CLI_CALL_MS), e);
+	if (rc < 0 && api_verdict(e) == API_MISSING)
+		err_set(e, ERR_NOT_FOUND, e->code,
+		        "there is no key %s any more; key list shows those that are there", name);
+	else if (rc < 0 && api_verdict(e) == API_TROUBLE && e->code == 403)
+		err_wrap(e, "a key does not revoke itself: give another by --api-key-file");
 	if (rc == 0) {
 		fputs("Key ", stdout);
 		cli_put(name);

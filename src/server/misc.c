@@ -132,11 +132,11 @@ void h_apikey_delete(struct call *c)
 		ch = NULL;
 	}
 	if (!key)
-		reply_error(c, 500, "failed to revoke api key: api key not found");
+		reply_error(c, 500, "failed to delete api key: api key not found");
 	else if (ch)
-		reply_error(c, 403, "cannot revoke current api key");
+		reply_error(c, 403, "cannot delete current api key");
 	else if (rc < 0)
-		reply_error(c, error_status(&e), "failed to revoke api key: %s", e.msg);
+		reply_error(c, error_status(&e), "failed to delete api key: %s", e.msg);
 	else
 		reply_empty(c, 200);
 	change_drop(ch);

@@ -249,10 +249,10 @@ class Api(Base):
         self.assertEqual(listed, [{"type": "client", "name": "default", "current": False},
                                   {"type": "client", "name": "my key", "current": True}])
         self.assertEqual(self.server.call("POST", "/apikey/my%20key").status, 500)
-        self.error("DELETE", "/apikey/my%20key", 403, "cannot revoke current api key", key=key)
+        self.error("DELETE", "/apikey/my%20key", 403, "cannot delete current api key", key=key)
         self.server.ok("DELETE", "/apikey/my%20key")
         self.error("GET", "/apikey", 401, "unauthorized", key=key)
-        self.error("DELETE", "/apikey/my%20key", 500, "failed to revoke api key: api key not found")
+        self.error("DELETE", "/apikey/my%20key", 500, "failed to delete api key: api key not found")
 
     def test_bodies(self):
         rows = (
@@ -683,7 +683,7 @@ class Keys(Base):
         self.assertEqual(self.applet("list").split("\n"), ["default", "one", "two", ""])
         self.assertEqual(self.applet("delete", "one"), "")
         self.assertEqual(self.server.call("GET", "/runner", key=made).status, 401)
-        self.assertIn("cannot revoke current", self.applet("delete", "default", rc=1))
+        self.assertIn("cannot delete current", self.applet("delete", "default", rc=1))
         # A runner's key goes with the runner.
         self.assertIn("not found", self.applet("delete", ID, rc=1))
         self.server.ok("GET", f"/runner/{ID}", key=self.key)

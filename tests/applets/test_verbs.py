@@ -414,7 +414,14 @@ class Reference(ReferenceCase):
     def test_keys_and_variables(self):
         self.assertEqual(self.verb("key", "create", "ada").stdout, "c2VjcmV0LXNlY3JldA\n")
         self.assertIn("Key ada is revoked.", self.verb("key", "revoke", "-y", "ada").stdout)
-        self.assertIn("cannot delete the key in use", self.verb("key", "revoke", "-y", "mine", rc=1).stderr)
+        self.assertIn("a key does not revoke itself: give another by --api-key-file",
+                      self.verb("key", "revoke", "-y", "mine", rc=1).stderr)
+        # Somebody else was faster: nothing is wrong with the key that asks.
+        self.verb("key", "create", "bob")
+        self.srv.on("DELETE", "/apikey/bob", reply(500, {"error": "failed to delete api key: api key not found"}))
+        said = self.verb("key", "revoke", "-y", "bob", rc=1).stderr
+        self.assertIn("there is no key bob any more; key list shows those that are there", said)
+        self.assertNotIn("refuses", said)
         self.verb("env", "set", "A=1")
         self.assertIn(("/env", {"key": "A", "value": "1"}), self.srv.bodies)
         self.srv.env = [{"key": "A", "value": "1"}]

@@ -364,9 +364,9 @@ class V53(FakeServer):
             self.names.append(parts[1])
             return reply(200, "c2VjcmV0LXNlY3JldA", TEXT_TYPE)
         if parts[1] == "mine":
-            return error(403, "cannot delete the key in use")
+            return error(403, "cannot delete current api key")
         if parts[1] not in self.names:
-            return error(404, "failed to get api key: api key not found")
+            return error(500, "failed to delete api key: api key not found")
         self.names.remove(parts[1])
         return reply(200)
 

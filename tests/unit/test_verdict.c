@@ -57,6 +57,8 @@ static void the_servers_words_decide(void)
 		const char *words;
 		enum api_verdict want;
 	} rows[] = {
+		{ 500, "failed to delete api key: api key not found", API_MISSING },
+		{ 404, "failed to get current api key name: api key not found", API_KEY },
 		{ 500, "failed to update job state: job is already in the specified state",
 		  API_ALREADY },
 		{ 500,
