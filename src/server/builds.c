@@ -328,6 +328,8 @@ void h_template_delete(struct call *c)
 	int rc = prebuilds_remove(c->s, ch, c->param[0], force, &e);
 
 	change_remove(ch, t);
+	if (had)
+		hooks_leave(c->s, ch, url, config);
 	if (rc < 0)
 		change_drop(ch);
 	else

@@ -27,6 +27,10 @@ void browse_hook(struct srv *s, const char *url, const char *config);
 /* hooks.c: browse_hook, until it has ended well. */
 /* It has not: the pause in ms until it is tried again; 0: it is not, there are too many. */
 int64_t hooks_failed(struct srv *s, const char *url, const char *config);
+/* There is no git provider that could be asked: when one is set, it is tried again. False: there are too many. */
+bool hooks_wait(struct srv *s, const char *url, const char *config);
+/* The hook of that repository may have to go: kept in the change until it has ended well. */
+void hooks_leave(struct srv *s, struct change *ch, const char *url, const char *config);
 /* It has, or there is nothing that could be asked. */
 void hooks_settled(struct srv *s, const char *url);
 void hooks_hurry(struct srv *s); /* what was wrong may have been put right */

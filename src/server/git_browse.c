@@ -178,7 +178,8 @@ struct browse {
 	enum what what, step; /* step: what is asked now */
 	char *name;           /* of the config, for messages */
 	char *user, *namespace, *repository;
-	int64_t page, per_page;
+	int64_t page, per_page,
+		start; /* start: of the next page, where a host says it; 0: it did not */
 	struct url url;
 	struct tls_ctx *tls;
 	struct url proxy;
@@ -198,6 +199,7 @@ struct browse {
 	char *hook, *hook_id, *config;
 	bool again;   /* what is wanted may have changed meanwhile */
 	bool later;   /* a hook that fails is tried again */
+	bool waits;   /* for a git provider that could be asked */
 	bool unknown; /* where we are, for hooks: at the next start it may be known */
 	bool done;
 };
@@ -238,9 +240,12 @@ static void gone(struct httpd_req *r)
 static void hook_said(const struct browse *w, const char *why)
 {
 	const char *base = w->s->opt.public_url;
+	bool waits = why && w->waits && hooks_wait(w->s, w->hook, w->config);
 	int64_t pause = why && w->later ? hooks_failed(w->s, w->hook, w->config) : 0;
 	struct buf again = { 0 };
 
+	if (waits)
+		buf_adds(&again, "It is tried again when a git provider is set. ");
 	if (pause)
 		buf_addf(&again, "It is tried again in %lld s. ", (long long)pause / 1000);
 	if (!why)
@@ -252,7 +257,7 @@ static void hook_said(const struct browse *w, const char *why)
 		         ", JSON, pushes; its secret: docs/server.md, Prebuilds",
 		         w->namespace, w->repository, why, buf_cstr(&again),
 		         base ? base : "https://SERVER");
-	if (!w->again && (!why || !(w->later || w->unknown)))
+	if (!w->again && (!why || !(w->later || w->waits || w->unknown)))
 		hooks_settled(w->s, w->hook);
 	buf_free(&again);
 }
@@ -465,6 +470,8 @@ static void take_hooks(struct browse *w, struct json root)
 		answer(w, 500, "it has more hooks than are looked at");
 	} else {
 		w->page++;
+		if (!json_i64(json_get(root, "nextPageStart"), 1, INT32_MAX, &w->start))
+			w->start = 0;
 		w->until = deadline_in_ms(ANSWER_MS);
 		ask(w, HOOKS);
 	}
@@ -556,8 +563,9 @@ static void ask(struct browse *w, enum what step)
 		buf_addf(&w->target, "%s%s=%lld&%s=%lld",
 		         strchr(buf_cstr(&w->target), '?') ? "&" : "?", w->host->size,
 		         (long long)w->per_page, w->host->page,
-		         (long long)(w->host->page[0] == 's' ? (w->page - 1) * w->per_page
-		                                             : w->page));
+		         (long long)(w->host->page[0] != 's' ? w->page
+		                     : w->start              ? w->start
+		                                             : (w->page - 1) * w->per_page));
 	free(id);
 	w->request.target = buf_cstr(&w->target);
 	http_reply_free(&w->reply);
@@ -796,6 +804,7 @@ void browse_hook(struct srv *s, const char *url, const char *config)
 	else if (n >= AT_ONCE)
 		err_set(&e, ERR_BUSY, 0, "too many git hosts are being asked");
 	w->later = e.kind == ERR_NONE || e.kind == ERR_BUSY;
+	w->waits = s->opt.public_url && !provider && prebuilds_wanted(s, url);
 	if (e.kind != ERR_NONE || reach(w, provider, &e) < 0) {
 		answer(w, 500, e.msg);
 		browse_free(w);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hooks of prebuilds that are not at their git host yet, or not known to be: asked for again, with pauses that grow. Which
- * they are is kept with the prebuilds, so that it outlives this process; one that is only to be removed has none any more.
+ * they are is kept, so that it outlives this process: with the prebuilds, and of those that are only to be removed, which
+ * have none any more, as records of their own.
  */
 #include "server/git.h"
 
@@ -19,6 +20,7 @@ struct hook_due {
 	char *url, *config; /* as of browse_hook */
 	struct deadline at; /* DEADLINE_NEVER while it is asked for */
 	int64_t pause_ms;   /* after the next failure */
+	bool waits;         /* for a git provider */
 };
 
 static struct hook_due **find(struct srv *s, const char *url)
@@ -63,13 +65,45 @@ int64_t hooks_failed(struct srv *s, const char *url, const char *config)
 	d->config = mem_dup(config);
 	d->at = deadline_in_ms(pause);
 	d->pause_ms = pause * 2 < PAUSE_MAX_MS ? pause * 2 : PAUSE_MAX_MS;
+	d->waits = false;
 	return pause;
+}
+
+bool hooks_wait(struct srv *s, const char *url, const char *config)
+{
+	if (!hooks_failed(s, url, config))
+		return false;
+	struct hook_due *d = *find(s, url);
+
+	d->at = DEADLINE_NEVER;
+	d->waits = true;
+	return true;
+}
+
+void hooks_leave(struct srv *s, struct change *ch, const char *url, const char *config)
+{
+	char *id = mem_dup(config), fresh[ID_SIZE];
+	struct err e = { 0 };
+	struct rec *r;
+
+	if (!id[0])
+		git_adopt(s, url, &id, &e);
+	/* Where nobody can be asked, nothing was entered. */
+	if (store_find(&s->store, K_GIT, "id", id) &&
+	    !store_find(&s->store, K_HOOK, "repositoryUrl", url) && new_id(fresh, &e) == 0) {
+		r = change_add(ch, K_HOOK);
+		rec_set(r, "id", fresh);
+		rec_set(r, "repositoryUrl", url);
+		rec_set(r, "gitProviderConfigId", config);
+	}
+	free(id);
 }
 
 void hooks_settled(struct srv *s, const char *url)
 {
 	struct hook_due **at = find(s, url), *d = *at;
-	const struct rec *t = store_find(&s->store, K_TEMPLATE, "repositoryUrl", url);
+	const struct rec *t = store_find(&s->store, K_TEMPLATE, "repositoryUrl", url),
+			 *hook = store_find(&s->store, K_HOOK, "repositoryUrl", url);
 	struct change *ch = NULL;
 	struct err e = { 0 };
 
@@ -90,6 +124,11 @@ void hooks_settled(struct srv *s, const char *url)
 			rec_set_bool(change_edit(ch, p), "hookDue", false);
 		}
 	}
+	if (hook) {
+		if (!ch)
+			ch = change_begin(&s->store);
+		change_remove(ch, hook);
+	}
 	/* What cannot be kept is asked for once more at the next start. */
 	if (ch && change_commit(ch, &e) < 0)
 		log_warn("server: that a hook is set cannot be kept: %s", e.msg);
@@ -106,6 +145,10 @@ static void begin(struct srv *s)
 			hooks_failed(s, rec_text(t, "repositoryUrl"),
 			             rec_text(t, "gitProviderConfigId"));
 	}
+	for (const struct rec *hook = store_first(&s->store, K_HOOK); hook; hook = store_next(hook))
+		if (!*find(s, rec_text(hook, "repositoryUrl")))
+			hooks_failed(s, rec_text(hook, "repositoryUrl"),
+			             rec_text(hook, "gitProviderConfigId"));
 	s->hooks_begun = true;
 }
 
@@ -113,8 +156,9 @@ void hooks_hurry(struct srv *s)
 {
 	for (struct hook_due *d = s->hooks_due; d; d = d->next) {
 		d->pause_ms = FIRST_MS;
-		if (d->at.at_ms != DEADLINE_NEVER.at_ms)
+		if (d->waits || d->at.at_ms != DEADLINE_NEVER.at_ms)
 			d->at = DEADLINE_PAST;
+		d->waits = false;
 	}
 }
 

@@ -27,6 +27,7 @@ static const struct {
 	[K_GIT] = { "git", { "id", "alias" } },
 	[K_ENV] = { "env", { "key" } },
 	[K_PREBUILD] = { "prebuilds", { "id", "workspaceTemplateName" } },
+	[K_HOOK] = { "hooks", { "id", "repositoryUrl" } },
 };
 
 struct group {

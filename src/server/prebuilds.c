@@ -60,6 +60,7 @@ void prebuilds_moved(struct srv *s, const struct rec *t, const char *from)
 
 	for (const struct rec *p = first_of(s, rec_text(t, "name")); p; p = next_of(s, p))
 		rec_set_bool(change_edit(ch, p), "hookDue", true);
+	hooks_leave(s, ch, from, config);
 	change_commit(ch, &ignored);
 	browse_hook(s, from, config);
 	browse_hook(s, to, config);
@@ -209,12 +210,16 @@ void h_prebuild_delete(struct call *c)
 	if (!p)
 		return;
 	struct change *ch = change_begin(&c->s->store);
+	const struct rec *t = store_find(&c->s->store, K_TEMPLATE, "name", c->param[0]);
 	int rc = prebuild_remove(c->s, ch, p, force, &e);
 
-	if (rc < 0)
+	if (rc < 0) {
 		change_drop(ch);
-	else
+	} else {
+		hooks_leave(c->s, ch, rec_text(t, "repositoryUrl"),
+		            rec_text(t, "gitProviderConfigId"));
 		rc = change_commit(ch, &e);
+	}
 	if (rc < 0)
 		reply_error(c, error_status(&e), "failed to delete prebuild: %s", e.msg);
 	else

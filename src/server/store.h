@@ -28,6 +28,7 @@ enum kind {
 	K_GIT,
 	K_ENV,
 	K_PREBUILD,
+	K_HOOK, /* one that is to be removed at its git host (hooks.c) */
 	K_N,
 };
 
