@@ -205,8 +205,11 @@ struct json_doc *api_git_context(struct api *a, const char *url, const char *bra
 	if (branch)
 		jw_kstr(&body, "branch", branch);
 	jw_obj_end(&body);
-	if (api_call(a, "POST", "/gitprovider/context", buf_str(&body), &doc, d, e) == 0 &&
-	    !json_is_string(json_get(json_root(doc), "url"))) {
+	if (api_call(a, "POST", "/gitprovider/context", buf_str(&body), &doc, d, e) < 0) {
+		/* The reference's Server knows the large hosts, and those that it was told of. */
+		if (str_find(str_of(e->msg), "can not get public client"))
+			err_hint(e, "give the Server a git provider for that host");
+	} else if (!json_is_string(json_get(json_root(doc), "url"))) {
 		json_doc_free(doc);
 		doc = NULL;
 		err_set(e, ERR_PARSE, 0, "POST /gitprovider/context: the answer is no repository");

@@ -445,6 +445,10 @@ class Reference(ReferenceCase):
                 said = self.verb(*args, rc=1)
                 self.assertTrue(one_line(said.stderr), said.stderr)
                 self.srv.drop(rule)
+        # A host that the reference's Server was not told of.
+        self.srv.on("POST", "/gitprovider/context", error(500, "can not get public client for the URL http://h/a/b"))
+        self.assertRegex(self.verb("workspace", "create", "http://h/a/b", rc=1).stderr,
+                         "public client for the URL http://h/a/b; give the Server a git provider for that host\n")
         # Names of a Server are not a terminal's commands.
         [w] = self.srv.workspaces.values()
         w["name"] = "a\x1b[2Jb"
