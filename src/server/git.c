@@ -332,7 +332,6 @@ static const struct dto dto_context = { "GetRepositoryContext", "gitprovider", c
 void h_git_context(struct call *c)
 {
 	struct json body;
-	struct buf b = { 0 };
 
 	if (!call_body(c, &dto_context, &body))
 		return;
@@ -340,8 +339,7 @@ void h_git_context(struct call *c)
 	char *branch = json_dup_or_empty(json_get(body, "branch"));
 	char *sha = json_dup_or_empty(json_get(body, "sha"));
 
-	git_repository(&b, url, branch, sha);
-	reply_json(c, 200, &b);
+	browse_context(c, url, branch, sha);
 	free(url);
 	free(branch);
 	free(sha);

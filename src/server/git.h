@@ -10,8 +10,9 @@
 int git_adopt(const struct srv *s, const char *url, char **id, struct err *e);
 /* Host of a URL with or without a scheme, or of "git@host:path"; NULL if it has none. Caller frees. */
 char *git_host(const char *url);
-/* Appends a GitRepository made of the URL's parts. branch and sha may be ""; else they count more. */
-void git_repository(struct buf *b, const char *url, const char *branch, const char *sha);
+/* Appends a GitRepository made of the URL's parts. branch and sha may be ""; else they count more. False: neither it nor they
+ * name a branch or commit, and "main" is a guess. */
+bool git_repository(struct buf *b, const char *url, const char *branch, const char *sha);
 
 /* The repository of r, a workspace or build, is on the host of that URL. */
 bool git_same_host(const struct rec *r, const char *url);
@@ -20,6 +21,9 @@ bool git_same_host(const struct rec *r, const char *url);
 void browse_poll(struct srv *s, struct pollset *ps);
 void browse_step(struct srv *s);
 void browse_end(struct srv *s); /* after the connections */
+/* Answers a call with a GitRepository: with what the git host says of it, if there is one to be asked and it answers in time, else
+ * with what git_repository makes of the three. */
+void browse_context(struct call *c, const char *url, const char *branch, const char *sha);
 /* Sees to it that the git host of that repository has our hook if a prebuild of it is there, and else not, by a git
  * provider config ("": the one that fits). It goes on meanwhile, and says in the log how it ended. */
 void browse_hook(struct srv *s, const char *url, const char *config);

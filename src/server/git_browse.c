@@ -18,6 +18,7 @@
 #define AT_ONCE 4
 #define ANSWER_MAX (4u << 20)
 #define ANSWER_MS 20000
+#define CONTEXT_MS 5000 /* then what the address says has to do */
 #define PER_PAGE 50
 #define PER_PAGE_MAX 100
 #define HOOK_PAGES_MAX 20
@@ -33,8 +34,12 @@ enum what {
 	OWN_REPOSITORIES,
 	REPOSITORY,
 	HOOKS,
+	DEFAULT, /* the branch that a repository has by itself; of these the answer is one thing */
+	BRANCH,
+	PULL,
 	WHATS
 };
+#define CONTEXT WHATS /* what is asked for DEFAULT, BRANCH and PULL */
 
 /* Of the answers, in their order: lists of words. */
 static const char *const members[REPOSITORY] = {
@@ -81,6 +86,9 @@ static const struct host {
 	                      "title head.ref head.sha head.repo.name head.repo.html_url head.repo.owner.login head.repo.name" },
 		  [OWN_REPOSITORIES] = { "/user/repos?affiliation=owner", NULL },
 		  [HOOKS] = { "/repos/{n}/{r}/hooks", "id config.url" },
+		  [DEFAULT] = { "/repos/{n}/{r}", "default_branch" },
+		  [BRANCH] = { "/repos/{n}/{r}/branches/", "commit.sha" },
+		  [PULL] = { "/repos/{n}/{r}/pulls/", NULL },
 	  },
 	  "PATCH",
 	  { "{\"name\":\"web\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
@@ -103,6 +111,9 @@ static const struct host {
 		  [OWN_REPOSITORIES] = { "/users/{n}/projects", NULL },
 		  [REPOSITORY] = { "/projects/", "web_url namespace.path name" },
 		  [HOOKS] = { "/projects/{n}%2F{r}/hooks", "id url" },
+		  [DEFAULT] = { "/projects/{n}%2F{r}", "default_branch" },
+		  [BRANCH] = { "/projects/{n}%2F{r}/repository/branches/", "commit.id" },
+		  [PULL] = { "/projects/{n}%2F{r}/merge_requests/", NULL },
 	  },
 	  "PUT",
 	  { "{\"push_events\":true,\"url\":", ",\"token\":\"", "\"}" } },
@@ -123,6 +134,9 @@ static const struct host {
 	                      "title head.ref head.sha head.repo.name head.repo.html_url head.repo.owner.login head.repo.name" },
 		  [OWN_REPOSITORIES] = { "/user/repos", NULL },
 		  [HOOKS] = { "/repos/{n}/{r}/hooks", "id config.url" },
+		  [DEFAULT] = { "/repos/{n}/{r}", "default_branch" },
+		  [BRANCH] = { "/repos/{n}/{r}/branches/", "commit.id" },
+		  [PULL] = { "/repos/{n}/{r}/pulls/", NULL },
 	  },
 	  "PATCH",
 	  { "{\"type\":\"gitea\",\"active\":true,\"events\":[\"push\"],\"config\":{\"content_type\":\"json\",\"url\":",
@@ -143,6 +157,9 @@ static const struct host {
 		  [PULLS] = { "/repositories/{n}/{r}/pullrequests?state=OPEN",
 	                      "title source.branch.name source.commit.hash source.repository.full_name source.repository.links.html.href source.repository.full_name source.repository.name" },
 		  [HOOKS] = { "/repositories/{n}/{r}/hooks", "uuid url" },
+		  [DEFAULT] = { "/repositories/{n}/{r}", "mainbranch.name" },
+		  [BRANCH] = { "/repositories/{n}/{r}/refs/branches/", "target.hash" },
+		  [PULL] = { "/repositories/{n}/{r}/pullrequests/", NULL },
 	  },
 	  "PUT",
 	  { "{\"description\":\"daytona-runner\",\"active\":true,\"events\":[\"repo:push\"],\"url\":",
@@ -163,11 +180,15 @@ static const struct host {
 		  [PULLS] = { "/projects/{n}/repos/{r}/pull-requests?state=OPEN",
 	                      "title fromRef.displayId fromRef.latestCommit fromRef.repository.slug fromRef.repository.links.self.href fromRef.repository.project.key fromRef.repository.name" },
 		  [HOOKS] = { "/projects/{n}/repos/{r}/webhooks", "id url" },
+		  [DEFAULT] = { "/projects/{n}/repos/{r}/branches/default", "displayId" },
+		  [PULL] = { "/projects/{n}/repos/{r}/pull-requests/", NULL },
 	  },
 	  "PUT",
 	  { "{\"name\":\"daytona-runner\",\"active\":true,\"events\":[\"repo:refs_changed\"],\"url\":",
 	    ",\"configuration\":{\"secret\":\"", "\"}}" } },
 };
+
+enum told { TOLD_BRANCH, TOLD_SHA, TOLD_URL, TOLD_OWNER, TOLD_NAME, TOLD };
 
 struct browse {
 	struct browse *next;
@@ -195,6 +216,10 @@ struct browse {
 	struct json item;
 	unsigned lookups;
 	struct buf out; /* the answer; a hook's: what is sent */
+	/* Of a context: what is answered where the host says nothing else; what it says, by "branch sha url owner name"; the
+	 * pull request's number, as text. */
+	struct json_doc *said;
+	char *told[TOLD], *number;
 	/* Of a hook: the repository's address; the hook's id there, once known; the provider config's. */
 	char *hook, *hook_id, *config;
 	bool again;   /* what is wanted may have changed meanwhile */
@@ -212,6 +237,10 @@ static void browse_free(struct browse *w)
 	url_free(&w->proxy);
 	http_reply_free(&w->reply);
 	json_doc_free(w->doc);
+	json_doc_free(w->said);
+	for (size_t i = 0; i < TOLD; i++)
+		free(w->told[i]);
+	free(w->number);
 	buf_wipe(&w->auth);
 	buf_free(&w->target);
 	buf_wipe(&w->out);
@@ -262,12 +291,51 @@ static void hook_said(const struct browse *w, const char *why)
 	buf_free(&again);
 }
 
+/* The members are those of what is answered without a host. The branch of a pull request is of no use without the repository
+ * that has it, which may not be seen or be gone. */
+static void write_context(struct browse *w)
+{
+	static const struct {
+		const char *key;
+		enum told told;
+	} keys[] = { { "branch", TOLD_BRANCH }, { "sha", TOLD_SHA },   { "url", TOLD_URL },
+		     { "owner", TOLD_OWNER },   { "name", TOLD_NAME }, { "id", TOLD_NAME } };
+
+	bool half = (w->step == PULL || w->step == REPOSITORY) && !w->told[TOLD_URL];
+
+	jw_obj(&w->out);
+	for (struct json member = json_first(json_root(w->said)); json_present(member);
+	     member = json_next(member)) {
+		const char *value = NULL;
+		struct buf key = { 0 };
+		char *host = NULL;
+
+		json_key(member, &key);
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			if (!half && str_eq(buf_str(&key), keys[i].key))
+				value = w->told[keys[i].told];
+		if (w->told[TOLD_URL] && str_eq(buf_str(&key), "source"))
+			value = host = git_host(w->told[TOLD_URL]);
+		jw_key(&w->out, buf_cstr(&key));
+		if (value)
+			jw_str(&w->out, str_of(value));
+		else
+			jw_raw(&w->out, json_raw(member));
+		free(host);
+		buf_free(&key);
+	}
+	jw_obj_end(&w->out);
+}
+
 static void answer(struct browse *w, int status, const char *why)
 {
 	struct call c = { .s = w->s, .r = w->r };
 
 	w->done = true;
-	if (w->hook)
+	if (w->said) {
+		write_context(w);
+		reply_json(&c, 200, &w->out);
+	} else if (w->hook)
 		hook_said(w, why);
 	else if (why)
 		reply_error(&c, status, "git provider %s (%s): %s", w->name, w->url.host, why);
@@ -479,6 +547,66 @@ static void take_hooks(struct browse *w, struct json root)
 	buf_free(&ours);
 }
 
+/* Text that is not empty; else what was there stays. */
+static void tell(struct browse *w, enum told told, struct json v, struct str path)
+{
+	char *text = text_at(v, path);
+
+	if (!text[0]) {
+		free(text);
+		return;
+	}
+	free(w->told[told]);
+	w->told[told] = text;
+}
+
+static void ask_or_answer(struct browse *w, enum what step)
+{
+	if (w->host->asks[step].path)
+		ask(w, step);
+	else
+		answer(w, 200, NULL);
+}
+
+/* Where the branch of a pull request is. */
+static void take_source(struct browse *w, struct json root, const char *at, size_t from)
+{
+	tell(w, TOLD_URL, root, word(at, from));
+	tell(w, TOLD_OWNER, root, word(at, from + 1));
+	tell(w, TOLD_NAME, root, word(at, from + 2));
+	/* Bitbucket has "owner/name" where others have the owner. */
+	if (w->told[TOLD_OWNER])
+		w->told[TOLD_OWNER][strcspn(w->told[TOLD_OWNER], "/")] = '\0';
+	answer(w, 200, NULL);
+}
+
+/* What did not come is absent, and what is known without it has to do. */
+static void take_context(struct browse *w, struct json root)
+{
+	const char *at = w->host->asks[PULLS].at;
+
+	if (w->step == PULL && json_present(root)) {
+		tell(w, TOLD_BRANCH, root, word(at, 1));
+		tell(w, TOLD_SHA, root, word(at, 2));
+		if (w->host->asks[REPOSITORY].path)
+			ask(w, REPOSITORY);
+		else
+			take_source(w, root, at, 4);
+	} else if (w->step == REPOSITORY) {
+		take_source(w, root, w->host->asks[REPOSITORY].at, 0);
+	} else if (w->step == DEFAULT && json_present(root)) {
+		tell(w, TOLD_BRANCH, root, str_of(w->host->asks[DEFAULT].at));
+		if (w->told[TOLD_BRANCH])
+			ask_or_answer(w, BRANCH);
+		else
+			answer(w, 200, NULL);
+	} else {
+		if (w->step == BRANCH)
+			tell(w, TOLD_SHA, root, str_of(w->host->asks[BRANCH].at));
+		answer(w, 200, NULL);
+	}
+}
+
 static void take_answer(struct browse *w)
 {
 	int status = w->reply.status;
@@ -493,6 +621,13 @@ static void take_answer(struct browse *w)
 		}
 	} else if (status == 200)
 		doc = json_parse(buf_str(&w->reply.body), ANSWER_MAX, &e);
+	if (w->said) {
+		w->item = json_root(doc); /* GitLab's pull request names its source by this */
+		json_doc_free(w->doc);
+		w->doc = doc;
+		take_context(w, w->item);
+		return;
+	}
 	if (w->step == REPOSITORY) {
 		take_repository(w, json_root(doc));
 	} else if (!doc) {
@@ -534,11 +669,22 @@ static void add_base(struct buf *b, const char *path, const char *suffix)
 	buf_addf(b, "%s%s", path, suffix + shared);
 }
 
+/* The one whose commit is asked for. */
+static const char *branch_of(struct browse *w)
+{
+	if (!w->told[TOLD_BRANCH])
+		w->told[TOLD_BRANCH] = text_at(json_root(w->said), STR_LIT("branch"));
+	return w->told[TOLD_BRANCH];
+}
+
 static void ask(struct browse *w, enum what step)
 {
 	const char *p = w->host->asks[step].path;
 	char *id = step == REPOSITORY ? text_at(w->item, word(w->host->asks[PULLS].at, 3)) : NULL;
-	const char *sub = id ? id : w->hook_id;
+	const char *sub = id               ? id
+	                  : step == PULL   ? w->number
+	                  : step == BRANCH ? branch_of(w)
+	                                   : w->hook_id;
 
 	w->step = step;
 	buf_reset(&w->target);
@@ -559,7 +705,7 @@ static void ask(struct browse *w, enum what step)
 		buf_addc(&w->target, '/');
 	if (sub)
 		buf_add_urlenc(&w->target, str_of(sub));
-	if (step != USER && step != REPOSITORY && w->request.method[0] == 'G')
+	if (step != USER && step != REPOSITORY && step < DEFAULT && w->request.method[0] == 'G')
 		buf_addf(&w->target, "%s%s=%lld&%s=%lld",
 		         strchr(buf_cstr(&w->target), '?') ? "&" : "?", w->host->size,
 		         (long long)w->per_page, w->host->page,
@@ -750,30 +896,79 @@ static struct browse *browse_new(struct srv *s, const struct rec *provider, enum
 	return w;
 }
 
-static void name_repository(struct browse *w)
+static void name_repository(struct browse *w, struct json repository)
 {
 	char *scm;
-	struct buf b = { 0 };
-	struct err ignored = { 0 };
-	struct json_doc *doc;
 
-	git_repository(&b, w->hook, "", "");
-	doc = json_parse(buf_str(&b), SIZE_MAX, &ignored);
-	w->namespace = json_dup_or_empty(json_get(json_root(doc), "owner"));
-	w->repository = json_dup_or_empty(json_get(json_root(doc), "name"));
+	w->namespace = json_dup_or_empty(json_get(repository, "owner"));
+	w->repository = json_dup_or_empty(json_get(repository, "name"));
 	/* Bitbucket Server: what is cloned is below "scm". */
 	scm = w->host && w->host->page[0] == 's' ? strstr(w->namespace, "scm/") : NULL;
 	if (scm)
 		memmove(w->namespace, scm + 4, strlen(scm + 4) + 1);
-	json_doc_free(doc);
+}
+
+/* NULL: no provider can be asked now. */
+static struct browse *context_new(struct call *c, const char *url)
+{
+	char *id = mem_dup("");
+	struct err e = { 0 };
+	const struct rec *provider = NULL;
+	struct browse *w = NULL;
+	size_t n = 0;
+
+	for (const struct browse *other = c->s->browses; other; other = other->next)
+		n++;
+	if (n < AT_ONCE && git_adopt(c->s, url, &id, &e) == 0 && id[0])
+		provider = store_find(&c->s->store, K_GIT, "id", id);
+	free(id);
+	if (!provider || !host_of(provider))
+		return NULL;
+	w = browse_new(c->s, provider, CONTEXT);
+	w->until = deadline_in_ms(CONTEXT_MS);
+	w->r = c->r;
+	if (reach(w, provider, &e) < 0) {
+		browse_free(w);
+		return NULL;
+	}
+	authorize(w, provider);
+	return w;
+}
+
+void browse_context(struct call *c, const char *url, const char *branch, const char *sha)
+{
+	struct buf b = { 0 };
+	struct err ignored = { 0 };
+	bool named = git_repository(&b, url, branch, sha);
+	struct json_doc *said = json_parse(buf_str(&b), SIZE_MAX, &ignored);
+	struct json number = json_get(json_root(said), "prNumber");
+	bool whole = !json_str_is(json_get(json_root(said), "sha"), "");
+	struct browse *w = whole ? NULL : context_new(c, url);
+
+	if (!w) {
+		json_doc_free(said);
+		reply_json(c, 200, &b);
+		return;
+	}
 	buf_free(&b);
+	w->said = said;
+	name_repository(w, json_root(said));
+	if (json_present(number))
+		w->number = mem_dupn(json_raw(number).p, json_raw(number).n);
+	w->next = c->s->browses;
+	c->s->browses = w;
+	c->r->user = w;
+	c->r->gone = gone;
+	ask_or_answer(w, w->number && !branch[0] ? PULL : named ? BRANCH : DEFAULT);
 }
 
 void browse_hook(struct srv *s, const char *url, const char *config)
 {
 	const struct rec *provider;
 	struct browse *w;
-	struct err e = { 0 };
+	struct err e = { 0 }, ignored = { 0 };
+	struct buf b = { 0 };
+	struct json_doc *doc;
 	char *id = mem_dup(config);
 	size_t n = 0;
 
@@ -793,7 +988,11 @@ void browse_hook(struct srv *s, const char *url, const char *config)
 	w->page = 1;
 	w->per_page = PER_PAGE;
 	w->unknown = !s->opt.public_url;
-	name_repository(w);
+	git_repository(&b, url, "", "");
+	doc = json_parse(buf_str(&b), SIZE_MAX, &ignored);
+	name_repository(w, json_root(doc));
+	json_doc_free(doc);
+	buf_free(&b);
 	if (!s->opt.public_url)
 		err_set(&e, ERR_USAGE, 0, "the server has no --public-url");
 	else if (e.kind == ERR_NONE && !provider)

@@ -2,7 +2,7 @@
 /*
  * What the URL that somebody copied from a browser, or gives to git, tells of a repository: the part
  * that is the repository's own, and the branch, commit, pull request or file behind it. No git host
- * is asked: a branch that the URL does not name is taken for "main". See git.h.
+ * is asked here: a branch that the URL does not name is taken for "main". See git.h.
  */
 #include "server/git.h"
 
@@ -296,8 +296,9 @@ static void write(struct buf *b, const struct context *context, struct str name,
 	jw_obj_end(b);
 }
 
-void git_repository(struct buf *b, const char *url, const char *branch, const char *sha)
+bool git_repository(struct buf *b, const char *url, const char *branch, const char *sha)
 {
+	bool named;
 	struct context context = { 0 };
 	struct buf own = { 0 }, owner = { 0 };
 	struct str name = { NULL, 0 };
@@ -328,6 +329,7 @@ void git_repository(struct buf *b, const char *url, const char *branch, const ch
 		buf_reset(&context.sha);
 		buf_adds(&context.sha, sha);
 	}
+	named = context.branch.n || context.sha.n;
 	add_url(&own, &context, url);
 	write(b, &context, name, buf_str(&owner), buf_cstr(&own));
 	buf_free(&context.origin);
@@ -337,6 +339,7 @@ void git_repository(struct buf *b, const char *url, const char *branch, const ch
 	buf_free(&context.path);
 	buf_free(&own);
 	buf_free(&owner);
+	return named;
 }
 
 char *git_host(const char *url)

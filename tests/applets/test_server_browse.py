@@ -155,6 +155,36 @@ class BitbucketServer(Host):
 
 HOSTS = (GitHub, GitLab, Gitea, Bitbucket, BitbucketServer)
 
+# Of each host: a repository's address; what follows it for a branch "a/b", and for a pull request; what the host answers for it, its
+# own branch "trunk", that one's commit, the commit of a/b, the pull request, and where that comes from; and who has that.
+BY_HUB = ("/acme/app", "/tree/a/b", "/pull/7", {
+    "/repos/acme/app": {"default_branch": "trunk"},
+    "/repos/acme/app/branches/trunk": {"commit": {"sha": SHA[0], "id": SHA[0]}},
+    "/repos/acme/app/branches/a%2Fb": {"commit": {"sha": SHA[1], "id": SHA[1]}},
+    "/repos/acme/app/pulls/7": github_pull(github_repo("fork", "bob"))}, ("https://git.test/bob/fork", "bob", "fork"))
+CONTEXTS = {
+    GitHub: BY_HUB, Gitea: BY_HUB,
+    GitLab: ("/acme/sub/app", "/-/tree/a/b", "/-/merge_requests/7", {
+        "/projects/acme%2Fsub%2Fapp": {"default_branch": "trunk"},
+        "/projects/acme%2Fsub%2Fapp/repository/branches/trunk": {"commit": {"id": SHA[0]}},
+        "/projects/acme%2Fsub%2Fapp/repository/branches/a%2Fb": {"commit": {"id": SHA[1]}},
+        "/projects/acme%2Fsub%2Fapp/merge_requests/7": {"source_branch": "topic", "sha": SHA[2], "source_project_id": 77},
+        "/projects/77": GitLab.answers["/projects/77"]}, ("https://git.test/bob/fork", "bob", "Fork")),
+    Bitbucket: ("https://bitbucket.org/acme/app", "/branch/a/b", "/pull-requests/7", {
+        "/repositories/acme/app": {"mainbranch": {"name": "trunk"}},
+        "/repositories/acme/app/refs/branches/trunk": {"target": {"hash": SHA[0]}},
+        "/repositories/acme/app/refs/branches/a%2Fb": {"target": {"hash": SHA[1]}},
+        "/repositories/acme/app/pullrequests/7": {"source": {"branch": {"name": "topic"}, "commit": {"hash": SHA[2]},
+                                                             "repository": Bitbucket.source}}},
+                ("https://git.test/bob/fork", "bob", "Fork")),
+    # It is not asked for the commit of a branch.
+    BitbucketServer: ("/projects/AC/repos/app", "/browse?at=refs/heads/a/b", "/pull-requests/7", {
+        "/projects/AC/repos/app/branches/default": {"displayId": "trunk"},
+        "/projects/AC/repos/app/pull-requests/7": {"fromRef": {"displayId": "topic", "latestCommit": SHA[2],
+                                                               "repository": BitbucketServer.app}}},
+                      ("https://git.test/projects/AC/repos/app/browse", "AC", "App")),
+}
+
 
 class Peer(httppeer.Peer):
     """A git host's API. bare: answers as if no page was asked for."""
@@ -308,6 +338,60 @@ class Browse(common.Case):
             s.close()
         common.wait_for(lambda: self.server.call("GET", "/gitprovider/g/user").status == 200, LONG, "there is room again")
         held.set()
+
+    def context(self, url, **more):
+        answer = self.server.ok("POST", "/gitprovider/context", {"url": url, **more})
+        self.assertNotIn(TOKEN, answer.body.decode())
+        return answer.json
+
+    def test_what_an_address_leads_to(self):
+        """With a config of its host, the host says what an address alone does not."""
+        for kind, (path, branch, number, answers, (url, owner, name)) in CONTEXTS.items():
+            with self.subTest(host=kind.provider):
+                at, sha = path if "://" in path else "http://127.0.0.1" + path, kind is not BitbucketServer
+                rows = (at, at + branch, at + number)
+                alone = [self.context(row) for row in rows]
+                self.assertEqual([a["branch"] for a in alone], ["main", "a/b", "main"])
+                peer = self.host(type("With", (kind,), {"answers": answers}))
+                have = [self.context(row) for row in rows]
+                self.assertEqual(have[0], dict(alone[0], branch="trunk", sha=SHA[0] if sha else ""))
+                self.assertEqual(have[1], dict(alone[1], sha=SHA[1] if sha else ""))
+                self.assertEqual(have[2], dict(alone[2], branch="topic", sha=SHA[2], url=url, owner=owner, name=name, id=name,
+                                               source="git.test", prNumber=7))
+                self.assertEqual({r.header("Authorization") for r in peer.requests}, {kind.auth})
+                # Who says what, asks nothing more; another host's repository is not asked for.
+                n = len(peer.requests)
+                self.assertEqual(self.context(at, branch="x", sha=SHA[3])["sha"], SHA[3])
+                self.assertEqual(self.context("https://other.test/a/b")["branch"], "main")
+                self.assertEqual(len(peer.requests), n)
+                self.server.ok("DELETE", "/gitprovider/g")
+
+    def test_an_address_whose_host_does_not_say(self):
+        """The address alone has to do, and says the same as without a config."""
+        at = "http://127.0.0.1/acme/app"
+        rows = (at, at + "/tree/a/b", at + "/pull/7")
+        alone = [self.context(row) for row in rows]
+        for step in (reply(404, {}), reply(401, {}), reply(200, "<html>"), reply(200, "[]"), reply(200, {"default_branch": None}),
+                     raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[", then="close")):
+            peer = self.host(GitHub)
+            peer.on("GET", ".*/app", step, forever=True)
+            peer.on("GET", ".*/app/.*", reply(404, {}), forever=True)
+            for row, want in zip(rows, alone):
+                self.assertEqual(self.context(row), want)
+        # A pull request whose repository is gone.
+        peer = self.host(type("Gone", (GitHub,), {"answers": {"/repos/acme/app/pulls/7": github_pull(None)}}))
+        self.assertEqual(self.context(rows[2]), alone[2])
+        # One that does not answer holds up nobody, and not this for long.
+        held = threading.Event()
+        peer.on("GET", ".*", lambda conn, request: (held.wait(LONG), reply(200, {})(conn, request))[1], forever=True)
+        results = []
+        thread = threading.Thread(target=lambda: results.append(self.context(at)))
+        thread.start()
+        common.wait_for(lambda: peer.seen("GET", "/api/v3/repos/acme/app"), LONG, "it is asked")
+        self.server.ok("GET", "/runner")
+        thread.join()
+        held.set()
+        self.assertEqual(results, [alone[0]])
 
     def test_where_the_token_may_go(self):
         self.host(GitHub, "http://git.test/api/v3")
