@@ -466,6 +466,45 @@ class Calls(EngineCase):
         self.assertEqual(self.engine.calls("DELETE"), [])
 
 
+class Gpus(EngineCase):
+    """What a dev container asks for (hostRequirements.gpu, --gpus), what the target allows, what the engine has."""
+
+    def given(self, option, runtimes, config, says):
+        path = self.path(f"git{len(os.listdir(self.tmp))}")
+        os.mkdir(path)
+        make_repo(path, files={".devcontainer.json": json.dumps({"image": IMAGE, **config})})
+        self.engine.runtimes, before = runtimes, len(self.engine.calls("POST /containers/create"))
+        document = self.workspace(options={"GPUs": option}, buildConfig={"devcontainer": {"filePath": ".devcontainer.json"}},
+                                  repository={"id": "app", "url": f"file://{path}/app.git", "name": "app", "branch": "main",
+                                              "sha": ""})
+        said = self.drive(document, "create", "delete").ok(self).output
+        body = self.engine.calls("POST /containers/create")[before].json()
+        self.assertEqual("a GPU and has none" in said, bool(says), said)
+        self.assertIn(says or "", said)
+        return [request.get("Count", request.get("DeviceIDs")) for request in body["HostConfig"].get("DeviceRequests") or []]
+
+    def test_all(self):
+        need, can = {"hostRequirements": {"gpu": True}}, {"hostRequirements": {"gpu": "optional"}}
+        sized = {"hostRequirements": {"gpu": {"cores": 1000, "memory": "8gb"}}}
+        nvidia, none = ["runc", "nvidia"], ["runc"]
+        no_runtime = "needs a GPU and has none: the engine has no runtime nvidia (nvidia-container-toolkit)"
+        for option, runtimes, config, given, says in (
+                ("auto", nvidia, need, [-1], None), ("auto", nvidia, can, [-1], None), ("auto", nvidia, sized, [-1], None),
+                ("auto", nvidia, {"runArgs": ["--gpus=2"]}, [2], None),
+                ("auto", nvidia, {"runArgs": ["--gpus", "device=0,1"], **can}, [["0", "1"]], None),
+                ("auto", nvidia, {}, [], None), ("auto", nvidia, {"hostRequirements": {"gpu": False}}, [], None),
+                ("auto", none, need, [], no_runtime), ("auto", none, sized, [], no_runtime),
+                ("auto", none, can, [], "can use a GPU and has none: the engine has no runtime nvidia"),
+                ("", nvidia, need, [], "needs a GPU and has none: the target's option GPUs gives them"),
+                ("", nvidia, can, [], "can use a GPU and has none: the target's option GPUs"),
+                ("", nvidia, {"runArgs": ["--gpus=all"]}, [], "needs a GPU and has none: the target's option GPUs"),
+                ("1", none, need, [1], None), ("1", none, {}, [1], None)):
+            with self.subTest(option=option, runtimes=runtimes, config=config):
+                self.assertEqual(self.given(option, runtimes, config, says), given)
+        # Nobody asks the engine without need.
+        self.assertEqual(len(self.engine.calls("GET /info")), 8)
+
+
 class Builds(EngineCase):
     BUILD = "b1c2d3e4f5a6"
 

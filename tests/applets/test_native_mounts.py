@@ -149,7 +149,8 @@ class Mounts(boxcase.BoxCase):
                   "runArgs": ["--cap-drop=NET_RAW", "--network=host", "--hostname", "other", "--add-host=a:1.2.3.4", "--dns", "1.1.1.1", "-m", "1g",
                               "--cpus=2", "--pids-limit=7", "--shm-size=1g", "-w", "/", "--device=/dev/kvm", "--tmpfs", "/of-args:size=1m",
                               "--tmpfs=/proc/x", "-e", "GIVEN=by runArgs", "-v", "/etc:/host"],
-                  "workspaceFolder": "/elsewhere", "initializeCommand": "touch /x", "workspaceMount": f"type=bind,source={HERE},target=/mounted"}
+                  "workspaceFolder": "/elsewhere", "initializeCommand": "touch /x", "workspaceMount": f"type=bind,source={HERE},target=/mounted",
+                  "hostRequirements": {"gpu": "optional"}}
         for who in self.each(metadata=[{"entrypoint": "/bin/touch /entered", "privileged": True}]):
             document = self.dev(**config)
             self.go(document, "create").ok(self)
@@ -160,6 +161,7 @@ class Mounts(boxcase.BoxCase):
                          "runArgs --workdir /", "runArgs --device /dev/kvm", "mount of /proc/x", "entrypoint /bin/touch /entered", "runArgs -v /etc:/host",
                          "workspaceFolder /elsewhere", "workspaceMount at /mounted", "initializeCommand"):
                 self.assertIn(f"dev container: {text} is not taken over", said)
+            self.assertIn("no GPU is given here; a target of docker-provider with the option GPUs has them", said)
             self.assertIn(" /of-args tmpfs", said)
             self.assertIn("/entered: No such file", said)
             with open(f"/proc/{self.agent()['pid']}/environ", "rb") as file:

@@ -94,6 +94,7 @@ class FakeEngine:
         self.one_packet = False        # head and output of an exec in one write
         self.log_frames = []
         self.has_git = True            # in every image
+        self.runtimes = ["runc"]
         self.lock = threading.RLock()
         self.open = 0
         self.listener = socket.socket(socket.AF_UNIX)
@@ -235,6 +236,9 @@ class FakeEngine:
     def do_version(self, conn, request):
         self.reply(conn, request, 200, {"ApiVersion": self.version, "MinAPIVersion": self.minimum,
                                         "Version": "20.10.0-fake", "Arch": "amd64", "Os": "linux"})
+
+    def do_info(self, conn, request):
+        self.reply(conn, request, 200, {"Runtimes": {name: {"path": name} for name in self.runtimes}})
 
     def do_image(self, conn, request, ref):
         with self.lock:
@@ -434,6 +438,7 @@ class FakeEngine:
 ROUTES = [
     (r"(?:GET|HEAD) /_ping", "do_ping"),
     (r"GET /version", "do_version"),
+    (r"GET /info", "do_info"),
     (r"POST /images/create", "do_pull"),
     (r"POST /images/load", "do_load"),
     (r"GET /images/(.+)/json", "do_image"),

@@ -199,9 +199,10 @@ static void no_setting_is_dropped_without_a_word(void)
 		{ "{\"image\":\"x\",\"customizations\":{},\"waitFor\":\"onCreateCommand\"}", "" },
 		{ "{\"appPort\":3000}",
 		  "dev container: \"appPort\" has no effect here: name the ports in forwardPorts\n" },
-		{ "{\"hostRequirements\":{\"gpu\":true}}",
-		  "dev container: \"hostRequirements\" has no effect here: "
-		  "the target's options CPUs, Memory, Pids and Disk are limits, GPUs gives devices\n" },
+		{ "{\"hostRequirements\":{\"gpu\":true}}", "" },
+		{ "{\"hostRequirements\":{\"gpu\":true,\"memory\":\"8gb\",\"gpus\":1}}",
+		  "dev container: \"hostRequirements.memory\" has no effect here: the target's option Memory is a limit\n"
+		  "dev container: \"hostRequirements.gpus\" is no setting that is known; did you mean gpu?\n" },
 		{ "{\"fetures\":{}}",
 		  "dev container: \"fetures\" is no setting that is known; did you mean features?\n" },
 		{ "{\"build\":{\"dockerFile\":\"D\"}}",

@@ -113,6 +113,7 @@ static void option_values_are_checked(void)
 		{ "{\"Runtime\":\"runsc\",\"GPUs\":\"all\"}", true },
 		{ "{\"Runtime\":\"/bin/sh\"}", false },
 		{ "{\"GPUs\":1}", true },
+		{ "{\"GPUs\":\"auto\"}", true },
 		{ "{\"GPUs\":\"device=GPU-1,0\"}", true },
 		{ "{\"GPUs\":\"device=\"}", false },
 		{ "{\"GPUs\":\"0\"}", false },

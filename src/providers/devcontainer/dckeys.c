@@ -8,6 +8,8 @@
 #include "base/attr.h"
 #include "base/spell.h"
 
+#include <string.h>
+
 static const char *const done[] = {
 	"$schema",
 	"name",
@@ -50,19 +52,24 @@ static const char *const done[] = {
 	/* An agent waits for all commands, and a stop is a person's or the Server's. */
 	"waitFor",
 	"shutdownAction",
+	"hostRequirements",
 };
 
+#define HOST "hostRequirements."
+
 static const struct {
-	const char *key, *instead;
+	const char *key, *instead; /* with where it is */
 } without_effect[] = {
 	{ "appPort", "name the ports in forwardPorts" },
 	{ "devPort", "name the ports in forwardPorts" },
-	{ "hostRequirements",
-	  "the target's options CPUs, Memory, Pids and Disk are limits, GPUs gives devices" },
+	{ HOST "cpus", "the target's option CPUs is a limit" },
+	{ HOST "memory", "the target's option Memory is a limit" },
+	{ HOST "storage", "the target's option Disk is a limit" },
 	{ "secrets", "give them as variables of the workspace" },
 	{ "entrypoint", "only features have one" },
 };
 
+static const char *const host_done[] = { "gpu" };
 static const char *const build_done[] = { "dockerfile", "context",   "args",
 	                                  "target",     "cacheFrom", "options" };
 
@@ -91,8 +98,10 @@ static void look(const struct policy *p, const char *where, const char *key,
 			return;
 		(void)spell_try(&s, known[i]);
 	}
-	for (size_t i = 0; !*where && i < ARRAY_LEN(without_effect); i++) {
-		if (strcmp(key, without_effect[i].key) == 0) {
+	for (size_t i = 0; i < ARRAY_LEN(without_effect); i++) {
+		const char *row = without_effect[i].key;
+
+		if (str_starts(str_of(row), where) && strcmp(key, row + strlen(where)) == 0) {
 			buf_addf(&text, "has no effect here: %s", without_effect[i].instead);
 			say(p, where, key, buf_cstr(&text));
 			buf_free(&text);
@@ -104,22 +113,24 @@ static void look(const struct policy *p, const char *where, const char *key,
 	buf_free(&text);
 }
 
-void dc_name_unknown(const struct devcontainer *dc, const struct policy *p)
+static void look_below(const struct policy *p, struct json v, const char *where,
+                       const char *const *known, size_t n)
 {
-	struct json build = json_get(dc->root, "build");
 	struct buf key = { 0 };
 
-	for (struct json member = json_first(dc->root); json_present(member);
+	for (struct json member = json_first(v); json_is_object(v) && json_present(member);
 	     member = json_next(member)) {
 		buf_reset(&key);
 		json_key(member, &key);
-		look(p, "", buf_cstr(&key), done, ARRAY_LEN(done));
-	}
-	for (struct json member = json_first(build); json_is_object(build) && json_present(member);
-	     member = json_next(member)) {
-		buf_reset(&key);
-		json_key(member, &key);
-		look(p, "build.", buf_cstr(&key), build_done, ARRAY_LEN(build_done));
+		look(p, where, buf_cstr(&key), known, n);
 	}
 	buf_free(&key);
+}
+
+void dc_name_unknown(const struct devcontainer *dc, const struct policy *p)
+{
+	look_below(p, dc->root, "", done, ARRAY_LEN(done));
+	look_below(p, json_get(dc->root, "build"), "build.", build_done, ARRAY_LEN(build_done));
+	look_below(p, json_get(dc->root, "hostRequirements"), HOST, host_done,
+	           ARRAY_LEN(host_done));
 }

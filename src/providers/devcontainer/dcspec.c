@@ -112,9 +112,33 @@ static bool add_env(const struct devcontainer *dc, const char *text, struct spec
 	return ok;
 }
 
+static bool add_gpus(const char *value, struct spec *s)
+{
+	if (!docker_gpus_ok(str_of(value)))
+		return false;
+	set_text(&s->gpus_asked, str_of(value));
+	s->gpus_optional = false;
+	return true;
+}
+
+/* Which GPU it is to be ("cores", "memory") no engine can be told. */
+static void add_required_gpu(struct json gpu, struct spec *s)
+{
+	struct buf word = { 0 };
+	bool optional = json_string(gpu, &word) && str_eq(buf_str(&word), "optional");
+
+	if (optional && !s->gpus_asked)
+		s->gpus_optional = add_gpus("all", s);
+	else if (!s->gpus_asked && (json_is_object(gpu) || json_bool(gpu, false)))
+		add_gpus("all", s);
+	else if (json_is_object(gpu) || json_bool(gpu, false))
+		s->gpus_optional = false;
+	buf_free(&word);
+}
+
 /* One option of "docker run" with its value; false if it is not taken. */
-static bool run_arg(const struct devcontainer *dc, const struct policy *p, const char *name,
-                    const char *value, struct spec *s)
+static bool run_arg(const struct devcontainer *dc, const char *name, const char *value,
+                    struct spec *s)
 {
 	if (strcmp(name, "--cap-add") == 0)
 		add_cap(value, s);
@@ -145,7 +169,7 @@ static bool run_arg(const struct devcontainer *dc, const struct policy *p, const
 	else if (strcmp(name, "--pids-limit") == 0)
 		return s->pids || str_to_i64(str_of(value), 1, INT32_MAX, &s->pids);
 	else if (strcmp(name, "--gpus") == 0)
-		return p->options->gpus != NULL; /* it has those of the target */
+		return add_gpus(value, s);
 	else if (strcmp(name, "--shm-size") == 0)
 		return quantity_bytes(str_of(value), &s->shm_bytes);
 	else if (strcmp(name, "--network") == 0 || strcmp(name, "--net") == 0)
@@ -211,7 +235,7 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 				member = json_next(member);
 			}
 		}
-		if (!value || !run_arg(dc, p, name, value, s)) {
+		if (!value || !run_arg(dc, name, value, s)) {
 			struct buf what = { 0 };
 
 			buf_addf(&what, "%s%s%s", name, value ? " " : "", value ? value : "");
@@ -276,6 +300,8 @@ void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct 
 		s->privileged |= json_bool(json_get(layer, "privileged"), false);
 	}
 	add_run_args(dc, p, s);
+	for (size_t i = 0; i < dc->n_layers; i++)
+		add_required_gpu(json_get(json_get(dc->layers[i], "hostRequirements"), "gpu"), s);
 	add_ports(dc, s);
 	if (!json_bool(json_get(dc->root, "overrideCommand"), true))
 		s->entry = ENTRY_IMAGE;

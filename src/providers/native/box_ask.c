@@ -181,6 +181,9 @@ static void refuse_rest(const struct asking *ask, const struct devcontainer *dc,
 	refuse_if(ask, s->nano_cpus, "runArgs --cpus", NULL);
 	refuse_if(ask, s->pids, "runArgs --pids-limit", NULL);
 	refuse_if(ask, s->shm_bytes, "runArgs --shm-size", NULL);
+	if (s->gpus_asked)
+		say(ask->policy.arg,
+		    "dev container: no GPU is given here; a target of docker-provider with the option GPUs has them");
 }
 
 /* Those that are in others come after them. */

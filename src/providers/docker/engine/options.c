@@ -63,7 +63,7 @@ static const struct option options[] = {
 	{ "Capabilities", O_CAPS, false, AT(capabilities), "string", "", "-NET_RAW, SYS_PTRACE, ..." },
 	{ "Runtime", O_RUNTIME, false, AT(runtime), "string", "", "Of the engine, such as runsc" },
 	{ "Volumes", O_VOLUMES, false, AT(volumes), "string", "", "name:/path[:ro], ..." },
-	{ "GPUs", O_GPUS, false, AT(gpus), "string", "", "all, a number, device=ID" },
+	{ "GPUs", O_GPUS, false, AT(gpus), "string", "", "auto, all, a number, device=ID" },
 	{ "Extra Hosts", O_STR, false, AT(extra_hosts), "string", "", "name:address, ..." },
 	{ "Agent", O_AGENT, false, AT(agent), "option", "auto", "" },
 	{ "pull", O_PULL, false, AT(pull), NULL, NULL, NULL },
@@ -122,8 +122,8 @@ static const char *string_form(enum option_type type, struct str value)
 		return "names of capabilities such as \"-NET_RAW, SYS_PTRACE\"";
 	if (type == O_VOLUMES && !docker_volumes_ok(value))
 		return "mounts such as \"cache:/cache, /data:/data:ro\"";
-	if (type == O_GPUS && !docker_gpus_ok(value))
-		return "all, a number of GPUs or device=ID";
+	if (type == O_GPUS && !str_eq(value, DOCKER_GPUS_AUTO) && !docker_gpus_ok(value))
+		return "auto, all, a number of GPUs or device=ID";
 	if (type == O_RUNTIME && !str_is_id(value))
 		return "the name of a runtime such as runsc";
 	return NULL;

@@ -31,9 +31,9 @@ struct docker_options {
 	char *capabilities; /* "-NET_RAW, SYS_PTRACE": those to drop and to add */
 	char *runtime;      /* of the engine, such as runsc */
 	char *volumes;      /* "name:/path, /of/the/host:/path:ro" */
-	char *gpus;         /* "all", a number, "device=ID,ID" */
-	char *extra_hosts;  /* "name:ip, …" */
-	int agent;          /* enum agent_kind */
+	char *gpus; /* "all", a number, "device=ID,ID"; DOCKER_GPUS_AUTO: what a dev container asks for */
+	char *extra_hosts; /* "name:ip, …" */
+	int agent;         /* enum agent_kind */
 	/* Only in the configuration of the runner. */
 	int pull; /* enum pull_policy */
 	int64_t pull_stall_ms, pull_total_ms, call_ms, agent_ms;
@@ -55,6 +55,7 @@ void docker_options_manifest(struct buf *b);
 /* Whether such a value has the form above. Which capabilities and sources are allowed is for policy.h. */
 bool docker_capabilities_ok(struct str list);
 bool docker_volumes_ok(struct str list);
-bool docker_gpus_ok(struct str s);
+#define DOCKER_GPUS_AUTO "auto"
+bool docker_gpus_ok(struct str s); /* none of it: not that one */
 
 #endif

@@ -273,6 +273,24 @@ static void admit_labels(const struct policy *p, struct spec *s)
 	s->labels = kept;
 }
 
+/* What is asked for and not given is no error: the tools of the specification go on as well. */
+static void admit_gpus(const struct policy *p, struct spec *s)
+{
+	const char *given = p->use == POLICY_WORKSPACE ? p->options->gpus : NULL;
+	bool as_asked = given && strcmp(given, DOCKER_GPUS_AUTO) == 0;
+	struct buf b = { 0 };
+
+	s->gpus = !as_asked ? given : p->has_gpus ? s->gpus_asked : NULL;
+	if (p->use != POLICY_WORKSPACE || !s->gpus_asked || s->gpus || !p->say)
+		return;
+	buf_addf(&b, "dev container: it %s a GPU and has none: %s",
+	         s->gpus_optional ? "can use" : "needs",
+	         as_asked ? "the engine has no runtime nvidia (nvidia-container-toolkit)"
+	                  : "the target's option GPUs gives them (auto, all …)");
+	p->say(p->arg, buf_cstr(&b));
+	buf_free(&b);
+}
+
 struct admitted *policy_admit(const struct policy *p, struct spec *s)
 {
 	struct admitted *a = mem_alloc(sizeof(*a));
@@ -291,7 +309,7 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 	s->no_healthcheck = p->use != POLICY_WORKSPACE;
 	/* Whoever asks: the operator's word, or nothing. A helper runs our program alone, where it is known to run. */
 	s->runtime = p->use == POLICY_HELPER ? NULL : p->options->runtime;
-	s->gpus = p->use == POLICY_WORKSPACE ? p->options->gpus : NULL;
+	admit_gpus(p, s);
 	spec_write(s, p->dirs, &a->body);
 	if (s->disk_bytes) {
 		s->disk_bytes = 0;

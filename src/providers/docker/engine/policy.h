@@ -11,7 +11,7 @@
  *   privileges         capabilities of a short list; no security options but no-new-privileges
  *   labels             none of those that say whose a container is: they are set here, all of them
  *   healthcheck        none in builds and helpers
- *   runtime, GPUs      those of the target's options, in no helper; GPUs in no build
+ *   runtime, GPUs      those of the target's options, in no helper; GPUs in no build, and with "auto" those that are asked for
  *
  * A target whose options say Privileged may have anything; host_mounts (allow_host_mounts) any mount.
  */
@@ -32,6 +32,7 @@ struct policy { /* all borrowed */
 	const char *host_dir;         /* the same, as the engine's host sees it */
 	const struct host_path *dirs; /* what the engine calls them; or NULL */
 	const struct kv *identity;    /* values of identity_labels; others are empty */
+	bool has_gpus;                /* the engine can give some */
 	void (*say)(void *arg, const char *text); /* what was not taken */
 	void *arg;
 };

@@ -41,6 +41,7 @@ void spec_free(struct spec *s)
 	free(s->user);
 	free(s->workdir);
 	free(s->network);
+	free(s->gpus_asked);
 	kv_free(&s->env);
 	kv_free(&s->labels);
 	strlist_free(&s->command);

@@ -51,6 +51,8 @@ struct spec {
 	bool privileged, init;
 	bool no_healthcheck;         /* the image's is not run; set by the policy */
 	const char *runtime, *gpus;  /* of the options, borrowed; set by the policy */
+	char *gpus_asked;            /* by a dev container, as in the option GPUs */
+	bool gpus_optional;          /* … if there are any */
 	bool read_only, auto_remove; /* its root; when it has ended */
 	struct strlist own_caps;     /* by the runner's own decision, in place of those asked for */
 };

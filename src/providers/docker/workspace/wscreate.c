@@ -148,6 +148,18 @@ static void set_metadata_label(const struct devcontainer *dc, const char *image_
 	buf_free(&b);
 }
 
+static bool has_gpus(struct making *making, struct deadline d)
+{
+	struct engine *engine = &making->docker->engine;
+	struct json_doc *doc = NULL;
+	struct err ignored = { 0 };
+	bool has = engine_call(engine, "GET", "/info", (struct str){ 0 }, &doc, d, &ignored) == 0 &&
+	           json_present(json_get(json_get(json_root(doc), "Runtimes"), "nvidia"));
+
+	json_doc_free(doc);
+	return has;
+}
+
 static struct policy workspace_policy(struct making *making)
 {
 	struct policy p = docker_policy(making->docker, POLICY_WORKSPACE, making->w->ws->id,
@@ -376,8 +388,11 @@ int ws_make_container(struct docker *docker, const struct workspace_job *w, stru
 	if (rc == 0)
 		rc = plan(&making, id, d, e);
 	if (rc == 0 && !making.compose) {
-		const struct policy policy = workspace_policy(&making);
+		struct policy policy = workspace_policy(&making);
 
+		if (making.s.gpus_asked && policy.options->gpus &&
+		    strcmp(policy.options->gpus, DOCKER_GPUS_AUTO) == 0)
+			policy.has_gpus = has_gpus(&making, d);
 		spec_apply_grants(&making.s, &docker->opt);
 		a = policy_admit(&policy, &making.s);
 		rc = container_create(&docker->engine, name, a, id, d, e);
