@@ -2,6 +2,7 @@
 /* See proc.h: identity and signals of one process. */
 #include "base/proc.h"
 
+#include "base/file.h"
 #include "base/proc_stat.h"
 
 #include <dirent.h>
@@ -69,6 +70,16 @@ bool proc_stat_read(pid_t pid, struct proc_stat *out)
 		.stopped = state == 'T',
 	};
 	return true;
+}
+
+void proc_boot_id(struct buf *b)
+{
+	struct buf id = { 0 };
+	struct err ignored = { 0 }; /* without /proc there is no process identity either */
+
+	if (file_read("/proc/sys/kernel/random/boot_id", 128, &id, &ignored) == 0)
+		buf_add_str(b, str_trim(buf_str(&id)));
+	buf_free(&id);
 }
 
 bool proc_identify(pid_t pid, struct proc_id *out)

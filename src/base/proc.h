@@ -27,6 +27,9 @@ bool proc_alive(struct proc_id id);
 /* Sends sig only if the process is still the same one. False if it is gone. */
 bool proc_signal(struct proc_id id, int sig);
 
+/* Appends what names this boot of the machine, without which a proc_id on the disk says nothing; nothing without /proc. */
+void proc_boot_id(struct buf *b);
+
 struct proc_spawn {
 	const char *const
 		*argv; /* NULL-terminated; argv[0] is looked up in PATH of env or a default */

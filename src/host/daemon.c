@@ -30,16 +30,6 @@
 
 extern char **environ;
 
-static void boot_id(struct buf *b)
-{
-	struct err e;
-	struct buf raw = { 0 };
-
-	if (file_read("/proc/sys/kernel/random/boot_id", 128, &raw, &e) == 0)
-		buf_add_str(b, str_trim(buf_str(&raw)));
-	buf_free(&raw);
-}
-
 /* Inode numbers repeat between file systems: the process must really have that file open. */
 static bool has_open(pid_t pid, const struct stat *file)
 {
@@ -108,7 +98,7 @@ static void read_holder(const char *path, struct proc_id *who)
 		rest = str_trim(buf_str(&b));
 		for (int i = 0; i < 3 && str_next(&rest, ' ', &piece[i]); i++)
 			;
-		boot_id(&boot);
+		proc_boot_id(&boot);
 		if (str_to_i64(piece[0], 1, INT32_MAX, &pid) &&
 		    str_to_i64(piece[1], 0, INT64_MAX, &start) && piece[2].p &&
 		    str_eq(piece[2], buf_cstr(&boot)))
@@ -165,7 +155,7 @@ int daemon_lock_take(struct daemon_lock *l, const char *state_dir, struct err *e
 		/* A failing write (full disk) costs `stop` the holder's name, not us the start. */
 		proc_identify(getpid(), &me);
 		buf_addf(&text, "%ld %llu ", (long)me.pid, (unsigned long long)me.start);
-		boot_id(&text);
+		proc_boot_id(&text);
 		buf_addc(&text, '\n');
 		if (ftruncate(l->fd, 0) < 0 || pwrite(l->fd, text.p, text.n, 0) < 0)
 			err_sys(e, errno, "write %s", path);

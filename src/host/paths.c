@@ -109,65 +109,92 @@ static pid_t temporary_of(const char *name)
 	return mark && str_to_i64(str_of(mark + 5), 1, INT_MAX, &pid) ? (pid_t)pid : 0;
 }
 
-/* In the directory at dir and, so many levels deep, in those below it. What a link leads to is somebody else's. */
-static void sweep(int dir, unsigned levels, pid_t of)
+#define SWEPT (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/* In that directory, not below. What a link leads to is somebody else's. */
+static void sweep(int in, const char *name, pid_t of)
 {
+	int dir = openat(in, name, SWEPT);
 	DIR *d = dir < 0 ? NULL : fdopendir(dir);
 	struct dirent *ent;
 
 	if (!d && dir >= 0)
 		close(dir);
 	while (d && (ent = readdir(d)) != NULL) {
-		const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 		pid_t was = temporary_of(ent->d_name);
 
 		if (was && (!of || was == of))
 			unlinkat(dirfd(d), ent->d_name, 0);
-		else if (levels && (ent->d_type == DT_DIR || ent->d_type == DT_UNKNOWN) &&
-		         strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-			sweep(openat(dirfd(d), ent->d_name, flags), levels - 1, of);
 	}
 	if (d)
 		closedir(d);
 }
 
-/* A workspace's checkout lies one level deeper than our own files about it, but for those of the native provider. */
-static void sweep_native(const char *workspaces, pid_t of)
+/* What belongs to a target, build or workspace: a checkout lies one level deeper than our own files about it, but for
+ * those of the native provider. */
+static void sweep_resource(int parent, const char *id, pid_t of)
 {
-	DIR *d = opendir(workspaces);
+	int dir = openat(parent, id, SWEPT);
+
+	if (dir < 0)
+		return;
+	sweep(dir, ".", of);
+	sweep(dir, ".runner", of);
+	close(dir);
+}
+
+/* A record is named as what it is about, and so is one that is just written. */
+static void sweep_record(int parent, const char *id, pid_t of)
+{
+	struct buf name = { 0 };
+
+	buf_addf(&name, "%s.tmp-%ld", id, (long)of);
+	unlinkat(parent, buf_cstr(&name), 0);
+	buf_free(&name);
+}
+
+static void sweep_each(int parent, pid_t of)
+{
+	int copy = openat(parent, ".", SWEPT);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *ent;
 
-	while (d && (ent = readdir(d)) != NULL) {
-		struct buf own = { 0 };
-
-		buf_addf(&own, "%s/.runner", ent->d_name);
+	if (!d && copy >= 0)
+		close(copy);
+	while (d && (ent = readdir(d)) != NULL)
 		if (ent->d_name[0] != '.')
-			sweep(openat(dirfd(d), buf_cstr(&own),
-			             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-			      0, of);
-		buf_free(&own);
-	}
+			sweep_resource(parent, ent->d_name, of);
 	if (d)
 		closedir(d);
 }
 
-void paths_sweep(const char *state_dir, pid_t of)
+static const char *const resources[] = { "workspaces",    "targets",      "builds",
+	                                 "builds/images", "logs/runners", "logs/workspaces",
+	                                 "logs/targets",  "logs/builds" };
+static const char *const plain[] = { ".", "agents", "logs" };
+
+void paths_sweep(const char *state_dir, pid_t of, const char *id)
 {
-	static const struct {
-		const char *name;
-		unsigned levels;
-	} dirs[] = { { ".", 0 },      { "targets", 1 }, { "builds", 0 },
-		     { "agents", 0 }, { "logs", 2 },    { "workspaces", 1 } };
+	int dir = open(state_dir, SWEPT);
 
-	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-		char *path = path_join(state_dir, dirs[i].name);
+	for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(plain); i++)
+		sweep(dir, plain[i], of);
+	for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(resources); i++) {
+		int parent = openat(dir, resources[i], SWEPT);
 
-		sweep(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), dirs[i].levels,
-		      of);
-		if (strcmp(dirs[i].name, "workspaces") == 0)
-			sweep_native(path, of);
-		free(path);
+		if (parent < 0)
+			continue;
+		if (!of) {
+			sweep(parent, ".", of);
+			sweep_each(parent, of);
+		} else if (id && str_is_id(str_of(id))) {
+			sweep_record(parent, id, of);
+			sweep_resource(parent, id, of);
+		}
+		close(parent);
 	}
+	if (dir >= 0)
+		close(dir);
 }
 
 void paths_sweep_config(const char *file, bool living)

@@ -25,9 +25,9 @@
 /* Creates state_dir with marker and sub-directories; refuses one that belongs to another user, or that exists, is not
  * empty and has no marker. ERR_SYS with EROFS when it cannot be written. */
 int paths_prepare(const char *state_dir, struct err *e);
-/* Removes temporary files that a killed process left: of that one, or (0) of all, under the lock, before anything is
- * written. */
-void paths_sweep(const char *state_dir, pid_t of);
+/* Removes temporary files that a killed process left: of that one, whose job was about id (or NULL), which costs what
+ * belongs to that; or (0) of all, under the lock, before anything is written. */
+void paths_sweep(const char *state_dir, pid_t of, const char *id);
 /* The same of the configuration, which has the key in it, beside file: of all, or (living) of those that are no more. */
 void paths_sweep_config(const char *file, bool living);
 char *paths_lock(const char *state_dir);

@@ -26,8 +26,6 @@ int imgstore_lock_named(struct imgstore *s, const char *name, struct deadline un
 void imgstore_unlock_named(struct imgstore *s, const char *name, int *fd);
 void imgstore_layer_name(const struct imgstore *s, const struct digest *diff_id,
                          char name[IMGSTORE_NAME_SIZE]);
-/* The id of this boot; "" if the kernel does not tell. */
-void imgstore_boot_id(char id[IMGSTORE_NAME_SIZE]);
 /* Layers made in this boot, at least age_ms ago, are on the disk now: their marks go. */
 int imgstore_settle(struct imgstore *s, int64_t age_ms, struct err *e);
 /* Records, by directory and file name. */

@@ -2,6 +2,7 @@
 /* Unpacked layers in the store. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "oci/decode.h"
 #include "oci/imgstore_int.h"
 
@@ -27,21 +28,11 @@ char *imgstore_layer_path(const struct imgstore *s, const struct digest *diff_id
 	return buf_take(&b);
 }
 
-void imgstore_boot_id(char id[IMGSTORE_NAME_SIZE])
-{
-	struct buf b = { 0 };
-	struct err ignored = { 0 };
-
-	(void)file_read("/proc/sys/kernel/random/boot_id", IMGSTORE_NAME_SIZE - 1, &b, &ignored);
-	snprintf(id, IMGSTORE_NAME_SIZE, "%.*s", STR_ARG(str_trim(buf_str(&b))));
-	buf_free(&b);
-}
-
 /* No mark: synced. Another boot's, or an empty one: who knows what of it reached the disk. */
 static bool is_believed(const struct imgstore *s, const char *name)
 {
-	char path[IMGSTORE_NAME_SIZE + 8], now[IMGSTORE_NAME_SIZE];
-	struct buf mark = { 0 };
+	char path[IMGSTORE_NAME_SIZE + 8];
+	struct buf mark = { 0 }, now = { 0 };
 	struct err ignored = { 0 };
 	bool same;
 	int fd;
@@ -50,9 +41,10 @@ static bool is_believed(const struct imgstore *s, const char *name)
 	fd = openat(s->layers, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
-	imgstore_boot_id(now);
-	same = file_read_fd(fd, path, IMGSTORE_NAME_SIZE, &mark, &ignored) == 0 && *now &&
-	       str_eq(buf_str(&mark), now);
+	proc_boot_id(&now);
+	same = file_read_fd(fd, path, IMGSTORE_NAME_SIZE, &mark, &ignored) == 0 && now.n &&
+	       str_eq(buf_str(&mark), buf_cstr(&now));
+	buf_free(&now);
 	buf_free(&mark);
 	close(fd);
 	return same;
@@ -146,15 +138,20 @@ static int write_text(int dir, const char *name, const char *text, struct err *e
 /* Its size, and that it is not synced; where no boot has an id, it is synced here. */
 static int write_marks(int dir, uint64_t bytes, struct err *e)
 {
-	char size[24], boot[IMGSTORE_NAME_SIZE];
+	char size[24];
+	struct buf boot = { 0 };
+	int rc;
 
-	imgstore_boot_id(boot);
 	snprintf(size, sizeof(size), "%llu\n", (unsigned long long)bytes);
 	if (write_text(dir, "size", size, e) < 0)
 		return -1;
-	if (*boot)
-		return write_text(dir, "boot", boot, e);
-	return syncfs(dir) < 0 ? err_sys(e, errno, "sync") : 0;
+	proc_boot_id(&boot);
+	if (boot.n)
+		rc = write_text(dir, "boot", buf_cstr(&boot), e);
+	else
+		rc = syncfs(dir) < 0 ? err_sys(e, errno, "sync") : 0;
+	buf_free(&boot);
+	return rc;
 }
 
 static int each_mark(struct imgstore *s, int64_t age_ms, bool (*see)(int layers, const char *path),

@@ -23,17 +23,6 @@
 #define METADATA_MAX 65536 /* no job of ours uses more */
 #define AGAIN_MS 5000      /* between tries to write what a sync has failed for */
 
-static void read_boot_id(char *out, size_t size)
-{
-	struct buf b = { 0 };
-	struct err e;
-
-	out[0] = '\0';
-	if (file_read("/proc/sys/kernel/random/boot_id", 128, &b, &e) == 0)
-		snprintf(out, size, "%.*s", STR_ARG(str_trim(buf_str(&b))));
-	buf_free(&b);
-}
-
 /* ---- writing ---- */
 
 static int write_at(int fd, struct str s, off_t at, const char *path, struct err *e)
@@ -418,10 +407,13 @@ struct journal *journal_open(const char *path, void (*note)(void *arg, const cha
                              struct err *e)
 {
 	struct journal *j = mem_alloc(sizeof(*j));
+	struct buf boot = { 0 };
 
 	j->fd = -1;
 	j->path = mem_dup(path);
-	read_boot_id(j->boot, sizeof(j->boot));
+	proc_boot_id(&boot);
+	snprintf(j->boot, sizeof(j->boot), "%s", buf_cstr(&boot));
+	buf_free(&boot);
 	if (load(j, note, arg, e) < 0 || (j->fd < 0 && rewrite(j, e) < 0)) {
 		journal_close(j);
 		return NULL;

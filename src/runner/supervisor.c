@@ -194,12 +194,15 @@ static void reap(struct sup *s)
 
 	/* Orphans of jobs and workspaces come to us as well (PID 1 or subreaper) and are just collected. */
 	while ((pid = spawn_next_ended(&status)) > 0) {
-		if (tasks_reaped(s, pid, status) || provset_reaped(s, pid, status) ||
-		    rotate_reaped(s, pid, status)) {
-			if (!WIFEXITED(status)) /* what it was just writing */
-				paths_sweep(s->c->state_dir, pid);
+		char *about = WIFEXITED(status) ? NULL : tasks_resource(s, pid);
+		bool ours = tasks_reaped(s, pid, status) || provset_reaped(s, pid, status) ||
+		            rotate_reaped(s, pid, status);
+
+		if (ours && !WIFEXITED(status)) /* what it was just writing */
+			paths_sweep(s->c->state_dir, pid, about);
+		free(about);
+		if (ours)
 			continue;
-		}
 		agent_ended(s, pid, status);
 		spawn_take(pid);
 	}
@@ -494,7 +497,7 @@ static int open_state(struct sup *s, struct err *e)
 	if (daemon_lock_take(&s->lock, s->c->state_dir, e) < 0)
 		return -1;
 	s->state_ok = true;
-	paths_sweep(s->c->state_dir, 0);
+	paths_sweep(s->c->state_dir, 0, NULL);
 	path = paths_journal(s->c->state_dir);
 	s->journal = journal_open(path, journal_note, NULL, e);
 	free(path);

@@ -348,6 +348,15 @@ static void ended(struct sup *s, struct task *t, int status, struct str out)
 
 /* ---- the loop ---- */
 
+char *tasks_resource(const struct sup *s, pid_t pid)
+{
+	for (const struct task *t = s->tasks->first; t; t = t->next) {
+		if (t->child.id.pid == pid)
+			return mem_dup(t->job.resource_id);
+	}
+	return NULL;
+}
+
 bool tasks_reaped(struct sup *s, pid_t pid, int status)
 {
 	for (struct task *t = s->tasks->first; t; t = t->next) {

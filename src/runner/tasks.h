@@ -78,7 +78,9 @@ void tasks_drop_unclaimed(
 void tasks_poll(struct sup *s, struct pollset *ps);
 void tasks_step(struct sup *s);
 bool tasks_reaped(struct sup *s, pid_t pid, int status); /* true if it was one of ours */
-void tasks_stop_all(struct sup *s, int64_t grace_ms);    /* SIGTERM to every job's process */
+/* What the job of process pid is about; NULL if it has none. Caller frees. */
+char *tasks_resource(const struct sup *s, pid_t pid);
+void tasks_stop_all(struct sup *s, int64_t grace_ms); /* SIGTERM to every job's process */
 void tasks_settle_claims(struct sup *s); /* when no more are made: what was not claimed for sure */
 bool tasks_any_running(const struct sup *s);
 bool tasks_work_on(const struct sup *s, const char *resource_id); /* a job of it is under way */

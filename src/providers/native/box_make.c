@@ -42,7 +42,7 @@ static void begin_proof(bool shift, struct buf *b)
 {
 	struct proc_id runner = { 0 };
 
-	native_boot_id(b);
+	proc_boot_id(b);
 	(void)proc_identify(getppid(), &runner);
 	buf_addf(b, " %ld %llu %d ", (long)runner.pid, (unsigned long long)runner.start, shift);
 }

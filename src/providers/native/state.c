@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #define STATE_MAX (64 << 10)
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 static int paths_in(struct native_paths *p, const char *state_dir, const char *parent,
                     const char *id, struct err *e)
@@ -180,14 +179,6 @@ void native_state_free(struct native_state *s)
 	*s = (struct native_state){ 0 };
 }
 
-void native_boot_id(struct buf *b)
-{
-	struct err ignored = { 0 }; /* without /proc there is no process identity either */
-
-	file_read(BOOT_ID, 128, b, &ignored);
-	b->n = str_trim(buf_str(b)).n;
-}
-
 static struct proc_id read_process(struct json v)
 {
 	int64_t pid, start;
@@ -207,7 +198,7 @@ static struct native_agent recorded_agent(const struct native_paths *p)
 	struct native_agent a = { 0 };
 	struct buf boot = { 0 };
 
-	native_boot_id(&boot);
+	proc_boot_id(&boot);
 	buf_addc(&boot, '\0');
 	if (json_str_is(json_get(root, "boot"), boot.p)) {
 		a.id = read_process(root);
@@ -265,7 +256,7 @@ int native_agent_write(const struct native_paths *p, const struct native_agent *
 	struct buf b = { 0 }, boot = { 0 };
 	int rc;
 
-	native_boot_id(&boot);
+	proc_boot_id(&boot);
 	jw_obj(&b);
 	write_process(a->id, &b);
 	jw_key(&b, "boot");

@@ -69,8 +69,6 @@ struct native_agent {
 struct native_agent native_agent_read(const struct native_paths *p);
 int native_agent_write(const struct native_paths *p, const struct native_agent *a, struct err *e);
 
-void native_boot_id(struct buf *b); /* appended; nothing without /proc */
-
 /* See agent_ended of struct provider. */
 bool native_agent_ended(const char *state_dir, pid_t pid, struct buf *id);
 
