@@ -174,6 +174,9 @@ int api_remove(struct api *a, const char *path, const char *id, bool force, stru
 	add_path(&b, path, id);
 	buf_adds(&b, force ? "?force=true" : "");
 	rc = api_call(a, "DELETE", buf_cstr(&b), (struct str){ 0 }, NULL, d, e);
+	/* A delete takes the key away before its job, and the reference's Server wants it there for another. */
+	if (rc < 0 && !force && str_find(str_of(e->msg), "api key not found"))
+		err_hint(e, "one that failed can only be repeated with --force");
 	buf_free(&b);
 	return rc;
 }

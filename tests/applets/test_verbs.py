@@ -449,6 +449,12 @@ class Reference(ReferenceCase):
         self.srv.on("POST", "/gitprovider/context", error(500, "can not get public client for the URL http://h/a/b"))
         self.assertRegex(self.verb("workspace", "create", "http://h/a/b", rc=1).stderr,
                          "public client for the URL http://h/a/b; give the Server a git provider for that host\n")
+        # After a delete whose job failed.
+        rule = self.srv.on("DELETE", "/workspace/.*", error(500, "failed to delete workspace: api key not found"), forever=True)
+        self.assertRegex(self.verb("workspace", "delete", "-y", "app", rc=1).stderr,
+                         "api key not found; one that failed can only be repeated with --force\n")
+        self.assertNotIn("--force", self.verb("workspace", "delete", "-y", "--force", "app", rc=1).stderr)
+        self.srv.drop(rule)
         # Names of a Server are not a terminal's commands.
         [w] = self.srv.workspaces.values()
         w["name"] = "a\x1b[2Jb"
