@@ -23,6 +23,7 @@ struct link {
 
 struct rec {
 	struct rec *prev, *next; /* of its kind, in order of creation */
+	uint16_t marks; /* of its labels, see rec_marks; a walk through all looks no further */
 	int kind;
 	unsigned n, room; /* of fields */
 	int64_t seq;
@@ -35,7 +36,6 @@ struct rec {
 	uint32_t segment, bytes; /* 0: not in the log yet */
 	bool past;               /* a job: its place in the queue's index, see store_set_past */
 	bool beaten;             /* has a heartbeat that is not on the disk */
-	uint16_t marks;          /* of its labels, see rec_marks */
 };
 
 struct rec *rec_new(int kind);
