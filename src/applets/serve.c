@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define KEEPER_DELAY_S 60
+#define TOLD_DELAY_S 5
 #define TIME_MAX_MS (3650LL * 24 * 3600 * 1000)
 
 static const char usage[] =
@@ -50,7 +51,8 @@ static void take_secrets(const struct config *c, struct kv *flags)
  * not are told, or kept from trying every few seconds. */
 static int config_fault(void)
 {
-	static const struct timespec delay = { .tv_sec = KEEPER_DELAY_S };
+	static const struct timespec delay = { .tv_sec = KEEPER_DELAY_S },
+				     told_delay = { .tv_sec = TOLD_DELAY_S };
 	char keeper[SERVICE_UNIT_MAX];
 	struct buf text = { 0 };
 	sigset_t set;
@@ -73,8 +75,8 @@ static int config_fault(void)
 		         KEEPER_DELAY_S, keeper);
 	log_say("serve", buf_cstr(&text));
 	buf_free(&text);
-	if (!told)
-		sigtimedwait(&set, NULL, &delay);
+	/* Who is told sends SIGTERM; supervise-daemon waits for one that ended before that as for one that will not end. */
+	sigtimedwait(&set, NULL, told ? &told_delay : &delay);
 	return EXIT_CONFIG;
 }
 

@@ -365,6 +365,10 @@ class Told(LifeCase):
         with open(os.path.join(folder, "starts"), encoding="ascii") as file:
             return file.read().count("began")
 
+    def said(self, folder):
+        with open(os.path.join(folder, "said"), encoding="utf-8") as file:
+            return file.read()
+
     def is_left(self, supervisor, state, up):
         folder = self.service(supervisor)
         first = common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve")
@@ -374,13 +378,17 @@ class Told(LifeCase):
         begun = self.begun(folder)
         self.spoil()
         os.kill(self.runner_pid(), signal.SIGKILL)
-        common.wait_for(lambda: state(folder).startswith("down") and "want up" not in state(folder), 30 * common.PATIENCE,
-                        lambda: state(folder))
-        with open(os.path.join(folder, "said"), encoding="utf-8") as file:
-            said = file.read()
+        told = f"{supervisor} is told not to start it again"
+        common.wait_for(lambda: told in self.said(folder), 30 * common.PATIENCE, lambda: self.said(folder))
+
+        def is_down():
+            text = state(folder)
+            return text.startswith("down") and "want up" not in text
+        common.wait_for(is_down, 30 * common.PATIENCE, lambda: state(folder))
+        said = self.said(folder)
         self.assertEqual(self.begun(folder), begun + 1, said)
         self.assertIn("colour", said)
-        self.assertEqual(said.count(f"{supervisor} is told not to start it again"), 1, said)
+        self.assertEqual(said.count(told), 1, said)
         self.repair()
         up(folder)
         common.wait_for(self.runner_pid, 20 * common.PATIENCE, "serve again")

@@ -179,11 +179,6 @@ def bench_claim(bench, table, args):
             return result
         workspace = server.add_workspace("http://git.test/acme/app")
         server.on("GET", "/runner/[^/]+/jobs", answer)
-        with server.lock:
-            waiting = list(server.conns)
-        for conn in waiting:
-            if conn.id in {r.conn_id for r in server.seen("GET", "/runner/[^/]+/jobs")}:
-                conn.close()
         server.wait(lambda answered=answered: answered, 30, "poll answered")
         at, job = answered[0]
         server.wait_final(job, 60)
