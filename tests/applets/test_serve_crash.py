@@ -247,10 +247,12 @@ class RunnerKilledTest(CrashCase):
         ids = {r.path.split("/")[2] for r in self.srv.seen("*", "/runner/.*")}
         self.assertEqual(ids, {self.srv.runner_id})
         os.unlink(runner.ini)
+        self.srv.settled()
         count = len(self.srv.requests)
         runner.start(wait=False)
         self.assertEqual(runner.wait(), 78)
         self.assertIn("configure", runner.log())
+        self.srv.settled()
         self.assertEqual(len(self.srv.requests), count)
 
 
@@ -480,9 +482,11 @@ class SecretTest(CrashCase):
         runner.stop()
         with open(key, "w", encoding="utf-8") as file:
             file.write(self.srv.key + "\r\nX-Evil: 1\n")
+        self.srv.settled()
         count = len(self.srv.requests)
         runner.start(wait=False)
         self.assertEqual(runner.wait(), 78)
+        self.srv.settled()
         self.assertEqual(len(self.srv.requests), count)
 
     def test_plain_http_to_another_host_is_refused(self):

@@ -383,16 +383,25 @@ class Peer:
         for conn in conns:
             conn.hang_up(abrupt)
 
+    def settled(self, timeout=30 * PATIENCE):
+        """Waits until all is read that clients sent which have ended: the last connection comes after theirs. Nobody else
+        may be connected. Not with TLS."""
+        with socket.create_connection((self.host, self.port)) as last:
+            name = last.getsockname()
+            self.wait(lambda: any(conn.address[:2] == name[:2] for conn in self.conns), timeout, "the last one is taken")
+        self.wait(lambda: not self.conns, timeout, "all are read to their end")
+
     def _accept(self, listener, stopping):
         while not stopping.is_set():
             try:
-                sock, _ = listener.accept()
+                sock, address = listener.accept()
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.accepted += 1
                 conn = Conn(sock, self.accepted, self)
+                conn.address = address
                 self.conns.add(conn)
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
 
