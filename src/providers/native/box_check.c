@@ -8,22 +8,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Namespaces and the host's root in them, in an empty directory. */
+/* Namespaces and the host's root in them. What is mounted is mounted in these alone, so any directory will do that every
+ * host has: none is made, and none is left by who is killed here. */
 static int try_map(const struct userns_map *map, struct deadline d, struct err *e)
 {
-	char point[] = "/tmp/daytona-runner-check-XXXXXX";
 	struct sandbox s = { .map = map,
-		             .point = point,
+		             .point = "/proc",
 		             .hostname = "check",
 		             .net = SANDBOX_NET_NONE,
 		             .output = SPAWN_NULL };
-	int rc;
 
-	if (!mkdtemp(point))
-		return err_sys(e, errno, "make a directory in /tmp");
-	rc = sandbox_try(&s, d, e);
-	rmdir(point);
-	return rc;
+	return sandbox_try(&s, d, e);
 }
 
 static int try_range(struct deadline d, struct err *e)
