@@ -22,6 +22,7 @@ void constants_unpack(void)
 {
 	union address at = { .number = getauxval(AT_PHDR) }, packed, place;
 	const ElfW(Phdr) *segment = at.headers;
+	unsigned long rest;
 
 	/* A segment of constants that belong to another address than the one it was loaded at. */
 	for (unsigned long n = getauxval(AT_PHNUM); n > 0; n--, segment++) {
@@ -33,5 +34,9 @@ void constants_unpack(void)
 		unpack_to(place.place, packed.bytes, segment->p_filesz);
 		if (mprotect(place.place, unpack_size(packed.bytes), PROT_READ) < 0)
 			mem_out();
+		/* Nobody reads it once more: its pages need not stay in memory. */
+		rest = packed.number % getauxval(AT_PAGESZ);
+		packed.number -= rest;
+		(void)madvise(packed.place, rest + segment->p_filesz, MADV_DONTNEED);
 	}
 }
