@@ -180,7 +180,7 @@ static int post_metadata(struct api *a, const char *kind, const char *id, struct
 	jw_key(&body, "metadata");
 	jw_str(&body, json);
 	jw_obj_end(&body);
-	rc = api_call(a, "POST", buf_cstr(&path), buf_str(&body), NULL, d, e);
+	rc = api_post_idempotent(a, buf_cstr(&path), buf_str(&body), d, e);
 	buf_free(&body);
 	buf_free(&path);
 	return rc;
@@ -204,7 +204,7 @@ int api_target_created(struct api *a, const char *id, struct deadline d, struct 
 	int rc;
 
 	path_id(&path, "/target/", id, "/handle-successful-creation");
-	rc = api_call(a, "POST", buf_cstr(&path), (struct str){ 0 }, NULL, d, e);
+	rc = api_post_idempotent(a, buf_cstr(&path), (struct str){ 0 }, d, e);
 	buf_free(&path);
 	return rc;
 }
@@ -221,7 +221,7 @@ int api_target_config_create(struct api *a, const char *name, const char *option
 	jw_key(&body, "providerInfo");
 	jw_raw(&body, provider_info_json);
 	jw_obj_end(&body);
-	rc = api_call(a, "POST", "/target-config", buf_str(&body), NULL, d, e);
+	rc = api_post_idempotent(a, "/target-config", buf_str(&body), d, e);
 	if (rc < 0 && api_verdict(e) == API_ALREADY) {
 		err_clear(e);
 		rc = 0;

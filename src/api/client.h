@@ -56,6 +56,9 @@ int api_read_doc(struct str text, struct json_doc **doc, struct err *e);
 /* Blocking call; *doc (may be NULL) receives the parsed body, NULL for an empty one or 204. */
 int api_call(struct api *a, const char *method, const char *path, struct str body,
              struct json_doc **doc, struct deadline d, struct err *e);
+/* A POST that twice is as good as once: it may go on the connection of the call before (see http.h). */
+int api_post_idempotent(struct api *a, const char *path, struct str body, struct deadline d,
+                        struct err *e);
 
 /* Runner's calls (protocol 3). */
 int api_server_config(struct api *a, struct server_config *out, struct deadline d, struct err *e);

@@ -251,8 +251,8 @@ int api_read_doc(struct str text, struct json_doc **doc, struct err *e)
 	return 0;
 }
 
-int api_call(struct api *a, const char *method, const char *path, struct str body,
-             struct json_doc **doc, struct deadline d, struct err *e)
+static int call(struct api *a, const char *method, const char *path, struct str body,
+                bool idempotent, struct json_doc **doc, struct deadline d, struct err *e)
 {
 	struct api_request req = { 0 };
 	struct http_reply reply = { 0 };
@@ -264,6 +264,7 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 		*doc = NULL;
 	buf_addf(&context, "%s %s", method, path);
 	api_prepare(a, &req, method, path, body, doc != NULL);
+	req.http.idempotent = idempotent;
 	if (http_do(a->http, &req.http, &reply, d, e) < 0) {
 		err_wrap(e, "%s", buf_cstr(&context));
 	} else if (api_check(a, &reply, buf_cstr(&context), e) == 0) {
@@ -279,4 +280,16 @@ int api_call(struct api *a, const char *method, const char *path, struct str bod
 	api_request_free(&req);
 	buf_free(&context);
 	return rc;
+}
+
+int api_call(struct api *a, const char *method, const char *path, struct str body,
+             struct json_doc **doc, struct deadline d, struct err *e)
+{
+	return call(a, method, path, body, false, doc, d, e);
+}
+
+int api_post_idempotent(struct api *a, const char *path, struct str body, struct deadline d,
+                        struct err *e)
+{
+	return call(a, "POST", path, body, true, NULL, d, e);
 }

@@ -74,6 +74,9 @@ class BasicTest(ServeCase):
         self.assertEqual(self.srv.wait_final(job), ("success", ""))
         self.assertEqual(self.srv.created_targets, [target])
         self.assertNotIn(target, self.srv.provider_metadata)
+        calls = [r for r in self.srv.seen("*", f"/target/{target}.*")]
+        self.assertEqual(({"GET", "POST"}, 1), ({r.method for r in calls}, len({r.conn_id for r in calls})),
+                         "a job's calls go on one connection")
         workspace = self.srv.add_workspace(self.repo_url, target, env={"BOTH": "workspace", "FOO": "bar"})
 
         self.job("create", workspace)
