@@ -123,8 +123,11 @@ class Calls(EngineCase):
         os.utime(source, (1, 1))
         self.assertEqual(self.starts_anew(document, path), 1, "another one on the host")
 
-    def test_a_program_that_is_there_is_not_put_again(self):
-        self.put_only_once(self.workspace(options={"Agent": "builtin"}), "/.daytona/daytona-runner", self.program)
+    def test_our_program_is_put_at_each_start(self):
+        """Root in there can make another look like it."""
+        document = self.workspace(options={"Agent": "builtin"})
+        self.drive(document, "create", "start").ok(self)
+        self.assertEqual([self.starts_anew(document, "/.daytona/daytona-runner") for _ in range(2)], [1, 1])
 
     def test_an_agent_that_is_there_is_neither_read_nor_put_again(self):
         """It has 90 MB: to hash and copy them took four times as long as all else of a start."""
@@ -185,14 +188,14 @@ class Calls(EngineCase):
         self.drive(self.workspace(), "create", "start", **link).error(self, "ca.pem")
 
     def test_few_looks_into_a_container_before_its_start(self):
-        """An archive costs a process and a mount of its files, a HEAD neither: one for its users, one brings all that it needs."""
+        """Each costs a mount of its files: one for its users, one brings all that it needs."""
         self.drive(self.workspace(), "create", "start").ok(self)
         before = []
         for request in self.engine.requests:
             if request.path.endswith("/start"):
                 break
             before += [request.method] if "/archive" in request.path else []
-        self.assertEqual(before, ["GET", "HEAD", "PUT"])
+        self.assertEqual(before, ["GET", "PUT"])
         files = list(self.engine.containers.values())[0].files
         self.assertIn("/etc/passwd", files)
         self.assertIn("/.daytona/daytona-runner", files)

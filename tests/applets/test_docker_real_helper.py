@@ -12,6 +12,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import dockercase  # noqa: E402
 import drivecase  # noqa: E402
+from common import PATIENCE, wait_for  # noqa: E402
 from dockercase import docker  # noqa: E402
 from sshcase import install_ssh  # noqa: E402
 from test_docker_identity import IdentityCase  # noqa: E402
@@ -21,7 +22,12 @@ PROGRAM = "/.daytona/daytona-runner"
 
 class Delivery(IdentityCase):
     def file_in(self, container, path):
-        docker("cp", "-a", f"{container}:{path}", self.path("copy"))
+        # An engine that mounts its files once more for this has once not seen what was put just before.
+        def copy():
+            docker("cp", "-a", f"{container}:{path}", self.path("copy"), check=False)
+            return os.path.exists(self.path("copy"))
+
+        wait_for(copy, 10 * PATIENCE, f"{path} is in the container")
         with open(self.path("copy"), "rb") as file:
             data = file.read()
         info = os.stat(self.path("copy"))

@@ -206,7 +206,8 @@ class Keeping(NetCase):
                 with self.subTest(method=method, said=said, end=end):
                     peer = self.peer()
                     peer.on(method, "/a", reply(200, b"" if method == "HEAD" else b"first"))
-                    peer.on(method, "/b", end, reply(200, b"" if method == "HEAD" else b"again"))
+                    again = reply(200, b"" if method == "HEAD" else b"again")
+                    peer.on(method, "/b", *[end, again][:times])
                     self.get(peer.url, "/a", "/b", options=(*(("-I",) if said else ()), "-X", method),
                              fails=CLOSED if times == 1 else None)
                     self.assertEqual(len(peer.seen(method, "/a")), 1)

@@ -84,33 +84,24 @@ const char *delivery_program(const struct docker *docker, struct buf *why)
 	return NULL;
 }
 
-/* What is at its place, a link or a directory of another owner as well, makes way; our program itself stays. */
+/* What is at its place, a link or a directory of another owner as well, makes way. */
 int delivery_put_program(struct docker *docker, const char *container, struct str first,
                          struct deadline d, struct err *e)
 {
 	struct buf why = { 0 }, before = { 0 };
 	const char *file = delivery_program(docker, &why);
-	struct stat st;
-	bool there;
-	int rc = 0;
+	int rc;
 
-	/* Each archive is unpacked by a process of its own, which costs more than the question. */
-	there = file && stat(file, &st) == 0 &&
-	        archive_has_program(&docker->engine, container, PROGRAM_PATH, &st, d);
 	buf_add_str(&before, first);
-	if (there && first.n) {
-		tar_finish(&before);
-		rc = archive_put_tar(&docker->engine, container, buf_str(&before), d, e);
-	} else if (!there && file) {
-		tar_header(&before, &(struct tar_entry){ .name = &PROGRAM_DIR[1],
-		                                         .type = '5',
-		                                         .mode = 0755,
-		                                         .mtime = clock_wall_ms() / 1000 });
+	tar_header(&before, &(struct tar_entry){ .name = &PROGRAM_DIR[1],
+	                                         .type = '5',
+	                                         .mode = 0755,
+	                                         .mtime = clock_wall_ms() / 1000 });
+	if (file)
 		rc = archive_put_program(&docker->engine, container, PROGRAM_PATH, file,
 		                         buf_str(&before), d, e);
-	} else if (!file) {
+	else
 		rc = err_set(e, ERR_UNSUPPORTED, 0, "%s", buf_cstr(&why));
-	}
 	buf_free(&before);
 	buf_free(&why);
 	return rc;
