@@ -265,10 +265,11 @@ static int take_up(struct blob_in *b, struct err *e)
 	return 0;
 }
 
+/* What comes without a mark may be anybody's: a part of it is gone on with by none who has one. */
 static void name_whose(const struct digest *d, const char *whose, char name[WHOSE_NAME])
 {
-	snprintf(name, WHOSE_NAME, "%s%s%.32s", digest_hex(d), whose && *whose ? "-" : "",
-	         whose ? whose : "");
+	snprintf(name, WHOSE_NAME, "%s%s%.32s", digest_hex(d), whose && !*whose ? "" : "-",
+	         whose ? whose : "here");
 }
 
 /* It is here, and for him. */

@@ -145,6 +145,7 @@ static void a_blob_is_for_who_has_brought_it(void)
 		const char *whose, *bytes;
 		int have; /* -1: it may be taken */
 	} rows[] = {
+		{ NULL, "hello", 0 },     { "", "", 0 },         { NULL, "", 5 },
 		{ "alice", "hello ", 0 }, { "bob", "he", 0 },    { "alice", "world", 6 },
 		{ "alice", NULL, -1 },    { NULL, NULL, -1 },    { "bob", "", 2 },
 		{ "carol", "", 0 },       { "", "", 0 },         { "bob", "llo world", 2 },

@@ -4,8 +4,6 @@
 #include "sandbox/idrange.h"
 #include "sandbox/network.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* Namespaces and the host's root in them. What is mounted is mounted in these alone, so any directory will do that every
