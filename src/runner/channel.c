@@ -3,6 +3,7 @@
  * See channel.h: two connections to the Server. The first long-polls and makes the claim right behind the poll's
  * answer; the second heartbeats, reports, and repeats claims whose answer was lost. Each has one
  * request under way, a heartbeat that is due goes first, and after a failure the channel as a whole waits.
+ * While more claims or results are due than these two can carry, others help; they close when they had nothing to do.
  */
 #include "runner/channel.h"
 
@@ -28,6 +29,8 @@
 
 #define TAKEN_MS 1000 /* a Server that is broken says so sooner */
 #define RESPONSIVE_MS 30000
+#define BURST 2
+#define BURST_IDLE_MS 2000
 
 enum chan_use { CHAN_IDLE, CHAN_POLL, CHAN_CLAIM, CHAN_HEARTBEAT, CHAN_REPORT, CHAN_CONFIG };
 
@@ -46,19 +49,28 @@ struct chan {
 };
 
 struct channels {
-	struct chan poll, aux;
+	struct chan poll, aux, burst[BURST];
 	struct deadline heartbeat_at;
 	bool beat_last;                /* the aux channel's last request was a heartbeat */
 	unsigned idle_polls;           /* answered empty at once, in a row */
 	struct deadline bad_job_again; /* when unreadable jobs are told of again */
 };
 
+#define CHANS (2 + BURST)
+
+static struct chan *chan_at(const struct sup *s, size_t i)
+{
+	struct channels *c = s->channels;
+
+	return i == 0 ? &c->poll : i == 1 ? &c->aux : &c->burst[i - 2];
+}
+
 void channels_open(struct sup *s)
 {
 	if (!s->channels)
 		s->channels = mem_alloc(sizeof(*s->channels));
-	s->channels->poll.api = api_new(s->link->settings);
-	s->channels->aux.api = api_new(s->link->settings);
+	for (size_t i = 0; i < CHANS; i++)
+		chan_at(s, i)->api = api_new(s->link->settings);
 }
 
 static void chan_close(struct chan *ch)
@@ -86,11 +98,9 @@ static void chan_forget(struct sup *s, struct chan *ch)
 
 void channels_close(struct sup *s)
 {
-	struct chan *both[] = { &s->channels->poll, &s->channels->aux };
-
-	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		chan_forget(s, both[i]);
-		chan_close(both[i]);
+	for (size_t i = 0; i < CHANS; i++) {
+		chan_forget(s, chan_at(s, i));
+		chan_close(chan_at(s, i));
 	}
 }
 
@@ -106,13 +116,13 @@ void channels_free(struct sup *s)
 
 void channels_drop(struct sup *s)
 {
-	struct chan *both[] = { &s->channels->poll, &s->channels->aux };
+	for (size_t i = 0; i < CHANS; i++) {
+		struct chan *ch = chan_at(s, i);
 
-	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		chan_forget(s, both[i]);
-		http_abort(api_http(both[i]->api));
-		both[i]->not_before = (struct deadline){ 0 };
-		both[i]->failures = 0;
+		chan_forget(s, ch);
+		http_abort(api_http(ch->api));
+		ch->not_before = (struct deadline){ 0 };
+		ch->failures = 0;
 	}
 	s->channels->heartbeat_at = (struct deadline){ 0 };
 	servconf_free(&s->servconf);
@@ -120,13 +130,19 @@ void channels_drop(struct sup *s)
 
 bool channels_busy(const struct sup *s)
 {
-	return s->channels->aux.use != CHAN_IDLE;
+	for (size_t i = 1; i < CHANS; i++) {
+		if (chan_at(s, i)->use != CHAN_IDLE)
+			return true;
+	}
+	return false;
 }
 
 void channels_hurry(struct sup *s)
 {
-	s->channels->aux.not_before = (struct deadline){ 0 };
-	s->channels->aux.failures = 0;
+	for (size_t i = 1; i < CHANS; i++) {
+		chan_at(s, i)->not_before = (struct deadline){ 0 };
+		chan_at(s, i)->failures = 0;
+	}
 	tasks_hurry(s);
 }
 
@@ -163,14 +179,17 @@ bool channels_poll_well(const struct sup *s)
 
 struct http_stats channels_stats(const struct sup *s)
 {
-	struct http_stats a = http_client_stats(api_http(s->channels->poll.api));
-	struct http_stats b = http_client_stats(api_http(s->channels->aux.api));
+	struct http_stats sum = { 0 };
 
-	a.connects += b.connects;
-	a.requests += b.requests;
-	a.bytes_in += b.bytes_in;
-	a.bytes_out += b.bytes_out;
-	return a;
+	for (size_t i = 0; i < CHANS; i++) {
+		struct http_stats one = http_client_stats(api_http(chan_at(s, i)->api));
+
+		sum.connects += one.connects;
+		sum.requests += one.requests;
+		sum.bytes_in += one.bytes_in;
+		sum.bytes_out += one.bytes_out;
+	}
+	return sum;
 }
 
 const struct api *channels_api(const struct sup *s)
@@ -491,6 +510,29 @@ static void decide_poll(struct sup *s)
 	start_poll(s);
 }
 
+/* Claims and results that the other two have no hand for. A connection of these that fails is not tried before its
+ * back-off; what it carried is due again by its own. */
+static void decide_burst(struct sup *s, struct chan *ch)
+{
+	struct task *t = NULL;
+	bool claims = s->phase == PHASE_RUN && s->channels->poll.use == CHAN_CLAIM;
+
+	if (ch->use != CHAN_IDLE || !deadline_passed(ch->not_before) || health_key_refused(s))
+		return;
+	if (claims)
+		t = tasks_next(s, TASK_FIRST_CLAIM);
+	if (t) {
+		start_state(s, ch, t, CHAN_CLAIM);
+		return;
+	}
+	if (s->channels->aux.use == CHAN_REPORT)
+		t = tasks_next(s, TASK_RESULT);
+	if (t)
+		start_state(s, ch, t, CHAN_REPORT);
+	else if (clock_mono_ms() - ch->started_ms >= BURST_IDLE_MS)
+		http_abort(api_http(ch->api));
+}
+
 static void chan_step(struct sup *s, struct chan *ch)
 {
 	struct err e = { 0 };
@@ -509,11 +551,11 @@ static void chan_step(struct sup *s, struct chan *ch)
 
 void channels_poll(struct sup *s, struct pollset *ps)
 {
-	struct chan *both[] = { &s->channels->poll, &s->channels->aux };
+	for (size_t i = 0; i < CHANS; i++) {
+		struct chan *ch = chan_at(s, i);
 
-	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		if (both[i]->use != CHAN_IDLE && !both[i]->done)
-			http_poll(api_http(both[i]->api), ps);
+		if (ch->use != CHAN_IDLE && !ch->done)
+			http_poll(api_http(ch->api), ps);
 	}
 	if (s->channels->aux.use == CHAN_IDLE && s->phase != PHASE_FLUSH) {
 		struct deadline d = s->channels->heartbeat_at;
@@ -541,12 +583,14 @@ void channels_poll(struct sup *s, struct pollset *ps)
 
 void channels_step(struct sup *s)
 {
-	chan_step(s, &s->channels->poll);
-	chan_step(s, &s->channels->aux);
+	for (size_t i = 0; i < CHANS; i++)
+		chan_step(s, chan_at(s, i));
 	tasks_sync(s);
 	decide_poll(s);
 	decide_aux(s);
-	/* What was just started may go out at once; what the poll's channel holds for the other comes after it. */
-	chan_step(s, &s->channels->aux);
-	chan_step(s, &s->channels->poll);
+	for (size_t i = 2; i < CHANS; i++)
+		decide_burst(s, chan_at(s, i));
+	/* What was just started may go out at once; what claims are held for comes before them. */
+	for (size_t i = 1; i <= CHANS; i++)
+		chan_step(s, chan_at(s, i % CHANS));
 }

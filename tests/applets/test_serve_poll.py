@@ -5,10 +5,11 @@ import json
 import os
 import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main, rss_kb  # noqa: E402
-from httppeer import close, error, hang, head, raw, reply  # noqa: E402
+from httppeer import Fallthrough, close, error, hang, head, raw, reply  # noqa: E402
 from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
 
 
@@ -38,6 +39,29 @@ class PollTest(FaultCase):
             self.assertIsNone(runner.process.poll())
             self.assertEqual(rule.hits, 1)
         self.assertNotIn("abcsecret", runner.log())
+        self.assertEqual(self.srv.job_faults(), [])
+
+    def test_many_jobs_are_claimed_and_reported_side_by_side(self):
+        """A claim is answered when three are under way, a result too. The connections that it takes do not stay."""
+        together = {state: threading.Barrier(3) for state in ("running", "success")}
+
+        def meet(conn, request):
+            together[json.loads(request.body)["state"]].wait(30 * PATIENCE)
+            raise Fallthrough
+        rule = self.srv.on("POST", STATE, meet, forever=True)
+        self.runner(self.srv, runner__max_jobs=0).start()
+        self.srv.wait_heartbeat(1)
+        with self.srv.lock:
+            jobs = [self.srv.add_job("target", "create", self.srv.add_target()) for _ in range(12)]
+        for job in jobs:
+            self.assertEqual(self.srv.wait_final(job), ("success", ""))
+        self.srv.drop(rule)
+
+        def used(method, path):
+            return {request.conn_id for request in self.srv.seen(method, path)}
+        more = used("POST", STATE) - used("GET", JOBS) - used("POST", BEAT)
+        self.assertEqual(len(more), 2)
+        self.srv.wait(lambda: not any(conn.id in more for conn in self.srv.conns), 30 * PATIENCE, "they are closed")
         self.assertEqual(self.srv.job_faults(), [])
 
     def test_cut_polls_are_no_errors(self):
