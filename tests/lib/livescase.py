@@ -131,7 +131,7 @@ class LivesCase(common.Case):
         self.need_static()
         what, archive = self.saved()
         self.applet("image", "load", archive, check=True)
-        tree, called = self.tree()
+        tree, archive, called = self.tree()
         inside = "test -d /etc && >/etc/mine"
         pulled = []
         for host, login in zip(self.hosts(), (None, LOGIN)):
@@ -141,7 +141,7 @@ class LivesCase(common.Case):
                             self.forget) for way in ("gzip", "zstd") if way == "gzip" or shutil.which("zstd")]
         return [group for group in (
             [Kind("host's root", {"Root": "/"})],
-            [Kind(called, {"Root": tree}, inside), Kind(called + ", tar", {"Root": self.tar(tree)}, inside)],
+            [Kind(called, {"Root": tree}, inside), Kind(called + ", tar", {"Root": archive}, inside)],
             pulled,
             [Kind(what, {"Image": "dr-lives/saved:1"}, self.INSIDE)]) if group]
 
@@ -154,7 +154,8 @@ class LivesCase(common.Case):
             self.skipTest("the executable needs shared libraries, which an image does not have")
 
     def tree(self):
-        """A directory that this person's runner may use: what DR_LIVES_TREE names, such as debootstrap made, or busybox."""
+        """What DR_LIVES_TREE names, such as debootstrap made, or busybox: a directory that this person's runner may use,
+        and a tar archive with the owners that its maker gave."""
         given = os.environ.get("DR_LIVES_TREE")
         where = os.path.join(self.roots, "tree")
         if given:
@@ -165,14 +166,11 @@ class LivesCase(common.Case):
             os.makedirs(where)
             with tarfile.open(fileobj=io.BytesIO(self.layers()[0])) as tar:
                 tar.extractall(where)
+        archive = os.path.join(self.roots, "tree.tar")
+        subprocess.run(["tar", "-C", where, "--numeric-owner", "-cf", archive, "."], check=True)
         if self.person.uid:
             self.give(where)
-        return where, "debootstrap" if given else "tree"
-
-    def tar(self, tree):
-        path = os.path.join(self.roots, "tree.tar")
-        subprocess.run(["tar", "-C", tree, "-cf", path, "."], check=True)
-        return path
+        return where, archive, "debootstrap" if given else "tree"
 
     def saved(self):
         """(what it is, archive): by the real engine where there is one."""
