@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum kind {
 	DEEP,     /* "**" before more: nothing, or whatever ends in a slash */
 	DEEP_IN,  /* … within that */
 	REST,     /* "**" at the end: whatever there is */
+	NONE,     /* no character */
 	ACCEPTED, /* the end of the pattern */
 };
 
@@ -51,15 +53,32 @@ static uint32_t take_char(struct str *s)
 	return c;
 }
 
+/* What stands behind a backslash. Docker leaves that to Go's regular expressions: a mark stands for itself; a letter never
+ * does, it is a class or a place, with which no file is named ("src\bin"), or an error ("src\lib"). */
+static bool take_quoted(struct str *s, struct token *t)
+{
+	if (!s->n || (unsigned char)*s->p >= 0x80)
+		return false;
+	t->kind = isalnum((unsigned char)*s->p) ? NONE : ONE;
+	if (t->kind == NONE && !strchr("abfnrtvdDsSwWABzQ", *s->p))
+		return false;
+	t->c = take_char(s);
+	return true;
+}
+
 /* One end of a range. False: Docker would not take it. */
 static bool take_end(struct str *s, uint32_t *c)
 {
 	if (!s->n || *s->p == '-' || *s->p == ']')
 		return false;
 	if (*s->p == '\\') {
+		struct token t;
+
 		*s = (struct str){ s->p + 1, s->n - 1 };
-		if (!s->n)
+		if (!take_quoted(s, &t) || t.kind == NONE)
 			return false;
+		*c = t.c;
+		return true;
 	}
 	*c = take_char(s);
 	return true;
@@ -122,9 +141,8 @@ static size_t compile(const char *pattern, struct token t[PATTERN_CHARS_MAX + 2]
 			if (!take_class(&s, 0, &ignored))
 				return 0;
 		} else if (t[n].c == '\\') {
-			if (!s.n)
+			if (!take_quoted(&s, &t[n]))
 				return 0;
-			t[n].c = take_char(&s);
 		}
 		n++;
 	}
@@ -180,6 +198,7 @@ static void step(const struct token *t, size_t n, const bool *at, uint32_t c, bo
 		case REST:
 			next[i] = true;
 			break;
+		case NONE:
 		case ACCEPTED:
 			break;
 		}
@@ -187,12 +206,12 @@ static void step(const struct token *t, size_t n, const bool *at, uint32_t c, bo
 	spread(t, n, next);
 }
 
-/* Whether path, or a directory above it, matches. */
-static bool match(const char *pattern, const char *path)
+/* Whether path matches, or, with above, a directory above it. */
+static bool match(const char *pattern, struct str path, bool above)
 {
 	struct token t[PATTERN_CHARS_MAX + 2];
 	bool states[2][PATTERN_CHARS_MAX + 2] = { { true } };
-	struct str s = str_of(path);
+	struct str s = path;
 	size_t n = compile(pattern, t);
 	bool *at = states[0], *next = states[1];
 
@@ -205,19 +224,22 @@ static bool match(const char *pattern, const char *path)
 		step(t, n, at, take_char(&s), next);
 		at = next;
 		next = old;
-		if ((!s.n || *s.p == '/') && at[n - 1])
+		if ((!s.n || (above && *s.p == '/')) && at[n - 1])
 			return true;
 	}
 	return false;
 }
 
-/* As Go's filepath.Clean and a leading slash cut: "" for what names nothing in the context. */
+/* As Go's filepath.Clean, a leading slash cut, and blanks that this brought to an end: "" for what names nothing in the
+ * context. */
 static void clean(struct str line, struct buf *pattern)
 {
 	bool rooted = line.n && *line.p == '/';
+	struct buf path = { 0 };
 
-	if (!path_add(pattern, line) && !rooted)
-		buf_reset(pattern); /* "../x" is outside */
+	if (path_add(&path, line) || rooted) /* "../x" is outside */
+		buf_add_str(pattern, str_trim(buf_str(&path)));
+	buf_free(&path);
 }
 
 int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e)
@@ -229,7 +251,7 @@ int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e)
 	if (str_starts(text, "\xef\xbb\xbf"))
 		text = (struct str){ text.p + 3, text.n - 3 };
 	for (unsigned number = 1; rc == 0 && str_next(&text, '\n', &line); number++) {
-		struct buf pattern = { 0 };
+		struct buf pattern = { 0 }, raw = { 0 };
 		struct str whole = str_trim(line);
 		bool keep;
 
@@ -241,9 +263,10 @@ int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e)
 			line = str_trim((struct str){ line.p + 1, line.n - 1 });
 		if (!whole.n)
 			continue;
+		buf_add_str(&raw, line);
 		clean(line, &pattern);
 		if (!line.n || memchr(line.p, '\0', line.n) ||
-		    (pattern.n && !compile(buf_cstr(&pattern), t))) {
+		    !compile(buf_cstr(pattern.n ? &pattern : &raw), t)) {
 			buf_reset(&pattern);
 			buf_add_printable(&pattern, whole, false);
 			rc = err_set(e, ERR_PARSE, 0, "line %u: \"%.100s\" is no pattern", number,
@@ -258,6 +281,7 @@ int dockerignore_parse(struct dockerignore *d, struct str text, struct err *e)
 			d->has_keep |= keep;
 		}
 		buf_free(&pattern);
+		buf_free(&raw);
 	}
 	free(t);
 	return rc;
@@ -271,13 +295,25 @@ void dockerignore_free(struct dockerignore *d)
 	*d = (struct dockerignore){ 0 };
 }
 
+/* What matches a directory holds for all in it; a pattern that would change nothing is not looked at, there neither. */
 bool dockerignore_match(const struct dockerignore *d, const char *path)
 {
+	bool *matched = mem_array(d->n, sizeof(*matched));
+	struct str s = { path, 0 };
 	bool out = false;
 
-	for (size_t i = 0; i < d->n; i++)
-		if (out == d->list[i].keep &&
-		    match(d->list[i].pattern, path)) /* else it changes nothing */
-			out = !d->list[i].keep;
+	for (bool end = false; !end; s.n++) {
+		s.n += strcspn(path + s.n, "/");
+		end = !path[s.n];
+		if (!end && !d->has_keep)
+			continue; /* the patterns find it themselves */
+		out = false;
+		for (size_t i = 0; i < d->n; i++) {
+			if (!matched[i] && out == d->list[i].keep)
+				matched[i] = match(d->list[i].pattern, s, !d->has_keep);
+			out = matched[i] ? !d->list[i].keep : out;
+		}
+	}
+	free(matched);
 	return out;
 }

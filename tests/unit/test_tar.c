@@ -77,6 +77,16 @@ static void ignore_patterns_match_as_documented(void)
 		{ ".", "foo", false },
 		{ "! foo", "foo", false },
 		{ "", "a", false },
+		{ "/ foo", "foo", true },
+		{ "foo /", "foo", true },
+		{ "src\\bin", "srcbin", false },
+		{ "*/*\n!src", "src/a", true },
+		{ "**/*.md\n!docs", "docs/a.md", true },
+		{ "docs\n!docs\ndocs/*/x", "docs/a", false },
+		{ "*\n!docs\n**/x", "docs/a/x/y", true },
+		/* As BuildKit has it; without it Docker does not look into the directory. */
+		{ "*\n!**/*.md", "docs/a.md", false },
+		{ "*\n!docs/*.md", "docs/a.md", false },
 	};
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
@@ -93,8 +103,9 @@ static void ignore_patterns_match_as_documented(void)
 /* What Docker 20.10 and 28 refuse. */
 static void what_is_no_pattern_is_refused_with_its_line(void)
 {
-	static const char *const rows[] = { "[",   "a[", "a[]", "[]a]*", "a[b-]", "a[-b]",
-		                            "a[^", "\\", "a\\", "!",     "[b-a]" };
+	static const char *const rows[] = { "[",     "a[",         "a[]",      "[]a]*", "a[b-]",
+		                            "a[-b]", "a[^",        "\\",       "a\\",   "!",
+		                            "[b-a]", "\\\xc3\xa9", "src\\lib", "[\\e]", "../[" };
 
 	for (size_t i = 0; i < TEST_N(rows); i++) {
 		struct dockerignore d = { 0 };
