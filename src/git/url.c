@@ -90,18 +90,36 @@ static char *decode(struct str s, struct err *e)
 	return buf_take(&b);
 }
 
+static bool is_address(struct str s)
+{
+	size_t colon = find(s, ":@");
+
+	return colon < s.n && s.p[colon] == ':' &&
+	       find(after(s, colon + 1), ":@") + colon + 1 < s.n;
+}
+
+/* "host", "host:port", "[address]", "[address]:port". Elsewhere brackets are refused: git takes what is in them for the
+ * host, and leaves out what stands beside. */
 static bool host_ok(struct str host)
 {
-	bool named = false;
+	size_t close = find(host, "]");
+	struct str rest = host;
 
 	if (host.n == 0 || host.p[0] == '-')
 		return false;
-	for (size_t i = 0; i < host.n; i++) {
-		if (!isalnum((unsigned char)host.p[i]) && !strchr(".-_:[]%", host.p[i]))
+	if (host.p[0] == '[' && close < host.n) {
+		if (!is_address((struct str){ host.p + 1, close - 1 }) ||
+		    !host_ok((struct str){ host.p + 1, close - 1 }))
 			return false;
-		named |= host.p[i] != '[' && host.p[i] != ']';
+		rest = after(host, close + 1);
+		if (rest.n && rest.p[0] != ':')
+			return false;
 	}
-	return named;
+	for (size_t i = 0; i < rest.n; i++) {
+		if (!isalnum((unsigned char)rest.p[i]) && !strchr(".-_:%", rest.p[i]))
+			return false;
+	}
+	return true;
 }
 
 static char *lower(struct str s)
@@ -178,14 +196,6 @@ static int parse_local(struct str s, bool allow_file, struct git_source *out, st
 	return 0;
 }
 
-static bool is_address(struct str s)
-{
-	size_t colon = find(s, ":@");
-
-	return colon < s.n && s.p[colon] == ':' &&
-	       find(after(s, colon + 1), ":@") + colon + 1 < s.n;
-}
-
 static int parse_scp(struct str s, struct git_source *out, struct err *e)
 {
 	size_t in = bracketed(s), colon = in ? in : find(s, ":"), begin = 0, end = colon, at;
@@ -201,6 +211,9 @@ static int parse_scp(struct str s, struct git_source *out, struct err *e)
 			at = i + 1;
 	}
 	host = (struct str){ s.p + at, end - at };
+	if (in && host.n > 2 && host.p[0] == '[' &&
+	    !is_address((struct str){ host.p + 1, host.n - 2 }))
+		host = (struct str){ host.p + 1, host.n - 2 }; /* "user@[host:port]" */
 	if (!host_ok(host) || s.p[begin] == '-' || colon + 1 == s.n || s.p[colon + 1] == '-')
 		return err_set(e, ERR_PARSE, 0, "the repository URL \"%.*s\" is malformed",
 		               STR_ARG(after(s, at)));
