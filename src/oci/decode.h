@@ -19,9 +19,10 @@ struct sink {
 	void *arg;
 };
 
-/* Of a zstd stream: 8 MiB is what RFC 8878 asks every decoder to take. What tools write unless they are asked for more has
- * 2 MiB. */
-#define DECODE_WINDOW_LOG_MAX 23
+/* Of a zstd stream: 128 MiB is what zstd's own program takes unasked and its highest level writes; podman, buildah and skopeo
+ * write 16 and 32 MiB when a level is given. What tools write unless they are asked for more has 2 to 8 MiB. The memory is
+ * only taken as far as the stream fills it. */
+#define DECODE_WINDOW_LOG_MAX 27
 #define DECODE_WINDOW_LOG_USUAL 21
 #define DECODE_FACTOR_MAX 200
 #define DECODE_FACTOR_FREE \

@@ -390,9 +390,9 @@ class Fake(PullCase):
             self.skipTest("zstd is not installed")
 
         def pack(data, level):
-            return subprocess.run(["zstd", "-q", f"-{level}", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+            return subprocess.run(["zstd", "-q", "--ultra", f"-{level}", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
         bytes_of = [ocicase.layer([ocicase.entry(f"file{i}", data=bytes([i]) * (9 << 20))]) for i in range(8)]
-        levels = iter((19, 19, 3, 1, 19, (1, 19), (3, 16), 19))
+        levels = iter((19, 22, 3, 1, 19, (1, 22), (3, 16), 20))
 
         def way(data):
             level = next(levels)

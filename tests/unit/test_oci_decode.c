@@ -35,8 +35,8 @@ static const unsigned char zstd_b[] = {
 	57, 51,  48,  49,  21,  168, 16,  224, 237, 191, 1,   240, 229, 16,  26, 225,
 	27, 17,  249, 0,   252, 8,   235, 171, 93,  153, 2,   126, 6,   65,  47,
 };
-static const unsigned char window_16m[] = {
-	40, 181, 47, 253, 4, 112, 100, 0, 0, 16, 0, 0, 2, 0, 233, 255, 55, 115,
+static const unsigned char window_256m[] = {
+	40, 181, 47, 253, 4, 144, 100, 0, 0, 16, 0, 0, 2, 0, 233, 255, 55, 115,
 };
 
 static void content(struct buf *b)
@@ -174,11 +174,11 @@ static void limits_hold(void)
 		struct buf out = { 0 };
 		struct err e = { 0 };
 
-		/* The head of a frame that asks for 16 MiB of memory. */
-		CHECK_INT(decode((struct str){ (const char *)window_16m, sizeof(window_16m) }, 100,
-		                 UINT64_MAX, &out, &e),
+		/* The head of a frame that asks for 256 MiB of memory. */
+		CHECK_INT(decode((struct str){ (const char *)window_256m, sizeof(window_256m) },
+		                 100, UINT64_MAX, &out, &e),
 		          -1);
-		CHECK(strstr(e.msg, "window above 8 MiB") != NULL);
+		CHECK(strstr(e.msg, "window above 128 MiB") != NULL);
 		buf_free(&out);
 	}
 }
@@ -202,8 +202,9 @@ static void a_window_has_a_limit_of_its_own(void)
 		{ 12 << 3, DECODE_WINDOW_LOG_USUAL, DECODE_WINDOW_CODE, 4 << 20 },
 		{ (11 << 3) + 1, DECODE_WINDOW_LOG_USUAL, DECODE_WINDOW_CODE,
 		  (2 << 20) + (2 << 17) },
-		{ 13 << 3, DECODE_WINDOW_LOG_MAX, 0, 8 << 20 },
-		{ 14 << 3, DECODE_WINDOW_LOG_MAX, DECODE_WINDOW_CODE, 16 << 20 },
+		{ 15 << 3, DECODE_WINDOW_LOG_MAX, 0, 32 << 20 },
+		{ 17 << 3, DECODE_WINDOW_LOG_MAX, 0, 128 << 20 },
+		{ 18 << 3, DECODE_WINDOW_LOG_MAX, DECODE_WINDOW_CODE, 256 << 20 },
 	};
 
 	for (size_t i = 0; i < TEST_N(heads); i++) {
