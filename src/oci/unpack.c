@@ -57,18 +57,19 @@ struct unpack_seen unpack_seen(const struct unpack *u)
 	return u->seen;
 }
 
-static int open_dir(struct unpack *u)
+static int open_dir(struct unpack *u, const char *name)
 {
-	return openat(u->parent, u->base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(u->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int mark_opaque_at(struct unpack *u, struct err *e)
+static int mark_at(struct unpack *u, const char *name,
+                   int (*mark)(struct unpack *u, int fd, struct err *e), struct err *e)
 {
-	int fd = open_dir(u), rc;
+	int fd = open_dir(u, name), rc;
 
 	if (fd < 0)
 		return unpack_sys(u, errno, "open", e);
-	rc = unpack_mark_opaque(u, fd, e);
+	rc = mark(u, fd, e);
 	fd_close(&fd);
 	return rc;
 }
@@ -82,28 +83,21 @@ static int hide(struct unpack *u, const char *name, struct err *e)
 		return err_set(e, ERR_PARSE, 0, "%.300s: a whiteout of nothing", u->path.p);
 	u->base = name;
 	if (fstatat(u->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISDIR(st.st_mode) ? mark_opaque_at(u, e) : 0;
+		return S_ISDIR(st.st_mode) ? mark_at(u, name, unpack_mark_opaque, e) : 0;
 	if (errno != ENOENT)
 		return unpack_sys(u, errno, "look", e);
 	if (mknodat(u->parent, name, S_IFCHR, makedev(0, 0)) < 0)
 		return unpack_sys(u, errno, "make a whiteout (needs Linux 5.8)", e);
-	return 0;
+	return mark_at(u, ".", unpack_mark_whiteouts, e);
 }
 
 static int whiteout(struct unpack *u, struct err *e)
 {
-	int fd, rc;
-
-	if (strcmp(u->base, WHITEOUT_OPAQUE) != 0)
-		return strncmp(u->base, WHITEOUT_META, strlen(WHITEOUT_META)) == 0
-		               ? 0
-		               : hide(u, u->base + strlen(WHITEOUT), e);
-	fd = openat(u->parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return unpack_sys(u, errno, "open", e);
-	rc = unpack_mark_opaque(u, fd, e);
-	fd_close(&fd);
-	return rc;
+	if (strcmp(u->base, WHITEOUT_OPAQUE) == 0)
+		return mark_at(u, ".", unpack_mark_opaque, e);
+	return strncmp(u->base, WHITEOUT_META, strlen(WHITEOUT_META)) == 0
+	               ? 0
+	               : hide(u, u->base + strlen(WHITEOUT), e);
 }
 
 static int make_dir(struct unpack *u, struct err *e)
@@ -115,7 +109,7 @@ static int make_dir(struct unpack *u, struct err *e)
 		return -1;
 	if (!there && mkdirat(u->parent, u->base, 0700) < 0)
 		return unpack_sys(u, errno, "make", e);
-	fd = open_dir(u);
+	fd = open_dir(u, u->base);
 	if (fd < 0)
 		return unpack_sys(u, errno, "open", e);
 	if (!whited || unpack_mark_opaque(u, fd, e) == 0)

@@ -60,7 +60,11 @@ int unpack_meta_linked(struct unpack *u, struct err *e);
 int unpack_meta_at(struct unpack *u, bool is_link, struct err *e);
 /* Of what the archive does not describe: owned by the image's root. */
 int unpack_meta_implied(struct unpack *u, int fd, struct err *e);
+/* Nothing of lower directories is seen in it. */
 int unpack_mark_opaque(struct unpack *u, int fd, struct err *e);
+/* It may hold whiteouts: where no layer below has that directory, overlayfs lists them unless the mark tells it to look
+ * (that of a copy whose origin nobody knows). */
+int unpack_mark_whiteouts(struct unpack *u, int fd, struct err *e);
 int unpack_dirs_end(struct unpack *u, struct err *e);
 
 #endif

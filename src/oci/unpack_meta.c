@@ -240,11 +240,27 @@ int unpack_meta_implied(struct unpack *u, int fd, struct err *e)
 	return rc;
 }
 
+static int mark(struct unpack *u, int fd, const char *name, struct str value, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	buf_addf(&b, "%s.overlay.%s", u->o.user_marks ? "user" : "trusted", name);
+	rc = fsetxattr(fd, buf_cstr(&b), value.p, value.n, 0) < 0
+	             ? unpack_sys(u, errno, buf_cstr(&b), e)
+	             : 0;
+	buf_free(&b);
+	return rc;
+}
+
 int unpack_mark_opaque(struct unpack *u, int fd, struct err *e)
 {
-	const char *name = u->o.user_marks ? "user.overlay.opaque" : "trusted.overlay.opaque";
+	return mark(u, fd, "opaque", STR_LIT("y"), e);
+}
 
-	return fsetxattr(fd, name, "y", 1, 0) < 0 ? unpack_sys(u, errno, name, e) : 0;
+int unpack_mark_whiteouts(struct unpack *u, int fd, struct err *e)
+{
+	return mark(u, fd, "origin", STR_LIT(""), e);
 }
 
 /* The directory of a record, which may be gone or something else by now. final: also modes that keep us out. */

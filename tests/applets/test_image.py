@@ -42,6 +42,10 @@ CASES = [
         layer(base() + [directory("o"), entry("o/old"), directory("o/sub"), entry("o/sub/old")]),
         layer([directory("./"), directory("o"), entry("o/.wh..wh..opq"), entry("o/new", data=b"n")]),
         layer([directory("./"), directory("o"), entry("o/newer", data=b"nn")])]),
+    ("whiteouts of nothing", [
+        layer(base() + [directory("o"), entry("o/old")]),
+        layer([directory("./"), directory("o"), entry("o/.wh..wh..opq"), entry("o/.wh.old"), entry("o/new"), directory("alone"),
+               entry("alone/.wh.x"), entry(".wh.absent")])]),
     ("times", [layer([*base(), entry("odd", pax={"mtime": "1234567890.123456789"}), entry("old", mtime=1),
                       directory("late", mtime=2000000000), entry("late/file", mtime=5)])]),
     ("attributes", [layer([*base(), entry("ping", mode=0o755, pax={
