@@ -141,6 +141,11 @@ class Calls(EngineCase):
         document = self.workspace(options={"Agent": "daytona"}, envVars={"DAYTONA_SERVER_VERSION": "v0.53.0"})
         path = "/usr/local/bin/daytona"
         self.put_only_once(document, path, agent)
+        # Nor is the first process then: it does not get the key.
+        first = "/.daytona/daytona-runner"
+        self.assertEqual(self.starts_anew(document, first), 0)
+        next(iter(self.engine.containers.values())).files[first].size = 1
+        self.assertEqual([self.starts_anew(document, first) for _ in range(2)], [1, 0])
         with open(sum_file, "w", encoding="ascii") as file:
             file.write("0" * 64)        # who reads it refuses it
         self.assertEqual(self.starts_anew(document, path), 0)
@@ -195,10 +200,46 @@ class Calls(EngineCase):
             if request.path.endswith("/start"):
                 break
             before += [request.method] if "/archive" in request.path else []
-        self.assertEqual(before, ["GET", "PUT"])
+        self.assertEqual(before, ["HEAD", "GET", "PUT"])
         files = list(self.engine.containers.values())[0].files
         self.assertIn("/etc/passwd", files)
         self.assertIn("/.daytona/daytona-runner", files)
+
+    def test_users_are_read_again_when_their_file_has_changed(self):
+        def home_at_start(user="dev"):
+            """The home that the checkout is in, and how often the file was read for it."""
+            del self.engine.requests[:]
+            self.drive(self.workspace(user=user), "stop", "start").ok(self)
+            env = dict(e.split("=", 1) for r in self.engine.calls("POST .*/exec") for e in r.json().get("Env") or [])
+            reads = [r for r in self.engine.calls("GET .*/archive") if r.query["path"] == "/etc/passwd"]
+            return os.path.dirname(env["DAYTONA_AGENT_DIR"]), len(reads)
+
+        def write(text, mtime):
+            container.contents[passwd.name] = text
+            container.files[passwd.name].size, container.files[passwd.name].mtime = len(text), mtime
+        self.drive(self.workspace(), "create", "start").ok(self)
+        container = next(iter(self.engine.containers.values()))
+        passwd = tarfile.TarInfo("/etc/passwd")
+        container.files[passwd.name] = passwd
+        write(b"dev:x:7:7::/srv/dev:/bin/sh\nops:x:8:8::/srv/ops:/bin/sh\n", 5)
+        self.assertEqual([home_at_start() for _ in range(3)], [("/srv/dev", n) for n in (1, 0, 0)])
+        write(b"dev:x:7:7::/srv/new:/bin/sh\nops:x:8:8::/srv/ops:/bin/sh\n", 6)
+        self.assertEqual([home_at_start() for _ in range(2)], [("/srv/new", n) for n in (1, 0)])
+        write(b"dev:x:7:7::/srv/longer:/bin/sh\nops:x:8:8::/srv/ops:/bin/sh\n", 6)
+        self.assertEqual(home_at_start(), ("/srv/longer", 1))
+        self.assertEqual([home_at_start("ops") for _ in range(2)], [("/srv/ops", n) for n in (1, 0)])
+        passwd.mode |= 1 << 27      # a link: what it leads to may change
+        self.assertEqual([home_at_start("ops") for _ in range(2)], [("/srv/ops", 1)] * 2)
+        # The same id in another container says nothing.
+        notes = os.path.join(self.state, "workspaces", WORKSPACE, ".docker-notes")
+        with open(notes, encoding="utf-8") as file:
+            kept = json.load(file)
+        self.assertEqual(kept["account"]["of"], "ops")
+        passwd.mode = 0o644
+        kept["container"] = "0" * 64
+        with open(notes, "w", encoding="utf-8") as file:
+            json.dump(kept, file)
+        self.assertEqual(home_at_start("ops"), ("/srv/ops", 1))
 
     def test_odd_users(self):
         for user in ("", "0", "1000:1000", "a:b", "dev;rm", "dev/x", "dev\nx", ":", "-"):

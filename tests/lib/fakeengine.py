@@ -54,7 +54,7 @@ class Container:
         self.engine, self.name, self.body = engine, name, body
         self.id = os.urandom(32).hex()
         self.status, self.exit_code, self.files, self.execs = "created", 0, {}, []
-        self.out_of_memory = False
+        self.out_of_memory, self.contents = False, {}
         self.processes = ["/.daytona/daytona-runner container-init"]
 
     def inspect(self):
@@ -194,7 +194,7 @@ class FakeEngine:
         raise Stop
 
     def reply(self, conn, request, status, value=None, headers=()):
-        body = b"" if value is None else json.dumps(value).encode()
+        body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
         head = f"HTTP/1.1 {status} X\r\nApi-Version: {self.version}\r\n"
         for name, text in headers:
             head += f"{name}: {text}\r\n"
@@ -358,8 +358,10 @@ class FakeEngine:
     def do_put(self, conn, request, ref):
         container = self.with_container(conn, request, ref)
         if container:
-            for member in tarfile.open(fileobj=io.BytesIO(request.body)):
+            archive = tarfile.open(fileobj=io.BytesIO(request.body))
+            for member in archive:
                 container.files["/" + member.name] = member
+                container.contents["/" + member.name] = archive.extractfile(member).read() if member.isreg() else b""
             self.reply(conn, request, 200)
 
     def do_get(self, conn, request, ref):
@@ -372,6 +374,11 @@ class FakeEngine:
                     "mtime": datetime.fromtimestamp(member.mtime, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
             self.reply(conn, request, 200, headers=[("X-Docker-Container-Path-Stat",
                                                      base64.b64encode(json.dumps(stat).encode()).decode())])
+        elif request.method == "GET" and container and path in container.files:
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as archive:
+                archive.addfile(container.files[path], io.BytesIO(container.contents[path]))
+            self.reply(conn, request, 200, out.getvalue())
         else:
             self.missing(conn, request, "file")
 

@@ -15,6 +15,7 @@
 #define LINKS_MAX 5
 #define STAT_MAX 65536
 #define PROGRAM_MODE 0755 /* Go writes a plain file's mode without its type */
+#define PERMISSIONS 0777
 
 static int put(struct engine *engine, const char *container, struct engine_request *r,
                struct deadline d, struct err *e)
@@ -91,32 +92,57 @@ bool archive_exists(struct engine *engine, const char *container, const char *pa
 	return there;
 }
 
-bool archive_has_program(struct engine *engine, const char *container, const char *path,
-                         const struct stat *file, struct deadline d)
+struct looked {
+	char *when; /* of its last change, as the engine writes it */
+	int64_t size, mode;
+};
+
+/* False: it is not there, or no plain file. Free when. */
+static bool look_at_file(struct engine *engine, const char *container, const char *path,
+                         struct looked *at, struct deadline d)
 {
 	struct http_reply reply = { 0 };
 	struct buf text = { 0 };
 	struct err ignored = { 0 };
 	struct json_doc *doc = NULL;
 	struct json v;
-	char *when;
-	int64_t size = -1, mode = -1, ms = -1;
-	bool same;
 
 	if (look(engine, container, path, &reply, d) &&
 	    buf_add_unbase64(&text, http_head_get(&reply.h, "X-Docker-Container-Path-Stat")))
 		doc = json_parse(buf_str(&text), STAT_MAX, &ignored);
 	v = json_root(doc);
-	when = json_dup_or_empty(json_get(v, "mtime"));
-	(void)json_i64(json_get(v, "size"), 0, INT64_MAX, &size);
-	(void)json_i64(json_get(v, "mode"), 0, UINT32_MAX, &mode);
-	same = size == file->st_size && mode == PROGRAM_MODE && time_parse_rfc3339(when, &ms) &&
-	       ms / 1000 == file->st_mtime;
-	free(when);
+	*at = (struct looked){ json_dup_or_empty(json_get(v, "mtime")), -1, -1 };
+	(void)json_i64(json_get(v, "size"), 0, INT64_MAX, &at->size);
+	(void)json_i64(json_get(v, "mode"), 0, UINT32_MAX, &at->mode);
 	json_doc_free(doc);
 	buf_free(&text);
 	http_reply_free(&reply);
+	return *at->when && at->size >= 0 && at->mode >= 0 && at->mode <= PERMISSIONS;
+}
+
+bool archive_has_program(struct engine *engine, const char *container, const char *path,
+                         const struct stat *file, struct deadline d)
+{
+	struct looked at;
+	int64_t ms;
+	bool same = look_at_file(engine, container, path, &at, d) && at.size == file->st_size &&
+	            at.mode == PROGRAM_MODE && time_parse_rfc3339(at.when, &ms) &&
+	            ms / 1000 == file->st_mtime;
+
+	free(at.when);
 	return same;
+}
+
+bool archive_mark(struct engine *engine, const char *container, const char *path, struct buf *mark,
+                  struct deadline d)
+{
+	struct looked at;
+	bool there = look_at_file(engine, container, path, &at, d);
+
+	if (there)
+		buf_addf(mark, "%lld %s", (long long)at.size, at.when);
+	free(at.when);
+	return there;
 }
 
 int archive_put_tree(struct engine *engine, const char *container, const char *path,

@@ -18,6 +18,9 @@ bool archive_exists(struct engine *engine, const char *container, const char *pa
  * somebody who works there as root may have made it look so. */
 bool archive_has_program(struct engine *engine, const char *container, const char *path,
                          const struct stat *file, struct deadline d);
+/* Appends size and time of a plain file, which differ when it was written anew; the same holds of them. False: there is none. */
+bool archive_mark(struct engine *engine, const char *container, const char *path, struct buf *mark,
+                  struct deadline d);
 /* Packs the host's directory below path (absolute). uid, gid: owner of all. */
 int archive_put_tree(struct engine *engine, const char *container, const char *path,
                      const char *dir, long uid, long gid, struct deadline d, struct err *e);

@@ -20,6 +20,13 @@ void account_free(struct account *a)
 	*a = (struct account){ 0 };
 }
 
+void account_copy(struct account *to, const struct account *from)
+{
+	*to = *from;
+	to->name = mem_dup(from->name);
+	to->home = mem_dup(from->home);
+}
+
 /* Fields of one line; false when it has too few, or ids that are no numbers. */
 static bool split_line(struct str line, struct str *f, size_t want, int64_t *uid, int64_t *gid)
 {

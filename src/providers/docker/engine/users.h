@@ -12,6 +12,7 @@ struct account {
 	bool no_passwd; /* the image has no such file at all */
 };
 void account_free(struct account *a);
+void account_copy(struct account *to, const struct account *from);
 
 /* user: "", name or number, with ":group" ignored but for a number. An unknown name is no error here: the engine says it
  * when the user is needed. */

@@ -59,10 +59,14 @@ static const char *inspect_elf(const unsigned char *p, size_t n, bool *is_static
 	return machine_arch(p[18] | (unsigned)p[19] << 8);
 }
 
+static const char *program_file(const struct docker *docker)
+{
+	return docker->opt.agent_binary ? docker->opt.agent_binary : docker->env->self_exe;
+}
+
 const char *delivery_program(const struct docker *docker, struct buf *why)
 {
-	const char *file = docker->opt.agent_binary ? docker->opt.agent_binary
-	                                            : docker->env->self_exe;
+	const char *file = program_file(docker);
 	unsigned char head[4096];
 	const char *arch;
 	bool is_static = false;
@@ -185,15 +189,36 @@ static int deliver_builtin(struct docker *docker, const struct agent_job *a, boo
 	return 0;
 }
 
-int delivery_before_start(struct docker *docker, const struct agent_job *a, const char **program,
-                          struct deadline d, struct err *e)
+/* The container's first process. Where Daytona's agent gets the key, which is not read either, size and time will do. */
+static int put_first_process(struct docker *docker, const struct agent_job *a, bool unread,
+                             struct str first, struct deadline d, struct err *e)
+{
+	const char *file = program_file(docker);
+	struct buf tar = { 0 };
+	struct stat st;
+	int rc = 0;
+
+	if (strcmp(a->c->entry, PROGRAM_PATH) == 0 &&
+	    !(unread && stat(file, &st) == 0 &&
+	      archive_has_program(&docker->engine, a->c->id, PROGRAM_PATH, &st, d)))
+		return delivery_put_program(docker, a->c->id, first, d, e);
+	if (first.n) {
+		buf_add_str(&tar, first);
+		tar_finish(&tar);
+		rc = archive_put_tar(&docker->engine, a->c->id, buf_str(&tar), d, e);
+	}
+	buf_free(&tar);
+	return rc;
+}
+
+int delivery_before_start(struct docker *docker, const struct agent_job *a, struct str first,
+                          const char **program, struct deadline d, struct err *e)
 {
 	*program = NULL;
-	if (docker->opt.agent == AGENT_NONE)
-		return 0;
-	if (deliver_daytona(docker, a, program, d, e) < 0)
+	if ((docker->opt.agent != AGENT_NONE && deliver_daytona(docker, a, program, d, e) < 0) ||
+	    put_first_process(docker, a, *program != NULL, first, d, e) < 0)
 		return -1;
-	if (*program)
+	if (*program || docker->opt.agent == AGENT_NONE)
 		return 0;
 	*program = PROGRAM_PATH;
 	return deliver_builtin(docker, a, strcmp(a->c->entry, PROGRAM_PATH) == 0, d, e);

@@ -81,8 +81,7 @@ int checkout_remove_remote(struct docker *docker, const struct wsdir *w, struct 
 /* delivery.c */
 /* Path of a static executable of ours that runs on the engine's machine, or NULL with the reason in why. Borrowed from docker. */
 const char *delivery_program(const struct docker *docker, struct buf *why);
-/* Puts it at PROGRAM_PATH, with the archive entries of first, whatever is there: size and time of a file in a container are
- * for whoever works in it to set. */
+/* Puts it at PROGRAM_PATH, with the archive entries of first, whatever is there. */
 int delivery_put_program(struct docker *docker, const char *container, struct str first,
                          struct deadline d, struct err *e);
 struct agent_job {
@@ -97,9 +96,11 @@ struct agent_job {
 	const struct kv *extra; /* more environment, or NULL */
 };
 /* Puts what the agent needs into c, which does not run: nobody in it can exchange what it has mounted meanwhile, which the
- * engine mounts anew, by path, for each file. *program: what to run; NULL: no agent is wanted. Of a: w, c, at. */
-int delivery_before_start(struct docker *docker, const struct agent_job *a, const char **program,
-                          struct deadline d, struct err *e);
+ * engine mounts anew, by path, for each file. first: archive entries that go in with it. *program: what to run; NULL: no agent
+ * is wanted. Of a: w, c, at. Size and time of a file in a container are for whoever is root in it to set: what is to get the
+ * key is put anew each time, but for Daytona's agent, which is too large for that. */
+int delivery_before_start(struct docker *docker, const struct agent_job *a, struct str first,
+                          const char **program, struct deadline d, struct err *e);
 /* One that this process started has not failed since it was ready. */
 int delivery_agent_stays(struct docker *docker, struct err *e);
 /* Whether an agent that a runner started runs in c. */

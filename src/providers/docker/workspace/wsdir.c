@@ -19,6 +19,20 @@ static char *notes_path(const struct wsdir *w)
 	return path_join(w->dir, ".docker-notes");
 }
 
+static void read_account(struct notes *n, struct json v)
+{
+	int64_t uid = -1, gid = -1;
+
+	n->passwd = json_dup_or_empty(json_get(v, "passwd"));
+	n->account_of = json_dup_or_empty(json_get(v, "of"));
+	n->account = (struct account){ .name = json_dup_or_empty(json_get(v, "name")),
+		                       .home = json_dup_or_empty(json_get(v, "home")) };
+	n->account.known = json_i64(json_get(v, "uid"), 0, UINT32_MAX, &uid) &&
+	                   json_i64(json_get(v, "gid"), 0, UINT32_MAX, &gid);
+	n->account.uid = (unsigned)uid;
+	n->account.gid = (unsigned)gid;
+}
+
 static void read_notes(struct wsdir *w)
 {
 	char *path = notes_path(w);
@@ -39,6 +53,7 @@ static void read_notes(struct wsdir *w)
 		.uploaded = json_bool(json_get(v, "uploaded"), false),
 	};
 	(void)json_i64(json_get(v, "hooks"), 0, 100, &w->notes.hooks);
+	read_account(&w->notes, json_get(v, "account"));
 	json_doc_free(doc);
 	buf_free(&text);
 	free(path);
@@ -70,6 +85,9 @@ void wsdir_free(struct wsdir *w)
 	free(w->notes.image);
 	free(w->notes.user);
 	free(w->notes.folder);
+	free(w->notes.passwd);
+	free(w->notes.account_of);
+	account_free(&w->notes.account);
 	*w = (struct wsdir){ 0 };
 }
 
@@ -128,6 +146,36 @@ void wsdir_about(struct wsdir *w, const char *container)
 	w->notes.container = mem_dup(container);
 	w->notes.uploaded = false;
 	w->notes.hooks = 0;
+	w->notes.account.known = false;
+}
+
+bool wsdir_account(const struct wsdir *w, const char *container, const char *user, struct str mark,
+                   struct account *out)
+{
+	const struct notes *n = &w->notes;
+
+	if (!mark.n || !n->account.known || !str_eq(mark, n->passwd) ||
+	    strcmp(n->container, container) != 0 || strcmp(n->account_of, user) != 0)
+		return false;
+	account_copy(out, &n->account);
+	return true;
+}
+
+void wsdir_note_account(struct wsdir *w, const char *container, const char *user, struct str mark,
+                        const struct account *a)
+{
+	struct notes *n = &w->notes;
+	struct err ignored = { 0 };
+
+	if (!mark.n || !a->known || strcmp(n->container, container) != 0)
+		return;
+	free(n->passwd);
+	free(n->account_of);
+	account_free(&n->account);
+	n->passwd = mem_dupn(mark.p, mark.n);
+	n->account_of = mem_dup(user);
+	account_copy(&n->account, a);
+	(void)wsdir_save(w, &ignored);
 }
 
 int wsdir_save(const struct wsdir *w, struct err *e)
@@ -144,6 +192,17 @@ int wsdir_save(const struct wsdir *w, struct err *e)
 	jw_kstr(&b, "image", w->notes.image);
 	jw_kstr(&b, "user", w->notes.user);
 	jw_kstr(&b, "folder", w->notes.folder);
+	if (w->notes.account.known) {
+		jw_key(&b, "account");
+		jw_obj(&b);
+		jw_kstr(&b, "passwd", w->notes.passwd);
+		jw_kstr(&b, "of", w->notes.account_of);
+		jw_kstr(&b, "name", w->notes.account.name);
+		jw_kstr(&b, "home", w->notes.account.home);
+		jw_kint(&b, "uid", w->notes.account.uid);
+		jw_kint(&b, "gid", w->notes.account.gid);
+		jw_obj_end(&b);
+	}
 	jw_obj_end(&b);
 	rc = wsdir_make(w, e);
 	if (rc == 0)

@@ -6,6 +6,7 @@
 #ifndef PROVIDERS_DOCKER_WORKSPACE_WSDIR_H
 #define PROVIDERS_DOCKER_WORKSPACE_WSDIR_H
 
+#include "providers/docker/engine/users.h"
 #include "providers/provider.h"
 
 #include <stdbool.h>
@@ -18,6 +19,9 @@ struct notes {
 	char *image;     /* that we built for it; "" if none */
 	char *user,
 		*folder; /* who works in it, and where its checkout is in there; "" if not known */
+	char *passwd; /* archive_mark of its /etc/passwd when account was read there; "" if it was not */
+	char *account_of; /* the user of whom it is */
+	struct account account;
 };
 
 struct wsdir {
@@ -40,6 +44,12 @@ int wsdir_claim(struct wsdir *w, struct err *e);
 void wsdir_about(struct wsdir *w, const char *container);
 /* Notes who works in it and where. */
 int wsdir_inhabit(struct wsdir *w, const char *user, const char *folder, struct err *e);
+/* What was read when /etc/passwd was so marked; false: it has to be read. Free out. */
+bool wsdir_account(const struct wsdir *w, const char *container, const char *user, struct str mark,
+                   struct account *out);
+/* Notes it for the next start; nothing depends on it. */
+void wsdir_note_account(struct wsdir *w, const char *container, const char *user, struct str mark,
+                        const struct account *a);
 /* Durable once it returns. */
 int wsdir_save(const struct wsdir *w, struct err *e);
 

@@ -111,25 +111,35 @@ static void own_home(struct starting *s, struct deadline d)
 	buf_free(&owner);
 }
 
-/* Our program, and accounts for an image that has none, into a container before its start. */
+/* What the container's start needs, and accounts for an image that has none, into it. */
 static int prepare(struct starting *s, struct deadline d, struct err *e)
 {
-	struct buf tar = { 0 };
-	int rc = 0;
+	struct buf accounts = { 0 };
+	int rc;
 
 	if (s->account.no_passwd)
-		account_provide(*s->user ? s->user : s->c.user, &s->account, &tar);
-	if (strcmp(s->c.entry, PROGRAM_PATH) == 0) {
-		rc = delivery_put_program(s->docker, s->c.id, buf_str(&tar), d, e);
-	} else if (tar.n) {
-		tar_finish(&tar);
-		rc = archive_put_tar(&s->docker->engine, s->c.id, buf_str(&tar), d, e);
+		account_provide(*s->user ? s->user : s->c.user, &s->account, &accounts);
+	rc = delivery_before_start(s->docker,
+	                           &(struct agent_job){ .w = s->w, .c = &s->c, .at = &s->dir },
+	                           buf_str(&accounts), &s->delivered, d, e);
+	buf_free(&accounts);
+	return rc;
+}
+
+/* The engine takes a process and a mount of its own to read a file, which most starts find as the last one left it. */
+static int find_account(struct starting *s, struct deadline d, struct err *e)
+{
+	struct engine *engine = &s->docker->engine;
+	struct buf mark = { 0 };
+	int rc = 0;
+
+	(void)archive_mark(engine, s->c.id, "/etc/passwd", &mark, d);
+	if (!wsdir_account(&s->dir, s->c.id, s->user, buf_str(&mark), &s->account)) {
+		rc = account_find(engine, s->c.id, s->user, &s->account, d, e);
+		if (rc == 0)
+			wsdir_note_account(&s->dir, s->c.id, s->user, buf_str(&mark), &s->account);
 	}
-	buf_free(&tar);
-	if (rc == 0)
-		rc = delivery_before_start(
-			s->docker, &(struct agent_job){ .w = s->w, .c = &s->c, .at = &s->dir },
-			&s->delivered, d, e);
+	buf_free(&mark);
 	return rc;
 }
 
@@ -171,7 +181,7 @@ static int bring_up(struct starting *s, struct deadline d, struct err *e)
 	/* Before anything else: the engine mounts all of it again, by path, for each file that it is asked for. */
 	if (docker->engine.local && policy_check_mounts(&s->c, s->dir.dir, e) < 0)
 		return -1;
-	if (account_find(&docker->engine, s->c.id, s->user, &s->account, d, e) < 0)
+	if (find_account(s, d, e) < 0)
 		return -1;
 	/* One that runs has its ids, and could exchange a mount while its files are written. */
 	if (s->was_running)
