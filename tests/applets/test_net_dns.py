@@ -19,17 +19,17 @@ INSIDE = "DR_TEST_NAMESPACE"
 GOOD, DEAD, REFUSING, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SIX = "fd00:5::1"   # ours too; ::1 is special to C libraries
 A, AAAA = 1, 28
-RCODES = {"SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
+RCODES = {"FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5, "NOTAUTH": 9}
 
 
 class NameServer:
     """Answers questions out of tables. Its manner: answer; dead; refuse; cut (over UDP no record, only "ask me over
-    TCP"); for AAAA alone: one of RCODES, or "silent"."""
+    TCP"), or cut some (it has a part of the records); for one family alone, `failing`: one of RCODES, or "silent"."""
 
     def __init__(self, address):
         self.names = {"srv.example.test": ["127.0.0.1"], "both.example.test": ["127.0.0.1", SIX],
                       "six.example.test": [SIX], "hole.example.test": ["127.9.9.9"]}
-        self.manner, self.asked = "answer", []
+        self.manner, self.failing, self.asked = "answer", AAAA, []
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind((address, 53))
         self.tcp = socket.socket()
@@ -62,18 +62,18 @@ class NameServer:
             at += data[at] + 1
         name, kind = ".".join(labels), struct.unpack("!H", data[at + 1:at + 3])[0]
         self.asked.append((how, name, kind))
-        six_only = self.manner in (*RCODES, "silent")
-        if self.manner == "dead" or (self.manner == "silent" and kind == AAAA):
+        fails = self.manner in (*RCODES, "silent") and kind == self.failing
+        if self.manner == "dead" or (self.manner == "silent" and fails):
             return None
         rcode, flags, answers = 3, 0x8180, []
         if self.manner == "refuse" or name.endswith("evil.test"):
             rcode = 5 if self.manner == "refuse" else 2
-        elif six_only and kind == AAAA:
+        elif fails:
             rcode = RCODES[self.manner]
         elif name in self.names:
             rcode, answers = 0, [a for a in self.names[name] if (":" in a) == (kind == AAAA)]
-        if self.manner == "cut" and how == "udp" and rcode == 0:
-            flags, answers = flags | 0x200, []
+        if self.manner.startswith("cut") and how == "udp" and rcode == 0:
+            flags, answers = flags | 0x200, answers[:1] if self.manner == "cut some" else []
         text = data[:2] + struct.pack("!HHHHH", flags | rcode, 1, len(answers), 0, 0) + data[12:at + 5]
         for a in answers:
             packed = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, a)
@@ -88,7 +88,7 @@ class Dns(NetCase):
     def name_server(self, address, manner):
         server = self.running.setdefault(address, None) or NameServer(address)
         self.running[address] = server
-        server.manner = manner
+        server.manner, server.failing = manner, AAAA
         server.asked.clear()
         return server
 
@@ -140,12 +140,25 @@ class Dns(NetCase):
                 self.assertLess(line["ms"], 12000)
 
     def test_answer_that_was_cut_is_asked_for_over_tcp(self):
-        server = self.name_server(GOOD, "cut")
-        self.resolv(f"nameserver {GOOD}\n")
-        line = self.ask()
-        self.assertEqual(line.get("body"), "found", line)
-        self.assertIn(("tcp", "srv.example.test", A), server.asked)
-        self.assertLess(line["ms"], 4000)
+        for manner in "cut", "cut some":
+            with self.subTest(manner):
+                server = self.name_server(GOOD, manner)
+                self.resolv(f"nameserver {GOOD}\n")
+                line = self.ask()
+                self.assertEqual(line.get("body"), "found", line)
+                self.assertIn(("tcp", "srv.example.test", A), server.asked)
+                self.assertLess(line["ms"], 4000)
+
+    def test_failing_a_costs_the_good_aaaa_nothing(self):
+        six = self.peer(host=SIX)
+        six.on("GET", "/.*", reply(200, b"six", headers=[("Connection", "close")]), forever=True)
+        for manner in (*RCODES, "silent"):
+            with self.subTest(manner):
+                self.name_servers((GOOD, manner))
+                self.running[GOOD].failing = A
+                line = self.one(f"http://six.example.test:{six.port}")
+                self.assertEqual(line.get("body"), "six", line)
+                self.assertLess(line["ms"], 3000)
 
     def test_failing_aaaa_costs_the_good_a_nothing(self):
         for manner in (*RCODES, "silent"):
