@@ -164,9 +164,13 @@ static void needed(const struct create *c, struct kv *settings)
 		return;
 	if (url_is_tls(&u) && a->insecure)
 		kv_set(settings, "server.insecure", "true");
-	else if (url_is_tls(&u) && a->ca_file)
+	if (url_is_tls(&u) && !a->insecure && a->ca_file)
 		kv_set(settings, "server.ca_file", a->ca_file);
-	else if (!url_is_tls(&u) && !url_is_loopback(&u) && a->allow_http)
+	if (url_is_tls(&u) && !a->insecure && a->ca_dir)
+		kv_set(settings, "server.ca_dir", a->ca_dir);
+	if (url_is_tls(&u) && a->pin_sha256)
+		kv_set(settings, "server.pin_sha256", a->pin_sha256);
+	if (!url_is_tls(&u) && !url_is_loopback(&u) && a->allow_http)
 		kv_set(settings, "server.allow_http", "true");
 	url_free(&u);
 }
@@ -186,8 +190,6 @@ static void add_token(struct buf *b, const struct create *c, const struct runner
 	else if (file)
 		fprintf(stderr, "The CA is not in the token, give --ca-file on the host: %s\n",
 		        why.msg);
-	if (c->admin.config.pin_sha256)
-		kv_set(&settings, "server.pin_sha256", c->admin.config.pin_sha256);
 	kv_set(&settings, "server.url", c->url);
 	kv_set(&settings, "server.key", r->api_key);
 	kv_set(&settings, "runner.id", r->id);

@@ -408,6 +408,15 @@ class Configure(LifeCase):
         made = self.create("tls", "--runner-api-url", "https://daytona.test", "--ca-file", "/some where/ca.pem")
         self.assertTrue(made["command"].endswith(" --ca-file '/some where/ca.pem'"), made["command"])
         self.assertNotIn("--ca-file", self.create("near", "--ca-file", "/ca.pem")["command"])
+        # What the settings of this host have for the Server is as good as an option.
+        pin = "ab" * 32
+        env = self.env(DAYTONA_RUNNER_CONFIG_DIR=self.path("none"), DAYTONA_RUNNER_SERVER_CA_DIR="/ca dir",
+                       DAYTONA_RUNNER_SERVER_PIN_SHA256=pin)
+        made = json.loads(self.applet("create", "-n", "pinned", "-f", "json", "--runner-api-url", "https://daytona.test",
+                                      env=env).stdout)
+        self.assertTrue(made["command"].endswith(f" --ca-dir '/ca dir' --pin-sha256 {pin}"), made["command"])
+        made = self.create("blind", "--runner-api-url", "https://daytona.test", "--insecure", "--ca-file", "/ca.pem")
+        self.assertTrue(made["command"].endswith(" --insecure"), made["command"])
 
     def test_what_was_meant_is_said(self):
         for args, meant in ((("strat",), "did you mean start?"), (("confgure",), "did you mean configure?"),
