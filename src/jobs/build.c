@@ -98,6 +98,22 @@ static void read_credentials(struct ctx *c, const struct build *b, struct git_pr
 	ctx_hide(git->token);
 }
 
+static void read_env(struct ctx *c, struct kv *env)
+{
+	struct err e = { 0 };
+	unsigned tries = 0;
+	int rc;
+
+	do
+		rc = api_env(c->api, env, ctx_call(c), &e);
+	while (rc < 0 && ctx_again(c, &tries, &e));
+	if (rc < 0)
+		joblog_say(
+			c->log,
+			"The Server's environment variables could not be read (%s); going on without.",
+			e.msg);
+}
+
 static int run(struct ctx *c, const struct build *b, struct err *e)
 {
 	struct kv env = { 0 }, split = { 0 };
@@ -110,11 +126,7 @@ static int run(struct ctx *c, const struct build *b, struct err *e)
 	int rc;
 
 	ctx_server_config(c, NULL);
-	if (api_env(c->api, &env, ctx_call(c), e) < 0)
-		joblog_say(
-			c->log,
-			"The Server's environment variables could not be read (%s); going on without.",
-			e->msg);
+	read_env(c, &env);
 	ctx_hide_env(&env);
 	ctx_hide_env(&b->env);
 	kv_merge(&split, &env);

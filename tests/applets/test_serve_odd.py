@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import PATIENCE, main  # noqa: E402
-from httppeer import JSON_TYPE, TEXT_TYPE, error, head, normal, reply, ws_accept, ws_read  # noqa: E402
+from httppeer import JSON_TYPE, TEXT_TYPE, close, error, head, normal, reply, reset, ws_accept, ws_read  # noqa: E402
 from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
 
 
@@ -174,6 +174,29 @@ class OutageTest(FaultCase):
         self.job("create", workspace)
         self.assertIn("Waiting for the Server", self.srv.log_text("workspace", workspace))
         self.assertNotIn("abcsecret", runner.log() + self.srv.log_text("workspace", workspace))
+
+    def test_each_question_of_a_job_is_asked_again(self):
+        """A restart of the Server fails no job, whichever call it meets, and none is done with less than it was to have."""
+        self.runner(self.srv, **{'provider "native-provider"__enabled': "true"}).start()
+        target, workspace = self.srv.add_target(), self.srv.add_workspace(self.repo_url)
+        self.srv.builds["b01dfacade12"] = {
+            "id": "b01dfacade12", "containerConfig": {"image": "none", "user": "daytona"}, "buildConfig": None,
+            "repository": {"id": "app", "url": self.repo_url, "name": "app", "branch": "main", "sha": self.sha,
+                           "owner": "acme", "source": "git.test"}, "envVars": {}}
+        for kind, action, of, calls in (
+                ("target", "delete", target, ("/target/[^/]+",)),
+                ("workspace", "create", workspace, ("/workspace/[^/]+", "/env", "/server/config")),
+                ("workspace", "restart", workspace, ("/workspace/[^/]+", "/env")),
+                ("workspace", "stop", workspace, ("/workspace/[^/]+",)),
+                ("build", "delete", "b01dfacade12", ("/build/[^/]+", "/env", "/gitprovider/for-url/.*"))):
+            with self.subTest(kind=kind, action=action):
+                rules = [self.srv.on("GET", call, reset(), close()) for call in calls]
+                job = self.srv.add_job(kind, action, of)
+                self.srv.wait_final(job, 60 * PATIENCE)
+                for rule in rules:
+                    self.assertEqual(rule.hits, 2, rule)
+                self.assertNotIn("going on without", self.srv.log_text(kind, of))
+                self.assertEqual(self.srv.jobs[job]["error"], None)
 
 
 class LogSocketTest(FaultCase):
