@@ -24,16 +24,30 @@ struct context {
 	int64_t pr;  /* 0: none */
 };
 
+static bool is_one_of(struct str s, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(s, words[i]))
+			return true;
+	return false;
+}
+
 /* Hosts whose repositories all can be had over https, which is where a stored token is of use. */
 static bool is_public(const struct context *context)
 {
 	static const char *const hosts[] = { "github.com", "gitlab.com", "bitbucket.org",
 		                             "codeberg.org", "gitee.com" };
 
-	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
-		if (str_eq(buf_str(&context->host), hosts[i]))
-			return true;
-	return false;
+	struct str host = buf_str(&context->host);
+
+	if (str_starts(host, "www."))
+		host = (struct str){ host.p + 4, host.n - 4 };
+	return is_one_of(host, hosts, ARRAY_LEN(hosts));
+}
+
+static bool is_nested(const struct context *context)
+{
+	return str_find(buf_str(&context->host), "gitlab") != NULL;
 }
 
 static struct str until(struct str s, char c)
@@ -52,18 +66,29 @@ static void split(struct context *context, struct str path)
 			context->part[context->n++] = piece;
 }
 
-/* "git@host:path", as git takes it. False: it is none. */
+/* "git@host:path", "[git@host:port]:path", "git@[address]:path", as git takes them. False: it is none. */
 static bool take_scp(struct context *context, struct str text)
 {
-	struct str before = until(text, '/'), host = until(before, ':');
-	const char *at = host.n ? memchr(host.p, '@', host.n) : NULL;
+	struct str before = until(text, '/'), host = before;
+	const char *open = before.n ? memchr(before.p, '[', before.n) : NULL, *at;
 
-	if (!at || host.n == before.n || str_find(text, "://"))
+	if (open && (open == before.p || open[-1] == '@'))
+		host = until(before, ']');
+	host.n = open && host.n < before.n ? host.n + 1 : until(before, ':').n;
+	at = host.n ? memrchr(host.p, '@', host.n) : NULL;
+	if (!at || host.n == before.n || host.p[host.n] != ':' || str_find(text, "://"))
 		return false;
 	context->scp = true;
 	buf_add_str(&context->origin, host);
-	buf_add_str(&context->host, (struct str){ at + 1, host.n - (size_t)(at + 1 - host.p) });
 	split(context, (struct str){ text.p + host.n + 1, text.n - host.n - 1 });
+	host = (struct str){ at + 1, host.n - (size_t)(at + 1 - host.p) };
+	if (str_starts(host, "["))
+		host = (struct str){ host.p + 1, host.n - 1 };
+	if (str_ends(host, "]"))
+		host.n--;
+	if (memchr(host.p, ':', host.n) == memrchr(host.p, ':', host.n))
+		host = until(host, ':'); /* of an address all is the host */
+	buf_add_str(&context->host, host);
 	return true;
 }
 
@@ -118,21 +143,19 @@ static void take_apart(struct context *context, struct str text)
 
 static bool is_marker(struct str s)
 {
-	static const char *const words[] = { "tree", "blob",   "commit",        "commits",
-		                             "pull", "pulls",  "pull-requests", "merge_requests",
-		                             "src",  "branch", "pullrequest",   "browse" };
+	static const char *const words[] = {
+		"tree",          "blob",           "raw",     "blame",       "edit",
+		"commit",        "commits",        "compare", "actions",     "issues",
+		"releases",      "pull",           "pulls",   "src",         "branch",
+		"pull-requests", "merge_requests", "browse",  "pullrequest",
+	};
 
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_eq(s, words[i]))
-			return true;
-	return false;
+	return is_one_of(s, words, ARRAY_LEN(words));
 }
 
 /* How many parts are the repository's. */
 static size_t repository_of(const struct context *context)
 {
-	bool nested = str_find(buf_str(&context->host), "gitlab") != NULL;
-
 	for (size_t i = 0; i < context->n; i++) {
 		if (str_eq(context->part[i], "-") && i >= 2)
 			return i;
@@ -144,7 +167,11 @@ static size_t repository_of(const struct context *context)
 			return i + 2; /* Bitbucket Server: projects/KEY/repos/NAME */
 	}
 	/* Groups of GitLab may have any name; its addresses have a "-" there. */
-	for (size_t i = 2; !nested && i + 1 < context->n; i++)
+	if (is_nested(context))
+		return context->n;
+	if (is_public(context) && context->n > 2)
+		return 2;
+	for (size_t i = 2; i + 1 < context->n; i++)
 		if (is_marker(context->part[i]))
 			return i;
 	return context->n;
@@ -178,22 +205,36 @@ static void take_ref(struct context *context, size_t i)
 	add_parts(&context->path, context, i + 1, context->n);
 }
 
+static void add_ref(struct context *context, struct str ref)
+{
+	buf_add_str(is_commit(ref) ? &context->sha : &context->branch, ref);
+}
+
 static void take_query(struct context *context)
 {
-	struct buf v = { 0 };
+	struct buf version = { 0 }, at = { 0 };
 
-	/* Azure: GBname; Bitbucket Server: refs/heads/name. */
-	if (httpd_query_get(context->query, "version", &v) && str_starts(buf_str(&v), "GB"))
-		buf_add(&context->branch, v.p + 2, v.n - 2);
-	else if (httpd_query_get(context->query, "at", &v) &&
-	         str_starts(buf_str(&v), "refs/heads/"))
-		buf_add(&context->branch, v.p + 11, v.n - 11);
-	buf_free(&v);
+	/* Azure: a branch GBname, a tag GT, a commit GC; Bitbucket Server: refs/heads/name, name, a commit. */
+	if (httpd_query_get(context->query, "version", &version) && version.n > 2 &&
+	    version.p[0] == 'G' && strchr("BTC", version.p[1])) {
+		add_ref(context, (struct str){ version.p + 2, version.n - 2 });
+	} else if (httpd_query_get(context->query, "at", &at)) {
+		size_t skip = str_starts(buf_str(&at), "refs/heads/")  ? 11
+		              : str_starts(buf_str(&at), "refs/tags/") ? 10
+		                                                       : 0;
+
+		add_ref(context, (struct str){ at.p + skip, at.n - skip });
+	}
+	buf_free(&version);
+	buf_free(&at);
 }
 
 /* What the parts behind the repository say. */
 static void take_rest(struct context *context)
 {
+	static const char *const before_ref[] = { "blob", "raw", "blame",   "edit",
+		                                  "tags", "src", "commits", "browse" };
+	static const char *const kinds[] = { "branch", "commit", "tag" };
 	size_t i = context->repo;
 	struct str word = { NULL, 0 };
 
@@ -206,19 +247,27 @@ static void take_rest(struct context *context)
 	if (str_starts(word, "pull") || str_eq(word, "merge_requests")) {
 		if (!str_to_i64(context->part[i], 1, UINT32_MAX, &context->pr))
 			context->pr = 0;
-	} else if (str_eq(word, "commit")) {
+		return;
+	}
+	if (str_eq(word, "releases") && i + 1 < context->n && str_eq(context->part[i], "tag"))
+		i++;
+	else if (is_one_of(word, before_ref, ARRAY_LEN(before_ref)) && i + 1 < context->n &&
+	         is_one_of(context->part[i], kinds, ARRAY_LEN(kinds)))
+		i++; /* Gitea, Forgejo; Bitbucket's commits/branch/NAME */
+	else if (str_eq(word, "releases"))
+		return;
+	if (str_eq(word, "commit")) {
 		add_parts(&context->sha, context, i, i + 1);
-	} else if (str_eq(word, "tree") || str_eq(word, "branch")) {
+	} else if (str_eq(word, "tree") || str_eq(word, "branch") || str_eq(word, "releases") ||
+	           (str_eq(word, "commits") && str_eq(context->part[i - 1], "branch"))) {
 		/* A branch may have slashes, and a folder below it cannot be told from them. */
 		if (is_commit(context->part[i]))
 			take_ref(context, i);
 		else
 			add_parts(&context->branch, context, i, context->n);
-	} else if (str_eq(word, "src") && i + 1 < context->n &&
-	           (str_eq(context->part[i], "branch") || str_eq(context->part[i], "commit") ||
-	            str_eq(context->part[i], "tag"))) {
-		take_ref(context, i + 1);
-	} else if (!str_eq(word, "browse")) {
+	} else if (str_eq(word, "browse")) {
+		add_parts(&context->path, context, i, context->n);
+	} else if (is_one_of(word, before_ref, ARRAY_LEN(before_ref))) {
 		take_ref(context, i);
 	}
 }
@@ -244,6 +293,12 @@ static void add_owner(struct buf *b, const struct context *context)
 		add_parts(b, context, 1, 2);
 		return;
 	}
+	/* What is before it is of the address: Bitbucket Server's scm/KEY/NAME.git, Azure's v3/ORG/PROJECT/NAME. */
+	if ((to == 2 && str_eq(context->part[0], "scm") && !is_public(context)) ||
+	    (to == 3 && str_eq(context->part[0], "v3") && context->scp)) {
+		add_parts(b, context, 1, to);
+		return;
+	}
 	if (to && str_eq(context->part[to - 1], "_git"))
 		to--;
 	add_parts(b, context, 0, to);
@@ -251,20 +306,23 @@ static void add_owner(struct buf *b, const struct context *context)
 
 static void add_url(struct buf *b, const struct context *context, const char *as_given)
 {
-	bool ssh = context->scp || str_starts(buf_str(&context->origin), "ssh://");
+	struct str origin = buf_str(&context->origin);
+	bool ssh = context->scp || str_starts(origin, "ssh://") ||
+	           str_starts(origin, "git+ssh://") || str_starts(origin, "ssh+git://");
 
 	if (ssh && is_public(context))
 		buf_addf(b, "https://%s", buf_cstr(&context->host));
 	else
-		buf_add_str(b, buf_str(&context->origin));
+		buf_add_str(b, origin);
 	if (!context->repo) { /* nothing that we know */
 		buf_reset(b);
 		buf_adds(b, as_given);
 		return;
 	}
 	if (is_bitbucket_server(context)) {
-		buf_addf(b, "/scm/%.*s/%.*s.git", STR_ARG(context->part[1]),
-		         STR_ARG(context->part[3]));
+		/* A person's repositories are a project "~NAME". */
+		buf_addf(b, "/scm/%s%.*s/%.*s.git", str_eq(context->part[0], "users") ? "~" : "",
+		         STR_ARG(context->part[1]), STR_ARG(context->part[3]));
 		return;
 	}
 	for (size_t i = 0; i < context->repo; i++) {
