@@ -4,6 +4,7 @@
  * becomes our program (so nobody inside sees one that runs a file of the host) and that the command.
  */
 #include "base/file.h"
+#include "base/inroot.h"
 #include "base/mem.h"
 #include "base/spawn_child.h"
 #include "sandbox/inside.h"
@@ -15,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -114,6 +116,8 @@ static int become(const struct entering *t, struct err *e)
 	close(root);
 	if (!userns_has(c->map, u.uid, u.gid))
 		user_parse((struct str){ 0 }, (struct str){ 0 }, "0", &u, e);
+	if (c->terminal)
+		(void)fchown(STDIN_FILENO, userns_uid(c->map, u.uid), (gid_t)-1);
 	env = user_environment(c->env, &u);
 	lock = (struct lock){ c->map, &u, t->host_net ? SANDBOX_NET_HOST : SANDBOX_NET_PRIVATE,
 		              c->map->how == MAP_RANGE ? t->userns : -1 };
@@ -136,26 +140,51 @@ static void be_command(void *arg)
 	_exit(127);
 }
 
+/* What is sent to us is for the command. */
+static int pass_signals(struct spawned *p, const sigset_t *set)
+{
+	int status = 0;
+
+	while (spawn_look(p) == SPAWN_RUNS) {
+		int sig = sigwaitinfo(set, NULL);
+
+		if (sig > 0 && sig != SIGCHLD)
+			spawn_signal(p, sig);
+	}
+	spawn_collect(p, &status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void block_signals(sigset_t *set)
+{
+	static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD };
+
+	sigemptyset(set);
+	for (size_t i = 0; i < ARRAY_LEN(passed); i++)
+		sigaddset(set, passed[i]);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
 static void enter(void *arg)
 {
 	struct entering *t = arg;
 	const struct sandbox_command *c = t->c;
 	struct spawned p = { 0 };
 	struct err e = { 0 };
-	int status = 0;
+	sigset_t signals;
 
+	block_signals(&signals);
 	if ((!c->admit || c->admit(c->arg, getpid(), &e) == 0) && join(t, &e) == 0 &&
 	    spawn_start(&(struct spawn){ .work = be_command,
 	                                 .arg = t,
 	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 	                                 .keep = (const int[]){ t->notes, t->userns },
 	                                 .n_keep = 2,
-	                                 .lead = c->terminal ? SPAWN_SESSION : SPAWN_FOLLOW,
+	                                 .lead = c->terminal ? SPAWN_SESSION : SPAWN_GROUP,
 	                                 .terminal = c->terminal },
 	                DEADLINE_NEVER, &p, &e) == 0) {
 		close(t->notes);
-		spawn_collect(&p, &status);
-		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		_exit(pass_signals(&p, &signals));
 	}
 	note_error(t->notes, &e);
 	_exit(127);
@@ -176,6 +205,7 @@ int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spa
 	                                 .std = { c->std[0], c->std[1], c->std[2] },
 	                                 .keep = &notes[1],
 	                                 .n_keep = 1,
+	                                 .lead = SPAWN_GROUP, /* not that of a terminal of ours */
 	                                 .death_signal = SIGKILL },
 	                d, p, e) < 0) {
 		close(notes[0]);
@@ -190,6 +220,27 @@ int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spa
 	if (got == 1)
 		*e = n.e;
 	spawn_end(p);
+	return -1;
+}
+
+int sandbox_terminal(struct proc_id init, int *slave, struct err *e)
+{
+	char path[64];
+	int root, master, unlock = 0;
+
+	snprintf(path, sizeof(path), "/proc/%ld/root", (long)init.pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(e, errno, "open %s", path);
+	master = inroot_open_across(root, "dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
+	close(root);
+	*slave = master < 0 || !sandbox_alive(init) || ioctl(master, TIOCSPTLCK, &unlock) < 0
+	                 ? -1
+	                 : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*slave >= 0)
+		return master;
+	err_sys(e, errno, "open a terminal in the sandbox");
+	fd_close(&master);
 	return -1;
 }
 

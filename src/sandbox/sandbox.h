@@ -121,10 +121,13 @@ struct sandbox_command {
 	int (*admit)(void *arg, pid_t pid, struct err *e);
 	void *arg;
 };
-/* *p: a process of the host that ends as the command does: with its exit status, or 128 and the signal. When it ends the
- * command is killed. */
+/* *p: a process of the host that ends as the command does: with its exit status, or 128 and the signal. Signals to it are the
+ * command's. When it ends the command is killed. */
 int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spawned *p,
                   struct err *e);
+
+/* A new terminal that has a name inside, since programs look for it (ttyname): its master, and the side of the program. */
+int sandbox_terminal(struct proc_id init, int *slave, struct err *e);
 
 /* What process 1 was started with: "NAME=value", each with its NUL, appended to b; more than max bytes is an error. Its file
  * of that belongs to an id inside, so an ordinary user reads it as root of the sandbox's user namespace. Secret. */

@@ -131,6 +131,9 @@ class Boxed(drivecase.DriveCase):
         self.assertNotIn("DAYTONA_AGENT_", result.output)
         result = self.drive(doc, "exec=stty size; cat < /dev/tty & wait; echo over", DRIVE_TTY="1").ok(self)
         self.assertIn("33 101", result.output)
+        # Programs look for their terminal by its name, and it is theirs.
+        result = self.drive(doc, "exec=tty; test -O \"$(tty)\" && echo own", DRIVE_TTY="1").ok(self)
+        self.assertRegex(result.output, r"/dev/pts/\d+\s+own\s")
         result = self.drive(doc, "exec=pwd", DRIVE_CWD="/tmp").ok(self)
         self.assertRegex(result.output, r"^/tmp\n")
         self.assertRegex(self.drive(doc, "exec=pwd", DRIVE_USER="nosuchuser")["exec"], "nosuchuser")
@@ -185,6 +188,32 @@ class Workspaces(common.Case):
 class WithoutTheServer(common.Case):
     """exec and shell reach what runs here, though the Server is away."""
 
+    def signalled(self, runner, name):
+        """A program may end as it likes when it is told to."""
+        for sent in (signal.SIGTERM, signal.SIGINT):
+            process = subprocess.Popen([common.BIN, "exec", name, "--", "sh", "-c", "trap 'echo saved; exit 9' INT TERM\n"
+                                        "echo ready; while :; do sleep 0.1; done"], env=runner.env(), stdout=subprocess.PIPE)
+            self.addCleanup(process.stdout.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            process.send_signal(sent)
+            self.assertEqual(process.stdout.read(), b"saved\n")
+            self.assertEqual(process.wait(60 * common.PATIENCE), 9)
+
+    def test_signals_in_namespaces(self):
+        server = self.server()
+        bare, _ = make_repo(self.path("."))
+        runner = self.runner(server)
+        runner.start()
+        workspace = server.add_workspace(bare, options=json.dumps({"Root": "/", "Network": "host"}))
+        status, message = server.wait_final(server.add_job("workspace", "create", workspace))[:2]
+        if status != "success" and "isolation" in str(message):
+            self.skipTest(message)
+        self.assertEqual(status, "success")
+        self.addCleanup(lambda: server.wait_final(server.add_job("workspace", "delete", workspace)))
+        self.signalled(runner, server.workspaces[workspace]["name"])
+
     def test_exec_and_shell(self):
         server = self.server()
         bare, _ = make_repo(self.path("."))
@@ -222,6 +251,8 @@ class WithoutTheServer(common.Case):
         self.assertEqual(call("exec", "another", "-u", "nobody", "--", "true")[0], 2)
         self.assertEqual(call("exec", "another", "--", "true")[0], 255)
         self.assertEqual(call("exec", name, "--api-url", server.url, "--api-key", "k", "--", "true")[0], 255)
+
+        self.signalled(runner, name)
 
         ours, theirs = pty.openpty()
         process = subprocess.Popen([common.BIN, "shell", name], env=runner.env(TERM="dumb"), stdin=theirs, stdout=theirs,

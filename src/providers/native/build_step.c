@@ -245,7 +245,7 @@ static int start(void *arg, const struct workspace_exec *w, const int std[3], bo
 static int join(void *arg, const struct workspace_exec *w, int *status, struct deadline d,
                 struct err *e)
 {
-	return native_join(start, arg, w, status, d, e);
+	return native_join(start, arg, (struct proc_id){ 0 }, w, status, d, e);
 }
 
 /* Our program holds the sandbox while the command runs in it. */

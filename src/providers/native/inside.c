@@ -227,7 +227,7 @@ static int exec_boxed(const struct place *place, struct native_agent agent,
 	boxed.user = buf_cstr(&user);
 	boxed.cwd = buf_cstr(&cwd);
 	if (rc == 0)
-		rc = native_join(start_boxed, &boxed, exec, status, d, e);
+		rc = native_join(start_boxed, &boxed, boxed.agent.id, exec, status, d, e);
 	kv_env_free(boxed.env);
 	kv_free(&vars);
 	buf_free(&dir);
@@ -261,7 +261,8 @@ static int exec_in(const struct place *place, const struct workspace_exec *exec,
 	if (rc == 0 && exec->env)
 		kv_merge(&vars, exec->env);
 	if (rc == 0)
-		rc = native_join(start, &(struct program){ place, &vars, cwd }, exec, status, d, e);
+		rc = native_join(start, &(struct program){ place, &vars, cwd },
+		                 (struct proc_id){ 0 }, exec, status, d, e);
 	kv_free(&vars);
 	free(cwd);
 	return rc;

@@ -5,6 +5,7 @@
 #include "base/spawn.h"
 #include "net/pollset.h"
 #include "providers/native/inside.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -198,12 +199,15 @@ static int open_stream(struct join *j, int i, int *theirs, struct err *e)
 	return fd_set_nonblock(fds[i == 0 ? 1 : 0], e);
 }
 
-static int open_all(struct join *j, int std[3], struct err *e)
+static int open_all(struct join *j, struct proc_id box, int std[3], struct err *e)
 {
 	int slave = -1, rc = 0;
 
 	if (j->exec->tty) {
-		rc = open_terminal(&j->in, &slave, e);
+		if (!box.pid)
+			rc = open_terminal(&j->in, &slave, e);
+		else if ((j->in = sandbox_terminal(box, &slave, e)) < 0)
+			rc = -1;
 		j->out[0] = j->in;
 		std[0] = std[1] = std[2] = slave;
 	}
@@ -212,12 +216,12 @@ static int open_all(struct join *j, int std[3], struct err *e)
 	return rc;
 }
 
-int native_join(native_start_fn *start, void *arg, const struct workspace_exec *exec, int *status,
-                struct deadline d, struct err *e)
+int native_join(native_start_fn *start, void *arg, struct proc_id box,
+                const struct workspace_exec *exec, int *status, struct deadline d, struct err *e)
 {
 	struct join j = { .exec = exec, .pidfd = -1, .in = -1, .out = { -1, -1 } };
 	int std[3] = { SPAWN_NULL, SPAWN_NULL, SPAWN_NULL }, master;
-	int rc = open_all(&j, std, e);
+	int rc = open_all(&j, box, std, e);
 
 	master = exec->tty ? j.in : -1;
 	set_size(&j, exec->rows, exec->cols);
