@@ -162,7 +162,7 @@ static void build_settings_are_read(void)
 		"{\"build\":{\"dockerfile\":\"D\",\"args\":{\"N\":3,\"T\":true,\"F\":1.5,\"S\":\"s\"},\"options\":["
 		"\"--pull\",\"--build-arg\",\"O=1\",\"--label=a=b\",\"--label=daytona.workspace.id=x\",\"--network=host\","
 		"\"--secret\",\"id=x,src=/etc/shadow\",\"--add-host\",\"h:1.2.3.4\",\"--target=t\",\"--platform\","
-		"\"linux/arm64\",\"--no-cache\",\"--build-context=x=/\"]}}");
+		"\"linux/arm64\",\"--no-cache\",\"--build-context=x=/\",\"--force-rm\",\"--build-arg\",\"P=2\"]}}");
 	struct buf said = { 0 };
 	const struct policy policy = { .say = note, .arg = &said };
 	struct dc_build b;
@@ -175,6 +175,7 @@ static void build_settings_are_read(void)
 	CHECK_STR(kv_get(&b.args, "F"), "1.5");
 	CHECK_STR(kv_get(&b.args, "S"), "s");
 	CHECK_STR(kv_get(&b.args, "O"), "1");
+	CHECK_STR(kv_get(&b.args, "P"), "2");
 	CHECK(b.pull && b.no_cache);
 	CHECK_STR(b.target, "t");
 	CHECK_STR(b.platform, "linux/arm64");
@@ -185,7 +186,8 @@ static void build_settings_are_read(void)
 	          "dev container: build.options --label is not taken over\n"
 	          "dev container: build.options --network is not taken over\n"
 	          "dev container: build.options --secret is not taken over\n"
-	          "dev container: build.options --build-context is not taken over\n");
+	          "dev container: build.options --build-context is not taken over\n"
+	          "dev container: build.options --force-rm is not taken over\n");
 	buf_free(&said);
 	dc_build_free(&b);
 	dc_free(&dc);
@@ -207,6 +209,13 @@ static void no_setting_is_dropped_without_a_word(void)
 		  "dev container: \"fetures\" is no setting that is known; did you mean features?\n" },
 		{ "{\"build\":{\"dockerFile\":\"D\"}}",
 		  "dev container: \"build.dockerFile\" is no setting that is known; did you mean dockerfile?\n" },
+		{ "{\"runArgs\":\"--init\",\"init\":\"true\",\"image\":null,\"onCreateCommand\":[\"a\"]}",
+		  "dev container: \"runArgs\" has no effect here: it is not a list\n"
+		  "dev container: \"init\" has no effect here: it is not true or false\n" },
+		{ "{\"build\":{\"args\":{\"A\":[1],\"B\":2},\"cacheFrom\":{}},\"remoteEnv\":{\"A\":null,\"B\":{}}}",
+		  "dev container: \"remoteEnv.B\" has no effect here: it is not a text\n"
+		  "dev container: \"build.args.A\" has no effect here: it is not a text\n"
+		  "dev container: \"build.cacheFrom\" has no effect here: it is not a text or a list\n" },
 		{ "{\"zzzzzz\":1}", "dev container: \"zzzzzz\" is no setting that is known\n" },
 	};
 

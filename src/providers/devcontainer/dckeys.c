@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Settings of a dev container file that have no effect here, or that nobody knows: none is dropped without a word.
- * Names: the specification's devcontainer.json reference (containers.dev).
+ * Settings of a dev container file that have no effect here, have the wrong form, or that nobody knows: none is dropped
+ * without a word. Names: the specification's devcontainer.json reference (containers.dev).
  */
 #include "providers/devcontainer/devcontainer.h"
 
@@ -10,49 +10,61 @@
 
 #include <string.h>
 
-static const char *const done[] = {
-	"$schema",
-	"name",
-	"image",
-	"build",
-	"dockerFile",
-	"context",
-	"dockerComposeFile",
-	"service",
-	"runServices",
-	"features",
-	"overrideFeatureInstallOrder",
-	"containerEnv",
-	"remoteEnv",
-	"containerUser",
-	"remoteUser",
-	"updateRemoteUserUID",
-	"userEnvProbe",
-	"workspaceFolder",
-	"workspaceMount",
-	"mounts",
-	"runArgs",
-	"init",
-	"privileged",
-	"capAdd",
-	"securityOpt",
-	"overrideCommand",
-	"forwardPorts",
-	"portsAttributes",
-	"otherPortsAttributes",
-	"customizations",
-	"settings",
-	"extensions",
-	"initializeCommand",
-	"onCreateCommand",
-	"updateContentCommand",
-	"postCreateCommand",
-	"postStartCommand",
-	"postAttachCommand",
+/* What a setting may be: anything else would have no effect. */
+enum kind { ANY, TEXT, SWITCH, OBJECT, LIST, TEXT_OR_LIST, TEXTS /* an object of plain values */ };
+
+static const char *const kind_names[] = { "",          "a text", "true or false",
+	                                  "an object", "a list", "a text or a list",
+	                                  "an object" };
+
+struct known {
+	const char *key;
+	enum kind kind;
+};
+
+static const struct known done[] = {
+	{ "$schema", TEXT },
+	{ "name", TEXT },
+	{ "image", TEXT },
+	{ "build", OBJECT },
+	{ "dockerFile", TEXT },
+	{ "context", TEXT },
+	{ "dockerComposeFile", TEXT_OR_LIST },
+	{ "service", TEXT },
+	{ "runServices", LIST },
+	{ "features", OBJECT },
+	{ "overrideFeatureInstallOrder", LIST },
+	{ "containerEnv", TEXTS },
+	{ "remoteEnv", TEXTS },
+	{ "containerUser", TEXT },
+	{ "remoteUser", TEXT },
+	{ "updateRemoteUserUID", SWITCH },
+	{ "userEnvProbe", TEXT },
+	{ "workspaceFolder", TEXT },
+	{ "workspaceMount", TEXT },
+	{ "mounts", LIST },
+	{ "runArgs", LIST },
+	{ "init", SWITCH },
+	{ "privileged", SWITCH },
+	{ "capAdd", LIST },
+	{ "securityOpt", LIST },
+	{ "overrideCommand", SWITCH },
+	{ "forwardPorts", LIST },
+	{ "portsAttributes", OBJECT },
+	{ "otherPortsAttributes", OBJECT },
+	{ "customizations", OBJECT },
+	{ "settings", OBJECT },
+	{ "extensions", LIST },
+	{ "initializeCommand", ANY },
+	{ "onCreateCommand", ANY },
+	{ "updateContentCommand", ANY },
+	{ "postCreateCommand", ANY },
+	{ "postStartCommand", ANY },
+	{ "postAttachCommand", ANY },
 	/* An agent waits for all commands, and a stop is a person's or the Server's. */
-	"waitFor",
-	"shutdownAction",
-	"hostRequirements",
+	{ "waitFor", TEXT },
+	{ "shutdownAction", TEXT },
+	{ "hostRequirements", OBJECT },
 };
 
 #define HOST "hostRequirements."
@@ -69,9 +81,11 @@ static const struct {
 	{ "entrypoint", "only features have one" },
 };
 
-static const char *const host_done[] = { "gpu" };
-static const char *const build_done[] = { "dockerfile", "context",   "args",
-	                                  "target",     "cacheFrom", "options" };
+static const struct known host_done[] = { { "gpu", ANY } };
+static const struct known build_done[] = {
+	{ "dockerfile", TEXT }, { "context", TEXT },           { "args", TEXTS },
+	{ "target", TEXT },     { "cacheFrom", TEXT_OR_LIST }, { "options", LIST },
+};
 
 static void say(const struct policy *p, const char *where, const char *key, const char *text)
 {
@@ -85,18 +99,65 @@ static void say(const struct policy *p, const char *where, const char *key, cons
 	buf_free(&b);
 }
 
-/* known: n words. */
-static void look(const struct policy *p, const char *where, const char *key,
-                 const char *const *known, size_t n)
+static bool is_kind(struct json v, enum kind kind)
+{
+	switch (kind) {
+	case TEXT:
+		return json_is_string(v);
+	case SWITCH:
+		return json_is_bool(v);
+	case OBJECT:
+	case TEXTS:
+		return json_is_object(v);
+	case LIST:
+		return json_is_array(v);
+	case TEXT_OR_LIST:
+		return json_is_string(v) || json_is_array(v);
+	case ANY:
+		break;
+	}
+	return true;
+}
+
+/* A known setting: its form. */
+static void look_at_form(const struct policy *p, const char *where, const struct known *known,
+                         struct json v)
+{
+	struct buf text = { 0 }, below = { 0 }, key = { 0 };
+
+	if (!json_is_null(v) && !is_kind(v, known->kind)) {
+		buf_addf(&text, "has no effect here: it is not %s", kind_names[known->kind]);
+		say(p, where, known->key, buf_cstr(&text));
+	}
+	buf_addf(&below, "%s%s.", where, known->key);
+	for (struct json member = json_first(v);
+	     known->kind == TEXTS && json_is_object(v) && json_present(member);
+	     member = json_next(member)) {
+		if (!json_is_object(member) && !json_is_array(member))
+			continue;
+		buf_reset(&key);
+		json_key(member, &key);
+		say(p, buf_cstr(&below), buf_cstr(&key), "has no effect here: it is not a text");
+	}
+	buf_free(&text);
+	buf_free(&below);
+	buf_free(&key);
+}
+
+/* known: n settings. */
+static void look(const struct policy *p, const char *where, const char *key, struct json v,
+                 const struct known *known, size_t n)
 {
 	struct spell s = { .word = str_of(key) };
 	struct buf text = { 0 };
 	char hint[96];
 
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(key, known[i]) == 0)
+		if (strcmp(key, known[i].key) == 0) {
+			look_at_form(p, where, &known[i], v);
 			return;
-		(void)spell_try(&s, known[i]);
+		}
+		(void)spell_try(&s, known[i].key);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(without_effect); i++) {
 		const char *row = without_effect[i].key;
@@ -114,7 +175,7 @@ static void look(const struct policy *p, const char *where, const char *key,
 }
 
 static void look_below(const struct policy *p, struct json v, const char *where,
-                       const char *const *known, size_t n)
+                       const struct known *known, size_t n)
 {
 	struct buf key = { 0 };
 
@@ -122,7 +183,7 @@ static void look_below(const struct policy *p, struct json v, const char *where,
 	     member = json_next(member)) {
 		buf_reset(&key);
 		json_key(member, &key);
-		look(p, where, buf_cstr(&key), known, n);
+		look(p, where, buf_cstr(&key), member, known, n);
 	}
 	buf_free(&key);
 }

@@ -454,8 +454,13 @@ static void build_options(const struct devcontainer *dc, const struct policy *p,
 				value = mem_dup(eq + 1);
 				*eq = '\0';
 			} else if (json_is_string(json_next(member))) {
-				member = json_next(member);
-				value = dc_text(dc, member);
+				value = dc_text(dc, json_next(member));
+				if (value && *value == '-') {
+					free(value); /* the next option: this one has none */
+					value = NULL;
+				} else {
+					member = json_next(member);
+				}
 			}
 			if (!value || !build_option(name, value, b))
 				policy_refuse(p, "build.options", name);
