@@ -8,7 +8,7 @@
 
 /* On a socket that keeps messages apart; its end without one means that a program was executed. */
 struct note {
-	enum { NOTE_ERROR, NOTE_SAY, NOTE_PROCESS, NOTE_GO } kind;
+	enum { NOTE_ERROR, NOTE_SAY, NOTE_PROCESS, NOTE_HERE, NOTE_GO } kind;
 	pid_t pid;
 	struct err e; /* NOTE_SAY: its text */
 };

@@ -158,6 +158,7 @@ static void process_one(void *arg)
 	umask(022);
 	/* The helper of its network looks at our namespaces until we go on; a runner may not be looked at, nor its children. */
 	prctl(PR_SET_DUMPABLE, t->s.net == SANDBOX_NET_PRIVATE);
+	note_send(t->notes, &(struct note){ .kind = NOTE_HERE });
 	await_go(t);
 	prctl(PR_SET_DUMPABLE, 0);
 	become(t, &e);
@@ -273,8 +274,11 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
                   struct err *e)
 {
 	struct note n;
+	pid_t pid = 0;
+	bool here = false;
 	int got;
 
+	/* Its number comes from the launcher, that it can be looked at from itself. */
 	while ((got = note_receive(notes, &n, d, e)) == 1) {
 		if (n.kind == NOTE_ERROR) {
 			*e = n.e;
@@ -282,13 +286,17 @@ static int follow(const struct sandbox *s, int notes, struct deadline d, struct 
 		}
 		if (n.kind == NOTE_SAY && s->say)
 			s->say(s->arg, n.e.msg);
-		if (n.kind == NOTE_PROCESS && admit(s, notes, n.pid, init, e) < 0) {
+		if (n.kind == NOTE_PROCESS)
+			pid = n.pid;
+		here |= n.kind == NOTE_HERE;
+		if (pid && here && !init->pid && admit(s, notes, pid, init, e) < 0) {
 			prefer_word(notes, e);
 			return -1;
 		}
 	}
 	if (got == 0 && !init->pid)
-		return err_set(e, ERR_OTHER, 0, "the sandbox's launcher ended early");
+		return err_set(e, ERR_OTHER, 0, "%s ended early",
+		               pid ? "process 1 of the sandbox" : "the sandbox's launcher");
 	return got;
 }
 

@@ -289,6 +289,12 @@ class Sandboxes(sandboxcase.SandboxCase):
             self.assertIn("error", done.stdout)
             self.assertIn("/no/such/program", done.stdout)
 
+    def test_process_1_can_be_looked_at_as_soon_as_it_is_told_of(self):
+        """Else the helper of its network, which looks at its namespaces, is refused now and then."""
+        self.need(sandboxcase.USER)
+        for _ in range(40):
+            self.start(sandboxcase.USER, options=["-A"]).stop()
+
     def test_numbers_that_are_none_of_ours_are_left_alone(self):
         for who in self.each():
             sleeper = subprocess.Popen(["sleep", "1000"])

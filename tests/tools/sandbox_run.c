@@ -8,14 +8,17 @@
  *   sandbox_run map                            what this user has
  * Options: -m single|tools|BASE (of a range), -l LOWER (again for each), -s (shifted), -u UPPER, -w WORK, -p PLAIN,
  * -P POINT, -t TMP, -b FROM:TO[:ro], -B DIR:BELOW:TO (a mount that is asked for), -o OWNED, -n host|private|none, -U USER, -x PROGRAM, -c CWD, -O OUTPUT, -e K=V,
- * -H HIDDEN, -S (strict).
+ * -H HIDDEN, -S (strict), -A (looks, when it may be admitted, at whose namespaces it is in).
  */
 #include "base/file.h"
 #include "base/mem.h"
 #include "sandbox/sandbox.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,6 +79,16 @@ static void take_map(struct userns_map *map, const char *text)
 	buf_free(&why);
 }
 
+static int look(void *arg, struct proc_id init, struct err *e)
+{
+	char path[40];
+	struct stat st;
+
+	(void)arg;
+	snprintf(path, sizeof(path), "/proc/%ld/ns/user", (long)init.pid);
+	return stat(path, &st) < 0 ? err_sys(e, errno, "look at %s", path) : 0;
+}
+
 static void take(struct run *r, int c, char *value)
 {
 	struct sandbox *s = &r->s;
@@ -128,6 +141,10 @@ static void take(struct run *r, int c, char *value)
 		break;
 	case 'S':
 		s->strict = true;
+		break;
+	case 'A':
+		s->admit = look;
+		prctl(PR_SET_DUMPABLE, 0); /* as a runner does */
 		break;
 	case 'e':
 		r->env[r->n_env++] = value;
@@ -229,7 +246,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	optind = 2;
-	while ((c = getopt(argc, argv, "+m:l:su:w:p:P:t:b:B:o:n:U:x:c:O:e:H:S")) != -1)
+	while ((c = getopt(argc, argv, "+m:l:su:w:p:P:t:b:B:o:n:U:x:c:O:e:H:SA")) != -1)
 		take(&r, c, optarg);
 	rc = act(&r, argv[1], argv + optind, &e);
 	if (e.kind != ERR_NONE) {
