@@ -47,9 +47,16 @@ int api_check(const struct api *a, const struct http_reply *reply, const char *c
               struct err *e);
 /* A WebSocket to a path such as "/log/workspace/ID/write". Borrows a. */
 struct ws_client *api_log_socket(const struct api *a, const char *path, struct deadline d);
-/* Says once where a log goes while its socket is answered with a refusal, and what to do; false: e is none, but a
- * Server that is away. */
-bool api_log_refused(const char *path, const struct err *e);
+/* What came of a log's sockets, one after the other. One that was open for some seconds begins them anew. */
+struct api_log_tries {
+	unsigned failures; /* in a row */
+	bool told;
+	int64_t opened_ms; /* 0: it is not open */
+};
+void api_log_opened(struct api_log_tries *t);
+/* Says once where a log goes while its socket is refused, or cut again and again, and what to do; nothing of a Server
+ * that is away. */
+void api_log_closed(struct api_log_tries *t, const char *path, const struct err *e);
 
 /* The body of an answer. What it says in two ways could be understood in either, here and by others: ERR_PARSE. */
 int api_read_doc(struct str text, struct json_doc **doc, struct err *e);

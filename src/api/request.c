@@ -11,6 +11,8 @@
 #define REPLY_MAX HTTP_BODY_MAX
 #define ERROR_TEXT_MAX 500
 #define FOREIGN_TEXT_MAX 150 /* there is to be room for what to do */
+#define CUTS_TOLD 3          /* log sockets in a row */
+#define KEPT_MS 5000
 
 struct api {
 	const struct api_settings *s;
@@ -209,7 +211,7 @@ struct ws_client *api_log_socket(const struct api *a, const char *path, struct d
 	return w;
 }
 
-bool api_log_refused(const char *path, const struct err *e)
+static void tell_refused(const char *path, const struct err *e)
 {
 	static const struct {
 		int status;
@@ -225,13 +227,35 @@ bool api_log_refused(const char *path, const struct err *e)
 	const char *remedy =
 		"let the proxy before the Server pass WebSockets (HTTP/1.1, Upgrade, Connection)";
 
-	if (e->kind != ERR_HTTP && e->kind != ERR_PARSE)
-		return false;
 	for (size_t i = 0; e->kind == ERR_HTTP && i < ARRAY_LEN(rows); i++)
 		if (rows[i].status == e->code)
 			remedy = rows[i].remedy;
 	log_warn("GET %s: %s; the log is in the local file alone: %s", path, e->msg, remedy);
-	return true;
+}
+
+void api_log_opened(struct api_log_tries *t)
+{
+	if (!t->opened_ms)
+		t->opened_ms = clock_mono_ms();
+}
+
+/* A connection that is cut may be a Server that ends; who cuts each of them lets no log pass. */
+static bool is_refusal(const struct api_log_tries *t, const struct err *e)
+{
+	return e->kind == ERR_HTTP || e->kind == ERR_PARSE ||
+	       ((e->kind == ERR_CLOSED || e->kind == ERR_TIMEOUT) && t->failures >= CUTS_TOLD);
+}
+
+void api_log_closed(struct api_log_tries *t, const char *path, const struct err *e)
+{
+	if (t->opened_ms && clock_mono_ms() - t->opened_ms >= KEPT_MS)
+		*t = (struct api_log_tries){ 0 };
+	t->opened_ms = 0;
+	t->failures++;
+	if (!t->told && is_refusal(t, e)) {
+		tell_refused(path, e);
+		t->told = true;
+	}
 }
 
 int api_read_doc(struct str text, struct json_doc **doc, struct err *e)

@@ -38,9 +38,8 @@ struct joblog {
 	struct log_cutter *cutter;
 	struct ws_client *ws;
 	struct deadline retry;
-	unsigned refusals; /* in a row */
-	bool told;         /* of them */
-	struct buf queue;  /* entries not yet given to the socket, whole, in order */
+	struct api_log_tries tries;
+	struct buf queue; /* entries not yet given to the socket, whole, in order */
 	unsigned dropped;
 };
 
@@ -218,16 +217,14 @@ static void hand_over(struct joblog *l)
 	log_entries_send(&l->queue, l->ws, QUEUE_MAX);
 }
 
-/* It is tried again with growing pauses; an answer that refuses it is told of once, since it may stay so. */
-static void refused(struct joblog *l, const struct err *e)
+/* It is tried again with growing pauses. */
+static void closed(struct joblog *l, const struct err *e)
 {
 	int64_t wait_ms = RECONNECT_MS;
 
-	for (unsigned i = 0; i < l->refusals && wait_ms < RECONNECT_MAX_MS; i++)
+	api_log_closed(&l->tries, l->socket_path, e);
+	for (unsigned i = 1; i < l->tries.failures && wait_ms < RECONNECT_MAX_MS; i++)
 		wait_ms *= 2;
-	l->refusals++;
-	if (!l->told)
-		l->told = api_log_refused(l->socket_path, e);
 	l->retry = deadline_in_ms(wait_ms < RECONNECT_MAX_MS ? wait_ms : RECONNECT_MAX_MS);
 }
 
@@ -244,15 +241,14 @@ static void joblog_pump(struct joblog *l)
 	}
 	now = ws_client_step(l->ws, NULL, NULL, &e);
 	if (now == WS_OPEN) {
-		l->refusals = 0;
-		l->told = false;
+		api_log_opened(&l->tries);
 		hand_over(l);
 		now = ws_client_step(l->ws, NULL, NULL, &e);
 	}
 	if (now == WS_CLOSED) {
 		ws_client_free(l->ws);
 		l->ws = NULL;
-		refused(l, &e);
+		closed(l, &e);
 	}
 }
 

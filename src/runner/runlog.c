@@ -28,8 +28,7 @@ struct runlog {
 	bool busy;        /* guards against logging about logging */
 	struct ws_client *ws;
 	char *socket_path;
-	unsigned failures;
-	bool told; /* that the Server refuses it */
+	struct api_log_tries tries;
 	struct deadline retry;
 	struct buf queue; /* whole entries */
 	unsigned dropped;
@@ -134,8 +133,7 @@ void runlog_step(struct sup *s)
 		l->ws = api_log_socket(channels_api(s), l->socket_path, deadline_in_ms(CONNECT_MS));
 	switch (ws_client_step(l->ws, NULL, NULL, &e)) {
 	case WS_OPEN:
-		l->failures = 0;
-		l->told = false;
+		api_log_opened(&l->tries);
 		if (l->queue.n) {
 			hand_over(l);
 			ws_client_step(l->ws, NULL, NULL, &e);
@@ -144,10 +142,8 @@ void runlog_step(struct sup *s)
 	case WS_CLOSED:
 		ws_client_free(l->ws);
 		l->ws = NULL;
-		l->retry = deadline_in_ms(backoff_ms(l->failures + 1, 30000));
-		l->failures++;
-		if (!l->told)
-			l->told = api_log_refused(l->socket_path, &e);
+		api_log_closed(&l->tries, l->socket_path, &e);
+		l->retry = deadline_in_ms(backoff_ms(l->tries.failures, 30000));
 		break;
 	default:
 		break;

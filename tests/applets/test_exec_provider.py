@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from common import BIN, PATIENCE, alive, main, pids_with, read_proc, wait_for  # noqa: E402
+from httppeer import close, reply, reset, ws_accept, ws_frame  # noqa: E402
 from servecase import ServeCase  # noqa: E402
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "exec-provider-ssh.sh")
@@ -81,6 +82,30 @@ class ContractTest(ExecCase):
             with open(self.path("args." + verb), encoding="utf-8") as file:
                 self.assertEqual(file.read().strip(), "1:/")
         self.assertEqual(runner.stop(), 0)
+
+    def test_log_socket_that_nobody_keeps_open(self):
+        """A job that prints for long: growing pauses, and one line that says it, also of one that is cut or closed."""
+        def opened(conn, request):
+            ws_accept(conn, request)
+            conn.send(ws_frame(8, b"\x03\xf0no"))
+            return False
+        steps = {"cut": reset(), "closed": close(), "refused": reply(403, b"no"), "opened": opened}
+        runner = self.start('[ $1 != workspace-create ] || until [ -e "$HERE/stop" ]; do echo line; sleep 0.1; done')
+        works = {name: self.workspace() for name in steps}
+        for name, step in steps.items():
+            self.srv.on("GET", f"/log/workspace/{works[name]}/write", step, forever=True)
+        jobs = [self.srv.add_job("workspace", "create", workspace) for workspace in works.values()]
+        for name, workspace in works.items():
+            with self.subTest(name):
+                asked = self.srv.wait_requests("GET", f"/log/workspace/{workspace}/write", 3, 60 * PATIENCE)
+                self.assertGreater(asked[2].at - asked[1].at, 1.5 * (asked[1].at - asked[0].at))
+                runner.wait_log(f"WARN .*GET /log/workspace/{workspace}/write: .*local file alone")
+        with open(self.path("stop"), "w", encoding="ascii"):
+            pass
+        for job in jobs:
+            self.srv.wait_final(job, 60 * PATIENCE)
+        for workspace in works.values():
+            self.assertEqual(runner.log().count(f"GET /log/workspace/{workspace}/write"), 1, runner.log())
 
     def test_it_is_off_without_its_section(self):
         runner = self.runner(self.srv).start()
