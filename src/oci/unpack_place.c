@@ -62,13 +62,22 @@ int unpack_find_dir(const struct unpack *u, struct str path)
 	return fd;
 }
 
-/* One missing directory of the way; its own parent is there. */
+static bool is_whiteout(int at, const char *name)
+{
+	struct stat st;
+
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == makedev(0, 0);
+}
+
+/* One missing directory of the way, or one that is hidden so far; its own parent is there. */
 static int make_dir(struct unpack *u, struct str path, struct err *e)
 {
 	const char *slash = memrchr(path.p, '/', path.n);
 	struct str above = { path.p, slash ? (size_t)(slash - path.p) : 0 };
 	char name[NAME_MAX + 1];
 	int at = unpack_find_dir(u, above), fd = -1, rc = 0;
+	bool whited;
 	size_t from = slash ? above.n + 1 : 0;
 
 	if (path.n - from > NAME_MAX)
@@ -80,11 +89,12 @@ static int make_dir(struct unpack *u, struct str path, struct err *e)
 	}
 	memcpy(name, path.p + from, path.n - from);
 	name[path.n - from] = '\0';
+	whited = is_whiteout(at, name) && unlinkat(at, name, 0) == 0;
 	if (mkdirat(at, name, 0755) < 0)
 		rc = unpack_sys(u, errno, "make the directory above it", e);
 	else if ((fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		rc = unpack_sys(u, errno, "open the directory above it", e);
-	else
+	else if (!whited || (rc = unpack_mark_opaque(u, fd, e)) == 0)
 		rc = unpack_meta_implied(u, fd, e);
 	fd_close(&fd);
 	fd_close(&at);
@@ -101,7 +111,7 @@ static int make_dirs(struct unpack *u, struct str path, struct err *e)
 		if (i < path.n && path.p[i] != '/')
 			continue;
 		fd = unpack_find_dir(u, prefix);
-		if (fd < 0 && errno != ENOENT)
+		if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
 			return unpack_sys(u, errno, "the directory above it", e);
 		if (fd < 0 && make_dir(u, prefix, e) < 0)
 			return -1;
@@ -120,7 +130,7 @@ int unpack_parent(struct unpack *u, struct err *e)
 		return 0;
 	unpack_forget_parent(u);
 	u->parent = unpack_find_dir(u, path);
-	if (u->parent < 0 && errno == ENOENT) {
+	if (u->parent < 0 && (errno == ENOENT || errno == ENOTDIR)) {
 		if (make_dirs(u, path, e) < 0)
 			return -1;
 		u->parent = unpack_find_dir(u, path);

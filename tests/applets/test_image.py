@@ -46,6 +46,11 @@ CASES = [
         layer(base() + [directory("o"), entry("o/old")]),
         layer([directory("./"), directory("o"), entry("o/.wh..wh..opq"), entry("o/.wh.old"), entry("o/new"), directory("alone"),
                entry("alone/.wh.x"), entry(".wh.absent")])]),
+    ("whiteouts of directories that are there again", [
+        layer(base() + [directory("a"), entry("a/old"), directory("b"), directory("b/c"), entry("b/c/old")]),
+        layer([entry(".wh.a"), entry("a/new"), entry(".wh.b"), entry("b/c/new"),
+               # What no entry describes has the time of its making.
+               directory("b/c"), directory("b"), directory("a"), directory("./")])]),
     ("times", [layer([*base(), entry("odd", pax={"mtime": "1234567890.123456789"}), entry("old", mtime=1),
                       directory("late", mtime=2000000000), entry("late/file", mtime=5)])]),
     ("attributes", [layer([*base(), entry("ping", mode=0o755, pax={
