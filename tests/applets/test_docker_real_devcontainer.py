@@ -183,6 +183,14 @@ class DevContainer(devcase.DevCase):
         self.drive(document, "delete").ok(self)
         self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
 
+    def test_dockerfile_for_a_platform(self):
+        """What it is built for is said by BuildKit alone."""
+        document = self.workspace(self.repository({".devcontainer.json": '{"build":{"dockerfile":"D"}}', "D":
+                                                   f"FROM {self.tag}\nARG TARGETOS TARGETARCH\nRUN echo $TARGETOS-$TARGETARCH > /for\n"}))
+        self.drive(document, "create", "start").ok(self)
+        self.assertRegex(self.inside("cat", "/for"), "^linux-[a-z0-9]+$")
+        self.drive(document, "delete").ok(self)
+
     def test_dockerfile_that_fails_in_buildkit(self):
         files = {".devcontainer.json": '{"build":{"dockerfile":"D"}}',
                  "D": f"FROM {self.tag}\nRUN --mount=type=cache,target=/c echo because; exit 3\n"}

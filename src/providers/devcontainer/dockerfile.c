@@ -15,6 +15,8 @@
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/internal.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -156,32 +158,120 @@ static bool begins_with_word(struct str s, const char *word)
 	return s.n > n && strncasecmp(s.p, word, n) == 0 && strchr(" \t", s.p[n]);
 }
 
-/* Flags and here-documents of BuildKit's own. */
-static bool is_buildkits(struct str line)
+static bool next_word(struct str *rest, struct str *word)
+{
+	*rest = str_trim(*rest);
+	word->p = rest->p;
+	for (word->n = 0; word->n < rest->n && !strchr(" \t", rest->p[word->n]);)
+		word->n++;
+	*rest = (struct str){ rest->p + word->n, rest->n - word->n };
+	return word->n > 0;
+}
+
+/* "<<NAME", "3<<-'NAME'", and a line below that ends it. */
+static bool is_here_document(struct str word, struct str below)
+{
+	struct str line;
+
+	while (word.n && *word.p >= '0' && *word.p <= '9')
+		word = (struct str){ word.p + 1, word.n - 1 };
+	if (!str_starts(word, "<<"))
+		return false;
+	word = (struct str){ word.p + 2, word.n - 2 };
+	while (word.n && strchr("-'\"", *word.p))
+		word = (struct str){ word.p + 1, word.n - 1 };
+	while (word.n && strchr("'\"", word.p[word.n - 1]))
+		word.n--;
+	while (word.n && str_next(&below, '\n', &line)) {
+		line = str_trim(line);
+		if (line.n == word.n && memcmp(line.p, word.p, word.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Which platform it is for and on: BuildKit alone says that. */
+static bool is_platform(struct str name)
+{
+	static const char *const sides[] = { "BUILD", "TARGET" };
+	static const char *const parts[] = { "PLATFORM", "OS", "ARCH", "VARIANT" };
+	char text[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(sides) * ARRAY_LEN(parts); i++) {
+		snprintf(text, sizeof(text), "%s%s", sides[i / ARRAY_LEN(parts)],
+		         parts[i % ARRAY_LEN(parts)]);
+		if (str_eq(name, text))
+			return true;
+	}
+	return false;
+}
+
+/* "--platform=$BUILDPLATFORM", "--platform=${TARGETOS}/arm64" */
+static bool has_platform(struct str flag)
+{
+	for (size_t i = 0; i < flag.n; i++) {
+		struct str name = { flag.p + i + 1, 0 };
+
+		if (flag.p[i] != '$')
+			continue;
+		if (i + 1 < flag.n && *name.p == '{')
+			name.p++;
+		while (name.p + name.n < flag.p + flag.n && isupper((unsigned char)name.p[name.n]))
+			name.n++;
+		if (is_platform(name))
+			return true;
+	}
+	return false;
+}
+
+/* A repository to be cloned: the classic builder would fetch its page. */
+static bool is_git(struct str source)
+{
+	const char *at = str_find(source, ".git");
+
+	return str_starts(source, "git@") ||
+	       (str_find(source, "://") && at &&
+	        (at + 4 == source.p + source.n || strchr("#?", at[4])));
+}
+
+/* Flags, here-documents, sources and variables of BuildKit's own. below: what comes behind the line. */
+static bool is_buildkits(struct str line, struct str below)
 {
 	static const struct {
 		const char *word, *flags[5];
 	} rows[] = {
-		{ "RUN", { "--mount", "--network", "--security" } },
+		{ "RUN", { "--mount", "--network", "--security", "--device" } },
 		{ "COPY", { "--link", "--chmod", "--parents", "--exclude" } },
-		{ "ADD", { "--link", "--chmod", "--checksum", "--keep-git-dir" } },
+		{ "ADD", { "--link", "--chmod", "--checksum", "--keep-git-dir", "--exclude" } },
 	};
+	struct str rest = line, word, piece;
+	bool flags = true;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct str rest = line, piece;
-
-		if (!begins_with_word(line, rows[i].word))
-			continue;
-		(void)str_next(&rest, ' ', &piece);
-		while (str_next(&rest, ' ', &piece)) {
-			piece = str_trim(piece);
-			for (size_t k = 0; k < ARRAY_LEN(rows[i].flags) && rows[i].flags[k]; k++)
+	if (!next_word(&rest, &word))
+		return false;
+	while (next_word(&rest, &piece)) {
+		flags = flags && str_starts(piece, "--");
+		if (str_ieq(word, "FROM") && flags && has_platform(piece))
+			return true;
+		if (str_ieq(word, "ADD") && is_git(piece))
+			return true;
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			if (!str_ieq(word, rows[i].word))
+				continue;
+			if (is_here_document(piece, below))
+				return true;
+			for (size_t k = 0;
+			     flags && k < ARRAY_LEN(rows[i].flags) && rows[i].flags[k]; k++)
 				if (str_starts(piece, rows[i].flags[k]))
 					return true;
-			if (piece.n && !str_starts(piece, "--"))
-				break;
 		}
-		return str_starts(piece, "<<");
+		if (str_ieq(word, "ARG")) {
+			struct str name;
+
+			(void)str_next(&piece, '=', &name);
+			if (is_platform(name))
+				return true;
+		}
 	}
 	return false;
 }
@@ -193,7 +283,7 @@ bool dockerfile_needs_buildkit(struct str text)
 	bool needs = false;
 
 	while (!needs && dockerfile_next(&l, &line))
-		needs = is_buildkits(buf_str(&line));
+		needs = is_buildkits(buf_str(&line), l.rest);
 	buf_free(&line);
 	return needs;
 }
