@@ -35,6 +35,8 @@
 #define CAPABILITY_FILES_END 8 /* CAP_CHOWN to CAP_SETUID are below it */
 #define CROWD 512              /* rules for what lies in one directory: 3 ms */
 
+#define HIDDEN_BESIDE 32 /* of these names some may be of what is hidden */
+
 struct ruleset {
 	uint64_t fs, net, scoped;
 };
@@ -111,34 +113,43 @@ static enum place place_of(const struct rules *r, const char *path)
 	return p;
 }
 
-/* Where not all can be allowed, what counts more comes first: settings, what holds much, single files. */
-static int rank_of(const struct dirent *ent)
+static void allow_one(const struct rules *r, const char *dir, int at, const char *name, int *left)
 {
-	return ent->d_name[0] == '.' ? 0 : ent->d_type == DT_DIR ? 1 : 2;
+	struct buf path = { 0 };
+
+	buf_addf(&path, "%s/%s", dir, name);
+	if (*left > 0 && place_of(r, path.p) == BESIDE) {
+		allow(r, at, name);
+		--*left;
+	}
+	buf_free(&path);
 }
 
-/* What lies in a directory above something hidden, up to CROWD of it: a constant price. Nothing of one that cannot be
- * listed: the hidden is no less hidden for that. */
+/* What lies in a directory above something hidden, up to CROWD of it: settings come first, then what holds much, then
+ * single files. Nothing of one that cannot be listed: the hidden is no less hidden for that. To read the names takes most of
+ * the time, so it is done once. */
 static void allow_beside(const struct rules *r, const char *dir)
 {
 	DIR *d = opendir(*dir ? dir : "/");
+	char *later[2][CROWD + HIDDEN_BESIDE]; /* directories, files */
+	size_t n[2] = { 0 };
 	struct dirent *ent;
-	int allowed = 0;
+	int left = CROWD;
 
-	for (int rank = 0; d && rank < 3; rank++) {
-		rewinddir(d);
-		while (allowed < CROWD && (ent = readdir(d)) != NULL) {
-			struct buf path = { 0 };
+	while (d && (ent = readdir(d)) != NULL) {
+		size_t kind = ent->d_type != DT_DIR;
 
-			if (rank_of(ent) != rank || strcmp(ent->d_name, ".") == 0 ||
-			    strcmp(ent->d_name, "..") == 0)
-				continue;
-			buf_addf(&path, "%s/%s", dir, ent->d_name);
-			if (place_of(r, path.p) == BESIDE) {
-				allow(r, dirfd(d), ent->d_name);
-				allowed++;
-			}
-			buf_free(&path);
+		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
+			continue;
+		if (ent->d_name[0] == '.')
+			allow_one(r, dir, dirfd(d), ent->d_name, &left);
+		else if (n[kind] < ARRAY_LEN(later[kind]))
+			later[kind][n[kind]++] = mem_dup(ent->d_name);
+	}
+	for (size_t kind = 0; kind < ARRAY_LEN(later); kind++) {
+		for (size_t i = 0; i < n[kind]; i++) {
+			allow_one(r, dir, dirfd(d), later[kind][i], &left);
+			free(later[kind][i]);
 		}
 	}
 	if (d)
