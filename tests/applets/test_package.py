@@ -69,6 +69,18 @@ class Package(common.Case):
         for file in ("bin/daytona-runner", "share/man/man1/daytona-runner.1.gz", "share/doc/daytona-runner/copyright",
                      "share/zsh/vendor-completions/_daytona-runner"):
             self.assertGreater(os.path.getsize(os.path.join(self.path("root"), "usr", file)), 100)
+        # What is to run at a removal, with a program that says how it was called; an upgrade stops nothing.
+        called, folder = self.path("called"), self.path("stand-in")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "daytona-runner"), "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\necho \"$*\" >>'{called}'\nexit 1\n")
+        os.chmod(file.name, 0o755)
+        script = os.path.join(self.path("root"), "DEBIAN", "prerm")
+        for why, calls in (("upgrade", ""), ("remove", "service uninstall\nstop\n")):
+            common.run([script, why, "2.0"], env={"PATH": folder + ":" + os.environ["PATH"]}, check=True)
+            with open(called, "a+", encoding="ascii") as file:
+                file.seek(0)
+                self.assertEqual(file.read(), calls, why)
 
 
 if __name__ == "__main__":

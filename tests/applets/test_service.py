@@ -270,7 +270,12 @@ class NoInit(LifeCase):
         self.configured()
         unit, script = UNITS + "/daytona-runner.service", "/etc/init.d/daytona-runner"
         wants, level = UNITS + "/multi-user.target.wants/daytona-runner.service", "/etc/rc3.d/S01daytona-runner"
-        for removal in ("service uninstall", "purge -y --local-only", "purge -y"):
+        folder = self.path("bin")
+        os.mkdir(folder)
+        self.bin = os.path.join(folder, "daytona-runner")
+        for removal in (f"'{self.bin}' service uninstall", f"'{self.bin}' purge -y --local-only", f"'{self.bin}' purge -y",
+                        f"DAYTONA_RUNNER_BIN_DIR='{folder}' sh '{INSTALL}' --uninstall"):
+            shutil.copy(common.BIN, self.bin)
             write = "".join(f"""
                 mount -t tmpfs none {place}""" for place in (UNITS, "/etc/init.d", "/run", "/etc/rc3.d")) + f"""
                 '{self.bin}' service install --type systemd --system || :
@@ -280,7 +285,7 @@ class NoInit(LifeCase):
                 ln -sf ../init.d/daytona-runner {level}
                 '{self.bin}' start >/dev/null
                 echo written $(ls {unit} {script} {wants} {level})
-                '{self.bin}' {removal} >/dev/null
+                {removal} >/dev/null
                 echo exit $?
                 echo left $(ls {unit} {script} {wants} {level} 2>/dev/null)"""
             if not os.path.isdir("/etc/rc3.d"):
@@ -290,8 +295,8 @@ class NoInit(LifeCase):
             self.assertIn("exit 0\nleft\n", result.stdout, removal + result.stdout + result.stderr)
             self.assertEqual([pid for pid in common.pids_with(self.tmp) if b"serve" in common.read_proc(pid, "cmdline") and
                               pid != self.srv.pid], [], removal)
-            if removal != "service uninstall":
-                self.configured(removal.replace(" ", ""))
+            if "purge" in removal:
+                self.configured("edge" + str(len(removal)))
 
     def test_a_user_unit_can_be_printed_anywhere(self):
         common.need_unshare(self, "-m", "-p", "--fork", "--mount-proc")
