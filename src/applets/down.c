@@ -152,8 +152,10 @@ static int down(struct up *u, bool purge, struct err *e)
 {
 	struct err stuck = { 0 };
 	bool known = false;
-	int rc = up_open(u, e);
+	int rc;
 
+	u->looks = !purge; /* that has a runner remove the workspaces */
+	rc = up_open(u, e);
 	if (rc == 0 && purge)
 		rc = verbs_confirm(
 			&u->v,

@@ -34,7 +34,8 @@ int image_open(struct image *i, struct err *e)
 {
 	struct unpack_owner owner = unpack_owner_here();
 	struct buf dir = { 0 };
-	int rc = config_load(&i->config, i->config_dir, NULL, e);
+	int rc = i->looks ? cli_look("image", &i->config, i->config_dir, NULL, e)
+	                  : config_load(&i->config, i->config_dir, NULL, e);
 
 	where_set(i->config.registry_mirrors, i->plain_http ? i->plain_http : i->config.plain_http);
 	if (rc == 0) {
@@ -435,6 +436,7 @@ static int image_run(int argc, char **argv)
 	}
 	check_names(verb, n);
 	set_keep(&i, unused_for, free_mb);
+	i.looks = verb == LIST || verb == SAVE;
 	rc = image_open(&i, &e);
 	if (rc == 0)
 		rc = act(&i, verb, names, n, &e);

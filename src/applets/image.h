@@ -11,6 +11,7 @@
 struct image {
 	const char *config_dir, *platform, *output, *plain_http, *ca_file, *mirror;
 	bool quiet;
+	bool looks;                /* changes nothing: a wrong setting is left out */
 	struct imgstore_keep keep; /* of prune */
 	enum cli_format format;
 	struct config config;

@@ -170,7 +170,8 @@ static int provider_run(int argc, char **argv)
 		opts_misuse(usage, "list, check, enable or disable, not \"%s\"", verb);
 	if (change && !name)
 		opts_misuse(usage, "%s which provider?", verb);
-	rc = config_load(&c, config_dir, NULL, &e);
+	rc = change ? config_load(&c, config_dir, NULL, &e)
+	            : cli_look("provider", &c, config_dir, NULL, &e);
 	if (rc == 0 && change)
 		rc = set_enabled(&c, name, strcmp(verb, "enable") == 0, &e);
 	else if (rc == 0)

@@ -158,8 +158,8 @@ static int service_run(int argc, char **argv)
 		forget_environment();
 	if (state_dir)
 		kv_set(&flags, "runner.state_dir", state_dir);
-	rc = strcmp(verb, "uninstall") == 0 ? cli_look("service", &c, config_dir, &flags, &e)
-	                                    : config_load(&c, config_dir, &flags, &e);
+	rc = strcmp(verb, "install") == 0 ? config_load(&c, config_dir, &flags, &e)
+	                                  : cli_look("service", &c, config_dir, &flags, &e);
 	if (rc == 0)
 		rc = act(&s, verb, start, type || user || system, &e);
 	config_free(&c);

@@ -15,7 +15,8 @@ struct up {
 	char *data;           /* of the server here */
 	char *url;            /* where it listens; NULL: it does not run */
 	const char *provider;
-	int lock; /* descriptor */
+	bool looks; /* a wrong setting is left out: what runs can be stopped all the same */
+	int lock;   /* descriptor */
 };
 
 /* Configuration and lock, waiting for another up or down. */

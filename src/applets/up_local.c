@@ -102,10 +102,11 @@ int up_open(struct up *u, struct err *e)
 	struct config *c = &u->config;
 
 	u->lock = -1;
-	if (config_load(c, u->v.admin.config_dir, NULL, e) < 0 || take_lock(u, e) < 0)
+	if (config_look(c, u->v.admin.config_dir, NULL, e) < 0 || take_lock(u, e) < 0)
 		return -1;
 	config_free(c); /* whoever had the lock may have changed it */
-	if (config_load(c, u->v.admin.config_dir, NULL, e) < 0)
+	if ((u->looks ? cli_look("down", c, u->v.admin.config_dir, NULL, e)
+	              : config_load(c, u->v.admin.config_dir, NULL, e)) < 0)
 		return -1;
 	u->data = cli_server_data(c, e);
 	return u->data ? sweep(u, false, e) : -1;

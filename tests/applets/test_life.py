@@ -134,6 +134,10 @@ class Life(LifeCase):
                 self.assertEqual(self.on_host("config", "-q", rc=78).stdout, "")
                 self.assertIn(self.path("elsewhere"), self.on_host("config", rc=1).stdout)
                 self.assertIn(made["id"], self.applet("list").stdout)
+                for args in (("provider", "list"), ("provider", "check", "native-provider"), ("image", "list", "-f", "json"),
+                             ("service", "print", "--type", "systemd")):
+                    self.assertIn("goes on without it", self.on_host(*args, rc=None).stderr, args)
+                    self.assertNotEqual(self.on_host(*args, rc=None).stdout, "", args)
                 with open(self.ini, "w", encoding="utf-8") as file:
                     file.write(good)
         self.on_host("config", "-q")

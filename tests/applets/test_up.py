@@ -69,8 +69,16 @@ class Life(UpCase):
         self.applet("exec", "app", "--", "sh", "-c", "echo mine >mine")
         self.assertIn("cloning", self.applet("workspace", "logs", "app").stdout)
 
+        # What runs is stopped all the same with a setting that is wrong meanwhile.
+        with open(os.path.join(self.cfg, "runner.ini"), encoding="utf-8") as file:
+            text = file.read()
+        with open(file.name, "a", encoding="utf-8") as file:
+            file.write("[runner]\ncolour = blue\n")
         said = self.applet("down")
+        self.assertRegex(said.stderr, '"colour".*goes on without it')
         self.assertEqual(self.steps(said.stdout), dict.fromkeys(("Workspace", "Runner", "Server"), "is stopped"))
+        with open(file.name, "w", encoding="utf-8") as file:
+            file.write(text)
         self.assertEqual(common.pids_with(self.cfg), [])
         self.assertEqual(self.applet("down").stdout.count("not running"), 2)
 

@@ -119,6 +119,20 @@ static bool is_kind(struct json v, enum kind kind)
 	return true;
 }
 
+static bool is_probe(struct json v)
+{
+	static const char *const words[] = { "none", "interactiveShell", "loginShell",
+		                             "loginInteractiveShell" };
+	struct buf b = { 0 };
+	bool is = false;
+
+	json_string(v, &b);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		is |= str_eq(buf_str(&b), words[i]);
+	buf_free(&b);
+	return is;
+}
+
 /* A known setting: its form. */
 static void look_at_form(const struct policy *p, const char *where, const struct known *known,
                          struct json v)
@@ -129,6 +143,9 @@ static void look_at_form(const struct policy *p, const char *where, const struct
 		buf_addf(&text, "has no effect here: it is not %s", kind_names[known->kind]);
 		say(p, where, known->key, buf_cstr(&text));
 	}
+	if (strcmp(known->key, "userEnvProbe") == 0 && json_is_string(v) && !is_probe(v))
+		say(p, where, known->key,
+		    "has no effect here: it is not none, interactiveShell, loginShell or loginInteractiveShell");
 	buf_addf(&below, "%s%s.", where, known->key);
 	for (struct json member = json_first(v);
 	     known->kind == TEXTS && json_is_object(v) && json_present(member);
