@@ -117,6 +117,39 @@ class AwayTest(ServeCase):
         self.assertIn("the workspace is not there; delete it and create it again", text)
         self.assertEqual(self.srv.job_faults(), [])
 
+    def test_deleted_behind_its_back(self):
+        """The container is gone, by the call that the crash cut off or by a person: what lies beside it goes as well."""
+        self.run_by.start()
+        for action in ("delete", "force-delete"):
+            with self.subTest(action=action):
+                self.job("create", self.workspace)
+                mine = os.path.join(self.run_by.state, "workspaces", self.workspace)
+                os.makedirs(os.path.join(mine, "app", ".git"))
+                self.assertIn(".docker-notes", os.listdir(mine))
+                fault = self.engine.fault("DELETE /containers/.*", "hang")
+                job = self.srv.add_job("workspace", action, self.workspace)
+                self.srv.wait(lambda fault=fault: fault.hits, 30 * PATIENCE, "the container is being removed")
+                self.run_by.kill()
+                self.engine.containers.clear()
+                del self.engine.faults[:]
+                self.run_by.start()
+                self.done(job)
+                self.assertFalse(os.path.exists(mine))
+                self.assertFalse(os.path.exists(os.path.join(self.run_by.state, "logs", "workspaces", self.workspace)))
+
+    def test_a_build_that_was_not_begun_waits(self):
+        self.run_by.start()
+        self.run_by.wait_log("provider docker-provider")
+        self.srv.builds["b01dfacade12"] = {
+            "id": "b01dfacade12", "containerConfig": {"image": IMAGE, "user": "dev"}, "buildConfig": None, "envVars": {},
+            "repository": {"id": "app", "url": self.repo_url, "name": "app", "branch": "main", "sha": self.sha,
+                           "owner": "acme", "source": "git.test"}}
+        self.go()
+        job = self.srv.add_job("build", "delete", "b01dfacade12")
+        self.held(job)
+        self.come()
+        self.done(job)
+
 
 if __name__ == "__main__":
     main()
