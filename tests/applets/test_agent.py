@@ -442,6 +442,23 @@ class Agent(common.Case):
         self.assertEqual(os.stat(path).st_mode & 0o077, 0)
         self.end(agent)
 
+    def test_the_log_is_cut(self):
+        """What a workspace's programs say goes there for months; whoever appends goes on."""
+        path, out = self.path("home", "agent.log"), self.path("out")
+        with open(out, "ab") as file:
+            agent = subprocess.Popen([common.BIN, "agent"], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                                     env=self.env(DAYTONA_AGENT_LOG_FILE_PATH="(HOME)/agent.log"))
+        self.addCleanup(agent.kill)
+        self.wait_posts(1)
+        for name in path, out:
+            with self.subTest(name), open(name, "ab", buffering=0) as file:
+                file.write(b"line\n" * (1 << 20))
+                common.wait_for(lambda name=name: os.path.getsize(name) < 1 << 20, 20 * common.PATIENCE, "it is cut")
+                with open(name, "rb") as left:
+                    self.assertIn(b"the log was over 4 MiB and was cut", left.read())
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20 * common.PATIENCE), 0)
+
     def test_a_reader_that_has_gone_ends_nothing(self):
         read, write = os.pipe()
         agent = subprocess.Popen([common.BIN, "agent"], env=self.env(), stdin=subprocess.DEVNULL,

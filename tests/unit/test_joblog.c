@@ -88,6 +88,15 @@ static void many_jobs_do_not_fill_the_disk(void)
 	free(path);
 }
 
+static void one_job_does_not_fill_the_disk(void)
+{
+	if (!CHECK(test_mkdtemp(dir)))
+		return;
+	job(70000);
+	CHECK(log_says("output limit"));
+	CHECK(size_of("log") < FULL + 4096);
+}
+
 /* In a name space of its own, so that nothing stays mounted. */
 static int fill_small_disk(void)
 {
@@ -121,4 +130,5 @@ static void room_is_kept_for_state(void)
 		CHECK_INT(status, 0);
 }
 
-TEST_MAIN(TEST(many_jobs_do_not_fill_the_disk), TEST(room_is_kept_for_state))
+TEST_MAIN(TEST(many_jobs_do_not_fill_the_disk), TEST(one_job_does_not_fill_the_disk),
+          TEST(room_is_kept_for_state))
