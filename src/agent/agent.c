@@ -33,6 +33,7 @@
 #define CREDENTIALS_MS 20000
 #define SETUP_MS 60000
 #define LOG_MAX_BYTES (4 << 20)
+#define LOG_LOOK_MS 5000 /* where no heartbeat wakes us */
 
 struct agent {
 	/* From the environment; borrowed. */
@@ -188,13 +189,21 @@ static void open_log(struct agent *a)
 	buf_free(&b);
 }
 
-/* Files that only we append to are cut when they grow too long: a workspace may live for months. */
-static void bound_log(int fd)
+/* The size of what is appended to, -1: it is no such file. */
+static int64_t log_bytes(int fd)
 {
 	struct stat st;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX_BYTES &&
-	    (fcntl(fd, F_GETFL) & O_APPEND) && ftruncate(fd, 0) == 0)
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	                       (fcntl(fd, F_GETFL) & O_APPEND)
+	               ? (int64_t)st.st_size
+	               : -1;
+}
+
+/* Files that only we append to are cut when they grow too long: a workspace may live for months. */
+static void bound_log(int fd)
+{
+	if (log_bytes(fd) > LOG_MAX_BYTES && ftruncate(fd, 0) == 0)
 		log_info("the log was over %d MiB and was cut", LOG_MAX_BYTES >> 20);
 }
 
@@ -388,6 +397,8 @@ static int turn(struct agent *a, struct pollset *ps, struct err *e)
 		beat_poll(&a->beat, ps);
 		tunnel_watch_poll(&a->tunnel, a->beat.streams, ps);
 	}
+	if (a->ready && a->command && (log_bytes(1) >= 0 || log_bytes(a->log_fd) >= 0))
+		pollset_until(ps, deadline_in_ms(LOG_LOOK_MS));
 	if (pollset_wait(ps, e) < 0)
 		return -1;
 	take_signals(a);

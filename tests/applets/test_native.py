@@ -221,6 +221,18 @@ class Native(drivecase.DriveCase):
         self.go(document, "stop").ok(self)
         self.assertEqual(self.members(), [])
 
+    def test_output_of_a_command_without_an_agent_is_cut(self):
+        document = self.workspace({"Agent": "none", "Command": "yes line | head -c 6000000; exec sleep 1000"})
+        self.go(document, "create", "start").ok(self)
+        log = self.root(self.id, ".runner", "agent.log")
+
+        def cut():
+            with open(log, "rb") as file:
+                return b"was cut" in file.read(1 << 16)
+        common.wait_for(cut, 20 * common.PATIENCE, "the log is cut")
+        self.assertLess(os.path.getsize(log), 5 << 20)
+        self.go(document, "stop").ok(self)
+
     def test_an_agent_that_cannot_work_fails_the_start(self):
         document = self.workspace()
         self.go(document, "create").ok(self)
