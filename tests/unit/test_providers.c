@@ -247,6 +247,7 @@ static void native_options(void)
 		{ "{}", "allow_file", "no", true, true, true, false, 10000, "" },
 		{ "{\"allow_file\":\"no\"}", NULL, NULL, true, true, true, true, 10000, "" },
 		{ "{}", "allow_file", "maybe", false, 0, 0, 0, 0, NULL },
+		{ "{}", "isolatoin", "strict", false, 0, 0, 0, 0, NULL },
 		{ "{}", "isolation", "strict", true, true, true, true, 10000, "" },
 		{ "{\"Isolation\":\"lax\"}", NULL, NULL, false, 0, 0, 0, 0, NULL },
 		{ "{\"Isolation\":\"none\"}", "image", "debian", false, 0, 0, 0, 0, NULL },

@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/quantity.h"
+#include "base/spell.h"
 
 #define OPTIONS_MAX (256 << 10)
 #define GRACE_S_DEFAULT 10
@@ -179,6 +180,33 @@ static int take_allow_file(struct native_options *o, const struct kv *section, s
 	return 0;
 }
 
+/* A word that is written wrongly must not leave, say, the isolation as it is. */
+static int check_section(const struct kv *section, struct err *e)
+{
+	static const char *const known[] = {
+		"agent",         "isolation",  "image",       "root",   "network",
+		"grace_seconds", "command",    "cpus",        "memory", "pids",
+		"disk",          "allow_file", "git_ca_file", "roots",  "plain_http",
+	};
+
+	for (size_t i = 0; section && i < section->n; i++) {
+		const char *key = section->pairs[i].key;
+		struct spell s = { .word = str_of(key) };
+		bool is = false;
+		char hint[96];
+
+		for (size_t k = 0; k < ARRAY_LEN(known) && !is; k++) {
+			is = strcmp(key, known[k]) == 0;
+			(void)spell_try(&s, known[k]);
+		}
+		if (!is)
+			return err_set(e, ERR_CONFIG, 0,
+			               "[provider \"native-provider\"]: unknown key \"%.100s\"%s",
+			               key, spell_hint(&s, "", hint));
+	}
+	return 0;
+}
+
 int native_options_parse(struct native_options *o, const char *config, const struct kv *section,
                          struct err *e)
 {
@@ -188,6 +216,8 @@ int native_options_parse(struct native_options *o, const char *config, const str
 	int rc = -1;
 
 	*o = (struct native_options){ 0 };
+	if (check_section(section, e) < 0)
+		return -1;
 	if (config && str_trim(str_of(config)).n > 0) {
 		doc = json_parse(str_of(config), OPTIONS_MAX, e);
 		if (!doc)
