@@ -268,6 +268,19 @@ static int act(const struct options *o, const char *data, const struct action *a
 	return rc;
 }
 
+/* What other programs call these: a word alone is a name, but hardly one of these. */
+static bool is_other_verb(struct str word)
+{
+	static const char *const words[] = { "create", "list", "delete", "add", "new",
+		                             "make",   "ls",   "show",   "rm",  "remove",
+		                             "revoke", "help", "get" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq(word, words[i]))
+			return true;
+	return false;
+}
+
 /* The action that argv asks for, and its name. A name alone makes a key, as it always did; a join token needs none. */
 static const struct action *choose(int operands, char **argv, bool join, const char *usage,
                                    const char **name)
@@ -286,6 +299,10 @@ static const struct action *choose(int operands, char **argv, bool join, const c
 	}
 	if (operands == 2 || (join && operands))
 		opts_misuse(usage, "only create, list and delete are known");
+	if (operands && is_other_verb(str_of(argv[1])))
+		opts_misuse(usage,
+		            "%s is none of create, list and delete; a key of that name: create %s",
+		            argv[1], argv[1]);
 	*name = operands ? argv[1] : NULL;
 	return &actions[0];
 }

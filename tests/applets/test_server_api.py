@@ -728,7 +728,8 @@ class Keys(Base):
         self.assertEqual(self.applet("list").split(), ["three"])
 
     def test_words_are_no_names(self):
-        for args in (("create",), ("delete",), ("list", "x"), ("remove", "x"), ("create", "x", "y"), ()):
+        for args in (("create",), ("delete",), ("list", "x"), ("remove", "x"), ("create", "x", "y"), (), ("help",), ("ls",), ("List",),
+                     ("revoke",)):
             self.applet(*args, rc=2)
         self.assertEqual(self.applet("list").split(), ["default"])
 
