@@ -157,8 +157,7 @@ void health_bad(struct sup *s, const struct err *cause, bool answered, bool hear
 	bool fell = heartbeat && h->ok && !known, news = refused && !known;
 	struct err told = *cause, *e = &told;
 
-	if (heartbeat || refused)
-		add_remedy(s, e);
+	add_remedy(s, e);
 	h->answers = answered;
 	h->key_refused = h->key_refused || refused;
 	if (fell || news || strcmp(h->last_error, e->msg) != 0)

@@ -106,6 +106,11 @@ class HeartbeatTest(FaultCase):
                 self.srv.drop(rule)
                 self.srv.wait_heartbeat(len(self.srv.heartbeats) + 1, 60 * PATIENCE)
 
+    def test_a_poll_that_finds_out_first_has_the_remedy_as_well(self):
+        runner = self.runner(self.srv).start()
+        self.srv.on("GET", JOBS, error(500, "failed to find runner: runner not found"), forever=True)
+        runner.wait_log("the Server has no runner .*; create one and configure this host for it: GET ")
+
     def test_an_idle_runner_beats_half_as_often(self):
         runner = self.runner(self.srv, server__heartbeat_s=1).start()
 
