@@ -232,6 +232,9 @@ static void no_setting_is_dropped_without_a_word(void)
 		  "dev container: \"remoteEnv.B\" has no effect here: it is not a text\n"
 		  "dev container: \"build.args.A\" has no effect here: it is not a text\n"
 		  "dev container: \"build.cacheFrom\" has no effect here: it is not a text or a list\n" },
+		{ "{\"shutdownAction\":\"none\",\"hostRequirements\":{\"gpu\":{\"cores\":1}}}",
+		  "dev container: \"shutdownAction\" has no effect here: a workspace runs until somebody stops it on the Server\n"
+		  "dev container: \"hostRequirements.gpu.cores\" has no effect here: no engine can be told\n" },
 		{ "{\"userEnvProbe\":\"loginshell\"}",
 		  "dev container: \"userEnvProbe\" has no effect here: it is not none, interactiveShell, loginShell or loginInteractiveShell\n" },
 		{ "{\"userEnvProbe\":\"none\"}", "" },

@@ -61,9 +61,8 @@ static const struct known done[] = {
 	{ "postCreateCommand", ANY },
 	{ "postStartCommand", ANY },
 	{ "postAttachCommand", ANY },
-	/* An agent waits for all commands, and a stop is a person's or the Server's. */
+	/* An agent waits for all commands. */
 	{ "waitFor", TEXT },
-	{ "shutdownAction", TEXT },
 	{ "hostRequirements", OBJECT },
 };
 
@@ -77,6 +76,9 @@ static const struct {
 	{ HOST "cpus", "the target's option CPUs is a limit" },
 	{ HOST "memory", "the target's option Memory is a limit" },
 	{ HOST "storage", "the target's option Disk is a limit" },
+	{ HOST "gpu.cores", "no engine can be told" },
+	{ HOST "gpu.memory", "no engine can be told" },
+	{ "shutdownAction", "a workspace runs until somebody stops it on the Server" },
 	{ "secrets", "give them as variables of the workspace" },
 	{ "entrypoint", "only features have one" },
 };
@@ -207,8 +209,10 @@ static void look_below(const struct policy *p, struct json v, const char *where,
 
 void dc_name_unknown(const struct devcontainer *dc, const struct policy *p)
 {
+	struct json host = json_get(dc->root, "hostRequirements");
+
 	look_below(p, dc->root, "", done, ARRAY_LEN(done));
 	look_below(p, json_get(dc->root, "build"), "build.", build_done, ARRAY_LEN(build_done));
-	look_below(p, json_get(dc->root, "hostRequirements"), HOST, host_done,
-	           ARRAY_LEN(host_done));
+	look_below(p, host, HOST, host_done, ARRAY_LEN(host_done));
+	look_below(p, json_get(host, "gpu"), HOST "gpu.", NULL, 0);
 }
