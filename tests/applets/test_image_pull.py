@@ -10,10 +10,12 @@ import subprocess
 import sys
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import common  # noqa: E402
 import ocicase  # noqa: E402
 from fakeregistry import FakeRegistry, push, real_registry  # noqa: E402
+from lib.ptydrive import Terminal  # noqa: E402
 from ocicase import ARCH, Image, ImageCase, base, entry, layer, look  # noqa: E402
 
 
@@ -296,6 +298,37 @@ class Fake(PullCase):
         self.assertIn(other.config_digest, self.image("list", "-f", "json").stdout)
         done = self.pull(self.fake, "multi:1", "--platform", "linux/mips", ok=False)
         self.assertIn(f"there is no image for linux/mips, only for linux/s390x, linux/{ARCH}", done.stderr)
+
+    def test_types_of_docker(self):
+        """What Docker pushes: a registry gives each type to those alone who say that they take it."""
+        docker = "application/vnd.docker."
+        text = self.app.manifest.decode()
+        for oci, its in (("application/vnd.oci.image.manifest.v1+json", docker + "distribution.manifest.v2+json"),
+                         ("application/vnd.oci.image.config.v1+json", docker + "container.image.v1+json"),
+                         ("application/vnd.oci.image.layer.v1.tar+gzip", docker + "image.rootfs.diff.tar.gzip")):
+            self.assertIn(oci, text)
+            text = text.replace(oci, its)
+        self.app.manifest_ref = self.app.add(text.encode(), docker + "distribution.manifest.v2+json")
+        self.fake.add("app", "docker", self.app)
+        self.pull(self.fake, "app:docker")
+        listed = {"schemaVersion": 2, "mediaType": docker + "distribution.manifest.list.v2+json", "manifests": [
+            dict(self.app.manifest_ref, platform={"os": "linux", "architecture": ARCH})]}
+        self.app.manifest_ref = self.app.add(json.dumps(listed).encode(), listed["mediaType"])
+        self.fake.add("app", "list", self.app)
+        self.pull(self.fake, "app:list")
+        self.assertEqual(self.names(), [f"{self.fake.host}/app:docker", f"{self.fake.host}/app:list"])
+
+    def test_progress(self):
+        """A bar on a terminal, lines elsewhere, nothing with -q."""
+        args = ("pull", "--plain-http", self.fake.host, f"{self.fake.host}/app:1")
+        self.assertRegex(self.image(*args).stderr, r"(?m)^100 % of \d+[kM]?B$")
+        self.image("rm", args[-1])
+        terminal = Terminal(self, [common.BIN, "image", *args], self.env())
+        self.assertEqual(terminal.wait(), 0)
+        self.assertRegex(terminal.text(), r"\r\[#+\]  (\d+[kM]?B) of \1 *\nPulled: ")
+        self.assertNotIn("%", terminal.text())
+        self.image("rm", args[-1])
+        self.assertEqual(self.image(*args, "-q").stderr, "")
 
     def rootfs(self, when, ref=None, ok=True):
         done = common.run([os.path.join(os.environ["DR_TOOLS_DIR"], "rootfs"), self.images, ref or f"{self.fake.host}/app:1",

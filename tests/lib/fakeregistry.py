@@ -189,8 +189,10 @@ class FakeRegistry:
             return self.error(h, 404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
         data = image["blobs"][digest]
         if kind == "manifests":
-            return self.reply(h, 200, data, Content_Type=json.loads(data).get("mediaType", "text/plain") + "; charset=utf-8",
-                              Docker_Content_Digest=digest)
+            media_type = json.loads(data).get("mediaType", "text/plain")
+            if media_type != "text/plain" and media_type not in re.split(r",\s*", h.headers.get("Accept", "")):
+                return self.error(h, 404, "MANIFEST_UNKNOWN")  # as registries do
+            return self.reply(h, 200, data, Content_Type=media_type + "; charset=utf-8", Docker_Content_Digest=digest)
         if self.only_ends and "Range" not in h.headers:
             return self.error(h, 404, "BLOB_UNKNOWN")
         return self.send_blob(h, name, digest, data)
