@@ -6,7 +6,7 @@
 #include "base/jsonw.h"
 #include "base/out.h"
 #include "host/control.h"
-#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/specbody.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -175,3 +175,27 @@ int beneath_read(int root, const char *path, size_t max, struct buf *b, struct e
 	fd_close(&fd);
 	return rc;
 }
+
+const char *beneath_rest(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (strncmp(path, dir, n) != 0 || (path[n] && path[n] != '/') || strstr(path, "/.."))
+		return NULL;
+	for (path += n; *path == '/'; path++)
+		;
+	return path;
+}
+
+bool beneath_find(const char *dir, const char *rest, struct stat *st, bool *there)
+{
+	struct err e = { 0 };
+	int root = beneath_root(dir, &e);
+	int fd = root < 0 ? -1 : beneath_look(root, rest, st, &e);
+	bool ok = fd < 0 ? e.kind == ERR_NOT_FOUND : S_ISDIR(st->st_mode) || S_ISREG(st->st_mode);
+
+	*there = fd >= 0;
+	fd_close(&fd);
+	fd_close(&root);
+	return ok;
+}

@@ -23,5 +23,9 @@ int beneath_dir(int root, const char *path, struct err *e);
 int beneath_read(int root, const char *path, size_t max, struct buf *b, struct err *e);
 /* The way for kernels without openat2, as strict; beneath_look takes it by itself. flags: of openat(2). -1 with errno. */
 int beneath_walk(int root, const char *path, int flags);
+/* What path is below dir, "" for dir itself; NULL when it lies elsewhere, or has ".." in it. Names alone: nothing is looked at. */
+const char *beneath_rest(const char *path, const char *dir);
+/* A directory or file at dir/rest, without a link on the way. *there false: nothing is there. */
+bool beneath_find(const char *dir, const char *rest, struct stat *st, bool *there);
 
 #endif

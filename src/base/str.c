@@ -167,18 +167,21 @@ bool str_to_bool(struct str s, bool *out)
 	return false;
 }
 
-bool str_is_id(struct str s)
+bool str_is_of(struct str s, const char *also)
 {
-	if (s.n == 0 || s.n > 128 || str_eq(s, ".") || str_eq(s, ".."))
-		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      c == '.' || c == '_' || c == '-'))
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+		    (!c || !strchr(also, c)))
 			return false;
 	}
-	return true;
+	return s.n > 0;
+}
+
+bool str_is_id(struct str s)
+{
+	return s.n <= 128 && !str_eq(s, ".") && !str_eq(s, "..") && str_is_of(s, "._-");
 }
 
 int str_utf8_len(const char *p, size_t n)

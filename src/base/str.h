@@ -34,6 +34,8 @@ bool str_to_ms(struct str s, int64_t unit_ms, int64_t min_ms, int64_t max_ms, in
 int str_hex_digit(int c);
 /* true yes on 1 / false no off 0, case folded. */
 bool str_to_bool(struct str s, bool *out);
+/* Not empty, and nothing but ASCII letters, digits and those of also. */
+bool str_is_of(struct str s, const char *also);
 /* An id that may become a path component: [A-Za-z0-9._-]+, at most 128, not "." or ".."
  * (protocol 12.51). */
 bool str_is_id(struct str s);

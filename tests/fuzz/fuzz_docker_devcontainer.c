@@ -33,9 +33,7 @@ static void visit(struct devcontainer *dc)
 	const struct docker_options none = { 0 };
 	const struct policy policy = { .options = &none,
 		                       .id = "w",
-		                       .checkout = "/host/app",
-		                       .host_dir = "/host/app",
-		                       .say = ignore };
+		                       .from = { "/host/app", "/host/app", ignore, NULL } };
 	struct spec s = { 0 };
 	struct dc_build b;
 	struct strlist argv;
@@ -45,7 +43,7 @@ static void visit(struct devcontainer *dc)
 	struct admitted *a;
 	struct str admitted;
 
-	dc_fill_spec(dc, &policy, &s);
+	dc_fill_spec(dc, &policy.from, &s);
 	a = policy_admit(&policy, &s);
 	made = admitted_body(a, &admitted, &e) == 0;
 	e = (struct err){ 0 };
@@ -59,11 +57,11 @@ static void visit(struct devcontainer *dc)
 		        strcmp(s.mounts[i].type, "tmpfs") == 0 ||
 		        (strncmp(s.mounts[i].source, "/host/app", 9) == 0 &&
 		         !strstr(s.mounts[i].source, "/..")));
-	dc_name_unknown(dc, &policy);
+	dc_name_unknown(dc, &policy.from);
 	spec_write(&s, NULL, &body);
 	json_doc_free(json_parse(buf_str(&body), 1 << 24, &e));
 	require(e.kind == ERR_NONE || e.kind == ERR_LIMIT);
-	if (dc_build(dc, &policy, &b, &has, &e) == 0 && has)
+	if (dc_build(dc, &policy.from, &b, &has, &e) == 0 && has)
 		require(stays(b.dockerfile) && stays(b.context));
 	dc_build_free(&b);
 	if (dc_command(dc, json_get(dc->root, "onCreateCommand"), &argv))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options of a target for docker-provider: what is taken has the form that a container is made of. */
-#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/specbody.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -111,11 +111,8 @@ static inline struct policy policy(enum policy_use use, const struct docker_opti
 	return (struct policy){ .use = use,
 		                .options = o,
 		                .id = "w1",
-		                .checkout = checkout,
-		                .host_dir = checkout,
-		                .identity = identity,
-		                .say = say,
-		                .arg = said };
+		                .from = { checkout, checkout, say, said },
+		                .identity = identity };
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "providers/docker/engine/container.h"
 #include "providers/docker/engine/users.h"
 #include "providers/docker/workspace/dchelper.h"
+#include "providers/docker/workspace/internal.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static void build_paths_stay_in_the_repository(void)
 		struct dc_build b;
 		struct err e = { 0 };
 		bool has = false;
-		int rc = dc_build(&dc, &(struct policy){ 0 }, &b, &has, &e);
+		int rc = dc_build(&dc, &(struct asker){ 0 }, &b, &has, &e);
 
 		TEST_ROW(i);
 		CHECK(has);
@@ -109,14 +110,11 @@ static struct spec fill(const char *text, bool privileged, int *refused)
 	const struct docker_options options = { .privileged = privileged };
 	const struct policy policy = { .options = &options,
 		                       .id = "w1",
-		                       .checkout = "/host/app",
-		                       .host_dir = "/host/app",
-		                       .say = count,
-		                       .arg = refused };
+		                       .from = { "/host/app", "/host/app", count, refused } };
 	struct spec s = { 0 };
 
 	*refused = 0;
-	dc_fill_spec(&dc, &policy, &s);
+	dc_fill_spec(&dc, &policy.from, &s);
 	admitted_free(policy_admit(&policy, &s));
 	dc_free(&dc);
 	return s;
@@ -180,12 +178,12 @@ static void build_settings_are_read(void)
 		"\"--secret\",\"id=x,src=/etc/shadow\",\"--add-host\",\"h:1.2.3.4\",\"--target=t\",\"--platform\","
 		"\"linux/arm64\",\"--no-cache\",\"--build-context=x=/\",\"--force-rm\",\"--build-arg\",\"P=2\"]}}");
 	struct buf said = { 0 };
-	const struct policy policy = { .say = note, .arg = &said };
+	const struct asker asker = { .say = note, .arg = &said };
 	struct dc_build b;
 	struct err e = { 0 };
 	bool has = false;
 
-	CHECK_INT(dc_build(&dc, &policy, &b, &has, &e), 0);
+	CHECK_INT(dc_build(&dc, &asker, &b, &has, &e), 0);
 	CHECK_STR(kv_get(&b.args, "N"), "3");
 	CHECK_STR(kv_get(&b.args, "T"), "true");
 	CHECK_STR(kv_get(&b.args, "F"), "1.5");
@@ -246,7 +244,7 @@ static void no_setting_is_dropped_without_a_word(void)
 		struct buf said = { 0 };
 
 		TEST_ROW(i);
-		dc_name_unknown(&dc, &(struct policy){ .say = note, .arg = &said });
+		dc_name_unknown(&dc, &(struct asker){ .say = note, .arg = &said });
 		CHECK_STR(buf_cstr(&said), rows[i].said);
 		buf_free(&said);
 		dc_free(&dc);
@@ -258,14 +256,14 @@ static void a_variable_of_the_host_needs_to_be_allowed(void)
 	struct devcontainer dc = parse(
 		"{\"runArgs\":[\"-e\",\"DR_YES\",\"-e\",\"DR_NO\",\"--env=DR_UNSET\",\"-e\",\"E=\"]}");
 	struct buf said = { 0 };
-	const struct policy policy = { .say = note, .arg = &said };
+	const struct asker asker = { .say = note, .arg = &said };
 	struct spec s = { 0 };
 
 	setenv("DR_YES", "y", 1);
 	setenv("DR_NO", "n", 1);
 	unsetenv("DR_UNSET");
 	dc.env_allow = "DR_YES,DR_UNSET";
-	dc_fill_spec(&dc, &policy, &s);
+	dc_fill_spec(&dc, &asker, &s);
 	CHECK_STR(kv_get(&s.env, "DR_YES"), "y");
 	CHECK_STR(kv_get(&s.env, "E"), "");
 	CHECK(!kv_get(&s.env, "DR_NO") && !kv_get(&s.env, "DR_UNSET"));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image names of builds against the vectors of protocol 10.9, registry headers, option values. */
 #include "oci/image_ref.h"
+#include "providers/buildname.h"
 #include "providers/docker/engine/images.h"
-#include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/options.h"
 #include "providers/docker/workspace/internal.h"
 #include "tests/test.h"

@@ -67,8 +67,8 @@ static void what_is_exchanged_is_not_mounted(void)
 		         "cd %s && rm -rf now then && mkdir now && cd now && { %s; }", tmp,
 		         swaps[i].before);
 		CHECK_INT(system(command), 0);
-		p.checkout = co;
-		p.host_dir = co;
+		p.from.checkout = co;
+		p.from.host_dir = co;
 		snprintf(source, sizeof(source), "%s%s", co, swaps[i].source);
 		if (swaps[i].own)
 			spec_mount(&s, "bind", source, "/t", false);
@@ -111,8 +111,8 @@ static void another_host_mounts_the_whole_checkout(void)
 			struct policy p = policy((enum policy_use)(n % 3), &o, NULL, &said);
 			struct spec s = { .image = mem_dup("i") };
 
-			p.checkout = remote[i].checkout ? checkout : NULL;
-			p.host_dir = "/far/app";
+			p.from.checkout = remote[i].checkout ? checkout : NULL;
+			p.from.host_dir = "/far/app";
 			ask_mount(&s, "bind", remote[i].source, "/t");
 			admitted_free(policy_admit(&p, &s));
 			CHECK_INT(s.n_mounts, remote[i].want[n / 3 * 4 + n % 3] == '+');
@@ -208,7 +208,7 @@ static void write_body(const char *config, int *refused, struct buf *out)
 		    0))
 		fprintf(stderr, "  %s\n", e.msg);
 	dc.env_allow = "DC_POLICY_ROOT";
-	dc_fill_spec(&dc, &p, &s);
+	dc_fill_spec(&dc, &p.from, &s);
 	a = policy_admit(&p, &s);
 	if (CHECK_INT(admitted_body(a, &body, &e), 0))
 		buf_add_str(out, body);

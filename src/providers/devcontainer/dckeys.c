@@ -89,15 +89,15 @@ static const struct known build_done[] = {
 	{ "target", TEXT },     { "cacheFrom", TEXT_OR_LIST }, { "options", LIST },
 };
 
-static void say(const struct policy *p, const char *where, const char *key, const char *text)
+static void say(const struct asker *asker, const char *where, const char *key, const char *text)
 {
 	struct buf b = { 0 };
 
 	buf_addf(&b, "dev container: \"%s", where);
 	buf_add_printable(&b, str_of(key), false);
 	buf_addf(&b, "\" %s", text);
-	if (p->say)
-		p->say(p->arg, buf_cstr(&b));
+	if (asker->say)
+		asker->say(asker->arg, buf_cstr(&b));
 	buf_free(&b);
 }
 
@@ -136,17 +136,17 @@ static bool is_probe(struct json v)
 }
 
 /* A known setting: its form. */
-static void look_at_form(const struct policy *p, const char *where, const struct known *known,
+static void look_at_form(const struct asker *asker, const char *where, const struct known *known,
                          struct json v)
 {
 	struct buf text = { 0 }, below = { 0 }, key = { 0 };
 
 	if (!json_is_null(v) && !is_kind(v, known->kind)) {
 		buf_addf(&text, "has no effect here: it is not %s", kind_names[known->kind]);
-		say(p, where, known->key, buf_cstr(&text));
+		say(asker, where, known->key, buf_cstr(&text));
 	}
 	if (strcmp(known->key, "userEnvProbe") == 0 && json_is_string(v) && !is_probe(v))
-		say(p, where, known->key,
+		say(asker, where, known->key,
 		    "has no effect here: it is not none, interactiveShell, loginShell or loginInteractiveShell");
 	buf_addf(&below, "%s%s.", where, known->key);
 	for (struct json member = json_first(v);
@@ -156,7 +156,8 @@ static void look_at_form(const struct policy *p, const char *where, const struct
 			continue;
 		buf_reset(&key);
 		json_key(member, &key);
-		say(p, buf_cstr(&below), buf_cstr(&key), "has no effect here: it is not a text");
+		say(asker, buf_cstr(&below), buf_cstr(&key),
+		    "has no effect here: it is not a text");
 	}
 	buf_free(&text);
 	buf_free(&below);
@@ -164,7 +165,7 @@ static void look_at_form(const struct policy *p, const char *where, const struct
 }
 
 /* known: n settings. */
-static void look(const struct policy *p, const char *where, const char *key, struct json v,
+static void look(const struct asker *asker, const char *where, const char *key, struct json v,
                  const struct known *known, size_t n)
 {
 	struct spell s = { .word = str_of(key) };
@@ -173,7 +174,7 @@ static void look(const struct policy *p, const char *where, const char *key, str
 
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(key, known[i].key) == 0) {
-			look_at_form(p, where, &known[i], v);
+			look_at_form(asker, where, &known[i], v);
 			return;
 		}
 		(void)spell_try(&s, known[i].key);
@@ -183,17 +184,17 @@ static void look(const struct policy *p, const char *where, const char *key, str
 
 		if (str_starts(str_of(row), where) && strcmp(key, row + strlen(where)) == 0) {
 			buf_addf(&text, "has no effect here: %s", without_effect[i].instead);
-			say(p, where, key, buf_cstr(&text));
+			say(asker, where, key, buf_cstr(&text));
 			buf_free(&text);
 			return;
 		}
 	}
 	buf_addf(&text, "is no setting that is known%s", spell_hint(&s, "", hint));
-	say(p, where, key, buf_cstr(&text));
+	say(asker, where, key, buf_cstr(&text));
 	buf_free(&text);
 }
 
-static void look_below(const struct policy *p, struct json v, const char *where,
+static void look_below(const struct asker *asker, struct json v, const char *where,
                        const struct known *known, size_t n)
 {
 	struct buf key = { 0 };
@@ -202,17 +203,17 @@ static void look_below(const struct policy *p, struct json v, const char *where,
 	     member = json_next(member)) {
 		buf_reset(&key);
 		json_key(member, &key);
-		look(p, where, buf_cstr(&key), member, known, n);
+		look(asker, where, buf_cstr(&key), member, known, n);
 	}
 	buf_free(&key);
 }
 
-void dc_name_unknown(const struct devcontainer *dc, const struct policy *p)
+void dc_name_unknown(const struct devcontainer *dc, const struct asker *asker)
 {
 	struct json host = json_get(dc->root, "hostRequirements");
 
-	look_below(p, dc->root, "", done, ARRAY_LEN(done));
-	look_below(p, json_get(dc->root, "build"), "build.", build_done, ARRAY_LEN(build_done));
-	look_below(p, host, HOST, host_done, ARRAY_LEN(host_done));
-	look_below(p, json_get(host, "gpu"), HOST "gpu.", NULL, 0);
+	look_below(asker, dc->root, "", done, ARRAY_LEN(done));
+	look_below(asker, json_get(dc->root, "build"), "build.", build_done, ARRAY_LEN(build_done));
+	look_below(asker, host, HOST, host_done, ARRAY_LEN(host_done));
+	look_below(asker, json_get(host, "gpu"), HOST "gpu.", NULL, 0);
 }

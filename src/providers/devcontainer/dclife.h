@@ -4,14 +4,7 @@
 #define PROVIDERS_DEVCONTAINER_DCLIFE_H
 
 #include "providers/devcontainer/devcontainer.h"
-#include "providers/docker/engine/exec.h"
-
-/* Runs hook ("onCreateCommand" …) of every layer in the workspace folder as user, with what the user's shell sets
- * ("userEnvProbe", asked once) below env. -1 at the first that fails; members of an object run side by side and all must
- * succeed. */
-int dc_run_hook(struct devcontainer *dc, const char *hook, struct engine *engine,
-                const char *container, const char *user, const struct kv *env, struct deadline d,
-                struct err *e);
+#include "providers/provider.h"
 
 /* Runs initializeCommand on this host, in the checkout, with a bare environment: only where the runner's owner allows it
  * (protocol 12.46). Members of an object run one after the other. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a dev container configuration to a container: user, environment, mounts and runArgs, as they are asked for; what
- * of it is done the policy decides (engine/policy.h). What we do not know is named in the log.
+ * From a dev container configuration to a spec: user, environment, mounts and runArgs, as they are asked for; what
+ * of it is done the provider decides. What we do not know is named in the log.
  */
 #include "providers/devcontainer/devcontainer.h"
 
 #include "base/mem.h"
 #include "base/quantity.h"
+#include "providers/labels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void parse_mount(const struct devcontainer *dc, struct json v, struct mou
 		mount->type = mem_dup("volume");
 }
 
-static void add_mount(const struct devcontainer *dc, const struct policy *p, struct json v,
+static void add_mount(const struct devcontainer *dc, const struct asker *asker, struct json v,
                       struct spec *s)
 {
 	struct mount_spec mount = { 0 };
@@ -54,25 +55,26 @@ static void add_mount(const struct devcontainer *dc, const struct policy *p, str
 	if (mount.target)
 		spec_ask_mount(s, &mount);
 	else
-		policy_refuse(p, "mount of", mount.source ? mount.source : "nothing");
+		asker_refuse(asker, "mount of", mount.source ? mount.source : "nothing");
 	mount_spec_free(&mount);
 }
 
 /* The checkout at the workspace folder, or where workspaceMount puts it (or a part of it). */
-static void add_workspace_mount(const struct devcontainer *dc, const struct policy *p,
+static void add_workspace_mount(const struct devcontainer *dc, const struct asker *asker,
                                 struct spec *s)
 {
 	struct json v = json_get(dc->root, "workspaceMount");
 	struct mount_spec mount = { 0 };
+	struct asker_seen seen;
 
 	if (json_is_string(v))
 		parse_mount(dc, v, &mount);
 	if (mount.source && mount.target && *mount.target == '/' &&
-	    policy_may_bind(p, mount.source)) {
+	    asker_may_bind(asker, mount.source, &seen)) {
 		spec_mount(s, "bind", mount.source, mount.target, false);
 	} else {
 		if (mount.source)
-			policy_refuse(p, "workspaceMount of", mount.source);
+			asker_refuse(asker, "workspaceMount of", mount.source);
 		spec_mount(s, "bind", dc->host_dir, dc->folder, false);
 	}
 	mount_spec_free(&mount);
@@ -114,7 +116,7 @@ static bool add_env(const struct devcontainer *dc, const char *text, struct spec
 
 static bool add_gpus(const char *value, struct spec *s)
 {
-	if (!docker_gpus_ok(str_of(value)))
+	if (!spec_gpus_ok(str_of(value)))
 		return false;
 	set_text(&s->gpus_asked, str_of(value));
 	s->gpus_optional = false;
@@ -203,7 +205,7 @@ static bool is_run_flag(const char *name)
 	return false;
 }
 
-static void add_run_args(const struct devcontainer *dc, const struct policy *p, struct spec *s)
+static void add_run_args(const struct devcontainer *dc, const struct asker *asker, struct spec *s)
 {
 	struct json args = json_get(dc->root, "runArgs");
 
@@ -217,7 +219,7 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 			continue;
 		if (is_run_flag(name)) {
 			if (!run_flag(name, s))
-				policy_refuse(p, "runArgs", name);
+				asker_refuse(asker, "runArgs", name);
 			free(name);
 			continue;
 		}
@@ -239,7 +241,7 @@ static void add_run_args(const struct devcontainer *dc, const struct policy *p, 
 			struct buf what = { 0 };
 
 			buf_addf(&what, "%s%s%s", name, value ? " " : "", value ? value : "");
-			policy_refuse(p, "runArgs", buf_cstr(&what));
+			asker_refuse(asker, "runArgs", buf_cstr(&what));
 			buf_free(&what);
 		}
 		free(value);
@@ -279,7 +281,7 @@ static void add_strings(const struct devcontainer *dc, struct json list,
 	}
 }
 
-void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct spec *s)
+void dc_fill_spec(const struct devcontainer *dc, const struct asker *asker, struct spec *s)
 {
 	char *user = dc_last(dc, "containerUser");
 
@@ -287,19 +289,19 @@ void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct 
 		set_text(&s->user, str_of(user));
 	free(user);
 	dc_env(dc, "containerEnv", &s->env);
-	add_workspace_mount(dc, p, s);
+	add_workspace_mount(dc, asker, s);
 	for (size_t i = 0; i < dc->n_layers; i++) {
 		struct json layer = dc->layers[i], mounts = json_get(layer, "mounts");
 
 		for (struct json member = json_first(mounts);
 		     json_is_array(mounts) && json_present(member); member = json_next(member))
-			add_mount(dc, p, member, s);
+			add_mount(dc, asker, member, s);
 		add_strings(dc, json_get(layer, "capAdd"), add_cap, s);
 		add_strings(dc, json_get(layer, "securityOpt"), add_security_opt, s);
 		s->init |= json_bool(json_get(layer, "init"), false);
 		s->privileged |= json_bool(json_get(layer, "privileged"), false);
 	}
-	add_run_args(dc, p, s);
+	add_run_args(dc, asker, s);
 	for (size_t i = 0; i < dc->n_layers; i++)
 		add_required_gpu(json_get(json_get(dc->layers[i], "hostRequirements"), "gpu"), s);
 	add_ports(dc, s);

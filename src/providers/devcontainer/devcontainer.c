@@ -5,6 +5,7 @@
 #include "base/beneath.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "providers/labels.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -435,8 +436,8 @@ static bool build_option(const char *name, const char *value, struct dc_build *b
 	return ok;
 }
 
-static void build_options(const struct devcontainer *dc, const struct policy *p, struct json list,
-                          struct dc_build *b)
+static void build_options(const struct devcontainer *dc, const struct asker *asker,
+                          struct json list, struct dc_build *b)
 {
 	for (struct json member = json_first(list); json_is_array(list) && json_present(member);
 	     member = json_next(member)) {
@@ -463,14 +464,14 @@ static void build_options(const struct devcontainer *dc, const struct policy *p,
 				}
 			}
 			if (!value || !build_option(name, value, b))
-				policy_refuse(p, "build.options", name);
+				asker_refuse(asker, "build.options", name);
 		}
 		free(value);
 		free(name);
 	}
 }
 
-int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_build *b,
+int dc_build(const struct devcontainer *dc, const struct asker *asker, struct dc_build *b,
              bool *has_build, struct err *e)
 {
 	struct json build = json_get(dc->root, "build"), args = json_get(build, "args");
@@ -503,7 +504,7 @@ int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_bu
 		free(value);
 		buf_free(&name);
 	}
-	build_options(dc, p, json_get(build, "options"), b);
+	build_options(dc, asker, json_get(build, "options"), b);
 	for (struct json member = json_first(from); json_is_array(from) && json_present(member);
 	     member = json_next(member)) {
 		char *value = dc_text(dc, member);

@@ -2,16 +2,17 @@
 /*
  * Dev container configurations (containers.dev, protocol 10.8), read and carried out by ourselves:
  * JSON with comments, variables, merging with the metadata that images carry in a label. "features" are in features.h;
- * "dockerComposeFile" is left to the dev container CLI (dchelper.h).
+ * "dockerComposeFile" is left to the dev container CLI, where a provider has it.
  */
 #ifndef PROVIDERS_DEVCONTAINER_DEVCONTAINER_H
 #define PROVIDERS_DEVCONTAINER_DEVCONTAINER_H
 
 #include "base/json.h"
+#include "base/kv.h"
+#include "base/strlist.h"
 #include "oci/dockerignore.h"
-#include "providers/docker/engine/images.h"
-#include "providers/docker/engine/policy.h"
-#include "providers/docker/engine/spec.h"
+#include "providers/asker.h"
+#include "providers/spec.h"
 
 #define DC_METADATA_LABEL "devcontainer.metadata"
 #define DC_FILE_MAX (1u << 20)
@@ -30,7 +31,7 @@ struct devcontainer {
 	char *folder;          /* workspace folder in the container */
 	char *id;              /* ${devcontainerId} */
 	const char *env_allow; /* names that ${localEnv:…} may read, or NULL (protocol 12.50) */
-	struct kv probed;      /* what the user's shell sets, see dc_run_hook */
+	struct kv probed;      /* what the user's shell sets, see dclife.h */
 	bool was_probed;
 	const struct kv
 		*container_env; /* for ${containerEnv:…}; NULL before there is a container */
@@ -56,7 +57,7 @@ void dc_free(struct devcontainer *dc);
 void dc_set_metadata(struct devcontainer *dc, const char *label);
 
 /* Says which settings have no effect here and which nobody knows. */
-void dc_name_unknown(const struct devcontainer *dc, const struct policy *p);
+void dc_name_unknown(const struct devcontainer *dc, const struct asker *asker);
 /* It needs the dev container CLI; it needs features.h. */
 bool dc_is_compose(const struct devcontainer *dc);
 bool dc_has_features(const struct devcontainer *dc);
@@ -80,9 +81,9 @@ struct dc_build {
 	struct strlist cache_from, extra_hosts;
 	bool pull, no_cache;
 };
-/* False if the configuration names an image instead. Paths that leave the checkout are ERR_CONFIG. p says which of
- * "build.options" are not done. */
-int dc_build(const struct devcontainer *dc, const struct policy *p, struct dc_build *b,
+/* False if the configuration names an image instead. Paths that leave the checkout are ERR_CONFIG. asker is
+ * told which of "build.options" are not done. */
+int dc_build(const struct devcontainer *dc, const struct asker *asker, struct dc_build *b,
              bool *has_build, struct err *e);
 /* With links followed, do context and Dockerfile lie in the checkout? ERR_CONFIG if not. */
 int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e);
@@ -90,16 +91,11 @@ int dc_build_check(const struct dc_build *b, const char *checkout, struct err *e
 int dc_read_ignore(const char *checkout, const char *context, const char *dockerfile,
                    struct dockerignore *ignore, struct err *e);
 void dc_build_free(struct dc_build *b);
-/* Whether a Dockerfile has what only BuildKit does. */
-bool dockerfile_needs_buildkit(struct str text);
-/* dockerfrom.c: ERR_DENIED where this runner allows certain images, and the file takes others or it cannot be told; given: the
- * build's arguments. */
-int dockerfile_admit(struct str text, const struct kv *given, struct err *e);
 
 /* Appends the value of this host's variable if env_allow has its name; false: it may not be read or is not set. */
 bool dc_local_env(const struct devcontainer *dc, const char *name, struct buf *out);
-/* Fills in user, environment, labels, mounts, runArgs and what the image's metadata asks for; policy_admit decides on it.
- * p says what has no place in a spec. */
-void dc_fill_spec(const struct devcontainer *dc, const struct policy *p, struct spec *s);
+/* Fills in user, environment, labels, mounts, runArgs and what the image's metadata asks for; the provider decides on it.
+ * asker is told what has no place in a spec. */
+void dc_fill_spec(const struct devcontainer *dc, const struct asker *asker, struct spec *s);
 
 #endif

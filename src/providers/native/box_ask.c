@@ -15,7 +15,7 @@
 
 struct asking {
 	const struct native_boxed *b;
-	struct policy policy;
+	struct asker from;
 	struct native_asked *asked;
 };
 
@@ -73,6 +73,7 @@ static int admit(const struct asking *ask, const struct mount_spec *from, const 
                  struct sandbox_mount *mount, char **dir, struct err *e)
 {
 	const struct native_boxed *b = ask->b;
+	struct asker_seen seen;
 
 	*mount = (struct sandbox_mount){ .to = to, .read_only = from->read_only };
 	if (!is_free(b, to + 1))
@@ -80,7 +81,7 @@ static int admit(const struct asking *ask, const struct mount_spec *from, const 
 	if (strcmp(from->type, "tmpfs") == 0)
 		return 1;
 	if (strcmp(from->type, "bind") == 0 && from->source &&
-	    policy_may_bind(&ask->policy, from->source)) {
+	    asker_may_bind(&ask->from, from->source, &seen)) {
 		*dir = mem_dup(from->source);
 		mount->dir = b->checkout;
 		mount->below = *dir + strlen(b->checkout);
@@ -122,8 +123,8 @@ static int take_mount(const struct asking *ask, const struct mount_spec *from, s
 	free(dir);
 	buf_free(&to);
 	if (rc == 0)
-		policy_refuse(&ask->policy, "mount of",
-		              from->source && *from->source ? from->source : from->target);
+		asker_refuse(&ask->from, "mount of",
+		             from->source && *from->source ? from->source : from->target);
 	return rc;
 }
 
@@ -141,13 +142,13 @@ static int take_tmpfs(const struct asking *ask, const char *text, struct err *e)
 static void refuse_list(const struct asking *ask, const char *what, const struct strlist *l)
 {
 	for (size_t i = 0; i < l->n; i++)
-		policy_refuse(&ask->policy, what, l->p[i]);
+		asker_refuse(&ask->from, what, l->p[i]);
 }
 
 static void refuse_if(const struct asking *ask, bool asked, const char *what, const char *value)
 {
 	if (asked)
-		policy_refuse(&ask->policy, what, value);
+		asker_refuse(&ask->from, what, value);
 }
 
 /* What there is no way to here: a workspace has no rights that it could be given more of, and the target's own network and
@@ -182,7 +183,7 @@ static void refuse_rest(const struct asking *ask, const struct devcontainer *dc,
 	refuse_if(ask, s->pids, "runArgs --pids-limit", NULL);
 	refuse_if(ask, s->shm_bytes, "runArgs --shm-size", NULL);
 	if (s->gpus_asked)
-		say(ask->policy.arg,
+		say(ask->from.arg,
 		    "dev container: no GPU is given here; a target of docker-provider with the option GPUs has them");
 }
 
@@ -197,15 +198,9 @@ static int by_place(const void *a, const void *b)
 int native_ask(const struct devcontainer *dc, struct native_boxed *b, struct native_asked *asked,
                struct err *e)
 {
-	static const struct docker_options none;
 	struct asking ask = {
 		.b = b,
-		.policy = { .use = POLICY_WORKSPACE,
-		            .options = &none,
-		            .checkout = b->checkout,
-		            .host_dir = b->checkout,
-		            .say = say,
-		            .arg = b },
+		.from = { b->checkout, b->checkout, say, b },
 		.asked = asked,
 	};
 	struct spec s = { 0 };
@@ -213,7 +208,7 @@ int native_ask(const struct devcontainer *dc, struct native_boxed *b, struct nat
 	int rc = 0;
 
 	*asked = (struct native_asked){ 0 };
-	dc_fill_spec(dc, &ask.policy, &s);
+	dc_fill_spec(dc, &ask.from, &s);
 	most = s.n_mounts + s.tmpfs.n;
 	asked->mounts = mem_array(most, sizeof(*asked->mounts));
 	asked->owned = mem_array(most * 2, sizeof(*asked->owned));

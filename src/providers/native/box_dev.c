@@ -88,14 +88,14 @@ static int find_image(struct native_call *c, struct devcontainer *dc, const stru
 static int choose_image(struct native_call *c, struct devcontainer *dc, struct deadline d,
                         struct err *e)
 {
-	struct policy p = { .say = say, .arg = c };
+	const struct asker asker = { .say = say, .arg = c };
 	struct native_box *box = &c->state.box;
 	struct dc_build b = { 0 };
 	struct digest manifest;
 	bool has_build = false, made;
-	int rc = dc_build(dc, &p, &b, &has_build, e);
+	int rc = dc_build(dc, &asker, &b, &has_build, e);
 
-	dc_name_unknown(dc, &p);
+	dc_name_unknown(dc, &asker);
 	made = has_build;
 	if (rc == 0 && !NATIVE_BUILDER && (has_build || dc_has_features(dc)))
 		rc = needs_engine(dc, has_build ? "build" : "features", e);

@@ -4,8 +4,8 @@
 #define PROVIDERS_DOCKER_ENGINE_CONTAINER_H
 
 #include "providers/docker/engine/engine.h"
-#include "providers/docker/engine/labels.h"
 #include "providers/docker/engine/policy.h"
+#include "providers/labels.h"
 
 enum container_state {
 	CS_UNKNOWN,

@@ -5,7 +5,7 @@
 #include "base/mask.h"
 #include "base/mem.h"
 #include "providers/docker/engine/frames.h"
-#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/specbody.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,27 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a target's options give a workspace beyond its image: capabilities, volumes, GPUs. See options.h and spec.h. */
-#include "providers/docker/engine/spec.h"
+/* What a target's options give a workspace beyond its image: capabilities, volumes, GPUs. See options.h and specbody.h. */
+#include "providers/docker/engine/specbody.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define GPUS_MAX 64
-#define DEVICE "device="
-
-static bool is_of(struct str s, const char *also)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
-		    !strchr(also, c))
-			return false;
-	}
-	return s.n > 0;
-}
 
 /* The next of "a, b"; false at the end. Empty ones are left out. */
 static bool next(struct str *list, struct str *piece)
@@ -51,7 +36,7 @@ bool docker_capabilities_ok(struct str list)
 	bool drop;
 
 	while (next(&list, &piece))
-		if (!is_of(capability(piece, &drop), "_"))
+		if (!str_is_of(capability(piece, &drop), "_"))
 			return false;
 	return true;
 }
@@ -88,16 +73,6 @@ bool docker_volumes_ok(struct str list)
 	return ok;
 }
 
-bool docker_gpus_ok(struct str s)
-{
-	int64_t count;
-
-	if (str_starts(s, DEVICE))
-		return is_of((struct str){ s.p + sizeof(DEVICE) - 1, s.n - sizeof(DEVICE) + 1 },
-		             "-_,:.");
-	return str_eq(s, "all") || str_to_i64(s, 1, GPUS_MAX, &count);
-}
-
 void spec_apply_grants(struct spec *s, const struct docker_options *o)
 {
 	struct str list = str_of(o->capabilities), piece;
@@ -120,7 +95,6 @@ void spec_apply_grants(struct spec *s, const struct docker_options *o)
 	}
 }
 
-/* "all", a number or "device=ID,ID". */
 void spec_write_gpus(const char *gpus, struct buf *b)
 {
 	int64_t count = -1;
@@ -128,8 +102,8 @@ void spec_write_gpus(const char *gpus, struct buf *b)
 	jw_key(b, "DeviceRequests");
 	jw_arr(b);
 	jw_obj(b);
-	if (str_starts(str_of(gpus), DEVICE)) {
-		struct str ids = str_of(gpus + sizeof(DEVICE) - 1), id;
+	if (str_starts(str_of(gpus), SPEC_GPUS_DEVICE)) {
+		struct str ids = str_of(gpus + sizeof(SPEC_GPUS_DEVICE) - 1), id;
 
 		jw_key(b, "DeviceIDs");
 		jw_arr(b);
@@ -137,7 +111,7 @@ void spec_write_gpus(const char *gpus, struct buf *b)
 			jw_str(b, id);
 		jw_arr_end(b);
 	} else {
-		(void)str_to_i64(str_of(gpus), 1, GPUS_MAX, &count);
+		(void)str_to_i64(str_of(gpus), 1, SPEC_GPUS_MAX, &count);
 		jw_kint(b, "Count", count);
 	}
 	jw_key(b, "Capabilities");

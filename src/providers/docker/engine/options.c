@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/quantity.h"
 #include "providers/provider.h"
+#include "providers/spec.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -122,7 +123,7 @@ static const char *string_form(enum option_type type, struct str value)
 		return "names of capabilities such as \"-NET_RAW, SYS_PTRACE\"";
 	if (type == O_VOLUMES && !docker_volumes_ok(value))
 		return "mounts such as \"cache:/cache, /data:/data:ro\"";
-	if (type == O_GPUS && !str_eq(value, DOCKER_GPUS_AUTO) && !docker_gpus_ok(value))
+	if (type == O_GPUS && !str_eq(value, DOCKER_GPUS_AUTO) && !spec_gpus_ok(value))
 		return "auto, all, a number of GPUs or device=ID";
 	if (type == O_RUNTIME && !str_is_id(value))
 		return "the name of a runtime such as runsc";

@@ -56,6 +56,5 @@ void docker_options_manifest(struct buf *b);
 bool docker_capabilities_ok(struct str list);
 bool docker_volumes_ok(struct str list);
 #define DOCKER_GPUS_AUTO "auto"
-bool docker_gpus_ok(struct str s); /* none of it: not that one */
 
 #endif

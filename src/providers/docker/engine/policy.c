@@ -17,9 +17,8 @@
 
 struct bind {
 	char *source;
-	bool mine, there; /* mine: of the checkout, when it was looked at */
-	dev_t dev;
-	ino_t ino;
+	bool mine; /* of the checkout, when it was looked at */
+	struct asker_seen seen;
 };
 
 struct admitted {
@@ -29,80 +28,6 @@ struct admitted {
 	size_t n;
 	char *misplaced; /* where the checkout itself was to be mounted and must not be; NULL */
 };
-
-void policy_refuse(const struct policy *p, const char *what, const char *value)
-{
-	struct buf b = { 0 };
-
-	buf_addf(&b, "dev container: %s", what);
-	if (value && *value) {
-		buf_addc(&b, ' ');
-		buf_add_printable(&b, str_of(value), false);
-	}
-	buf_adds(&b, " is not taken over");
-	if (p->say)
-		p->say(p->arg, buf_cstr(&b));
-	buf_free(&b);
-}
-
-/* What path is below dir, "" for dir itself; NULL when it lies elsewhere. */
-static const char *below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	if (strncmp(path, dir, n) != 0 || (path[n] && path[n] != '/') || strstr(path, "/.."))
-		return NULL;
-	for (path += n; *path == '/'; path++)
-		;
-	return path;
-}
-
-/* A directory or file at dir/rest, without a link on the way. *there false: nothing is there. */
-static bool look(const char *dir, const char *rest, struct stat *st, bool *there)
-{
-	struct err e = { 0 };
-	int root = beneath_root(dir, &e);
-	int fd = root < 0 ? -1 : beneath_look(root, rest, st, &e);
-	bool ok = fd < 0 ? e.kind == ERR_NOT_FOUND : S_ISDIR(st->st_mode) || S_ISREG(st->st_mode);
-
-	*there = fd >= 0;
-	fd_close(&fd);
-	fd_close(&root);
-	return ok;
-}
-
-/* Whether what is mounted is on this host, so that it can be looked at. */
-static bool is_here(const struct policy *p)
-{
-	return p->checkout && strcmp(p->host_dir, p->checkout) == 0;
-}
-
-/* What another host has below its copy of the checkout cannot be looked at, so only the whole is mounted there. What is
- * missing is left to the engine, which mounts nothing that is not there. */
-static bool is_of_checkout(const struct policy *p, const char *source, struct bind *b)
-{
-	const char *rest = p->checkout ? below(source, p->host_dir) : NULL;
-	struct stat st;
-
-	if (!rest)
-		return false;
-	if (!is_here(p))
-		return !*rest;
-	if (!look(p->checkout, rest, &st, &b->there))
-		return false;
-	if (b->there) {
-		b->dev = st.st_dev;
-		b->ino = st.st_ino;
-	}
-	return true;
-}
-
-bool policy_may_bind(const struct policy *p, const char *source)
-{
-	struct bind b = { 0 };
-
-	return is_of_checkout(p, source, &b);
-}
 
 void policy_volume_prefix(const char *id, struct buf *b)
 {
@@ -139,7 +64,7 @@ static bool admit_mount(const struct policy *p, struct mount_spec *mount, struct
 	struct buf name = { 0 };
 
 	if (strcmp(mount->type, "bind") == 0)
-		b->mine = mount->source && is_of_checkout(p, mount->source, b);
+		b->mine = mount->source && asker_may_bind(&p->from, mount->source, &b->seen);
 	if (p->use == POLICY_HELPER)
 		return mount->own;
 	if (!is_target(str_of(mount->target)))
@@ -171,16 +96,17 @@ static void admit_mounts(const struct policy *p, struct spec *s, struct admitted
 		struct bind b = { 0 };
 
 		if (!admit_mount(p, mount, &b)) {
-			policy_refuse(p, "mount of",
-			              mount->source && *mount->source ? mount->source
-			                                              : mount->target);
+			asker_refuse(&p->from, "mount of",
+			             mount->source && *mount->source ? mount->source
+			                                             : mount->target);
 			if (mount->own && !a->misplaced)
 				a->misplaced = mem_dup(mount->target);
 			mount_spec_free(mount);
 			continue;
 		}
 		/* Our own mount of the checkout is looked at again like any other, and fails there if it is none now. */
-		if (strcmp(mount->type, "bind") == 0 && is_here(p) && (b.mine || mount->own)) {
+		if (strcmp(mount->type, "bind") == 0 && asker_is_here(&p->from) &&
+		    (b.mine || mount->own)) {
 			b.source = mem_dup(mount->source);
 			a->binds[a->n++] = b;
 		}
@@ -188,7 +114,7 @@ static void admit_mounts(const struct policy *p, struct spec *s, struct admitted
 	}
 	s->n_mounts = kept;
 	if (a->n)
-		a->checkout = mem_dup(p->checkout);
+		a->checkout = mem_dup(p->from.checkout);
 }
 
 /* Capabilities that give no way to the host. */
@@ -220,7 +146,7 @@ static void admit_list(const struct policy *p, struct strlist *l, bool any,
 		if (any || safe(l->p[i])) {
 			l->p[kept++] = l->p[i];
 		} else {
-			policy_refuse(p, what, l->p[i]);
+			asker_refuse(&p->from, what, l->p[i]);
 			free(l->p[i]);
 		}
 	}
@@ -247,7 +173,7 @@ static void admit_network(const struct policy *p, struct spec *s)
 {
 	if (!s->network || is_network(p, s->network))
 		return;
-	policy_refuse(p, "network", s->network);
+	asker_refuse(&p->from, "network", s->network);
 	free(s->network);
 	s->network = p->options->network ? mem_dup(p->options->network) : NULL;
 }
@@ -260,7 +186,7 @@ static void admit_labels(const struct policy *p, struct spec *s)
 		const struct kv_pair *l = &s->labels.pairs[i];
 
 		if (label_is_reserved(l->key))
-			policy_refuse(p, "label", l->key);
+			asker_refuse(&p->from, "label", l->key);
 		else
 			kv_set(&kept, l->key, l->value);
 	}
@@ -281,13 +207,13 @@ static void admit_gpus(const struct policy *p, struct spec *s)
 	struct buf b = { 0 };
 
 	s->gpus = !as_asked ? given : p->has_gpus ? s->gpus_asked : NULL;
-	if (p->use != POLICY_WORKSPACE || !s->gpus_asked || s->gpus || !p->say)
+	if (p->use != POLICY_WORKSPACE || !s->gpus_asked || s->gpus || !p->from.say)
 		return;
 	buf_addf(&b, "dev container: it %s a GPU and has none: %s",
 	         s->gpus_optional ? "can use" : "needs",
 	         as_asked ? "the engine has no runtime nvidia (nvidia-container-toolkit)"
 	                  : "the target's option GPUs gives them (auto, all …)");
-	p->say(p->arg, buf_cstr(&b));
+	p->from.say(p->from.arg, buf_cstr(&b));
 	buf_free(&b);
 }
 
@@ -303,7 +229,7 @@ struct admitted *policy_admit(const struct policy *p, struct spec *s)
 	admit_network(p, s);
 	admit_labels(p, s);
 	if (s->privileged && !p->options->privileged) {
-		policy_refuse(p, "privileged", NULL);
+		asker_refuse(&p->from, "privileged", NULL);
 		s->privileged = false;
 	}
 	s->no_healthcheck = p->use != POLICY_WORKSPACE;
@@ -350,12 +276,13 @@ int admitted_body(const struct admitted *a, struct str *body, struct err *e)
 		               a->misplaced);
 	for (size_t i = 0; i < a->n; i++) {
 		const struct bind *b = &a->binds[i];
-		const char *rest = below(b->source, a->checkout);
+		const char *rest = beneath_rest(b->source, a->checkout);
 		struct stat st = { 0 };
 		bool there;
 
-		if (!rest || !look(a->checkout, rest, &st, &there) || there != b->there ||
-		    (there && (st.st_dev != b->dev || st.st_ino != b->ino)))
+		if (!rest || !beneath_find(a->checkout, rest, &st, &there) ||
+		    there != b->seen.there ||
+		    (there && (st.st_dev != b->seen.dev || st.st_ino != b->seen.ino)))
 			return err_set(
 				e, ERR_DENIED, 0,
 				"%s was replaced while the container was made; it is not mounted",
@@ -368,7 +295,7 @@ int admitted_body(const struct admitted *a, struct str *body, struct err *e)
 bool policy_can_exchange(const struct container *c, const char *checkout)
 {
 	for (size_t i = 0; i < c->n_mounts; i++) {
-		const char *rest = below(c->mounts[i].source, checkout);
+		const char *rest = beneath_rest(c->mounts[i].source, checkout);
 
 		if (strcmp(c->mounts[i].type, "bind") == 0 && rest && *rest)
 			return true;
@@ -381,14 +308,14 @@ int policy_check_mounts(const struct container *c, const char *dir, struct err *
 	size_t n = strlen(dir);
 
 	for (size_t i = 0; i < c->n_mounts; i++) {
-		const char *source = c->mounts[i].source, *rest = below(source, dir);
+		const char *source = c->mounts[i].source, *rest = beneath_rest(source, dir);
 		struct stat st;
 		bool there;
 
 		if (strcmp(c->mounts[i].type, "bind") != 0 || strncmp(source, dir, n) != 0 ||
 		    (source[n] && source[n] != '/'))
 			continue;
-		if (!rest || !look(dir, rest, &st, &there))
+		if (!rest || !beneath_find(dir, rest, &st, &there))
 			return err_set(
 				e, ERR_DENIED, 0,
 				"%s has become a link, or one leads to it, or it is neither a "

@@ -18,23 +18,21 @@
 #ifndef PROVIDERS_DOCKER_ENGINE_POLICY_H
 #define PROVIDERS_DOCKER_ENGINE_POLICY_H
 
+#include "providers/asker.h"
 #include "providers/docker/engine/hostpath.h"
-#include "providers/docker/engine/labels.h"
-#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/specbody.h"
+#include "providers/labels.h"
 
 enum policy_use { POLICY_WORKSPACE, POLICY_BUILD, POLICY_HELPER };
 
-struct policy { /* all borrowed */
+struct policy {            /* all borrowed */
+	struct asker from; /* whose wishes these are */
 	enum policy_use use;
 	const struct docker_options *options; /* of the target: what the operator allows */
 	const char *id;               /* of the workspace or build: whose volumes these are */
-	const char *checkout;         /* on this host; NULL: there is none to mount from */
-	const char *host_dir;         /* the same, as the engine's host sees it */
 	const struct host_path *dirs; /* what the engine calls them; or NULL */
 	const struct kv *identity;    /* values of identity_labels; others are empty */
 	bool has_gpus;                /* the engine can give some */
-	void (*say)(void *arg, const char *text); /* what was not taken */
-	void *arg;
 };
 
 struct admitted;
@@ -47,10 +45,6 @@ bool admitted_drop_disk(struct admitted *a);
  * ERR_CONFIG if the checkout itself was to be mounted where nothing may be. */
 int admitted_body(const struct admitted *a, struct str *body, struct err *e);
 
-/* Whether a bind mount of source may be asked for: it is in the checkout and no link leads to it. */
-bool policy_may_bind(const struct policy *p, const char *source);
-/* Says that something is not taken over. */
-void policy_refuse(const struct policy *p, const char *what, const char *value);
 /* What the name of every volume of a resource begins with. Ids have dots, so its length is in it: no name is two ids'. */
 void policy_volume_prefix(const char *id, struct buf *b);
 

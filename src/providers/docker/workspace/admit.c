@@ -22,8 +22,7 @@ struct policy docker_policy(struct docker *docker, enum policy_use use, const ch
 		                .dirs = &docker->engine.dirs,
 		                .id = id,
 		                .identity = identity,
-		                .say = say,
-		                .arg = docker };
+		                .from = { .say = say, .arg = docker } };
 }
 
 struct admitted *docker_admit_helper(struct docker *docker, const char *id, struct spec *s)

@@ -7,12 +7,12 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "git/clone.h"
+#include "providers/buildname.h"
 #include "providers/buildrecord.h"
 #include "providers/devcontainer/dchooks.h"
-#include "providers/devcontainer/dclife.h"
-#include "providers/docker/engine/naming.h"
 #include "providers/docker/engine/progress.h"
 #include "providers/docker/workspace/dchelper.h"
+#include "providers/docker/workspace/dcrun.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <stdlib.h>
@@ -83,12 +83,12 @@ static struct admitted *admit(struct building *building, const struct devcontain
 	kv_set(&identity, LABEL_BUILD, building->b->build->id);
 	kv_set(&identity, LABEL_RUNNER, docker->env->runner_id);
 	if (docker->engine.local) { /* what another host has there is not what this one looks at */
-		policy.checkout = building->checkout;
-		policy.host_dir = building->checkout;
+		policy.from.checkout = building->checkout;
+		policy.from.host_dir = building->checkout;
 	}
 	spec_apply_options(s, &docker->opt);
 	s->entry = delivery_program(docker, &why) ? ENTRY_PROGRAM : ENTRY_SLEEP;
-	dc_fill_spec(dc, &policy, s);
+	dc_fill_spec(dc, &policy.from, s);
 	if (s->entry == ENTRY_IMAGE)
 		s->entry = ENTRY_SLEEP;
 	kv_merge(&s->env, &building->b->build->env);
@@ -161,14 +161,14 @@ static int make_container(struct building *building, struct devcontainer *dc, st
 	                                           building->b->build->id, NULL);
 	int rc;
 
-	dc_name_unknown(dc, &policy);
+	dc_name_unknown(dc, &policy.from);
 	rc = dc_plan_image(building->docker, dc,
 	                   &(struct dc_plan){ .id = building->b->build->id,
 	                                      .tag = tag,
 	                                      .base = base,
 	                                      .work_dir = building->dir,
 	                                      .registries = building->b->registries,
-	                                      .policy = &policy },
+	                                      .from = &policy.from },
 	                   &image, &building->has_base, &info, d, e);
 	if (rc == 0)
 		rc = run_in_container(building, dc, image, &info, d, e);

@@ -38,7 +38,7 @@ static int plan_base(struct docker *docker, const struct devcontainer *dc, const
                      const char *tag, char **image, bool *made, struct deadline d, struct err *e)
 {
 	struct dc_build b = { 0 };
-	int rc = dc_build(dc, p->policy, &b, made, e);
+	int rc = dc_build(dc, p->from, &b, made, e);
 
 	*image = NULL;
 	if (rc == 0 && *made)

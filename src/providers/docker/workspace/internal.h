@@ -7,7 +7,7 @@
 #include "providers/docker/engine/exec.h"
 #include "providers/docker/engine/images.h"
 #include "providers/docker/engine/options.h"
-#include "providers/docker/engine/spec.h"
+#include "providers/docker/engine/specbody.h"
 #include "providers/docker/engine/users.h"
 #include "providers/docker/workspace/identity.h"
 #include "providers/docker/workspace/wsdir.h"
@@ -49,7 +49,7 @@ struct dc_plan {                  /* all borrowed */
 	const char *work_dir;     /* a directory of ours */
 	const char *cached_image; /* or NULL */
 	const struct registries *registries;
-	const struct policy *policy; /* says what is not done */
+	const struct asker *from; /* is told what is not done */
 };
 /* Builds it or names it. *image: caller frees; *made: it is p->tag, and may be removed with the resource. Sets the metadata
  * of dc to the image's, which *info describes (caller frees). */
@@ -134,11 +134,16 @@ enum sibling_action { SIBLINGS_START, SIBLINGS_STOP, SIBLINGS_REMOVE };
 int siblings_do(struct docker *docker, const struct container *c, enum sibling_action a,
                 struct deadline d, struct err *e);
 
-/* dockerfile.c */
+/* enginebuild.c */
+/* Whether a Dockerfile has what only BuildKit does. */
+bool dockerfile_needs_buildkit(struct str text);
 /* checkout: what b's paths are read in. cache_from: images, instead of b's. */
 int build_image(struct docker *docker, const char *checkout, const struct dc_build *b,
                 const char *tag, const struct strlist *cache_from, const struct registries *regs,
                 struct deadline d, struct err *e);
+/* dockerfrom.c: ERR_DENIED where this runner allows certain images, and the file takes others or it cannot be told; given: the
+ * build's arguments. */
+int dockerfile_admit(struct str text, const struct kv *given, struct err *e);
 /* build.c */
 int build_run(struct docker *docker, const struct build_job *b, struct deadline d, struct err *e);
 int build_delete(struct docker *docker, const struct build_job *b, bool force, struct deadline d,

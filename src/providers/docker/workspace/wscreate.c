@@ -166,8 +166,8 @@ static struct policy workspace_policy(struct making *making)
 	                                &making->identity);
 
 	if (making->host_dir) {
-		p.checkout = making->dir->checkout;
-		p.host_dir = making->host_dir;
+		p.from.checkout = making->dir->checkout;
+		p.from.host_dir = making->host_dir;
 	}
 	return p;
 }
@@ -184,7 +184,7 @@ static int fill_from_config(struct making *making, struct devcontainer *dc, stru
 	bool made;
 	int rc;
 
-	dc_name_unknown(dc, &policy);
+	dc_name_unknown(dc, &policy.from);
 	rc = dc_plan_image(making->docker, dc,
 	                   &(struct dc_plan){ .id = ws->id,
 	                                      .tag = tag,
@@ -192,7 +192,7 @@ static int fill_from_config(struct making *making, struct devcontainer *dc, stru
 	                                      .work_dir = making->dir->dir,
 	                                      .cached_image = ws->cached_image,
 	                                      .registries = making->w->registries,
-	                                      .policy = &policy },
+	                                      .from = &policy.from },
 	                   &making->s.image, &made, &image, d, e);
 	if (rc == 0 && made) {
 		free(making->dir->notes.image);
@@ -203,7 +203,7 @@ static int fill_from_config(struct making *making, struct devcontainer *dc, stru
 		making->owner = dc_remote_user(dc, image.user);
 		/* The workspace's own variables win over the configuration's. */
 		kv_merge(&job, &making->s.env);
-		dc_fill_spec(dc, &policy, &making->s);
+		dc_fill_spec(dc, &policy.from, &making->s);
 		kv_merge(&making->s.env, &job);
 		kv_set(&making->s.env, "DAYTONA_WORKSPACE_DIR", dc->folder);
 		set_metadata_label(dc, image.metadata, &making->s);

@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/devcontainer/dchooks.h"
-#include "providers/devcontainer/dclife.h"
 #include "providers/docker/workspace/dchelper.h"
+#include "providers/docker/workspace/dcrun.h"
 #include "providers/docker/workspace/wsstart.h"
 
 #include <stdlib.h>

@@ -5,7 +5,6 @@
  */
 #include "providers/docker/workspace/wsstart.h"
 #include "base/mem.h"
-#include "providers/devcontainer/dclife.h"
 #include "providers/docker/engine/archive.h"
 #include "providers/docker/engine/follow.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of build images, see naming.h. */
-#include "providers/docker/engine/naming.h"
+/* See buildname.h. */
+#include "providers/buildname.h"
 
 #include "base/mem.h"
 #include "net/tls.h"

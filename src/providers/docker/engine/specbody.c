@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Body of the create call, see spec.h. */
-#include "providers/docker/engine/spec.h"
+/* See specbody.h. */
+#include "providers/docker/engine/specbody.h"
 
 #include "base/jsonw.h"
 #include "base/mem.h"
@@ -11,73 +11,6 @@
 
 #define HOSTNAME_MAX 63
 #define STOP_TIMEOUT_S 10
-
-void strlist_add(struct strlist *l, const char *s)
-{
-	l->p = mem_realloc(l->p, (l->n + 1) * sizeof(*l->p));
-	l->p[l->n++] = mem_dup(s);
-}
-
-void strlist_free(struct strlist *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->p[i]);
-	free(l->p);
-	*l = (struct strlist){ 0 };
-}
-
-void mount_spec_free(struct mount_spec *mount)
-{
-	free(mount->type);
-	free(mount->source);
-	free(mount->target);
-	*mount = (struct mount_spec){ 0 };
-}
-
-void spec_free(struct spec *s)
-{
-	free(s->hostname);
-	free(s->image);
-	free(s->user);
-	free(s->workdir);
-	free(s->network);
-	free(s->gpus_asked);
-	kv_free(&s->env);
-	kv_free(&s->labels);
-	strlist_free(&s->command);
-	strlist_free(&s->cap_add);
-	strlist_free(&s->own_caps);
-	strlist_free(&s->cap_drop);
-	strlist_free(&s->security_opt);
-	strlist_free(&s->extra_hosts);
-	strlist_free(&s->dns);
-	strlist_free(&s->tmpfs);
-	for (size_t i = 0; i < s->n_mounts; i++)
-		mount_spec_free(&s->mounts[i]);
-	free(s->mounts);
-	*s = (struct spec){ 0 };
-}
-
-void spec_ask_mount(struct spec *s, const struct mount_spec *mount)
-{
-	s->mounts = mem_realloc(s->mounts, (s->n_mounts + 1) * sizeof(*s->mounts));
-	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(mount->type),
-		                                        .source = mem_dup(
-								mount->source ? mount->source : ""),
-		                                        .target = mem_dup(mount->target),
-		                                        .read_only = mount->read_only };
-}
-
-void spec_mount(struct spec *s, const char *type, const char *source, const char *target,
-                bool read_only)
-{
-	s->mounts = mem_realloc(s->mounts, (s->n_mounts + 1) * sizeof(*s->mounts));
-	s->mounts[s->n_mounts++] = (struct mount_spec){ .type = mem_dup(type),
-		                                        .source = mem_dup(source),
-		                                        .target = mem_dup(target),
-		                                        .read_only = read_only,
-		                                        .own = true };
-}
 
 void spec_apply_options(struct spec *s, const struct docker_options *o)
 {

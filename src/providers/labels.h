@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Labels of containers that say whose they are: the reference's, by which either program finds the other's, and ours. */
-#ifndef PROVIDERS_DOCKER_ENGINE_LABELS_H
-#define PROVIDERS_DOCKER_ENGINE_LABELS_H
+#ifndef PROVIDERS_LABELS_H
+#define PROVIDERS_LABELS_H
 
 #include <stdbool.h>
 #include <stddef.h>

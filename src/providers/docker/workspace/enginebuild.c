@@ -3,12 +3,12 @@
  * Dockerfile builds through the engine's build endpoint: the context is packed and sent as it is read, without what
  * .dockerignore leaves out.
  */
-#include "oci/dockerfile.h"
 #include "base/attr.h"
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "oci/dockerfile.h"
 #include "oci/dockerignore.h"
 #include "oci/image_ref.h"
 #include "providers/devcontainer/devcontainer.h"

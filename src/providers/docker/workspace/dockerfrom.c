@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "oci/dockerfile.h"
 #include "oci/image_ref.h"
-#include "providers/devcontainer/devcontainer.h"
 #include "providers/docker/workspace/internal.h"
 
 #include <ctype.h>

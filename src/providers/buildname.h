@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The name of a build's image (protocol 10.9), a pure function of what is built. */
-#ifndef PROVIDERS_DOCKER_ENGINE_NAMING_H
-#define PROVIDERS_DOCKER_ENGINE_NAMING_H
+#ifndef PROVIDERS_BUILDNAME_H
+#define PROVIDERS_BUILDNAME_H
 
 #include "api/model.h"
 

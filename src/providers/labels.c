@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See labels.h. */
-#include "providers/docker/engine/labels.h"
+#include "providers/labels.h"
 
 #include "base/attr.h"
 
