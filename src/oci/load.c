@@ -321,6 +321,11 @@ static int load_docker(struct load *l, struct err *e)
 
 	if (!doc)
 		return err_wrap(e, "manifest.json");
+	if (!json_is_array(json_root(doc)))
+		rc = err_set(
+			e, ERR_UNSUPPORTED, 0,
+			"manifest.json: it is no list of images as docker save writes it; of other forms "
+			"an OCI layout is taken");
 	for (struct json j = json_first(json_root(doc)); rc == 0 && json_present(j);
 	     j = json_next(j))
 		rc = load_one(l, j, e);

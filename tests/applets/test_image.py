@@ -255,11 +255,14 @@ class Hostile(ImageCase):
             file.write(layer([symlink(str(i), "x") for i in range(4001)]))
         with open(self.path("none.tar"), "wb") as file:
             file.write(layer([entry("manifest.json", data=b"[]")]))
+        with open(self.path("dir.tar"), "wb") as file:  # `dir:` of skopeo, docker-dir of podman
+            file.write(layer([entry("manifest.json", data=b'{"schemaVersion":2,"config":{},"layers":[]}')]))
         with open(self.path("absent.tar"), "wb") as file:
             file.write(layer([entry("manifest.json", data=b'[{"Config":"x","Layers":[]}]')]))
         for name, text in (("empty.tar", "no images in it"), ("text", "no tar archive"), ("cut.tar", "cut"),
                            ("long.tar", "more than 512 bytes"), ("many.tar", "more than 4000 files"),
-                           ("none.tar", "lists no images"), ("absent.tar", "is not in the archive"), ("missing", "missing")):
+                           ("none.tar", "lists no images"), ("dir.tar", "no list of images"),
+                           ("absent.tar", "is not in the archive"), ("missing", "missing")):
             with self.subTest(name):
                 self.refused(self.path(name), text)
 
