@@ -24,8 +24,9 @@ struct tar_tree {
 	DIR *dirs[DEPTH_MAX];
 	size_t lens[DEPTH_MAX]; /* of path, for each level */
 	int depth;              /* open levels */
-	struct buf path;        /* relative to root */
-	int fd;                 /* file being packed */
+	int said; /* of these have their header; the others are left out, but for what is kept below */
+	struct buf path; /* relative to root */
+	int fd;          /* file being packed */
 	uint64_t size, left;
 	bool started, finished;
 };
@@ -121,8 +122,32 @@ static int add_link(struct tar_tree *t, struct buf *b, int dir, const char *name
 	return add_header(t, b, dir, name, st, to, e) < 0 ? -1 : 0;
 }
 
+/* The headers of the directories that path lies in. */
+static int say_above(struct tar_tree *t, struct buf *b, struct err *e)
+{
+	size_t n = t->path.n;
+
+	for (; t->said < t->depth; t->said++) {
+		size_t len = t->lens[t->said];
+		const char *slash;
+		struct stat st;
+		int rc = 0;
+
+		cut_path(t, len);
+		slash = strrchr(t->path.p, '/');
+		if (fstat(dirfd(t->dirs[t->said]), &st) == 0)
+			rc = add_header(t, b, dirfd(t->dirs[t->said - 1]),
+			                slash ? slash + 1 : t->path.p, &st, NULL, e);
+		t->path.p[len] = '/';
+		t->path.n = n;
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int open_entry(struct tar_tree *t, struct buf *b, int dir, const char *name, bool is_dir,
-                      struct err *e)
+                      bool left_out, struct err *e)
 {
 	int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_dir ? O_DIRECTORY : 0);
 	struct stat st;
@@ -136,9 +161,16 @@ static int open_entry(struct tar_tree *t, struct buf *b, int dir, const char *na
 			return 0;
 		return err_sys(e, err, "%s/%s", t->o.root, buf_cstr(&t->path));
 	}
-	type = is_dir || S_ISREG(st.st_mode) ? add_header(t, b, dir, name, &st, NULL, e) : 0;
-	if (type >= 0 && is_dir)
-		return push_dir(t, fd, e);
+	type = !left_out && (is_dir || S_ISREG(st.st_mode))
+	               ? add_header(t, b, dir, name, &st, NULL, e)
+	               : 0;
+	if (type >= 0 && is_dir) {
+		if (push_dir(t, fd, e) < 0)
+			return -1;
+		if (!left_out)
+			t->said = t->depth;
+		return 0;
+	}
 	if (type == '0') {
 		t->fd = fd;
 		t->size = t->left = (uint64_t)st.st_size;
@@ -164,10 +196,12 @@ static int add_entry(struct tar_tree *t, struct buf *b, const char *name, struct
 		skip = t->o.skip(t->o.skip_arg, t->path.p, S_ISDIR(st.st_mode), &whole);
 	if (skip && (whole || !S_ISDIR(st.st_mode)))
 		return 0;
+	if (!skip && say_above(t, b, e) < 0)
+		return -1;
 	if (S_ISLNK(st.st_mode))
 		return add_link(t, b, dir, name, &st, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
-		return open_entry(t, b, dir, name, S_ISDIR(st.st_mode), e);
+		return open_entry(t, b, dir, name, S_ISDIR(st.st_mode), skip, e);
 	return t->o.entry && add_header(t, b, dir, name, &st, NULL, e) < 0 ? -1 : 0;
 }
 
@@ -216,6 +250,8 @@ static int step(struct tar_tree *t, struct buf *b, struct err *e)
 	if (errno)
 		return err_sys(e, errno, "%s/%s", t->o.root, buf_cstr(&t->path));
 	closedir(t->dirs[--t->depth]);
+	if (t->said > t->depth)
+		t->said = t->depth;
 	return 0;
 }
 
@@ -237,6 +273,7 @@ int tar_tree_fill(void *tree, struct buf *b, struct err *e)
 		}
 		if (push_dir(t, fd, e) < 0)
 			return -1;
+		t->said = t->depth;
 		t->started = true;
 	}
 	while (!t->finished && b->n < until)

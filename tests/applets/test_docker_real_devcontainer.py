@@ -161,13 +161,15 @@ class DevContainer(devcase.DevCase):
         files = {".devcontainer/devcontainer.json":
                  '{"build":{"dockerfile":"D","context":"..","args":{"WHO":"world"}}}',
                  ".devcontainer/D": f"FROM {self.tag}\nARG WHO\nCOPY . /ctx\nRUN echo hello $WHO > /who\n",
-                 ".dockerignore": "*.log\nsecret/**\n!secret/keep\n", "x.log": "l", "secret/a": "a", "secret/keep": "k"}
+                 ".dockerignore": "*.log\nsecret/**\n!secret/keep\nleft\n", "left/deep/x": "l", "x.log": "l",
+                 "secret/a": "a", "secret/keep": "k"}
         document = self.workspace(self.repository(files))
         # What is built here is asked of no registry, which might have something of that name.
         self.drive(document, "create", "start", options=["pull=always"]).ok(self)
         self.assertEqual(self.inside("cat", "/who"), "hello world")
         self.assertEqual(self.inside("ls", "/ctx/secret"), "keep")
         self.assertNotIn("x.log", self.inside("ls", "/ctx"))
+        self.assertNotIn("left", self.inside("ls", "/ctx"))
         self.drive(document, "delete").ok(self)
         self.assertEqual(docker("images", "-q", f"daytona-workspace-{self.id}"), "")
 

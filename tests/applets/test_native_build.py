@@ -123,7 +123,7 @@ ENTRYPOINT ["/entry"]
 CMD run it
 USER node
 """
-        files = {"one": "1\n", "dir/a": "a", "dir/b/c": "c", "dir/b/d": "d", "dir/b/l": "-> ../a", "x.txt": "x", "y.txt": "y", "z.md": "z",
+        files = {"one": "1\n", "dir/a": "a", "dir/b/c": "c", "dir/c/x": "x", "dir/b/d": "d", "dir/b/l": "-> ../a", "x.txt": "x", "y.txt": "y", "z.md": "z",
                  ".dockerignore": "**/c\n*.txt\n!x.txt\n",
                  "archive.tar.gz": archive([ocicase.directory("d"), ocicase.entry("d/f", data=b"of the archive", mode=0o600),
                                             ocicase.symlink("d/s", "f"), ocicase.hardlink("d/h", "d/f")])}

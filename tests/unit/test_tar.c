@@ -220,6 +220,53 @@ static void a_tree_is_packed_as_tar_understands_it(void)
 	CHECK_INT(file_remove_tree(dir, &e), 0);
 }
 
+static bool skip_all_but(void *arg, const char *path, bool is_dir, bool *whole)
+{
+	(void)is_dir;
+	*whole = false;
+	return strcmp(path, arg) != 0;
+}
+
+/* A directory that is left out is only there for what is kept in it. */
+static void what_is_left_out_leaves_no_directories(void)
+{
+	char dir[TEST_PATH_SIZE], command[500], keep[] = "b/c/kept";
+	struct tar_tree_options o = { .prefix = "", .skip = skip_all_but, .skip_arg = keep };
+	struct tar_tree *t;
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	FILE *pipe;
+	char *out;
+	int rc;
+
+	if (!CHECK(test_mkdtemp(dir)))
+		return;
+	snprintf(
+		command, sizeof(command),
+		"cd %s && mkdir -p src/a/x src/b/a src/b/c/d src/b/e src/f && touch src/a/x/y src/b/c/d/z && "
+		"chmod 751 src/b && printf k > src/b/c/kept",
+		dir);
+	free(sh(command));
+	snprintf(command, sizeof(command), "%s/src", dir);
+	o.root = command;
+	t = tar_tree_new(&o);
+	while ((rc = tar_tree_fill(t, &b, &e)) > 0)
+		;
+	CHECK_INT(rc, 0);
+	tar_tree_free(t);
+	snprintf(command, sizeof(command), "cd %s && mkdir to && tar -xf - -C to", dir);
+	pipe = popen(command, "w");
+	CHECK(pipe && fwrite(b.p, 1, b.n, pipe) == b.n);
+	CHECK_INT(pipe ? pclose(pipe) : -1, 0);
+	snprintf(command, sizeof(command),
+	         "cd %s/to && find . | sort && stat -c %%a b && cat b/c/kept", dir);
+	out = sh(command);
+	CHECK_STR(out, ".\n./b\n./b/c\n./b/c/kept\n751\nk");
+	free(out);
+	buf_free(&b);
+	CHECK_INT(file_remove_tree(dir, &e), 0);
+}
+
 static void read_back(struct buf *tar, size_t piece, struct tar_first *r, int want)
 {
 	struct err e = { 0 };
@@ -633,7 +680,8 @@ static void archives_of_gnu_tar_are_read(void)
 TEST_MAIN(TEST(ignore_patterns_match_as_documented),
           TEST(what_is_no_pattern_is_refused_with_its_line), TEST(too_many_patterns_are_refused),
           TEST(hostile_patterns_end), TEST(a_tree_is_packed_as_tar_understands_it),
-          TEST(the_first_file_is_read_back), TEST(numbers_of_any_size_are_written_and_read),
+          TEST(what_is_left_out_leaves_no_directories), TEST(the_first_file_is_read_back),
+          TEST(numbers_of_any_size_are_written_and_read),
           TEST(sizes_from_8_gib_are_written_and_read), TEST(extended_headers_say_more),
           TEST(malformed_archives_are_refused), TEST(endless_headers_have_limits),
           TEST(archives_of_gnu_tar_are_read))
