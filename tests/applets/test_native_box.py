@@ -220,6 +220,10 @@ class Boxes(boxcase.BoxCase):
             os.symlink("/etc", self.path(f"roots-{who}", "link"))
             document = self.workspace({"Root": self.path(f"roots-{who}", "link")})
             self.go(document, "create", options=allowed).error(self, "is /etc, which the operator has not allowed")
+            if who != ROOT and os.geteuid() == 0:  # as root's debootstrap leaves it
+                os.chown(tree, 0, 0)
+                document = self.workspace({"Root": tree})
+                self.go(document, "create", options=allowed).error(self, f"{tree} belongs to user 0, who is nobody inside")
 
     def test_an_image_is_pulled_with_the_jobs_login(self):
         self.need_static()

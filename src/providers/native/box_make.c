@@ -206,6 +206,12 @@ static int find_root(struct native_call *c, struct native_box *box, struct deadl
 	fd = open(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		rc = err_sys(e, errno, "open %s", real);
+	else if (S_ISDIR(st.st_mode) && geteuid() != 0 && st.st_uid != geteuid())
+		rc = err_set(
+			e, ERR_DENIED, 0,
+			"Root %s belongs to user %u, who is nobody inside: give it to user %u, or name a "
+			"tar archive of it",
+			real, st.st_uid, geteuid());
 	else if (S_ISDIR(st.st_mode))
 		box->kind = BOX_TREE;
 	else if (S_ISREG(st.st_mode))
