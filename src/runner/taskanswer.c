@@ -22,11 +22,33 @@
 
 static struct passed *passed_of(struct tasks *ts, const char *job_id)
 {
-	for (size_t i = 0; i < PASSED_MAX; i++) {
-		if (ts->passed[i].id && strcmp(ts->passed[i].id, job_id) == 0)
+	for (size_t i = 0; i < ts->n_passed; i++) {
+		if (strcmp(ts->passed[i].id, job_id) == 0)
 			return &ts->passed[i];
 	}
 	return NULL;
+}
+
+/* As many as the Server may list: were one forgotten for another, both would go before all others again. One that has
+ * not been listed for long makes room. */
+static struct passed *passed_add(struct tasks *ts, const char *job_id)
+{
+	int64_t gone = clock_mono_ms() - PASSED_MAX_MS;
+	struct passed *p = NULL;
+
+	for (size_t i = 0; i < ts->n_passed && !p; i++)
+		if (ts->passed[i].until.at_ms < gone)
+			p = &ts->passed[i];
+	if (!p && ts->n_passed == PASSED_MAX)
+		p = &ts->passed[ts->passed_next++ % PASSED_MAX];
+	if (p) {
+		free(p->id);
+	} else {
+		ts->passed = mem_realloc(ts->passed, (ts->n_passed + 1) * sizeof(*ts->passed));
+		p = &ts->passed[ts->n_passed++];
+	}
+	*p = (struct passed){ .id = mem_dup(job_id) };
+	return p;
 }
 
 bool tasks_pass_over(struct sup *s, const char *job_id)
@@ -35,11 +57,8 @@ bool tasks_pass_over(struct sup *s, const char *job_id)
 	int64_t ms = PASSED_MS;
 	bool first = !p;
 
-	if (!p) {
-		p = &s->tasks->passed[s->tasks->passed_next++ % PASSED_MAX];
-		free(p->id);
-		*p = (struct passed){ .id = mem_dup(job_id) };
-	}
+	if (!p)
+		p = passed_add(s->tasks, job_id);
 	for (unsigned i = 0; i < p->times && ms < PASSED_MAX_MS; i++)
 		ms *= 2;
 	p->times++;
@@ -108,7 +127,9 @@ static enum task_outcome claim_answered(struct sup *s, struct task *t, const str
 	}
 	tell(t, "claim", a->e);
 	task_claim_again(s, t, in_doubt(t, a, v), a->retry_after_ms);
-	/* The Server's own refusal of one job is no reason to let the others wait. */
+	/* The Server's own refusal of one job is no reason to let the others wait, nor is anybody's that stays. */
+	if (a->answered && v != API_KEY && t->tries >= CLAIM_TRIES_HELD)
+		return TASK_REPEATS;
 	return v == API_AGAIN || v == API_KEY || a->retry_after_ms > 0 ? TASK_WAITS : TASK_REPEATS;
 }
 
@@ -204,8 +225,7 @@ struct task *tasks_next(struct sup *s, enum task_request what)
 	struct task *best = NULL;
 
 	for (struct task *t = s->tasks->first; t; t = t->next) {
-		if (is_next(s, t, what) &&
-		    (!best || (what == TASK_RESULT && t->next_try.at_ms < best->next_try.at_ms)))
+		if (is_next(s, t, what) && (!best || t->next_try.at_ms < best->next_try.at_ms))
 			best = t;
 	}
 	return best;

@@ -112,7 +112,7 @@ static bool is_for_us(struct sup *s, const struct job *j)
 {
 	bool provided = j->type == RES_WORKSPACE || j->type == RES_TARGET || j->type == RES_BUILD;
 
-	if (tasks_passed_over(s, j->id) || tasks_room(s) == 0)
+	if (tasks_room(s) == 0 || tasks_passed_over(s, j->id))
 		return false;
 	if (j->runner_id && *j->runner_id && strcmp(j->runner_id, s->c->id) != 0)
 		return false;

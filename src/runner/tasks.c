@@ -473,8 +473,9 @@ void tasks_free(struct sup *s)
 		return;
 	while (s->tasks->first)
 		drop(s, s->tasks->first);
-	for (size_t i = 0; i < PASSED_MAX; i++)
+	for (size_t i = 0; i < s->tasks->n_passed; i++)
 		free(s->tasks->passed[i].id);
+	free(s->tasks->passed);
 	free(s->tasks);
 	s->tasks = NULL;
 }

@@ -7,7 +7,7 @@
 #include "runner/tasks.h"
 #include "runner/tasktable.h"
 
-#define PASSED_MAX 64
+#define PASSED_MAX 2048
 #define CLAIM_TRIES_HELD 3 /* a claim that failed so often holds no place of other jobs any more */
 
 struct task {
@@ -40,8 +40,8 @@ struct passed { /* a job whose claim was refused */
 struct tasks {
 	struct task *first;
 	struct tasks_counts counts;
-	struct passed passed[PASSED_MAX]; /* a ring */
-	size_t passed_next;
+	struct passed *passed; /* a ring once it has PASSED_MAX */
+	size_t n_passed, passed_next;
 	struct deadline take_builds, builds_gone; /* builds beyond us are left to others at first */
 };
 

@@ -51,18 +51,35 @@ class ListTest(FaultCase):
         """More of them than max_jobs, and the first in each list."""
         self.run_by.stop()
         self.run_by = self.runner(self.srv, name="second", runner__max_jobs=2)
-        for status, text in ((500, "failed to get job: job not found"), (500, "failed to update job: database is locked")):
-            with self.subTest(text=text):
+        later = reply(429, "not now", headers=[("Retry-After", "3")])
+        for step in (error(500, "failed to get job: job not found"), error(500, "failed to update job: database is locked"),
+                     reply(403, HTML, "text/html"), later):
+            with self.subTest(text=step):
+                before = len(self.srv.seen("POST", STATE))
                 ids = [self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url)) for _ in range(4)]
-                rules = [self.srv.on("POST", STATE.replace("[^/]+/state", job + "/state"), error(status, text), forever=True)
+                rules = [self.srv.on("POST", STATE.replace("[^/]+/state", job + "/state"), step, forever=True)
                          for job in ids]
                 good = self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url))
                 if self.run_by.process is None:
                     self.run_by.start()
                 self.assertEqual(self.srv.wait_final(good, 60 * PATIENCE), ("success", ""))
                 self.assertEqual({self.srv.jobs[job]["state"] for job in ids}, {"pending"})
+                self.assertLess(len(self.srv.seen("POST", STATE)) - before, 40, "they had their turns first")
                 for rule in rules:
                     self.srv.drop(rule)
+
+    def test_many_claims_refused_for_good(self):
+        """Each is asked for once, then those behind it; and again after pauses that grow."""
+        self.run_by.stop()
+        self.run_by = self.runner(self.srv, name="second", runner__max_jobs=2)
+        self.srv.on("POST", STATE, error(500, "failed to get job: job not found"), forever=True)
+        ids = [self.srv.add_job("workspace", "delete", self.srv.add_workspace(self.repo_url)) for _ in range(150)]
+        self.run_by.start()
+        first = self.srv.wait_requests("POST", STATE.replace("[^/]+/state", ids[0] + "/state"), 3, 60 * PATIENCE)
+        last = self.srv.seen("POST", STATE.replace("[^/]+/state", ids[-1] + "/state"))
+        self.assertTrue(last and last[0].at < first[1].at, "the first came again before the last had its turn")
+        self.assertGreater(first[1].at - first[0].at, 2.9)
+        self.assertGreater(first[2].at - first[1].at, 5.9)
 
     def test_job_of_another_runner_is_left_alone(self):
         job = self.listed(id="aabbccddee01", runnerId="ffffffffff00")
