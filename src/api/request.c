@@ -243,7 +243,7 @@ void api_log_opened(struct api_log_tries *t)
 static bool is_refusal(const struct api_log_tries *t, const struct err *e)
 {
 	return e->kind == ERR_HTTP || e->kind == ERR_PARSE ||
-	       ((e->kind == ERR_CLOSED || e->kind == ERR_TIMEOUT) && t->failures >= CUTS_TOLD);
+	       (e->kind == ERR_CLOSED && t->failures >= CUTS_TOLD);
 }
 
 void api_log_closed(struct api_log_tries *t, const char *path, const struct err *e)

@@ -185,7 +185,8 @@ static void take_signals(struct session *s)
 		s->quit = s->quit || s->left || s->status >= 0;
 		s->times = sig == s->pressed ? s->times + 1 : 1;
 		s->pressed = sig;
-		if (s->terminal || s->times >= PRESSED_TOO_OFTEN)
+		if (sig != SIGUSR1 && sig != SIGUSR2 &&
+		    (s->terminal || s->times >= PRESSED_TOO_OFTEN))
 			leave(s, 128 + sig);
 		else
 			tunnel_send(s->t, TUNNEL_SIGNAL, (struct str){ &byte, 1 });

@@ -41,7 +41,7 @@ struct decode *decode_new(struct sink to, uint64_t max)
 
 	d->to = to;
 	d->max = max;
-	d->window_log = DECODE_WINDOW_LOG_MAX;
+	d->window_log = DECODE_WINDOW_LOG_DEFAULT;
 	return d;
 }
 

@@ -23,6 +23,7 @@ struct sink {
  * write 16 and 32 MiB when a level is given. What tools write unless they are asked for more has 2 to 8 MiB. The memory is
  * only taken as far as the stream fills it. */
 #define DECODE_WINDOW_LOG_MAX 27
+#define DECODE_WINDOW_LOG_DEFAULT 23 /* 8 MiB, which RFC 8878 asks every decoder to take */
 #define DECODE_WINDOW_LOG_USUAL 21
 #define DECODE_FACTOR_MAX 200
 #define DECODE_FACTOR_FREE \

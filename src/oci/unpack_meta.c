@@ -260,7 +260,12 @@ int unpack_mark_opaque(struct unpack *u, int fd, struct err *e)
 
 int unpack_mark_whiteouts(struct unpack *u, int fd, struct err *e)
 {
-	return mark(u, fd, "origin", STR_LIT(""), e);
+	if (mark(u, fd, "origin", STR_LIT(""), e) == 0)
+		return 0;
+	if (e->code != EOPNOTSUPP)
+		return -1;
+	err_clear(e); /* what is hidden is hidden all the same */
+	return 0;
 }
 
 /* The directory of a record, which may be gone or something else by now. final: also modes that keep us out. */

@@ -22,13 +22,27 @@ struct work {
 	struct imgstore_layer layer;
 };
 
+/* Where several such layers are more than the machine has, nobody else's process ends for it. */
+static void die_first(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1000", 4);
+	fd_close(&fd);
+}
+
 /* In the child. It has none of our descriptors, so it opens the store for itself. */
 static void work(void *arg)
 {
 	const struct work *w = arg;
 	struct imgstore *s = NULL;
 	struct err e = { 0 };
-	int rc = imgstore_open(&s, w->s->dir, &w->s->owner, w->until, &e);
+	int rc;
+
+	if (w->layer.window_log > DECODE_WINDOW_LOG_DEFAULT)
+		die_first();
+	rc = imgstore_open(&s, w->s->dir, &w->s->owner, w->until, &e);
 
 	if (rc == 0)
 		rc = imgstore_unpack(s, &w->layer, w->until, &e);

@@ -522,7 +522,9 @@ static void decide_burst(struct sup *s, struct chan *ch)
 		start_state(s, ch, t, CHAN_CLAIM);
 		return;
 	}
-	if (s->channels->aux.use == CHAN_REPORT)
+	/* A heartbeat that was asked for goes before a result (channels_beat_now). */
+	if ((s->channels->aux.use == CHAN_REPORT || s->channels->aux.use == CHAN_CLAIM) &&
+	    (s->phase == PHASE_FLUSH || s->channels->heartbeat_at.at_ms))
 		t = tasks_next(s, TASK_RESULT);
 	if (t)
 		start_state(s, ch, t, CHAN_REPORT);

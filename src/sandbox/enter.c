@@ -180,7 +180,7 @@ static void enter(void *arg)
 	                                 .std = { SPAWN_OURS, SPAWN_OURS, SPAWN_OURS },
 	                                 .keep = (const int[]){ t->notes, t->userns },
 	                                 .n_keep = 2,
-	                                 .lead = c->terminal ? SPAWN_SESSION : SPAWN_GROUP,
+	                                 .lead = SPAWN_SESSION,
 	                                 .terminal = c->terminal },
 	                DEADLINE_NEVER, &p, &e) == 0) {
 		close(t->notes);
@@ -200,14 +200,16 @@ int sandbox_enter(const struct sandbox_command *c, struct deadline d, struct spa
 	if (note_pair(notes, e) < 0)
 		return -1;
 	t.notes = notes[1];
-	if (spawn_start(&(struct spawn){ .work = enter,
-	                                 .arg = &t,
-	                                 .std = { c->std[0], c->std[1], c->std[2] },
-	                                 .keep = &notes[1],
-	                                 .n_keep = 1,
-	                                 .lead = SPAWN_GROUP, /* not that of a terminal of ours */
-	                                 .death_signal = SIGKILL },
-	                d, p, e) < 0) {
+	if (spawn_start(
+		    &(struct spawn){
+			    .work = enter,
+			    .arg = &t,
+			    .std = { c->std[0], c->std[1], c->std[2] },
+			    .keep = &notes[1],
+			    .n_keep = 1,
+			    .lead = SPAWN_SESSION, /* /dev/tty must not be that of who asked */
+			    .death_signal = SIGKILL },
+		    d, p, e) < 0) {
 		close(notes[0]);
 		close(notes[1]);
 		return -1;

@@ -7,11 +7,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+sys.path.insert(1, os.path.join(HERE, ".."))
 import common  # noqa: E402
 import drivecase  # noqa: E402
 from gitserver import make_repo  # noqa: E402
+from lib.ptydrive import Terminal  # noqa: E402
 
 
 class Inside(drivecase.DriveCase):
@@ -201,6 +205,40 @@ class WithoutTheServer(common.Case):
             self.assertEqual(process.stdout.read(), b"saved\n")
             self.assertEqual(process.wait(60 * common.PATIENCE), 9)
 
+    def left(self, runner, name):
+        """What does not end by itself: with a terminal a signal means who asked, without one so does its third."""
+        ignores = "trap '' HUP TERM; echo ready; while :; do sleep 0.1; done"
+        for options, least in (["-t"], 1), ([], 3):
+            with self.subTest(options=options):
+                t = Terminal(self, [common.BIN, "exec", *options, name, "--", "sh", "-c", ignores], runner.env())
+                t.expect("ready", 60 * common.PATIENCE)
+                sent = 0
+                while sent < 100 and os.waitid(os.P_PID, t.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    os.kill(t.pid, signal.SIGTERM)
+                    sent += 1
+                    time.sleep(0.3)     # two that wait at the same time are one
+                self.assertGreaterEqual(sent, least)
+                self.assertEqual(t.wait(60 * common.PATIENCE), 128 + signal.SIGTERM)
+        # These are no wish to end.
+        process = subprocess.Popen([common.BIN, "exec", name, "--", "sh", "-c", "trap 'n=$((n + 1)); echo $n' USR1; n=0; "
+                                    "echo 0; while [ $n -lt 5 ]; do sleep 0.1; done; exit 5"], env=runner.env(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        for i in range(5):
+            self.assertEqual(process.stdout.readline(), b"%d\n" % i)
+            process.send_signal(signal.SIGUSR1)
+        self.assertEqual(process.wait(60 * common.PATIENCE), 5)
+
+    def no_terminal(self, runner, name):
+        """Of who asks, /dev/tty is not the program's: it could take what is typed there for as long as it lives."""
+        t = Terminal(self, [common.BIN, "exec", name, "--", "sh", "-c",
+                            "(exec 3</dev/tty) 2>/dev/null && echo got one || echo got none"], runner.env())
+        t.expect("got (one|none)", 60 * common.PATIENCE)
+        self.assertEqual(t.wait(60 * common.PATIENCE), 0)
+        self.assertIn("got none", t.text())
+
     def test_signals_in_namespaces(self):
         server = self.server()
         bare, _ = make_repo(self.path("."))
@@ -212,7 +250,8 @@ class WithoutTheServer(common.Case):
             self.skipTest(message)
         self.assertEqual(status, "success")
         self.addCleanup(lambda: server.wait_final(server.add_job("workspace", "delete", workspace)))
-        self.signalled(runner, server.workspaces[workspace]["name"])
+        for check in (self.signalled, self.left, self.no_terminal):
+            check(runner, server.workspaces[workspace]["name"])
 
     def test_exec_and_shell(self):
         server = self.server()
@@ -252,7 +291,8 @@ class WithoutTheServer(common.Case):
         self.assertEqual(call("exec", "another", "--", "true")[0], 255)
         self.assertEqual(call("exec", name, "--api-url", server.url, "--api-key", "k", "--", "true")[0], 255)
 
-        self.signalled(runner, name)
+        for check in (self.signalled, self.left, self.no_terminal):
+            check(runner, name)
 
         ours, theirs = pty.openpty()
         process = subprocess.Popen([common.BIN, "shell", name], env=runner.env(TERM="dumb"), stdin=theirs, stdout=theirs,

@@ -8,7 +8,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from common import PATIENCE, main, rss_kb  # noqa: E402
+from common import BIN, PATIENCE, main, rss_kb, run  # noqa: E402
 from httppeer import Fallthrough, close, error, hang, head, raw, reply  # noqa: E402
 from servecase import BEAT, HTML, JOBS, STATE, FaultCase  # noqa: E402
 
@@ -63,6 +63,38 @@ class PollTest(FaultCase):
         self.assertEqual(len(more), 2)
         self.srv.wait(lambda: not any(conn.id in more for conn in self.srv.conns), 30 * PATIENCE, "they are closed")
         self.assertEqual(self.srv.job_faults(), [])
+
+    def test_a_changed_list_of_providers_is_there_before_the_result_of_the_change(self):
+        """Also while another result is under way, beside which others may go."""
+        held = threading.Event()
+
+        def state_of(request):
+            return json.loads(request.body)["state"]
+
+        def hold(conn, request):
+            if state_of(request) == "success":
+                held.wait(60 * PATIENCE)
+            raise Fallthrough
+        runner = self.runner(self.srv, runner__max_jobs=0).start()
+        self.srv.wait_heartbeat(1)
+        rule = self.srv.on("POST", STATE, hold, forever=True)
+        other = self.srv.add_job("target", "create", self.srv.add_target())
+        self.srv.wait(lambda: "success" in map(state_of, self.srv.seen("POST", STATE)), 30 * PATIENCE, "its result")
+        job = self.srv.add_job("runner", "uninstall-provider", self.srv.runner_id, metadata="native-provider")
+        runner.wait_log(f"job succeeded {job}")
+        for _ in range(2):      # it has been through its loop since
+            run([BIN, "status"], env=runner.env())
+        held.set()
+        for one in (other, job):
+            self.assertEqual(self.srv.wait_final(one), ("success", ""))
+        self.srv.drop(rule)
+        listed = None
+        for request in self.srv.seen("POST", ".*"):
+            if request.path.endswith("/metadata") and request.path.startswith("/runner/"):
+                listed = json.loads(request.body)["providers"]
+            elif f"/{job}/state" in request.path and state_of(request) == "success":
+                break
+        self.assertEqual(listed, [])
 
     def test_cut_polls_are_no_errors(self):
         """A proxy that ends idle polls: empty close, 502, 503, 504 in any dress (30 to 60 s, here 3.5)."""

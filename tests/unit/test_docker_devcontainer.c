@@ -163,6 +163,17 @@ static void buildkit_is_asked_for_only_what_is_its_own(void)
 		TEST_ROW(i);
 		CHECK_INT(dockerfile_needs_buildkit(str_of(rows[i].text)), rows[i].needs);
 	}
+	/* Each word that may begin a here-document is looked for in all that follows, so there are not many. */
+	for (int words = 15; words <= 18; words++) {
+		struct buf text = { 0 };
+
+		buf_adds(&text, "FROM a\nRUN x");
+		for (int i = 0; i < words; i++)
+			buf_addf(&text, " <<W%d", i);
+		buf_adds(&text, "\n");
+		CHECK_INT(dockerfile_needs_buildkit(buf_str(&text)), words > 16);
+		buf_free(&text);
+	}
 }
 
 static void note(void *arg, const char *text)

@@ -178,7 +178,7 @@ static void limits_hold(void)
 		CHECK_INT(decode((struct str){ (const char *)window_256m, sizeof(window_256m) },
 		                 100, UINT64_MAX, &out, &e),
 		          -1);
-		CHECK(strstr(e.msg, "window above 128 MiB") != NULL);
+		CHECK(strstr(e.msg, "window above 8 MiB") != NULL);
 		buf_free(&out);
 	}
 }

@@ -150,6 +150,7 @@ static int unpack_file(const struct native_call *c, int from, int root, int scra
 
 	u = unpack_new(root, scratch, &o);
 	decode = decode_new((struct sink){ feed_unpack, u }, UNPACK_BYTES_MAX);
+	decode_limit_window(decode, DECODE_WINDOW_LOG_MAX); /* an operator's own */
 	rc = decode_file(decode, from, d, c->env->stop, e);
 	if (rc == 0)
 		rc = unpack_end(u, e);

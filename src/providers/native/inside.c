@@ -155,18 +155,18 @@ static int start(void *arg, const struct workspace_exec *exec, const int std[3],
 {
 	struct program *program = arg;
 	char **vars = kv_to_env(program->vars);
-	int rc = native_gate(&(struct spawn){ .argv = exec->argv,
-	                                      .env = (const char *const *)vars,
-	                                      .cwd = program->cwd,
-	                                      .std = { std[0], std[1], std[2] },
-	                                      .lead = terminal ? SPAWN_SESSION : SPAWN_GROUP,
-	                                      .terminal = terminal,
-	                                      .confine = program->place->options.best_effort
-	                                                         ? SPAWN_WORKSPACE
-	                                                         : SPAWN_FREE,
-	                                      .death_signal = SIGHUP,
-	                                      .umask = 022 },
-	                     admit_plain, program, d, p, e);
+	int rc = native_gate(
+		&(struct spawn){ .argv = exec->argv,
+	                         .env = (const char *const *)vars,
+	                         .cwd = program->cwd,
+	                         .std = { std[0], std[1], std[2] },
+	                         .lead = SPAWN_SESSION, /* /dev/tty must not be that of who asked */
+	                         .terminal = terminal,
+	                         .confine = program->place->options.best_effort ? SPAWN_WORKSPACE
+	                                                                        : SPAWN_FREE,
+	                         .death_signal = SIGHUP,
+	                         .umask = 022 },
+		admit_plain, program, d, p, e);
 
 	kv_env_free(vars);
 	return rc;

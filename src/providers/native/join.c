@@ -18,6 +18,8 @@
 #define LOOK_MS \
 	100 /* where the kernel has no descriptors of processes, or a word could be missed */
 #define BATCH 16384
+#define TOLD_TOO_OFTEN 3
+#define LEAVE_MS 2000
 #define END_OF_INPUT '\4' /* for a terminal */
 
 /* What is not handed over itself: the terminal of who asked would let a program type into it (TIOCSTI) and change it. */
@@ -28,8 +30,11 @@ struct join {
 	int in, out[2]; /* our ends; -1: it has our descriptor, or has closed its end. A terminal's master is in and out[0] */
 	char input[BATCH];
 	size_t at, n;
-	bool over;     /* nothing comes from us any more */
-	bool unwanted; /* nobody reads what it writes */
+	int told; /* the signal that was passed on last, and how often in a row */
+	unsigned times;
+	struct deadline left; /* then whoever asked is gone, or wants to be */
+	bool over;            /* nothing comes from us any more */
+	bool unwanted;        /* nobody reads what it writes */
 };
 
 static void set_size(const struct join *j, unsigned short rows, unsigned short cols)
@@ -40,13 +45,32 @@ static void set_size(const struct join *j, unsigned short rows, unsigned short c
 		(void)ioctl(j->in, TIOCSWINSZ, &w);
 }
 
+/* With a terminal its keys are the program's, and a signal means us, as one does that the program ignores too often. */
+static void take_signal(struct join *j, int sig)
+{
+	if (sig == SIGUSR1 || sig == SIGUSR2) {
+		spawn_signal(&j->p, sig);
+		return;
+	}
+	j->times = sig == j->told ? j->times + 1 : 1;
+	j->told = sig;
+	spawn_signal(&j->p, j->exec->tty ? SIGHUP : sig);
+	if ((j->exec->tty || j->times >= TOLD_TOO_OFTEN) && !j->left.at_ms)
+		j->left = deadline_in_ms(j->exec->tty ? LEAVE_MS : 0);
+}
+
+static bool is_left(const struct join *j)
+{
+	return j->left.at_ms && deadline_passed(j->left);
+}
+
 static void take_events(struct join *j)
 {
 	struct exec_event ev;
 
 	while (j->exec->next(j->exec->arg, &ev)) {
 		if (ev.signal)
-			spawn_signal(&j->p, ev.signal);
+			take_signal(j, ev.signal);
 		else
 			set_size(j, ev.rows, ev.cols);
 	}
@@ -130,6 +154,8 @@ static int turn(struct join *j, struct pollset *ps, struct deadline d, struct er
 		pollset_add(ps, j->out[i], POLLIN);
 	pollset_until(ps,
 	              j->pidfd < 0 || j->exec->stop ? deadline_min(d, deadline_in_ms(LOOK_MS)) : d);
+	if (j->left.at_ms)
+		pollset_until(ps, j->left);
 	if (pollset_wait(ps, e) < 0)
 		return -1;
 	if (j->exec->stop && *j->exec->stop)
@@ -152,7 +178,7 @@ static int run(struct join *j, int *status, struct deadline d, struct err *e)
 	int rc = 0, wait_status = 0;
 
 	j->pidfd = proc_pidfd(j->p.pid);
-	while (rc == 0 && !j->unwanted && spawn_look(&j->p) == SPAWN_RUNS)
+	while (rc == 0 && !j->unwanted && !is_left(j) && spawn_look(&j->p) == SPAWN_RUNS)
 		rc = turn(j, &ps, d, e);
 	for (int i = 0; rc == 0 && i < 2; i++)
 		take_output(j,
@@ -163,6 +189,11 @@ static int run(struct join *j, int *status, struct deadline d, struct err *e)
 		spawn_end(&j->p);
 		return rc < 0 ? -1
 		              : err_set(e, ERR_CLOSED, 0, "nobody reads what the program says");
+	}
+	if (is_left(j) && spawn_look(&j->p) == SPAWN_RUNS) {
+		spawn_end(&j->p);
+		*status = 128 + j->told;
+		return 0;
 	}
 	if (!spawn_collect(&j->p, &wait_status))
 		return err_set(e, ERR_OTHER, 0, "the exit status is lost");

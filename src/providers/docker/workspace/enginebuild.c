@@ -21,6 +21,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define HERE_MAX \
+	16 /* words that may begin a here-document: each is looked for in all that follows */
 #define OUTSIDE_NAME ".daytona.Dockerfile" /* a Dockerfile that lies outside of its context */
 
 struct context {
@@ -169,7 +171,7 @@ static bool next_word(struct str *rest, struct str *word)
 }
 
 /* "<<NAME", "3<<-'NAME'", and a line below that ends it. */
-static bool is_here_document(struct str word, struct str below)
+static bool is_here_document(struct str word, struct str below, unsigned *looked)
 {
 	struct str line;
 
@@ -182,6 +184,8 @@ static bool is_here_document(struct str word, struct str below)
 		word = (struct str){ word.p + 1, word.n - 1 };
 	while (word.n && strchr("'\"", word.p[word.n - 1]))
 		word.n--;
+	if (word.n && ++*looked > HERE_MAX)
+		return true;
 	while (word.n && str_next(&below, '\n', &line)) {
 		line = str_trim(line);
 		if (line.n == word.n && memcmp(line.p, word.p, word.n) == 0)
@@ -235,7 +239,7 @@ static bool is_git(struct str source)
 }
 
 /* Flags, here-documents, sources and variables of BuildKit's own. below: what comes behind the line. */
-static bool is_buildkits(struct str line, struct str below)
+static bool is_buildkits(struct str line, struct str below, unsigned *looked)
 {
 	static const struct {
 		const char *word, *flags[5];
@@ -258,7 +262,7 @@ static bool is_buildkits(struct str line, struct str below)
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 			if (!str_ieq(word, rows[i].word))
 				continue;
-			if (is_here_document(piece, below))
+			if (is_here_document(piece, below, looked))
 				return true;
 			for (size_t k = 0;
 			     flags && k < ARRAY_LEN(rows[i].flags) && rows[i].flags[k]; k++)
@@ -281,9 +285,10 @@ bool dockerfile_needs_buildkit(struct str text)
 	struct dockerfile_lines l = { .rest = text };
 	struct buf line = { 0 };
 	bool needs = false;
+	unsigned looked = 0;
 
 	while (!needs && dockerfile_next(&l, &line))
-		needs = is_buildkits(buf_str(&line), l.rest);
+		needs = is_buildkits(buf_str(&line), l.rest, &looked);
 	buf_free(&line);
 	return needs;
 }
