@@ -24,6 +24,7 @@ SKIP = 77
 # Sanitized builds on a busy machine are slow; limits are about hanging, not about speed: nothing waits for their end
 # unless it fails.
 PATIENCE = float(os.environ.get("DAYTONA_RUNNER_TEST_PATIENCE", "10"))
+CLOCKS = 0.01       # seconds by which ours and one that counts whole milliseconds may differ about the same time
 SANITIZER = re.compile(r"(ERROR: (Address|Leak)Sanitizer|runtime error:|AddressSanitizer:).*")
 
 
