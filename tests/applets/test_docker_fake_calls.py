@@ -366,7 +366,8 @@ class Calls(EngineCase):
         self.engine.add_container(NAME, labels, "exited", Entrypoint=["/bin/sh"], User="root")
         document = self.workspace(buildConfig={"devcontainer": {"filePath": ".devcontainer/devcontainer.json"}})
         self.drive(document, "start").ok(self)
-        self.assertEqual(self.engine.calls("POST .*/exec$")[0].json()["User"], "node")
+        # An ordinary user's runner has given him its own id, and his home, before that.
+        self.assertEqual(self.engine.calls("POST .*/exec$")[-1].json()["User"], "node")
 
     def test_agent_of_the_reference_is_not_doubled(self):
         old = self.engine.add_container(NAME, LABELS, "running", Entrypoint=["sleep", "infinity"])
