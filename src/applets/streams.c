@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/jsonw.h"
 #include "base/mem.h"
+#include "base/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 #define NOT_STARTED 127
-#define PRESSED_TOO_OFTEN 3 /* a program that ignores the same signal so often is left */
 
 int stream_dup(int fd)
 {
@@ -77,7 +77,7 @@ struct session {
 	struct tunnel *t;
 	bool terminal;
 	struct terminal here;
-	int pressed, times; /* the last signal passed on, and how often in a row */
+	struct told told;
 	bool left;
 	bool quit;  /* told to end, although our own output takes nothing */
 	int status; /* -1: not known */
@@ -183,10 +183,7 @@ static void take_signals(struct session *s)
 			continue;
 		}
 		s->quit = s->quit || s->left || s->status >= 0;
-		s->times = sig == s->pressed ? s->times + 1 : 1;
-		s->pressed = sig;
-		if (sig != SIGUSR1 && sig != SIGUSR2 &&
-		    (s->terminal || s->times >= PRESSED_TOO_OFTEN))
+		if (told_ends(&s->told, sig, s->terminal))
 			leave(s, 128 + sig);
 		else
 			tunnel_send(s->t, TUNNEL_SIGNAL, (struct str){ &byte, 1 });

@@ -117,8 +117,10 @@ static void allow_one(const struct rules *r, const char *dir, int at, const char
 {
 	struct buf path = { 0 };
 
+	if (*left == 0)
+		return;
 	buf_addf(&path, "%s/%s", dir, name);
-	if (*left > 0 && place_of(r, path.p) == BESIDE) {
+	if (place_of(r, path.p) == BESIDE) {
 		allow(r, at, name);
 		--*left;
 	}
@@ -136,7 +138,7 @@ static void allow_beside(const struct rules *r, const char *dir)
 	struct dirent *ent;
 	int left = CROWD;
 
-	while (d && (ent = readdir(d)) != NULL) {
+	while (d && left > 0 && (ent = readdir(d)) != NULL) {
 		size_t kind = ent->d_type != DT_DIR;
 
 		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)

@@ -80,7 +80,7 @@ bool imgstore_has_layer(const struct imgstore *s, const struct digest *diff_id);
 struct imgstore_layer {
 	const struct digest *blob, *diff_id;
 	bool prove;
-	unsigned window_log; /* see decode_limit_window; 0: none */
+	unsigned window_log; /* see decode_limit_window; 0: that of decode_new */
 };
 int imgstore_unpack(struct imgstore *s, const struct imgstore_layer *l, struct deadline until,
                     struct err *e);

@@ -385,10 +385,9 @@ int images_load(struct imgstore *s, int fd, const char *base, const struct platf
 		.s = s, .base = base, .p = p, .until = until, .loaded = loaded, .arg = arg
 	};
 	struct decode *d = decode_new((struct sink){ feed_tar, &l }, ARCHIVE_MAX);
-
-	decode_limit_window(d, DECODE_WINDOW_LOG_MAX); /* an operator's own */
 	int rc;
 
+	decode_limit_window(d, DECODE_WINDOW_LOG_MAX); /* an operator's own */
 	load_begin(&l);
 	rc = decode_file(d, fd, until, NULL, e);
 	decode_free(d);

@@ -400,7 +400,6 @@ static void task_ended(struct sup *s, struct chan *ch, struct task *t, const str
 		if (api_verdict(e) == API_KEY)
 			health_bad(s, e, true, false);
 		break;
-	case TASK_NOT_OURS: /* passed over from now on; what is listed behind it need not wait */
 	default:
 		chan_good(ch);
 		break;

@@ -123,7 +123,7 @@ static enum task_outcome claim_answered(struct sup *s, struct task *t, const str
 		if (tasks_pass_over(s, t->job.id)) /* a list may go on showing it */
 			task_log(t, "not ours", a->e->msg);
 		task_forget(s, t, true);
-		return TASK_NOT_OURS;
+		return TASK_SETTLED; /* what is listed behind it need not wait */
 	}
 	tell(t, "claim", a->e);
 	task_claim_again(s, t, in_doubt(t, a, v), a->retry_after_ms);

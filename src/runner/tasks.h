@@ -51,10 +51,9 @@ struct task_answer {
 };
 
 enum task_outcome {
-	TASK_SETTLED,  /* that request is over, and the connection good */
-	TASK_NOT_OURS, /* … the job too, though the list may go on showing it */
-	TASK_REPEATS,  /* it is sent again; the connection is good for others */
-	TASK_WAITS,    /* it is sent again, and so would others be */
+	TASK_SETTLED, /* that request is over, and the connection good */
+	TASK_REPEATS, /* it is sent again; the connection is good for others */
+	TASK_WAITS,   /* it is sent again, and so would others be */
 };
 
 /* t may be gone after it. */

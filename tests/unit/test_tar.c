@@ -173,17 +173,35 @@ static bool skip(void *arg, const char *path, bool is_dir, bool *whole)
 	return strcmp(path, "out") == 0;
 }
 
+static void pack_tree(const struct tar_tree_options *o, struct buf *b)
+{
+	struct tar_tree *t = tar_tree_new(o);
+	struct err e = { 0 };
+	int rc;
+
+	while ((rc = tar_tree_fill(t, b, &e)) > 0)
+		;
+	CHECK_INT(rc, 0);
+	tar_tree_free(t);
+}
+
+/* To a shell command that reads it. */
+static void feed(const char *command, const struct buf *b)
+{
+	FILE *pipe = popen(command, "w");
+
+	CHECK(pipe && fwrite(b->p, 1, b->n, pipe) == b->n);
+	CHECK_INT(pipe ? pclose(pipe) : -1, 0);
+}
+
 static void a_tree_is_packed_as_tar_understands_it(void)
 {
 	char dir[TEST_PATH_SIZE];
 	char command[2000];
 	struct tar_tree_options o = { .prefix = "in/", .uid = 12, .gid = 34, .skip = skip };
-	struct tar_tree *t;
 	struct buf b = { 0 };
 	struct err e = { 0 };
-	FILE *pipe;
 	char *out;
-	int rc;
 
 	if (!CHECK(test_mkdtemp(dir)))
 		return;
@@ -197,17 +215,11 @@ static void a_tree_is_packed_as_tar_understands_it(void)
 	free(sh(command));
 	snprintf(command, sizeof(command), "%s/src", dir);
 	o.root = command;
-	t = tar_tree_new(&o);
-	while ((rc = tar_tree_fill(t, &b, &e)) > 0)
-		;
-	CHECK_INT(rc, 0);
-	tar_tree_free(t);
+	pack_tree(&o, &b);
 	CHECK_INT((long long)(b.n % TAR_BLOCK), 0);
 	snprintf(command, sizeof(command),
 	         "cd %s && mkdir to && tar -xf - -C to && tar --version > tar", dir);
-	pipe = popen(command, "w");
-	CHECK(pipe && fwrite(b.p, 1, b.n, pipe) == b.n);
-	CHECK_INT(pipe ? pclose(pipe) : -1, 0);
+	feed(command, &b);
 	snprintf(command, sizeof(command),
 	         "cd %s/to/in && cat a/b/f && stat -c ' %%a %%s' a/b/f && readlink link && "
 	         "readlink longlink | wc -c && cat n*/deep && stat -c ' %%s' zeros empty && "
@@ -232,12 +244,9 @@ static void what_is_left_out_leaves_no_directories(void)
 {
 	char dir[TEST_PATH_SIZE], command[500], keep[] = "b/c/kept";
 	struct tar_tree_options o = { .prefix = "", .skip = skip_all_but, .skip_arg = keep };
-	struct tar_tree *t;
 	struct buf b = { 0 };
 	struct err e = { 0 };
-	FILE *pipe;
 	char *out;
-	int rc;
 
 	if (!CHECK(test_mkdtemp(dir)))
 		return;
@@ -249,15 +258,9 @@ static void what_is_left_out_leaves_no_directories(void)
 	free(sh(command));
 	snprintf(command, sizeof(command), "%s/src", dir);
 	o.root = command;
-	t = tar_tree_new(&o);
-	while ((rc = tar_tree_fill(t, &b, &e)) > 0)
-		;
-	CHECK_INT(rc, 0);
-	tar_tree_free(t);
+	pack_tree(&o, &b);
 	snprintf(command, sizeof(command), "cd %s && mkdir to && tar -xf - -C to", dir);
-	pipe = popen(command, "w");
-	CHECK(pipe && fwrite(b.p, 1, b.n, pipe) == b.n);
-	CHECK_INT(pipe ? pclose(pipe) : -1, 0);
+	feed(command, &b);
 	snprintf(command, sizeof(command),
 	         "cd %s/to && find . | sort && stat -c %%a b && cat b/c/kept", dir);
 	out = sh(command);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/proc_stat.h"
 #include "base/spawn.h"
+#include "base/told.h"
 #include "net/pollset.h"
 #include "providers/native/inside.h"
 #include "sandbox/sandbox.h"
@@ -18,7 +19,6 @@
 #define LOOK_MS \
 	100 /* where the kernel has no descriptors of processes, or a word could be missed */
 #define BATCH 16384
-#define TOLD_TOO_OFTEN 3
 #define LEAVE_MS 2000
 #define END_OF_INPUT '\4' /* for a terminal */
 
@@ -30,8 +30,7 @@ struct join {
 	int in, out[2]; /* our ends; -1: it has our descriptor, or has closed its end. A terminal's master is in and out[0] */
 	char input[BATCH];
 	size_t at, n;
-	int told; /* the signal that was passed on last, and how often in a row */
-	unsigned times;
+	struct told told;
 	struct deadline left; /* then whoever asked is gone, or wants to be */
 	bool over;            /* nothing comes from us any more */
 	bool unwanted;        /* nobody reads what it writes */
@@ -45,17 +44,12 @@ static void set_size(const struct join *j, unsigned short rows, unsigned short c
 		(void)ioctl(j->in, TIOCSWINSZ, &w);
 }
 
-/* With a terminal its keys are the program's, and a signal means us, as one does that the program ignores too often. */
 static void take_signal(struct join *j, int sig)
 {
-	if (sig == SIGUSR1 || sig == SIGUSR2) {
-		spawn_signal(&j->p, sig);
-		return;
-	}
-	j->times = sig == j->told ? j->times + 1 : 1;
-	j->told = sig;
-	spawn_signal(&j->p, j->exec->tty ? SIGHUP : sig);
-	if ((j->exec->tty || j->times >= TOLD_TOO_OFTEN) && !j->left.at_ms)
+	bool ends = told_ends(&j->told, sig, j->exec->tty);
+
+	spawn_signal(&j->p, ends && j->exec->tty ? SIGHUP : sig);
+	if (ends && !j->left.at_ms)
 		j->left = deadline_in_ms(j->exec->tty ? LEAVE_MS : 0);
 }
 
@@ -192,7 +186,7 @@ static int run(struct join *j, int *status, struct deadline d, struct err *e)
 	}
 	if (is_left(j) && spawn_look(&j->p) == SPAWN_RUNS) {
 		spawn_end(&j->p);
-		*status = 128 + j->told;
+		*status = 128 + j->told.sig;
 		return 0;
 	}
 	if (!spawn_collect(&j->p, &wait_status))
